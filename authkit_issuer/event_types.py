@@ -47,7 +47,7 @@ class AuthSessionEvent:
     """One row of the audit trail.
 
     ``id`` is stable and unique: sinks are told an event at least once and use it to drop repeats.
-    ``actor`` is who acted when that is not the user, ``target`` what was acted on, ``data`` facts of the type.
+    ``actor`` is who acted when that is not the user, ``target`` what was acted on, ``data`` further facts.
     """
 
     id: int

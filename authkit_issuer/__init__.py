@@ -1,0 +1,1 @@
+"""The stateful half: users, sessions, tokens and their HTTP surface."""

@@ -1,0 +1,149 @@
+"""The Runtime: the only thing a capability receives.
+
+``rt.transaction()`` yields another Runtime whose store is one connection and whose deliveries wait for the
+commit of the outermost transaction. A capability reaches a sibling by constructing it over that Runtime:
+``Users(tx).create(...)``. Inside a transaction another one is a savepoint: when it fails, its writes and its
+deliveries are dropped and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from authkit_issuer.config import Config
+from authkit_issuer.errors import NotJoinable
+from authkit_issuer.ports import Clock, EmailSender, EntitlementsProvider, EphemeralStore, RandomBytes, SMSSender
+from authkit_issuer.security.hashing import PasswordHasher
+from authkit_issuer.security.keys import KeySource
+from authkit_issuer.security.minting import Minter
+from authkit_issuer.store.postgres import Store
+from authkit_issuer.store.query import Query
+
+Row = TypeVar("Row")
+Delivery = Callable[[], Awaitable[None]]
+
+logger = logging.getLogger("authkit.background")
+
+
+class Background:
+    """Work that runs beside the requests: tracked, logged when it fails, drained on close."""
+
+    def __init__(self) -> None:
+        """Start with nothing to do."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.failures = 0
+
+    def start(self, work: Delivery, *, name: str) -> None:
+        """Run the work soon; its failure is logged by name and counted, never raised."""
+        task = asyncio.create_task(self._run(work, name), name=f"authkit {name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, work: Delivery, name: str) -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the boundary of a background task: nobody is left to tell
+            self.failures += 1
+            # The class alone: a sender's message may quote the address or the code it was given.
+            logger.error("background work %s failed: %s", name, type(error).__name__)  # noqa: TRY400
+
+    async def drain(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the deadline belongs to closing
+        """Wait for the running work at most ``timeout`` seconds, then cancel what is left."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(set(self._tasks), timeout=timeout)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Configuration, storage, keys, senders and time, as seen from inside or outside a transaction."""
+
+    config: Config
+    clock: Clock
+    random_bytes: RandomBytes
+    store: Store
+    ephemeral: EphemeralStore
+    keys: KeySource
+    minter: Minter
+    hasher: PasswordHasher
+    background: Background
+    email_sender: EmailSender | None = None
+    sms_sender: SMSSender | None = None
+    entitlements_provider: EntitlementsProvider | None = None
+    sinks: tuple[str, ...] = ()
+    """Names of the sinks that get a row in the outbox with every event."""
+    wake_outbox: Callable[[], None] = lambda: None
+    waiting: list[Delivery] | None = None
+    """Deliveries that wait for the commit; None outside of a transaction."""
+
+    @property
+    def in_transaction(self) -> bool:
+        """Tell whether the queries of this Runtime join a transaction."""
+        return self.waiting is not None
+
+    async def maybe(self, query: Query[Row], *args: object) -> Row | None:
+        """Return the first row, or None when there is none."""
+        return await self.store.fetch_one(query, args)
+
+    async def one(self, query: Query[Row], *args: object) -> Row:
+        """Return the row of a query that always has one."""
+        row = await self.store.fetch_one(query, args)
+        if row is None:
+            raise LookupError("the query returned no row")
+        return row
+
+    async def all(self, query: Query[Row], *args: object) -> list[Row]:
+        """Return every row."""
+        return await self.store.fetch(query, args)
+
+    async def execute(self, query: Query[Any], *args: object) -> int:
+        """Run a statement and return how many rows it touched."""
+        return await self.store.execute(query, args)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Runtime]:
+        """Open a transaction (a savepoint inside one) and yield the Runtime that works in it."""
+        waiting: list[Delivery] = []
+        async with self.store.begin() as store:
+            yield dataclasses.replace(self, store=store, waiting=waiting)
+        if self.waiting is not None:
+            self.waiting.extend(waiting)
+            return
+        await _deliver(waiting)
+
+    async def after_commit(self, delivery: Delivery) -> None:
+        """Run the delivery once the outermost transaction has committed; right away outside of one."""
+        if self.waiting is None:
+            await delivery()
+        else:
+            self.waiting.append(delivery)
+
+    def refuse_joining(self, method: str) -> None:
+        """Raise ``NotJoinable`` inside a transaction.
+
+        For methods that leave a mark when they refuse (a rollback would wipe it) or that hash a password
+        (a connection would be held meanwhile).
+        """
+        if self.in_transaction:
+            raise NotJoinable(f"{method} cannot run inside a transaction")
+
+
+async def _deliver(waiting: list[Delivery]) -> None:
+    """Run every delivery, then raise the first failure: the commit stands and one must not cost another."""
+    failed: list[Exception] = []
+    for delivery in waiting:
+        try:
+            await delivery()
+        except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
+            failed.append(error)
+    if failed:
+        raise failed[0]

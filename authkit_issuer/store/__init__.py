@@ -1,0 +1,1 @@
+"""PostgreSQL: typed queries, the pool, error translation and the migration runner."""

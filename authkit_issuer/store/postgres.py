@@ -1,0 +1,250 @@
+"""The PostgreSQL pool, and the one place where driver errors become errors of ours.
+
+A unique violation is told apart by the name of the constraint; anything that means "the server did not
+answer" becomes ``DatabaseUnavailable``. Everything else is a defect and passes through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Any, Protocol, TypeVar
+
+import asyncpg
+
+from authkit_issuer import errors
+from authkit_issuer.store.query import Query
+
+Row = TypeVar("Row")
+Pool = asyncpg.Pool[asyncpg.Record]
+Connection = Any  # a pooled proxy or a plain connection: asyncpg gives the two no common type
+
+ACQUIRE_TIMEOUT = 2.0
+"""Seconds to wait for a free connection before answering that the database is unavailable."""
+
+_TAKEN: dict[str, type[errors.AuthError]] = {
+    "users_email_uidx": errors.EmailInUse,
+    "users_username_uidx": errors.UsernameInUse,
+    "users_phone_uidx": errors.PhoneInUse,
+    "names_pkey": errors.OwnerSlugTaken,
+    "orgs_slug_key": errors.OwnerSlugTaken,
+}
+_DOWN = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    # Losers of a deadlock or serialisation conflict did nothing: the caller may simply try again.
+    asyncpg.TransactionRollbackError,
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn driver errors raised inside into errors of ours."""
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        taken = _TAKEN.get(error.constraint_name or "")
+        if taken is None:
+            raise
+        raise taken from error
+    except _DOWN as error:
+        raise errors.DatabaseUnavailable from error
+    except asyncpg.InterfaceError as error:
+        if not _is_gone(error):
+            raise
+        raise errors.DatabaseUnavailable from error
+
+
+def _is_gone(error: asyncpg.InterfaceError) -> bool:
+    """Tell a connection or pool that went away from a defect such as two tasks on one connection.
+
+    asyncpg raises the same class for both; only the text differs.
+    """
+    return "clos" in str(error)
+
+
+async def open_pool(dsn: str, *, min_size: int = 1, max_size: int = 16, statement_cache: bool = True) -> Pool:
+    """Connect; ``DatabaseUnavailable`` when the server does not answer within ten seconds."""
+    with translated():
+        pool: Pool = await asyncpg.create_pool(
+            dsn,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=10,
+            command_timeout=30,
+            statement_cache_size=1024 if statement_cache else 0,
+            reset=_reset_if_dirty,
+            server_settings={"application_name": "authkit", "timezone": "UTC"},
+        )
+    return pool
+
+
+async def _reset_if_dirty(connection: Connection) -> None:
+    """Spare the reset query that asyncpg sends on every release.
+
+    Sound because no code here sets session state (a test reads all SQL for it); what can be left behind is
+    an open transaction, when its task was cancelled at the wrong moment.
+    """
+    if connection.is_in_transaction():
+        await connection.reset()
+
+
+class Store(Protocol):
+    """Runs queries, either on any pooled connection or on the one that holds a transaction."""
+
+    async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
+        """Return all rows."""
+        ...
+
+    async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:
+        """Return the first row or None."""
+        ...
+
+    async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:
+        """Run a statement and return the number of rows it touched."""
+        ...
+
+    def begin(self) -> AbstractAsyncContextManager[Store]:
+        """Open a transaction, or a savepoint inside one."""
+        ...
+
+
+class ConnectionStore:
+    """Queries on one connection, which holds a transaction."""
+
+    __slots__ = ("_connection", "_schema")
+
+    def __init__(self, connection: Connection, schema: str) -> None:
+        """Take a connection whose owner opens and closes it."""
+        self._connection = connection
+        self._schema = schema
+
+    async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
+        """See ``Store``."""
+        with translated():
+            records = await self._connection.fetch(query.text(self._schema), *args)
+        return [query.build(record) for record in records]
+
+    async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:
+        """See ``Store``."""
+        with translated():
+            record = await self._connection.fetchrow(query.text(self._schema), *args)
+        return None if record is None else query.build(record)
+
+    async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:
+        """See ``Store``."""
+        with translated():
+            status: str = await self._connection.execute(query.text(self._schema), *args)
+        return _touched(status)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Store]:
+        """Open a transaction on this connection; inside one it is a savepoint."""
+        transaction = self._connection.transaction()
+        with translated():
+            await transaction.start()
+        try:
+            yield self
+        except BaseException:
+            await self._roll_back(transaction)
+            raise
+        with translated():
+            await transaction.commit()
+
+    async def _roll_back(self, transaction: Any) -> None:
+        """Roll back unless the connection is gone, in which case the server has already done it."""
+        if self._connection.is_closed():
+            return
+        try:
+            with translated():
+                await transaction.rollback()
+        except errors.DatabaseUnavailable:
+            # The error that brought us here is the one to report; a lost connection rolls back by itself.
+            return
+
+
+class PoolStore:
+    """Queries on whichever pooled connection is free."""
+
+    __slots__ = ("_pool", "_schema")
+
+    def __init__(self, pool: Pool, schema: str) -> None:
+        """Take an open pool; its owner closes it."""
+        self._pool = pool
+        self._schema = schema
+
+    async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
+        """See ``Store``."""
+        async with self._connection() as connection:
+            return await ConnectionStore(connection, self._schema).fetch(query, args)
+
+    async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:
+        """See ``Store``."""
+        async with self._connection() as connection:
+            return await ConnectionStore(connection, self._schema).fetch_one(query, args)
+
+    async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:
+        """See ``Store``."""
+        async with self._connection() as connection:
+            return await ConnectionStore(connection, self._schema).execute(query, args)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Store]:
+        """Take a connection and open a transaction on it."""
+        async with (
+            self._connection() as connection,
+            ConnectionStore(connection, self._schema).begin() as store,
+        ):
+            yield store
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        with translated():
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        try:
+            yield connection
+        finally:
+            # Shielded by asyncpg itself; a cancelled caller still gives the connection back.
+            with translated():
+                await self._pool.release(connection)
+
+
+class NoStore:
+    """Stands in for the database of a service that was opened without one: every call refuses."""
+
+    async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:  # noqa: ARG002 - the port
+        """Refuse."""
+        raise errors.StorageNotConfigured
+
+    async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:  # noqa: ARG002
+        """Refuse."""
+        raise errors.StorageNotConfigured
+
+    async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:  # noqa: ARG002
+        """Refuse."""
+        raise errors.StorageNotConfigured
+
+    def begin(self) -> AbstractAsyncContextManager[Store]:
+        """Refuse."""
+        raise errors.StorageNotConfigured
+
+
+def _touched(status: str) -> int:
+    """Read the row count from a command tag such as ``UPDATE 3``; commands without one count as zero."""
+    last = status.rpartition(" ")[2]
+    return int(last) if last.isdigit() else 0
+
+
+async def healthy(pool: Pool) -> bool:
+    """Tell whether the server answers within the acquire timeout."""
+    try:
+        async with asyncio.timeout(ACQUIRE_TIMEOUT), pool.acquire() as connection:
+            await connection.fetchval("select 1")
+    except (*_DOWN, asyncpg.InterfaceError):
+        return False
+    return True
