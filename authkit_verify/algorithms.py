@@ -1,0 +1,108 @@
+"""The signature algorithms this package verifies, each bound to one kind of key.
+
+Asymmetric only: ``none`` and the HS family are not in the table, so no configuration can admit them
+(RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+Check = Callable[[Any, bytes, bytes], bool]
+"""``check(public_key, signed, signature)``; the key is of the kind the algorithm is bound to."""
+
+_SHA: Mapping[str, hashes.HashAlgorithm] = {
+    "256": hashes.SHA256(),
+    "384": hashes.SHA384(),
+    "512": hashes.SHA512(),
+}
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_RSA_NAMES = frozenset(f"{family}{size}" for family in ("RS", "PS") for size in _SHA)
+
+# Built once: a fresh padding or hash object per signature costs more than everything around it.
+_PKCS1V15 = padding.PKCS1v15()
+
+
+def _rs(size: str) -> Check:
+    digest = _SHA[size]
+
+    def check(key: rsa.RSAPublicKey, signed: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, signed, _PKCS1V15, digest)
+        except InvalidSignature:
+            return False
+        return True
+
+    return check
+
+
+def _ps(size: str) -> Check:
+    digest = _SHA[size]
+    # RFC 7518, 3.5: the salt is as long as the hash, and MGF1 uses the same hash.
+    pss = padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
+
+    def check(key: rsa.RSAPublicKey, signed: bytes, signature: bytes) -> bool:
+        try:
+            key.verify(signature, signed, pss, digest)
+        except InvalidSignature:
+            return False
+        return True
+
+    return check
+
+
+def _es(size: str, octets: int) -> Check:
+    ecdsa = ec.ECDSA(_SHA[size])
+
+    def check(key: ec.EllipticCurvePublicKey, signed: bytes, signature: bytes) -> bool:
+        # RFC 7518, 3.4: R and S as fixed-length octets. Any other length would be a second spelling.
+        if len(signature) != 2 * octets:
+            return False
+        r = int.from_bytes(signature[:octets], "big")
+        s = int.from_bytes(signature[octets:], "big")
+        try:
+            key.verify(encode_dss_signature(r, s), signed, ecdsa)
+        except InvalidSignature:
+            return False
+        return True
+
+    return check
+
+
+def _eddsa(key: ed25519.Ed25519PublicKey, signed: bytes, signature: bytes) -> bool:
+    try:
+        key.verify(signature, signed)
+    except InvalidSignature:
+        return False
+    return True
+
+
+ALGORITHMS: Mapping[str, Check] = {
+    "RS256": _rs("256"),
+    "RS384": _rs("384"),
+    "RS512": _rs("512"),
+    "PS256": _ps("256"),
+    "PS384": _ps("384"),
+    "PS512": _ps("512"),
+    "ES256": _es("256", 32),
+    "ES384": _es("384", 48),
+    "ES512": _es("512", 66),
+    "EdDSA": _eddsa,
+}
+"""Every algorithm that can be allowed. Names are compared exactly, case included."""
+
+
+def fitting(key: PublicKey) -> frozenset[str]:
+    """Return the algorithms this key can verify: those of its type and, for a curve, of that curve."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return _RSA_NAMES
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
+    return frozenset({"EdDSA"})

@@ -1,0 +1,157 @@
+"""The strict reader of compact tokens (RFC 7515, 7.1): one spelling per token, or a refusal.
+
+Three parts of canonical unpadded base64url; header and payload are UTF-8 JSON objects without duplicate
+members, NaN, Infinity or lone surrogates, not nested deeper than ``MAX_DEPTH``. Whatever is wrong is a
+``TokenError`` ``invalid_token``, never another exception.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+from typing import Any, NamedTuple, NoReturn
+
+import msgspec
+
+from authkit_verify.errors import TokenError
+
+MAX_TOKEN = 16 * 1024
+"""Characters. A longer token is refused before anything of it is read."""
+MAX_DEPTH = 32
+MAX_KID = 256
+
+# "-" and "_" become the alphabet that a2b_base64 reads; its own "+", "/" and "=" become something it refuses.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/\0\0\0")
+# The last character of a partial group has bits that belong to no byte; they must be zero (RFC 4648, 3.5).
+_LAST_OF_TWO = frozenset(b"AQgw")
+_LAST_OF_THREE = frozenset(b"AEIMQUYcgkosw048")
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Header(NamedTuple):
+    """What a verification needs of a header. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are never read."""
+
+    alg: str
+    kid: str | None
+    typ: str | None
+
+
+class Parts(NamedTuple):
+    """A token taken apart; ``header_segment`` is the header as it was spelled."""
+
+    header_segment: bytes
+    payload: bytes
+    signed: bytes
+    signature: bytes
+
+
+def split(token: str) -> Parts:
+    """Take a token apart and decode its payload and signature. Raises TokenError ``invalid_token``."""
+    if not isinstance(token, str):
+        raise TokenError("invalid_token", "the token is not a text")
+    if len(token) > MAX_TOKEN:
+        raise TokenError("invalid_token", f"the token is longer than {MAX_TOKEN} characters")
+    if not token.isascii():
+        raise TokenError("invalid_token", "the token is not base64url")
+    raw = token.encode("ascii")
+    segments = raw.split(b".")
+    if len(segments) != 3:
+        encrypted = len(segments) == 5
+        raise TokenError(
+            "invalid_token",
+            "encrypted tokens are not accepted" if encrypted else "the token has not three parts",
+        )
+    header, payload, signature = segments
+    return Parts(header, b64(payload), raw[: len(header) + 1 + len(payload)], b64(signature))
+
+
+def b64(segment: bytes) -> bytes:
+    """Decode one segment of canonical unpadded base64url. Raises TokenError ``invalid_token``."""
+    left = len(segment) & 3
+    if not segment or left == 1:
+        raise TokenError("invalid_token", "a part of the token is empty or cut short")
+    if left and segment[-1] not in (_LAST_OF_TWO if left == 2 else _LAST_OF_THREE):
+        raise TokenError("invalid_token", "a part of the token is not canonical base64url")
+    text = segment.translate(_TO_STANDARD)
+    try:
+        return binascii.a2b_base64(text + b"===="[left:] if left else text, strict_mode=True)
+    except binascii.Error:
+        raise TokenError("invalid_token", "a part of the token is not base64url") from None
+
+
+def read_header(segment: bytes) -> Header:
+    """Read a header segment. Raises TokenError ``invalid_token``.
+
+    ``crit`` names extensions that must be understood (RFC 7515, 4.1.11) and ``b64`` changes what is signed
+    (RFC 7797, 3); this package understands none, so both are refused.
+    """
+    header = read_object(b64(segment))
+    if "crit" in header or "b64" in header:
+        raise TokenError("invalid_token", "the token asks for header extensions that are not understood")
+    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
+    if not isinstance(alg, str):
+        raise TokenError("invalid_token", "the token names no algorithm")
+    if "kid" in header and (not isinstance(kid, str) or len(kid) > MAX_KID):
+        raise TokenError("invalid_token", f"the key id is not a text of at most {MAX_KID} characters")
+    if "typ" in header and not isinstance(typ, str):
+        raise TokenError("invalid_token", "the token's type is not a text")
+    return Header(alg, kid, typ)
+
+
+def read_object(data: bytes) -> dict[str, Any]:
+    """Read a strict JSON object. Raises TokenError ``invalid_token``.
+
+    Text that encodes back to the very same bytes has no duplicate, no blank, no NaN and no odd spelling, and
+    most tokens are like that. Everything else is read again by the slow and picky reader.
+    """
+    try:
+        value: Any = _decode(data)
+        if _encode(value) != data:
+            value = _read_slowly(data)
+    except RecursionError:
+        raise _malformed() from None
+    except (msgspec.MsgspecError, ValueError):
+        value = _read_slowly(data)
+    if type(value) is not dict:
+        raise TokenError("invalid_token", "the header or the payload is not a JSON object")
+    return value
+
+
+def _read_slowly(data: bytes) -> Any:
+    try:
+        value = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse,
+            parse_float=_finite,
+        )
+        # A lone surrogate survives reading and cannot be written; nothing else fails here.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        raise _malformed() from None
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+def _refuse(_constant: str) -> NoReturn:
+    raise ValueError
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+def _malformed() -> TokenError:
+    return TokenError("invalid_token", "the header or the payload is not strict JSON")

@@ -1,0 +1,129 @@
+"""Get one JSON document from an issuer, within bounds: no redirect, no compression, a size, a time.
+
+The HTTP client is anything with ``httpx.AsyncClient``'s ``stream`` method.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import httpx
+
+MAX_BYTES = 256 * 1024
+CONNECT_TIMEOUT = 2.0
+TOTAL_TIMEOUT = 5.0
+"""Seconds for everything a refresh asks of the network, discovery included."""
+
+_TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT)
+
+
+class FetchError(Exception):
+    """The document could not be had; the message says why and holds nothing of it."""
+
+
+class StreamedResponse(Protocol):
+    """The part of a streamed answer that is read."""
+
+    @property
+    def status_code(self) -> int:
+        """The HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers; names are matched in lower case."""
+        ...
+
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Yield the body piece by piece."""
+        ...
+
+
+class HttpClient(Protocol):
+    """The HTTP client of a host: ``httpx.AsyncClient``, or anything with its ``stream``."""
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        timeout: Any,
+        follow_redirects: bool,
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """Send a request and hand over the answer before its body is read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A document, or ``body=None`` when it has not changed (304). Header names are in lower case."""
+
+    body: bytes | None
+    headers: Mapping[str, str]
+
+
+async def fetch(
+    client: HttpClient, url: str, *, etag: str | None = None, past_caches: bool = False
+) -> Answer:
+    """Return the document at ``url``. Raises FetchError, or whatever the client raises for its own failures.
+
+    ``past_caches`` asks every cache on the way to look again. The caller bounds the total time.
+    """
+    wanted = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
+    if etag is not None:
+        wanted["if-none-match"] = etag
+    if past_caches:
+        wanted["cache-control"] = "no-cache"
+    async with client.stream(
+        "GET", url, headers=wanted, timeout=_TIMEOUT, follow_redirects=False
+    ) as response:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if response.status_code == 304 and etag is not None:
+            return Answer(None, headers)
+        if response.status_code != 200:
+            raise FetchError(f"the answer has status {response.status_code}")
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            # It was asked for plain; unpacking would make the size below meaningless.
+            raise FetchError("the answer is compressed")
+        return Answer(await _bounded(response), headers)
+
+
+async def _bounded(response: StreamedResponse) -> bytes:
+    body = bytearray()
+    async for piece in response.aiter_bytes():
+        body += piece
+        if len(body) > MAX_BYTES:
+            raise FetchError(f"the answer is larger than {MAX_BYTES} bytes")
+    return bytes(body)
+
+
+class Clients:
+    """The HTTP client in use: the host's own, or one made at the first fetch and closed with the verifier."""
+
+    def __init__(self, given: HttpClient | None) -> None:
+        self._given = given
+        self._own: httpx.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def get(self) -> HttpClient:
+        """Return the client for the running loop."""
+        if self._given is not None:
+            return self._given
+        loop = asyncio.get_running_loop()
+        if self._own is None or self._loop is not loop:
+            # Loading the trusted certificates takes tens of milliseconds, which is too long for the loop.
+            made = await asyncio.to_thread(httpx.AsyncClient)
+            if self._own is None or self._loop is not loop:  # nobody else made one meanwhile
+                self._own, self._loop = made, loop
+        return self._own
+
+    async def aclose(self) -> None:
+        """Close the client made here; the host's own stays open."""
+        own, self._own = self._own, None
+        if own is not None and self._loop is asyncio.get_running_loop():
+            await own.aclose()

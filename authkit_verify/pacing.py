@@ -1,0 +1,41 @@
+"""How often the network may be asked: a token bucket for what strangers cause, a back-off after failures."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+BURST = 2
+"""One fetch for whoever asks first, one in reserve so that a rotation right after it is still seen."""
+REFILL = 30.0
+MAX_BACKOFF = 60.0
+
+# Not for secrecy: the system's generator is shared by nothing, so forked workers do not retry in step.
+system_random = random.SystemRandom().random
+
+
+class Bucket:
+    """Allows ``BURST`` actions at once and one more every ``REFILL`` seconds of the given clock."""
+
+    __slots__ = ("_clock", "_level", "_since")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._level = float(BURST)
+        self._since = clock()
+
+    def take(self) -> bool:
+        """Tell whether the action may be done now, and count it if so."""
+        now = self._clock()
+        gained = max(0.0, now - self._since) / REFILL
+        self._level = min(float(BURST), self._level + gained)
+        self._since = now
+        if self._level < 1.0:
+            return False
+        self._level -= 1.0
+        return True
+
+
+def backoff(failures: int, random_unit: Callable[[], float]) -> float:
+    """Return the seconds to wait after this many failures in a row: 1, 2, 4 .. 60 with full jitter."""
+    return random_unit() * min(MAX_BACKOFF, 2.0 ** min(failures - 1, 6))

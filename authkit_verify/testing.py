@@ -1,0 +1,225 @@
+"""A fake issuer for tests: mints tokens, serves its key set in process, and fails on demand.
+
+    issuer = FakeIssuer()
+    async with issuer.verifier() as verifier:
+        claims = await verifier.verify(issuer.mint("user-1"))
+
+No socket is opened. Give ``clock`` to move time; nothing here sleeps unless ``slow`` was called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.verifier import Verifier
+
+_CURVES: Mapping[str, tuple[ec.EllipticCurve, int]] = {
+    "ES256": (ec.SECP256R1(), 32),
+    "ES384": (ec.SECP384R1(), 48),
+    "ES512": (ec.SECP521R1(), 66),
+}
+_SHA: Mapping[str, hashes.HashAlgorithm] = {
+    "256": hashes.SHA256(),
+    "384": hashes.SHA384(),
+    "512": hashes.SHA512(),
+}
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FakeKey:
+    """A signing key. It signs with ``alg`` and is published under ``kid``."""
+
+    kid: str
+    alg: str
+    private_key: PrivateKey
+
+    @classmethod
+    def generate(cls, kid: str, alg: str) -> FakeKey:
+        """Make a new key; RSA takes a moment, the others none."""
+        if alg in _CURVES:
+            return cls(kid, alg, ec.generate_private_key(_CURVES[alg][0]))
+        if alg == "EdDSA":
+            return cls(kid, alg, ed25519.Ed25519PrivateKey.generate())
+        return cls(kid, alg, rsa.generate_private_key(65537, 2048))
+
+    def jwk(self) -> dict[str, Any]:
+        """Return the public half as it is published."""
+        public = self.private_key.public_key()
+        if isinstance(public, rsa.RSAPublicKey):
+            members = RSAAlgorithm.to_jwk(public, as_dict=True)
+        elif isinstance(public, ec.EllipticCurvePublicKey):
+            members = ECAlgorithm.to_jwk(public, as_dict=True)
+        else:
+            members = OKPAlgorithm.to_jwk(public, as_dict=True)
+        members.pop("key_ops", None)
+        return members | {"kid": self.kid, "alg": self.alg, "use": "sig"}
+
+    def pem(self) -> str:
+        """Return the public half as PEM, for pinning."""
+        return (
+            self.private_key.public_key()
+            .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+            .decode()
+        )
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the signature in the form a token carries it."""
+        key = self.private_key
+        if isinstance(key, ed25519.Ed25519PrivateKey):
+            return key.sign(data)
+        digest = _SHA[self.alg[2:]]
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            size = _CURVES[self.alg][1]
+            r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
+            return r.to_bytes(size, "big") + s.to_bytes(size, "big")
+        if self.alg.startswith("PS"):
+            pss = padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
+            return key.sign(data, pss, digest)
+        return key.sign(data, padding.PKCS1v15(), digest)
+
+
+def encode(data: bytes) -> str:
+    """Return unpadded base64url."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def seal(key: FakeKey, header: bytes, payload: bytes) -> str:
+    """Sign any two byte strings as a compact token, however wrong they are."""
+    signed = f"{encode(header)}.{encode(payload)}"
+    return f"{signed}.{encode(key.sign(signed.encode()))}"
+
+
+class FakeIssuer:
+    """An issuer with one signing key at first. ``fetches`` counts how often its key set was asked for."""
+
+    def __init__(
+        self,
+        issuer: str = "https://issuer.test",
+        *,
+        audience: str = "api",
+        algorithm: str = "ES256",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.issuer = issuer
+        self.audience = audience
+        self.algorithm = algorithm
+        self.clock = clock
+        self.headers: dict[str, str] = {}
+        """Sent with the key set, such as ``Cache-Control``."""
+        self.requests: list[httpx.Request] = []
+        self._made = 0
+        self.keys: list[FakeKey] = []
+        self._status = 200
+        self._body: bytes | None = None
+        self._delay = 0.0
+        self.rotate()
+        self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+
+    @property
+    def key(self) -> FakeKey:
+        """The key that signs: the one published last."""
+        return self.keys[-1]
+
+    @property
+    def fetches(self) -> int:
+        """How often the key set was asked for."""
+        return sum(request.url.path.endswith("/jwks.json") for request in self.requests)
+
+    def accept(self, **terms: Any) -> IssuerAccept:
+        """Return the record that accepts this issuer; ``terms`` are further fields of ``IssuerAccept``."""
+        usual: dict[str, Any] = {"issuer": self.issuer, "audiences": (self.audience,)}
+        return IssuerAccept(**usual | terms)
+
+    def verifier(self, *, skew: float = 60.0, **terms: Any) -> Verifier:
+        """Return a verifier that accepts this issuer and fetches its keys in process."""
+        config = AcceptConfig(issuers=[self.accept(**terms)], algorithms=(self.algorithm,), skew=skew)
+        return Verifier(config, http_client=self.client, clock=self.clock)
+
+    def mint(
+        self,
+        user_id: str = "user-1",
+        *,
+        lifetime: float = 900,
+        key: FakeKey | None = None,
+        header: Mapping[str, Any] | None = None,
+        without: Iterable[str] = (),
+        **claims: Any,
+    ) -> str:
+        """Return a signed token. ``header`` and ``claims`` win over the usual ones.
+
+        ``lifetime`` is seconds from now and may be negative; ``without`` names claims to leave out, and
+        a header member of None is left out.
+        """
+        signer = key or self.key
+        now = int(self.clock())
+        members = {"alg": signer.alg, "kid": signer.kid, "typ": "at+jwt"} | dict(header or {})
+        payload = {
+            "iss": self.issuer, "sub": user_id, "aud": self.audience, "iat": now, "exp": int(now + lifetime),
+        } | claims  # fmt: skip
+        for name in without:
+            payload.pop(name, None)
+        head = {name: value for name, value in members.items() if value is not None}
+        return seal(signer, _compact(head), _compact(payload))
+
+    def rotate(self, *, keep: bool = True) -> FakeKey:
+        """Publish a new key and sign with it; ``keep=False`` withdraws the earlier ones."""
+        self._made += 1
+        key = FakeKey.generate(f"key-{self._made}", self.algorithm)
+        self.keys = [*self.keys, key] if keep else [key]
+        return key
+
+    def remove(self, kid: str) -> None:
+        """Withdraw a key."""
+        self.keys = [key for key in self.keys if key.kid != kid]
+
+    def break_down(self, status: int = 503) -> None:
+        """Answer every request with this status."""
+        self._status = status
+
+    def publish(self, body: bytes) -> None:
+        """Serve this instead of the key set."""
+        self._body = body
+
+    def slow(self, seconds: float) -> None:
+        """Take this long for every answer."""
+        self._delay = seconds
+
+    def recover(self) -> None:
+        """Serve the true key set again, at once."""
+        self._status, self._body, self._delay = 200, None, 0.0
+
+    def document(self) -> bytes:
+        """Return the key set as published."""
+        return _compact({"keys": [key.jwk() for key in self.keys]})
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if self._delay:
+            await asyncio.sleep(self._delay)
+        if self._status != 200:
+            return httpx.Response(self._status)
+        if request.url.path.endswith("/openid-configuration"):
+            metadata = {"issuer": self.issuer, "jwks_uri": self.issuer + "/jwks.json"}
+            return httpx.Response(200, content=_compact(metadata))
+        if not request.url.path.endswith("/jwks.json"):
+            return httpx.Response(404)
+        body = self.document() if self._body is None else self._body
+        return httpx.Response(200, content=body, headers=self.headers)
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()

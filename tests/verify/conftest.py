@@ -1,0 +1,91 @@
+"""What the verifier's tests share: an issuer in process, ASGI connections by hand, other people's vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authkit_verify.testing import FakeIssuer
+from fakes.clock import FakeClock
+
+FOLDER = Path(
+    os.environ.get("AUTHKIT_TESTDATA") or Path(__file__).resolve().parents[3] / "shared" / "testdata"
+)
+
+
+@pytest.fixture
+async def issuer(clock: FakeClock) -> AsyncIterator[FakeIssuer]:
+    """An issuer with an EC key, on the test's clock."""
+    made = FakeIssuer(clock=clock)
+    yield made
+    await made.client.aclose()
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Callable[[str], Any]:
+    """Read a JSON file of the test data beside the repository; skips the test where there is none."""
+
+    def read(name: str) -> Any:
+        path = FOLDER / name
+        if not path.is_file():
+            pytest.skip(f"no test data: {name} is neither beside the repository nor under AUTHKIT_TESTDATA")
+        return json.loads(path.read_text("utf-8"))
+
+    return read
+
+
+class Connection:
+    """One http or websocket connection to an ASGI application, driven by hand."""
+
+    def __init__(self, app: Any, **scope: Any) -> None:
+        self.app = app
+        self.scope: dict[str, Any] = {
+            "type": "http", "method": "GET", "path": "/", "root_path": "", "query_string": b"",
+            "headers": [], "extensions": {}, "state": {},
+        } | scope  # fmt: skip
+        self.sent: list[dict[str, Any]] = []
+        self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def run(self) -> Connection:
+        """Let the application answer; a websocket connects first."""
+        kind = self.scope["type"]
+        self.incoming.put_nowait({"type": "websocket.connect" if kind == "websocket" else "http.request"})
+        await self.app(self.scope, self.incoming.get, self._send)
+        return self
+
+    async def _send(self, message: Any) -> None:
+        self.sent.append(dict(message))
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        return self.sent[0]["status"]
+
+    @property
+    def body(self) -> bytes:
+        """The body of the answer."""
+        return b"".join(message.get("body", b"") for message in self.sent)
+
+    def header(self, name: str) -> str | None:
+        """One header of the answer."""
+        headers = dict(self.sent[0]["headers"])
+        value = headers.get(name.encode())
+        return None if value is None else value.decode()
+
+
+@pytest.fixture
+def connect() -> Callable[..., Connection]:
+    """Make a connection: ``await connect(app, token=..., **scope).run()``."""
+
+    def make(app: Any, *, token: str | None = None, **scope: Any) -> Connection:
+        if token is not None:
+            scope["headers"] = [(b"authorization", b"Bearer " + token.encode()), *scope.get("headers", [])]
+        return Connection(app, **scope)
+
+    return make

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from authkit_verify import AcceptConfig, IssuerAccept
+from authkit_verify.config import is_allowed_url
+from authkit_verify.testing import FakeKey
+
+
+def accept(**more: Any) -> IssuerAccept:
+    return IssuerAccept(**{"issuer": "https://i.test", "audiences": ["api"]} | more)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"issuer": ""}, {"issuer": " https://i.test"}, {"audiences": []}, {"audiences": "api"},
+        {"audiences": [""]},
+        {"audiences": [1]}, {"any_audience": True}, {"algorithms": []}, {"algorithms": ["HS256"]},
+        {"algorithms": ["none"]}, {"algorithms": ["rs256"]}, {"algorithms": "RS256"}, {"token_types": []},
+        {"jwks_url": "http://i.test/k"}, {"jwks_url": "ftp://i.test/k"}, {"jwks_url": "https://"},
+        {"jwks_url": "http://127.0.0.1/k"}, {"jwks_url": "https://u:p@i.test/k"}, {"issuer": "not a url"},
+        {"jwks_url": "http://127.0.0.1.evil.test/k", "allow_http_loopback": True}, {"pinned_only": True},
+        {"jwks_url": "https://i.test:port/k"}, {"discovery": True, "jwks_url": "https://i.test/k"},
+        {"cache_ttl": 0}, {"cache_ttl": -1.0}, {"cache_ttl": float("nan")}, {"max_stale": float("inf")},
+        {"max_lifetime": 0}, {"pinned_pems": ["nonsense"]}, {"pinned_pems": "nonsense"},
+        {"pinned_pems": [("", FakeKey.generate("k", "ES256").pem())]},
+    ],
+)  # fmt: skip
+def test_a_record_that_cannot_work_or_accepts_too_much_is_refused_at_start(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        accept(**wrong)
+
+
+def test_an_audience_must_be_given_or_waived_by_name() -> None:
+    with pytest.raises(ValueError, match="any_audience"):
+        IssuerAccept(issuer="https://i.test")
+    assert IssuerAccept(issuer="https://i.test", any_audience=True).audiences == ()
+
+
+def test_the_key_set_is_looked_for_under_the_issuer_unless_told_otherwise() -> None:
+    assert accept().keys_url == "https://i.test/.well-known/jwks.json"
+    assert accept(issuer="https://i.test/").keys_url == "https://i.test/.well-known/jwks.json"
+    assert accept(jwks_url="https://k.test/set").keys_url == "https://k.test/set"
+
+
+def test_http_is_only_for_loopback_and_only_when_allowed() -> None:
+    assert is_allowed_url("http://127.0.0.1:8000/k", http_loopback=True)
+    assert is_allowed_url("http://[::1]/k", http_loopback=True)
+    assert is_allowed_url("http://localhost/k", http_loopback=True)
+    assert not is_allowed_url("http://localhost/k", http_loopback=False)
+    assert not is_allowed_url("http://10.0.0.1/k", http_loopback=True)
+    assert not is_allowed_url("https://i.test/\r\nx", http_loopback=True)
+
+
+def test_an_issuer_that_is_no_address_can_still_be_pinned() -> None:
+    pin = FakeKey.generate("k", "ES256").pem()
+    assert accept(issuer="my-issuer", pinned_pems=[pin], pinned_only=True).pinned_pems == (pin,)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"issuers": []},
+        {"issuers": [accept(), accept()]},
+        {"algorithms": []},
+        {"algorithms": ["HS256"]},
+        {"skew": -1.0},
+    ],
+)
+def test_a_configuration_that_cannot_work_is_refused_at_start(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        AcceptConfig(**{"issuers": [accept()]} | wrong)
+
+
+def test_lists_become_tuples_so_that_nothing_changes_later() -> None:
+    audiences = ["api"]
+    made = accept(audiences=audiences)
+    audiences.append("evil")
+    assert made.audiences == ("api",)
+    assert AcceptConfig(issuers=[made]).algorithms == ("RS256",)

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import httpx
+import pytest
+
+from authkit_verify.fetch import MAX_BYTES, Clients, FetchError, fetch
+
+URL = "https://i.test/jwks.json"
+
+
+def client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer), follow_redirects=True)
+
+
+async def test_the_document_is_asked_for_plainly_and_conditionally() -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return (
+            httpx.Response(304) if "if-none-match" in request.headers else httpx.Response(200, content=b"{}")
+        )
+
+    async with client(answer) as http:
+        assert (await fetch(http, URL)).body == b"{}"
+        assert (await fetch(http, URL, etag='"e"', past_caches=True)).body is None
+    assert seen[0].headers["accept-encoding"] == "identity"
+    assert "cache-control" not in seen[0].headers
+    assert seen[1].headers["if-none-match"] == '"e"'
+    assert seen[1].headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx.Response(302, headers={"location": "https://i.test/elsewhere"}),
+        httpx.Response(500),
+        httpx.Response(404),
+        httpx.Response(204),
+        httpx.Response(304),
+        httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(b"bomb")),
+    ],
+)
+async def test_every_other_answer_is_refused_and_no_redirect_followed(response: httpx.Response) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(str(request.url))
+        return response
+
+    async with client(answer) as http:
+        with pytest.raises(FetchError):
+            await fetch(http, URL)
+    assert asked == [URL]
+
+
+async def test_a_huge_document_is_dropped_while_it_arrives() -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while True:
+            read += 65536
+            yield b" " * 65536
+
+    async with client(lambda _: httpx.Response(200, content=endless())) as http:
+        with pytest.raises(FetchError, match="larger"):
+            await fetch(http, URL)
+    assert read <= MAX_BYTES + 2 * 65536
+
+
+async def test_a_hosts_own_client_is_used_and_left_open() -> None:
+    async with client(lambda _: httpx.Response(200)) as own:
+        clients = Clients(own)
+        assert await clients.get() is own
+        await clients.aclose()
+        assert not own.is_closed
+
+
+async def test_a_client_of_ours_is_made_once_and_closed() -> None:
+    clients = Clients(None)
+    made = await clients.get()
+    assert await clients.get() is made
+    await clients.aclose()
+    assert isinstance(made, httpx.AsyncClient)
+    assert made.is_closed
