@@ -86,6 +86,8 @@ class Config:
     """Where signing keys come from; None looks in the environment, then in ``keys.json``, then makes some."""
     keys_dir: str | None = None
     """The folder of ``keys.json`` and of generated development keys."""
+    key_reload_interval: float = 10.0
+    """Seconds between two looks at ``keys.json``."""
 
     access_token_duration: float = 900.0
     access_token_jitter: float = 0.05
@@ -216,7 +218,7 @@ def _check_numbers(config: Config) -> None:
         "access_token_duration", "code_ttl", "link_ttl", "pending_email_ttl", "pending_phone_ttl",
         "send_timeout", "max_code_attempts", "max_codes_per_hour", "max_codes_per_target_hour",
         "database_pool_size", "hash_queue", "hash_deadline", "hash_memory_mib", "event_retention",
-        "session_retention",
+        "session_retention", "key_reload_interval",
     )  # fmt: skip
     for name in positive:
         if not getattr(config, name) > 0:

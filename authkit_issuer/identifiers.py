@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from authkit_issuer import errors
 
@@ -103,6 +103,11 @@ def user_id(text: str) -> str | None:
         return None
     # Only another letter case is the same id; braces, URNs and missing hyphens are not.
     return canonical if canonical == text.lower() else None
+
+
+def new_id(random_bytes: Callable[[int], bytes]) -> str:
+    """Return a fresh random UUID (RFC 9562 section 5.4) as text."""
+    return str(uuid.UUID(bytes=random_bytes(16), version=4))
 
 
 def user_agent(text: str | None) -> str | None:

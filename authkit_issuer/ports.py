@@ -6,8 +6,9 @@ compared with the database's own clock, never with this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
 from authkit_issuer.event_types import AuthSessionEvent
@@ -144,10 +145,21 @@ class SMSSenderWithPasswordResetLink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entitlement:
+    """One thing a user may use. Times are aware; None means no end."""
+
+    name: str
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+    source: str = ""
+    metadata: Mapping[str, object] = field(default_factory=dict[str, object])
+
+
 class EntitlementsProvider(Protocol):
     """The host's source of entitlements."""
 
-    async def list_entitlements(self, user_id: str) -> Sequence[object]:
+    async def list_entitlements(self, user_id: str) -> Sequence[Entitlement]:
         """Return the user's entitlements; an unknown user has none."""
         ...
 
@@ -171,4 +183,3 @@ class AuthEventLogReader(Protocol):
     async def list_session_events(self, user_id: str, *event_types: str) -> list[AuthSessionEvent]:
         """Return events newest first; an empty ``user_id`` means all users."""
         ...
-

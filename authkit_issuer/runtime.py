@@ -11,18 +11,26 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import NotJoinable
-from authkit_issuer.ports import Clock, EmailSender, EntitlementsProvider, EphemeralStore, RandomBytes, SMSSender
+from authkit_issuer.ports import (
+    Clock,
+    EmailSender,
+    EntitlementsProvider,
+    EphemeralStore,
+    RandomBytes,
+    SMSSender,
+)
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.keys import KeySource
 from authkit_issuer.security.minting import Minter
-from authkit_issuer.store.postgres import Store
+from authkit_issuer.security.own_tokens import OwnTokens
+from authkit_issuer.store.postgres import NoStore, Store
 from authkit_issuer.store.query import Query
 
 Row = TypeVar("Row")
@@ -74,6 +82,7 @@ class Runtime:
     ephemeral: EphemeralStore
     keys: KeySource
     minter: Minter
+    own_tokens: OwnTokens
     hasher: PasswordHasher
     background: Background
     email_sender: EmailSender | None = None
@@ -89,6 +98,11 @@ class Runtime:
     def in_transaction(self) -> bool:
         """Tell whether the queries of this Runtime join a transaction."""
         return self.waiting is not None
+
+    @property
+    def has_storage(self) -> bool:
+        """Tell whether the service was opened with a database."""
+        return not isinstance(self.store, NoStore)
 
     async def maybe(self, query: Query[Row], *args: object) -> Row | None:
         """Return the first row, or None when there is none."""
@@ -110,7 +124,7 @@ class Runtime:
         return await self.store.execute(query, args)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Runtime]:
+    async def transaction(self) -> AsyncGenerator[Runtime, None]:
         """Open a transaction (a savepoint inside one) and yield the Runtime that works in it."""
         waiting: list[Delivery] = []
         async with self.store.begin() as store:

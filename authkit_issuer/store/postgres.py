@@ -7,9 +7,9 @@ answer" becomes ``DatabaseUnavailable``. Everything else is a defect and passes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import asyncpg
 
@@ -17,7 +17,10 @@ from authkit_issuer import errors
 from authkit_issuer.store.query import Query
 
 Row = TypeVar("Row")
-Pool = asyncpg.Pool[asyncpg.Record]
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool  # generic for type checkers only
 Connection = Any  # a pooled proxy or a plain connection: asyncpg gives the two no common type
 
 ACQUIRE_TIMEOUT = 2.0
@@ -39,11 +42,13 @@ _DOWN = (
     asyncpg.ReadOnlySQLTransactionError,
     # Losers of a deadlock or serialisation conflict did nothing: the caller may simply try again.
     asyncpg.TransactionRollbackError,
+    # What asyncpg says of a connection whose server has said farewell but has not hung up yet.
+    asyncpg.InternalClientError,
 )
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated() -> Generator[None, None, None]:
     """Turn driver errors raised inside into errors of ours."""
     try:
         yield
@@ -63,9 +68,11 @@ def translated() -> Iterator[None]:
 def _is_gone(error: asyncpg.InterfaceError) -> bool:
     """Tell a connection or pool that went away from a defect such as two tasks on one connection.
 
-    asyncpg raises the same class for both; only the text differs.
+    asyncpg raises the same class for both; only the text differs. A connection that the server ended counts
+    as released at once, in the middle of the block that holds it.
     """
-    return "clos" in str(error)
+    text = str(error)
+    return "clos" in text or "released back to the pool" in text
 
 
 async def open_pool(dsn: str, *, min_size: int = 1, max_size: int = 16, statement_cache: bool = True) -> Pool:
@@ -143,7 +150,7 @@ class ConnectionStore:
         return _touched(status)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Store]:
+    async def begin(self) -> AsyncGenerator[Store, None]:
         """Open a transaction on this connection; inside one it is a savepoint."""
         transaction = self._connection.transaction()
         with translated():
@@ -158,14 +165,15 @@ class ConnectionStore:
 
     async def _roll_back(self, transaction: Any) -> None:
         """Roll back unless the connection is gone, in which case the server has already done it."""
-        if self._connection.is_closed():
-            return
-        try:
+        with suppress(errors.DatabaseUnavailable):
             with translated():
-                await transaction.rollback()
-        except errors.DatabaseUnavailable:
-            # The error that brought us here is the one to report; a lost connection rolls back by itself.
+                if not self._connection.is_closed():
+                    await transaction.rollback()
             return
+        # What brought us here is the error to report. A connection that cannot even roll back is of no more
+        # use to anybody; without it the server rolls back by itself.
+        with suppress(asyncpg.InterfaceError):
+            self._connection.terminate()
 
 
 class PoolStore:
@@ -194,7 +202,7 @@ class PoolStore:
             return await ConnectionStore(connection, self._schema).execute(query, args)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Store]:
+    async def begin(self) -> AsyncGenerator[Store, None]:
         """Take a connection and open a transaction on it."""
         async with (
             self._connection() as connection,
@@ -203,7 +211,7 @@ class PoolStore:
             yield store
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def _connection(self) -> AsyncGenerator[Connection, None]:
         with translated():
             connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
         try:

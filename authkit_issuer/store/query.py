@@ -12,13 +12,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 Row = TypeVar("Row")
+Row_co = TypeVar("Row_co", covariant=True)
 
 DEFAULT_SCHEMA = "profiles"
 _SCHEMA_REFERENCE = re.compile(r"\bprofiles\.")
 _SCALARS = (str, int, float, bool, bytes)
 
 
-class Query(Generic[Row]):
+class Query(Generic[Row_co]):
     """SQL and its row type: a dataclass (columns are its fields, in order) or a scalar (one column).
 
     ``Query(None, sql)`` returns no rows; what it gives back is the number of rows it touched.
@@ -26,7 +27,7 @@ class Query(Generic[Row]):
 
     __slots__ = ("_texts", "build", "fields", "row", "sql")
 
-    def __init__(self, row: type[Row], sql: str) -> None:
+    def __init__(self, row: type[Row_co], sql: str) -> None:
         """Check the row type once; the text is checked against the schema by the tests."""
         self.row = row
         self.sql = sql
@@ -36,7 +37,7 @@ class Query(Generic[Row]):
             self.fields = tuple(field.name for field in dataclasses.fields(row))
         elif row is not type(None) and row not in _SCALARS:
             raise TypeError(f"a row is a dataclass or a scalar, not {row!r}")
-        self.build: Callable[[Sequence[Any]], Row] = _builder(row, self.fields)
+        self.build: Callable[[Sequence[Any]], Row_co] = _builder(row, self.fields)
 
     def text(self, schema: str) -> str:
         """Return the SQL for this schema name, which the configuration has validated."""

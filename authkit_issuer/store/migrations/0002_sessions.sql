@@ -11,7 +11,7 @@ create table profiles.refresh_sessions (
     rotated_at    timestamptz not null default now(),
     -- Forgiveness window: every generation from grace_from on is forgiven until grace_since + grace.
     grace_from    bigint not null default 0,
-    grace_since   timestamptz not null default now(),
+    grace_since   timestamptz not null default '-infinity',
     created_at    timestamptz not null default now(),
     last_used_at  timestamptz not null default now(),
     expires_at    timestamptz,

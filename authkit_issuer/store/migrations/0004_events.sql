@@ -20,12 +20,17 @@ create index session_events_session_idx on profiles.session_events (session_id, 
     where session_id <> '';
 create index session_events_time_idx on profiles.session_events (occurred_at desc, id desc);
 
--- One row per event and sink that has not taken it yet. Workers lock, deliver, delete; a cursor over the
+-- One row per event and sink that has not taken it yet; a worker delivers, then deletes. A cursor over the
 -- identity column would skip rows of transactions that commit late.
 create table profiles.event_outbox (
     sink        text not null,
     event_id    bigint not null references profiles.session_events (id) on delete cascade,
-    attempts    integer not null default 0,
-    next_try_at timestamptz not null default now(),
     primary key (sink, event_id)
+);
+
+-- Which worker delivers to a sink right now: one at a time, so that the order of one user's events holds.
+create table profiles.event_sinks (
+    sink         text primary key,
+    worker       text not null,
+    leased_until timestamptz not null
 );

@@ -1,0 +1,167 @@
+"""The audit trail: rows written in the transaction of the change they record.
+
+With each event one outbox row per configured sink is inserted in the same statement, so an event is neither
+lost with a crash nor told for a change that was rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.identifiers import ip_address
+from authkit_issuer.identifiers import user_agent as storable_user_agent
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.query import Query
+
+RECORD = Query(
+    int,
+    """
+    with event as (
+        insert into profiles.session_events
+            (issuer, user_id, session_id, event, method, reason, ip_addr, user_agent, actor, target, data)
+        values ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9, $10, $11::text::jsonb)
+        returning id
+    ), queued as (
+        insert into profiles.event_outbox (sink, event_id)
+        select sink, event.id from event cross join unnest($12::text[]) as sink
+    )
+    select id from event
+    """,
+)
+
+PURGE = Query(
+    int,
+    """
+    with old as (
+        select id from profiles.session_events e
+        where occurred_at < now() - $1::float8 * interval '1 second'
+          and not exists (select from profiles.event_outbox o where o.event_id = e.id)
+        order by occurred_at limit $2 for update skip locked
+    ), gone as (
+        delete from profiles.session_events e using old where e.id = old.id returning 1
+    )
+    select count(*)::int from gone
+    """,
+)
+
+NOBODY = Client()
+_PURGE_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Writes the audit trail."""
+
+    rt: Runtime
+
+    async def record(
+        self,
+        event: SessionEventType,
+        *,
+        user_id: str = "",
+        session_id: str = "",
+        method: str | None = None,
+        reason: str | None = None,
+        client: Client | None = None,
+        actor: str | None = None,
+        target: str | None = None,
+        data: Mapping[str, object] | None = None,
+    ) -> int:
+        """Write one event with its outbox rows and return its id; joins the transaction it is called in."""
+        who = client or NOBODY
+        event_id = await self.rt.one(
+            RECORD,
+            self.rt.config.issuer,
+            user_id,
+            session_id,
+            event.value,
+            method,
+            reason,
+            ip_address(who.ip),
+            storable_user_agent(who.user_agent),
+            actor,
+            target,
+            msgspec.json.encode(data or {}).decode(),
+            list(self.rt.sinks),
+        )
+        await self.announce()
+        return event_id
+
+    async def purge(self) -> int:
+        """Delete events older than the retention time that every sink has taken; returns how many."""
+        total = 0
+        while True:
+            gone = await self.rt.one(PURGE, self.rt.config.event_retention, _PURGE_BATCH)
+            total += gone
+            if gone < _PURGE_BATCH:
+                return total
+
+    async def log_session_created(
+        self, user_id: str, method: str, session_id: str, ip: str | None = None, user_agent: str | None = None
+    ) -> None:
+        """Record a sign-in that a host performed itself; ``sessions.issue(method=...)`` records its own."""
+        await self.record(
+            SessionEventType.SESSION_CREATED,
+            user_id=user_id,
+            session_id=session_id,
+            method=method,
+            client=Client(ip=ip, user_agent=user_agent),
+        )
+
+    async def log_session_failed(
+        self,
+        user_id: str = "",
+        session_id: str = "",
+        reason: str | None = None,
+        ip: str | None = None,
+        user_agent: str | None = None,
+    ) -> None:
+        """Record a refused sign-in; the user is often unknown."""
+        await self.record(
+            SessionEventType.SESSION_FAILED,
+            user_id=user_id,
+            session_id=session_id,
+            reason=reason,
+            client=Client(ip=ip, user_agent=user_agent),
+        )
+
+    async def log_password_changed(
+        self, user_id: str, session_id: str = "", ip: str | None = None, user_agent: str | None = None
+    ) -> None:
+        """Record that a password was set; ``session_id`` is the session that was kept, if any."""
+        await self.record(
+            SessionEventType.PASSWORD_CHANGED,
+            user_id=user_id,
+            session_id=session_id,
+            client=Client(ip=ip, user_agent=user_agent),
+        )
+
+    async def log_password_recovery(
+        self,
+        user_id: str,
+        method: str,
+        session_id: str = "",
+        ip: str | None = None,
+        user_agent: str | None = None,
+    ) -> None:
+        """Record that a password reset was asked for; ``method`` is ``email`` or ``sms``."""
+        await self.record(
+            SessionEventType.PASSWORD_RECOVERY,
+            user_id=user_id,
+            session_id=session_id,
+            method=method,
+            client=Client(ip=ip, user_agent=user_agent),
+        )
+
+    async def announce(self) -> None:
+        """Tell the outbox, once the transaction has committed, that there is something to deliver."""
+        if self.rt.sinks:
+            await self.rt.after_commit(self._wake)
+
+    async def _wake(self) -> None:
+        self.rt.wake_outbox()

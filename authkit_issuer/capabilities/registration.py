@@ -1,0 +1,293 @@
+"""Registration: an account is pending until its owner proves the address; the first proof wins.
+
+A pending record lives in the ephemeral store under its ``registration_id``. For an address that already has
+an account the same record is written and can never be confirmed, so that no answer, no login and no later
+registration tells a stranger which addresses are taken (OWASP ASVS 6.3.8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.capabilities.namespace import Namespace
+from authkit_issuer.capabilities.one_time import OneTime, Record
+from authkit_issuer.capabilities.passwords import Passwords
+from authkit_issuer.capabilities.users import Users
+from authkit_issuer.ports import Client, EmailSender, EmailSenderWithSecurityNotice
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.hashing import StoredHash, acceptable
+
+if TYPE_CHECKING:
+    from typing import Self
+
+KIND = "reg_email"
+SEND_LIMIT = "email_code"
+
+
+class PendingCode(str):
+    """The code that was sent, ``""`` when none was. Secret: it belongs to the address and to no answer."""
+
+    registration_id: str
+    """What the browser that registers must show to confirm; ``""`` when nothing is pending."""
+
+    __slots__ = ("registration_id",)
+
+    def __new__(cls, code: str, *, registration_id: str) -> Self:
+        """Keep the code as the text itself."""
+        self = super().__new__(cls, code)
+        self.registration_id = registration_id
+        return self
+
+    def __repr__(self) -> str:
+        """Keep the code out of logs."""
+        return f"PendingCode(registration_id={self.registration_id!r})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRegistration:
+    """A registration that waits for its proof."""
+
+    email: str | None
+    phone: str | None
+    username: str
+    password_hash: str = field(repr=False)
+    registration_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What a registration form may be told: the same for free and taken addresses."""
+
+    registration_id: str
+    email: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Takes registrations and confirms them."""
+
+    rt: Runtime
+
+    async def register(
+        self, identifier: str, username: str, password: str, *, client: Client | None = None
+    ) -> Registered:
+        """Hash the password and start a registration; by mail address.
+
+        Raises ``InvalidIdentifier``, ``InvalidEmail``, ``username_*``, ``UsernameInUse``, ``password_*``,
+        ``EmailUnavailable``, ``ServerBusy``; ``SmsUnavailable`` for phone numbers. The password is hashed
+        whether the address is free or taken.
+        """
+        text = identifier.strip()
+        if text.startswith("+"):
+            identifiers.phone(text)
+            raise errors.SmsUnavailable
+        if "@" not in text:
+            raise errors.InvalidIdentifier(param="identifier")
+        self._require_sender()
+        email = identifiers.email(text)
+        name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
+        password_hash = await Passwords(self.rt).hash(password)
+        pending = await self.create_pending_email(email, name, password_hash, client=client)
+        return Registered(registration_id=pending.registration_id, email=email)
+
+    async def create_pending_email(
+        self,
+        email: str,
+        username: str,
+        password_hash: str,
+        ttl: float | None = None,
+        *,
+        client: Client | None = None,
+    ) -> PendingCode:
+        """Start a registration with a hash made by the caller and send the code; ``ttl`` is in seconds.
+
+        Where verification is not required the account is made at once, its address unverified, and ``""`` is
+        returned. Raises ``EmailInUse`` only without ``private_registration`` or without verification; beyond
+        the sending limits a private registration does nothing and says so to nobody.
+        """
+        email = identifiers.email(email)
+        username = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
+        if not acceptable(StoredHash(text=password_hash, algo="argon2id")):
+            raise errors.InvalidPasswordHash
+        config = self.rt.config
+        if not config.verification_required:
+            await self._make_account(None, email, username, password_hash, verified=False)
+            return PendingCode("", registration_id="")
+        self._require_sender()
+        email_taken, username_taken = await self.check_email_conflict(email, username)
+        if username_taken:
+            raise errors.UsernameInUse(param="username")
+        if email_taken and not config.private_registration:
+            raise errors.EmailInUse(param="email")
+        one_time = OneTime(self.rt)
+        if not await one_time.may_send(SEND_LIMIT, email, client):
+            if not config.private_registration:
+                raise errors.TooManyRequests(retry_after=config.code_cooldown)
+            return PendingCode("", registration_id=one_time.new_request_id())
+        issued = await one_time.issue(
+            KIND,
+            target=email,
+            code_ttl=config.code_ttl,
+            record_ttl=ttl or config.pending_email_ttl,
+            user_id=identifiers.new_id(self.rt.random_bytes),
+            data={
+                "username": username,
+                "password_hash": password_hash,
+                "taken": "yes" if email_taken else "",
+            },
+        )
+        await self._index(issued.record, ttl or config.pending_email_ttl)
+        await self._send(issued.record, issued.code)
+        return PendingCode("" if email_taken else issued.code, registration_id=issued.record.request_id)
+
+    async def check_email_conflict(self, email: str, username: str) -> tuple[bool, bool]:
+        """Tell whether the address and the name are taken: ``(email_taken, username_taken)``.
+
+        Only accounts take an address. A name is also taken by a live registration of another address.
+        """
+        email = identifiers.email(email)
+        email_taken = await Users(self.rt).get_by_email(email) is not None
+        name = username.strip()
+        if await Namespace(self.rt).is_taken(name.lower()):
+            return email_taken, True
+        holder = await self._pending_of_name(name)
+        return email_taken, holder is not None and holder.target != email
+
+    async def get_pending_by_email(self, email: str) -> PendingRegistration | None:
+        """Return the newest live registration of an address that can still be confirmed, or None."""
+        record = await self._newest(email)
+        if record is None or record.data["taken"]:
+            return None
+        return PendingRegistration(
+            email=record.target,
+            phone=None,
+            username=record.data["username"],
+            password_hash=record.data["password_hash"],
+            registration_id=record.request_id,
+        )
+
+    async def verify_pending_password(self, email: str, password: str) -> bool:
+        """Tell whether this is the newest live registration's password; the same work when there is none."""
+        record = await self._newest(email)
+        return (await self.rt.hasher.verify(_hash_of(record), password)).fits
+
+    async def find_by_password(self, email: str, password: str) -> str | None:
+        """Return the id of the newest live registration if this is its password, else None.
+
+        Hashes only where a registration is live: whether one is, only a registrant can bring about.
+        """
+        record = await self._newest(email)
+        if record is None:
+            return None
+        fits = (await self.rt.hasher.verify(_hash_of(record), password)).fits
+        return record.request_id if fits else None
+
+    async def confirm_email(self, email: str, code: str, *, registration_id: str | None = None) -> str:
+        """Turn a pending registration into an account with a verified address and return its user id.
+
+        Raises ``InvalidOrExpiredCode`` for a wrong, used or expired code and for a wrong or missing
+        ``registration_id`` (which counts no try), ``EmailInUse`` and ``UsernameInUse`` when somebody else was
+        faster. When storage fails the code stays good. Not inside a transaction: a wrong try must be counted.
+        """
+        return (await self.redeem(email, code, registration_id=registration_id)).user_id
+
+    async def redeem(self, email: str, code: str, *, registration_id: str | None) -> Record:
+        """Confirm as ``confirm_email`` does and return the spent record, for a caller who may put it back."""
+        self.rt.refuse_joining("registration.confirm_email")
+        try:
+            target = identifiers.email(email)
+        except errors.InvalidEmail as error:
+            raise errors.InvalidOrExpiredCode from error
+        record = await OneTime(self.rt).redeem_code(KIND, registration_id, target, code)
+        if record.data["taken"]:
+            raise errors.InvalidOrExpiredCode
+        try:
+            await self._make_account(
+                record.user_id,
+                record.target,
+                record.data["username"],
+                record.data["password_hash"],
+                verified=True,
+            )
+        except errors.Unavailable:
+            await OneTime(self.rt).put_back(record)
+            raise
+        return record
+
+    async def _make_account(
+        self, user_id: str | None, email: str, username: str, password_hash: str, *, verified: bool
+    ) -> None:
+        """Write user, name, password and event in one transaction; done before counts as done."""
+        async with self.rt.transaction() as tx:
+            # The id was chosen with the record: an account under it is our own commit whose answer was lost.
+            if user_id is not None and await Users(tx).get(user_id) is not None:
+                return
+            user = await Users(tx).add(
+                email=email, username=username, verified=verified, user_id=user_id, method="registration"
+            )
+            await Passwords(tx).store_hash(user.id, password_hash)
+
+    async def _index(self, record: Record, ttl: float) -> None:
+        """Point from the address and from the name to the record; a pointer counts only while both agree."""
+        store, pointer = self.rt.ephemeral, record.request_id.encode()
+        await store.set(self._email_key(record.target), pointer, ttl)
+        await store.set(_name_key(record.data["username"]), pointer, ttl)
+
+    async def _newest(self, email: str) -> Record | None:
+        try:
+            target = identifiers.email(email)
+        except errors.InvalidEmail:
+            return None
+        record = await self._follow(self._email_key(target))
+        return record if record is not None and record.target == target else None
+
+    async def _pending_of_name(self, name: str) -> Record | None:
+        record = await self._follow(_name_key(name))
+        if record is None or record.data["username"].lower() != name.lower():
+            return None
+        return record
+
+    async def _follow(self, key: str) -> Record | None:
+        pointer = await self.rt.ephemeral.get(key)
+        return None if pointer is None else await OneTime(self.rt).peek(KIND, pointer.decode())
+
+    def _email_key(self, email: str) -> str:
+        return f"pending:email:{OneTime(self.rt).identifier(KIND, email)}"
+
+    def _require_sender(self) -> EmailSender | None:
+        """Refuse before any lookup: having no sender says nothing about an account."""
+        if self.rt.config.verification_required and self.rt.email_sender is None:
+            raise errors.EmailUnavailable
+        return self.rt.email_sender
+
+    async def _send(self, record: Record, code: str) -> None:
+        """Send the code, or a notice to the owner of a taken address; unseen where it must not show."""
+        if self.rt.config.private_registration:
+            self.rt.background.start(lambda: self._hand_over(record, code), name="registration mail")
+            return
+        try:
+            await self._hand_over(record, code)
+        except Exception as error:
+            raise errors.EmailDeliveryFailed from error
+
+    async def _hand_over(self, record: Record, code: str) -> None:
+        sender = self.rt.email_sender
+        if sender is None:
+            return
+        async with asyncio.timeout(self.rt.config.send_timeout):
+            if not record.data["taken"]:
+                await sender.send_email_verification_code(record.target, record.data["username"], code)
+            elif isinstance(sender, EmailSenderWithSecurityNotice):
+                await sender.send_security_notice(record.target, "", "registration_attempt")
+
+
+def _hash_of(record: Record | None) -> StoredHash | None:
+    return None if record is None else StoredHash(text=record.data["password_hash"], algo="argon2id")
+
+
+def _name_key(username: str) -> str:
+    return f"pending:username:{username.strip().lower()}"

@@ -1,0 +1,273 @@
+"""Refresh sessions: one row each, for life; a refresh token is one generation of its session.
+
+Rotation is a single statement that gates and rotates; it has exactly one winner per generation. Whoever comes
+with an earlier generation within the grace window is given the same successor. Anything older is a replay and
+ends the session (RFC 9700 section 4.14.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.capabilities.entitlements import Entitlements
+from authkit_issuer.capabilities.events import Events
+from authkit_issuer.capabilities.sessions import statements as sql
+from authkit_issuer.capabilities.sessions.ending import Ending
+from authkit_issuer.capabilities.sessions.exchange import Exchange
+from authkit_issuer.capabilities.sessions.pair import TokenPair, pair
+from authkit_issuer.capabilities.sessions.statements import Account, Session
+from authkit_issuer.capabilities.tokens import TokenFacts, Tokens
+from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security import refresh_token
+from authkit_issuer.security.refresh_token import NONCE_BYTES, RefreshToken, token_key
+
+__all__ = ["Account", "IssuedSession", "Session", "Sessions", "TokenPair"]
+
+_PURGE_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedSession:
+    """A new session and its first refresh token."""
+
+    session_id: str
+    refresh_token: str = field(repr=False)
+    expires_at: datetime | None
+    facts: TokenFacts
+    auth_time: datetime
+    amr: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Opens, rotates, lists and ends sessions."""
+
+    rt: Runtime
+
+    async def issue(
+        self,
+        user_id: str,
+        user_agent: str | None = None,
+        ip: str | None = None,
+        *,
+        method: str | None = None,
+        auth_epoch: int | None = None,
+        amr: Sequence[str] = (),
+        client: Client | None = None,
+    ) -> IssuedSession:
+        """Open a session; beyond the limit the least recently used ones of the user end.
+
+        ``auth_epoch`` is the user's epoch as read with the credential: when a password change, ban, deletion
+        or sign-out-everywhere has raised it since, the proof is stale and ``InvalidCredentials`` is raised. A
+        host that vouches for the user itself leaves it out. ``method`` records a ``session_created`` event.
+        Raises ``UserNotFound``, ``UserBanned``. One transaction under the lock of the user's row.
+        """
+        known = identifiers.user_id(user_id)
+        if known is None:
+            raise errors.UserNotFound
+        who = client or Client(ip=ip, user_agent=user_agent)
+        session_id = identifiers.new_id(self.rt.random_bytes)
+        nonce = self.rt.random_bytes(NONCE_BYTES)
+        async with self.rt.transaction() as tx:
+            await _let_in(tx, known, auth_epoch)
+            opened = await tx.one(
+                sql.INSERT,
+                known,
+                session_id,
+                tx.config.issuer,
+                token_key(nonce),
+                tx.config.refresh_token_duration,
+                method,
+                list(amr),
+                identifiers.user_agent(who.user_agent),
+                identifiers.ip_address(who.ip),
+            )
+            if method is not None:
+                await Events(tx).record(
+                    SessionEventType.SESSION_CREATED,
+                    user_id=known,
+                    session_id=session_id,
+                    method=method,
+                    client=who,
+                )
+        token = refresh_token.encode(
+            self.rt.keys.current(), self.rt.config.issuer, session_id=session_id, generation=0, nonce=nonce
+        )
+        return IssuedSession(
+            session_id=session_id,
+            refresh_token=token,
+            expires_at=opened.expires_at,
+            facts=opened,
+            auth_time=opened.auth_time,
+            amr=tuple(amr),
+        )
+
+    async def sign_in(
+        self,
+        user_id: str,
+        *,
+        method: str,
+        auth_epoch: int,
+        amr: Sequence[str],
+        client: Client | None = None,
+    ) -> TokenPair:
+        """Open a session for a finished login and return its tokens; raises as ``issue`` does."""
+        if self.rt.keys.current().signing is None:
+            raise errors.MissingSigner
+        entitlements = await Entitlements(self.rt).for_token(user_id)
+        opened = await self.issue(user_id, method=method, auth_epoch=auth_epoch, amr=amr, client=client)
+        access = Tokens(self.rt).mint(
+            opened.facts,
+            entitlements,
+            session_id=opened.session_id,
+            auth_time=opened.auth_time,
+            amr=amr,
+            not_after=opened.expires_at,
+        )
+        return pair(self.rt, access, opened.refresh_token, session_id=opened.session_id, user_id=user_id)
+
+    async def exchange(
+        self,
+        refresh_token: str,
+        user_agent: str | None = None,
+        ip: str | None = None,
+        *,
+        org: str | None = None,
+        client: Client | None = None,
+    ) -> TokenPair:
+        """Trade a refresh token for its successor and a fresh access token.
+
+        Raises ``InvalidRefreshToken``; ``RefreshTokenReuseDetected`` after ending the session of a replayed
+        token; ``UserBanned``; ``InvalidTarget`` for an organisation that cannot be had, with the token still
+        good (RFC 8707 section 2). A storage failure is ``Unavailable``: asking again with the same token
+        gives the same successor. Not inside a transaction, whose rollback would undo the ending of a stolen
+        session.
+        """
+        self.rt.refuse_joining("sessions.exchange")
+        token = self._decode(refresh_token)
+        if org is not None:
+            raise errors.InvalidTarget(metadata={"reason": "org_mode_not_multi"})
+        who = client or Client(ip=ip, user_agent=user_agent)
+        return await Exchange(rt=self.rt, token=token, client=who).run()
+
+    async def resolve(self, refresh_token: str) -> str:
+        """Return the id of the live session this token stands for, or raise ``InvalidRefreshToken``.
+
+        A token that was already rotated is invalid here too and ends nothing.
+        """
+        token = self._decode(refresh_token)
+        found = await self.rt.maybe(
+            sql.RESOLVE,
+            token.session_id,
+            token.key,
+            self.rt.config.issuer,
+            token.generation,
+            self.rt.config.refresh_idle_duration,
+        )
+        if found is None:
+            raise errors.InvalidRefreshToken
+        return found
+
+    async def authenticate(self, user_id: str, session_id: str) -> Account:
+        """Return the account behind an access token's ``sub`` and ``sid``, asking the database once.
+
+        Raises ``UserDisabled`` for a banned or deleted user and ``SessionEnded`` for a session that is over
+        or was never there.
+        """
+        user, session = identifiers.user_id(user_id), identifiers.user_id(session_id)
+        found = (
+            await self.rt.maybe(sql.AUTHENTICATE, session, user, self.rt.config.issuer)
+            if user and session
+            else None
+        )
+        if found is None:
+            raise errors.SessionEnded
+        if not found.allowed:
+            raise errors.UserDisabled
+        if not found.live:
+            raise errors.SessionEnded
+        return found
+
+    async def list_for_user(self, user_id: str) -> list[Session]:
+        """Return the live sessions, the last used one first, at most 100."""
+        known = identifiers.user_id(user_id)
+        return await self.rt.all(sql.LIST, known, self.rt.config.issuer) if known else []
+
+    async def revoke(
+        self,
+        session_id: str,
+        *,
+        reason: SessionRevokeReason = SessionRevokeReason.ADMIN_REVOKE,
+        client: Client | None = None,
+    ) -> bool:
+        """End a session; False when there was nothing to end."""
+        known = identifiers.user_id(session_id)
+        return known is not None and bool(await Ending(self.rt).one(known, reason=reason, client=client))
+
+    async def revoke_for_user(
+        self,
+        user_id: str,
+        session_id: str,
+        *,
+        reason: SessionRevokeReason = SessionRevokeReason.USER_REVOKE,
+        client: Client | None = None,
+    ) -> bool:
+        """End a session if it is this user's; False when it is not, or is over already."""
+        user, session = identifiers.user_id(user_id), identifiers.user_id(session_id)
+        if user is None or session is None:
+            return False
+        return bool(await Ending(self.rt).of_user(user, session, reason=reason, client=client))
+
+    async def revoke_all(
+        self,
+        user_id: str,
+        keep_session_id: str | None = None,
+        *,
+        reason: SessionRevokeReason = SessionRevokeReason.USER_REVOKE_ALL,
+        client: Client | None = None,
+    ) -> int:
+        """End every session of the user but ``keep_session_id``, and every login that is under way.
+
+        Returns how many ended. The user's epoch moves first, under the row lock: a sign-in that proved itself
+        before cannot open a session after.
+        """
+        known = identifiers.user_id(user_id)
+        if known is None:
+            return 0
+        keep = identifiers.user_id(keep_session_id) if keep_session_id else None
+        async with self.rt.transaction() as tx:
+            await tx.execute(sql.RAISE_EPOCH, known)
+            return len(await Ending(tx).all_of(known, keep, reason=reason, client=client))
+
+    async def purge(self) -> int:
+        """Delete sessions that have been over for the retention time, in batches; returns how many."""
+        total = 0
+        while True:
+            gone = await self.rt.one(sql.PURGE, self.rt.config.session_retention, _PURGE_BATCH)
+            total += gone
+            if gone < _PURGE_BATCH:
+                return total
+
+    def _decode(self, token: str) -> RefreshToken:
+        found = refresh_token.decode(self.rt.keys.current(), self.rt.config.issuer, token)
+        if found is None:
+            raise errors.InvalidRefreshToken
+        return found
+
+
+async def _let_in(tx: Runtime, user_id: str, auth_epoch: int | None) -> None:
+    """Lock the user's row, refuse who may not act or whose proof is too old, and make room for a session."""
+    gate = await tx.maybe(sql.LOCK_USER, user_id)
+    if gate is None:
+        raise errors.UserNotFound
+    if not gate.allowed:
+        raise errors.UserBanned
+    if auth_epoch is not None and auth_epoch != gate.auth_epoch:
+        raise errors.InvalidCredentials
+    if tx.config.session_max_per_user is not None:
+        await Ending(tx).oldest(user_id, tx.config.session_max_per_user - 1)

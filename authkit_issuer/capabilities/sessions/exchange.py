@@ -1,0 +1,136 @@
+"""Exchanging a refresh token for its successor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.capabilities.entitlements import Entitlements
+from authkit_issuer.capabilities.events import Events
+from authkit_issuer.capabilities.sessions import statements as sql
+from authkit_issuer.capabilities.sessions.ending import Ending
+from authkit_issuer.capabilities.sessions.pair import TokenPair, pair
+from authkit_issuer.capabilities.tokens import Tokens
+from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security import refresh_token
+from authkit_issuer.security.refresh_token import RefreshToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One presented token, on its way to a successor or to a refusal."""
+
+    rt: Runtime
+    token: RefreshToken
+    client: Client
+
+    async def run(self) -> TokenPair:
+        """Rotate in one statement; only when that moved no row, read why."""
+        if self.rt.keys.current().signing is None:
+            # Before anything is rotated: a service that cannot mint must not use tokens up.
+            raise errors.MissingSigner
+        if self.token.generation >= refresh_token.MAX_GENERATION:
+            raise errors.InvalidRefreshToken
+        config = self.rt.config
+        rotated = await self.rt.maybe(
+            sql.ROTATE,
+            self.token.session_id,
+            self.token.generation,
+            self.token.key,
+            config.issuer,
+            config.refresh_idle_duration,
+            config.refresh_rotation_grace,
+            identifiers.user_agent(self.client.user_agent),
+            identifiers.ip_address(self.client.ip),
+        )
+        if rotated is None:
+            return await self._explain()
+        return await self._answer(rotated, self.token.generation + 1)
+
+    async def _answer(self, facts: sql.Rotated, generation: int) -> TokenPair:
+        """Mint; whatever fails from here on is healed by asking again within the grace window."""
+        entitlements = await Entitlements(self.rt).for_token(facts.user_id)
+        access = Tokens(self.rt).mint(
+            facts,
+            entitlements,
+            session_id=facts.session_id,
+            auth_time=facts.auth_time,
+            amr=facts.amr,
+            not_after=facts.expires_at,
+        )
+        refresh = refresh_token.encode(
+            self.rt.keys.current(),
+            self.rt.config.issuer,
+            session_id=facts.session_id,
+            generation=generation,
+            nonce=self.token.nonce,
+        )
+        return pair(self.rt, access, refresh, session_id=facts.session_id, user_id=facts.user_id)
+
+    async def _explain(self) -> TokenPair:
+        """Find out why nothing rotated; nothing has been changed so far."""
+        config = self.rt.config
+        found = await self.rt.maybe(
+            sql.DIAGNOSE,
+            self.token.session_id,
+            self.token.key,
+            config.issuer,
+            self.token.generation,
+            config.refresh_idle_duration,
+            config.refresh_rotation_grace,
+        )
+        if found is None:
+            raise errors.InvalidRefreshToken
+        if not found.key_fits:
+            await self._alarm(found)
+            raise errors.InvalidRefreshToken
+        if not found.allowed:
+            reason = SessionRevokeReason.SOFT_DELETED if found.deleted else SessionRevokeReason.BANNED
+            await Ending(self.rt).all_of(found.user_id, None, reason=reason, client=self.client)
+            raise errors.UserBanned
+        if not found.live:
+            raise errors.InvalidRefreshToken
+        if found.forgiven:
+            await self._note_sharing(found)
+            return await self._answer(found, found.generation)
+        if self.token.generation >= found.generation:
+            # The user was let in again between the two statements; the next try rotates.
+            raise errors.DatabaseUnavailable
+        raise await self._end_replayed(found)
+
+    async def _end_replayed(self, found: sql.Diagnosis) -> errors.AuthError:
+        distance = found.generation - self.token.generation
+        data = {
+            "class": "recent" if distance == 1 else "stale",
+            "presented": self.token.generation,
+            "current": found.generation,
+            "distance": distance,
+        }
+        ended = await Ending(self.rt).replayed(
+            found.session_id, self.token.generation, client=self.client, data=data
+        )
+        if not ended:
+            return errors.InvalidRefreshToken()
+        return errors.RefreshTokenReuseDetected(evidence=data)
+
+    async def _alarm(self, found: sql.Diagnosis) -> None:
+        await Events(self.rt).record(
+            SessionEventType.REFRESH_TOKEN_FORGED,
+            user_id=found.user_id,
+            session_id=found.session_id,
+            client=self.client,
+        )
+
+    async def _note_sharing(self, found: sql.Diagnosis) -> None:
+        """Leave a trace when a forgiven token comes from elsewhere than the one that rotated."""
+        agent = identifiers.user_agent(self.client.user_agent)
+        moved = identifiers.ip_prefix(self.client.ip) != identifiers.ip_prefix(found.ip)
+        if (self.client.ip and moved) or (agent and agent != found.user_agent):
+            await Events(self.rt).record(
+                SessionEventType.SESSION_REFRESH_SHARED,
+                user_id=found.user_id,
+                session_id=found.session_id,
+                client=self.client,
+            )

@@ -1,0 +1,153 @@
+"""The outbox worker: hands committed events to the sinks, at least once, in order, for as long as it takes.
+
+One worker at a time delivers to a sink: it holds a lease that other processes respect. Delivery happens with
+no connection held; rows are deleted when the sink has taken them. A sink that fails is asked again with
+growing pauses and delays nobody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from authkit_issuer.errors import AuthError
+from authkit_issuer.event_types import AuthSessionEvent
+from authkit_issuer.identifiers import new_id
+from authkit_issuer.ports import AuthEventLogger
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.query import Query, Statement
+
+BATCH = 100
+LEASE = 60.0
+"""Seconds a worker may take for one batch before another may try."""
+IDLE = 5.0
+"""Seconds between two looks when nobody rings: events of other processes come unannounced."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+logger = logging.getLogger("authkit.outbox")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Queued:
+    id: int
+    occurred_at: datetime
+    issuer: str
+    user_id: str
+    session_id: str
+    event: str
+    method: str | None
+    reason: str | None
+    ip_addr: str | None
+    user_agent: str | None
+    actor: str | None
+    target: str | None
+    data: str
+
+
+TAKE_LEASE = Query(
+    str,
+    """
+    insert into profiles.event_sinks as s (sink, worker, leased_until)
+    values ($1, $2, now() + $3::float8 * interval '1 second')
+    on conflict (sink) do update set worker = excluded.worker, leased_until = excluded.leased_until
+    where s.worker = excluded.worker or s.leased_until < now()
+    returning sink
+    """,
+)
+# A statement of its own: it must see what was committed before the lease was taken.
+NEXT = Query(
+    _Queued,
+    """
+    select e.id, e.occurred_at, e.issuer, e.user_id, e.session_id, e.event, e.method, e.reason,
+           host(e.ip_addr) as ip_addr, e.user_agent, e.actor, e.target, e.data::text
+    from profiles.event_outbox o join profiles.session_events e on e.id = o.event_id
+    where o.sink = $1 order by o.event_id limit $2
+    """,
+)
+DELIVERED = Statement("delete from profiles.event_outbox where sink = $1 and event_id = any($2::bigint[])")
+END_LEASE = Statement("update profiles.event_sinks set leased_until = now() where sink = $1 and worker = $2")
+
+
+class Outbox:
+    """Runs one delivery loop per sink."""
+
+    def __init__(self, rt: Runtime, sinks: Sequence[AuthEventLogger]) -> None:
+        """Take the sinks; names must differ, they are how undelivered events are kept apart."""
+        self._sinks = {sink.name: sink for sink in sinks}
+        if len(self._sinks) != len(sinks):
+            raise ValueError("two event loggers have the same name")
+        self._bells = {name: asyncio.Event() for name in self._sinks}
+        self._worker = new_id(rt.random_bytes)
+        self.rt = dataclasses.replace(rt, wake_outbox=self._ring)
+
+    def start(self) -> list[asyncio.Task[None]]:
+        """Start the loops; the caller cancels them."""
+        return [
+            asyncio.create_task(self._run(name, sink), name=f"authkit outbox {name}")
+            for name, sink in self._sinks.items()
+        ]
+
+    def _ring(self) -> None:
+        for bell in self._bells.values():
+            bell.set()
+
+    async def _run(self, name: str, sink: AuthEventLogger) -> None:
+        pause = 0.0
+        while True:
+            try:
+                delivered = await self.deliver(name, sink)
+                pause = 0.0
+            except Exception as error:  # noqa: BLE001 - whatever a host's sink raises means "not taken"
+                pause = min(LONGEST_PAUSE, pause * 2 or FIRST_PAUSE)
+                logger.warning("sink %s is not taking events: %s", name, type(error).__name__)
+                delivered = 0
+            if delivered < BATCH:
+                await self._rest(name, pause)
+
+    async def _rest(self, name: str, pause: float) -> None:
+        bell = self._bells[name]
+        if pause:
+            await asyncio.sleep(pause)
+            return
+        try:
+            async with asyncio.timeout(IDLE):
+                await bell.wait()
+        except TimeoutError:
+            return
+        finally:
+            bell.clear()
+
+    async def deliver(self, name: str, sink: AuthEventLogger) -> int:
+        """Hand over one batch and return how many events the sink took; raises what stopped it."""
+        if await self.rt.maybe(TAKE_LEASE, name, self._worker, LEASE) is None:
+            return 0
+        queued = await self.rt.all(NEXT, name, BATCH)
+        taken: list[int] = []
+        try:
+            async with asyncio.timeout(LEASE / 2):
+                for row in queued:
+                    await sink.log_session_event(_event(row))
+                    taken.append(row.id)
+        finally:
+            if taken:
+                await self.rt.execute(DELIVERED, name, taken)
+        return len(taken)
+
+    async def release(self) -> None:
+        """Give the leases back, so that another process need not wait for them to end."""
+        for name in self._sinks:
+            try:
+                await self.rt.execute(END_LEASE, name, self._worker)
+            except AuthError:
+                return
+
+
+def _event(row: _Queued) -> AuthSessionEvent:
+    facts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    return AuthSessionEvent(**{**facts, "data": msgspec.json.decode(row.data)})

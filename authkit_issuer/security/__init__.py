@@ -1,0 +1,1 @@
+"""Keys, codes, tokens and password hashes: pure or CPU-bound, never a database."""

@@ -1,0 +1,49 @@
+"""One-time codes and link tokens, and the keyed digests under which codes are stored.
+
+Six digits can be searched in a moment, so a code is never stored under a plain hash: its digest is
+``<secret id>:HMAC-SHA256(sub-key, purpose | scope | code)``, deterministic and worthless without the key.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+from authkit_issuer.ports import RandomBytes
+from authkit_issuer.security.keys import KeySet
+
+CODE_DIGITS = 6
+_CODES = 10**CODE_DIGITS
+# The largest multiple of a million below 2**24: numbers above it are drawn again, so no digit is favoured.
+_FAIR = (2**24 // _CODES) * _CODES
+
+
+def new_code(random_bytes: RandomBytes) -> str:
+    """Return six decimal digits, leading zeros kept, every value equally likely."""
+    while True:
+        number = int.from_bytes(random_bytes(3), "big")
+        if number < _FAIR:
+            return f"{number % _CODES:0{CODE_DIGITS}d}"
+
+
+def new_token(random_bytes: RandomBytes) -> str:
+    """Return 256 random bits as 43 characters of unpadded base64url."""
+    return base64.urlsafe_b64encode(random_bytes(32)).rstrip(b"=").decode()
+
+
+def digest(keys: KeySet, purpose: str, scope: str, code: str) -> str:
+    """Return the digest to store, made with the active secret."""
+    return _digest(keys, keys.active_secret, purpose, scope, code)
+
+
+def digests(keys: KeySet, purpose: str, scope: str, code: str) -> list[str]:
+    """Return the digests a stored one may equal: one per secret that is still known, the active one first."""
+    ids = sorted(keys.refresh_secrets, key=lambda number: number != keys.active_secret)
+    return [_digest(keys, number, purpose, scope, code) for number in ids]
+
+
+def _digest(keys: KeySet, secret_id: int, purpose: str, scope: str, code: str) -> str:
+    text = f"{purpose}\x1f{scope}\x1f{code}".encode("utf-8", "replace")
+    mac = hmac.new(keys.derive("codes", secret_id), text, hashlib.sha256).hexdigest()
+    return f"{secret_id}:{mac}"

@@ -1,0 +1,149 @@
+"""Where keys come from: the environment, then ``keys.json``, then, in development, freshly made ones.
+
+Each step is "absent: try the next; present but broken: an error". A file is watched: ``refresh`` swaps in a
+new one after it has been checked as a whole, and keeps the last good one when it has not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from authkit_issuer.config import Config
+from authkit_issuer.errors import ConfigError
+from authkit_issuer.ports import Clock, RandomBytes
+from authkit_issuer.security import key_file
+from authkit_issuer.security.keys import KeySet, KeySource, SigningKey, StaticKeys, load_private, load_public
+
+DEFAULT_KEYS_DIR = "/vault/auth"
+DEVELOPMENT_KEYS_DIR = ".runtime/authkit"
+
+logger = logging.getLogger("authkit.keys")
+
+
+def load_keys(
+    config: Config, env: Mapping[str, str], *, clock: Clock, random_bytes: RandomBytes = os.urandom
+) -> KeySource:
+    """Return the key source of a service, or raise ``ConfigError`` with one sentence.
+
+    The environment: ``ACTIVE_KEY_ID``, ``ACTIVE_PRIVATE_KEY_PEM``, ``PUBLIC_KEYS`` (JSON, kid to PEM),
+    ``REFRESH_SECRETS`` (JSON, id to base64url) and ``REFRESH_SECRET_ACTIVE``.
+    """
+    if config.keys is not None:
+        return config.keys
+    from_env = _environment_keys(env)
+    if from_env is not None:
+        return StaticKeys(from_env)
+    path = Path(config.keys_dir or DEFAULT_KEYS_DIR) / key_file.FILE_NAME
+    if not path.exists():
+        if config.is_production:
+            raise ConfigError(f"No keys: neither ACTIVE_KEY_ID is set nor does {path} exist.")
+        path = Path(config.keys_dir or DEVELOPMENT_KEYS_DIR) / key_file.FILE_NAME
+        _make(path, random_bytes)
+    return FileKeys(path, clock=clock, access_life=config.access_token_duration)
+
+
+def _make(path: Path, random_bytes: RandomBytes) -> None:
+    """Write development keys unless some stand there; two processes that start at once agree on one set."""
+    if path.exists():
+        return
+    try:
+        key_file.create(path, key_file.generate("RS256", random_bytes))
+    except OSError as error:
+        raise ConfigError(f"Keys cannot be written to {path.parent}: {error.strerror}.") from error
+
+
+class FileKeys:
+    """The keys of a ``keys.json`` that may be replaced while the service runs."""
+
+    def __init__(self, path: Path, *, clock: Clock, access_life: float) -> None:
+        """Read the file; ``ConfigError`` when it is broken."""
+        self._path = path
+        self._clock = clock
+        self._access_life = access_life
+        self._stamp = _stamp(path)
+        self._loaded = key_file.read(path)
+        self._in_force: KeySet = self._loaded.at(clock(), access_life)
+        self._looked_at = clock()
+
+    def current(self) -> KeySet:
+        """See ``KeySource``; an announced key takes over by the clock, without a reading of the file."""
+        now = self._clock()
+        if int(now) != int(self._looked_at):
+            self._looked_at = now
+            in_force = self._loaded.at(now, self._access_life)
+            # Keep the object while nothing changed: what is derived from a set is cached on it.
+            if in_force != self._in_force:
+                self._in_force = in_force
+        return self._in_force
+
+    async def refresh(self) -> None:
+        """See ``KeySource``."""
+        await asyncio.to_thread(self._reload)
+
+    def _reload(self) -> None:
+        try:
+            stamp = _stamp(self._path)
+            if stamp == self._stamp:
+                return
+            loaded = key_file.read(self._path)
+        except ConfigError as error:
+            # The last good keys go on working; the operator reads why the new ones do not.
+            logger.error("keys not reloaded: %s", error)  # noqa: TRY400 - the sentence says it all
+            return
+        self._stamp, self._loaded = stamp, loaded
+        self._in_force = loaded.at(self._clock(), self._access_life)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Return what changes when the file is replaced, even within one tick of its clock."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _environment_keys(env: Mapping[str, str]) -> KeySet | None:
+    kid, pem = env.get("ACTIVE_KEY_ID", "").strip(), env.get("ACTIVE_PRIVATE_KEY_PEM", "").strip()
+    if not kid and not pem:
+        return None
+    if not kid or not pem:
+        raise ConfigError("ACTIVE_KEY_ID and ACTIVE_PRIVATE_KEY_PEM must be set together.")
+    private = load_private(pem, "ACTIVE_PRIVATE_KEY_PEM")
+    public = {
+        name: load_public(text, f"PUBLIC_KEYS.{name}") for name, text in _json_map(env, "PUBLIC_KEYS").items()
+    }
+    public.setdefault(kid, private.public_key())
+    secrets = key_file.parse_secrets(_json_map(env, "REFRESH_SECRETS"), "REFRESH_SECRETS")
+    active = env.get("REFRESH_SECRET_ACTIVE", "").strip()
+    if not secrets or not active.isdigit():
+        raise ConfigError("REFRESH_SECRETS and REFRESH_SECRET_ACTIVE must be set beside ACTIVE_KEY_ID.")
+    return KeySet(
+        signing=SigningKey(kid=kid, private_key=private),
+        public=public,
+        refresh_secrets=secrets,
+        active_secret=int(active),
+    )
+
+
+def _json_map(env: Mapping[str, str], name: str) -> dict[str, str]:
+    """Read a JSON object of texts; a repeated member is a mistake that would silently drop a key."""
+
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ConfigError(f"{name} names the same member twice.")
+        return found
+
+    try:
+        value = json.loads(env.get(name, "").strip() or "{}", object_pairs_hook=once)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{name} is not JSON.") from error
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise ConfigError(f"{name} must be a JSON object of texts.")
+    return value

@@ -1,0 +1,78 @@
+"""The refresh token: proved by a MAC, then looked up by key.
+
+``akr_`` + base64url(version 1 · secret id 1 · session id 16 · generation 4 · nonce 16 · HMAC-SHA256 32).
+The MAC covers everything before it and the issuer. A forged, truncated or foreign token is refused without a
+query; making one needs the MAC key *and* the nonce, which only tokens of that very session hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import struct
+import uuid
+from dataclasses import dataclass, field
+
+from authkit_issuer.security.keys import KeySet
+
+PREFIX = "akr_"
+NONCE_BYTES = 16
+MAX_GENERATION = 2**32 - 1
+
+_VERSION = 1
+_BODY = struct.Struct(">BB16sI16s")
+_MAC_BYTES = 32
+_LENGTH = len(PREFIX) + 94
+_DOMAIN = b"authkit-refresh-v1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshToken:
+    """What a proved token says."""
+
+    session_id: str
+    generation: int
+    nonce: bytes = field(repr=False)
+
+    @property
+    def key(self) -> bytes:
+        """The value its session's row keeps."""
+        return token_key(self.nonce)
+
+
+def token_key(nonce: bytes) -> bytes:
+    """Return SHA-256 of the nonce: worthless to a reader of the database."""
+    return hashlib.sha256(nonce).digest()
+
+
+def encode(keys: KeySet, issuer: str, *, session_id: str, generation: int, nonce: bytes) -> str:
+    """Return the token of this generation, signed with the active refresh secret."""
+    body = _BODY.pack(_VERSION, keys.active_secret, uuid.UUID(session_id).bytes, generation, nonce)
+    mac = _mac(keys.refresh_secrets[keys.active_secret], body, issuer)
+    return PREFIX + base64.urlsafe_b64encode(body + mac).rstrip(b"=").decode()
+
+
+def decode(keys: KeySet, issuer: str, token: str) -> RefreshToken | None:
+    """Return what the token says, or None when it was not made by this service; takes no query."""
+    if len(token) != _LENGTH or not token.startswith(PREFIX) or not token.isascii():
+        return None
+    text = token[len(PREFIX) :]
+    try:
+        raw = base64.b64decode(text + "==", altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    # One token has one spelling: the last character carries bits that must be zero.
+    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
+        return None
+    body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    version, secret_id, session, generation, nonce = _BODY.unpack(body)
+    secret = keys.refresh_secrets.get(secret_id)
+    if version != _VERSION or secret is None or not hmac.compare_digest(mac, _mac(secret, body, issuer)):
+        return None
+    return RefreshToken(session_id=str(uuid.UUID(bytes=session)), generation=generation, nonce=nonce)
+
+
+def _mac(secret: bytes, body: bytes, issuer: str) -> bytes:
+    return hmac.digest(secret, _DOMAIN + body + issuer.encode(), "sha256")

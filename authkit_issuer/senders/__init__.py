@@ -1,0 +1,7 @@
+"""Where mails and text messages go."""
+
+from __future__ import annotations
+
+from authkit_issuer.senders.inbox import Inbox, InboxMessage
+
+__all__ = ["Inbox", "InboxMessage"]

@@ -1,0 +1,220 @@
+"""The database connection is killed at every statement: what stands is the old state or the new one.
+
+Before a statement, after it, and after a commit whose answer never arrives. The caller hears "try again",
+never "wrong code" or "invalid token", and trying again works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Literal
+
+import asyncpg
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+from authkit_issuer.store.postgres import ConnectionStore, translated
+
+Moment = Literal["before", "after"]
+EMAIL = "ada@example.test"
+PASSWORD = "correct horse battery"
+
+
+class Saboteur:
+    """Kills the backend at the n-th step (a statement or a commit) since it was armed."""
+
+    def __init__(self, admin: asyncpg.Connection) -> None:
+        self.admin = admin
+        self.moment: Moment = "before"
+        self.target = 0
+        self.steps = 0
+        self.struck = False
+
+    def arm(self, moment: Moment, target: int) -> None:
+        self.moment, self.target, self.steps, self.struck = moment, target, 0, False
+
+    def disarm(self) -> None:
+        self.target = 0
+
+    async def around(self, connection: Any, step: Callable[[], Awaitable[Any]]) -> Any:
+        self.steps += 1
+        mine = self.target == self.steps and not self.struck
+        if mine and self.moment == "before":
+            await self.kill(connection.get_server_pid())
+        result = await step()
+        if mine and self.moment == "after":
+            await self.kill(connection.get_server_pid())
+            with translated():
+                raise asyncpg.ConnectionDoesNotExistError("the answer was lost")
+        return result
+
+    async def kill(self, pid: int) -> None:
+        self.struck = True
+        await self.admin.execute("select pg_terminate_backend($1, 5000)", pid)
+
+
+@pytest.fixture
+async def saboteur(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Saboteur]:
+    admin = await asyncpg.connect(database_url)
+    made = Saboteur(admin)
+
+    def wrap(owner: type, name: str, connection_of: Callable[[Any], Any]) -> None:
+        original = getattr(owner, name)
+
+        async def step(self: Any, *args: Any) -> Any:
+            return await made.around(connection_of(self), lambda: original(self, *args))
+
+        monkeypatch.setattr(owner, name, step)
+
+    for name in ("fetch", "fetch_one", "execute"):
+        wrap(ConnectionStore, name, lambda store: store._connection)
+    wrap(asyncpg.transaction.Transaction, "commit", lambda transaction: transaction._connection)
+    yield made
+    await admin.close()
+
+
+async def start(service: Service, mailbox, number: int) -> tuple[str, str, str]:
+    email = f"ada{number}@example.test"
+    started = await service.registration.register(email, f"ada_{number}", PASSWORD)
+    await service.rt.background.drain(timeout=5)
+    return email, mailbox.last(email).code, started.registration_id
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_registration_is_confirmed_wholly_or_not_at_all(
+    service: Service, mailbox, saboteur: Saboteur, moment: Moment
+) -> None:
+    number = 0
+    while True:
+        number += 1
+        email, code, registration_id = await start(service, mailbox, number)
+        saboteur.arm(moment, number)
+        with suppress(errors.DatabaseUnavailable):
+            await service.registration.confirm_email(email, code, registration_id=registration_id)
+        saboteur.disarm()
+        user = await service.users.get_by_email(email)
+        if user is not None:
+            assert await service.passwords.has(user.id)
+            assert (
+                await service.pool.fetchval(
+                    "select count(*) from profiles.names where user_id = $1::text::uuid", user.id
+                )
+                == 1
+            )
+        assert await service.pool.fetchval(
+            "select count(*) from profiles.session_events where event = 'user_created'"
+        ) == await service.pool.fetchval("select count(*) from profiles.users")
+        if not saboteur.struck:
+            break
+        confirmed = await service.registration.confirm_email(email, code, registration_id=registration_id)
+        assert user is None or confirmed == user.id
+        assert await service.passwords.verify(confirmed, PASSWORD)
+    assert number > 5
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_confirming_sign_in_can_be_asked_again_until_it_answers(
+    service: Service, mailbox, saboteur: Saboteur, moment: Moment
+) -> None:
+    number = 0
+    while True:
+        number += 1
+        email, code, registration_id = await start(service, mailbox, number)
+        saboteur.arm(moment, number)
+        try:
+            pair = await service.logins.with_registration_code(email, code, registration_id=registration_id)
+        except errors.DatabaseUnavailable:
+            saboteur.disarm()
+            pair = await service.logins.with_registration_code(email, code, registration_id=registration_id)
+        saboteur.disarm()
+        assert await service.sessions.resolve(pair.refresh_token) == pair.session_id
+        if not saboteur.struck:
+            break
+    assert number > 8
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_an_exchange_whose_answer_was_lost_gives_the_same_successor(
+    service: Service, saboteur: Saboteur, moment: Moment
+) -> None:
+    user = await service.users.create(EMAIL, "ada_l")
+    token = (await service.sessions.issue(user.id)).refresh_token
+    step = 0
+    while True:
+        step += 1
+        saboteur.arm(moment, step)
+        try:
+            pair = await service.sessions.exchange(token)
+        except errors.DatabaseUnavailable:
+            saboteur.disarm()
+            pair = await service.sessions.exchange(token)
+            again = await service.sessions.exchange(token)
+            assert again.refresh_token == pair.refresh_token
+        saboteur.disarm()
+        assert len(await service.sessions.list_for_user(user.id)) == 1
+        assert await service.sessions.resolve(pair.refresh_token) == pair.session_id
+        if not saboteur.struck:
+            break
+        token = pair.refresh_token
+    assert step > 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_replayed_token_ends_its_session_whatever_is_lost_on_the_way(
+    service: Service, saboteur: Saboteur, age, moment: Moment
+) -> None:
+    user = await service.users.create(EMAIL, "ada_l")
+    step = 0
+    while True:
+        step += 1
+        issued = await service.sessions.issue(user.id)
+        pair = await service.sessions.exchange(issued.refresh_token)
+        await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=31)
+        saboteur.arm(moment, step)
+        try:
+            with pytest.raises(errors.InvalidRefreshToken):
+                await service.sessions.exchange(issued.refresh_token)
+        except errors.DatabaseUnavailable:
+            saboteur.disarm()
+            with pytest.raises(errors.InvalidRefreshToken):
+                await service.sessions.exchange(issued.refresh_token)
+        saboteur.disarm()
+        with pytest.raises(errors.InvalidRefreshToken):
+            await service.sessions.resolve(pair.refresh_token)
+        assert (
+            await service.pool.fetchval(
+                "select count(*) from profiles.session_events"
+                " where session_id = $1 and event = 'session_revoked'",
+                issued.session_id,
+            )
+            == 1
+        )
+        if not saboteur.struck:
+            break
+    assert step > 3
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_signing_out_everywhere_is_all_or_nothing(
+    service: Service, saboteur: Saboteur, moment: Moment
+) -> None:
+    user = await service.users.create(EMAIL, "ada_l")
+    step = 0
+    while True:
+        step += 1
+        for _ in range(2):
+            await service.sessions.issue(user.id)
+        before = len(await service.sessions.list_for_user(user.id))
+        saboteur.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.sessions.revoke_all(user.id)
+        saboteur.disarm()
+        left = len(await service.sessions.list_for_user(user.id))
+        assert left in {0, before}
+        await service.sessions.revoke_all(user.id)
+        assert await service.sessions.list_for_user(user.id) == []
+        if not saboteur.struck:
+            break
+    assert step > 3

@@ -1,0 +1,204 @@
+"""What every ephemeral store promises, held against each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from authkit_issuer.ephemeral.memory import MemoryStore
+from authkit_issuer.ephemeral.redis import RedisStore
+from authkit_issuer.errors import EphemeralStoreUnavailable, StartupError
+from authkit_issuer.ports import EphemeralStore
+from fakes.clock import FakeClock
+from fakes.servers import RedisServer
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[EphemeralStore]:
+    made: EphemeralStore
+    if request.param == "memory":
+        made = MemoryStore(clock)
+    else:
+        made = await RedisStore.connect(request.getfixturevalue("redis_url"))
+    yield made
+    await made.aclose()
+
+
+async def expire(store: EphemeralStore, clock: FakeClock, seconds: float) -> None:
+    """Let time pass for either store; Redis keeps its own clock."""
+    if store.mode == "memory":
+        clock.advance(seconds)
+    else:
+        await asyncio.sleep(seconds)
+
+
+async def test_a_value_comes_back_until_it_is_deleted(store: EphemeralStore) -> None:
+    assert await store.get("k") is None
+    assert await store.set("k", b"\x00\xff", 60)
+    assert await store.get("k") == b"\x00\xff"
+    assert await store.set("k", b"new", 60)
+    assert await store.get("k") == b"new"
+    assert await store.delete("k")
+    assert not await store.delete("k")
+    assert await store.get("k") is None
+
+
+async def test_a_value_is_gone_after_its_time(store: EphemeralStore, clock: FakeClock) -> None:
+    await store.set("k", b"v", 0.05)
+    await expire(store, clock, 0.06)
+    assert await store.get("k") is None
+    assert await store.take("k") is None
+    assert not await store.take_if("k", b"v")
+    assert not await store.delete("k")
+    assert await store.set("k", b"again", 60, only_if_absent=True)
+
+
+async def test_only_if_absent_never_replaces(store: EphemeralStore) -> None:
+    assert await store.set("k", b"one", 60, only_if_absent=True)
+    assert not await store.set("k", b"two", 60, only_if_absent=True)
+    assert await store.get("k") == b"one"
+
+
+async def test_what_is_handed_out_is_not_the_stored_buffer(store: EphemeralStore) -> None:
+    buffer = bytearray(b"value")
+    await store.set("k", buffer, 60)  # type: ignore[arg-type]
+    buffer[:] = b"other"
+    assert await store.get("k") == b"value"
+
+
+@pytest.mark.parametrize("ttl", [0, -1, float("nan")])
+async def test_a_time_to_live_is_positive(store: EphemeralStore, ttl: float) -> None:
+    with pytest.raises(ValueError, match="greater than zero"):
+        await store.set("k", b"v", ttl)
+    with pytest.raises(ValueError, match="greater than zero"):
+        await store.incr("k", ttl)
+    assert await store.get("k") is None
+
+
+async def test_take_has_one_winner_of_fifty(store: EphemeralStore, rounds: Callable[[int], int]) -> None:
+    for _ in range(rounds(200)):
+        await store.set("k", b"v", 60)
+        taken = await asyncio.gather(*(store.take("k") for _ in range(50)))
+        assert sorted(value is not None for value in taken) == [False] * 49 + [True]
+
+
+async def test_take_if_has_one_winner_of_fifty(store: EphemeralStore, rounds: Callable[[int], int]) -> None:
+    for _ in range(rounds(200)):
+        await store.set("k", b"v", 60)
+        taken = await asyncio.gather(*(store.take_if("k", b"v") for _ in range(50)))
+        assert taken.count(True) == 1
+
+
+async def test_take_if_leaves_another_value_alone(store: EphemeralStore) -> None:
+    await store.set("k", b"new", 60)
+    assert not await store.take_if("k", b"old")
+    assert not await store.take_if("k", b"")
+    assert not await store.take_if("absent", b"new")
+    assert await store.get("k") == b"new"
+    assert await store.take_if("k", b"new")
+
+
+async def test_incr_counts_every_one_of_fifty(store: EphemeralStore, rounds: Callable[[int], int]) -> None:
+    for number in range(rounds(200)):
+        counts = await asyncio.gather(*(store.incr(f"c{number}", 60) for _ in range(50)))
+        assert sorted(counts) == list(range(1, 51))
+
+
+async def test_only_the_first_increment_sets_the_time(store: EphemeralStore, clock: FakeClock) -> None:
+    assert await store.incr("c", 0.08) == 1
+    assert await store.incr("c", 3600) == 2
+    await expire(store, clock, 0.1)
+    assert await store.incr("c", 60) == 1
+
+
+async def test_a_store_that_answers_says_so(store: EphemeralStore) -> None:
+    await store.ping()
+    assert store.mode in {"memory", "redis"}
+
+
+class TestMemory:
+    async def test_expired_entries_go_as_new_ones_come(self, clock: FakeClock) -> None:
+        store = MemoryStore(clock)
+        for number in range(1000):
+            await store.set(f"old{number}", b"v", 10)
+        clock.advance(11)
+        for number in range(500):
+            await store.set(f"new{number}", b"v", 10)
+        assert len(store) == 500
+
+    async def test_a_full_store_refuses_new_keys_and_keeps_the_live_ones(self, clock: FakeClock) -> None:
+        store = MemoryStore(clock, max_entries=10)
+        for number in range(10):
+            await store.set(f"k{number}", b"v", 10)
+        with pytest.raises(EphemeralStoreUnavailable):
+            await store.set("one too many", b"v", 10)
+        with pytest.raises(EphemeralStoreUnavailable):
+            await store.incr("one too many", 10)
+        assert await store.set("k3", b"new", 10)
+        assert await store.incr("counter", 10) if await store.delete("k4") else False
+        clock.advance(11)
+        assert await store.set("later", b"v", 10)
+
+    async def test_a_key_written_over_and_over_does_not_grow_the_store(self, clock: FakeClock) -> None:
+        store = MemoryStore(clock)
+        for _ in range(20_000):
+            await store.set("k", b"v", 3600)
+        assert len(store) == 1
+        assert len(store._by_end) < 3000
+
+    async def test_a_key_set_again_outlives_its_first_time(self, clock: FakeClock) -> None:
+        store = MemoryStore(clock)
+        await store.set("k", b"one", 10)
+        await store.set("k", b"two", 100)
+        clock.advance(50)
+        await store.set("other", b"v", 10)
+        assert await store.get("k") == b"two"
+
+
+class TestRedis:
+    async def test_prefixes_keep_two_services_apart(self, redis_url: str) -> None:
+        one = await RedisStore.connect(redis_url, prefix="one:")
+        two = await RedisStore.connect(redis_url, prefix="two:")
+        await one.set("k", b"v", 60)
+        assert await two.get("k") is None
+        for store in (one, two):
+            await store.aclose()
+
+    async def test_an_outage_is_said_and_never_reads_as_absent(self, own_redis: RedisServer) -> None:
+        store = await RedisStore.connect(own_redis.url)
+        await store.set("k", b"v", 60)
+        await asyncio.to_thread(own_redis.stop)
+        for attempt in (
+            store.get("k"),
+            store.set("k", b"v", 60),
+            store.delete("k"),
+            store.take("k"),
+            store.take_if("k", b"v"),
+            store.incr("k", 60),
+            store.ping(),
+        ):
+            with pytest.raises(EphemeralStoreUnavailable):
+                await attempt
+        await asyncio.to_thread(own_redis.start)
+        await store.ping()
+        assert await store.get("k") is None
+        await store.aclose()
+
+    async def test_a_server_that_is_not_there_is_unavailable(self) -> None:
+        with pytest.raises(EphemeralStoreUnavailable):
+            await RedisStore.connect("redis://127.0.0.1:1/0")
+
+    async def test_a_server_that_forgets_records_is_refused(self, own_redis: RedisServer) -> None:
+        store = await RedisStore.connect(own_redis.url)
+        await store._client.config_set("maxmemory-policy", "allkeys-lru")
+        with pytest.raises(StartupError, match="noeviction"):
+            await RedisStore.connect(own_redis.url)
+        await store.aclose()
+
+    async def test_a_hundred_callers_wait_for_a_connection_instead_of_failing(self, redis_url: str) -> None:
+        store = await RedisStore.connect(redis_url)
+        counts = await asyncio.gather(*(store.incr("c", 60) for _ in range(200)))
+        assert max(counts) == 200
+        await store.aclose()

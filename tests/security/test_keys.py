@@ -1,0 +1,226 @@
+"""Keys: loading, publishing, rotating and watching a file."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+from pathlib import Path
+
+import jwt
+import pytest
+
+from authkit_issuer.config import Config
+from authkit_issuer.errors import ConfigError, MissingSigner
+from authkit_issuer.security import key_file
+from authkit_issuer.security.key_sources import FileKeys, load_keys
+from authkit_issuer.security.keys import KeySet, SigningKey, StaticKeys, public_pem, thumbprint
+from authkit_issuer.security.minting import Minter
+
+LIFE = 900.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    target = tmp_path / "keys" / "keys.json"
+    assert key_file.create(target, key_file.generate("ES256", os.urandom))
+    return target
+
+
+def config(tmp_path: Path, **fields: object) -> Config:
+    return Config(
+        issuer="https://issuer.example", issued_audiences=("api",), keys_dir=str(tmp_path), **fields
+    )  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+def test_another_library_verifies_what_we_sign_with_what_we_publish(alg: str) -> None:
+    private = key_file.new_private_key(alg)
+    kid = thumbprint(private.public_key())
+    keys = KeySet(
+        signing=SigningKey(kid=kid, private_key=private),
+        public={kid: private.public_key()},
+        refresh_secrets={0: b"s" * 32},
+        active_secret=0,
+    )
+    token = Minter(StaticKeys(keys)).mint({"sub": "me", "aud": "api", "email": "ü@example.test"})
+    header = jwt.get_unverified_header(token)
+    assert header == {"alg": alg, "kid": kid, "typ": "at+jwt"}
+    published = jwt.PyJWK(json.loads(keys.jwks_body)["keys"][0])
+    assert jwt.decode(token, published, algorithms=[alg], audience="api")["email"] == "ü@example.test"
+
+
+def test_without_a_signing_key_nothing_is_minted() -> None:
+    keys = KeySet(signing=None, public={}, refresh_secrets={0: b"s" * 32}, active_secret=0)
+    with pytest.raises(MissingSigner):
+        Minter(StaticKeys(keys)).mint({})
+
+
+def test_the_file_is_for_its_owner_only_and_the_first_creator_wins(path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    before = path.read_bytes()
+    assert not key_file.create(path, key_file.generate("RS256", os.urandom))
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["keys.json"]
+
+
+def test_a_new_key_is_published_before_it_signs_and_the_old_one_long_after(path: Path) -> None:
+    clock = Clock()
+    old = key_file.read(path).at(clock(), LIFE).signing
+    new = key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
+    source = FileKeys(path, clock=clock, access_life=LIFE)
+    assert old is not None
+
+    def kids() -> list[str]:
+        return [key["kid"] for key in source.current().jwks["keys"]]
+
+    assert kids() == [old.kid, new]
+    clock.now += key_file.PUBLISH_AHEAD + 1
+    signing = source.current().signing
+    assert signing is not None
+    assert signing.kid == new
+    assert kids() == [new, old.kid]
+    clock.now += LIFE + key_file.KEEP_RETIRED - 1
+    assert kids() == [new, old.kid]
+    clock.now += 2
+    assert kids() == [new]
+
+
+def test_a_second_rotation_settles_the_first_in_the_file(path: Path) -> None:
+    clock = Clock()
+    first = key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
+    with pytest.raises(ConfigError, match="already announces"):
+        key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
+    clock.now += key_file.PUBLISH_AHEAD
+    second = key_file.rotate(path, alg="EdDSA", now=clock(), access_life=LIFE, at_once=True)
+    keys = key_file.read(path).at(clock(), LIFE)
+    assert keys.signing is not None
+    assert keys.signing.kid == second
+    assert first in keys.public
+    assert len(keys.public) == 3
+    clock.now += LIFE + key_file.KEEP_RETIRED + 1
+    key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE, at_once=True)
+    assert first not in path.read_text()
+
+
+async def test_a_swapped_file_is_picked_up_and_a_broken_one_is_not(path: Path) -> None:
+    source = await asyncio.to_thread(FileKeys, path, clock=Clock(), access_life=LIFE)
+    before = source.current()
+    new = await asyncio.to_thread(
+        key_file.rotate, path, alg="ES256", now=Clock()(), access_life=LIFE, at_once=True
+    )
+    await source.refresh()
+    assert source.current().signing is not None
+    assert source.current().signing.kid == new  # type: ignore[union-attr]
+    assert before.signing is not None
+    assert before.signing.kid in source.current().public
+    good = source.current()
+    await asyncio.to_thread(path.write_text, "{}")
+    await source.refresh()
+    assert source.current() is good
+
+
+async def test_two_processes_that_start_at_once_agree_on_their_keys(tmp_path: Path) -> None:
+    found = await asyncio.gather(
+        *(asyncio.to_thread(load_keys, config(tmp_path), {}, clock=Clock()) for _ in range(8))
+    )
+    assert len({source.current().jwks_body for source in found}) == 1
+    assert len({source.current().derive("x") for source in found}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "keys.json"),
+        ("[]", "keys.json"),
+        ('{"active_key_id": "a"}', "active_private_key_pem"),
+        (('{"active_key_id":"a","active_private_key_pem":"no","refresh_secrets":{"0":"eA"},'
+         '"refresh_secret_active":0}'), "active_private_key_pem"),
+    ],
+)  # fmt: skip
+def test_a_broken_file_is_one_sentence_without_its_content(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "keys.json").write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load_keys(config(tmp_path), {}, clock=Clock())
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_broken_file_is_never_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text("broken")
+    with pytest.raises(ConfigError):
+        load_keys(config(tmp_path), {}, clock=Clock())
+    assert (tmp_path / "keys.json").read_text() == "broken"
+
+
+def test_production_makes_no_keys(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No keys"):
+        load_keys(config(tmp_path, environment="production"), {}, clock=Clock())
+    assert list(tmp_path.iterdir()) == []
+
+
+def environment() -> dict[str, str]:
+    made = key_file.generate("ES256", os.urandom)
+    return {
+        "ACTIVE_KEY_ID": "env-1",
+        "ACTIVE_PRIVATE_KEY_PEM": made.active_private_key_pem.replace("\n", "\\n"),
+        "REFRESH_SECRETS": json.dumps({"9": "A" * 43}),
+        "REFRESH_SECRET_ACTIVE": "9",
+    }
+
+
+def test_keys_come_from_the_environment_first(tmp_path: Path) -> None:
+    keys = load_keys(config(tmp_path), environment(), clock=Clock()).current()
+    assert keys.signing is not None
+    assert keys.signing.kid == "env-1"
+    assert keys.active_secret == 9
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ACTIVE_KEY_ID": ""},
+        {"ACTIVE_PRIVATE_KEY_PEM": ""},
+        {"ACTIVE_PRIVATE_KEY_PEM": "broken"},
+        {"REFRESH_SECRETS": ""},
+        {"REFRESH_SECRETS": '{"9": "short"}'},
+        {"REFRESH_SECRETS": '{"9": "' + "A" * 43 + '", "9": "' + "B" * 43 + '"}'},
+        {"REFRESH_SECRET_ACTIVE": "8"},
+        {"PUBLIC_KEYS": "no json"},
+        {"PUBLIC_KEYS": '{"old": "no pem"}'},
+    ],
+)
+def test_a_half_set_environment_is_refused_rather_than_passed_over(
+    tmp_path: Path, change: dict[str, str]
+) -> None:
+    with pytest.raises(ConfigError):
+        load_keys(config(tmp_path), environment() | change, clock=Clock())
+
+
+def test_a_public_key_that_is_not_the_signing_one_is_refused_under_its_kid(tmp_path: Path) -> None:
+    other = public_pem(key_file.new_private_key("ES256").public_key())
+    env = environment() | {"PUBLIC_KEYS": json.dumps({"env-1": other})}
+    with pytest.raises(ConfigError, match="not the one that signs"):
+        load_keys(config(tmp_path), env, clock=Clock())
+
+
+def test_a_short_rsa_key_is_refused(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    weak = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+    pem = weak.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    with pytest.raises(ConfigError, match="2048"):
+        load_keys(config(tmp_path), environment() | {"ACTIVE_PRIVATE_KEY_PEM": pem}, clock=Clock())
