@@ -1,0 +1,170 @@
+"""From refusals to answers: the only place of this package with HTTP numbers.
+
+    Invalid 400 · Unauthenticated 401 · Denied 403 · NotFound 404 · MethodNotAllowed 405 · Conflict 409 ·
+    PayloadTooLarge 413 · UnsupportedMediaType 415 · Limited 429 · NotConfigured 501 · DeliveryFailed 502 ·
+    Unavailable 503 · anything else an opaque 500
+
+A leaf has the status of its base. Bodies are ``{"error", "error_description", "param"?, "metadata"?,
+"request_id"}``. The token endpoint speaks RFC 6749 section 5.2 instead: a credential that opens nothing is
+``400 invalid_grant`` with the fine code in ``metadata.reason``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from authkit_issuer import errors
+from authkit_issuer.errors import AuthError
+from authkit_issuer.http.routing import JSON, Answer, Headers
+from authkit_verify import AccessDenied, TokenError
+from authkit_verify.challenge import Challenge
+
+
+class NoSuchRoute(errors.NotFound):
+    """Nothing is served under this path."""
+
+    code = "not_found"
+    default = "Nothing is served under this path."
+
+
+class MethodNotAllowed(AuthError):
+    """The path exists and does not take this method."""
+
+    code = "method_not_allowed"
+    default = "This path does not take this method."
+
+
+class PayloadTooLarge(AuthError):
+    """The request body is larger than any this service takes."""
+
+    code = "payload_too_large"
+    default = "The request body may have at most 64 KiB."
+
+
+class UnsupportedMediaType(AuthError):
+    """The request body is in a form this operation does not read."""
+
+    code = "unsupported_media_type"
+    default = "The request body must be application/json in UTF-8."
+
+
+STATUS: Mapping[type[AuthError], int] = {
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Denied: 403,
+    errors.NotFound: 404,
+    MethodNotAllowed: 405,
+    errors.Conflict: 409,
+    PayloadTooLarge: 413,
+    UnsupportedMediaType: 415,
+    errors.Limited: 429,
+    errors.NotConfigured: 501,
+    errors.DeliveryFailed: 502,
+    errors.Unavailable: 503,
+}
+INTERNAL_ERROR = "internal_error"
+
+_CHALLENGE = Challenge()
+_LOG_IN = AccessDenied("missing_token", "A credential is needed.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error:
+    """The body of every refusal. ``error`` is a stable code, ``request_id`` also stands in the log."""
+
+    error: str
+    error_description: str
+    request_id: str
+    param: str | None = None
+    metadata: dict[str, object] | None = None
+
+
+def status_of(kind: type[AuthError]) -> int:
+    """Return the status of an error class: its own, else that of the nearest base."""
+    return next((STATUS[base] for base in kind.__mro__ if base in STATUS), 500)
+
+
+def token_error_status(code: str) -> int:
+    """Return the status of a verifier's code."""
+    return _CHALLENGE.refuse(AccessDenied(code, "")).status
+
+
+def refuse(
+    error: AuthError | TokenError, request_id: str, *, bearer: bool = False, oauth: bool = False
+) -> Answer:
+    """Return the answer for a refusal.
+
+    ``bearer`` says that the request came with an access token, so a 401 speaks of that token (RFC 6750
+    section 3); ``oauth`` that the token endpoint answers.
+    """
+    if isinstance(error, TokenError):
+        return _refuse_token(error, request_id)
+    if oauth:
+        code = oauth_code(type(error))
+        if code != error.code:
+            metadata = {**error.metadata, "reason": error.code}
+            return _answer(400, code, error.description, request_id, param=error.param, metadata=metadata)
+    return _answer(
+        status_of(type(error)),
+        error.code,
+        error.description,
+        request_id,
+        param=error.param,
+        metadata=error.metadata,
+        headers=tuple(_error_headers(error, bearer=bearer)),
+    )
+
+
+def internal(request_id: str) -> Answer:
+    """Return the opaque answer for what nobody foresaw; the log has the rest under the request id."""
+    return _answer(500, INTERNAL_ERROR, "Something went wrong on this side.", request_id)
+
+
+def oauth_code(kind: type[AuthError]) -> str:
+    """Return the code the token endpoint gives a refusal, mostly its own.
+
+    An organisation that cannot be had is the target's fault, not the grant's (RFC 8707 section 2).
+    """
+    if issubclass(kind, errors.Unauthenticated):
+        return "invalid_grant"
+    if issubclass(kind, errors.Denied | errors.NotFound | errors.InvalidOrgSlug):
+        return "invalid_target"
+    return kind.code
+
+
+def _refuse_token(error: TokenError, request_id: str) -> Answer:
+    refusal = _CHALLENGE.refuse(error)
+    headers = tuple(pair for pair in refusal.headers if pair[0] in {b"www-authenticate", b"retry-after"})
+    return _answer(refusal.status, error.code, error.description, request_id, headers=headers)
+
+
+def _error_headers(error: AuthError, *, bearer: bool) -> Iterator[tuple[bytes, bytes]]:
+    if isinstance(error, errors.Unauthenticated):
+        about = AccessDenied(error.code, error.description) if bearer else _LOG_IN
+        yield from (pair for pair in _CHALLENGE.refuse(about).headers if pair[0] == b"www-authenticate")
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        yield b"retry-after", str(max(1, math.ceil(retry_after))).encode()
+
+
+def _answer(
+    status: int,
+    code: str,
+    description: str,
+    request_id: str,
+    *,
+    param: str | None = None,
+    metadata: Mapping[str, object] | None = None,
+    headers: Headers = (),
+) -> Answer:
+    body: dict[str, object] = {"error": code, "error_description": description}
+    if param is not None:
+        body["param"] = param
+    if metadata:
+        body["metadata"] = dict(metadata)
+    body["request_id"] = request_id
+    text = json.dumps(body, separators=(",", ":"), default=str)
+    return Answer(status=status, headers=(JSON, *headers), body=text.encode())

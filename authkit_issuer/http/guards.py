@@ -1,0 +1,132 @@
+"""Who is calling, from where, and whether that is enough."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from starlette.types import Scope
+
+from authkit_issuer import identifiers
+from authkit_issuer.errors import Denied
+from authkit_issuer.ports import Client
+from authkit_verify import TokenError
+from authkit_verify.credentials import bearer_token, sole_authorization
+
+if TYPE_CHECKING:
+    from authkit_issuer.capabilities.sessions import Account
+    from authkit_issuer.service import Service
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAX_HOPS = 32
+
+# The same callers come again and again; both are pure and would be the dearest part of a request.
+ip_address = lru_cache(maxsize=4096)(identifiers.ip_address)
+user_agent = lru_cache(maxsize=512)(identifiers.user_agent)
+
+
+class LoopbackOnly(Denied):
+    """The operation is for this machine alone."""
+
+    code = "loopback_only"
+    default = "This is answered only on this machine, under a loopback host name."
+
+
+async def authenticate(service: Service, scope: Scope) -> Account:
+    """Return the account of the request's bearer token, asking the database once.
+
+    A revoked session ends here at once, although its access token lives on. Raises ``TokenError`` for the
+    token, ``SessionEnded`` or ``UserDisabled`` for what is behind it, ``Unavailable`` when nobody can say.
+    """
+    token = bearer_token(sole_authorization(scope))
+    if token is None:
+        raise TokenError("missing_token", "This needs an access token.")
+    claims = await service.tokens.verify(token)
+    if not claims.session_id:
+        raise TokenError("invalid_token", "The token belongs to no session.")
+    return await service.sessions.authenticate(claims.user_id, claims.session_id)
+
+
+def require_loopback(scope: Scope) -> None:
+    """Raise ``LoopbackOnly`` unless peer and ``Host`` are loopback and no proxy stands between.
+
+    The ``Host`` matters because a web page can point its own name at 127.0.0.1 (DNS rebinding).
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    forwarded = any(name in {b"forwarded", b"x-forwarded-for"} for name, _ in headers)
+    if (
+        forwarded
+        or len(hosts) != 1
+        or not _is_loopback(_host_name(hosts[0]))
+        or not _is_loopback(_peer(scope))
+    ):
+        raise LoopbackOnly
+
+
+def client_facts(scope: Scope, trusted: Sequence[Network]) -> Client:
+    """Return the caller's address and user agent.
+
+    The address is the peer's. ``X-Forwarded-For`` is read only when the peer is a trusted proxy, and from the
+    right: each trusted hop vouches for the one before it, and the first that is not trusted is the caller.
+    What stands further left is the caller's own word.
+    """
+    address = ip_address(_peer(scope))
+    agent: str | None = None
+    forwarded: list[str] = []
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            agent = value[: identifiers.MAX_USER_AGENT].decode("latin-1")
+        elif name == b"x-forwarded-for":
+            forwarded.append(value.decode("latin-1"))
+    if forwarded and trusted and address is not None:
+        address = _walk(address, ",".join(forwarded).split(","), trusted)
+    return Client(ip=address, user_agent=user_agent(agent))
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Return the trusted networks in a form that is quick to ask."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def _walk(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
+    address = peer
+    for hop in list(reversed(hops))[:_MAX_HOPS]:
+        if not _is_trusted(address, trusted):
+            return address
+        before = ip_address(_without_port(hop.strip()))
+        if before is None:
+            # A proxy that writes what is not an address vouches for nobody: stop at the last known hop.
+            return address
+        address = before
+    return address
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    known = ipaddress.ip_address(address)
+    return any(known in network for network in trusted)
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    host, colon, port = hop.partition(":")
+    return host if colon and port.isdigit() else hop
+
+
+def _peer(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _host_name(host: str) -> str:
+    name = _without_port(host)
+    return "127.0.0.1" if name.lower() == "localhost" else name
+
+
+def _is_loopback(address: str | None) -> bool:
+    canonical = ip_address(address)
+    return canonical is not None and ipaddress.ip_address(canonical).is_loopback

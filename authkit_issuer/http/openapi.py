@@ -1,0 +1,189 @@
+"""The table of operations as an OpenAPI 3.1 document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
+
+from authkit_issuer import errors
+from authkit_issuer.errors import AuthError
+from authkit_issuer.http.errors import (
+    INTERNAL_ERROR,
+    Error,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    oauth_code,
+    status_of,
+    token_error_status,
+)
+from authkit_issuer.http.guards import LoopbackOnly
+from authkit_issuer.http.routing import AnyOperation, Auth, NoBody, NoParams
+
+VERSION = "0.1.0"
+TOKEN_CODES = (
+    "missing_token", "invalid_request", "invalid_token", "disallowed_alg", "unknown_kid", "missing_kid",
+    "bad_issuer", "bad_audience", "missing_exp", "token_expired", "keys_unavailable",
+)  # fmt: skip
+"""What the verifier may say about an access token of ours."""
+
+_DESCRIPTION = (
+    "Registration, login, sessions and keys. Every refusal has the same body: a stable code in `error`, "
+    "a sentence in `error_description`, and the id of the request."
+)
+_MEANING = {
+    200: "Done", 202: "Accepted", 304: "The caller has it already", 400: "The request is wrong",
+    401: "The credential does not prove who is calling", 403: "Not allowed", 404: "There is no such thing",
+    409: "Something that exists stands in the way", 413: "The body is too large",
+    415: "The body is in a form that is not read", 429: "Too often", 500: "Something went wrong on this side",
+    501: "Not configured", 502: "The message could not be sent", 503: "A part of the service is down",
+}  # fmt: skip
+_Mode = Literal["validation", "serialization"]
+_WORD = re.compile(r"[A-Za-z0-9]+")
+
+
+def document(operations: Sequence[AnyOperation], *, base_url: str | None = None) -> dict[str, Any]:
+    """Return the document; without ``base_url`` its addresses are relative to where it is served."""
+    schemas = _Schemas(operations)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "authkit", "version": VERSION, "description": _DESCRIPTION},
+        "servers": [{"url": base_url or "."}],
+        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.definitions,
+            "securitySchemes": {"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        },
+    }
+
+
+def documented_errors(operation: AnyOperation) -> dict[int, list[str]]:
+    """Return every code an operation may answer, by status."""
+    found: dict[int, list[str]] = {}
+    for status, code in (*_own_codes(operation), *_common_codes(operation), (500, INTERNAL_ERROR)):
+        codes = found.setdefault(status, [])
+        if code not in codes:
+            codes.append(code)
+    return dict(sorted(found.items()))
+
+
+def _own_codes(operation: AnyOperation) -> list[tuple[int, str]]:
+    out: list[tuple[int, str]] = []
+    for kind in operation.errors:
+        code = oauth_code(kind) if operation.oauth else kind.code
+        out.append((400 if code != kind.code else status_of(kind), code))
+    return out
+
+
+def _common_codes(operation: AnyOperation) -> list[tuple[int, str]]:
+    kinds: list[type[AuthError]] = [errors.Invalid, PayloadTooLarge, UnsupportedMediaType]
+    out: list[tuple[int, str]] = []
+    if operation.auth is Auth.USER:
+        kinds += [errors.SessionEnded, errors.UserDisabled, errors.DatabaseUnavailable]
+        out += [(token_error_status(code), code) for code in TOKEN_CODES]
+    if operation.auth is Auth.LOOPBACK:
+        kinds.append(LoopbackOnly)
+    return [(status_of(kind), kind.code) for kind in kinds] + out
+
+
+class _Schemas:
+    """The JSON schemas of every body, query and answer, and the definitions they share."""
+
+    def __init__(self, operations: Sequence[AnyOperation]) -> None:
+        inputs: dict[type[Any], tuple[_Mode, TypeAdapter[Any]]] = {Error: ("validation", TypeAdapter(Error))}
+        for operation in operations:
+            inputs[operation.body] = ("validation", TypeAdapter(operation.body))
+            inputs[operation.params] = ("validation", TypeAdapter(operation.params))
+            inputs[operation.returns] = ("serialization", TypeAdapter(operation.returns))
+        found, shared = TypeAdapter.json_schemas(
+            [(kind.__qualname__, mode, adapter) for kind, (mode, adapter) in inputs.items()],
+            ref_template="#/components/schemas/{model}",
+        )
+        self._found = {name: schema for (name, _), schema in found.items()}
+        self.definitions: dict[str, Any] = shared.get("$defs", {})
+        for operation in operations:
+            if not operation.omit_none:
+                # A default is how a constant is written; the member is in every answer all the same.
+                answer = self.members(operation.returns)
+                answer["required"] = list(answer["properties"])
+
+    def ref(self, kind: type[Any]) -> dict[str, Any]:
+        """Return the schema of a type, as a reference."""
+        return dict(self._found[kind.__qualname__])
+
+    def members(self, kind: type[Any]) -> dict[str, Any]:
+        """Return the schema of a type, written out."""
+        schema = self.ref(kind)
+        target = schema.get("$ref")
+        return self.definitions[target.rpartition("/")[2]] if target else schema
+
+
+def _operation(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "operationId": _operation_id(operation),
+        "summary": operation.summary,
+        "tags": [operation.tag],
+        "security": [{"accessToken": []}] if operation.auth is Auth.USER else [],
+        "responses": _responses(operation, schemas),
+    }
+    parameters = _parameters(operation, schemas)
+    if parameters:
+        out["parameters"] = parameters
+    if operation.body is not NoBody:
+        content = {"application/json": {"schema": schemas.ref(operation.body)}}
+        if operation.oauth:
+            content["application/x-www-form-urlencoded"] = {"schema": schemas.ref(operation.body)}
+        out["requestBody"] = {"required": True, "content": content}
+    return out
+
+
+def _operation_id(operation: AnyOperation) -> str:
+    return "_".join([operation.method.lower(), *_WORD.findall(operation.path)])
+
+
+def _parameters(operation: AnyOperation, schemas: _Schemas) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+    if operation.params is NoParams:
+        return out
+    members = schemas.members(operation.params)
+    for name, schema in members.get("properties", {}).items():
+        entry = {
+            "name": name,
+            "in": "query",
+            "required": name in members.get("required", ()),
+            "schema": schema,
+        }
+        if "description" in schema:
+            entry["description"] = schema["description"]
+        out.append(entry)
+    return out
+
+
+def _responses(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
+    content = {
+        media: {
+            "schema": schemas.ref(operation.returns) if media == "application/json" else {"type": "string"}
+        }
+        for media in operation.media_types
+    }
+    out: dict[str, Any] = {
+        str(operation.status): {"description": _MEANING[operation.status], "content": content}
+    }
+    if operation.cors:
+        out["304"] = {"description": _MEANING[304]}
+    for status, codes in documented_errors(operation).items():
+        schema = {"allOf": [schemas.ref(Error), {"properties": {"error": {"enum": codes}}}]}
+        out[str(status)] = {
+            "description": f"{_MEANING[status]}: {', '.join(codes)}",
+            "content": {"application/json": {"schema": schema}},
+        }
+    return out

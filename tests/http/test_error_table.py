@@ -1,0 +1,147 @@
+"""The complete map from codes to statuses, as clients may rely on it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+# Every module that defines a refusal, so that the map below is complete.
+import authkit_issuer.http.app
+from authkit_issuer import errors
+from authkit_issuer.errors import AuthError
+from authkit_issuer.http.errors import STATUS, internal, oauth_code, refuse, status_of, token_error_status
+from authkit_issuer.http.openapi import TOKEN_CODES
+from authkit_verify import TokenError
+
+assert authkit_issuer.http.app.OPERATIONS
+
+CODES = {
+    400: {
+        "biography_too_long", "current_password_required", "disallowed_alg", "email_in_use", "invalid_email",
+        "invalid_identifier", "invalid_or_expired_code", "invalid_or_expired_token", "invalid_org_slug",
+        "invalid_password_hash", "invalid_phone_number", "invalid_request", "invalid_target",
+        "invalid_username_for_owner_namespace", "org_mode_not_multi", "owner_slug_taken",
+        "password_too_common",
+        "password_too_long", "password_too_short", "phone_in_use", "reserved_claim", "unsupported_grant_type",
+        "username_cannot_contain_at", "username_in_use", "username_invalid_characters",
+        "username_must_start_with_letter", "username_reserved", "username_too_long", "username_too_short",
+    },
+    401: {
+        "email_not_verified", "invalid_credentials", "invalid_refresh_token", "password_reset_required",
+        "phone_not_verified", "refresh_token_reuse_detected", "session_ended", "two_factor_required",
+        "user_banned", "user_disabled",
+    },
+    403: {"forbidden", "loopback_only", "not_org_member"},
+    404: {
+        "not_found", "org_not_found", "role_not_found", "session_not_found", "unknown_kid", "user_not_found",
+    },
+    405: {"method_not_allowed"},
+    409: {"conflict"},
+    413: {"payload_too_large"},
+    415: {"unsupported_media_type"},
+    429: {"too_many_requests"},
+    501: {
+        "email_unavailable", "missing_signer", "not_configured", "sms_unavailable", "storage_not_configured",
+    },
+    502: {"delivery_failed", "email_delivery_failed", "sms_delivery_failed"},
+    503: {
+        "database_unavailable", "entitlements_unavailable", "ephemeral_store_unavailable", "not_ready",
+        "server_busy", "unavailable",
+    },
+}  # fmt: skip
+
+
+def _leaves(kind: type[AuthError]) -> list[type[AuthError]]:
+    found = [] if kind is AuthError or kind.__name__.startswith("_") else [kind]
+    return found + [leaf for child in kind.__subclasses__() for leaf in _leaves(child)]
+
+
+LEAVES = [kind for kind in _leaves(AuthError) if kind.__module__.startswith("authkit_issuer.")]
+
+
+def test_every_refusal_has_exactly_the_status_written_down_here():
+    found: dict[int, set[str]] = {}
+    for kind in LEAVES:
+        found.setdefault(status_of(kind), set()).add(kind.code)
+    assert found == CODES
+
+
+def test_one_code_never_has_two_statuses():
+    everything = [code for codes in CODES.values() for code in codes]
+    assert len(everything) == len(set(everything))
+
+
+def test_every_base_of_the_error_tree_has_a_status():
+    assert {kind for kind in AuthError.__subclasses__() if not kind.__name__.startswith("_")} <= set(STATUS)
+
+
+@pytest.mark.parametrize("code", TOKEN_CODES)
+def test_a_refused_access_token_is_401_except_for_the_two_that_are_not_its_fault(code):
+    expected = {"invalid_request": 400, "keys_unavailable": 503}.get(code, 401)
+    assert token_error_status(code) == expected
+    answer = refuse(TokenError(code, "why"), "r1")
+    assert json.loads(answer.body) == {"error": code, "error_description": "why", "request_id": "r1"}
+    names = {name for name, _ in answer.headers}
+    assert (b"retry-after" if expected == 503 else b"www-authenticate") in names
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_every_refusal_makes_a_complete_envelope(kind):
+    error = kind()
+    error.param, error.metadata = "field", {"fact": 1}
+    answer = refuse(error, "r1")
+    assert json.loads(answer.body) == {
+        "error": kind.code,
+        "error_description": kind.default,
+        "param": "field",
+        "metadata": {"fact": 1},
+        "request_id": "r1",
+    }
+    assert kind.default.endswith(".")
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_headers_say_what_to_do_next(kind):
+    headers = dict(refuse(kind(), "r1").headers)
+    assert (b"www-authenticate" in headers) == issubclass(kind, errors.Unauthenticated)
+    assert (b"retry-after" in headers) == issubclass(kind, errors.Limited | errors.Unavailable)
+
+
+def test_a_challenge_speaks_of_the_token_only_when_one_came():
+    bare = dict(refuse(errors.InvalidCredentials(), "r").headers)[b"www-authenticate"]
+    about = dict(refuse(errors.SessionEnded(), "r", bearer=True).headers)[b"www-authenticate"]
+    assert bare == b'Bearer realm="authkit"'
+    assert about == b'Bearer realm="authkit", error="invalid_token", error_description="session_ended"'
+
+
+def test_waiting_is_told_in_whole_seconds_of_at_least_one():
+    assert dict(refuse(errors.TooManyRequests(retry_after=0.2), "r").headers)[b"retry-after"] == b"1"
+    assert dict(refuse(errors.ServerBusy(retry_after=2.1), "r").headers)[b"retry-after"] == b"3"
+
+
+@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+def test_the_token_endpoint_refuses_credentials_as_invalid_grant(kind):
+    answer = refuse(kind(), "r", oauth=True)
+    body = json.loads(answer.body)
+    if issubclass(kind, errors.Unauthenticated):
+        assert (answer.status, body["error"], body["metadata"]["reason"]) == (400, "invalid_grant", kind.code)
+        assert b"www-authenticate" not in dict(answer.headers)
+    elif issubclass(kind, errors.NotFound | errors.Denied):
+        assert (answer.status, body["error"], body["metadata"]["reason"]) == (
+            400,
+            "invalid_target",
+            kind.code,
+        )
+    else:
+        assert (answer.status, body["error"]) == (status_of(kind), oauth_code(kind))
+
+
+def test_what_nobody_foresaw_is_opaque():
+    answer = internal("r1")
+    assert answer.status == 500
+    assert json.loads(answer.body) == {
+        "error": "internal_error",
+        "error_description": "Something went wrong on this side.",
+        "request_id": "r1",
+    }

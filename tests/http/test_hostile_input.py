@@ -1,0 +1,200 @@
+"""Hostile input on every operation: always a refusal with a documented code, never a 5xx."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from authkit_issuer.http import openapi
+from authkit_issuer.http.app import OPERATIONS
+from authkit_issuer.http.routes import inbox
+from authkit_issuer.http.routing import AnyOperation, Auth, NoBody
+
+ALL = (*OPERATIONS, *inbox.OPERATIONS)
+JSON = "application/json"
+
+SAMPLES = {
+    "identifier": "eve@example.test", "email": "eve@example.test", "login": "eve_1", "username": "eve_1",
+    "password": "correct horse battery", "code": "123456", "registration_id": "r" * 22,
+    "grant_type": "refresh_token", "refresh_token": "akr_x", "org": "acme",
+}  # fmt: skip
+
+
+def _name(operation: AnyOperation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+def _sample(operation: AnyOperation) -> dict[str, Any]:
+    return {name: SAMPLES[name] for name, field in operation.body.model_fields.items() if field.is_required()}
+
+
+def _raw(operation: AnyOperation) -> Iterator[tuple[str, bytes, str, int]]:
+    """Yield a label, a body, its content type and the status it must get."""
+    sample = _sample(operation)
+    text = json.dumps(sample)
+    yield "not JSON", b"this is not JSON", JSON, 400
+    yield "truncated", text.encode()[:-1] + b",", JSON, 400
+    yield "a list", b"[]", JSON, 400
+    yield "a text", b'"x"', JSON, 400
+    yield "null", b"null", JSON, 400
+    yield "two documents", f"{text}{text}".encode(), JSON, 400
+    yield "invalid UTF-8", b'{"x": "\xff\xfe"}', JSON, 400
+    yield "UTF-16", text.encode("utf-16"), JSON, 400
+    yield "raw NUL", b'{"x": "\x00"}', JSON, 400
+    yield "escaped NUL", b'{"x": "\\u0000"}', JSON, 400
+    yield "lone surrogate", b'{"x": "\\ud800"}', JSON, 400
+    yield "duplicate members", b'{"x": 1, "x": 2}', JSON, 400
+    yield "deep nesting", b'{"x":' + b"[" * 50_000, JSON, 400
+    yield "NaN", b'{"x": NaN}', JSON, 400
+    yield "an integer of 5000 digits", b'{"x": ' + b"9" * 5000 + b"}", JSON, 400
+    yield "1 MiB", b'{"x": "' + b"a" * 1024 * 1024 + b'"}', JSON, 413
+    yield "no content type", text.encode(), "", 415
+    yield "wrong content type", text.encode(), "text/plain", 415
+    yield "XML", b"<a/>", "application/xml", 415
+    yield "multipart", b"--x--", "multipart/form-data; boundary=x", 415
+    yield "another charset", text.encode(), "application/json; charset=latin-1", 415
+    if not operation.oauth:
+        yield "a form", b"a=b", "application/x-www-form-urlencoded", 415
+        yield "an unknown member", json.dumps(sample | {"extra_member": 1}).encode(), JSON, 400
+        yield "a prototype", json.dumps(sample | {"__proto__": {"x": 1}}).encode(), JSON, 400
+    else:
+        form = "application/x-www-form-urlencoded"
+        yield "a form with a repeated name", b"grant_type=a&grant_type=b", form, 400
+        yield "a form that is not UTF-8", b"grant_type=%ff", form, 400
+        yield "a form with NUL", b"grant_type=%00", form, 400
+        yield "a form of 5000 members", b"&".join(b"a%d=1" % n for n in range(5000)), form, 400
+
+
+def _typed(operation: AnyOperation) -> Iterator[tuple[str, bytes, str]]:
+    """Yield bodies that are wrong in exactly one member, with that member's name."""
+    sample = _sample(operation)
+    for name, field in operation.body.model_fields.items():
+        wrong: list[Any] = [1, 1.5, True, [], {}, ["x"], {"$ne": None}]
+        for value in wrong + ([None] if field.is_required() else []):
+            yield f"{name}={value!r}", json.dumps(sample | {name: value}).encode(), name
+        yield f"{name} with NUL", json.dumps(sample | {name: "a\x00b"}).encode(), name
+        yield f"{name} with a lone surrogate", json.dumps(sample | {name: "a\ud800"}).encode(), name
+        twice = json.dumps(sample | {name: "x"})[:-1] + f', "{name}": "y"}}'
+        yield f"{name} twice", twice.encode(), name
+        if field.is_required():
+            rest = {other: value for other, value in sample.items() if other != name}
+            yield f"{name} missing", json.dumps(rest).encode(), name
+
+
+@pytest.fixture
+async def request_of(make_service, serve, sign_up, mailbox):
+    """Send an operation with whatever is given, as a signed-in user where one is needed."""
+    service = await make_service()
+    async with serve(service) as api:
+        tokens = await sign_up(api, "hostile_test")
+        dev = await make_service(dev=True, email_sender=None, sms_sender=None)
+        async with serve(dev) as dev_api:
+
+            async def send(operation: AnyOperation, **options: Any) -> Any:
+                headers = dict(options.pop("headers", {}))
+                if operation.auth is Auth.USER:
+                    headers["authorization"] = f"Bearer {tokens['access_token']}"
+                path = options.pop("path", operation.path.replace("{session_id}", "nobody"))
+                http = dev_api if operation.auth is Auth.LOOPBACK else api
+                return await http.request(operation.method, path, headers=headers, **options)
+
+            yield send
+
+
+def _check(answer: Any, operation: AnyOperation, label: str) -> dict[str, Any]:
+    body = answer.json()
+    where = f"{_name(operation)}, {label}: {answer.status_code} {answer.text}"
+    assert 400 <= answer.status_code < 500, where
+    assert body["error"] in openapi.documented_errors(operation).get(answer.status_code, ()), where
+    assert body["request_id"] == answer.headers["x-request-id"], where
+    assert body["error_description"].endswith("."), where
+    assert set(body) <= {"error", "error_description", "param", "metadata", "request_id"}, where
+    return body
+
+
+@pytest.mark.parametrize("operation", ALL, ids=_name)
+async def test_a_hostile_body_is_refused_with_the_fitting_status(operation, request_of):
+    for label, raw, kind, status in _raw(operation):
+        answer = await request_of(operation, content=raw, headers={"content-type": kind} if kind else {})
+        body = _check(answer, operation, label)
+        assert answer.status_code == status, (label, answer.text)
+        assert body["error"] == {
+            400: "invalid_request", 413: "payload_too_large", 415: "unsupported_media_type"
+        }[status], label  # fmt: skip
+
+
+async def _mebibyte():
+    for _ in range(1024):
+        yield b" " * 1024
+
+
+@pytest.mark.parametrize("operation", ALL, ids=_name)
+async def test_a_mebibyte_without_an_announced_length_is_too_large(operation, request_of):
+    answer = await request_of(operation, content=_mebibyte(), headers={"content-type": JSON})
+    assert _check(answer, operation, "streamed")["error"] == "payload_too_large"
+
+
+WITH_BODY = [operation for operation in ALL if operation.body is not NoBody]
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=_name)
+async def test_a_member_of_the_wrong_type_is_named(operation, request_of):
+    for label, raw, name in _typed(operation):
+        answer = await request_of(operation, content=raw, headers={"content-type": JSON})
+        body = _check(answer, operation, label)
+        assert (body["error"], body.get("param")) == ("invalid_request", name), (label, answer.text)
+
+
+ODD_TEXTS = [
+    "", " ", "x" * 60_000, "é" * 20_000, "' or 1=1 --", "\u202egnp.exe", "\N{GRINNING FACE}" * 50, "\u2028",
+    "\x7f",
+    "../../etc/passwd", "%00", "${jndi:ldap://x}", "{{7*7}}", "a@b@c", "+", "+0000", "-1", "\r\nX: y",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("operation", WITH_BODY, ids=_name)
+async def test_odd_texts_are_refused_and_never_break_anything(operation, request_of):
+    for name in operation.body.model_fields:
+        if name == "password":
+            continue  # any text of a fitting length is a password
+        for text in ODD_TEXTS:
+            answer = await request_of(operation, json=_sample(operation) | {name: text})
+            _check(answer, operation, f"{name}={text[:40]!r}")
+
+
+@pytest.mark.parametrize(
+    "session_id", ["%00", "%ff", "%ed%a0%80", "..", "a" * 5000, "%F0%9F%98%80", "1;drop table", "{}", "null"]
+)
+async def test_an_odd_session_id_is_nobodys_session(session_id, request_of):
+    (operation,) = [o for o in ALL if "{session_id}" in o.path]
+    answer = await request_of(operation, path=f"/auth/user/sessions/{session_id}")
+    assert answer.status_code == 404
+    assert answer.json()["error"] in {"session_not_found", "not_found"}
+
+
+@pytest.mark.parametrize("query", ["to=%00", "to=%ff", "to=a&to=b", "to=%ed%a0%80"])
+async def test_an_odd_filter_of_the_inbox_is_refused(query, request_of):
+    (operation,) = inbox.OPERATIONS
+    answer = await request_of(operation, path=f"/dev/inbox?{query}")
+    assert _check(answer, operation, query)["error"] == "invalid_request"
+
+
+@pytest.mark.parametrize("operation", ALL, ids=_name)
+async def test_odd_headers_break_nothing(operation, request_of):
+    odd = {
+        "accept": "\xff;q=x, text/html;;;q=", "if-none-match": '"' * 500, "x-forwarded-for": ", ,\xff,::::",
+        "user-agent": "\xff\x1b[2J" + "x" * 9000, "x-request-id": "a\tb", "accept-language": "*" * 5000,
+    }  # fmt: skip
+    headers = {name: value.encode("latin-1") for name, value in odd.items()}
+    if operation.auth is Auth.LOOPBACK:
+        del headers["x-forwarded-for"]
+    if operation.method == "DELETE":
+        headers["content-type"] = b"\xff"
+        answer = await request_of(operation, headers=headers, content=b"x")
+        assert answer.status_code == 415
+        return
+    answer = await request_of(operation, headers=headers)
+    assert answer.status_code < 500, answer.text

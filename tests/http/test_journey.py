@@ -1,0 +1,270 @@
+"""The whole story over the real service: register, confirm, sign in, use, refresh, sign out."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from authkit_issuer.http import create_app
+
+PASSWORD = "correct horse battery"
+
+
+def _bearer(tokens: dict[str, object]) -> dict[str, str]:
+    return {"authorization": f"Bearer {tokens['access_token']}"}
+
+
+async def _login(api: httpx.AsyncClient, **body: str) -> httpx.Response:
+    return await api.post("/auth/password/login", json={"password": PASSWORD} | body)
+
+
+def _assert_tokens(answer: httpx.Response) -> None:
+    body = answer.json()
+    assert answer.status_code == 200, answer.text
+    assert set(body) == {"access_token", "token_type", "expires_in", "refresh_token"}
+    assert body["token_type"] == "Bearer"
+    assert 800 <= body["expires_in"] <= 900
+    assert body["refresh_token"].startswith("akr_")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["pragma"] == "no-cache"
+
+
+def _code(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]
+
+
+async def test_a_registration_is_confirmed_by_code_and_id_together(api, mailbox):
+    body = {"identifier": " Ada@Example.test ", "username": "ada_l", "password": PASSWORD}
+    accepted = await api.post("/auth/register", json=body)
+    assert accepted.status_code == 202
+    assert set(accepted.json()) == {"ok", "registration_id", "email"}
+    assert accepted.json()["email"] == "ada@example.test"
+    assert accepted.headers["cache-control"] == "no-store"
+
+    await api.delivered()
+    code = mailbox.last("ada@example.test").code
+    confirm = {"email": "ada@example.test", "code": code}
+    without_id = await api.post("/auth/email/verify/confirm", json=confirm)
+    assert _code(without_id) == (400, "invalid_or_expired_code")
+    confirm["registration_id"] = accepted.json()["registration_id"]
+    answer = await api.post("/auth/email/verify/confirm", json=confirm)
+    _assert_tokens(answer)
+    again = await api.post("/auth/email/verify/confirm", json=confirm)
+    assert _code(again) == (400, "invalid_or_expired_code")
+
+
+async def test_a_registration_for_a_taken_address_is_answered_alike(api, sign_up):
+    await sign_up(api)
+    body = {"identifier": "ada_l@example.test", "username": "other_name", "password": PASSWORD}
+    answer = await api.post("/auth/register", json=body)
+    assert answer.status_code == 202
+    assert set(answer.json()) == {"ok", "registration_id", "email"}
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "param"),
+    [
+        ({"identifier": "nobody"}, "invalid_identifier", "identifier"),
+        ({"identifier": "a@b"}, "invalid_email", "email"),
+        ({"identifier": "+0"}, "invalid_phone_number", "phone_number"),
+        ({"username": "ab"}, "username_too_short", "username"),
+        ({"username": "admin"}, "username_reserved", "username"),
+        ({"password": "short"}, "password_too_short", "password"),
+        ({"password": "x" * 1025}, "password_too_long", "password"),
+    ],
+)
+async def test_a_registration_that_breaks_a_rule_says_which(api, change, code, param):
+    body = {"identifier": "ada@example.test", "username": "ada_l", "password": PASSWORD} | change
+    answer = await api.post("/auth/register", json=body)
+    assert (_code(answer), answer.json()["param"]) == ((400, code), param)
+
+
+async def test_phone_registration_is_not_configured(api):
+    body = {"identifier": "+4915112345678", "username": "ada_l", "password": PASSWORD}
+    assert _code(await api.post("/auth/register", json=body)) == (501, "sms_unavailable")
+
+
+@pytest.mark.parametrize("name", ["identifier", "email", "login"])
+async def test_the_identifier_of_a_login_has_three_names(api, sign_up, name):
+    await sign_up(api)
+    _assert_tokens(await _login(api, **{name: "ADA_L@example.test"}))
+    _assert_tokens(await _login(api, **{name: "ada_l"}))
+
+
+async def test_two_identifiers_at_once_are_refused(api):
+    answer = await _login(api, identifier="ada_l", email="ada_l@example.test")
+    assert (_code(answer), answer.json()["param"]) == ((400, "invalid_request"), "email")
+
+
+async def test_a_password_is_never_trimmed(api, sign_up):
+    await sign_up(api)
+    answer = await _login(api, identifier="ada_l", password=f" {PASSWORD}")
+    assert _code(answer) == (401, "invalid_credentials")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="authkit"'
+
+
+async def test_an_unknown_account_and_a_wrong_password_are_answered_alike(api, sign_up):
+    await sign_up(api)
+    unknown = (await _login(api, identifier="nobody_x")).json()
+    wrong = (await _login(api, identifier="ada_l", password="not the password")).json()
+    del unknown["request_id"], wrong["request_id"]
+    assert unknown == wrong
+
+
+async def test_a_login_before_confirmation_names_the_registration(api):
+    body = {"identifier": "ada@example.test", "username": "ada_l", "password": PASSWORD}
+    accepted = await api.post("/auth/register", json=body)
+    answer = await _login(api, identifier="ada@example.test")
+    assert _code(answer) == (401, "email_not_verified")
+    assert answer.json()["metadata"] == {"registration_id": accepted.json()["registration_id"]}
+
+
+async def test_an_organisation_that_cannot_be_had_opens_no_session(api, sign_up):
+    tokens = await sign_up(api)
+    answer = await _login(api, identifier="ada_l", org="acme")
+    assert _code(answer) == (400, "invalid_target")
+    sessions = await api.get("/auth/user/sessions", headers=_bearer(tokens))
+    assert len(sessions.json()["data"]) == 1
+
+
+async def test_the_account_route_tells_who_is_asking(api, sign_up):
+    tokens = await sign_up(api)
+    me = await api.get("/auth/user/me", headers=_bearer(tokens))
+    body = me.json()
+    assert me.status_code == 200
+    assert (body["email"], body["username"], body["email_verified"]) == ("ada_l@example.test", "ada_l", True)
+    assert (body["has_password"], body["roles"], body["entitlements"]) == (True, [], [])
+    assert body["phone_number"] is None
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT.+(Z|\+00:00)", body["created_at"])
+    assert not {"password_hash", "allowed", "live", "auth_epoch"} & set(body)
+
+
+@pytest.mark.parametrize("form", [False, True])
+async def test_a_refresh_token_is_exchanged_as_json_or_form(api, sign_up, form):
+    tokens = await sign_up(api)
+    body = {"grant_type": "Refresh_Token", "refresh_token": tokens["refresh_token"], "client_id": "any"}
+    answer = await (api.post("/auth/token", data=body) if form else api.post("/auth/token", json=body))
+    _assert_tokens(answer)
+    assert answer.json()["refresh_token"] != tokens["refresh_token"]
+    assert (await api.get("/auth/user/me", headers=_bearer(answer.json()))).status_code == 200
+
+
+async def test_a_replayed_refresh_token_ends_the_session(api, sign_up, age):
+    tokens = await sign_up(api)
+    body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    fresh = (await api.post("/auth/token", json=body)).json()
+    session_id = (await api.get("/auth/user/me", headers=_bearer(fresh))).json()["session_id"]
+    await age("refresh_sessions", session_id, rotated_at=31, grace_since=31)
+    replay = await api.post("/auth/token", json=body)
+    assert _code(replay) == (400, "invalid_grant")
+    assert replay.json()["metadata"]["reason"] == "refresh_token_reuse_detected"
+    assert "www-authenticate" not in replay.headers
+    assert _code(await api.get("/auth/user/me", headers=_bearer(fresh))) == (401, "session_ended")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "more"),
+    [
+        ({}, "invalid_request", {"param": "grant_type"}),
+        ({"grant_type": "refresh_token"}, "invalid_request", {"param": "refresh_token"}),
+        ({"grant_type": "refresh_token", "refresh_token": ""}, "invalid_request", {"param": "refresh_token"}),
+        ({"grant_type": "password", "refresh_token": "x"}, "unsupported_grant_type", {"param": "grant_type"}),
+        (
+            {"grant_type": "refresh_token", "refresh_token": "akr_forged"},
+            "invalid_grant",
+            {"metadata": {"reason": "invalid_refresh_token"}},
+        ),
+    ],
+)
+@pytest.mark.parametrize("form", [False, True])
+async def test_the_token_endpoint_refuses_in_the_words_of_its_standard(api, body, code, more, form):
+    answer = await (
+        api.post("/auth/token", data=body or {"x": "y"}) if form else api.post("/auth/token", json=body)
+    )
+    assert _code(answer) == (400, code)
+    assert {name: answer.json().get(name) for name in more} == more
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["pragma"] == "no-cache"
+
+
+async def test_an_organisation_that_cannot_be_had_leaves_the_refresh_token_good(api, sign_up):
+    tokens = await sign_up(api)
+    body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert _code(await api.post("/auth/token", json=body | {"org": "acme"})) == (400, "invalid_target")
+    _assert_tokens(await api.post("/auth/token", json=body))
+
+
+async def test_sessions_are_listed_with_the_current_one_marked(api, sign_up):
+    first = await sign_up(api)
+    second = (await _login(api, identifier="ada_l")).json()
+    answer = await api.get("/auth/user/sessions", headers=_bearer(second))
+    rows = answer.json()["data"]
+    assert [row["current"] for row in rows] == [True, False]
+    assert set(rows[0]) == {
+        "session_id", "family_id", "created_at", "last_used_at", "expires_at", "ip", "ua", "current"
+    }  # fmt: skip
+    assert rows[0]["ip"] == "127.0.0.1"
+    assert rows[0]["ua"].startswith("python-httpx/")
+    other = await api.get("/auth/user/sessions", headers=_bearer(first))
+    assert [row["session_id"] for row in other.json()["data"] if row["current"]] == [rows[1]["session_id"]]
+
+
+async def test_one_session_is_ended_by_its_id(api, sign_up):
+    first = await sign_up(api)
+    second = (await _login(api, identifier="ada_l")).json()
+    first_id = (await api.get("/auth/user/me", headers=_bearer(first))).json()["session_id"]
+    path = f"/auth/user/sessions/{first_id}"
+    ended = await api.delete(path, headers=_bearer(second))
+    assert (ended.status_code, ended.json()) == (200, {"ok": True})
+    assert _code(await api.get("/auth/user/me", headers=_bearer(first))) == (401, "session_ended")
+    assert _code(await api.delete(path, headers=_bearer(second))) == (404, "session_not_found")
+
+
+async def test_nobody_ends_the_session_of_another(api, sign_up):
+    ada, bob = await sign_up(api), await sign_up(api, "bob_1")
+    ada_session = (await api.get("/auth/user/me", headers=_bearer(ada))).json()["session_id"]
+    answer = await api.delete(f"/auth/user/sessions/{ada_session}", headers=_bearer(bob))
+    assert _code(answer) == (404, "session_not_found")
+    assert (await api.get("/auth/user/me", headers=_bearer(ada))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "status"), [("", 401), ("?keep_current=false", 401), ("?keep_current=true", 200)]
+)
+async def test_all_sessions_end_at_once_and_the_current_one_stays_on_request(api, sign_up, query, status):
+    first = await sign_up(api)
+    second = (await _login(api, identifier="ada_l")).json()
+    answer = await api.delete(f"/auth/user/sessions{query}", headers=_bearer(second))
+    assert answer.json() == {"ok": True}
+    assert (await api.get("/auth/user/me", headers=_bearer(first))).status_code == 401
+    assert (await api.get("/auth/user/me", headers=_bearer(second))).status_code == status
+
+
+async def test_an_odd_keep_current_is_refused_and_ends_nothing(api, sign_up):
+    tokens = await sign_up(api)
+    answer = await api.delete("/auth/user/sessions?keep_current=maybe", headers=_bearer(tokens))
+    assert (_code(answer), answer.json()["param"]) == ((400, "invalid_request"), "keep_current")
+    assert (await api.get("/auth/user/me", headers=_bearer(tokens))).status_code == 200
+
+
+async def test_signing_out_ends_the_session_and_its_refresh_token(api, sign_up):
+    tokens = await sign_up(api)
+    answer = await api.delete("/auth/logout", headers=_bearer(tokens))
+    assert (answer.status_code, answer.json()) == (200, {"ok": True})
+    again = await api.delete("/auth/logout", headers=_bearer(tokens))
+    assert _code(again) == (401, "session_ended")
+    assert 'error="invalid_token"' in again.headers["www-authenticate"]
+    body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert _code(await api.post("/auth/token", json=body)) == (400, "invalid_grant")
+
+
+async def test_the_application_works_under_any_prefix(service, serve, sign_up):
+    host = Starlette(routes=[Mount("/id", create_app(service))])
+    async with serve(service, host, "http://host.test/id") as api:
+        tokens = await sign_up(api)
+        assert (await api.get("/auth/user/me", headers=_bearer(tokens))).status_code == 200
+        assert _code(await api.get("/auth/nothing")) == (404, "not_found")

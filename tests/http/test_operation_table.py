@@ -1,0 +1,237 @@
+"""Laws that every row of the table keeps, and the documents made from it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import textwrap
+from importlib.metadata import version
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import TypeAdapter
+
+from authkit_issuer.errors import AuthError
+from authkit_issuer.http import openapi, pages
+from authkit_issuer.http.app import OPERATIONS
+from authkit_issuer.http.docs import Docs
+from authkit_issuer.http.routes import inbox
+from authkit_issuer.http.routing import Answer, AnyOperation, Auth, Body, NoBody, NoParams, Params
+
+DOCS = Docs((*OPERATIONS, *inbox.OPERATIONS), base_url=None)
+ALL = DOCS.operations
+OWN = (*OPERATIONS, *inbox.OPERATIONS)
+READ_ONLY = {"GET"}
+
+
+def _name(operation: AnyOperation) -> str:
+    return f"{operation.method} {operation.path}"
+
+
+every = pytest.mark.parametrize("operation", ALL, ids=_name)
+every_own = pytest.mark.parametrize("operation", OWN, ids=_name)
+
+
+def test_these_are_the_operations():
+    assert sorted(_name(operation) for operation in ALL) == [
+        "DELETE /auth/logout",
+        "DELETE /auth/user/sessions",
+        "DELETE /auth/user/sessions/{session_id}",
+        "GET /.well-known/jwks.json",
+        "GET /auth/user/me",
+        "GET /auth/user/sessions",
+        "GET /dev/inbox",
+        "GET /docs",
+        "GET /healthz",
+        "GET /openapi.json",
+        "GET /readyz",
+        "POST /auth/email/verify/confirm",
+        "POST /auth/password/login",
+        "POST /auth/register",
+        "POST /auth/token",
+    ]
+
+
+@every
+def test_an_operation_states_who_may_call_it(operation):
+    assert isinstance(operation.auth, Auth)
+    if operation.path.startswith("/auth/user/") or operation.path == "/auth/logout":
+        assert operation.auth is Auth.USER
+
+
+@every
+def test_an_operation_documents_what_may_go_wrong(operation):
+    assert all(issubclass(kind, AuthError) for kind in operation.errors)
+    documented = openapi.documented_errors(operation)
+    assert documented[500] == ["internal_error"]
+    assert (401 in documented) == (operation.auth is Auth.USER or 401 in _own_statuses(operation))
+    assert operation.summary
+    assert operation.tag
+
+
+def _own_statuses(operation: AnyOperation) -> set[int]:
+    return {400 if operation.oauth else openapi.status_of(kind) for kind in operation.errors}
+
+
+@every_own
+def test_a_handler_is_a_few_lines_that_call_one_method(operation):
+    tree = ast.parse(textwrap.dedent(inspect.getsource(operation.handler)))
+    function = tree.body[0]
+    assert isinstance(function, ast.AsyncFunctionDef)
+    assert function.end_lineno is not None
+    assert function.end_lineno - function.lineno + 1 <= 12
+    calls = [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("call.service.")
+    ]
+    assert len(calls) <= 1
+
+
+@every_own
+def test_a_row_and_its_handler_speak_of_the_same_types(operation):
+    hints = get_type_hints(operation.handler, vars(inspect.getmodule(operation.handler)))
+    returned = hints.pop("return")
+    (call,) = hints.values()
+    assert get_args(call) == (operation.body, operation.params)
+    assert operation.returns is returned or operation.returns in get_args(returned) or returned is Answer
+
+
+@every
+def test_bodies_are_strict_and_only_the_token_endpoint_ignores_what_it_does_not_know(operation):
+    assert issubclass(operation.body, Body)
+    assert issubclass(operation.params, Params)
+    assert operation.body.model_config["strict"] is True
+    assert operation.body.model_config["extra"] == ("ignore" if operation.oauth else "forbid")
+    if operation.method in READ_ONLY:
+        assert operation.body is NoBody
+
+
+@every
+def test_what_changes_something_is_never_readable_by_other_origins(operation):
+    assert not operation.cors or (operation.method in READ_ONLY and operation.auth is Auth.PUBLIC)
+
+
+@every
+def test_secrets_stay_out_of_the_repr_of_bodies(operation):
+    secret = {"password", "code", "refresh_token", "token"}
+    fields = operation.body.model_fields
+    assert all(not fields[name].repr for name in secret & set(fields))
+
+
+def test_types_that_are_documented_under_one_name_are_one_type():
+    kinds = {kind for operation in ALL for kind in (operation.body, operation.params, operation.returns)}
+    assert len({kind.__qualname__ for kind in kinds}) == len(kinds)
+
+
+def test_every_answer_type_can_be_serialised():
+    for operation in ALL:
+        assert TypeAdapter(operation.returns).json_schema(mode="serialization")
+
+
+def test_the_document_is_valid_openapi_3_1():
+    document = json.loads(json.dumps(DOCS.document))
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_the_document_has_the_version_of_the_package():
+    assert DOCS.document["info"]["version"] == version("authkit")
+
+
+def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (f"{method.upper()} {path}", operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+
+
+def test_the_document_lists_exactly_the_table():
+    found = _operations(DOCS.document)
+    assert sorted(name for name, _ in found) == sorted(_name(operation) for operation in ALL)
+    ids = [operation["operationId"] for _, operation in found]
+    assert len(ids) == len(set(ids))
+
+
+def test_the_document_says_which_operations_need_a_token():
+    secured = {name for name, operation in _operations(DOCS.document) if operation["security"]}
+    assert secured == {_name(operation) for operation in ALL if operation.auth is Auth.USER}
+
+
+def test_the_document_names_every_code_an_operation_may_answer():
+    for operation in OPERATIONS:
+        responses = DOCS.document["paths"][operation.path][operation.method.lower()]["responses"]
+        for status, codes in openapi.documented_errors(operation).items():
+            schema = responses[str(status)]["content"]["application/json"]["schema"]
+            assert schema["allOf"][1]["properties"]["error"]["enum"] == codes
+
+
+def test_the_login_body_is_documented_with_its_three_names():
+    schema = DOCS.document["components"]["schemas"]["Login"]
+    assert list(schema["properties"])[:3] == ["identifier", "email", "login"]
+    assert schema["oneOf"] == [{"required": [name]} for name in ("identifier", "email", "login")]
+
+
+def test_members_that_are_left_out_when_empty_are_not_required():
+    schemas = DOCS.document["components"]["schemas"]
+    assert schemas["Accepted"]["required"] == ["registration_id"]
+    assert set(schemas["Tokens"]["required"]) == {"access_token", "token_type", "expires_in", "refresh_token"}
+
+
+def test_a_known_address_stands_in_the_document():
+    assert openapi.document(ALL, base_url="https://id.example/api")["servers"] == [
+        {"url": "https://id.example/api"}
+    ]
+    assert DOCS.document["servers"] == [{"url": "."}]
+
+
+async def test_the_page_lists_every_operation_without_any_script():
+    answer = await DOCS.docs(None)
+    text = answer.body.decode()
+    for operation in ALL:
+        assert f'<span class="path">{operation.path}</span>' in text
+        assert operation.summary in text
+    assert "<script" not in text
+    assert not re.search(r"""\son\w+=|(src|href)=["'](?:https?:)?//""", text)
+
+
+async def test_the_page_allows_its_own_style_and_nothing_else():
+    answer = await DOCS.docs(None)
+    policy = dict(answer.headers)[b"content-security-policy"].decode()
+    digest = re.search(r"style-src 'sha256-([^']+)'", policy)
+    assert digest is not None
+    style = re.search(r"<style>(.*?)</style>", answer.body.decode(), re.DOTALL)
+    assert style is not None
+    assert digest[1] == pages.digest(style[1])
+    assert policy.startswith("default-src 'none'; ")
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize(
+    ("accept", "page"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("text/html", True),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
+        ("application/json, text/html;q=0", False),
+        ("TEXT/HTML; q=0.5", True),
+    ],
+)
+def test_a_page_is_for_those_who_ask_for_html(accept, page):
+    assert pages.wanted(accept) is page
+
+
+def test_parameters_are_documented_where_they_are_read():
+    paths = DOCS.document["paths"]
+    (one,) = paths["/auth/user/sessions/{session_id}"]["delete"]["parameters"]
+    assert (one["name"], one["in"], one["required"]) == ("session_id", "path", True)
+    (keep,) = paths["/auth/user/sessions"]["delete"]["parameters"]
+    assert (keep["name"], keep["in"], keep["required"]) == ("keep_current", "query", False)
+    bare = [operation for operation in ALL if operation.params is NoParams and "{" not in operation.path]
+    assert not any("parameters" in paths[o.path][o.method.lower()] for o in bare)
