@@ -1,0 +1,205 @@
+"""``authkit demo``: the whole story over real sockets, between three processes.
+
+One process is the issuer, one a protected application, and this one is the client. Every step prints what
+came back; the exit status is 1 as soon as something is not as it should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from authkit_issuer.config import process_environment
+from authkit_issuer.security import key_file
+from authkit_issuer.server import bind
+
+GRACE = 2.0
+"""Seconds within which a rotated refresh token is forgiven; short here, so that a replay shows."""
+EMAIL, PASSWORD = "ada@example.test", "correct horse battery"
+START_TIMEOUT = 60.0
+
+
+class Failed(Exception):
+    """A step answered something else than it should."""
+
+
+async def run() -> int:
+    """Walk the story; return the exit status."""
+    with tempfile.TemporaryDirectory(prefix="authkit-demo-") as folder:
+        os.chmod(folder, 0o755)  # noqa: PTH101, S103 - PostgreSQL runs as another user when we are root
+        try:
+            async with _processes(Path(folder)) as story:
+                await story.walk()
+        except Failed as failure:
+            print(f"FAILED: {failure}", flush=True)  # noqa: T201
+            return 1
+    print("The demo is over: every step answered as it should.", flush=True)  # noqa: T201
+    return 0
+
+
+class Story:
+    """The client and what it holds on its way."""
+
+    def __init__(self, client: httpx.AsyncClient, issuer: str, app: str, keys: Path) -> None:
+        """Take the addresses of the two servers and the issuer's key file."""
+        self.client, self.issuer, self.app, self.keys = client, issuer, app, keys
+        self.step = 0
+
+    async def walk(self) -> None:
+        """Every step in order."""
+        await self._sign_up()
+        tokens = await self._log_in()
+        await self._call_app(tokens)
+        await self._rotate_keys()
+        await self._refresh_and_replay(tokens)
+        await self._log_out(await self._log_in())
+
+    async def _sign_up(self) -> None:
+        person = {"identifier": EMAIL, "username": "ada_l", "password": PASSWORD}
+        started = await self._post("register", "/auth/register", person, 202)
+        inbox = await self._ask("read the code from the inbox", "GET", f"{self.issuer}/dev/inbox", 200)
+        confirm = {
+            "email": EMAIL,
+            "code": inbox["messages"][0]["code"],
+            "registration_id": started["registration_id"],
+        }
+        await self._post("confirm the address", "/auth/email/verify/confirm", confirm, 200)
+
+    async def _log_in(self) -> dict[str, Any]:
+        body = {"identifier": EMAIL, "password": PASSWORD}
+        return await self._post("log in with the password", "/auth/password/login", body, 200)
+
+    async def _call_app(self, tokens: dict[str, Any]) -> None:
+        good = tokens["access_token"]
+        await self._app("call the protected app", good, 200)
+        head, body, signature = good.split(".")
+        first = "A" if signature[0] != "A" else "B"
+        await self._app("a tampered token", f"{head}.{body}.{first}{signature[1:]}", 401)
+        await self._app("no token at all", None, 401)
+
+    async def _rotate_keys(self) -> None:
+        kid = await asyncio.to_thread(
+            key_file.rotate, self.keys, alg="RS256", now=time.time(), access_life=900.0, at_once=True
+        )
+        async with asyncio.timeout(30):
+            while await self._first_kid() != kid:  # noqa: ASYNC110 - it happens in another process
+                await asyncio.sleep(0.1)
+        self._say("rotate the signing key", f"the issuer signs with {kid[:12]}…")
+        tokens = await self._log_in()
+        await self._app("the app accepts the new key's token", tokens["access_token"], 200)
+
+    async def _first_kid(self) -> str:
+        answer = await self.client.get(f"{self.issuer}/.well-known/jwks.json")
+        return str(answer.json()["keys"][0]["kid"])
+
+    async def _refresh_and_replay(self, tokens: dict[str, Any]) -> None:
+        old = tokens["refresh_token"]
+        new = (await self._refresh("refresh", old, 200))["refresh_token"]
+        again = (await self._refresh("the same refresh again, at once", old, 200))["refresh_token"]
+        if again != new:
+            raise Failed("a repeated refresh within the grace gave another successor")
+        self._say("both got the same successor", "yes")
+        await asyncio.sleep(GRACE + 0.5)
+        await self._refresh("the old refresh token after a pause: a replay", old, 400)
+        await self._refresh("the session is gone for everybody", new, 400)
+
+    async def _log_out(self, tokens: dict[str, Any]) -> None:
+        access = {"authorization": f"Bearer {tokens['access_token']}"}
+        await self._ask("log out", "DELETE", f"{self.issuer}/auth/logout", 200, headers=access)
+        await self._refresh("refresh after logging out", tokens["refresh_token"], 400)
+
+    async def _refresh(self, name: str, token: str, status: int) -> dict[str, Any]:
+        body = {"grant_type": "refresh_token", "refresh_token": token}
+        return await self._post(name, "/auth/token", body, status)
+
+    async def _post(self, name: str, path: str, body: dict[str, str], status: int) -> dict[str, Any]:
+        return await self._ask(name, "POST", self.issuer + path, status, json=body)
+
+    async def _app(self, name: str, token: str | None, status: int) -> None:
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        await self._ask(name, "GET", self.app, status, headers=headers)
+
+    async def _ask(self, name: str, method: str, url: str, status: int, **kwargs: Any) -> dict[str, Any]:
+        answer = await self.client.request(method, url, **kwargs)
+        body: dict[str, Any] = answer.json()
+        detail = body.get("hello") or body.get("error") or ""
+        self._say(name, f"{answer.status_code} {detail}".rstrip())
+        if answer.status_code != status:
+            raise Failed(f"{name}: expected {status}, got {answer.status_code}: {answer.text}")
+        return body
+
+    def _say(self, name: str, result: str) -> None:
+        self.step += 1
+        print(f"{self.step:2d}. {name:<48} {result}", flush=True)  # noqa: T201
+
+
+@asynccontextmanager
+async def _processes(folder: Path) -> AsyncGenerator[Story, None]:
+    """Start issuer and application on free ports, wait until both answer, and stop them afterwards."""
+    ports = [_free_port(), _free_port()]
+    issuer, app = (f"http://127.0.0.1:{port}" for port in ports)
+    env = {
+        **{name: value for name, value in process_environment().items() if not name.startswith("AUTHKIT_")},
+        "AUTHKIT_REFRESH_ROTATION_GRACE": str(GRACE),
+        "AUTHKIT_KEY_RELOAD_INTERVAL": "0.2",
+        "AUTHKIT_ENVIRONMENT": "development",
+    }
+    serve = ("-m", "authkit_issuer.cli", "serve", "--dev", "--port", str(ports[0]), "--data-dir", str(folder))
+    protected = ("-m", "authkit_issuer.demo.protected", issuer, "authkit", str(ports[1]))
+    print(f"issuer {issuer}   protected app {app}", flush=True)  # noqa: T201
+    started = [await _spawn(arguments, env) for arguments in (serve, protected)]
+    try:
+        async with httpx.AsyncClient(timeout=20) as client:
+            await _until_answering(client, f"{issuer}/readyz", started[0])
+            await _until_answering(client, app, started[1])
+            yield Story(client, issuer, app, folder / key_file.FILE_NAME)
+    finally:
+        for process in started:
+            await _stop(process)
+
+
+async def _spawn(arguments: tuple[str, ...], env: dict[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, env=env, stdout=asyncio.subprocess.DEVNULL
+    )
+
+
+async def _until_answering(client: httpx.AsyncClient, url: str, process: asyncio.subprocess.Process) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        if process.returncode is not None:
+            raise Failed(f"the server for {url} ended with status {process.returncode}")
+        try:
+            await client.get(url)
+        except httpx.TransportError:
+            await asyncio.sleep(0.1)
+        else:
+            return
+    raise Failed(f"{url} does not answer")
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+    try:
+        async with asyncio.timeout(20):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _free_port() -> int:
+    listener = bind("127.0.0.1", 0)
+    port: int = listener.getsockname()[1]
+    listener.close()
+    return port

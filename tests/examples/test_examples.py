@@ -1,0 +1,74 @@
+"""The examples are true: each is run."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import pytest
+
+from authkit_issuer.ports import EmailSender
+from authkit_issuer.service import Service
+from fakes.repository import ROOT
+
+
+def load(name: str) -> ModuleType:
+    path = Path(ROOT) / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"examples_{name}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+async def test_the_protected_application_refuses_who_brings_no_token() -> None:
+    app = load("verify_only").app
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://app.example.test"
+    ) as client:
+        answer = await client.get("/")
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_the_issuer_can_be_mounted_below_a_path(config) -> None:
+    app = load("issuer_server").build(config)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=app), base_url="http://host.example.test"
+        ) as client,
+    ):
+        answer = await client.get("/identity/.well-known/jwks.json")
+        assert answer.json()["keys"]
+        assert (await client.get("/identity/readyz")).status_code == 200
+
+
+async def test_several_operations_are_one_transaction(service: Service) -> None:
+    importing = load("host_transaction").import_person
+    user_id = await importing(service, "ada@example.test", "ada_l")
+    assert len(await service.sessions.list_for_user(user_id)) == 1
+    with pytest.raises(Exception, match="in use"):
+        await importing(service, "other@example.test", "ADA_L")
+    assert await service.users.get_by_email("other@example.test") is None
+
+
+async def test_a_sender_of_ones_own_sends_the_code(make_service) -> None:
+    sent: list[tuple[str, str, str]] = []
+
+    async def send(to: str, subject: str, text: str) -> None:
+        sent.append((to, subject, text))
+
+    sender = load("custom_sender").HouseMailer(send)
+    assert isinstance(sender, EmailSender)
+    service = await make_service(email_sender=sender)
+    await service.registration.register("ada@example.test", "ada_l", "correct horse battery")
+    await service.rt.background.drain(timeout=5)
+    ((to, _, text),) = sent
+    assert to == "ada@example.test"
+    assert text.startswith("Hello ada_l, your code is ")
