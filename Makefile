@@ -1,0 +1,48 @@
+# Every target sets up what it needs: a virtual environment in .venv from the pinned, hashed list.
+# Only Python 3.11 or newer and a package index are asked of the machine.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+# The first of these that is new enough and can make virtual environments; PYTHON3=... overrides.
+CANDIDATES := $(PYTHON3) python3.11 python3.12 python3.13 python3 python3.14 python
+USABLE := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+export PYTHONUNBUFFERED := 1
+
+.PHONY: run test demo bench soak fmt
+.DEFAULT_GOAL := test
+
+run: $(READY)
+	@$(VENV)/bin/authkit serve --dev
+
+demo: $(READY)
+	@$(VENV)/bin/authkit demo
+
+test: $(READY)
+	$(PYTHON) -m pytest -n 2 --dist worksteal
+
+soak: $(READY)
+	AUTHKIT_SOAK=1 $(PYTHON) -m pytest -n 2 --dist worksteal --timeout 1800
+
+bench: $(READY)
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) "$$script"; done
+
+fmt: $(READY)
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+$(READY): pyproject.toml tests/constraints.txt
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { \
+	  for python in $(CANDIDATES); do \
+	    if "$$python" -c '$(USABLE)' >/dev/null 2>&1; then \
+	      exec "$$python" -m venv --clear $(VENV); \
+	    fi; \
+	  done; \
+	  echo "Python 3.11 or newer with its venv module is needed (make PYTHON3=/path/to/python)." >&2; exit 1; }
+	@$(PYTHON) -m pip install --quiet --require-hashes --requirement tests/constraints.txt
+	@$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

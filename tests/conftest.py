@@ -1,0 +1,293 @@
+"""The test harness: real servers, an injected clock, a mailbox, and what no test may do."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import re
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from fakes import refusals, servers
+from fakes.clock import FakeClock
+from fakes.mail import Mailbox
+
+if TYPE_CHECKING:
+    from authkit_issuer.config import Config
+    from authkit_issuer.security.keys import KeySource
+    from authkit_issuer.service import Service
+
+ISSUER = "https://issuer.example.test"
+AUDIENCE = "app"
+
+_SCRUBBED = re.compile(
+    r"^(AUTHKIT_(?!(?:SOAK|TESTDATA)$).*|ENV|APP_ENV|ENVIRONMENT|ACTIVE_.*|PUBLIC_KEYS|REFRESH_SECRET.*|.*_proxy)$",
+    re.IGNORECASE,
+)
+_FOLDER = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the run a folder, and every process of it a clean environment."""
+    for name in [name for name in os.environ if _SCRUBBED.fullmatch(name)]:
+        del os.environ[name]
+    given = getattr(config, "workerinput", {}).get("authkit_folder")
+    folder = Path(given or tempfile.mkdtemp(prefix="authkit-tests-"))
+    config.stash[_FOLDER] = folder
+    runtime = folder / "run"  # apart from the folder, which the server's own user must be able to enter
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    refusals.refuse_outside()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where the run's folder is."""
+    node.workerinput["authkit_folder"] = str(node.config.stash[_FOLDER])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers of the run; only the controlling process does."""
+    if hasattr(config, "workerinput") or _FOLDER not in config.stash:
+        return
+    folder = config.stash[_FOLDER]
+    servers.stop_postgres(folder)
+    servers.stop_redis(folder)
+    servers.remove(folder)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Everything runs on asyncio; the verifier and the issuer promise nothing else."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """Fail on blocking calls from code of ours while an event loop runs."""
+    with refusals.no_blocking():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaves_the_machine() -> Iterator[None]:
+    """Fail a test that reached for the outside, even if the code under test swallowed the refusal."""
+    refusals.outside.clear()
+    yield
+    assert not refusals.outside, f"reached for the outside: {refusals.outside}"
+
+
+@pytest.fixture(scope="session")
+def rounds() -> Callable[[int], int]:
+    """Return how often to repeat: the full count in a soak (``AUTHKIT_SOAK=1``), else a tenth of it."""
+    soak = os.environ.get("AUTHKIT_SOAK", "") not in {"", "0"}
+    return lambda full: full if soak else max(1, full // 10)
+
+
+@pytest.fixture(scope="session")
+def run_folder(pytestconfig: pytest.Config) -> Path:
+    """The folder of this run, shared by its workers and deleted afterwards."""
+    return pytestconfig.stash[_FOLDER]
+
+
+@pytest.fixture(scope="session")
+def worker(request: pytest.FixtureRequest) -> int:
+    """The number of this worker, from 0."""
+    name = getattr(request.config, "workerinput", {}).get("workerid", "gw0")
+    return int(name.removeprefix("gw"))
+
+
+# --- servers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server(run_folder: Path) -> str:
+    """The address of the run's PostgreSQL (database ``postgres``)."""
+    return servers.start_postgres(run_folder)
+
+
+@pytest.fixture(scope="session")
+def _clone(postgres_server: str, worker: int) -> str:
+    name = f"authkit_{worker}"
+    command = f"create database {name} template {servers.TEMPLATE}"
+    asyncio.run(servers.on(postgres_server, lambda connection: connection.execute(command)))
+    return servers.database(postgres_server, name)
+
+
+@pytest.fixture
+def database_url(_clone: str) -> str:
+    """A migrated database that holds nothing but the ``admin`` role, for this test alone."""
+    asyncio.run(servers.on(_clone, _empty))
+    return _clone
+
+
+async def _empty(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    await connection.execute("""
+        set lock_timeout = '5s';
+        delete from profiles.users;
+        delete from profiles.orgs;
+        delete from profiles.names;
+        delete from profiles.roles where slug <> 'admin';
+        delete from profiles.session_events;
+        delete from profiles.event_outbox;
+        delete from profiles.event_sinks;
+    """)
+
+
+@pytest.fixture
+def empty_database_url(postgres_server: str, worker: int) -> Iterator[str]:
+    """A database without any schema, for tests of migrations; dropped afterwards."""
+    name = f"empty_{worker}"
+    create, drop = f"create database {name}", f"drop database if exists {name} with (force)"
+    for command in (drop, create):
+        asyncio.run(servers.on(postgres_server, lambda connection, sql=command: connection.execute(sql)))
+    yield servers.database(postgres_server, name)
+    asyncio.run(servers.on(postgres_server, lambda connection: connection.execute(drop)))
+
+
+@pytest.fixture(scope="session")
+def _redis_port(run_folder: Path) -> int:
+    return servers.start_redis(run_folder)
+
+
+@pytest.fixture
+def redis_url(_redis_port: int, worker: int) -> str:
+    """The worker's own, empty database on the run's Redis."""
+    import redis
+
+    url = f"redis://127.0.0.1:{_redis_port}/{worker}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+    return url
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[servers.RedisServer]:
+    """A running Redis of this test's own, to be stopped and started at will."""
+    server = servers.RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+# --- the service ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """The time of this process: ``clock()``, ``clock.advance(seconds)``."""
+    return FakeClock()
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    """Takes every mail; ``mailbox.texts`` takes the text messages."""
+    return Mailbox()
+
+
+@pytest.fixture(scope="session")
+def key_source() -> KeySource:
+    """One RSA key and one refresh secret, made once per worker."""
+    from authkit_issuer.security.keys import KeySet, SigningKey, StaticKeys
+
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return StaticKeys(
+        KeySet(
+            signing=SigningKey(kid="test-key", private_key=private),
+            public={"test-key": private.public_key()},
+            refresh_secrets={1: os.urandom(32)},
+            active_secret=1,
+        )
+    )
+
+
+@pytest.fixture
+def config(database_url: str, key_source: KeySource) -> Config:
+    """A configuration over the test database, with password hashing made cheap."""
+    from authkit_issuer.config import Config
+
+    return Config(
+        issuer=ISSUER,
+        issued_audiences=(AUDIENCE,),
+        environment="test",
+        database_url=database_url,
+        keys=key_source,
+        argon2_memory_kib=64,
+        argon2_time=1,
+    )
+
+
+@pytest.fixture
+async def make_service(
+    config: Config, clock: FakeClock, mailbox: Mailbox
+) -> AsyncIterator[Callable[..., Awaitable[Service]]]:
+    """Open services: keywords that are ``Config`` fields change the configuration, others go to ``open``.
+
+    Unless told otherwise: memory store, fake clock, the mailbox as both senders. All are closed afterwards.
+    """
+    from authkit_issuer.ephemeral.memory import MemoryStore
+    from authkit_issuer.service import Service
+
+    opened: list[Service] = []
+    fields = {entry.name for entry in dataclasses.fields(config)}
+
+    async def make(**overrides: Any) -> Service:
+        changes = {name: overrides.pop(name) for name in list(overrides) if name in fields}
+        base = overrides.pop("config", config)
+        arguments: dict[str, Any] = {
+            "email_sender": mailbox,
+            "sms_sender": mailbox.texts,
+            "clock": clock,
+        }
+        if changes.get("redis_url") is None:
+            arguments["ephemeral_store"] = MemoryStore(clock=clock)
+        service = await Service.open(dataclasses.replace(base, **changes), **(arguments | overrides))
+        opened.append(service)
+        return service
+
+    yield make
+    for service in reversed(opened):
+        await service.close()
+
+
+@pytest.fixture
+async def service(make_service: Callable[..., Awaitable[Service]]) -> Service:
+    """An open service over the test database."""
+    return await make_service()
+
+
+@pytest.fixture
+def age(database_url: str) -> Callable[..., Awaitable[None]]:
+    """Move times of a row back: ``await age("refresh_sessions", session_id, rotated_at=31)``.
+
+    The row is named by the first column of the table's primary key; amounts are seconds or ``timedelta``.
+    """
+
+    async def move(table: str, row: object, /, **columns: float | timedelta) -> None:
+        by = {
+            name: amount if isinstance(amount, timedelta) else timedelta(seconds=amount)
+            for name, amount in columns.items()
+        }
+
+        async def work(connection: asyncpg.Connection[asyncpg.Record]) -> str:
+            key = await connection.fetchval(
+                "select a.attname from pg_index i join pg_attribute a"
+                " on a.attrelid = i.indrelid and a.attnum = i.indkey[0]"
+                " where i.indrelid = $1::text::regclass and i.indisprimary",
+                f"profiles.{table}",
+            )
+            moves = ", ".join(f"{name} = {name} - ${number}::interval" for number, name in enumerate(by, 2))
+            statement = f"update profiles.{table} set {moves} where {key}::text = $1"
+            return await connection.execute(statement, str(row), *by.values())
+
+        assert await servers.on(database_url, work) == "UPDATE 1", f"no row {row} in {table}"
+
+    return move

@@ -1,0 +1,1 @@
+"""Stand-ins and real servers for the tests: ``from fakes.mail import Mailbox``."""

