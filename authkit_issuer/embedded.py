@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import subprocess
+import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from authkit_issuer.errors import StartupError
 
 _CLUSTER = "postgres"
 _LOCK = "lock"
+_START_TIMEOUT = 60.0
 
 
 class EmbeddedPostgres:
@@ -82,10 +84,29 @@ def _start(cluster: Path) -> Any:
     try:
         cluster.mkdir(exist_ok=True)
         server.ensure_pgdata_inited()
-        server.ensure_postgres_running()
+        _await_ready(server)
     except (OSError, subprocess.SubprocessError) as error:
         raise StartupError(f"PostgreSQL does not start in {cluster}; see {cluster / 'log'}.") from error
     return server
+
+
+def _await_ready(server: Any) -> None:
+    """Start the server and wait until it takes connections.
+
+    The library gives one attempt ten seconds, which a busy disk can exceed during recovery; the server goes
+    on starting meanwhile, and the next attempt finds it.
+    """
+    deadline = time.monotonic() + _START_TIMEOUT
+    while True:
+        try:
+            server.ensure_postgres_running()
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise
+            continue
+        if server.get_postmaster_info().status == "ready" or time.monotonic() > deadline:
+            return
+        time.sleep(0.1)
 
 
 def stop_quietly(server: EmbeddedPostgres | None) -> None:

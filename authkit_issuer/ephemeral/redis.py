@@ -151,8 +151,10 @@ def _client_errors() -> Any:
 
 
 def _client(url: str) -> Any:
+    from redis import __version__  # noqa: PLC0415
     from redis import asyncio as client  # noqa: PLC0415
     from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.driver_info import DriverInfo  # noqa: PLC0415
     from redis.retry import Retry  # noqa: PLC0415
 
     try:
@@ -163,6 +165,8 @@ def _client(url: str) -> Any:
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
             retry=Retry(NoBackoff(), 0),
+            # Left to itself, every new connection looks the package's version up on disk.
+            driver_info=DriverInfo(lib_version=__version__),
             decode_responses=False,
             protocol=2,
         )
