@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from authkit_issuer.security.keys import KeySource
 
 OrgMode = Literal["single", "multi"]
+
+MAX_ARGON2_MEMORY_KIB = 512 * 1024
+MAX_ARGON2_TIME = 10
+MAX_ARGON2_LANES = 16
+"""Beyond these a stored password hash is refused, not computed."""
 
 _DAY = 86_400.0
 _DEVELOPMENT = frozenset({"", "dev", "development", "local", "test"})
@@ -69,7 +75,8 @@ class Config:
     """Audiences this service's own routes accept; empty means the issued ones."""
     client_id: str = ""
     """The ``client_id`` claim (RFC 9068 section 2.2); empty means the first issued audience."""
-    environment: str = ""
+    environment: str | None = None
+    """``production``, ``development`` and so on; None asks the environment of the process, once."""
     dev: bool = False
     """Opens the development inbox, codes in logs and loose limits; refused in production."""
     base_url: str | None = None
@@ -177,7 +184,8 @@ def _normalised(config: Config) -> dict[str, Any]:
     out["issued_audiences"] = issued
     out["expected_audiences"] = _words("expected_audiences", config.expected_audiences) or issued
     out["client_id"] = config.client_id.strip() or (issued[0] if issued else "")
-    out["environment"] = config.environment.strip().lower()
+    named = environment_name() if config.environment is None else config.environment
+    out["environment"] = named.strip().lower()
     out["org_mode"] = config.org_mode.strip().lower() or "single"
     out["reserved_usernames"] = frozenset(name.strip().lower() for name in config.reserved_usernames)
     out["trusted_proxies"] = _words("trusted_proxies", config.trusted_proxies)
@@ -223,6 +231,10 @@ def _check_numbers(config: Config) -> None:
     for name in positive:
         if not getattr(config, name) > 0:
             raise ConfigError(f"{name} must be greater than zero.")
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{entry.name} must be a finite number.")
     for name in ("refresh_token_duration", "refresh_idle_duration", "session_max_per_user", "hash_threads"):
         value = getattr(config, name)
         if value is not None and not value > 0:
@@ -232,6 +244,17 @@ def _check_numbers(config: Config) -> None:
             raise ConfigError(f"{name} must not be negative.")
     if not 0 <= config.access_token_jitter < 1:
         raise ConfigError("access_token_jitter must be at least 0 and below 1.")
+    _check_hashing(config)
+
+
+def _check_hashing(config: Config) -> None:
+    """Refuse parameters under which hashes could be made that are then refused, or not be made at all."""
+    if not 1 <= config.argon2_time <= MAX_ARGON2_TIME:
+        raise ConfigError(f"argon2_time must be 1 to {MAX_ARGON2_TIME}.")
+    if not 1 <= config.argon2_lanes <= MAX_ARGON2_LANES:
+        raise ConfigError(f"argon2_lanes must be 1 to {MAX_ARGON2_LANES}.")
+    if not 8 * config.argon2_lanes <= config.argon2_memory_kib <= MAX_ARGON2_MEMORY_KIB:
+        raise ConfigError(f"argon2_memory_kib must be 8 a lane to {MAX_ARGON2_MEMORY_KIB}.")
 
 
 def _check_network(network: str) -> None:
@@ -261,4 +284,5 @@ def _parse(setting: str, text: str, hint: Any) -> Any:
             return TypeAdapter(hint).validate_json(value)
         return TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        raise ConfigError(f"{setting}: {error.errors()[0]['msg'].lower()}.") from error
+        # Not chained: the library's text quotes the value, which may be a secret.
+        raise ConfigError(f"{setting}: {error.errors()[0]['msg'].lower()}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,8 @@ from authkit_issuer.security.keys import KeySource
 from authkit_issuer.store import migrate, postgres
 
 CLOSE_TIMEOUT = 10.0
+
+logger = logging.getLogger("authkit.keys")
 
 
 class Resources:
@@ -101,7 +104,10 @@ class Resources:
 async def _watch(keys: KeySource, interval: float) -> None:
     while True:
         await asyncio.sleep(interval)
-        await keys.refresh()
+        try:
+            await keys.refresh()
+        except Exception as error:  # noqa: BLE001 - a host's own source may raise anything; look again later
+            logger.error("keys not refreshed: %s", type(error).__name__)  # noqa: TRY400
 
 
 async def _close_pool(pool: postgres.Pool) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from authkit_issuer.errors import EntitlementsUnavailable
+from authkit_issuer.identifiers import storable
 from authkit_issuer.ports import Entitlement, EntitlementsProvider
 from authkit_issuer.runtime import Runtime
 
@@ -40,17 +42,10 @@ class Entitlements:
             return []
         try:
             async with asyncio.timeout(TIMEOUT):
-                given = await self.provider.list_entitlements(user_id)
+                return _kept(await self.provider.list_entitlements(user_id), self.rt.clock())
         except Exception as error:
             logger.error("entitlements provider failed: %s", type(error).__name__)  # noqa: TRY400
             raise EntitlementsUnavailable from error
-        now = datetime.fromtimestamp(self.rt.clock(), UTC)
-        found: dict[str, Entitlement] = {}
-        for entry in given:
-            name = entry.name.strip()
-            if name and _in_force(entry, now):
-                found.setdefault(name.lower(), entry)
-        return list(found.values())
 
     async def list_names(self, user_id: str) -> List[str]:
         """Return the names in force now, sorted; raises as ``list`` does."""
@@ -62,6 +57,17 @@ class Entitlements:
             return await self.list_names(user_id)
         except EntitlementsUnavailable:
             return []
+
+
+def _kept(given: Sequence[Entitlement], clock: float) -> list[Entitlement]:
+    """Return what counts. Part of asking the provider: an entry that cannot be read is a failure of its."""
+    now = datetime.fromtimestamp(clock, UTC)
+    found: dict[str, Entitlement] = {}
+    for entry in given:
+        name = entry.name.strip()
+        if name and storable(name) and _in_force(entry, now):
+            found.setdefault(name.lower(), entry)
+    return list(found.values())
 
 
 def _in_force(entry: Entitlement, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from authkit_issuer import errors
@@ -69,8 +70,8 @@ class Logins:
                 amr=("otp",),
                 client=client,
             )
-        except errors.Unavailable:
-            await OneTime(self.rt).put_back(record)
+        except (errors.Unavailable, asyncio.CancelledError):
+            await asyncio.shield(OneTime(self.rt).put_back(record))
             raise
 
     async def _prove(self, identifier: str, password: str) -> Proof:

@@ -158,6 +158,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """Return the hash to store; raises ``PasswordTooShort``, ``PasswordTooLong``, ``ServerBusy``."""
+        self.rt.refuse_joining("passwords.hash")
         check_policy(password)
         return await self.rt.hasher.hash(password)
 

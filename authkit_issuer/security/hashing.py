@@ -19,15 +19,13 @@ import bcrypt
 from argon2.low_level import Type
 
 from authkit_issuer import errors
-from authkit_issuer.config import Config
+from authkit_issuer.config import MAX_ARGON2_LANES, MAX_ARGON2_MEMORY_KIB, MAX_ARGON2_TIME, Config
 
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_BYTES = 1024
 
-MAX_MEMORY_KIB = 512 * 1024
-MAX_TIME = 10
-MAX_LANES = 16
 MAX_BCRYPT_COST = 16
+MIN_SALT_BYTES, MIN_HASH_BYTES = 8, 16
 _BCRYPT_BYTES = 72  # what bcrypt looks at; the library refuses more, older ones cut silently
 _BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2y$")
 RESET_REQUIRED = "legacy-reset-required"
@@ -122,7 +120,7 @@ class PasswordHasher:
     def _check_argon2(self, text: str, password: str) -> bool:
         try:
             return self._argon2.verify(text, password.encode("utf-8", "surrogatepass"))
-        except argon2.exceptions.VerifyMismatchError:
+        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
 
     async def _in_lane(self, work: Callable[[], T]) -> T:
@@ -158,9 +156,11 @@ def acceptable(stored: StoredHash) -> bool:
         return False
     return (
         found.type is Type.ID
-        and found.memory_cost <= MAX_MEMORY_KIB
-        and found.time_cost <= MAX_TIME
-        and found.parallelism <= MAX_LANES
+        and 1 <= found.parallelism <= MAX_ARGON2_LANES
+        and 8 * found.parallelism <= found.memory_cost <= MAX_ARGON2_MEMORY_KIB
+        and 1 <= found.time_cost <= MAX_ARGON2_TIME
+        and found.salt_len >= MIN_SALT_BYTES
+        and found.hash_len >= MIN_HASH_BYTES
     )
 
 

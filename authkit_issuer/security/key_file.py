@@ -51,7 +51,7 @@ KEEP_RETIRED = 300.0 + 3600.0
 class NextKey(BaseModel):
     """A key that is published and will sign from a moment on (Unix seconds)."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     kid: str
     private_key_pem: str = Field(repr=False)
     signs_from: float
@@ -60,7 +60,7 @@ class NextKey(BaseModel):
 class KeyFile(BaseModel):
     """The file as it stands on disk."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
     active_key_id: str = Field(min_length=1)
     active_private_key_pem: str = Field(repr=False, min_length=1)
     public_keys: dict[str, str] = {}
@@ -109,11 +109,15 @@ def _parse(path: Path) -> KeyFile:
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise ConfigError(f"{path}: {where}: {first['msg'].lower()}.") from error
+        # Not chained: the library's text quotes what it read, which are secrets.
+        raise ConfigError(f"{path}: {where}: {first['msg'].lower()}.") from None
 
 
 def _load(file: KeyFile, name: str) -> Loaded:
     public = {kid: load_public(pem, f"{name}: public_keys.{kid}") for kid, pem in file.public_keys.items()}
+    signs = {file.active_key_id} | ({file.next_key.kid} if file.next_key else set())
+    if signs & file.retired.keys():
+        raise ConfigError(f"{name}: retired names a key that signs.")
     active = load_private(file.active_private_key_pem, f"{name}: active_private_key_pem")
     public.setdefault(file.active_key_id, active.public_key())
     secrets = parse_secrets(file.refresh_secrets, f"{name}: refresh_secrets")

@@ -39,7 +39,7 @@ def load_keys(
     if from_env is not None:
         return StaticKeys(from_env)
     path = Path(config.keys_dir or DEFAULT_KEYS_DIR) / key_file.FILE_NAME
-    if not path.exists():
+    if not _exists(path):
         if config.is_production:
             raise ConfigError(f"No keys: neither ACTIVE_KEY_ID is set nor does {path} exist.")
         path = Path(config.keys_dir or DEVELOPMENT_KEYS_DIR) / key_file.FILE_NAME
@@ -49,12 +49,19 @@ def load_keys(
 
 def _make(path: Path, random_bytes: RandomBytes) -> None:
     """Write development keys unless some stand there; two processes that start at once agree on one set."""
-    if path.exists():
+    if _exists(path):
         return
     try:
         key_file.create(path, key_file.generate("RS256", random_bytes))
     except OSError as error:
         raise ConfigError(f"Keys cannot be written to {path.parent}: {error.strerror}.") from error
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 class FileKeys:
@@ -91,12 +98,12 @@ class FileKeys:
             if stamp == self._stamp:
                 return
             loaded = key_file.read(self._path)
+            in_force = loaded.at(self._clock(), self._access_life)
         except ConfigError as error:
             # The last good keys go on working; the operator reads why the new ones do not.
             logger.error("keys not reloaded: %s", error)  # noqa: TRY400 - the sentence says it all
             return
-        self._stamp, self._loaded = stamp, loaded
-        self._in_force = loaded.at(self._clock(), self._access_life)
+        self._stamp, self._loaded, self._in_force = stamp, loaded, in_force
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -139,7 +140,7 @@ def load_private(pem: str, name: str) -> PrivateKey:
     """Read a PKCS#1, SEC 1 or PKCS#8 PEM, or raise ``ConfigError`` that names the setting."""
     try:
         key = serialization.load_pem_private_key(pem.replace("\\n", "\n").encode(), password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{name} is not a readable private key in PEM.") from error
     _check(key, name)
     assert isinstance(key, PrivateKey)  # noqa: S101 - narrowed by _check
@@ -148,13 +149,13 @@ def load_private(pem: str, name: str) -> PrivateKey:
 
 def load_public(pem: str, name: str) -> PublicKey:
     """Read an SPKI, PKCS#1 or certificate PEM, or raise ``ConfigError`` that names the setting."""
-    data = pem.replace("\\n", "\n").encode()
     try:
+        data = pem.replace("\\n", "\n").encode()
         if b"BEGIN CERTIFICATE" in data:
             key: object = x509.load_pem_x509_certificate(data).public_key()
         else:
             key = serialization.load_pem_public_key(data)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigError(f"{name} is not a readable public key in PEM.") from error
     _check(key, name)
     assert isinstance(key, PublicKey)  # noqa: S101 - narrowed by _check

@@ -40,6 +40,11 @@ _DOWN = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.PostgresSystemError,
+    # The role lost its login, its password or its database: an operator's matter, and none of the caller's.
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
     # Losers of a deadlock or serialisation conflict did nothing: the caller may simply try again.
     asyncpg.TransactionRollbackError,
     # What asyncpg says of a connection whose server has said farewell but has not hung up yet.
@@ -75,9 +80,19 @@ def _is_gone(error: asyncpg.InterfaceError) -> bool:
     return "clos" in text or "released back to the pool" in text
 
 
+@contextmanager
+def readable_address() -> Generator[None, None, None]:
+    """Turn what the driver says of a malformed ``database_url`` into ``ConfigError``, not quoting it."""
+    try:
+        yield
+    except (asyncpg.ClientConfigurationError, ValueError):
+        # Not chained: the text may hold the password.
+        raise errors.ConfigError("database_url is not a PostgreSQL address.") from None
+
+
 async def open_pool(dsn: str, *, min_size: int = 1, max_size: int = 16, statement_cache: bool = True) -> Pool:
     """Connect; ``DatabaseUnavailable`` when the server does not answer within ten seconds."""
-    with translated():
+    with readable_address(), translated():
         pool: Pool = await asyncpg.create_pool(
             dsn,
             min_size=min_size,

@@ -337,3 +337,10 @@ async def test_confirming_inside_a_host_transaction_is_refused(service: Service)
     async with service.transaction() as tx:
         with pytest.raises(errors.NotJoinable):
             await tx.registration.confirm_email(EMAIL, "123456", registration_id="x")
+
+
+async def test_conflicts_are_answered_for_any_name(service: Service, mailbox) -> None:
+    await member(service, mailbox)
+    assert await service.registration.check_email_conflict(EMAIL, "ADA_L") == (True, True)
+    assert await service.registration.check_email_conflict("free@example.test", "free_one") == (False, False)
+    assert await service.registration.check_email_conflict("free@example.test", "n\x00ul") == (False, False)

@@ -148,8 +148,19 @@ async def test_entitlements_in_force_stand_in_the_token(make_service, clock) -> 
     assert claims_of((await service.tokens.issue_access(user)).token)["entitlements"] == ["later", "premium"]
 
 
-async def test_a_failing_provider_costs_the_entitlements_and_not_the_login(make_service) -> None:
-    service = await make_service(entitlements_provider=Grants(error=RuntimeError("down")))
+@pytest.mark.parametrize(
+    "provider",
+    [
+        Grants(error=RuntimeError("down")),
+        Grants(Entitlement(name="naive", expires_at=datetime(2030, 1, 1))),  # noqa: DTZ001 - the mistake
+        Grants(None),  # type: ignore[arg-type]
+    ],
+    ids=["fails", "naive time", "not an entitlement"],
+)
+async def test_a_failing_provider_costs_the_entitlements_and_not_the_login(
+    make_service, provider: Grants
+) -> None:
+    service = await make_service(entitlements_provider=provider)
     user = (await service.users.create("ada@example.test", "ada_l")).id
     assert claims_of((await service.tokens.issue_access(user)).token)["entitlements"] == []
     with pytest.raises(errors.EntitlementsUnavailable):

@@ -50,7 +50,7 @@ def test_every_program_runs(number: int, empty_database_url: str, tmp_path: Path
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     fences = re.findall(r"^```(\w*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert {kind for kind in fences if kind} <= {"python", "console", "json"}
+    assert {kind for kind in fences if kind} <= {"python", "console"}
 
 
 def test_every_command_exists() -> None:

@@ -139,6 +139,34 @@ async def test_every_query_prepares_and_returns_what_its_row_holds(database_url:
     assert await servers.on(database_url, check) == []
 
 
+@dataclasses.dataclass
+class Person:
+    id: str
+    created_at: datetime | None
+
+
+@pytest.mark.parametrize(
+    ("columns", "fault"),
+    [
+        ("id::text, created_at", None),
+        ("id::text", "1 columns for 2 fields"),
+        ("id::text as number, created_at", "column number for field id"),
+        ("id, created_at", "id is uuid"),
+        ("id::text, email as created_at", "created_at is text"),
+    ],
+)
+async def test_a_row_that_does_not_fit_its_type_is_noticed(
+    database_url: str, columns: str, fault: str | None
+) -> None:
+    query = Query(Person, f"select {columns} from profiles.users")
+
+    async def check(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+        return list(mismatches(query, (await connection.prepare(query.sql)).get_attributes()))
+
+    found = await servers.on(database_url, check)
+    assert found == [] if fault is None else found[0].startswith(fault)
+
+
 def test_every_query_can_be_seen_by_these_tests() -> None:
     found = [
         f"{name(path)}:{line}"

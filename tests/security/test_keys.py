@@ -224,3 +224,43 @@ def test_a_short_rsa_key_is_refused(tmp_path: Path) -> None:
     ).decode()
     with pytest.raises(ConfigError, match="2048"):
         load_keys(config(tmp_path), environment() | {"ACTIVE_PRIVATE_KEY_PEM": pem}, clock=Clock())
+
+
+UNKNOWN_CURVE = (  # a public key on a curve that no library of ours knows
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MD4wEAYHKoZIzj0CAQYFK4EEAAgDKgAExryj6PqbRhmkByngrESTXkb+itrPhrvf\n"
+    "MH2HrE8ZYPMsvUxfSjBb3Q==\n"
+    "-----END PUBLIC KEY-----\n"
+)
+
+
+async def test_a_file_with_an_exotic_key_is_reported_and_the_watch_goes_on(path: Path) -> None:
+    source = await asyncio.to_thread(FileKeys, path, clock=Clock(), access_life=LIFE)
+    good, text = source.current(), await asyncio.to_thread(path.read_text)
+    for member, value in (("public_keys", {"odd": UNKNOWN_CURVE}), ("public_keys", {"odd": "\ud800"})):
+        broken = json.dumps(json.loads(text) | {member: value})
+        await asyncio.to_thread(path.write_text, broken)
+        await source.refresh()
+        assert source.current() is good
+    await asyncio.to_thread(path.write_text, text + " ")
+    await source.refresh()
+    assert source.current() is not good
+
+
+def test_a_file_whose_signing_key_counts_as_retired_is_refused(path: Path) -> None:
+    """It would load, and stop the service when the retirement ends."""
+    file = json.loads(path.read_text())
+    path.write_text(json.dumps(file | {"retired": {file["active_key_id"]: 1.0}}))
+    with pytest.raises(ConfigError, match="retired"):
+        key_file.read(path)
+
+
+def test_a_broken_file_does_not_stand_in_the_exception_chain(path: Path) -> None:
+    import traceback
+
+    file = json.loads(path.read_text())
+    secret = file["refresh_secrets"]["0"]
+    path.write_text(json.dumps(file | {"refresh_secrets": secret}))
+    with pytest.raises(ConfigError) as raised:
+        key_file.read(path)
+    assert secret not in "".join(traceback.format_exception(raised.value))

@@ -142,3 +142,39 @@ async def test_background_failures_are_named_counted_and_quiet_about_the_rest(
     assert "mail" in caplog.text
     assert "123456" not in caplog.text
     assert "ada@" not in caplog.text
+
+
+async def test_a_role_that_lost_its_rights_is_an_outage_and_not_a_defect(
+    make_service, database_url: str
+) -> None:
+    from fakes.servers import on
+
+    service = await make_service()
+    revoke = "revoke select on profiles.users from low; alter role low nologin"
+    setup = (
+        "drop role if exists low; create role low login;"
+        "grant usage on schema profiles to low; grant select on all tables in schema profiles to low"
+    )
+    await on(database_url, lambda connection: connection.execute(setup))
+    low = database_url.replace("postgres:@", "low:@")
+    limited = await make_service(database_url=low)
+    try:
+        assert await limited.users.get_by_email("ada@example.test") is None
+        await on(database_url, lambda connection: connection.execute(revoke))
+        with pytest.raises(errors.DatabaseUnavailable):
+            await limited.users.get_by_email("ada@example.test")
+        await limited.pool.expire_connections()
+        assert await limited.health() == {"database": False, "ephemeral_store": True}
+    finally:
+        await limited.close()
+        drop = "drop owned by low; drop role low"
+        await on(database_url, lambda connection: connection.execute(drop))
+    assert (await service.health())["database"]
+
+
+@pytest.mark.parametrize("address", ["localhost/db", "postgresql://h:notaport/db", "mysql://h/s3cret"])
+async def test_an_unreadable_address_is_one_sentence_that_does_not_repeat_it(make_service, address) -> None:
+    with pytest.raises(errors.ConfigError, match="database_url") as refused:
+        await make_service(database_url=address)
+    assert refused.value.__cause__ is None
+    assert "s3cret" not in str(refused.value)

@@ -116,11 +116,18 @@ class Sessions:
         amr: Sequence[str],
         client: Client | None = None,
     ) -> TokenPair:
-        """Open a session for a finished login and return its tokens; raises as ``issue`` does."""
+        """Open a session for a finished login and return its tokens.
+
+        Raises as ``issue`` does, but ``InvalidCredentials`` for a user who is gone.
+        """
         if self.rt.keys.current().signing is None:
             raise errors.MissingSigner
         entitlements = await Entitlements(self.rt).for_token(user_id)
-        opened = await self.issue(user_id, method=method, auth_epoch=auth_epoch, amr=amr, client=client)
+        try:
+            opened = await self.issue(user_id, method=method, auth_epoch=auth_epoch, amr=amr, client=client)
+        except errors.UserNotFound as error:
+            # Deleted for good since the proof: the proof is worth as much as any wrong one.
+            raise errors.InvalidCredentials from error
         access = Tokens(self.rt).mint(
             opened.facts,
             entitlements,
@@ -181,7 +188,13 @@ class Sessions:
         """
         user, session = identifiers.user_id(user_id), identifiers.user_id(session_id)
         found = (
-            await self.rt.maybe(sql.AUTHENTICATE, session, user, self.rt.config.issuer)
+            await self.rt.maybe(
+                sql.AUTHENTICATE,
+                session,
+                user,
+                self.rt.config.issuer,
+                self.rt.config.refresh_idle_duration,
+            )
             if user and session
             else None
         )
@@ -196,7 +209,10 @@ class Sessions:
     async def list_for_user(self, user_id: str) -> list[Session]:
         """Return the live sessions, the last used one first, at most 100."""
         known = identifiers.user_id(user_id)
-        return await self.rt.all(sql.LIST, known, self.rt.config.issuer) if known else []
+        if known is None:
+            return []
+        config = self.rt.config
+        return await self.rt.all(sql.LIST, known, config.issuer, config.refresh_idle_duration)
 
     async def revoke(
         self,
@@ -248,7 +264,12 @@ class Sessions:
         """Delete sessions that have been over for the retention time, in batches; returns how many."""
         total = 0
         while True:
-            gone = await self.rt.one(sql.PURGE, self.rt.config.session_retention, _PURGE_BATCH)
+            gone = await self.rt.one(
+                sql.PURGE,
+                self.rt.config.session_retention,
+                _PURGE_BATCH,
+                self.rt.config.refresh_idle_duration,
+            )
             total += gone
             if gone < _PURGE_BATCH:
                 return total

@@ -132,6 +132,7 @@ LIST = Query(
            s.user_agent, host(s.ip_addr) as ip
     from profiles.refresh_sessions s
     where s.user_id = $1::uuid and s.issuer = $2 and {LIVE}
+      and ($3::float8 is null or s.last_used_at > now() - $3 * interval '1 second')
     order by s.last_used_at desc, s.id limit 100
     """,
 )
@@ -154,7 +155,8 @@ AUTHENTICATE = Query(
                where ur.user_id = u.id and r.deleted_at is null order by r.slug
            ) as roles,
            u.biography, u.created_at, u.last_login, s.id::text as session_id, s.auth_time, s.amr,
-           {ALLOWED} as allowed, {LIVE} as live
+           {ALLOWED} as allowed,
+           {LIVE} and ($4::float8 is null or s.last_used_at > now() - $4 * interval '1 second') as live
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,
@@ -209,6 +211,7 @@ PURGE = Query(
         select id from profiles.refresh_sessions
         where revoked_at < now() - $1::float8 * interval '1 second'
            or expires_at < now() - $1::float8 * interval '1 second'
+           or ($3::float8 is not null and last_used_at < now() - ($1::float8 + $3) * interval '1 second')
         limit $2 for update skip locked
     ), gone as (
         delete from profiles.refresh_sessions s using dead where s.id = dead.id returning 1

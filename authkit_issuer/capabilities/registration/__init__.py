@@ -8,62 +8,27 @@ registration tells a stranger which addresses are taken (OWASP ASVS 6.3.8).
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.capabilities.namespace import Namespace
 from authkit_issuer.capabilities.one_time import OneTime, Record
 from authkit_issuer.capabilities.passwords import Passwords
+from authkit_issuer.capabilities.registration.pending import (
+    KIND,
+    Pending,
+    PendingCode,
+    PendingRegistration,
+    Registered,
+)
 from authkit_issuer.capabilities.users import Users
 from authkit_issuer.ports import Client, EmailSender, EmailSenderWithSecurityNotice
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash, acceptable
 
-if TYPE_CHECKING:
-    from typing import Self
+__all__ = ["PendingCode", "PendingRegistration", "Registered", "Registration"]
 
-KIND = "reg_email"
 SEND_LIMIT = "email_code"
-
-
-class PendingCode(str):
-    """The code that was sent, ``""`` when none was. Secret: it belongs to the address and to no answer."""
-
-    registration_id: str
-    """What the browser that registers must show to confirm; ``""`` when nothing is pending."""
-
-    __slots__ = ("registration_id",)
-
-    def __new__(cls, code: str, *, registration_id: str) -> Self:
-        """Keep the code as the text itself."""
-        self = super().__new__(cls, code)
-        self.registration_id = registration_id
-        return self
-
-    def __repr__(self) -> str:
-        """Keep the code out of logs."""
-        return f"PendingCode(registration_id={self.registration_id!r})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingRegistration:
-    """A registration that waits for its proof."""
-
-    email: str | None
-    phone: str | None
-    username: str
-    password_hash: str = field(repr=False)
-    registration_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registered:
-    """What a registration form may be told: the same for free and taken addresses."""
-
-    registration_id: str
-    email: str | None = None
-    phone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +46,7 @@ class Registration:
         ``EmailUnavailable``, ``ServerBusy``; ``SmsUnavailable`` for phone numbers. The password is hashed
         whether the address is free or taken.
         """
+        self.rt.refuse_joining("registration.register")
         text = identifier.strip()
         if text.startswith("+"):
             identifiers.phone(text)
@@ -140,7 +106,7 @@ class Registration:
                 "taken": "yes" if email_taken else "",
             },
         )
-        await self._index(issued.record, ttl or config.pending_email_ttl)
+        await Pending(self.rt).remember(issued.record, ttl or config.pending_email_ttl)
         await self._send(issued.record, issued.code)
         return PendingCode("" if email_taken else issued.code, registration_id=issued.record.request_id)
 
@@ -152,14 +118,16 @@ class Registration:
         email = identifiers.email(email)
         email_taken = await Users(self.rt).get_by_email(email) is not None
         name = username.strip()
+        if not identifiers.storable(name):
+            return email_taken, False
         if await Namespace(self.rt).is_taken(name.lower()):
             return email_taken, True
-        holder = await self._pending_of_name(name)
+        holder = await Pending(self.rt).of_name(name)
         return email_taken, holder is not None and holder.target != email
 
     async def get_pending_by_email(self, email: str) -> PendingRegistration | None:
         """Return the newest live registration of an address that can still be confirmed, or None."""
-        record = await self._newest(email)
+        record = await Pending(self.rt).newest(email)
         if record is None or record.data["taken"]:
             return None
         return PendingRegistration(
@@ -172,19 +140,19 @@ class Registration:
 
     async def verify_pending_password(self, email: str, password: str) -> bool:
         """Tell whether this is the newest live registration's password; the same work when there is none."""
-        record = await self._newest(email)
+        record = await Pending(self.rt).newest(email)
         return (await self.rt.hasher.verify(_hash_of(record), password)).fits
 
     async def find_by_password(self, email: str, password: str) -> str | None:
-        """Return the id of the newest live registration if this is its password, else None.
+        """Return the id of the live registration of an address that has this password, else None.
 
-        Hashes only where a registration is live: whether one is, only a registrant can bring about.
+        Hashes only where registrations are live: whether some are, only registrants can bring about. Several
+        are tried, so that a stranger who registers the address as well does not hide its owner's.
         """
-        record = await self._newest(email)
-        if record is None:
-            return None
-        fits = (await self.rt.hasher.verify(_hash_of(record), password)).fits
-        return record.request_id if fits else None
+        for record in await Pending(self.rt).live(email):
+            if (await self.rt.hasher.verify(_hash_of(record), password)).fits:
+                return record.request_id
+        return None
 
     async def confirm_email(self, email: str, code: str, *, registration_id: str | None = None) -> str:
         """Turn a pending registration into an account with a verified address and return its user id.
@@ -213,8 +181,8 @@ class Registration:
                 record.data["password_hash"],
                 verified=True,
             )
-        except errors.Unavailable:
-            await OneTime(self.rt).put_back(record)
+        except (errors.Unavailable, asyncio.CancelledError):
+            await asyncio.shield(OneTime(self.rt).put_back(record))
             raise
         return record
 
@@ -231,33 +199,6 @@ class Registration:
             )
             await Passwords(tx).store_hash(user.id, password_hash)
 
-    async def _index(self, record: Record, ttl: float) -> None:
-        """Point from the address and from the name to the record; a pointer counts only while both agree."""
-        store, pointer = self.rt.ephemeral, record.request_id.encode()
-        await store.set(self._email_key(record.target), pointer, ttl)
-        await store.set(_name_key(record.data["username"]), pointer, ttl)
-
-    async def _newest(self, email: str) -> Record | None:
-        try:
-            target = identifiers.email(email)
-        except errors.InvalidEmail:
-            return None
-        record = await self._follow(self._email_key(target))
-        return record if record is not None and record.target == target else None
-
-    async def _pending_of_name(self, name: str) -> Record | None:
-        record = await self._follow(_name_key(name))
-        if record is None or record.data["username"].lower() != name.lower():
-            return None
-        return record
-
-    async def _follow(self, key: str) -> Record | None:
-        pointer = await self.rt.ephemeral.get(key)
-        return None if pointer is None else await OneTime(self.rt).peek(KIND, pointer.decode())
-
-    def _email_key(self, email: str) -> str:
-        return f"pending:email:{OneTime(self.rt).identifier(KIND, email)}"
-
     def _require_sender(self) -> EmailSender | None:
         """Refuse before any lookup: having no sender says nothing about an account."""
         if self.rt.config.verification_required and self.rt.email_sender is None:
@@ -267,12 +208,15 @@ class Registration:
     async def _send(self, record: Record, code: str) -> None:
         """Send the code, or a notice to the owner of a taken address; unseen where it must not show."""
         if self.rt.config.private_registration:
-            self.rt.background.start(lambda: self._hand_over(record, code), name="registration mail")
+            await self.rt.after_commit(lambda: self._send_unseen(record, code))
             return
         try:
             await self._hand_over(record, code)
         except Exception as error:
             raise errors.EmailDeliveryFailed from error
+
+    async def _send_unseen(self, record: Record, code: str) -> None:
+        self.rt.background.start(lambda: self._hand_over(record, code), name="registration mail")
 
     async def _hand_over(self, record: Record, code: str) -> None:
         sender = self.rt.email_sender
@@ -287,7 +231,3 @@ class Registration:
 
 def _hash_of(record: Record | None) -> StoredHash | None:
     return None if record is None else StoredHash(text=record.data["password_hash"], algo="argon2id")
-
-
-def _name_key(username: str) -> str:
-    return f"pending:username:{username.strip().lower()}"

@@ -1,0 +1,116 @@
+"""The configuration: checked when it is built, read from the environment through one door."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+
+import pytest
+
+from authkit_issuer.config import Config, is_dev_environment
+from authkit_issuer.errors import ConfigError
+
+NAN, INF = float("nan"), float("inf")
+
+
+def build(**fields: object) -> Config:
+    base = {"issuer": "https://issuer.example", "issued_audiences": ("api",)}
+    return Config(**(base | fields))  # type: ignore[arg-type]
+
+
+def test_what_is_left_out_is_filled_in() -> None:
+    config = build(issuer=" https://issuer.example/ ", issued_audiences=["api", "api", "billing"])
+    assert config.issuer == "https://issuer.example/"
+    assert config.issued_audiences == config.expected_audiences == ("api", "billing")
+    assert config.client_id == "api"
+    assert config.verification_required
+    assert config.session_max_per_user == 3
+    assert build(code_ttl=timedelta(minutes=5)).code_ttl == 300.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"issuer": " "}, {"issued_audiences": ()}, {"issued_audiences": "api"}, {"issued_audiences": ("",)},
+        {"org_mode": "many"}, {"database_schema": "drop table"}, {"database_schema": "Upper"},
+        {"base_url": "/relative"}, {"trusted_proxies": ("no network",)},
+        {"access_token_duration": 0}, {"access_token_duration": -1}, {"access_token_duration": INF},
+        {"refresh_token_duration": 0}, {"refresh_token_duration": INF}, {"refresh_rotation_grace": NAN},
+        {"refresh_rotation_grace": -1.0}, {"session_max_per_user": 0}, {"access_token_jitter": 1.0},
+        {"argon2_time": 0}, {"argon2_time": 11}, {"argon2_lanes": 0}, {"argon2_lanes": 17},
+        {"argon2_memory_kib": 0}, {"argon2_memory_kib": 7}, {"argon2_memory_kib": 600_000},
+        {"dev": True, "environment": "production"}, {"dev": True, "environment": "staging"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_work_is_refused_with_one_sentence(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        build(**wrong)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", "dev", "Development", " local ", "test"])
+def test_four_words_and_silence_are_development(name: str) -> None:
+    assert is_dev_environment({"ENV": name})
+    assert not build(environment=name).is_production
+
+
+@pytest.mark.parametrize("name", ["production", "prod", "staging", "prodution"])
+def test_every_other_word_is_production(name: str) -> None:
+    assert not is_dev_environment({"APP_ENV": name})
+    assert build(environment=name).is_production
+
+
+def test_the_first_name_that_says_something_counts() -> None:
+    assert is_dev_environment({"AUTHKIT_ENVIRONMENT": "dev", "ENV": "production"})
+    assert not is_dev_environment({"AUTHKIT_ENVIRONMENT": " ", "ENVIRONMENT": "production"})
+
+
+@pytest.mark.parametrize("name", ["AUTHKIT_ENVIRONMENT", "ENV", "APP_ENV", "ENVIRONMENT"])
+def test_a_configuration_built_in_code_asks_the_process_too(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forgetting a field must not turn production into development."""
+    monkeypatch.setenv(name, "production")
+    assert build().is_production
+    assert not build(environment="test").is_production
+    with pytest.raises(ConfigError):
+        build(dev=True)
+
+
+def test_settings_are_read_as_their_fields_types() -> None:
+    config = Config.from_env(
+        {
+            "AUTHKIT_ISSUER": "https://issuer.example",
+            "AUTHKIT_AUDIENCES": "api, billing",
+            "AUTHKIT_SESSION_MAX_PER_USER": "none",
+            "AUTHKIT_REFRESH_TOKEN_DURATION": "3600",
+            "AUTHKIT_VERIFICATION_REQUIRED": "false",
+            "AUTHKIT_TRUSTED_PROXIES": "10.0.0.0/8,::1",
+            "AUTHKIT_RESERVED_USERNAMES": "Root,admin",
+            "ENV": "production",
+        },
+        database_schema="other",
+    )
+    assert config.issued_audiences == ("api", "billing")
+    assert config.session_max_per_user is None
+    assert config.refresh_token_duration == 3600.0
+    assert not config.verification_required
+    assert config.trusted_proxies == ("10.0.0.0/8", "::1")
+    assert config.reserved_usernames == {"root", "admin"}
+    assert config.database_schema == "other"
+    assert config.is_production
+
+
+def test_an_unreadable_setting_is_named_and_not_repeated() -> None:
+    with pytest.raises(ConfigError) as refused:
+        Config.from_env(
+            {"AUTHKIT_ISSUER": "i", "AUTHKIT_AUDIENCES": "a", "AUTHKIT_DATABASE_POOL_SIZE": "s3cret"}
+        )
+    assert "AUTHKIT_DATABASE_POOL_SIZE" in str(refused.value)
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_addresses_with_passwords_do_not_show() -> None:
+    config = build(database_url="postgresql://u:s3cret@h/d", redis_url="redis://:s3cret@h")
+    assert "s3cret" not in repr(config)
