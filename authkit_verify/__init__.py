@@ -6,6 +6,14 @@ from authkit_verify.challenge import AccessDenied
 from authkit_verify.claims import Claims
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.errors import TokenError
+from authkit_verify.guards import (
+    fresh_keys,
+    require_entitlement,
+    require_login,
+    require_org_role,
+    require_role,
+    require_scope,
+)
 from authkit_verify.keys import KeyState
 from authkit_verify.middleware import AuthMiddleware
 from authkit_verify.principal import Principal
@@ -21,4 +29,10 @@ __all__ = [
     "Principal",
     "TokenError",
     "Verifier",
+    "fresh_keys",
+    "require_entitlement",
+    "require_login",
+    "require_org_role",
+    "require_role",
+    "require_scope",
 ]

@@ -18,7 +18,6 @@ _STATUS = {
     "insufficient_scope": 403,
     "forbidden": 403,
     "keys_unavailable": 503,
-    "enrichment_unavailable": 503,
 }  # every other code is 401
 _DEFAULT_RETRY = 5.0
 
@@ -31,7 +30,7 @@ class AccessDenied(Exception):
     """The caller is known, or rightly unknown, and this route is not for them.
 
     ``code`` is one of ``missing_token``, ``insufficient_scope``, ``forbidden``,
-    ``insufficient_user_authentication``, ``keys_unavailable``, ``enrichment_unavailable``.
+    ``insufficient_user_authentication``, ``keys_unavailable``.
     """
 
     def __init__(

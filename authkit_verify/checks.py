@@ -8,6 +8,7 @@ from typing import Any
 from authkit_verify.errors import TokenError
 
 _DEFAULT_TYPES = ("", "JWT", "at+jwt")
+_TEXT = frozenset({str})
 _MAX_TIME = 2**53  # beyond this a float no longer holds whole seconds, and no clock will get there
 
 
@@ -50,7 +51,7 @@ def check_audience(aud: Any, accepted: frozenset[str] | None) -> tuple[str, ...]
         audience: tuple[str, ...] = (aud,)
     elif aud is None:
         audience = ()
-    elif type(aud) is list and all(type(one) is str for one in aud):
+    elif type(aud) is list and _TEXT.issuperset(map(type, aud)):
         audience = tuple(aud)
     else:
         raise TokenError("invalid_token", "the token's audience is neither a text nor a list of texts")

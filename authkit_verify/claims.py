@@ -14,6 +14,9 @@ import msgspec
 from authkit_verify.compact import MAX_DEPTH
 from authkit_verify.errors import TokenError
 
+_ONLY_TEXTS = frozenset({str})
+_CONTAINERS = frozenset({list, dict})
+
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says, after everything about it was checked.
@@ -109,10 +112,9 @@ def _text(value: Any) -> str | None:
 def _texts(value: Any) -> tuple[str, ...]:
     if type(value) is not tuple:
         return ()
-    for item in value:
-        if type(item) is not str:
-            return tuple(item for item in value if type(item) is str)
-    return value
+    if _ONLY_TEXTS.issuperset(map(type, value)):
+        return value
+    return tuple(item for item in value if type(item) is str)
 
 
 def _scopes(value: Any) -> tuple[str, ...]:
@@ -131,6 +133,8 @@ def _freeze(value: Any, depth: int) -> Any:
     if depth >= MAX_DEPTH:
         raise TokenError("invalid_token", "the token's claims are nested too deeply")
     if kind is list:
+        if _CONTAINERS.isdisjoint(map(type, value)):
+            return tuple(value)
         return tuple([_freeze(item, depth + 1) for item in value])
     return MappingProxyType({name: _freeze(item, depth + 1) for name, item in value.items()})
 

@@ -88,7 +88,7 @@ class HandshakeSources:
         if at + 1 == len(offered) or offered.count(self.subprotocol) > 1:
             raise TokenError("invalid_request", "the subprotocol marker is followed by exactly one token")
         token = offered[at + 1]
-        scope["subprotocols"] = offered[:at] + offered[at + 2 :]
+        scope["subprotocols"] = offered[: at + 1] + offered[at + 2 :]
         scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"sec-websocket-protocol"]
         return token
 

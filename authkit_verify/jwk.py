@@ -84,7 +84,8 @@ def read_jwk(member: Any) -> Key:
 
 def _check_purpose(member: dict[str, Any]) -> None:
     """RFC 7517, 4.2 and 4.3: ``use`` and ``key_ops`` are optional, and binding where present."""
-    if member.get("use", "sig") != "sig":
+    use = member.get("use")
+    if use is not None and use != "sig":
         raise UnusableKey("not for signatures")
     operations = member.get("key_ops")
     if operations is not None and (not isinstance(operations, list) or "verify" not in operations):

@@ -66,6 +66,8 @@ class RemoteKeys:
         self._last: Literal["none", "good", "unusable", "failed"] = "none"
         self.failures = 0
         """Fetches that failed in a row."""
+        self.turns = 0
+        """Fetches that ended, well or not: while it stands, only time changes what answers."""
 
     @property
     def attempted(self) -> bool:
@@ -92,6 +94,10 @@ class RemoteKeys:
         if self._last == "unusable":
             return self._keys, KeyState(source="last_known_good", age=age)
         return self._keys, KeyState(source="fresh" if age < self._lifetime.fresh else "stale", age=age)
+
+    def quiet_until(self) -> float:
+        """Return when time alone next changes what ``usable`` does."""
+        return min(self._refresh_at, self._fetched_at + self._lifetime.fresh + self._lifetime.stale)
 
     async def load(self, *, wait: float = MAX_WAIT) -> None:
         """Fetch the set unless failures forbid it for now; return when that ended or ``wait`` is over."""
@@ -184,6 +190,7 @@ class RemoteKeys:
         # At 80 %, give or take a tenth of that, so that workers started together drift apart.
         self._refresh_at = now + self._lifetime.fresh * (0.72 + 0.16 * self._random())
         self._last, self.failures = "good", 0
+        self.turns += 1
 
     def _replace(self, body: bytes) -> None:
         try:
@@ -201,6 +208,7 @@ class RemoteKeys:
 
     def _fail(self, last: Literal["unusable", "failed"], reason: str) -> None:
         self.failures += 1
+        self.turns += 1
         self._last = last
         delay = backoff(self.failures, self._random)
         self._refresh_at = self._clock() + delay

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -20,8 +21,7 @@ MAX_CANDIDATES = 4
 Source = Literal["fresh", "stale", "last_known_good", "pinned"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyState:
+class KeyState(msgspec.Struct, frozen=True, kw_only=True):
     """Where the keys that admitted a request came from, and their age (seconds since last confirmed).
 
     ``stale``: past its time, the issuer cannot be reached. ``last_known_good``: kept because the issuer's
@@ -52,7 +52,7 @@ class Key:
 class KeySet:
     """An immutable set of keys, in the order of its document; key ids may repeat."""
 
-    __slots__ = ("_by_kid", "digest", "keys")
+    __slots__ = ("_by_kid", "_named", "digest", "keys")
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self.keys = tuple(keys)
@@ -60,6 +60,11 @@ class KeySet:
         for key in self.keys:
             if key.kid is not None:
                 self._by_kid.setdefault(key.kid, []).append(key)
+        self._named = {
+            (kid, alg): tuple([key for key in same if alg in key.algorithms][:MAX_CANDIDATES])
+            for kid, same in self._by_kid.items()
+            for alg in frozenset().union(*(key.algorithms for key in same))
+        }
         parts = [repr((key.kid, sorted(key.algorithms), key.digest)).encode() for key in self.keys]
         self.digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
 
@@ -77,10 +82,7 @@ class KeySet:
 
     def named(self, kid: str, alg: str) -> tuple[Key, ...]:
         """Return the keys of this id that fit the algorithm, at most ``MAX_CANDIDATES``."""
-        found = self._by_kid.get(kid)
-        if found is None:
-            return ()
-        return tuple([key for key in found if alg in key.algorithms][:MAX_CANDIDATES])
+        return self._named.get((kid, alg), ())
 
     def fitting(self, alg: str) -> tuple[Key, ...]:
         """Return every key that fits the algorithm."""

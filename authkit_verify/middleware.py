@@ -8,6 +8,8 @@ from authkit_verify.asgi import ASGIApp, PathSet, Receive, Scope, Send, is_prefl
 from authkit_verify.challenge import Challenge, send_refusal
 from authkit_verify.credentials import HandshakeSources, bearer_token, sole_authorization
 from authkit_verify.errors import TokenError
+from authkit_verify.lifetime import Lease, Lifetime, run_http, run_websocket
+from authkit_verify.metadata import ResourceMetadata
 from authkit_verify.principal import GATE, Gate, Principal, admit, admit_anonymous
 from authkit_verify.verifier import Verifier
 
@@ -18,7 +20,10 @@ class AuthMiddleware:
     A token that is present must be valid either way. ``exclude`` names paths that are not looked at: exact
     ones, and subtrees spelled ``/docs/*``. CORS preflights pass. ``websocket_query`` and
     ``websocket_subprotocol`` open further places for a websocket's token (see ``HandshakeSources``).
-    ``realm`` and ``scopes`` stand in the challenge of a refusal.
+    A websocket or event stream ends when its token does: ``lifetime="all"`` says the same of every streamed
+    response, None switches it off. ``resource`` is the public address of what is protected: its metadata
+    (RFC 9728) is then served and named in every challenge, as MCP clients expect. ``realm`` and ``scopes``
+    stand in the challenge of a refusal.
 
     The application finds the ``Claims`` in ``scope["state"]["authkit"]`` (None without a token), the
     ``KeyState`` in ``scope["state"]["authkit_keys"]``, and a user as Starlette knows it in ``scope["user"]``.
@@ -35,13 +40,22 @@ class AuthMiddleware:
         scopes: Iterable[str] = (),
         websocket_query: str | None = None,
         websocket_subprotocol: str | None = None,
+        lifetime: Lifetime | None = "connections",
+        resource: str | None = None,
     ) -> None:
         self.app = app
         self._verifier = verifier
         self._required = required
         self._exclude = PathSet(exclude)
-        self._challenge = Challenge(realm=realm, scopes=tuple(scopes))
+        scopes = tuple(scopes)
+        self._metadata = _metadata(resource, verifier, scopes)
+        self._challenge = Challenge(
+            realm=realm, scopes=scopes, resource_metadata=self._metadata.url if self._metadata else None
+        )
         self._handshake = HandshakeSources(query=websocket_query, subprotocol=websocket_subprotocol)
+        if lifetime not in {None, "connections", "all"}:
+            raise ValueError(f"lifetime is 'connections', 'all' or None, not {lifetime!r}")
+        self._lifetime: Lifetime | None = lifetime
         self._gate = Gate(challenge=self._challenge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,30 +64,51 @@ class AuthMiddleware:
         if kind not in {"http", "websocket"}:
             await self.app(scope, receive, send)
             return
-        if scope.get(GATE) is not self._gate:
-            scope[GATE] = self._gate
+        if self._metadata is not None and kind == "http" and self._metadata.is_asked_for(scope):
+            await self._metadata.answer(scope, send)
+            return
+        scope[GATE] = self._gate
         if (self._exclude and scope in self._exclude) or (kind == "http" and is_preflight(scope)):
             admit_anonymous(scope)
             await self.app(scope, receive, send)
             return
         try:
-            await self._admit(scope)
+            caller = await self._admit(scope)
         except TokenError as error:
             await send_refusal(scope, receive, send, self._challenge.refuse(error))
             return
         if kind == "websocket":
             send = self._handshake.answering(scope, send)
-        await self.app(scope, receive, send)
+        await self._run(scope, receive, send, caller)
 
-    async def _admit(self, scope: Scope) -> None:
+    async def _run(self, scope: Scope, receive: Receive, send: Send, caller: Principal | None) -> None:
+        if caller is None or self._lifetime is None:
+            await self.app(scope, receive, send)
+            return
+        caller.lease = lease = Lease(self._verifier, caller.claims)
+        if scope["type"] == "websocket":
+            await run_websocket(self.app, scope, receive, send, lease)
+        else:
+            await run_http(self.app, scope, receive, send, lease, streams=self._lifetime)
+
+    async def _admit(self, scope: Scope) -> Principal | None:
         if scope["type"] == "websocket":
             token = self._handshake.token(scope)
         else:
             token = bearer_token(sole_authorization(scope))
         if token is not None:
             verified = await self._verifier.authenticate(token)
-            admit(scope, Principal(verified.claims, verified.keys))
-        elif self._required:
+            caller = Principal(verified.claims, verified.keys)
+            admit(scope, caller)
+            return caller
+        if self._required:
             raise TokenError("missing_token", "this needs an access token")
-        else:
-            admit_anonymous(scope)
+        admit_anonymous(scope)
+        return None
+
+
+def _metadata(resource: str | None, verifier: Verifier, scopes: tuple[str, ...]) -> ResourceMetadata | None:
+    if resource is None:
+        return None
+    servers = [accept.issuer for accept in verifier.config.issuers]
+    return ResourceMetadata(resource=resource, authorization_servers=servers, scopes=scopes)

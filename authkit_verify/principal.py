@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from authkit_verify.challenge import Challenge
     from authkit_verify.claims import Claims
     from authkit_verify.keys import KeyState
+    from authkit_verify.lifetime import Lease
 
 GATE = "authkit.gate"
 """The key of the scope under which the protecting middleware leaves its :class:`Gate`."""
@@ -28,16 +29,18 @@ class Principal:
     """The authenticated caller of one request, shaped as Starlette expects ``scope["user"]``.
 
     ``keys`` says where the keys that admitted this request came from and how old they were at that moment.
+    ``lease`` is set on a connection that ends with its token, and None elsewhere.
     """
 
     # A plain slotted class: a frozen dataclass sets its fields ten times slower; one is built per request.
-    __slots__ = ("claims", "keys")
+    __slots__ = ("claims", "keys", "lease")
 
     is_authenticated = True
 
     def __init__(self, claims: Claims, keys: KeyState) -> None:
         self.claims = claims
         self.keys = keys
+        self.lease: Lease | None = None
 
     @property
     def identity(self) -> str:

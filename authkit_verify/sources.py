@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from authkit_verify.config import IssuerAccept
 from authkit_verify.discovery import discover
@@ -33,11 +33,11 @@ class IssuerHealth(TypedDict):
 _PINNED = KeyState(source="pinned", age=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The keys to try for one token, best first, and where they come from."""
+class Found(NamedTuple):
+    """The keys to try for one token, best first, the set they are of, and where that comes from."""
 
     keys: tuple[Key, ...]
+    whole: KeySet
     state: KeyState
 
 
@@ -50,6 +50,9 @@ class IssuerKeys:
         self._clock = clock
         self._pins = KeySet([pinned_key(pin) for pin in accept.pinned_pems])
         self._remote = None if accept.pinned_only else RemoteKeys(_origin(accept, clients), clock)
+        self._answering: KeySet | None = None
+        self._turn = -1
+        self._quiet_until = -math.inf
 
     def usable(self) -> tuple[KeySet, KeyState] | None:
         """Return the set that answers now, or None; never waits."""
@@ -62,6 +65,25 @@ class IssuerKeys:
         # Pins wait for the first fetch to fail: blocking a verifier's start must not be a way to old keys.
         return self._pinned() if remote.attempted else None
 
+    def answering(self) -> KeySet | None:
+        """Return the set that answers now, or None; like ``usable``, and cheap enough for every request.
+
+        The set's identity is the state of the keys: another object answers as soon as keys change, a
+        pinned set takes over or gives way, or nothing is usable any more.
+        """
+        remote = self._remote
+        if remote is None:
+            held = self._pinned()
+            return held[0] if held is not None else None
+        if remote.turns != self._turn or self._clock() >= self._quiet_until:
+            held = self.usable()
+            self._answering = held[0] if held is not None else None
+            if self._answering is not self._pins:
+                self._turn, self._quiet_until = remote.turns, remote.quiet_until()
+            else:
+                self._quiet_until = -math.inf  # pins may end at any moment, by the other clock
+        return self._answering
+
     async def find(self, kid: str | None, alg: str) -> Found:
         """Return the keys for a token. Waits for the network only where nothing in memory can answer.
 
@@ -71,7 +93,7 @@ class IssuerKeys:
         keys, state = held or await self._load()
         found = self._select(keys, state, kid, alg)
         if found or kid is None:
-            return Found(found, state)
+            return Found(found, keys, state)
         if state is _PINNED:
             raise self._unavailable() if self._remote else _unknown()
         if held is None:
@@ -81,7 +103,7 @@ class IssuerKeys:
         keys, state = self.usable() or await self._load()
         found = self._select(keys, state, kid, alg)
         if found:
-            return Found(found, state)
+            return Found(found, keys, state)
         raise _unknown() if answered else self._unavailable()
 
     async def find_again(self, kid: str | None, alg: str, tried: Found) -> Found | None:
@@ -93,7 +115,7 @@ class IssuerKeys:
             return None
         seen = {key.digest for key in tried.keys}
         found = tuple(key for key in self._select(*held, kid, alg) if key.digest not in seen)
-        return Found(found, held[1]) if found else None
+        return Found(found, *held) if found else None
 
     async def warm(self) -> None:
         """Fetch the set if it is not there yet; wait for the end of it, and never raise."""
@@ -137,11 +159,12 @@ class IssuerKeys:
 
     def _select(self, keys: KeySet, state: KeyState, kid: str | None, alg: str) -> tuple[Key, ...]:
         """Return the keys to try, none when the key id is unknown."""
-        if kid is not None and keys.has(kid):
+        if kid is not None:
             found = keys.named(kid, alg)
-            if not found:
+            if found:
+                return found
+            if keys.has(kid):
                 raise TokenError("disallowed_alg", "the key of this id does not fit the token's algorithm")
-            return found
         fitting = keys.fitting(alg)
         if state is _PINNED:  # a pin without a key id answers for any
             nameless = tuple(key for key in fitting if key.kid is None)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Self, TypedDict
 
 from authkit_verify import checks, claims, compact
 from authkit_verify.algorithms import ALGORITHMS
+from authkit_verify.cache import Entry, TokenCache
 from authkit_verify.claims import Claims
 from authkit_verify.compact import Header, Parts
 from authkit_verify.config import AcceptConfig, IssuerAccept
@@ -58,6 +60,9 @@ class Verifier:
     Nothing is fetched until the first token (or ``warm``) needs it, and no task runs without a request. When
     keys are in memory, ``verify`` never suspends. ``clock`` returns Unix seconds; an injected one also
     measures the age of keys, where the default takes the monotonic clock. For asyncio only.
+
+    Verified tokens are remembered, ``cache_entries`` of them in about ``cache_bytes`` bytes at most (0
+    switches that off), for as long as their times allow and the keys that admitted them answer.
     """
 
     def __init__(
@@ -65,6 +70,9 @@ class Verifier:
         config: AcceptConfig,
         http_client: HttpClient | None = None,
         clock: Callable[[], float] | None = None,
+        *,
+        cache_entries: int = 32_768,
+        cache_bytes: int = 96 * 1024 * 1024,
     ) -> None:
         self.config = config
         self._wall = clock or time.time
@@ -79,6 +87,7 @@ class Verifier:
         }
         self._algorithms = frozenset[str]().union(*(rule.algorithms for rule in self._rules.values()))
         self._headers: dict[bytes, Header] = {}
+        self._cache = TokenCache(max_entries=cache_entries, max_bytes=cache_bytes)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,10 +97,19 @@ class Verifier:
 
     async def verify(self, token: str) -> Claims:
         """Return the claims of a genuine token that is valid here and now. Raises TokenError only."""
-        return (await self.authenticate(token)).claims
+        entry = self._cache.get(token, self._wall()) if type(token) is str else None
+        return entry.claims if entry is not None else (await self._examine(token)).claims
 
     async def authenticate(self, token: str) -> Verified:
-        """Do what ``verify`` does and also say which keys admitted the token.
+        """Do what ``verify`` does and also say where the keys behind the answer stand at this moment."""
+        entry = self._cache.get(token, self._wall()) if type(token) is str else None
+        held = entry.source.usable() if entry is not None else None
+        if entry is not None and held is not None:
+            return Verified(entry.claims, held[1])
+        return await self._examine(token)
+
+    async def _examine(self, token: str) -> Verified:
+        """Judge a token from its text.
 
         The checks, in the order that decides which code is reported: shape, algorithm, issuer, key,
         signature, type, times, audience, scope.
@@ -110,13 +128,19 @@ class Verifier:
         # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
         found = await rule.keys.find(header.kid, header.alg)
         # 5. The signature: RFC 7515 section 5.2.
-        state = _signed_by(found, header, parts) or await self._second_look(rule, header, parts, found)
+        if not _signed_by(found, header, parts):
+            found = await self._second_look(rule, header, parts, found)
         self._remember(parts.header_segment, header)
         # 6. to 9. What the token says about itself.
         accepted = self._judge(rule, header, payload)
-        if state.source == "pinned" and not rule.accept.pinned_only:
+        if found.state.source == "pinned" and not rule.accept.pinned_only:
             log.info("a token of %s was verified with a pinned key", rule.accept.issuer)
-        return Verified(accepted, state)
+        self._cache.put(token, self._entry(accepted, rule, found))
+        return Verified(accepted, found.state)
+
+    def remaining(self, accepted: Claims) -> float:
+        """Return the seconds an accepted token still has, the skew included."""
+        return float(accepted.raw["exp"]) + self._skew - self._wall()
 
     async def warm(self) -> Health:
         """Fetch every issuer's keys now and report; an issuer that is down does not raise."""
@@ -143,12 +167,11 @@ class Verifier:
             raise TokenError("bad_issuer", "the token's issuer is not accepted")
         return rule
 
-    async def _second_look(self, rule: _Rule, header: Header, parts: Parts, found: Found) -> KeyState:
+    async def _second_look(self, rule: _Rule, header: Header, parts: Parts, found: Found) -> Found:
         again = await rule.keys.find_again(header.kid, header.alg, found)
-        state = _signed_by(again, header, parts) if again is not None else None
-        if state is None:
+        if again is None or not _signed_by(again, header, parts):
             raise TokenError("invalid_token", "the token's signature is wrong")
-        return state
+        return again
 
     def _remember(self, segment: bytes, header: Header) -> None:
         """Keep a header that came with a good signature: strangers cannot fill this."""
@@ -156,6 +179,12 @@ class Verifier:
             if len(self._headers) >= _MAX_HEADERS:
                 self._headers.clear()
             self._headers[segment] = header
+
+    def _entry(self, accepted: Claims, rule: _Rule, found: Found) -> Entry:
+        """Return what is remembered of a token; its times are checked again at every use."""
+        raw = accepted.raw
+        starts = max(raw.get("nbf", -math.inf), raw.get("iat", -math.inf)) - self._skew
+        return Entry(accepted, rule.keys, found.whole, starts, raw["exp"] + self._skew)
 
     def _judge(self, rule: _Rule, header: Header, payload: dict[str, Any]) -> Claims:
         # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4.
@@ -171,9 +200,9 @@ class Verifier:
         return accepted
 
 
-def _signed_by(found: Found, header: Header, parts: Parts) -> KeyState | None:
+def _signed_by(found: Found, header: Header, parts: Parts) -> bool:
     check = ALGORITHMS[header.alg]
-    for key in found.keys:
+    for key in found.keys:  # noqa: SIM110 - a generator would cost more than all the other bookkeeping here
         if check(key.public_key, parts.signed, parts.signature):
-            return found.state
-    return None
+            return True
+    return False

@@ -54,9 +54,10 @@ def test_a_coordinate_that_lost_its_leading_zeros_is_read() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"use": "enc"}, {"use": None}, {"key_ops": ["encrypt"]}, {"key_ops": "verify"}, {"alg": "RS384"}, {"alg": 1},
-        {"alg": "ES384"}, {"alg": "ES521"}, {"kid": 1}, {"kid": "k" * 300}, {"kty": "oct"}, {"kty": "AKP"},
-        {"kty": None}, {"crv": "P-384"}, {"crv": "secp256k1"}, {"crv": 1}, {"x": None}, {"x": ""}, {"x": 1},
+        {"use": "enc"}, {"use": ["sig"]}, {"key_ops": ["encrypt"]}, {"key_ops": "verify"}, {"alg": "RS384"},
+        {"alg": 1}, {"alg": "ES384"}, {"alg": "ES521"}, {"kid": 1}, {"kid": "k" * 300}, {"kty": "oct"},
+        {"kty": "AKP"}, {"kty": None}, {"crv": "P-384"}, {"crv": "secp256k1"}, {"crv": 1},
+        {"x": None}, {"x": ""}, {"x": 1},
         {"x": "A" * 43}, {"x": "!!!!"}, {"x": "é"}, {"x": "A" * 500}, {"x": "A"}, {"y": "AQ"},
     ],
 )  # fmt: skip
@@ -67,7 +68,8 @@ def test_a_key_for_something_else_or_of_no_use_is_skipped(change: dict[str, Any]
 
 def test_one_bad_key_spoils_no_other() -> None:
     bad: list[Any] = [
-        None, 1, "x", [], {}, {"kty": "RSA"}, {"kty": "RSA", "n": "AQAB", "e": "AQAB"}, {"kty": "oct", "k": "AA"},
+        None, 1, "x", [], {}, {"kty": "RSA"}, {"kty": "RSA", "n": "AQAB", "e": "AQAB"},
+        {"kty": "oct", "k": "AA"},
         {"kty": "AKP", "alg": "ML-DSA-44", "pub": "AA"}, {"kty": "OKP", "crv": "Ed25519", "x": "AA"},
         {"kty": "RSA", "n": "AA", "e": "AA"}, EC.jwk() | {"y": "AAAA"},
     ]  # fmt: skip
@@ -91,7 +93,8 @@ def test_keys_beyond_the_hundredth_are_not_read() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{}", b"[]", b"null", b'{"keys":{}}', b'{"keys":null}', b"<html>", b"\xff\xfe", b"[" * 100_000, b'{"keys":'],
+    [b"", b"{}", b"[]", b"null", b'{"keys":{}}', b'{"keys":null}',
+     b"<html>", b"\xff\xfe", b"[" * 100_000, b"{"],
 )  # fmt: skip
 def test_what_is_no_key_set_is_refused_as_a_whole(body: bytes) -> None:
     with pytest.raises(UnusableDocument):

@@ -1,0 +1,179 @@
+"""A connection that stays open ends with the token that opened it.
+
+A websocket is closed with 4401 and its application sees a disconnect. An event stream is aborted, so that its
+client cannot take what it got for all there was. Both happen at ``exp`` plus the verifier's skew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Literal
+
+from authkit_verify.asgi import ASGIApp, Message, Receive, Scope, Send
+from authkit_verify.challenge import POLICY_VIOLATION, TOKEN_EXPIRED
+from authkit_verify.claims import Claims
+from authkit_verify.errors import TokenError
+from authkit_verify.verifier import Verifier
+
+Lifetime = Literal["connections", "all"]
+"""``connections``: websockets and ``text/event-stream``. ``all``: every streamed response as well."""
+
+
+_EXPIRED = "the token behind this response has expired"
+
+
+class StreamExpired(Exception):
+    """The token behind a response ended before the response did; raised to the server, which aborts it."""
+
+
+class Lease:
+    """How long a connection may live; ``renew`` extends it without reconnecting."""
+
+    __slots__ = ("_changed", "_claims", "_verifier")
+
+    def __init__(self, verifier: Verifier, claims: Claims) -> None:
+        self._verifier = verifier
+        self._claims = claims
+        self._changed: asyncio.Event | None = None  # made when somebody waits: most requests never do
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the connection ends."""
+        return self._verifier.remaining(self._claims)
+
+    async def renew(self, token: str) -> Claims:
+        """Go on with a new token of the same issuer and user. Raises TokenError; the old end then stands."""
+        claims = await self._verifier.verify(token)
+        if (claims.issuer, claims.user_id) != (self._claims.issuer, self._claims.user_id):
+            raise TokenError("invalid_token", "the token is about another user")
+        self._claims = claims
+        if self._changed is not None:
+            self._changed.set()
+        return claims
+
+    async def ended(self) -> None:
+        """Return when the time is over, however often it was extended."""
+        changed = self._changed = asyncio.Event()
+        while (left := self.remaining) > 0:
+            changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await changed.wait()
+            except TimeoutError:
+                continue  # the clock that counts is the verifier's: look again
+
+
+async def run_websocket(app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
+    """Run an application on a websocket that is closed when the lease ends."""
+    link = _Link(receive, send, lease)
+    watch = asyncio.create_task(link.watch())
+    try:
+        await app(scope, link.receive, link.send)
+    finally:
+        watch.cancel()
+        await asyncio.wait({watch})
+
+
+class _Link:
+    """The two ends of a websocket, and whether it is still open."""
+
+    def __init__(self, receive: Receive, send: Send, lease: Lease) -> None:
+        self._receive = receive
+        self._send = send
+        self._lease = lease
+        self._over = asyncio.Event()
+        self._accepted = False
+        self._closed = False
+
+    async def watch(self) -> None:
+        await self._lease.ended()
+        self._over.set()
+        if not self._closed:
+            code = TOKEN_EXPIRED if self._accepted else POLICY_VIOLATION
+            with contextlib.suppress(Exception):  # a client that has left cannot be told
+                await self._send({"type": "websocket.close", "code": code, "reason": "token_expired"})
+
+    async def receive(self) -> Message:
+        if not self._over.is_set():
+            arriving = asyncio.ensure_future(self._receive())
+            over = asyncio.ensure_future(self._over.wait())
+            try:
+                await asyncio.wait({arriving, over}, return_when=asyncio.FIRST_COMPLETED)
+                if arriving.done():
+                    return arriving.result()
+            finally:
+                arriving.cancel()
+                over.cancel()
+        return {"type": "websocket.disconnect", "code": TOKEN_EXPIRED, "reason": "token_expired"}
+
+    async def send(self, message: Message) -> None:
+        if self._over.is_set():
+            return
+        if message["type"] == "websocket.accept":
+            self._accepted = True
+        elif message["type"] in {"websocket.close", "websocket.http.response.start"}:
+            self._closed = True
+        await self._send(message)
+
+
+async def run_http(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease, *, streams: Lifetime
+) -> None:
+    """Run an application on a request whose event stream is aborted when the lease ends."""
+    stream = _Stream(send, lease, streams, asyncio.current_task())
+    try:
+        await app(scope, receive, stream.send)
+    except asyncio.CancelledError:
+        if not stream.expired or stream.cancelled_by_others():
+            raise
+        raise StreamExpired(_EXPIRED) from None
+    finally:
+        stream.stop()
+    if stream.expired:
+        raise StreamExpired(_EXPIRED)
+
+
+class _Stream:
+    """The answer to one request, and the task that is cancelled if it outlives the lease."""
+
+    __slots__ = ("_lease", "_send", "_streams", "_task", "_watch", "expired")
+
+    def __init__(
+        self, send: Send, lease: Lease, streams: Lifetime, task: asyncio.Task[object] | None
+    ) -> None:
+        self._send = send
+        self._lease = lease
+        self._streams: Lifetime = streams
+        self._task = task  # the application may send from a task of its own: this is the one to cancel
+        self._watch: asyncio.Task[None] | None = None
+        self.expired = False
+
+    async def send(self, message: Message) -> None:
+        if self.expired:  # an application that outlived its cancellation must not finish the answer either
+            raise StreamExpired(_EXPIRED)
+        if self._watch is None and _stays_open(message, self._streams):
+            self._watch = asyncio.create_task(self._abort())
+        await self._send(message)
+
+    def cancelled_by_others(self) -> bool:
+        return self._task is not None and self._task.cancelling() > 1
+
+    def stop(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        if self.expired and self._task is not None:
+            self._task.uncancel()
+
+    async def _abort(self) -> None:
+        await self._lease.ended()
+        self.expired = True
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _stays_open(message: Message, streams: Lifetime) -> bool:
+    if message["type"] == "http.response.start":
+        kinds = [value for name, value in message.get("headers") or () if name.lower() == b"content-type"]
+        return any(kind.lower().startswith(b"text/event-stream") for kind in kinds)
+    return streams == "all" and message["type"] == "http.response.body" and bool(message.get("more_body"))

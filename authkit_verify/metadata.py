@@ -1,0 +1,70 @@
+"""The metadata of a protected resource (RFC 9728): where a client learns who issues tokens for it.
+
+An MCP client finds the document through ``resource_metadata`` in the challenge of a 401.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from authkit_verify.asgi import Scope, Send, route_path
+
+_WELL_KNOWN = "/.well-known/oauth-protected-resource"
+_HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"public, max-age=300"),
+    # The document is public and browsers' clients read it from other origins.
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", b"*"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceMetadata:
+    """What is published about a resource; ``resource`` is its address, byte for byte as clients know it."""
+
+    resource: str
+    authorization_servers: Sequence[str]
+    scopes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an address that RFC 9728, 1.2 does not allow; http passes for development."""
+        parts = urlsplit(self.resource)
+        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or "#" in self.resource:
+            raise ValueError(f"resource is an https address without query and fragment: {self.resource!r}")
+
+    @property
+    def url(self) -> str:
+        """The address of the document: the well-known part goes between host and path (RFC 9728, 3.1)."""
+        parts = urlsplit(self.resource)
+        return f"{parts.scheme}://{parts.netloc}{_WELL_KNOWN}{parts.path.rstrip('/')}"
+
+    def is_asked_for(self, scope: Scope) -> bool:
+        """Tell whether a request is for the document, under the resource's path or at the root."""
+        paths = {_WELL_KNOWN, _WELL_KNOWN + urlsplit(self.resource).path.rstrip("/")}
+        asked = scope["path"] in paths or route_path(scope) in paths
+        return asked and scope["method"] in {"GET", "HEAD", "OPTIONS"}
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Send the document, or the answer to a CORS preflight."""
+        preflight = scope["method"] == "OPTIONS"
+        body = b"" if preflight else self._document()
+        headers = [*_HEADERS, (b"content-length", str(len(body)).encode())]
+        status = 204 if preflight else 200
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        shown = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": shown, "more_body": False})
+
+    def _document(self) -> bytes:
+        document: dict[str, object] = {
+            "resource": self.resource,
+            "authorization_servers": list(self.authorization_servers),
+            "bearer_methods_supported": ["header"],
+        }
+        if self.scopes:
+            document["scopes_supported"] = list(self.scopes)
+        return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from authkit_verify import TokenError
+from authkit_verify.credentials import HandshakeSources, bearer_token, sole_authorization
+
+
+@pytest.mark.parametrize("value", [b"Bearer t.o.k", b"bearer t.o.k", b"BEARER   t.o.k"])
+def test_the_scheme_is_bearer_in_any_case_and_any_blanks(value: bytes) -> None:
+    assert bearer_token(value) == "t.o.k"
+
+
+@pytest.mark.parametrize("value", [None, b"", b"Basic abc", b"Bearertoken", b"Bearer\ttoken", b"Token t.o.k"])
+def test_anything_else_is_no_bearer_token(value: bytes | None) -> None:
+    assert bearer_token(value) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"Bearer", b"Bearer ", b"Bearer a b", b"Bearer a,b", b"Bearer a, Bearer b", b"Bearer a ", b"Bearer a\n"],
+)
+def test_two_tokens_or_none_after_the_scheme_are_a_bad_request(value: bytes) -> None:
+    with pytest.raises(TokenError) as caught:
+        bearer_token(value)
+    assert caught.value.code == "invalid_request"
+
+
+def test_two_headers_are_a_bad_request() -> None:
+    header = (b"authorization", b"Bearer a")
+    assert sole_authorization({"headers": [(b"x", b"y"), header]}) == b"Bearer a"
+    assert sole_authorization({"headers": []}) is None
+    with pytest.raises(TokenError):
+        sole_authorization({"headers": [header, header]})
+
+
+def scope(**more: Any) -> dict[str, Any]:
+    return {"headers": [], "query_string": b"", "subprotocols": []} | more
+
+
+def test_a_handshake_reads_only_the_places_named() -> None:
+    given = scope(query_string=b"access_token=q", subprotocols=["bearer", "s"])
+    assert HandshakeSources().token(given) is None
+    assert HandshakeSources(query="access_token").token(scope(query_string=b"access_token=q")) == "q"
+    assert HandshakeSources(query="access_token").token(scope(query_string=b"token=q")) is None
+
+
+def test_a_token_among_the_subprotocols_is_taken_out() -> None:
+    given = scope(subprotocols=["chat", "bearer", "tok", "v2"])
+    assert HandshakeSources(subprotocol="bearer").token(given) == "tok"
+    assert given["subprotocols"] == ["chat", "bearer", "v2"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        scope(query_string=b"t=a&t=b"),
+        scope(query_string=b"t="),
+        scope(query_string=b"t=a", headers=[(b"authorization", b"Bearer a")]),
+        scope(subprotocols=["bearer"]),
+        scope(subprotocols=["bearer", "a", "bearer", "b"]),
+        scope(subprotocols=["bearer", "a"], query_string=b"t=a"),
+    ],
+)
+def test_credentials_in_two_places_or_none_in_a_named_one_are_a_bad_request(given: dict[str, Any]) -> None:
+    with pytest.raises(TokenError) as caught:
+        HandshakeSources(query="t", subprotocol="bearer").token(given)
+    assert caught.value.code == "invalid_request"
+
+
+def test_names_no_client_could_send_are_refused() -> None:
+    for wrong in ({"query": ""}, {"subprotocol": "a b"}, {"subprotocol": ""}):
+        with pytest.raises(ValueError):
+            HandshakeSources(**wrong)
