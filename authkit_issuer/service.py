@@ -40,6 +40,7 @@ from authkit_issuer.security.minting import Minter
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.store import postgres
+from authkit_verify import EnrichmentSource
 
 if TYPE_CHECKING:
     from typing import Self
@@ -154,6 +155,10 @@ class Service:
         """
         async with self.rt.transaction() as tx:
             yield self._over(tx, pool=self.pool, inbox=self.inbox, resources=self.resources)
+
+    def enrichment(self) -> EnrichmentSource:
+        """Return the source that ``AuthMiddleware(enrichment=...)`` asks, for a host that has both."""
+        return self.tokens
 
     @property
     def config(self) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from authkit_verify.challenge import AccessDenied
 from authkit_verify.claims import Claims
 from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.enrich import Enrichment, EnrichmentSource
 from authkit_verify.errors import TokenError
 from authkit_verify.guards import (
     fresh_keys,
@@ -24,6 +25,8 @@ __all__ = [
     "AccessDenied",
     "AuthMiddleware",
     "Claims",
+    "Enrichment",
+    "EnrichmentSource",
     "IssuerAccept",
     "KeyState",
     "Principal",

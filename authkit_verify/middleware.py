@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from authkit_verify.asgi import ASGIApp, PathSet, Receive, Scope, Send, is_preflight
-from authkit_verify.challenge import Challenge, send_refusal
+from authkit_verify.challenge import AccessDenied, Challenge, send_refusal
 from authkit_verify.credentials import HandshakeSources, bearer_token, sole_authorization
+from authkit_verify.enrich import Enricher, EnrichmentSource
 from authkit_verify.errors import TokenError
 from authkit_verify.lifetime import Lease, Lifetime, run_http, run_websocket
 from authkit_verify.metadata import ResourceMetadata
@@ -18,8 +19,10 @@ class AuthMiddleware:
     """Lets a request through only with a valid token, or, with ``required=False``, also without any.
 
     A token that is present must be valid either way. ``exclude`` names paths that are not looked at: exact
-    ones, and subtrees spelled ``/docs/*``. CORS preflights pass. ``websocket_query`` and
-    ``websocket_subprotocol`` open further places for a websocket's token (see ``HandshakeSources``).
+    ones, and subtrees spelled ``/docs/*``. CORS preflights pass. ``enrichment`` asks the host's own
+    records whether the user may still act (see ``Enricher``); left out, the token alone counts.
+    ``websocket_query`` and ``websocket_subprotocol`` open further places for a websocket's token (see
+    ``HandshakeSources``).
     A websocket or event stream ends when its token does: ``lifetime="all"`` says the same of every streamed
     response, None switches it off. ``resource`` is the public address of what is protected: its metadata
     (RFC 9728) is then served and named in every challenge, as MCP clients expect. ``realm`` and ``scopes``
@@ -36,6 +39,7 @@ class AuthMiddleware:
         *,
         required: bool = True,
         exclude: Iterable[str] = (),
+        enrichment: EnrichmentSource | None = None,
         realm: str = "authkit",
         scopes: Iterable[str] = (),
         websocket_query: str | None = None,
@@ -56,6 +60,7 @@ class AuthMiddleware:
         if lifetime not in {None, "connections", "all"}:
             raise ValueError(f"lifetime is 'connections', 'all' or None, not {lifetime!r}")
         self._lifetime: Lifetime | None = lifetime
+        self._enricher = Enricher(enrichment) if enrichment is not None else None
         self._gate = Gate(challenge=self._challenge)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,7 +79,7 @@ class AuthMiddleware:
             return
         try:
             caller = await self._admit(scope)
-        except TokenError as error:
+        except (TokenError, AccessDenied) as error:
             await send_refusal(scope, receive, send, self._challenge.refuse(error))
             return
         if kind == "websocket":
@@ -99,6 +104,8 @@ class AuthMiddleware:
         if token is not None:
             verified = await self._verifier.authenticate(token)
             caller = Principal(verified.claims, verified.keys)
+            if self._enricher is not None:
+                caller.enrichment = await self._enricher.of(caller.claims.user_id)
             admit(scope, caller)
             return caller
         if self._required:

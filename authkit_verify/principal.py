@@ -9,6 +9,7 @@ from authkit_verify.asgi import Scope
 if TYPE_CHECKING:
     from authkit_verify.challenge import Challenge
     from authkit_verify.claims import Claims
+    from authkit_verify.enrich import Enrichment
     from authkit_verify.keys import KeyState
     from authkit_verify.lifetime import Lease
 
@@ -29,11 +30,12 @@ class Principal:
     """The authenticated caller of one request, shaped as Starlette expects ``scope["user"]``.
 
     ``keys`` says where the keys that admitted this request came from and how old they were at that moment.
-    ``lease`` is set on a connection that ends with its token, and None elsewhere.
+    ``lease`` is set on a connection that ends with its token, and None elsewhere. ``enrichment`` is what the
+    host's own records said, or None when nobody was asked.
     """
 
     # A plain slotted class: a frozen dataclass sets its fields ten times slower; one is built per request.
-    __slots__ = ("claims", "keys", "lease")
+    __slots__ = ("claims", "enrichment", "keys", "lease")
 
     is_authenticated = True
 
@@ -41,6 +43,7 @@ class Principal:
         self.claims = claims
         self.keys = keys
         self.lease: Lease | None = None
+        self.enrichment: Enrichment | None = None
 
     @property
     def identity(self) -> str:

@@ -15,7 +15,7 @@ from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.keys import PublicKey, algorithm
 from authkit_issuer.store.query import Query
-from authkit_verify import Claims
+from authkit_verify import Claims, Enrichment
 
 RESERVED_CLAIMS = frozenset(
     {
@@ -115,6 +115,19 @@ class Tokens:
             facts = await self._facts(user_id)
         entitlements = await Entitlements(self.rt).for_token(user_id)
         return self.mint(facts, entitlements, session_id=session_id, extra=extra)
+
+    async def enrich(self, user_id: str) -> Enrichment:
+        """Return what a resource server may want to know of the user now; an unknown one is not allowed."""
+        known = identifiers.user_id(user_id)
+        found = await self.rt.maybe(GATED_FACTS, known) if known else None
+        if found is None:
+            return Enrichment(allowed=False)
+        return Enrichment(
+            allowed=found.allowed,
+            roles=tuple(found.roles),
+            email=found.email,
+            discord_username=found.discord_username or None,
+        )
 
     async def _facts(self, user_id: str) -> TokenFacts:
         known = identifiers.user_id(user_id)

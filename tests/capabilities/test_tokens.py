@@ -227,3 +227,13 @@ class TestKeys:
             service.tokens.key_for({"kid": "other", "alg": published["alg"]})
         with pytest.raises(errors.DisallowedAlg):
             service.tokens.key_for({"kid": published["kid"], "alg": "none"})
+
+
+async def test_a_resource_server_learns_of_a_ban(service: Service, user: str) -> None:
+    source = service.enrichment()
+    known = await source.enrich(user)
+    assert (known.allowed, known.email, known.roles) == (True, "ada@example.test", ())
+    await service.pool.execute("update profiles.users set banned_at = now()")
+    assert not (await source.enrich(user)).allowed
+    for unknown in (NOBODY, "no id"):
+        assert not (await source.enrich(unknown)).allowed

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authkit_verify import TokenError
-from authkit_verify.compact import MAX_TOKEN, b64, read_header, read_object, split
+from authkit_verify.compact import MAX_DEPTH, MAX_TOKEN, b64, read_header, read_object, split
 from authkit_verify.testing import encode
 
 
@@ -80,6 +80,19 @@ def test_json_in_another_encoding_is_refused(encoding: str) -> None:
 def test_overlong_and_surrogate_utf8_is_refused() -> None:
     refused(read_object, b'{"a":"\xc0\x80"}')
     refused(read_object, b'{"a":"\xed\xa0\x80"}')
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_depth_is_counted_and_text_that_looks_like_it_is_not(opening: bytes) -> None:
+    closing = b"]" if opening == b"[" else b"}"
+
+    def nested(depth: int) -> bytes:
+        return b'{"x":' + opening * (depth - 1) + b"1" + closing * (depth - 1) + b"}"
+
+    assert read_object(nested(MAX_DEPTH))
+    refused(read_object, nested(MAX_DEPTH + 1))
+    assert read_object(b'{"text":"' + b"{[" * 100 + b'\\\\","more":"\\"[[[[["}')
+    assert read_object(b'{"side by side":[' + b",".join([b"[]"] * 200) + b"]}")
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
