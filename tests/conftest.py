@@ -42,6 +42,10 @@ def pytest_configure(config: pytest.Config) -> None:
     given = getattr(config, "workerinput", {}).get("authkit_folder")
     folder = Path(given or tempfile.mkdtemp(prefix="authkit-tests-"))
     config.stash[_FOLDER] = folder
+    if given is None and not config.option.basetemp:
+        # pytest's usual place is closed to other users again whenever any run on the machine starts, and as
+        # root our PostgreSQL is another user.
+        config.option.basetemp = str(folder / "tmp")
     runtime = folder / "run"  # apart from the folder, which the server's own user must be able to enter
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)

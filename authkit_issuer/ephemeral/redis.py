@@ -145,8 +145,10 @@ class RedisStore:
 
 def _client_errors() -> Any:
     # Imported here and below, because a host with the memory store need not install the client.
-    from redis import exceptions  # noqa: PLC0415
-
+    try:
+        from redis import exceptions  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError("redis_url needs the Redis client: install authkit[redis].") from error
     return exceptions
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.ephemeral.redis import RedisStore
-from authkit_issuer.errors import EphemeralStoreUnavailable, StartupError
+from authkit_issuer.errors import ConfigError, EphemeralStoreUnavailable, StartupError
 from authkit_issuer.ports import EphemeralStore
 from fakes.clock import FakeClock
 from fakes.servers import RedisServer
@@ -106,6 +106,13 @@ async def test_incr_counts_every_one_of_fifty(store: EphemeralStore, rounds: Cal
         assert sorted(counts) == list(range(1, 51))
 
 
+async def test_what_is_no_count_is_not_counted(store: EphemeralStore) -> None:
+    await store.set("c", b"word", 60)
+    with pytest.raises(EphemeralStoreUnavailable):
+        await store.incr("c", 60)
+    assert await store.get("c") == b"word"
+
+
 async def test_only_the_first_increment_sets_the_time(store: EphemeralStore, clock: FakeClock) -> None:
     assert await store.incr("c", 0.08) == 1
     assert await store.incr("c", 3600) == 2
@@ -195,6 +202,54 @@ class TestRedis:
         await store._redis.config_set("maxmemory-policy", "allkeys-lru")
         with pytest.raises(StartupError, match="noeviction"):
             await RedisStore.connect(own_redis.url)
+        await store.aclose()
+
+    async def test_a_server_that_hides_its_policy_is_used_with_a_warning(
+        self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await asyncio.to_thread(own_redis.stop)
+        own_redis.arguments = ("--rename-command", "CONFIG", "")
+        await asyncio.to_thread(own_redis.start)
+        store = await RedisStore.connect(own_redis.url)
+        assert "maxmemory-policy" in caplog.text
+        await store.aclose()
+
+    async def test_a_server_that_lacks_getdel_is_refused(self, own_redis: RedisServer) -> None:
+        await asyncio.to_thread(own_redis.stop)
+        own_redis.arguments = ("--rename-command", "GETDEL", "")
+        await asyncio.to_thread(own_redis.start)
+        with pytest.raises(StartupError, match=r"6\.2"):
+            await RedisStore.connect(own_redis.url)
+
+    async def test_a_user_who_may_not_use_our_keys_is_refused(self, own_redis: RedisServer) -> None:
+        await asyncio.to_thread(own_redis.stop)
+        own_redis.arguments = ("--user", "default", "on", "nopass", "~other:*", "+@all")
+        await asyncio.to_thread(own_redis.start)
+        with pytest.raises(StartupError, match="does not let this user"):
+            await RedisStore.connect(own_redis.url)
+
+    async def test_a_wrong_password_is_said_without_repeating_it(self, own_redis: RedisServer) -> None:
+        await asyncio.to_thread(own_redis.stop)
+        own_redis.arguments = ("--requirepass", "right")
+        await asyncio.to_thread(own_redis.start)
+        with pytest.raises(StartupError, match="password") as refused:
+            await RedisStore.connect(own_redis.url.replace("redis://", "redis://:sesame@"))
+        assert "sesame" not in str(refused.value)
+
+    @pytest.mark.parametrize("url", ["", "http://:sesame@h/0", "redis://h:port/0"])
+    async def test_an_address_that_is_none_is_not_repeated(self, url: str) -> None:
+        with pytest.raises(ConfigError, match="redis_url") as refused:
+            await RedisStore.connect(url)
+        assert "sesame" not in str(refused.value)
+
+    async def test_a_caller_who_gives_up_breaks_nobody_elses_answer(self, redis_url: str) -> None:
+        store = await RedisStore.connect(redis_url)
+        await store.set("k", b"mine", 60)
+        for number in range(200):
+            impatient = asyncio.create_task(store.get("k"))
+            await asyncio.sleep(0)
+            impatient.cancel()
+            assert await store.incr(f"c{number}", 60) == 1
         await store.aclose()
 
     async def test_a_hundred_callers_wait_for_a_connection_instead_of_failing(self, redis_url: str) -> None:

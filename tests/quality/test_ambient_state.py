@@ -12,7 +12,6 @@ from fakes.repository import ROOT, name, sources
 DOOR = "authkit_issuer/config.py"
 PROGRAMS = ("authkit_issuer/cli", "authkit_issuer/demo")
 """Where the real clock is handed in: nothing calls these but a shell."""
-PROGRAMS = ("authkit_issuer/cli.py", "authkit_issuer/demo/")  # they have nobody to ask for the time
 READERS = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 
 

@@ -1,0 +1,93 @@
+"""The ``authkit`` command. Errors are one plain line; exit status 2 for usage, 1 for failure."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from authkit_issuer.cli import greeting, keys, users, verifying
+from authkit_issuer.config import Config, process_environment
+from authkit_issuer.errors import AuthError, ConfigError, StartupError
+from authkit_issuer.store.migrate import migrate as run_migrations
+
+DEFAULT_DATA_DIR = Path(".runtime/authkit")
+DEFAULT_PORT = 8000
+
+app = typer.Typer(
+    name="authkit",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="Run the issuer, look after its keys and users, check tokens.",
+)
+app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
+
+
+def main() -> None:
+    """Run the command of this process; whatever stops it is one line on standard error, never a traceback."""
+    try:
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:
+        _stop(error.format_message(), error.exit_code)
+    except (AuthError, ConfigError, StartupError) as error:
+        _stop(str(error), 1)
+    except Exception as error:  # noqa: BLE001 - the end of the road: an operator can act on a sentence
+        _stop(f"{type(error).__name__}: {error}", 1)
+
+
+def _stop(message: str, status: int) -> None:
+    lines = message.strip().splitlines()
+    if status == 2 and len(lines) > 1:  # the help, shown because nothing was asked for
+        typer.echo(message, err=True)
+    else:
+        typer.echo(f"authkit: {lines[0] if lines else 'something went wrong'}", err=True)
+    sys.exit(status)
+
+
+@app.command()
+def serve(
+    *,
+    dev: Annotated[bool, typer.Option("--dev", help="Everything built in, nothing to configure.")] = False,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Where --dev keeps its data and keys.")
+    ] = DEFAULT_DATA_DIR,
+) -> None:
+    """Run the issuer until Ctrl-C. Without --dev it reads AUTHKIT_* settings and checks as in production."""
+    from authkit_issuer.server import serve as run  # noqa: PLC0415 - other commands need no web server
+
+    def ready(config: Config, address: str) -> None:
+        typer.echo(greeting.text(config, address, data_dir.expanduser().resolve()))
+
+    run(dict(process_environment()), dev=dev, host=host, port=port, data_dir=data_dir, ready=ready)
+
+
+@app.command()
+def demo() -> None:
+    """Walk the whole story over real sockets: issuer, protected app, every refusal."""
+    from authkit_issuer.demo import run  # noqa: PLC0415 - other commands need no web server
+
+    raise typer.Exit(run())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of AUTHKIT_DATABASE_URL up to date."""
+    # The settings are checked where all of them are; a migration needs neither issuer nor audience.
+    config = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
+    if config.database_url is None:
+        raise ConfigError("AUTHKIT_DATABASE_URL is not set.")
+    done = asyncio.run(run_migrations(config.database_url, schema=config.database_schema))
+    for migration in done:
+        typer.echo(f"applied {migration.version:04d} {migration.name}")
+    if not done:
+        typer.echo("nothing to do")
+
+
+app.command("verify")(verifying.verify)  # listed in the order of the lines here

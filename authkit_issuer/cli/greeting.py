@@ -1,0 +1,60 @@
+"""What ``authkit serve`` says once it answers requests."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shlex
+from pathlib import Path
+
+from authkit_issuer.config import Config
+
+_JSON = "-H 'content-type: application/json'"
+_PASSWORD = "correct horse battery"
+
+
+def text(config: Config, base: str, data_dir: Path) -> str:
+    """Return where to look and, in development, what to type first; ``base`` is the server's own address."""
+    if not config.dev:
+        return f"authkit is listening on {base}; its issuer is {config.issuer}"
+    steps = "\n".join(first_steps(base, data_dir / "first-registration.json"))
+    return f"""authkit is listening on {base}
+
+  API page      {base}/docs
+  Dev inbox     {base}/dev/inbox   (every mail and text message)
+  Keys          {base}/.well-known/jwks.json
+  Sessions      at most {config.session_max_per_user} a user; the least recently used one makes room
+
+Register, confirm with the code from the inbox, sign in:
+
+{steps}
+
+Stop with Ctrl-C; the data stays."""
+
+
+def first_steps(base: str, answer: Path) -> tuple[str, str, str]:
+    """Return three lines for any shell, to be run one after the other.
+
+    Each stands alone: ``answer`` is where the first leaves the registration's id for the second. The name is
+    a fresh one, because the data outlives the server that printed the lines.
+    """
+    name = f"ada_{secrets.token_hex(3)}"
+    email, file = f"{name}@example.com", shlex.quote(str(answer))
+    register = json.dumps({"identifier": email, "username": name, "password": _PASSWORD})
+    login = json.dumps({"identifier": email, "password": _PASSWORD})
+    # The mail goes out after the answer, hence the pause.
+    code = f"$(sleep 1; curl -s '{base}/dev/inbox?to={email}' | {_member('code')})"
+    registration_id = f"$({_member('registration_id')} {file})"
+    confirm = (
+        rf'"{{\"email\": \"{email}\", \"code\": \"{code}\", \"registration_id\": \"{registration_id}\"}}"'
+    )
+    return (
+        f"curl -s {base}/auth/register {_JSON} -d '{register}' | tee {file}",
+        f"curl -s {base}/auth/email/verify/confirm {_JSON} -d {confirm}",
+        f"curl -s {base}/auth/password/login {_JSON} -d '{login}'",
+    )
+
+
+def _member(name: str) -> str:
+    """Return a command that prints the text of a member that stands once in a line of JSON."""
+    return f"""sed 's/.*"{name}": *"\\([^"]*\\)".*/\\1/'"""

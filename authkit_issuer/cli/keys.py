@@ -1,0 +1,71 @@
+"""``authkit keys``: signing keys and refresh secrets in a ``keys.json``."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from authkit_issuer.errors import StartupError
+from authkit_issuer.security import key_file
+
+app = typer.Typer(no_args_is_help=True, help="Signing keys and refresh secrets in a keys.json.")
+
+Folder = Annotated[Path, typer.Option("--dir", envvar="AUTHKIT_KEYS_DIR", help="The folder of keys.json.")]
+Alg = Annotated[str, typer.Option("--alg", help="RS256, ES256 or EdDSA.")]
+AccessLife = Annotated[
+    float,
+    typer.Option(
+        "--access-life", envvar="AUTHKIT_ACCESS_TOKEN_DURATION", help="Life of access tokens, in seconds."
+    ),
+]
+_FOLDER = Path(".runtime/authkit")
+_LIFE = 900.0
+
+
+@app.command("generate")
+def generate(folder: Folder = _FOLDER, alg: Alg = "RS256") -> None:
+    """Write a new keys.json with one signing key and one refresh secret; never overwrites."""
+    path = folder / key_file.FILE_NAME
+    try:
+        created = key_file.create(path, key_file.generate(alg, os.urandom))
+    except OSError as error:
+        raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
+    if not created:
+        raise StartupError(f"{path} exists already.")
+    typer.echo(f"wrote {path}")
+
+
+@app.command("list")
+def show(folder: Folder = _FOLDER, access_life: AccessLife = _LIFE) -> None:
+    """Show the published keys: kid, algorithm, which one signs now and which one will."""
+    loaded = key_file.read(folder / key_file.FILE_NAME)
+    keys = loaded.at(time.time(), access_life)
+    signs = keys.signing.kid if keys.signing else ""
+    coming = loaded.after.signing.kid if loaded.after and loaded.after.signing else ""
+    since = datetime.fromtimestamp(loaded.switch_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    for entry in keys.jwks["keys"]:
+        kid = entry["kid"]
+        state = "  signs" if kid == signs else f"  signs from {since}" if kid == coming else ""
+        typer.echo(f"{kid}  {entry['alg']}{state}")
+
+
+@app.command("rotate")
+def rotate(
+    *,
+    folder: Folder = _FOLDER,
+    alg: Alg = "RS256",
+    now: Annotated[bool, typer.Option("--now", help="Sign with it at once; caches may not know it.")] = False,
+    access_life: AccessLife = _LIFE,
+) -> None:
+    """Publish a new signing key; it takes over after six minutes, and running servers pick it up."""
+    path = folder / key_file.FILE_NAME
+    try:
+        kid = key_file.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)
+    except OSError as error:
+        raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
+    typer.echo(f"published {kid}")

@@ -1,0 +1,37 @@
+"""The log of a server process: one line a record on standard error."""
+
+from __future__ import annotations
+
+import logging
+
+import structlog
+
+
+def configure(*, dev: bool) -> None:
+    """Write what this package says from INFO on, what libraries say from WARNING on.
+
+    Readable in development, JSON elsewhere.
+    """
+    shared: list[structlog.types.Processor] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer(colors=False) if dev else structlog.processors.JSONRenderer()
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                last,
+            ],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for ours in ("authkit", "authkit_verify"):
+        logging.getLogger(ours).setLevel(logging.INFO)

@@ -1,0 +1,35 @@
+"""The maintenance that runs beside the requests of a server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from authkit_issuer.service import Service
+
+INTERVAL = 600.0
+"""Seconds between two rounds."""
+
+logger = logging.getLogger("authkit.server")
+
+
+@asynccontextmanager
+async def maintained(service: Service) -> AsyncGenerator[None, None]:
+    """Run ``service.maintain`` now and then while the block runs."""
+    task = asyncio.create_task(_maintain(service), name="authkit maintenance")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _maintain(service: Service) -> None:
+    while True:
+        try:
+            await service.maintain()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the next round may well succeed
+            logger.warning("maintenance did not run: %s", type(error).__name__)
+        await asyncio.sleep(INTERVAL)

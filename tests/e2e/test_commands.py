@@ -1,0 +1,105 @@
+"""The other commands: keys, users, verify, migrate, and how usage errors end."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from fakes.commands import assert_one_line, run
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_keys_are_generated_listed_and_rotated(tmp_path: Path) -> None:
+    folder = str(tmp_path / "keys")
+    assert run("keys", "generate", "--dir", folder, "--alg", "ES256").returncode == 0
+    assert stat.S_IMODE((tmp_path / "keys" / "keys.json").stat().st_mode) == 0o600
+    assert_one_line(run("keys", "generate", "--dir", folder), "exists already")
+    (first,) = run("keys", "list", "--dir", folder).stdout.splitlines()
+    assert first.endswith("ES256  signs")
+    assert run("keys", "rotate", "--dir", folder, "--alg", "EdDSA").returncode == 0
+    active, coming = run("keys", "list", AUTHKIT_KEYS_DIR=folder).stdout.splitlines()
+    assert active == first
+    assert "EdDSA  signs from 20" in coming
+    assert_one_line(run("keys", "rotate", "--dir", folder), "already announces")
+
+
+def test_a_rotation_at_once_signs_now_and_keeps_the_old_key(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    run("keys", "generate", "--dir", folder)
+    (before,) = run("keys", "list", "--dir", folder).stdout.split()[:1]
+    assert run("keys", "rotate", "--now", "--dir", folder).returncode == 0
+    new, old = run("keys", "list", "--dir", folder).stdout.splitlines()
+    assert new.endswith("signs")
+    assert old.split() == [before, "RS256"]
+
+
+def test_keys_that_cannot_be_had(tmp_path: Path) -> None:
+    assert_one_line(run("keys", "rotate", "--dir", str(tmp_path)), "cannot be read")
+    assert_one_line(run("keys", "list", "--dir", str(tmp_path)), "cannot be read")
+    assert_one_line(run("keys", "generate", "--dir", str(tmp_path), "--alg", "HS256"), "RS256")
+    (tmp_path / "file").write_text("")
+    assert_one_line(run("keys", "generate", "--dir", str(tmp_path / "file")), "cannot be written")
+
+
+def test_a_user_is_created(database_url: str, tmp_path: Path) -> None:
+    settings = {
+        "AUTHKIT_ISSUER": "https://i.example",
+        "AUTHKIT_AUDIENCES": "a",
+        "AUTHKIT_DATABASE_URL": database_url,
+        "AUTHKIT_KEYS_DIR": str(tmp_path),
+    }
+    made = run("users", "create", "--email", "ada@example.test", "--username", "ada_l", **settings)
+    assert made.returncode == 0, made.stderr
+    assert len(made.stdout.strip()) == 36
+    again = run("users", "create", "--email", "ada@example.test", **settings)
+    assert_one_line(again, "in use")
+
+
+def test_a_database_is_migrated_once(empty_database_url: str) -> None:
+    first = run("migrate", AUTHKIT_DATABASE_URL=empty_database_url)
+    assert first.stdout.startswith("applied 0001 ")
+    again = run("migrate", AUTHKIT_DATABASE_URL=empty_database_url)
+    assert (again.returncode, again.stdout) == (0, "nothing to do\n")
+    assert_one_line(run("migrate"), "AUTHKIT_DATABASE_URL is not set")
+
+
+def test_a_token_is_refused_with_its_code() -> None:
+    accepting = ("--issuer", "https://i.example.test", "--audience", "a")
+    assert_one_line(run("verify", "no.such.token", *accepting), "invalid_token: ")
+    assert_one_line(run("verify", "-", *accepting, typed="no.such.token\n"), "invalid_token: ")
+    as_json = run("verify", "no.such.token", *accepting, "--json")
+    assert (as_json.returncode, json.loads(as_json.stdout)) == (1, {"error": "invalid_token"})
+    assert_one_line(run("verify", "x", "--issuer", "http://i.example.test", "--audience", "a"), "https")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("serve", "--no-such-option"), "No such option: --no-such-option"),
+        (("serve", "--port", "many"), "--port"),
+        (("no-such-command",), "No such command 'no-such-command'"),
+        (("keys", "no-such-command"), "No such command"),
+        (("verify", "token"), "Missing option '--issuer'"),
+        (("migrate", "surplus"), "surplus"),
+    ],
+)
+def test_a_wrong_use_is_one_line_with_its_own_status(arguments: tuple[str, ...], said: str) -> None:
+    assert_one_line(run(*arguments), said, status=2)
+
+
+@pytest.mark.parametrize("arguments", [(), ("keys",), ("users",)])
+def test_no_command_at_all_shows_what_there_is(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert "Commands:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_no_error() -> None:
+    done = run("serve", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--data-dir" in done.stdout
