@@ -12,7 +12,8 @@ from fakes.repository import ROOT, files, name
 THIS = name(ROOT / "tests/quality/test_repository.py")
 
 HOSTS = re.compile(
-    r"p[y]pi\.org|python[h]osted|npm[j]s\.(?:org|com)|registry\.yarn[p]kg|gh[c]r\.io|docke[r]\.io", re.IGNORECASE
+    r"p[y]pi\.org|python[h]osted|npm[j]s\.(?:org|com)|registry\.yarn[p]kg|gh[c]r\.io|docke[r]\.io",
+    re.IGNORECASE,
 )
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:root|home|work|opt|Users)/[\w.]")
 NEIGHBOUR = re.compile(r"\.\./shared|/shared/")
