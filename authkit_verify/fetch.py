@@ -18,6 +18,8 @@ CONNECT_TIMEOUT = 2.0
 TOTAL_TIMEOUT = 5.0
 """Seconds for everything a refresh asks of the network, discovery included."""
 
+# A proxy of the environment is meant for the outside; asked for a loopback address it would look on itself.
+_LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 _TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT)
 
 
@@ -117,7 +119,7 @@ class Clients:
         loop = asyncio.get_running_loop()
         if self._own is None or self._loop is not loop:
             # Loading the trusted certificates takes tens of milliseconds, which is too long for the loop.
-            made = await asyncio.to_thread(httpx.AsyncClient)
+            made = await asyncio.to_thread(httpx.AsyncClient, mounts=dict.fromkeys(_LOOPBACK))
             if self._own is None or self._loop is not loop:  # nobody else made one meanwhile
                 self._own, self._loop = made, loop
         return self._own

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -86,3 +87,22 @@ async def test_a_client_of_ours_is_made_once_and_closed() -> None:
     await clients.aclose()
     assert isinstance(made, httpx.AsyncClient)
     assert made.is_closed
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_proxy_of_the_environment_is_not_asked_for_a_loopback_issuer(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    clients = Clients(None)
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert (await fetch(await clients.get(), f"http://{host}:{port}/jwks.json")).body == b"{}"
+    await clients.aclose()
