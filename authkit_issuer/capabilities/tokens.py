@@ -118,8 +118,7 @@ class Tokens:
 
     async def enrich(self, user_id: str) -> Enrichment:
         """Return what a resource server may want to know of the user now; an unknown one is not allowed."""
-        known = identifiers.user_id(user_id)
-        found = await self.rt.maybe(GATED_FACTS, known) if known else None
+        found = await self._gated(user_id)
         if found is None:
             return Enrichment(allowed=False)
         return Enrichment(
@@ -129,9 +128,12 @@ class Tokens:
             discord_username=found.discord_username or None,
         )
 
-    async def _facts(self, user_id: str) -> TokenFacts:
+    async def _gated(self, user_id: str) -> _Gated | None:
         known = identifiers.user_id(user_id)
-        found = await self.rt.maybe(GATED_FACTS, known) if known else None
+        return await self.rt.maybe(GATED_FACTS, known) if known else None
+
+    async def _facts(self, user_id: str) -> TokenFacts:
+        found = await self._gated(user_id)
         if found is None:
             raise errors.UserNotFound
         if not found.allowed:

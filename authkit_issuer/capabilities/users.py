@@ -39,24 +39,22 @@ class User:
     last_login: datetime | None
 
 
-_SELECT = """
-    select id::text, email, phone_number, username, discord_username, email_verified, phone_verified,
-           banned_at, banned_until, ban_reason, banned_by::text, deleted_at, biography,
-           created_at, updated_at, last_login
-    from profiles.users
+_COLUMNS = """
+    id::text, email, phone_number, username, discord_username, email_verified, phone_verified,
+    banned_at, banned_until, ban_reason, banned_by::text, deleted_at, biography,
+    created_at, updated_at, last_login
 """
+_SELECT = f"select {_COLUMNS} from profiles.users "
 BY_ID = Query(User, _SELECT + "where id = $1::uuid")
 BY_EMAIL = Query(User, _SELECT + "where lower(email) = $1")
 BY_PHONE = Query(User, _SELECT + "where phone_number = $1")
 BY_USERNAME = Query(User, _SELECT + "where lower(username) = lower($1)")
 CREATE = Query(
     User,
-    """
+    f"""
     insert into profiles.users (id, email, phone_number, username, email_verified, phone_verified)
     values (coalesce($1::uuid, gen_random_uuid()), $2, $3, $4, $5, $6)
-    returning id::text, email, phone_number, username, discord_username, email_verified, phone_verified,
-              banned_at, banned_until, ban_reason, banned_by::text, deleted_at, biography,
-              created_at, updated_at, last_login
+    returning {_COLUMNS}
     """,
 )
 IS_ALLOWED = Query(

@@ -22,7 +22,7 @@ from authkit_issuer.capabilities.registration.pending import (
     Registered,
 )
 from authkit_issuer.capabilities.users import Users
-from authkit_issuer.ports import Client, EmailSender, EmailSenderWithSecurityNotice
+from authkit_issuer.ports import Client, EmailSenderWithSecurityNotice
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash, acceptable
 
@@ -199,11 +199,10 @@ class Registration:
             )
             await Passwords(tx).store_hash(user.id, password_hash)
 
-    def _require_sender(self) -> EmailSender | None:
+    def _require_sender(self) -> None:
         """Refuse before any lookup: having no sender says nothing about an account."""
         if self.rt.config.verification_required and self.rt.email_sender is None:
             raise errors.EmailUnavailable
-        return self.rt.email_sender
 
     async def _send(self, record: Record, code: str) -> None:
         """Send the code, or a notice to the owner of a taken address; unseen where it must not show."""

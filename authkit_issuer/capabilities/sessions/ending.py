@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from authkit_issuer.capabilities.events import Events
+from authkit_issuer.capabilities.events import NOBODY, Events
 from authkit_issuer.capabilities.sessions import statements as sql
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.identifiers import ip_address, user_agent
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query
-
-_NOBODY = Client()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Ending:
         client: Client | None,
         data: Mapping[str, object] | None = None,
     ) -> list[str]:
-        who = client or _NOBODY
+        who = client or NOBODY
         ended = await self.rt.all(
             query,
             self.rt.config.issuer,

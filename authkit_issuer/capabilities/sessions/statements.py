@@ -16,6 +16,11 @@ LIVE = "s.revoked_at is null and (s.expires_at is null or s.expires_at > now())"
 """SQL that tells whether the session ``s`` may still be used, idle time left aside."""
 
 
+def _awake(number: int) -> str:
+    """Return SQL that tells whether ``s`` was used within the seconds of this parameter; null is no limit."""
+    return f"(${number}::float8 is null or s.last_used_at > now() - ${number} * interval '1 second')"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One sign-in, as its owner may see it. Times are aware, in UTC."""
@@ -132,7 +137,7 @@ LIST = Query(
            s.user_agent, host(s.ip_addr) as ip
     from profiles.refresh_sessions s
     where s.user_id = $1::uuid and s.issuer = $2 and {LIVE}
-      and ($3::float8 is null or s.last_used_at > now() - $3 * interval '1 second')
+      and {_awake(3)}
     order by s.last_used_at desc, s.id limit 100
     """,
 )
@@ -141,7 +146,7 @@ RESOLVE = Query(
     f"""
     select s.id::text from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and s.generation <= $4 and {LIVE}
-      and ($5::float8 is null or s.last_used_at > now() - $5 * interval '1 second') and {ALLOWED}
+      and {_awake(5)} and {ALLOWED}
     """,
 )
 AUTHENTICATE = Query(
@@ -156,7 +161,7 @@ AUTHENTICATE = Query(
            ) as roles,
            u.biography, u.created_at, u.last_login, s.id::text as session_id, s.auth_time, s.amr,
            {ALLOWED} as allowed,
-           {LIVE} and ($4::float8 is null or s.last_used_at > now() - $4 * interval '1 second') as live
+           {LIVE} and {_awake(4)} as live
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,
@@ -180,7 +185,7 @@ ROTATE = Query(
             ip_addr = coalesce($8::text::inet, s.ip_addr)
         from profiles.users u
         where s.id = $1::uuid and s.token_key = $3 and s.issuer = $4 and s.generation <= $2::bigint and {LIVE}
-          and ($5::float8 is null or s.last_used_at > now() - $5 * interval '1 second')
+          and {_awake(5)}
           and u.id = s.user_id and {ALLOWED}
         returning s.id, s.user_id, s.auth_time, s.amr, s.expires_at
     )
@@ -193,7 +198,7 @@ DIAGNOSE = Query(
     f"""
     select {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
            s.token_key = $2 as key_fits, {ALLOWED} as allowed, u.deleted_at is not null as deleted,
-           {LIVE} and ($5::float8 is null or s.last_used_at > now() - $5 * interval '1 second') as live,
+           {LIVE} and {_awake(5)} as live,
            s.generation,
            $4::bigint < s.generation and (
                ($4::bigint = s.generation - 1 and s.rotated_at > now() - $6::float8 * interval '1 second')
