@@ -31,7 +31,7 @@ class AccessDenied(Exception):
     """The caller is known, or rightly unknown, and this route is not for them.
 
     ``code`` is one of ``missing_token``, ``insufficient_scope``, ``forbidden``,
-    ``insufficient_user_authentication``, ``keys_unavailable``.
+    ``insufficient_user_authentication``, ``keys_unavailable``, ``enrichment_unavailable``.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class Refusal:
 class Challenge:
     """How a refusal introduces the resource: its realm, scopes to ask for, and its metadata document.
 
-    ``scopes`` are named when no token came, so that a client knows what to request (RFC 6750, 3).
+    ``scopes`` are named when no token came, so that a client knows what to request (RFC 6750, 3); those that
+    a guard asks for come first.
     """
 
     realm: str = "authkit"
@@ -105,11 +106,11 @@ class Challenge:
 
     def _header(self, error: TokenError | AccessDenied) -> str:
         fields = [("realm", self.realm)]
-        scopes = self.scopes if error.code == "missing_token" else ()
+        scopes = (error.scopes or self.scopes) if error.code == "missing_token" else ()
         if error.code != "missing_token":  # RFC 6750, 3.1: no error when no credentials were presented
             public, detail = _oauth_error(error)
             fields += [("error", public), ("error_description", _quotable(detail))]
-            scopes = getattr(error, "scopes", ()) or (self.scopes if public == "insufficient_scope" else ())
+            scopes = error.scopes or (self.scopes if public == "insufficient_scope" else ())
         if scopes:
             fields.append(("scope", _quotable(" ".join(scopes))))
         if isinstance(error, AccessDenied):
@@ -146,14 +147,18 @@ async def send_refusal(scope: Scope, receive: Receive, send: Send, refusal: Refu
     """
     if scope["type"] == "websocket":
         message = await receive()  # the server hands over websocket.connect before it expects an answer
-        if message["type"] != "websocket.connect":
-            return
-        if "websocket.http.response" not in (scope.get("extensions") or {}):
-            await send({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.code})
-            return
-        await _send_response(send, refusal, "websocket.http.response", refusal.body)
+        if message["type"] == "websocket.connect":
+            await deny_websocket(scope, send, refusal)
         return
     await _send_response(send, refusal, "http.response", b"" if scope["method"] == "HEAD" else refusal.body)
+
+
+async def deny_websocket(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Refuse a websocket that has asked to connect and was not accepted, as ``send_refusal`` does."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await _send_response(send, refusal, "websocket.http.response", refusal.body)
+    else:
+        await send({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.code})
 
 
 async def _send_response(send: Send, refusal: Refusal, kind: str, body: bytes) -> None:

@@ -17,6 +17,12 @@ def token_types(types: Sequence[str] | None) -> frozenset[str]:
     return frozenset(_media_type(typ) for typ in (_DEFAULT_TYPES if types is None else types))
 
 
+def check_algorithm(alg: str, accepted: frozenset[str]) -> None:
+    """Refuse an algorithm that is not allowed; names are compared exactly (RFC 8725, 3.1)."""
+    if alg not in accepted:
+        raise TokenError("disallowed_alg", "the token's algorithm is not allowed")
+
+
 def check_type(typ: str | None, accepted: frozenset[str]) -> None:
     """Refuse a token made for something else, such as a logout token (RFC 8725, 3.11)."""
     if _media_type(typ or "") not in accepted:
@@ -27,14 +33,19 @@ def check_times(claims: Mapping[str, Any], now: float, skew: float, max_lifetime
     """Refuse a token that is expired, not yet valid, from the future, or made to live too long."""
     if "exp" not in claims:
         raise TokenError("missing_exp", "the token has no expiry")
-    expires = _time(claims, "exp")
-    if now >= expires + skew:
+    if now >= _time(claims, "exp") + skew:
         raise TokenError("token_expired", "the token has expired")
     if "nbf" in claims and _time(claims, "nbf") > now + skew:
         raise TokenError("invalid_token", "the token is not valid yet")
     if "iat" in claims and _time(claims, "iat") > now + skew:
         raise TokenError("invalid_token", "the token was issued in the future")
-    if max_lifetime is not None and ("iat" not in claims or expires - claims["iat"] > max_lifetime):
+    if max_lifetime is not None:
+        check_lifetime(claims, max_lifetime)
+
+
+def check_lifetime(claims: Mapping[str, Any], longest: float) -> None:
+    """Refuse a token made to live too long, or whose beginning is not told; its times are times."""
+    if "iat" not in claims or claims["exp"] - claims["iat"] > longest:
         raise TokenError("invalid_token", "the token lives longer than is accepted")
 
 

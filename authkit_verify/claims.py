@@ -6,48 +6,105 @@ One object may be handed to every request that brings the same token, so nothing
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from authkit_verify.compact import MAX_DEPTH
-from authkit_verify.errors import TokenError
-
 _ONLY_TEXTS = frozenset({str})
-_CONTAINERS = frozenset({list, dict})
 
 
-class Claims(msgspec.Struct, frozen=True, kw_only=True):
+class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """What a token says, after everything about it was checked.
 
     Times are whole Unix seconds; collections are tuples; ``raw`` holds every claim, with mappings read-only
     and lists as tuples. A claim of an unexpected type is left out of its field and stays in ``raw``.
     """
 
-    # A msgspec struct and not a dataclass: a frozen dataclass sets its fields ten times slower, and one is
-    # built per new token.
+    # What an application may never ask for is read from the payload at its first use and kept: all of it at
+    # once would be a tenth of what a new token costs. A frozen dataclass would be ten times slower to make.
     user_id: str
     issuer: str
     audience: tuple[str, ...]
     expires_at: int
-    issued_at: int | None
-    auth_time: int | None
-    token_id: str | None
-    session_id: str | None
-    email: str | None
-    email_verified: bool
-    username: str | None
-    discord_username: str | None
-    roles: tuple[str, ...]
-    """Global roles; always empty for a token of an organisation."""
-    org: str | None
-    org_roles: tuple[str, ...]
-    """Roles in ``org``. An organisation's owner names its roles, so none of them is ever a global one."""
-    entitlements: tuple[str, ...]
     scopes: tuple[str, ...]
-    amr: tuple[str, ...]
-    raw: Mapping[str, Any]
+    _payload: dict[str, Any]
+
+    @cached_property
+    def raw(self) -> Mapping[str, Any]:
+        """Every claim of the token."""
+        return MappingProxyType({name: _frozen(value) for name, value in self._payload.items()})
+
+    @cached_property
+    def issued_at(self) -> int | None:
+        """``iat``."""
+        return _seconds(self._payload.get("iat"))
+
+    @cached_property
+    def auth_time(self) -> int | None:
+        """When the user last proved who they are."""
+        return _seconds(self._payload.get("auth_time"))
+
+    @cached_property
+    def token_id(self) -> str | None:
+        """``jti``."""
+        return _text(self._payload.get("jti"))
+
+    @cached_property
+    def session_id(self) -> str | None:
+        """``sid``."""
+        return _text(self._payload.get("sid"))
+
+    @cached_property
+    def email(self) -> str | None:
+        """The email address; see ``email_verified``."""
+        return _text(self._payload.get("email"))
+
+    @cached_property
+    def email_verified(self) -> bool:
+        """True only where the issuer says so."""
+        return self._payload.get("email_verified") is True
+
+    @cached_property
+    def username(self) -> str | None:
+        """The user name."""
+        return _text(self._payload.get("username"))
+
+    @cached_property
+    def discord_username(self) -> str | None:
+        """The user name on Discord."""
+        return _text(self._payload.get("discord_username"))
+
+    @cached_property
+    def roles(self) -> tuple[str, ...]:
+        """Global roles; always empty for a token of an organisation."""
+        return () if self.has_org else _texts(self._payload.get("roles"))
+
+    @cached_property
+    def has_org(self) -> bool:
+        """True for a token of an organisation, however it names it: nobody has global roles there."""
+        return self._payload.get("org") is not None
+
+    @cached_property
+    def org(self) -> str | None:
+        """The organisation the token is for."""
+        return _text(self._payload.get("org"))
+
+    @cached_property
+    def org_roles(self) -> tuple[str, ...]:
+        """Roles in ``org``. An organisation's owner names its roles, so none of them is ever a global one."""
+        return _texts(self._payload.get("roles")) if self.has_org else ()
+
+    @cached_property
+    def entitlements(self) -> tuple[str, ...]:
+        """What the user has bought or been given."""
+        return _texts(self._payload.get("entitlements"))
+
+    @cached_property
+    def amr(self) -> tuple[str, ...]:
+        """How the user proved who they are (RFC 8176)."""
+        return _texts(self._payload.get("amr"))
 
     def has_role(self, role: str) -> bool:
         """Tell whether the user has this global role, whatever its case."""
@@ -59,7 +116,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """Return every claim as plain dictionaries and lists, a copy of the caller's own."""
-        return {name: _thaw(value) for name, value in self.raw.items()}
+        return {name: _copy(value) for name, value in self._payload.items()}
 
     def __repr__(self) -> str:
         return f"Claims(user_id={self.user_id!r}, issuer={self.issuer!r}, expires_at={self.expires_at})"
@@ -68,35 +125,15 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True):
 def build(claims: dict[str, Any], audience: tuple[str, ...]) -> Claims:
     """Return the claims of a payload whose issuer, subject, times and audience were checked.
 
-    Takes over ``claims``. Raises TokenError ``invalid_token`` when something is nested too deeply.
+    Takes over ``claims``, which the strict reader made: nobody else may hold it.
     """
-    for name, value in claims.items():
-        if type(value) is list or type(value) is dict:
-            claims[name] = _freeze(value, 1)
-    get = claims.get
-    issued_at = get("iat")
-    org = get("org")
-    roles = _texts(get("roles"))
     return Claims(
         user_id=claims["sub"],
         issuer=claims["iss"],
         audience=audience,
         expires_at=int(claims["exp"]),
-        issued_at=None if issued_at is None else int(issued_at),
-        auth_time=_seconds(get("auth_time")),
-        token_id=_text(get("jti")),
-        session_id=_text(get("sid")),
-        email=_text(get("email")),
-        email_verified=get("email_verified") is True,
-        username=_text(get("username")),
-        discord_username=_text(get("discord_username")),
-        roles=roles if org is None else (),
-        org=_text(org),
-        org_roles=() if org is None else roles,
-        entitlements=_texts(get("entitlements")),
-        scopes=_scopes(get("scope") if "scope" in claims else get("scp")),
-        amr=_texts(get("amr")),
-        raw=MappingProxyType(claims),
+        scopes=_scopes(claims["scope"] if "scope" in claims else claims.get("scp")),
+        _payload=claims,
     )
 
 
@@ -110,38 +147,41 @@ def _text(value: Any) -> str | None:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    if type(value) is not tuple:
+    if type(value) is not list:
         return ()
     if _ONLY_TEXTS.issuperset(map(type, value)):
-        return value
-    return tuple(item for item in value if type(item) is str)
+        return tuple(value)
+    return tuple([item for item in value if type(item) is str])
 
 
 def _scopes(value: Any) -> tuple[str, ...]:
-    # RFC 8693, 4.2: one text, separated by blanks. Some issuers send a list, or call the claim "scp".
-    return tuple(value.split()) if type(value) is str else _texts(value)
+    # RFC 8693, 4.2: one text, separated by blanks, and by nothing else that Python takes for white space.
+    # Some issuers send a list, or call the claim "scp".
+    if value is None:
+        return ()
+    return tuple(filter(None, value.split(" "))) if type(value) is str else _texts(value)
 
 
 def _seconds(value: Any) -> int | None:
     return int(value) if type(value) in {int, float} and abs(value) <= 2**53 else None
 
 
-def _freeze(value: Any, depth: int) -> Any:
+# The strict reader bounds how deep a payload nests, and so how deep these go.
+
+
+def _frozen(value: Any) -> Any:
     kind = type(value)
-    if kind is not list and kind is not dict:
-        return value
-    if depth >= MAX_DEPTH:
-        raise TokenError("invalid_token", "the token's claims are nested too deeply")
     if kind is list:
-        if _CONTAINERS.isdisjoint(map(type, value)):
-            return tuple(value)
-        return tuple([_freeze(item, depth + 1) for item in value])
-    return MappingProxyType({name: _freeze(item, depth + 1) for name, item in value.items()})
+        return tuple([_frozen(item) for item in value])
+    if kind is dict:
+        return MappingProxyType({name: _frozen(item) for name, item in value.items()})
+    return value
 
 
-def _thaw(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_thaw(item) for item in value]
-    if isinstance(value, MappingProxyType):
-        return {name: _thaw(item) for name, item in value.items()}
+def _copy(value: Any) -> Any:
+    kind = type(value)
+    if kind is list:
+        return [_copy(item) for item in value]
+    if kind is dict:
+        return {name: _copy(item) for name, item in value.items()}
     return value

@@ -21,6 +21,35 @@ Pin = Pem | tuple[str, Pem]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StricterRules:
+    """Rules tried on tokens that are accepted: a failure is counted and reported, and refuses nothing.
+
+    Each means what the field of that name means in ``IssuerAccept``; None is not tried.
+    """
+
+    algorithms: Sequence[str] | None = None
+    token_types: Sequence[str] | None = None
+    audiences: Sequence[str] | None = None
+    required_scopes: Sequence[str] | None = None
+    max_lifetime: float | None = None
+
+    def __post_init__(self) -> None:
+        """Normalise lists to tuples, then check."""
+        for name in ("algorithms", "token_types", "audiences", "required_scopes"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            words = _words(name, value)
+            if not words:
+                raise ValueError(f"{name} is empty: leave it out to try nothing")
+            object.__setattr__(self, name, words)
+        if self.algorithms is not None:
+            _check_algorithms(self.algorithms)
+        if self.max_lifetime is not None:
+            _check_seconds("max_lifetime", self.max_lifetime)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerAccept:
     """An issuer whose tokens are accepted, and on what terms. Durations are seconds.
 
@@ -36,8 +65,11 @@ class IssuerAccept:
     any_audience: bool = False
     jwks_url: str | None = None
     discovery: bool = False
+    same_origin: bool = False
+    """With ``discovery``: the metadata may name keys only at the issuer's own scheme, host and port."""
     pinned_pems: Sequence[Pin] = ()
-    """RSA, EC or Ed25519; a public key (SPKI, PKCS#1) or a certificate."""
+    """RSA, EC or Ed25519; a public key (SPKI, PKCS#1) or a certificate. A pin retires with its key: whoever
+    holds an old key can wait for an outage."""
     pinned_only: bool = False
     pinned_until: float | None = None
     """Unix time after which pinned keys no longer answer."""
@@ -49,6 +81,8 @@ class IssuerAccept:
     required_scopes: Sequence[str] = ()
     max_lifetime: float | None = None
     """The longest accepted ``exp - iat``; ``iat`` is then required."""
+    report_only: StricterRules | None = None
+    """Rules to be tried before they are enforced."""
     cache_ttl: float = 300.0
     """How long a fetched key set is fresh."""
     max_stale: float = 3600.0
@@ -126,6 +160,8 @@ def _check(accept: IssuerAccept) -> None:
     _check_seconds("max_stale", accept.max_stale, zero=True)
     if accept.max_lifetime is not None:
         _check_seconds("max_lifetime", accept.max_lifetime)
+    if accept.pinned_until is not None:
+        _check_seconds("pinned_until", accept.pinned_until)
 
 
 def _check_source(accept: IssuerAccept) -> None:
@@ -137,6 +173,8 @@ def _check_source(accept: IssuerAccept) -> None:
                 f"{accept.issuer}: pinned_only keys are never fetched; drop jwks_url and discovery"
             )
         return
+    if accept.same_origin and not accept.discovery:
+        raise ValueError(f"{accept.issuer}: same_origin is about keys found by discovery=True")
     if accept.discovery and accept.jwks_url is not None:
         raise ValueError(f"{accept.issuer}: give jwks_url or discovery, not both")
     url = accept.issuer if accept.discovery else accept.keys_url
@@ -157,7 +195,8 @@ def _check_algorithms(names: Iterable[str]) -> None:
 
 
 def _check_seconds(name: str, value: float, *, zero: bool = False) -> None:
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    number = isinstance(value, int | float) and math.isfinite(value)
+    if not number or value < 0 or (value == 0 and not zero):
         raise ValueError(f"{name} is not a number of seconds: {value!r}")
 
 

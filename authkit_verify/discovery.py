@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from authkit_verify.config import is_allowed_url
-from authkit_verify.fetch import FetchError, HttpClient, fetch
+from authkit_verify.fetch import Answer, FetchError, HttpClient, fetch
 
 
 def metadata_urls(issuer: str) -> tuple[str, str]:
@@ -21,24 +21,42 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
     )
 
 
-async def discover(client: HttpClient, issuer: str, *, http_loopback: bool) -> str:
+async def discover(client: HttpClient, issuer: str, *, http_loopback: bool, same_origin: bool = False) -> str:
     """Return the issuer's ``jwks_uri``. Raises FetchError when no document names it truthfully.
 
     The document's ``issuer`` must equal ours byte for byte (RFC 8414, 3.3): that is what stops one tenant
-    from answering for another.
+    from answering for another. ``same_origin`` refuses a key set on any other scheme, host or port.
     """
-    openid, oauth = metadata_urls(issuer)
+    reasons: list[str] = []
+    for place in metadata_urls(issuer):
+        try:
+            url = keys_url(await fetch(client, place), issuer)
+        except FetchError as reason:  # a site may answer anything with its front page: ask at both places
+            reasons.append(str(reason))
+            continue
+        if not is_allowed_url(url, http_loopback=http_loopback):
+            raise FetchError("the metadata names no https jwks_uri")
+        if same_origin and origin(url) != origin(issuer):
+            raise FetchError("the metadata names a jwks_uri of another origin")
+        return url
+    raise FetchError(f"no metadata: {'; '.join(reasons)}")
+
+
+def keys_url(answer: Answer, issuer: str) -> str:
+    """Return the ``jwks_uri`` of one document, unjudged. Raises FetchError when it is not this issuer's."""
     try:
-        answer = await fetch(client, openid)
-    except FetchError:
-        answer = await fetch(client, oauth)
-    try:
-        metadata: Any = json.loads((answer.body or b"").decode("utf-8"))
+        metadata: Any = json.loads((answer.body or b"").decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise FetchError("the metadata is not JSON") from None
     if not isinstance(metadata, dict) or metadata.get("issuer") != issuer:
         raise FetchError("the metadata names another issuer")
     url = metadata.get("jwks_uri")
-    if not isinstance(url, str) or not is_allowed_url(url, http_loopback=http_loopback):
-        raise FetchError("the metadata names no https jwks_uri")
+    if not isinstance(url, str):
+        raise FetchError("the metadata names no jwks_uri")
     return url
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of an address."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

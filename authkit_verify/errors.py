@@ -39,7 +39,7 @@ class TokenError(Exception):
         scopes: tuple[str, ...] = (),
     ) -> None:
         super().__init__(code, description)
-        self.code = code
+        self.code: TokenCode = code
         self.description = description
         self.retry_after = retry_after
         self.scopes = scopes

@@ -51,14 +51,12 @@ def read_jwks(document: bytes) -> Reading:
     skipped: list[str] = []
     alarms: list[str] = []
     for number, member in enumerate(members[:MAX_KEYS]):
+        if is_private(member):
+            alarms.append(f"key {number}: its private half is published")
         try:
-            key = read_jwk(member)
+            keys.append(read_jwk(member))
         except UnusableKey as reason:
             skipped.append(f"key {number}: {reason}")
-            continue
-        keys.append(key)
-        if any(name in member for name in _PRIVATE):
-            alarms.append(f"key {number}: its private half is published")
     if len(members) > MAX_KEYS:
         skipped.append(f"{len(members) - MAX_KEYS} keys beyond the first {MAX_KEYS}")
     return Reading(KeySet(keys), tuple(skipped), tuple(alarms))
@@ -82,13 +80,22 @@ def read_jwk(member: Any) -> Key:
         raise UnusableKey("its members make no key") from None
 
 
+def is_private(member: Any) -> bool:
+    """Tell whether a member of a key set gives away what must be kept secret."""
+    return isinstance(member, dict) and any(name in member for name in _PRIVATE)
+
+
 def _check_purpose(member: dict[str, Any]) -> None:
     """RFC 7517, 4.2 and 4.3: ``use`` and ``key_ops`` are optional, and binding where present."""
     use = member.get("use")
     if use is not None and use != "sig":
         raise UnusableKey("not for signatures")
     operations = member.get("key_ops")
-    if operations is not None and (not isinstance(operations, list) or "verify" not in operations):
+    # A private key says "sign"; published by mistake, its public half still verifies.
+    wanted = ("verify", "sign") if is_private(member) else ("verify",)
+    if operations is not None and not (
+        isinstance(operations, list) and any(name in operations for name in wanted)
+    ):
         raise UnusableKey("not for verifying")
 
 

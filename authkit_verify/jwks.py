@@ -15,7 +15,8 @@ from typing import Literal
 
 from cachetools import TTLCache
 
-from authkit_verify.fetch import TOTAL_TIMEOUT, Answer, FetchError, HttpClient, fetch
+from authkit_verify.events import Tell, silent
+from authkit_verify.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT, Answer, FetchError, HttpClient, fetch
 from authkit_verify.freshness import Lifetime, lifetime
 from authkit_verify.jwk import UnusableDocument, read_jwks
 from authkit_verify.keys import KeySet, KeyState
@@ -50,16 +51,24 @@ class _Unusable(Exception):
 class RemoteKeys:
     """The keys of one issuer. ``clock`` returns seconds and never goes back."""
 
-    def __init__(self, origin: Origin, clock: Clock, random_unit: Clock = system_random) -> None:
+    def __init__(
+        self, origin: Origin, clock: Clock, random_unit: Clock = system_random, tell: Tell = silent
+    ) -> None:
         self._origin = origin
+        self._tell = tell
         self._clock = clock
         self._random = random_unit
         self._bucket = Bucket(clock)
         self._absent: TTLCache[str, None] = TTLCache(NEGATIVE_SIZE, NEGATIVE_TTL, timer=clock)
         self._task: asyncio.Task[None] | None = None
+        self._past_caches = False
         self._url: str | None = None
+        self._url_in_doubt = False
         self._etag: str | None = None
         self._keys: KeySet | None = None
+        self._skipped: tuple[str, ...] = ()
+        self._alarms: tuple[str, ...] = ()
+        self._limited = False
         self._fetched_at = -math.inf
         self._lifetime = Lifetime(0.0, 0.0)
         self._refresh_at = -math.inf
@@ -68,11 +77,18 @@ class RemoteKeys:
         """Fetches that failed in a row."""
         self.turns = 0
         """Fetches that ended, well or not: while it stands, only time changes what answers."""
+        self.good = 0
+        """Those of them that ended well."""
 
     @property
     def attempted(self) -> bool:
         """Tell whether any fetch has ended."""
         return self._last != "none"
+
+    @property
+    def age(self) -> float:
+        """Seconds since the issuer confirmed the set."""
+        return self._clock() - self._fetched_at
 
     @property
     def refresh_in(self) -> float:
@@ -96,8 +112,10 @@ class RemoteKeys:
         return self._keys, KeyState(source="fresh" if age < self._lifetime.fresh else "stale", age=age)
 
     def quiet_until(self) -> float:
-        """Return when time alone next changes what ``usable`` does."""
-        return min(self._refresh_at, self._fetched_at + self._lifetime.fresh + self._lifetime.stale)
+        """Return when time alone next changes what ``usable`` does, or how it calls the set."""
+        stale_from = self._fetched_at + self._lifetime.fresh
+        is_fresh = self._clock() < stale_from
+        return min(self._refresh_at, stale_from if is_fresh else stale_from + self._lifetime.stale)
 
     async def load(self, *, wait: float = MAX_WAIT) -> None:
         """Fetch the set unless failures forbid it for now; return when that ended or ``wait`` is over."""
@@ -105,25 +123,45 @@ class RemoteKeys:
             return
         await self._join(self._start(past_caches=False), wait)
 
+    def lacks(self, kid: str) -> bool:
+        """Tell whether this key id was looked for not long ago and is not there."""
+        return kid in self._absent
+
     async def look_for(self, kid: str) -> bool:
         """Fetch again because this key id is unknown. Tell whether the set now is a true answer about it.
 
         At most ``BURST`` such fetches at once and one per ``REFILL`` seconds, whoever asks; an id that was
         not there is not looked for again within ``NEGATIVE_TTL`` seconds.
         """
-        if kid in self._absent:
+        if self.lacks(kid):
             return True
-        if not await self._again():
+        wait = MAX_WAIT
+        task = self._running()
+        if task is not None and not self._past_caches:
+            # It was asked before this token came, or of a cache: it may well miss a key that is newer.
+            started = task.get_loop().time()
+            await self._join(task, wait)
+            if self._has(kid):
+                return True
+            wait = max(0.0, wait - (task.get_loop().time() - started))
+        renewed = await self._again("a key id that is not in the set", wait)
+        if renewed is None:
             return self.failures == 0
-        if self._keys is None or not self._keys.has(kid):
+        if renewed and not self._has(kid):
             self._absent[kid] = None
-        return True
+        return renewed
 
     async def look_again(self) -> bool:
         """Fetch again because a signature under a known key id is bad. Tell whether the set was renewed."""
         if self._clock() - self._fetched_at < SETTLED_AFTER:
             return False
-        return await self._again()
+        return await self._again("a bad signature under a known key id") or False
+
+    async def confirm(self, max_age: float) -> bool:
+        """Fetch again if the set was not confirmed within ``max_age`` seconds. Tell whether it now is."""
+        if self.age > max_age:
+            await self._again("a route that asks for fresher keys")
+        return self.age <= max_age
 
     async def aclose(self) -> None:
         """Stop a fetch that is under way."""
@@ -132,15 +170,23 @@ class RemoteKeys:
             task.cancel()
             await asyncio.wait({task})
 
-    async def _again(self) -> bool:
-        """Fetch if the bucket allows, or join a fetch under way. Tell whether one ended well."""
+    def _has(self, kid: str) -> bool:
+        return self._keys is not None and self._keys.has(kid)
+
+    async def _again(self, why: str, wait: float = MAX_WAIT) -> bool | None:
+        """Fetch, or join a fetch under way. Tell whether it ended well; None when the bucket forbids it."""
         task = self._running()
         if task is None:
             if not self._bucket.take():
-                return False
+                if not self._limited:
+                    self._limited = True
+                    self._tell("refetch_limited", why)
+                return None
+            self._limited = False
+            self._tell("keys_refetched", why)
             task = self._start(past_caches=True)
-        await self._join(task, MAX_WAIT)
-        return task.done() and self.failures == 0
+        await self._join(task, wait)
+        return task.done() and not task.cancelled() and self.failures == 0
 
     def _running(self) -> asyncio.Task[None] | None:
         task = self._task
@@ -152,34 +198,52 @@ class RemoteKeys:
     def _start(self, *, past_caches: bool) -> asyncio.Task[None]:
         task = self._running()
         if task is None:
-            task = self._task = asyncio.get_running_loop().create_task(self._refresh(past_caches=past_caches))
+            self._past_caches = past_caches
+            task = self._task = asyncio.get_running_loop().create_task(self._refresh())
         return task
 
     async def _join(self, task: asyncio.Task[None], wait: float) -> None:
         # asyncio.wait leaves the task alone when a waiter is cancelled or has waited long enough.
         await asyncio.wait({task}, timeout=wait)
 
-    async def _refresh(self, *, past_caches: bool) -> None:
+    async def _refresh(self) -> None:
         try:
             async with asyncio.timeout(TOTAL_TIMEOUT):
-                answer = await self._ask(past_caches=past_caches)
+                answer = await self._ask()
             self._take(answer)
         except _Unusable as reason:
             self._fail("unusable", str(reason))
         except Exception as error:  # noqa: BLE001 - a host's client may raise anything; keys must outlive it
-            self._url = self._etag = None  # the metadata may name a new address
+            self._url_in_doubt, self._etag = True, None
             self._fail("failed", str(error) if isinstance(error, FetchError) else type(error).__name__)
 
-    async def _ask(self, *, past_caches: bool) -> Answer:
+    async def _ask(self) -> Answer:
         client = await self._origin.client()
-        if self._url is None:
-            self._url = await self._origin.locate(client)
-        return await fetch(client, self._url, etag=self._etag, past_caches=past_caches)
+        url = await self._address(client)
+        if url != self._url:
+            self._url, self._etag = url, None
+        return await fetch(client, url, etag=self._etag, past_caches=self._past_caches)
+
+    async def _address(self, client: HttpClient) -> str:
+        """Return where the set is. It may have moved when a fetch failed or a key id is not in it."""
+        known = self._url
+        if known is not None and not (self._url_in_doubt or self._past_caches):
+            return known
+        try:
+            async with asyncio.timeout(None if known is None else CONNECT_TIMEOUT):
+                return await self._origin.locate(client)
+        except Exception:  # whatever it is: the address that was true last may still answer
+            if known is None:
+                raise
+            return known
 
     def _take(self, answer: Answer) -> None:
+        before, what = self._keys, "not modified"
         if answer.body is not None:
             self._replace(answer.body)
+            what = "the same keys" if self._keys is before else "new keys"
             self._etag = answer.headers.get("etag")
+        self._url_in_doubt = False
         now = self._clock()
         self._absent.clear()
         self._fetched_at = now
@@ -191,6 +255,8 @@ class RemoteKeys:
         self._refresh_at = now + self._lifetime.fresh * (0.72 + 0.16 * self._random())
         self._last, self.failures = "good", 0
         self.turns += 1
+        self.good += 1
+        self._tell("keys_fetched", what)
 
     def _replace(self, body: bytes) -> None:
         try:
@@ -200,16 +266,23 @@ class RemoteKeys:
         if not len(reading.keys):
             raise _Unusable("the key set holds no usable key")
         if self._keys is None or self._keys.digest != reading.keys.digest:
+            self._keys = reading.keys
+            for kid in reading.keys.repeated:
+                self._tell("repeated_kid", f"several keys are called {kid!a}")
+        if reading.skipped != self._skipped:
             for note in reading.skipped:
                 log.info("keys of %s: skipped %s", self._origin.issuer, note)
+        if reading.alarms != self._alarms:
             for note in reading.alarms:
                 log.error("keys of %s: %s", self._origin.issuer, note)
-            self._keys = reading.keys
+                self._tell("private_key_published", note)
+        self._skipped, self._alarms = reading.skipped, reading.alarms
 
     def _fail(self, last: Literal["unusable", "failed"], reason: str) -> None:
         self.failures += 1
         self.turns += 1
         self._last = last
+        self._tell("keys_refused" if last == "unusable" else "fetch_failed", reason)
         delay = backoff(self.failures, self._random)
         self._refresh_at = self._clock() + delay
         log.warning(

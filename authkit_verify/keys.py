@@ -50,12 +50,12 @@ class Key:
 
 
 class KeySet:
-    """An immutable set of keys, in the order of its document; key ids may repeat."""
+    """An immutable set of keys, in the order of its document, each once; key ids may repeat."""
 
     __slots__ = ("_by_kid", "_named", "digest", "keys")
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
-        self.keys = tuple(keys)
+        self.keys = tuple({(key.kid, key.algorithms, key.digest): key for key in keys}.values())
         self._by_kid: dict[str, list[Key]] = {}
         for key in self.keys:
             if key.kid is not None:
@@ -75,6 +75,11 @@ class KeySet:
     def kids(self) -> tuple[str, ...]:
         """Every key id, without repeats, in document order."""
         return tuple(self._by_kid)
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Every key id that more than one key has."""
+        return tuple([kid for kid, same in self._by_kid.items() if len(same) > 1])
 
     def has(self, kid: str) -> bool:
         """Tell whether any key has this id."""

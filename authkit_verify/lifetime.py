@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from typing import Literal
 
 from authkit_verify.asgi import ASGIApp, Message, Receive, Scope, Send
-from authkit_verify.challenge import POLICY_VIOLATION, TOKEN_EXPIRED
+from authkit_verify.challenge import TOKEN_EXPIRED, deny_websocket
 from authkit_verify.claims import Claims
 from authkit_verify.errors import TokenError
-from authkit_verify.verifier import Verifier
+from authkit_verify.gate import Gate, refusal_for
 
 Lifetime = Literal["connections", "all"]
 """``connections``: websockets and ``text/event-stream``. ``all``: every streamed response as well."""
@@ -28,25 +29,31 @@ class StreamExpired(Exception):
 
 
 class Lease:
-    """How long a connection may live; ``renew`` extends it without reconnecting."""
+    """How long a connection may live; ``renew`` extends it without reconnecting, if ``gate`` lets it."""
 
-    __slots__ = ("_changed", "_claims", "_verifier")
+    __slots__ = ("_changed", "_claims", "gate")
 
-    def __init__(self, verifier: Verifier, claims: Claims) -> None:
-        self._verifier = verifier
+    def __init__(self, gate: Gate, claims: Claims) -> None:
+        self.gate = gate
         self._claims = claims
         self._changed: asyncio.Event | None = None  # made when somebody waits: most requests never do
 
     @property
     def remaining(self) -> float:
         """Seconds until the connection ends."""
-        return self._verifier.remaining(self._claims)
+        return self.gate.verifier.remaining(self._claims)
 
     async def renew(self, token: str) -> Claims:
-        """Go on with a new token of the same issuer and user. Raises TokenError; the old end then stands."""
-        claims = await self._verifier.verify(token)
+        """Go on with a new token of the same issuer and user, about whom the records are asked again.
+
+        Raises TokenError and AccessDenied; the old end then stands. Guards were asked when the connection
+        began: look at the claims returned for what they would miss now.
+        """
+        claims = await self.gate.verifier.verify(token)
         if (claims.issuer, claims.user_id) != (self._claims.issuer, self._claims.user_id):
             raise TokenError("invalid_token", "the token is about another user")
+        if self.gate.enricher is not None:
+            await self.gate.enricher.of(claims)
         self._claims = claims
         if self._changed is not None:
             self._changed.set()
@@ -66,7 +73,7 @@ class Lease:
 
 async def run_websocket(app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
     """Run an application on a websocket that is closed when the lease ends."""
-    link = _Link(receive, send, lease)
+    link = _Link(scope, receive, send, lease)
     watch = asyncio.create_task(link.watch())
     try:
         await app(scope, link.receive, link.send)
@@ -78,37 +85,48 @@ async def run_websocket(app: ASGIApp, scope: Scope, receive: Receive, send: Send
 class _Link:
     """The two ends of a websocket, and whether it is still open."""
 
-    def __init__(self, receive: Receive, send: Send, lease: Lease) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
         self._lease = lease
-        self._over = asyncio.Event()
+        self._over = False
+        self._waiting: set[asyncio.Timeout] = set()
         self._accepted = False
         self._closed = False
 
     async def watch(self) -> None:
         await self._lease.ended()
-        self._over.set()
+        self._over = True
+        for waiting in self._waiting:
+            waiting.reschedule(0.0)
         if not self._closed:
-            code = TOKEN_EXPIRED if self._accepted else POLICY_VIOLATION
             with contextlib.suppress(Exception):  # a client that has left cannot be told
-                await self._send({"type": "websocket.close", "code": code, "reason": "token_expired"})
+                await self._say_so()
+
+    async def _say_so(self) -> None:
+        if self._accepted:
+            await self._send({"type": "websocket.close", "code": TOKEN_EXPIRED, "reason": "token_expired"})
+        else:
+            refusal = refusal_for(self._scope, TokenError("token_expired", "the token has expired"))
+            await deny_websocket(self._scope, self._send, refusal)
 
     async def receive(self) -> Message:
-        if not self._over.is_set():
-            arriving = asyncio.ensure_future(self._receive())
-            over = asyncio.ensure_future(self._over.wait())
-            try:
-                await asyncio.wait({arriving, over}, return_when=asyncio.FIRST_COMPLETED)
-                if arriving.done():
-                    return arriving.result()
-            finally:
-                arriving.cancel()
-                over.cancel()
+        waiting = asyncio.timeout(None)  # it has no end until the lease has
+        try:
+            if not self._over:
+                async with waiting:
+                    self._waiting.add(waiting)
+                    return await self._receive()
+        except TimeoutError:
+            if not waiting.expired():  # the server's own
+                raise
+        finally:
+            self._waiting.discard(waiting)
         return {"type": "websocket.disconnect", "code": TOKEN_EXPIRED, "reason": "token_expired"}
 
     async def send(self, message: Message) -> None:
-        if self._over.is_set():
+        if self._over:
             return
         if message["type"] == "websocket.accept":
             self._accepted = True
@@ -149,12 +167,20 @@ class _Stream:
         self._watch: asyncio.Task[None] | None = None
         self.expired = False
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
+        # No coroutine of its own: most answers are no streams, and this would be half of what they pay.
         if self.expired:  # an application that outlived its cancellation must not finish the answer either
             raise StreamExpired(_EXPIRED)
-        if self._watch is None and _stays_open(message, self._streams):
-            self._watch = asyncio.create_task(self._abort())
+        if self._watch is None:
+            if _stays_open(message, self._streams):
+                self._watch = asyncio.create_task(self._abort())
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            return self._send_last(message, self._watch)
+        return self._send(message)
+
+    async def _send_last(self, message: Message, watch: asyncio.Task[None]) -> None:
         await self._send(message)
+        watch.cancel()  # what an application does after its answer, such as background tasks, is no stream
 
     def cancelled_by_others(self) -> bool:
         return self._task is not None and self._task.cancelling() > 1
@@ -174,6 +200,12 @@ class _Stream:
 
 def _stays_open(message: Message, streams: Lifetime) -> bool:
     if message["type"] == "http.response.start":
-        kinds = [value for name, value in message.get("headers") or () if name.lower() == b"content-type"]
-        return any(kind.lower().startswith(b"text/event-stream") for kind in kinds)
+        for name, value in message.get("headers") or ():
+            if len(name) == 12 and name.lower() == b"content-type" and _is_event_stream(value):
+                return True
+        return False
     return streams == "all" and message["type"] == "http.response.body" and bool(message.get("more_body"))
+
+
+def _is_event_stream(content_type: bytes) -> bool:
+    return content_type.lower().startswith(b"text/event-stream")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from authkit_verify.asgi import ASGIApp, PathSet, Receive, Scope, Send, is_preflight
 from authkit_verify.challenge import AccessDenied, Challenge, send_refusal
 from authkit_verify.credentials import HandshakeSources, bearer_token, sole_authorization
-from authkit_verify.enrich import Enricher, EnrichmentSource
+from authkit_verify.enrich import Enricher, EnrichmentSource, enricher_for
 from authkit_verify.errors import TokenError
+from authkit_verify.gate import GATE, Gate
 from authkit_verify.lifetime import Lease, Lifetime, run_http, run_websocket
 from authkit_verify.metadata import ResourceMetadata
-from authkit_verify.principal import GATE, Gate, Principal, admit, admit_anonymous
+from authkit_verify.principal import Principal, admit, admit_anonymous
 from authkit_verify.verifier import Verifier
 
 
@@ -20,7 +21,8 @@ class AuthMiddleware:
 
     A token that is present must be valid either way. ``exclude`` names paths that are not looked at: exact
     ones, and subtrees spelled ``/docs/*``. CORS preflights pass. ``enrichment`` asks the host's own
-    records whether the user may still act (see ``Enricher``); left out, the token alone counts.
+    records whether the user may still act; left out, the token alone counts. Among several issuers an
+    ``Enricher`` says whose users the records know.
     ``websocket_query`` and ``websocket_subprotocol`` open further places for a websocket's token (see
     ``HandshakeSources``).
     A websocket or event stream ends when its token does: ``lifetime="all"`` says the same of every streamed
@@ -39,7 +41,7 @@ class AuthMiddleware:
         *,
         required: bool = True,
         exclude: Iterable[str] = (),
-        enrichment: EnrichmentSource | None = None,
+        enrichment: EnrichmentSource | Enricher | None = None,
         realm: str = "authkit",
         scopes: Iterable[str] = (),
         websocket_query: str | None = None,
@@ -60,8 +62,8 @@ class AuthMiddleware:
         if lifetime not in {None, "connections", "all"}:
             raise ValueError(f"lifetime is 'connections', 'all' or None, not {lifetime!r}")
         self._lifetime: Lifetime | None = lifetime
-        self._enricher = Enricher(enrichment) if enrichment is not None else None
-        self._gate = Gate(challenge=self._challenge)
+        self._enricher = enricher_for(enrichment, verifier.config)
+        self._gate = Gate(challenge=self._challenge, verifier=verifier, enricher=self._enricher)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one connection, then hand it on or refuse it."""
@@ -86,15 +88,13 @@ class AuthMiddleware:
             send = self._handshake.answering(scope, send)
         await self._run(scope, receive, send, caller)
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send, caller: Principal | None) -> None:
+    def _run(self, scope: Scope, receive: Receive, send: Send, caller: Principal | None) -> Awaitable[None]:
         if caller is None or self._lifetime is None:
-            await self.app(scope, receive, send)
-            return
-        caller.lease = lease = Lease(self._verifier, caller.claims)
+            return self.app(scope, receive, send)
+        caller.lease = lease = Lease(self._gate, caller.claims)
         if scope["type"] == "websocket":
-            await run_websocket(self.app, scope, receive, send, lease)
-        else:
-            await run_http(self.app, scope, receive, send, lease, streams=self._lifetime)
+            return run_websocket(self.app, scope, receive, send, lease)
+        return run_http(self.app, scope, receive, send, lease, streams=self._lifetime)
 
     async def _admit(self, scope: Scope) -> Principal | None:
         if scope["type"] == "websocket":
@@ -102,10 +102,11 @@ class AuthMiddleware:
         else:
             token = bearer_token(sole_authorization(scope))
         if token is not None:
-            verified = await self._verifier.authenticate(token)
-            caller = Principal(verified.claims, verified.keys)
+            # The first half alone needs no coroutine, and nearly every request ends there.
+            verified = self._verifier.recall(token) or await self._verifier.authenticate(token)
+            caller = Principal(verified.claims, verified.keys, self._gate, verified.key_set)
             if self._enricher is not None:
-                caller.enrichment = await self._enricher.of(caller.claims.user_id)
+                caller.enrichment = await self._enricher.of(caller.claims)
             admit(scope, caller)
             return caller
         if self._required:

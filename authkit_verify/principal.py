@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from authkit_verify.asgi import Scope
 
 if TYPE_CHECKING:
-    from authkit_verify.challenge import Challenge
     from authkit_verify.claims import Claims
     from authkit_verify.enrich import Enrichment
-    from authkit_verify.keys import KeyState
+    from authkit_verify.gate import Gate
+    from authkit_verify.keys import KeySet, KeyState
     from authkit_verify.lifetime import Lease
-
-GATE = "authkit.gate"
-"""The key of the scope under which the protecting middleware leaves its :class:`Gate`."""
-
-
-class Gate:
-    """What a guard behind the middleware may ask: one per middleware, shared by all its requests."""
-
-    __slots__ = ("challenge",)
-
-    def __init__(self, *, challenge: Challenge) -> None:
-        self.challenge = challenge
 
 
 class Principal:
     """The authenticated caller of one request, shaped as Starlette expects ``scope["user"]``.
 
-    ``keys`` says where the keys that admitted this request came from and how old they were at that moment.
+    ``keys`` says where the keys that admitted this request came from and how old they were at that moment;
+    ``key_set`` is those keys.
     ``lease`` is set on a connection that ends with its token, and None elsewhere. ``enrichment`` is what the
-    host's own records said, or None when nobody was asked.
+    host's own records said, or None when nobody was asked. ``gate`` is the one that let the caller in.
     """
 
     # A plain slotted class: a frozen dataclass sets its fields ten times slower; one is built per request.
-    __slots__ = ("claims", "enrichment", "keys", "lease")
+    __slots__ = ("claims", "enrichment", "gate", "key_set", "keys", "lease")
 
     is_authenticated = True
 
-    def __init__(self, claims: Claims, keys: KeyState) -> None:
+    def __init__(
+        self, claims: Claims, keys: KeyState, gate: Gate | None = None, key_set: KeySet | None = None
+    ) -> None:
         self.claims = claims
         self.keys = keys
+        self.gate = gate
+        self.key_set = key_set
         self.lease: Lease | None = None
         self.enrichment: Enrichment | None = None
 
@@ -53,7 +47,24 @@ class Principal:
     @property
     def display_name(self) -> str:
         """The user name, else the email address, else the user id."""
-        return self.claims.username or self.claims.email or self.claims.user_id
+        return self.claims.username or self.email or self.claims.user_id
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The global roles that count here: the token's, or the records' where ``Enricher`` was told so."""
+        enricher = self.gate.enricher if self.gate is not None else None
+        return self.claims.roles if enricher is None else enricher.roles_of(self.claims, self.enrichment)
+
+    @property
+    def email(self) -> str | None:
+        """The token's email address, else the records'."""
+        return self.claims.email or (self.enrichment.email if self.enrichment is not None else None)
+
+    @property
+    def discord_username(self) -> str | None:
+        """The records' Discord name, else the token's: people rename themselves there."""
+        recorded = self.enrichment.discord_username if self.enrichment is not None else None
+        return recorded or self.claims.discord_username
 
     def __repr__(self) -> str:
         return f"Principal(identity={self.identity!r}, issuer={self.claims.issuer!r})"
@@ -106,13 +117,7 @@ def admit_anonymous(scope: Scope) -> None:
     state.setdefault("authkit_keys", None)
 
 
-def principal_of(scope: Scope) -> Principal | None:
+def principal_of(scope: Mapping[str, Any]) -> Principal | None:
     """Return the authenticated caller of this request, or None."""
     user = scope.get("user")
     return user if isinstance(user, Principal) else None
-
-
-def gate_of(scope: Scope) -> Gate | None:
-    """Return the gate this request came through, or None when no middleware protects it."""
-    gate = scope.get(GATE)
-    return gate if isinstance(gate, Gate) else None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
+
+import msgspec
 
 from authkit_verify.config import IssuerAccept
 from authkit_verify.discovery import discover
 from authkit_verify.errors import TokenError
+from authkit_verify.events import Tell, silent
 from authkit_verify.fetch import TOTAL_TIMEOUT, Clients, HttpClient
 from authkit_verify.jwks import Origin, RemoteKeys
 from authkit_verify.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
@@ -19,12 +22,14 @@ Clock = Callable[[], float]
 class IssuerHealth(TypedDict):
     """The state of one issuer's keys, in plain JSON types; durations are seconds.
 
-    ``source`` is None when nothing can answer. ``digest`` changes exactly when the set does.
+    ``source`` is None when nothing can answer. ``failures`` are fetches that failed in a row, ``keys`` counts
+    those without an id too. ``digest`` changes exactly when the set does.
     """
 
     source: Source | None
     age: float | None
     failures: int
+    keys: int
     kids: list[str]
     digest: str | None
     next_refresh_in: float | None
@@ -33,7 +38,7 @@ class IssuerHealth(TypedDict):
 _PINNED = KeyState(source="pinned", age=0.0)
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """The keys to try for one token, best first, the set they are of, and where that comes from."""
 
     keys: tuple[Key, ...]
@@ -44,45 +49,56 @@ class Found(NamedTuple):
 class IssuerKeys:
     """The keys of one configured issuer. ``wall`` is Unix time, ``clock`` measures ages."""
 
-    def __init__(self, accept: IssuerAccept, clients: Clients, *, wall: Clock, clock: Clock) -> None:
+    def __init__(
+        self, accept: IssuerAccept, clients: Clients, *, wall: Clock, clock: Clock, tell: Tell = silent
+    ) -> None:
         self.accept = accept
+        self._tell = tell
         self._wall = wall
         self._clock = clock
         self._pins = KeySet([pinned_key(pin) for pin in accept.pinned_pems])
-        self._remote = None if accept.pinned_only else RemoteKeys(_origin(accept, clients), clock)
+        self._remote = None if accept.pinned_only else RemoteKeys(_origin(accept, clients), clock, tell=tell)
         self._answering: KeySet | None = None
+        self._source: Source | None = None
         self._turn = -1
         self._quiet_until = -math.inf
+        self._told: tuple[int, Source] | None = None
 
     def usable(self) -> tuple[KeySet, KeyState] | None:
-        """Return the set that answers now, or None; never waits."""
-        remote = self._remote
-        if remote is None:
-            return self._pinned()
-        held = remote.usable()
-        if held is not None:
-            return held
-        # Pins wait for the first fetch to fail: blocking a verifier's start must not be a way to old keys.
-        return self._pinned() if remote.attempted else None
+        """Return the set that answers now and its state, or None; never waits."""
+        keys = self.answering()
+        return None if keys is None else (keys, self.state())
 
     def answering(self) -> KeySet | None:
-        """Return the set that answers now, or None; like ``usable``, and cheap enough for every request.
+        """Return the set that answers now, or None; cheap enough for every request.
 
         The set's identity is the state of the keys: another object answers as soon as keys change, a
         pinned set takes over or gives way, or nothing is usable any more.
         """
         remote = self._remote
-        if remote is None:
-            held = self._pinned()
-            return held[0] if held is not None else None
-        if remote.turns != self._turn or self._clock() >= self._quiet_until:
-            held = self.usable()
-            self._answering = held[0] if held is not None else None
-            if self._answering is not self._pins:
-                self._turn, self._quiet_until = remote.turns, remote.quiet_until()
-            else:
-                self._quiet_until = -math.inf  # pins may end at any moment, by the other clock
+        if self._clock() >= self._quiet_until or (remote is not None and remote.turns != self._turn):
+            self._look()
         return self._answering
+
+    def state(self) -> KeyState:
+        """Return where the set that ``answering`` returned this moment stands."""
+        if self._remote is None or self._source is None or self._source == "pinned":
+            return _PINNED
+        return KeyState(source=self._source, age=self._remote.age)
+
+    def at_hand(self, kid: str | None, alg: str) -> Found | None:
+        """Do what ``find`` does, from memory; None when that cannot tell. Raises TokenError as it does."""
+        keys = self.answering()
+        if keys is None:
+            return None
+        state = self.state()
+        found = self._select(keys, state, kid, alg)
+        if found:
+            return Found(found, keys, state)
+        # Told here as well as in ``find``: refusing what strangers send must stay cheap.
+        if state is not _PINNED and kid is not None and self._remote is not None and self._remote.lacks(kid):
+            raise _unknown()
+        return None
 
     async def find(self, kid: str | None, alg: str) -> Found:
         """Return the keys for a token. Waits for the network only where nothing in memory can answer.
@@ -96,8 +112,6 @@ class IssuerKeys:
             return Found(found, keys, state)
         if state is _PINNED:
             raise self._unavailable() if self._remote else _unknown()
-        if held is None:
-            raise _unknown()  # the set has come this moment
         assert self._remote is not None  # noqa: S101 - only a remote set has another state
         answered = await self._remote.look_for(kid)
         keys, state = self.usable() or await self._load()
@@ -117,6 +131,12 @@ class IssuerKeys:
         found = tuple(key for key in self._select(*held, kid, alg) if key.digest not in seen)
         return Found(found, *held) if found else None
 
+    async def confirmed(self, whole: KeySet, max_age: float) -> bool:
+        """Tell whether the issuer confirmed this very set within ``max_age`` seconds; if not, ask it now."""
+        if self._remote is None or not await self._remote.confirm(max_age):
+            return False
+        return self.answering() is whole and self.state().source in {"fresh", "stale"}
+
     async def warm(self) -> None:
         """Fetch the set if it is not there yet; wait for the end of it, and never raise."""
         if self._remote is not None and self.usable() is None:
@@ -133,10 +153,16 @@ class IssuerKeys:
             "source": state.source if state is not None else None,
             "age": state.age if state is not None else None,
             "failures": remote.failures if remote is not None else 0,
+            "keys": len(keys) if keys is not None else 0,
             "kids": list(keys.kids) if keys is not None else [],
             "digest": keys.digest if keys is not None else None,
             "next_refresh_in": remote.refresh_in if remote is not None else None,
         }
+
+    def fetches(self) -> tuple[int, int]:
+        """Return how many fetches ended well so far, and how many did not."""
+        remote = self._remote
+        return (remote.good, remote.turns - remote.good) if remote is not None else (0, 0)
 
     async def aclose(self) -> None:
         """Stop what runs in the background."""
@@ -150,6 +176,26 @@ class IssuerKeys:
         if held is None:
             raise self._unavailable()
         return held
+
+    def _look(self) -> None:
+        """Find out which set answers, until when that is so, and tell when it is not a fresh one."""
+        remote = self._remote
+        held = remote.usable() if remote is not None else None
+        # Pins wait for the first fetch to fail: blocking a verifier's start must not be a way to old keys.
+        if held is None and (remote is None or remote.attempted):
+            held = self._pinned()
+        self._answering, state = held or (None, None)
+        self._source = state.source if state is not None else None
+        if remote is not None and state is not _PINNED:
+            self._turn, self._quiet_until = remote.turns, remote.quiet_until()
+        else:
+            self._quiet_until = -math.inf  # pins may end at any moment, by the other clock
+        if state is not None and self._told != (told := (self._turn, state.source)):
+            self._told = told
+            if state.source == "stale":
+                self._tell("stale_keys_used", f"not confirmed for {state.age:.0f} s")
+            elif state.source == "last_known_good":
+                self._tell("last_known_good_used", f"not confirmed for {state.age:.0f} s")
 
     def _pinned(self) -> tuple[KeySet, KeyState] | None:
         until = self.accept.pinned_until
@@ -165,6 +211,8 @@ class IssuerKeys:
                 return found
             if keys.has(kid):
                 raise TokenError("disallowed_alg", "the key of this id does not fit the token's algorithm")
+            if state is not _PINNED:
+                return ()
         fitting = keys.fitting(alg)
         if state is _PINNED:  # a pin without a key id answers for any
             nameless = tuple(key for key in fitting if key.kid is None)
@@ -190,7 +238,12 @@ def _unknown() -> TokenError:
 def _origin(accept: IssuerAccept, clients: Clients) -> Origin:
     async def locate(client: HttpClient) -> str:
         if accept.discovery:
-            return await discover(client, accept.issuer, http_loopback=accept.allow_http_loopback)
+            return await discover(
+                client,
+                accept.issuer,
+                http_loopback=accept.allow_http_loopback,
+                same_origin=accept.same_origin,
+            )
         return accept.keys_url
 
     return Origin(

@@ -1,10 +1,11 @@
 """A fake issuer for tests: mints tokens, serves its key set in process, and fails on demand.
 
     issuer = FakeIssuer()
-    async with issuer.verifier() as verifier:
-        claims = await verifier.verify(issuer.mint("user-1"))
+    app = AuthMiddleware(my_app, verifier=issuer.verifier())
+    TestClient(app).get("/", headers=issuer.bearer("ann", scope="orders:read"))
 
-No socket is opened. Give ``clock`` to move time; nothing here sleeps unless ``slow`` was called.
+A verifier of your own takes ``http_client=issuer.client``. No socket is opened, and minting needs no event
+loop. Give ``clock`` to move time; nothing here sleeps unless ``slow`` was called.
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ class FakeIssuer:
         user_id: str = "user-1",
         *,
         lifetime: float = 900,
+        typ: str | None = "at+jwt",
         key: FakeKey | None = None,
         header: Mapping[str, Any] | None = None,
         without: Iterable[str] = (),
@@ -161,12 +163,12 @@ class FakeIssuer:
     ) -> str:
         """Return a signed token. ``header`` and ``claims`` win over the usual ones.
 
-        ``lifetime`` is seconds from now and may be negative; ``without`` names claims to leave out, and
-        a header member of None is left out.
+        ``lifetime`` is seconds from now and may be negative; ``typ`` says what kind of token it is;
+        ``without`` names claims to leave out, and a header member of None is left out.
         """
         signer = key or self.key
         now = int(self.clock())
-        members = {"alg": signer.alg, "kid": signer.kid, "typ": "at+jwt"} | dict(header or {})
+        members = {"alg": signer.alg, "kid": signer.kid, "typ": typ} | dict(header or {})
         payload = {
             "iss": self.issuer, "sub": user_id, "aud": self.audience, "iat": now, "exp": int(now + lifetime),
         } | claims  # fmt: skip
@@ -174,6 +176,19 @@ class FakeIssuer:
             payload.pop(name, None)
         head = {name: value for name, value in members.items() if value is not None}
         return seal(signer, _compact(head), _compact(payload))
+
+    def mint_expired(self, user_id: str = "user-1", *, ago: float = 3600, **claims: Any) -> str:
+        """Return a token that expired this many seconds ago."""
+        claims.setdefault("iat", int(self.clock() - ago - 900))
+        return self.mint(user_id, lifetime=-ago, **claims)
+
+    def mint_forged(self, user_id: str = "user-1", **claims: Any) -> str:
+        """Return a token that names the key of this issuer and is signed with another one."""
+        return self.mint(user_id, key=FakeKey.generate(self.key.kid, self.algorithm), **claims)
+
+    def bearer(self, user_id: str = "user-1", **terms: Any) -> dict[str, str]:
+        """Return the request header with a token; ``terms`` are those of ``mint``."""
+        return {"Authorization": f"Bearer {self.mint(user_id, **terms)}"}
 
     def rotate(self, *, keep: bool = True) -> FakeKey:
         """Publish a new key and sign with it; ``keep=False`` withdraws the earlier ones."""

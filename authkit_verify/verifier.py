@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self, TypedDict
+from collections.abc import Callable
+from typing import Any, Self, TypedDict
+
+import msgspec
 
 from authkit_verify import checks, claims, compact
-from authkit_verify.algorithms import ALGORITHMS
 from authkit_verify.cache import Entry, TokenCache
 from authkit_verify.claims import Claims
-from authkit_verify.compact import Header, Parts
-from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.compact import Header
+from authkit_verify.config import AcceptConfig
+from authkit_verify.counters import UNKNOWN, Counters, Tally
 from authkit_verify.errors import TokenError
+from authkit_verify.events import Events, Listener
+from authkit_verify.explain import explain
+from authkit_verify.explanation import Explanation
 from authkit_verify.fetch import Clients, HttpClient
-from authkit_verify.keys import KeyState
+from authkit_verify.keys import KeySet, KeyState
+from authkit_verify.rules import Rule, rule_of, second_look, signed_by
 from authkit_verify.sources import Found, IssuerHealth, IssuerKeys
-
-log = logging.getLogger("authkit_verify")
 
 _MAX_HEADERS = 256
 _MAX_HEADER_SEGMENT = 512
 
 
-class Verified(NamedTuple):
-    """An accepted token: what it says, and where the keys came from that admitted it."""
+class Verified(msgspec.Struct, frozen=True):
+    """An accepted token: what it says, where the keys came from that admitted it, and those keys."""
 
     claims: Claims
     keys: KeyState
+    key_set: KeySet
 
 
 class Health(TypedDict):
@@ -38,20 +42,6 @@ class Health(TypedDict):
 
     ready: bool
     issuers: dict[str, IssuerHealth]
-
-
-class _Rule:
-    """One issuer, ready to be applied."""
-
-    __slots__ = ("accept", "algorithms", "audiences", "keys", "scopes", "types")
-
-    def __init__(self, accept: IssuerAccept, config: AcceptConfig, keys: IssuerKeys) -> None:
-        self.accept = accept
-        self.algorithms = frozenset(config.algorithms if accept.algorithms is None else accept.algorithms)
-        self.audiences = None if accept.any_audience else frozenset(accept.audiences)
-        self.keys = keys
-        self.scopes = tuple(accept.required_scopes)
-        self.types = checks.token_types(accept.token_types)
 
 
 class Verifier:
@@ -63,6 +53,9 @@ class Verifier:
 
     Verified tokens are remembered, ``cache_entries`` of them in about ``cache_bytes`` bytes at most (0
     switches that off), for as long as their times allow and the keys that admitted them answer.
+
+    ``on_event`` is called with an ``Event`` for what is rare and worth knowing, between two steps of a
+    verification: it must not block.
     """
 
     def __init__(
@@ -73,21 +66,23 @@ class Verifier:
         *,
         cache_entries: int = 32_768,
         cache_bytes: int = 96 * 1024 * 1024,
+        on_event: Listener | None = None,
     ) -> None:
         self.config = config
         self._wall = clock or time.time
         self._skew = config.skew
         self._clients = Clients(http_client)
         ages = clock or time.monotonic
-        self._rules = {
-            accept.issuer: _Rule(
-                accept, config, IssuerKeys(accept, self._clients, wall=self._wall, clock=ages)
-            )
-            for accept in config.issuers
-        }
+        events = Events(on_event, self._wall)
+        self._rules: dict[str, Rule] = {}
+        for accept in config.issuers:
+            tell = events.of(accept.issuer)
+            keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=ages, tell=tell)
+            self._rules[accept.issuer] = Rule(accept, config, keys, tell)
+        self._strangers = Tally()
         self._algorithms = frozenset[str]().union(*(rule.algorithms for rule in self._rules.values()))
         self._headers: dict[bytes, Header] = {}
-        self._cache = TokenCache(max_entries=cache_entries, max_bytes=cache_bytes)
+        self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,16 +92,32 @@ class Verifier:
 
     async def verify(self, token: str) -> Claims:
         """Return the claims of a genuine token that is valid here and now. Raises TokenError only."""
-        entry = self._cache.get(token, self._wall()) if type(token) is str else None
-        return entry.claims if entry is not None else (await self._examine(token)).claims
+        entry = self._cache.get(token)
+        if entry is None:
+            return (await self._examine(token)).claims
+        entry.tally.cached += 1
+        return entry.claims
 
     async def authenticate(self, token: str) -> Verified:
         """Do what ``verify`` does and also say where the keys behind the answer stand at this moment."""
-        entry = self._cache.get(token, self._wall()) if type(token) is str else None
-        held = entry.source.usable() if entry is not None else None
-        if entry is not None and held is not None:
-            return Verified(entry.claims, held[1])
-        return await self._examine(token)
+        return self.recall(token) or await self._examine(token)
+
+    def recall(self, token: str) -> Verified | None:
+        """Do what ``authenticate`` does for a token that is remembered; return None for any other."""
+        entry = self._cache.get(token)
+        if entry is None:
+            return None
+        entry.tally.cached += 1
+        return Verified(entry.claims, entry.source.state(), entry.keys)
+
+    async def explain(self, token: str) -> Explanation:
+        """Return what every check says of a token; the verdict is that of ``verify``. Remembers nothing.
+
+        Safe to show to whoever holds the token: it repeats no part of it as it was spelled.
+        """
+        return await explain(
+            token, self.config, rules=self._rules, algorithms=self._algorithms, clock=self._wall
+        )
 
     async def _examine(self, token: str) -> Verified:
         """Judge a token from its text.
@@ -114,33 +125,42 @@ class Verifier:
         The checks, in the order that decides which code is reported: shape, algorithm, issuer, key,
         signature, type, times, audience, scope.
         """
-        # 1. The shape: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12.
-        parts = compact.split(token)
-        header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
-        payload = compact.read_object(parts.payload)
-        # 2. An algorithm that some issuer may use: RFC 8725 section 3.1.
-        if header.alg not in self._algorithms:
-            raise TokenError("disallowed_alg", "the token's algorithm is not allowed")
-        # 3. A known issuer, and the algorithm is one of its own: RFC 8725 section 3.8. No I/O before this.
-        rule = self._rule(payload)
-        if header.alg not in rule.algorithms:
-            raise TokenError("disallowed_alg", "the token's algorithm is not allowed for its issuer")
-        # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
-        found = await rule.keys.find(header.kid, header.alg)
-        # 5. The signature: RFC 7515 section 5.2.
-        if not _signed_by(found, header, parts):
-            found = await self._second_look(rule, header, parts, found)
-        self._remember(parts.header_segment, header)
-        # 6. to 9. What the token says about itself.
-        accepted = self._judge(rule, header, payload)
-        if found.state.source == "pinned" and not rule.accept.pinned_only:
-            log.info("a token of %s was verified with a pinned key", rule.accept.issuer)
-        self._cache.put(token, self._entry(accepted, rule, found))
-        return Verified(accepted, found.state)
+        tally = self._strangers
+        try:
+            # 1. The shape: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12.
+            parts = compact.split(token)
+            header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
+            payload = compact.read_object(parts.payload)
+            # 2. An algorithm that some issuer may use: RFC 8725 section 3.1.
+            checks.check_algorithm(header.alg, self._algorithms)
+            # 3. A known issuer, and an algorithm of its own: RFC 8725 section 3.8. No I/O before this.
+            rule = rule_of(self._rules, payload)
+            tally = rule.tally
+            checks.check_algorithm(header.alg, rule.algorithms)
+            # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
+            keys = rule.keys
+            found = keys.at_hand(header.kid, header.alg) or await keys.find(header.kid, header.alg)
+            # 5. The signature: RFC 7515 section 5.2.
+            if not signed_by(found, header, parts):
+                found = await second_look(rule, header, parts, found)
+            self._remember(parts.header_segment, header)
+            # 6. to 9. What the token says about itself.
+            accepted = self._judge(rule, header, payload)
+        except TokenError as error:
+            tally.refuse(error.code)
+            raise
+        tally.accepted += 1
+        self._report(rule, header, accepted, found)
+        self._cache.put(self._entry(token, accepted, payload, rule, found), parts.payload)
+        return Verified(accepted, found.state, found.whole)
 
     def remaining(self, accepted: Claims) -> float:
         """Return the seconds an accepted token still has, the skew included."""
         return float(accepted.raw["exp"]) + self._skew - self._wall()
+
+    async def confirmed(self, issuer: str, key_set: KeySet, max_age: float) -> bool:
+        """Tell whether the issuer confirmed these keys within ``max_age`` seconds; if not, ask it now."""
+        return await self._rules[issuer].keys.confirmed(key_set, max_age)
 
     async def warm(self) -> Health:
         """Fetch every issuer's keys now and report; an issuer that is down does not raise."""
@@ -152,26 +172,16 @@ class Verifier:
         issuers = {issuer: rule.keys.health() for issuer, rule in self._rules.items()}
         return {"ready": all(one["source"] is not None for one in issuers.values()), "issuers": issuers}
 
+    def counters(self) -> Counters:
+        """Return what was counted since the verifier was made, by issuer: a copy, without any I/O."""
+        counted = {issuer: rule.counters() for issuer, rule in self._rules.items()}
+        return {**counted, UNKNOWN: self._strangers.snapshot()}
+
     async def aclose(self) -> None:
         """Stop background fetches and close the HTTP client, unless it is the host's own."""
         for rule in self._rules.values():
             await rule.keys.aclose()
         await self._clients.aclose()
-
-    def _rule(self, payload: Mapping[str, Any]) -> _Rule:
-        issuer = payload.get("iss")
-        if issuer is not None and type(issuer) is not str:
-            raise TokenError("invalid_token", "the token's issuer is not a text")
-        rule = self._rules.get(issuer) if issuer is not None else None
-        if rule is None:
-            raise TokenError("bad_issuer", "the token's issuer is not accepted")
-        return rule
-
-    async def _second_look(self, rule: _Rule, header: Header, parts: Parts, found: Found) -> Found:
-        again = await rule.keys.find_again(header.kid, header.alg, found)
-        if again is None or not _signed_by(again, header, parts):
-            raise TokenError("invalid_token", "the token's signature is wrong")
-        return again
 
     def _remember(self, segment: bytes, header: Header) -> None:
         """Keep a header that came with a good signature: strangers cannot fill this."""
@@ -180,13 +190,24 @@ class Verifier:
                 self._headers.clear()
             self._headers[segment] = header
 
-    def _entry(self, accepted: Claims, rule: _Rule, found: Found) -> Entry:
-        """Return what is remembered of a token; its times are checked again at every use."""
-        raw = accepted.raw
-        starts = max(raw.get("nbf", -math.inf), raw.get("iat", -math.inf)) - self._skew
-        return Entry(accepted, rule.keys, found.whole, starts, raw["exp"] + self._skew)
+    def _report(self, rule: Rule, header: Header, accepted: Claims, found: Found) -> None:
+        """Tell what is worth knowing about a token that was accepted."""
+        if found.state.source == "pinned" and not rule.accept.pinned_only:
+            rule.tell("pinned_key_used", "a token was verified with a pinned key")
+        if rule.shadow is not None:
+            for name, refusal in rule.shadow.failures(header, accepted):
+                rule.tally.would_refuse(refusal.code)
+                rule.tell("would_refuse", name, refusal.code)
 
-    def _judge(self, rule: _Rule, header: Header, payload: dict[str, Any]) -> Claims:
+    def _entry(
+        self, token: str, accepted: Claims, payload: dict[str, Any], rule: Rule, found: Found
+    ) -> Entry:
+        """Return what is remembered of a token; its times are checked again at every use."""
+        starts = max(payload.get("nbf", -math.inf), payload.get("iat", -math.inf)) - self._skew
+        ends = payload["exp"] + self._skew
+        return Entry(token, accepted, rule.tally, rule.keys, found.whole, starts, ends)
+
+    def _judge(self, rule: Rule, header: Header, payload: dict[str, Any]) -> Claims:
         # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4.
         checks.check_type(header.typ, rule.types)
         # 7. The times: RFC 7519 sections 4.1.4 to 4.1.6.
@@ -198,11 +219,3 @@ class Verifier:
         # 9. The scope: RFC 6750 section 3.1.
         checks.check_scopes(accepted.scopes, rule.scopes)
         return accepted
-
-
-def _signed_by(found: Found, header: Header, parts: Parts) -> bool:
-    check = ALGORITHMS[header.alg]
-    for key in found.keys:  # noqa: SIM110 - a generator would cost more than all the other bookkeeping here
-        if check(key.public_key, parts.signed, parts.signature):
-            return True
-    return False

@@ -1,4 +1,4 @@
-"""Accept tokens of an issuer in any ASGI application.
+"""Accept tokens of an issuer in any ASGI application, without a framework.
 
 Run it: uvicorn examples.verify_only:app --port 9000
 """
@@ -8,23 +8,42 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from authkit_verify import AcceptConfig, AuthMiddleware, IssuerAccept, Verifier
+from authkit_verify import AcceptConfig, AuthMiddleware, IssuerAccept, Verifier, require_scope
 
 ISSUER = "http://127.0.0.1:8000"
 
 
-async def whoami(scope: Any, receive: Any, send: Any) -> None:
-    """Answer what the token says; no request comes this far without a good one."""
-    claims = scope["state"]["authkit"]
-    body = json.dumps({"user_id": claims.user_id, "roles": list(claims.roles)}).encode()
+async def answer(send: Any, value: dict[str, Any]) -> None:
     headers = [(b"content-type", b"application/json")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
 
 
-verifier = Verifier(
-    AcceptConfig(
-        issuers=[IssuerAccept(issuer=ISSUER, audiences=["authkit"], allow_http_loopback=True)],
+async def me(scope: Any, receive: Any, send: Any) -> None:
+    """Answer what the token says; no request comes this far without a good one."""
+    claims = scope["state"]["authkit"]
+    await answer(send, {"user_id": claims.user_id, "roles": list(claims.roles)})
+
+
+@require_scope("orders:read")
+async def orders(scope: Any, receive: Any, send: Any) -> None:
+    """A guard wraps any ASGI application, one function of it too."""
+    await answer(send, {"orders_of": scope["user"].identity})
+
+
+async def route(scope: Any, receive: Any, send: Any) -> None:
+    """Stand in for the application."""
+    await (orders if scope["path"] == "/orders" else me)(scope, receive, send)
+
+
+def build(verifier: Verifier) -> AuthMiddleware:
+    return AuthMiddleware(route, verifier=verifier)
+
+
+app = build(
+    Verifier(
+        AcceptConfig(
+            issuers=[IssuerAccept(issuer=ISSUER, audiences=["authkit"], allow_http_loopback=True)],
+        )
     )
 )
-app = AuthMiddleware(whoami, verifier=verifier, exclude=("/healthz",))

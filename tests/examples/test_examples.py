@@ -2,38 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import httpx
 import pytest
 
 from authkit_issuer.ports import EmailSender
 from authkit_issuer.service import Service
-from fakes.repository import ROOT
-
-
-def load(name: str) -> ModuleType:
-    path = Path(ROOT) / "examples" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"examples_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-async def test_the_protected_application_refuses_who_brings_no_token() -> None:
-    app = load("verify_only").app
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://app.example.test"
-    ) as client:
-        answer = await client.get("/")
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Bearer")
+from fakes.examples import load
 
 
 async def test_the_issuer_can_be_mounted_below_a_path(config) -> None:

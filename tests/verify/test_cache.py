@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import pytest
 
 from authkit_verify import AcceptConfig, AuthMiddleware, TokenError, Verifier
-from authkit_verify.cache import TokenCache
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 
@@ -163,6 +163,20 @@ async def test_the_memory_is_bounded_in_tokens_and_in_bytes(
         assert 0 < len(verifier._cache) <= 20
 
 
+async def test_claims_of_many_small_parts_count_for_the_memory_they_take(issuer: FakeIssuer) -> None:
+    config = AcceptConfig(issuers=[issuer.accept()], algorithms=["ES256"])
+    size = 2 * 1024 * 1024
+    async with Verifier(config, issuer.client, issuer.clock, cache_bytes=size) as verifier:
+        tokens = [issuer.mint(f"user-{n}", of_the_user=[[]] * 3000) for n in range(30)]
+        await verifier.verify(issuer.mint())
+        tracemalloc.start()
+        for token in tokens:
+            (await verifier.verify(token)).raw  # noqa: B018 - what an application asks for is kept as well
+        used, _peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert 0 < used < 1.5 * size
+
+
 async def test_the_memory_can_be_switched_off(issuer: FakeIssuer) -> None:
     config = AcceptConfig(issuers=[issuer.accept()], algorithms=["ES256"])
     async with Verifier(config, issuer.client, issuer.clock, cache_entries=0) as verifier:
@@ -171,7 +185,20 @@ async def test_the_memory_can_be_switched_off(issuer: FakeIssuer) -> None:
         assert len(verifier._cache) == 0
 
 
-def test_a_token_that_is_larger_than_everything_is_not_kept() -> None:
-    cache = TokenCache(max_entries=10, max_bytes=1000)
-    cache.put("x" * 1000, None)  # type: ignore[arg-type]
-    assert len(cache) == 0
+async def test_a_token_that_is_larger_than_everything_is_not_kept(issuer: FakeIssuer) -> None:
+    config = AcceptConfig(issuers=[issuer.accept()], algorithms=["ES256"])
+    async with Verifier(config, issuer.client, issuer.clock, cache_bytes=2000) as verifier:
+        await verifier.verify(issuer.mint())
+        assert len(verifier._cache) == 0
+
+
+async def test_a_token_with_a_remembered_ones_signature_is_examined(issuer: FakeIssuer) -> None:
+    async with issuer.verifier() as verifier:
+        genuine, other = issuer.mint("ann"), issuer.mint("eve")
+        await verifier.verify(genuine)
+        head, _, signature = genuine.split(".")
+        forged = f"{head}.{other.split('.')[1]}.{signature}"
+        assert await code(verifier, forged) == "invalid_token"
+        assert (await verifier.verify(genuine)).user_id == "ann"
+        assert await code(verifier, genuine[1:]) == "invalid_token"
+        assert await code(verifier, genuine[-32:]) == "invalid_token"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from authkit_verify import Claims, TokenError
+from authkit_verify import Claims
 from authkit_verify.claims import build
 
 BASE: dict[str, Any] = {"iss": "https://i.test", "sub": "u", "exp": 2_000_000_000.9}
@@ -60,6 +60,11 @@ def test_scp_is_read_where_there_is_no_scope() -> None:
     assert claims(scope="x", scp="y").scopes == ("x",)
 
 
+def test_scopes_are_separated_by_blanks_and_nothing_else() -> None:
+    assert claims(scope=" a  b ").scopes == ("a", "b")
+    assert claims(scope="a\tadmin b\u2003admin").scopes == ("a\tadmin", "b\u2003admin")
+
+
 @pytest.mark.parametrize("org", ["acme", "", 7])
 def test_roles_in_an_organisation_are_never_global_roles(org: object) -> None:
     made = claims(org=org, roles=["admin"])
@@ -101,15 +106,6 @@ def test_a_copy_is_plain_and_the_callers_own() -> None:
     copy["extra"]["deep"][0]["list"].append(2)
     assert made.to_dict()["roles"] == ["user"]
     assert made.to_dict()["extra"] == {"deep": [{"list": [1]}]}
-
-
-def test_claims_nested_too_deeply_are_refused() -> None:
-    deep: Any = 1
-    for _ in range(31):
-        deep = [deep]
-    assert claims(x=deep).raw["x"] is not None
-    with pytest.raises(TokenError):
-        claims(x=[deep])
 
 
 def test_a_printed_claim_set_shows_no_address() -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from authkit_verify import TokenError
-from authkit_verify.compact import MAX_DEPTH, MAX_TOKEN, b64, read_header, read_object, split
+from authkit_verify.compact import MAX_DEPTH, MAX_TOKEN, Header, Parts, b64, read_header, read_object, split
 from authkit_verify.testing import encode
 
 
@@ -20,7 +21,7 @@ def refused(call: object, *args: object) -> str:
 
 def test_a_token_is_taken_apart_without_losing_a_byte() -> None:
     parts = split("aGVhZGVy.cGF5bG9hZA.c2ln")
-    assert parts == (b"aGVhZGVy", b"payload", b"aGVhZGVy.cGF5bG9hZA", b"sig")
+    assert parts == Parts(b"aGVhZGVy", b"payload", b"aGVhZGVy.cGF5bG9hZA", b"sig")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,17 @@ def test_json_nested_without_end_is_refused(opening: bytes) -> None:
     refused(read_object, b'{"x":' + opening * 2500 + b"1" + closing * 2500 + b"}")
 
 
+@pytest.mark.parametrize("unit", [b'\\"', b'"', b"\\", b'"\\', b"[", b"[]"])
+def test_no_text_takes_long_to_be_counted(unit: bytes) -> None:
+    data = b"[" * (MAX_DEPTH + 1) + b'"' + unit * (12_000 // len(unit))
+    spent: list[float] = []
+    for _ in range(3):
+        began = time.process_time()
+        refused(read_object, data)
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.1
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -133,4 +145,4 @@ def test_a_header_that_asks_for_more_than_is_understood_is_refused(header: dict[
 
 def test_keys_in_a_header_are_not_even_read() -> None:
     header = {"alg": "RS256", "kid": "k", "typ": "JWT", "jwk": {"kty": "oct"}, "jku": "https://evil.test"}
-    assert read_header(encode(json.dumps(header).encode()).encode()) == ("RS256", "k", "JWT")
+    assert read_header(encode(json.dumps(header).encode()).encode()) == Header("RS256", "k", "JWT")

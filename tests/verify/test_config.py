@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ def accept(**more: Any) -> IssuerAccept:
         {"jwks_url": "http://127.0.0.1.evil.test/k", "allow_http_loopback": True}, {"pinned_only": True},
         {"jwks_url": "https://i.test:port/k"}, {"discovery": True, "jwks_url": "https://i.test/k"},
         {"cache_ttl": 0}, {"cache_ttl": -1.0}, {"cache_ttl": float("nan")}, {"max_stale": float("inf")},
+        {"cache_ttl": "300"}, {"same_origin": True}, {"pinned_until": float("nan")},
+        {"pinned_until": datetime(2030, 1, 1, tzinfo=UTC)},
         {"max_lifetime": 0}, {"pinned_pems": ["nonsense"]}, {"pinned_pems": "nonsense"},
         {"pinned_pems": [("", FakeKey.generate("k", "ES256").pem())]},
     ],

@@ -15,23 +15,10 @@ from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
 from authkit_verify.compact import read_object
 from authkit_verify.jwk import UnusableDocument, read_jwks
 from authkit_verify.testing import FakeIssuer, FakeKey, encode, seal
+from fakes.tokens import mutate
 
 Rounds = Callable[[int], int]
 NOW = 1_900_000_000.0
-SPICE = [
-    b"",
-    b".",
-    b"=",
-    b"\0",
-    b"+",
-    b"/",
-    b"e30",
-    b"bnVsbA",
-    b"A" * 50,
-    b"\n",
-    b" ",
-    b"eyJhbGciOiJub25lIn0",
-]
 
 
 def verifier(issuer: FakeIssuer) -> Verifier:
@@ -41,27 +28,6 @@ def verifier(issuer: FakeIssuer) -> Verifier:
         pinned_pems=[(key.kid, key.pem()) for key in issuer.keys],
     )  # fmt: skip
     return Verifier(AcceptConfig(issuers=[accept], algorithms=["ES256", "EdDSA"]), clock=lambda: NOW)
-
-
-def mutate(token: bytes, dice: random.Random) -> bytes:
-    for _ in range(dice.randint(1, 3)):
-        at = dice.randrange(len(token) + 1)
-        kind = dice.randrange(5)
-        if kind == 0:
-            token = token[:at] + bytes([dice.randrange(128)]) + token[at + 1 :]
-        elif kind == 1:
-            token = token[:at] + dice.choice(SPICE) + token[at:]
-        elif kind == 2:
-            token = token[:at] + token[at + dice.randint(1, 9) :]
-        elif kind == 3:
-            segments = token.split(b".")
-            dice.shuffle(segments)
-            token = b".".join(segments)
-        else:
-            end = min(len(token), at + dice.randint(1, 40))
-            token = token[:at] + token[at:end] + token[at:]
-        token = token or b"."
-    return token
 
 
 async def outcome(judge: Verifier, token: str) -> str:

@@ -54,7 +54,8 @@ def test_a_coordinate_that_lost_its_leading_zeros_is_read() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"use": "enc"}, {"use": ["sig"]}, {"key_ops": ["encrypt"]}, {"key_ops": "verify"}, {"alg": "RS384"},
+        {"use": "enc"}, {"use": ["sig"]}, {"key_ops": ["encrypt"]},
+        {"key_ops": ["sign"]}, {"key_ops": "verify"}, {"alg": "RS384"},
         {"alg": 1}, {"alg": "ES384"}, {"alg": "ES521"}, {"kid": 1}, {"kid": "k" * 300}, {"kty": "oct"},
         {"kty": "AKP"}, {"kty": None}, {"crv": "P-384"}, {"crv": "secp256k1"}, {"crv": 1},
         {"x": None}, {"x": ""}, {"x": 1},
@@ -80,13 +81,22 @@ def test_one_bad_key_spoils_no_other() -> None:
 
 
 def test_a_private_key_serves_with_its_public_half_and_raises_an_alarm() -> None:
-    reading = read_jwks(document(EC.jwk() | {"d": "AAAA"}))
-    assert reading.keys.kids == ("ec",)
+    exported = {"d": "AAAA", "key_ops": ["sign"], "ext": True}
+    reading = read_jwks(document(EC.jwk() | exported, ED.jwk()))
+    assert reading.keys.kids == ("ec", "ed")
     assert len(reading.alarms) == 1
 
 
+def test_a_secret_of_an_unusable_key_raises_the_alarm_too() -> None:
+    reading = read_jwks(
+        document({"kty": "oct", "k": "AAAA"}, EC.jwk() | {"use": "enc", "d": "AAAA"}, ED.jwk())
+    )
+    assert reading.keys.kids == ("ed",)
+    assert len(reading.alarms) == 2
+
+
 def test_keys_beyond_the_hundredth_are_not_read() -> None:
-    reading = read_jwks(document(*[ED.jwk()] * (MAX_KEYS + 5)))
+    reading = read_jwks(document(*[ED.jwk() | {"kid": f"k{n}"} for n in range(MAX_KEYS + 5)]))
     assert len(reading.keys) == MAX_KEYS
     assert any("beyond" in note for note in reading.skipped)
 
@@ -124,5 +134,5 @@ def test_the_rfc_key_sets_yield_their_signature_keys(testdata: Callable[[str], A
     public = read_jwks(json.dumps(found["RFC 7517 A.1 public key set"]).encode())
     assert len(public.keys) == 1  # the other one is for encryption
     private = read_jwks(json.dumps(found["RFC 7517 A.2 private key set"]).encode())
-    assert len(private.alarms) == len(private.keys) == 1
+    assert (len(private.keys), len(private.alarms)) == (1, 2)  # the other one is for encryption
     assert len(read_jwks(json.dumps(found["RFC 7517 A.3 symmetric key set"]).encode()).keys) == 0

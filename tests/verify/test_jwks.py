@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+from collections.abc import Callable
 
+import httpx
 import pytest
 
 from authkit_verify import TokenError, Verifier
-from authkit_verify.jwks import NEGATIVE_SIZE
-from authkit_verify.testing import FakeIssuer
+from authkit_verify.fetch import HttpClient
+from authkit_verify.jwks import NEGATIVE_SIZE, Origin, RemoteKeys
+from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 
 
@@ -24,6 +29,22 @@ async def settle() -> None:
     """Let a background fetch that needs no network end."""
     for _ in range(50):
         await asyncio.sleep(0)
+
+
+def remote(
+    answer: Callable[[httpx.Request], httpx.Response], clock: FakeClock, *, random_unit: float = 0.5
+) -> RemoteKeys:
+    """Keys from an address whose answers the test writes itself."""
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+    async def locate(_: HttpClient) -> str:
+        return "https://i.test/jwks.json"
+
+    async def client() -> HttpClient:
+        return http
+
+    origin = Origin(issuer="https://i.test", locate=locate, client=client, cache_ttl=300, max_stale=3600)
+    return RemoteKeys(origin, clock, lambda: random_unit)
 
 
 async def test_fifty_first_requests_at_once_make_one_fetch(issuer: FakeIssuer) -> None:
@@ -101,6 +122,17 @@ async def test_an_id_that_was_not_there_is_looked_for_again_after_thirty_seconds
         assert issuer.fetches == 3
 
 
+async def test_any_refresh_forgets_which_ids_were_not_there(issuer: FakeIssuer, clock: FakeClock) -> None:
+    async with issuer.verifier(cache_ttl=10) as verifier:
+        await verifier.verify(issuer.mint())
+        assert await code(verifier, issuer.mint(header={"kid": "key-2"})) == "unknown_kid"
+        clock.advance(9)
+        await verifier.verify(issuer.mint())
+        await settle()
+        assert issuer.rotate().kid == "key-2"
+        await verifier.verify(issuer.mint())
+
+
 async def test_ids_that_were_not_there_are_remembered_within_bounds(
     issuer: FakeIssuer, clock: FakeClock
 ) -> None:
@@ -172,7 +204,8 @@ async def test_an_unknown_id_in_an_outage_is_not_called_unknown(issuer: FakeIssu
         issuer.break_down()
         for _ in range(5):
             assert await code(verifier, issuer.mint()) == "keys_unavailable"
-        await verifier.verify(known)
+        assert issuer.fetches == 3  # failures count: the bucket holds two
+        assert (await verifier.authenticate(known)).keys.source == "fresh"  # and age nothing
 
 
 @pytest.mark.parametrize("body", [b'{"keys":[]}', b"<html>", b"", b'{"keys":[{"kty":"oct"}]}', b"{}"])
@@ -201,17 +234,56 @@ async def test_a_withdrawn_key_stops_verifying_at_the_next_fetch(
         assert await code(verifier, old) == "unknown_kid"
 
 
-async def test_an_unchanged_set_is_not_sent_again_and_is_fresh_again(
+async def test_an_unchanged_set_is_not_sent_again_and_is_fresh_again(clock: FakeClock) -> None:
+    body = json.dumps({"keys": [FakeKey.generate("one", "ES256").jwk()]}).encode()
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("if-none-match"))
+        if seen[-1] == '"one"':
+            return httpx.Response(304)
+        return httpx.Response(200, content=body, headers={"ETag": '"one"', "Cache-Control": "max-age=90"})
+
+    keys = remote(answer, clock)
+    await keys.load()
+    before, _ = keys.usable() or (None, None)
+    clock.advance(85)
+    keys.usable()
+    await settle()
+    after, state = keys.usable() or (None, None)
+    assert seen == [None, '"one"']
+    assert after is before  # nothing was read again, and verified tokens stay remembered
+    assert state is not None
+    assert (state.source, state.age) == ("fresh", 0)
+    assert keys.refresh_in <= 90 * 0.88  # a 304 without cache headers leaves the lifetime as it was
+
+
+async def test_the_mark_of_an_unusable_answer_is_not_kept(clock: FakeClock) -> None:
+    good = json.dumps({"keys": [FakeKey.generate("one", "ES256").jwk()]}).encode()
+    answers = [(good, '"good"'), (b'{"keys":[]}', '"empty"'), (good, '"good"')]
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("if-none-match"))
+        body, mark = answers[len(seen) - 1]
+        return httpx.Response(200, content=body, headers={"ETag": mark})
+
+    keys = remote(answer, clock)
+    for _ in range(3):
+        clock.advance(290)
+        await keys.load()
+    assert seen == [None, '"good"', '"good"']
+
+
+async def test_verifiers_that_started_together_do_not_refresh_together(
     issuer: FakeIssuer, clock: FakeClock
 ) -> None:
-    issuer.headers = {"ETag": '"one"'}
-    async with issuer.verifier() as verifier:
-        await verifier.verify(issuer.mint())
-        clock.advance(290)
-        await verifier.verify(issuer.mint())
-        await settle()
-        assert issuer.requests[1].headers["if-none-match"] == '"one"'
-        assert (await verifier.authenticate(issuer.mint())).keys.age == 0
+    due = []
+    for unit in (0.0, 0.5, 1.0):
+        keys = remote(lambda _: httpx.Response(200, content=issuer.document()), clock, random_unit=unit)
+        await keys.load()
+        due.append(keys.refresh_in)
+    assert due == [pytest.approx(300 * 0.8 * share) for share in (0.9, 1.0, 1.1)]
 
 
 async def test_a_key_replaced_under_its_own_id_is_found_once_the_set_is_a_minute_old(
@@ -247,6 +319,52 @@ async def test_a_request_waits_two_seconds_at_most_and_the_fetch_goes_on(
     assert issuer.fetches == 1
 
 
+async def test_an_unknown_id_is_not_called_unknown_while_the_fetch_goes_on(
+    issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authkit_verify.jwks.MAX_WAIT", 0.01)
+    async with issuer.verifier() as verifier:
+        await verifier.verify(issuer.mint())
+        issuer.rotate()
+        issuer.slow(0.05)
+        assert await code(verifier, issuer.mint()) == "keys_unavailable"
+        await asyncio.sleep(0.1)
+        await verifier.verify(issuer.mint())
+    assert issuer.fetches == 2
+
+
+async def test_a_key_that_came_while_a_refresh_was_under_way_is_found(
+    issuer: FakeIssuer, clock: FakeClock
+) -> None:
+    async with issuer.verifier() as verifier:
+        await verifier.verify(issuer.mint())
+        clock.advance(280)
+        before = issuer.document()
+        issuer.publish(before)
+        issuer.slow(0.02)
+        await verifier.verify(issuer.mint())  # starts the refresh, which brings the set of this moment
+        issuer.rotate()
+        await asyncio.sleep(0.001)
+        waiter = asyncio.ensure_future(verifier.verify(issuer.mint()))
+        await asyncio.sleep(0.03)
+        issuer.recover()
+        await waiter
+    assert issuer.requests[-1].headers["cache-control"] == "no-cache"
+
+
+async def test_a_cache_on_the_way_cannot_hide_a_new_key_from_the_first_request(issuer: FakeIssuer) -> None:
+    cached = issuer.document()
+    issuer.rotate()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        fresh = request.headers.get("cache-control") == "no-cache"
+        return httpx.Response(200, content=issuer.document() if fresh else cached)
+
+    config = issuer.verifier().config
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        await Verifier(config, http_client=http, clock=issuer.clock).verify(issuer.mint())
+
+
 async def test_a_fetch_that_drips_for_ever_is_given_up(
     issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +385,17 @@ async def test_closing_stops_a_fetch_under_way(issuer: FakeIssuer) -> None:
         await waiter
 
 
+async def test_closing_while_an_unknown_id_is_looked_for_calls_nothing_unknown(issuer: FakeIssuer) -> None:
+    verifier = issuer.verifier()
+    await verifier.verify(issuer.mint())
+    issuer.rotate()
+    issuer.slow(30)
+    waiter = asyncio.ensure_future(code(verifier, issuer.mint()))
+    await asyncio.sleep(0.01)
+    await verifier.aclose()
+    assert await waiter == "keys_unavailable"
+
+
 def test_a_verifier_outlives_an_event_loop(clock: FakeClock) -> None:
     issuer = FakeIssuer(clock=clock)
     verifier = issuer.verifier()
@@ -274,3 +403,19 @@ def test_a_verifier_outlives_an_event_loop(clock: FakeClock) -> None:
         asyncio.run(verifier.authenticate(issuer.mint()))
         clock.advance(290)
     assert issuer.fetches >= 1
+
+
+async def test_a_private_half_published_later_raises_the_alarm_once(
+    issuer: FakeIssuer, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = json.loads(issuer.document())["keys"]
+    async with issuer.verifier() as verifier:
+        await verifier.verify(issuer.mint())
+        issuer.publish(json.dumps({"keys": [keys[0] | {"d": "AAAA"}]}).encode())
+        for _ in range(3):
+            clock.advance(280)
+            await verifier.verify(issuer.mint())
+            await settle()
+    alarms = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(alarms) == 1
+    assert "private half" in alarms[0].message

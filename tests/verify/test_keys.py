@@ -36,6 +36,13 @@ def test_a_repeated_id_is_tried_four_times_at_most() -> None:
     assert len(keys.fitting("ES256")) == 9
 
 
+def test_a_key_that_is_listed_again_takes_no_other_keys_place() -> None:
+    keys = KeySet([*[key(EC, "a")] * 5, key(FakeKey.generate("x", "ES256"), "a")])
+    assert len(keys.named("a", "ES256")) == len(keys) == 2
+    assert KeySet([key(EC, "a")] * 2).repeated == ()
+    assert len(KeySet([key(EC, "a"), key(EC, "a", only="ES256")])) == 1
+
+
 def test_a_key_bound_to_one_algorithm_serves_no_other() -> None:
     assert key(RSA, only="PS256").algorithms == {"PS256"}
     with pytest.raises(UnusableKey):

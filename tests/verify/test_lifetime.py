@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from starlette.responses import StreamingResponse
 
-from authkit_verify import AuthMiddleware, TokenError
+from authkit_verify import AuthMiddleware, Enricher, Enrichment, TokenError
+from authkit_verify.challenge import Challenge
+from authkit_verify.gate import Gate
 from authkit_verify.lifetime import StreamExpired
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
@@ -84,6 +86,56 @@ async def test_an_idle_websocket_application_is_closed_too(short: Any, connect: 
     assert link.sent[-1]["code"] == 4401
 
 
+@pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
+async def test_a_websocket_that_was_not_accepted_by_then_is_refused(
+    short: Any, connect: Connect, extensions: dict[str, Any]
+) -> None:
+    issuer, token = short
+
+    async def undecided(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        scope["seen"] = await receive()
+        await send({"type": "websocket.accept"})
+
+    guarded = AuthMiddleware(undecided, verifier=issuer.verifier(skew=0.0))
+    link = await connect(guarded, type="websocket", token=token, extensions=extensions).run()
+    assert link.scope["seen"]["type"] == "websocket.disconnect"
+    if extensions:
+        assert [message["type"].rpartition(".")[2] for message in link.sent] == ["start", "body"]
+        assert link.status == 401
+        assert "token_expired" in link.header("www-authenticate")
+    else:
+        assert link.sent == [{"type": "websocket.close", "code": 1008, "reason": "token_expired"}]
+
+
+async def test_a_timeout_of_the_servers_own_is_no_end_of_the_token(
+    issuer: FakeIssuer, connect: Connect
+) -> None:
+    async def impatient(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        with pytest.raises(TimeoutError):
+            await receive()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await receive()
+
+    link = connect(
+        AuthMiddleware(impatient, verifier=issuer.verifier()), type="websocket", token=issuer.mint()
+    )
+    answers = iter([None, TimeoutError()])
+    whole = link.incoming.get
+
+    async def get() -> Any:
+        answer = next(answers, None)
+        if answer is not None:
+            raise answer
+        return await whole()
+
+    link.incoming.get = get
+    await link.run()
+    assert link.sent == []
+
+
 async def test_messages_arrive_in_order_until_then(short: Any, connect: Connect) -> None:
     issuer, token = short
     link = connect(AuthMiddleware(echo, verifier=issuer.verifier(skew=0.0)), type="websocket", token=token)
@@ -113,6 +165,37 @@ async def test_a_connection_goes_on_with_a_new_token_of_the_same_user(short: Any
         AuthMiddleware(renewing, verifier=issuer.verifier(skew=0.0)), type="websocket", token=token
     ).run()
     assert [message["type"] for message in link.sent] == ["websocket.accept"]
+
+
+@pytest.mark.parametrize("asker", ["the middleware", "a gate behind it"])
+async def test_a_connection_does_not_go_on_for_a_user_who_was_banned_meanwhile(
+    issuer: FakeIssuer, connect: Connect, asker: str
+) -> None:
+    class Records:
+        allowed = True
+
+        async def enrich(self, _user_id: str) -> Enrichment:
+            return Enrichment(allowed=self.allowed)
+
+    verifier, records = issuer.verifier(), Records()
+    enricher = Enricher(records, issuers=[issuer.issuer], ttl=1.0, clock=issuer.clock)
+    inner = Gate(challenge=Challenge(), verifier=verifier, enricher=enricher)
+
+    async def renewing(scope: Any, receive: Any, send: Any) -> None:
+        caller = await inner.admit(scope, required=True)
+        assert caller is not None
+        assert caller.lease is not None
+        await caller.lease.renew(issuer.mint("ann", lifetime=1000))
+        records.allowed, before = False, caller.lease.remaining
+        issuer.clock.advance(2)  # type: ignore[attr-defined]
+        with pytest.raises(TokenError, match="user_disabled"):
+            await caller.lease.renew(issuer.mint("ann", lifetime=5000))
+        assert caller.lease.remaining == before - 2
+
+    outer = enricher if asker == "the middleware" else None
+    await connect(
+        AuthMiddleware(renewing, verifier, enrichment=outer), type="websocket", token=issuer.mint("ann")
+    ).run()
 
 
 async def test_an_event_stream_is_aborted_and_never_ended_cleanly(short: Any, connect: Connect) -> None:
@@ -168,6 +251,22 @@ async def test_a_starlette_stream_is_aborted_too(short: Any, connect: Connect) -
     with pytest.raises(StreamExpired):
         await answer.run()
     assert answer.sent[-1] == {"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True}
+
+
+async def test_what_an_application_does_after_a_whole_answer_goes_on_when_the_token_ends(
+    short: Any, connect: Connect
+) -> None:
+    issuer, token = short
+
+    async def working(scope: Any, receive: Any, send: Any) -> None:
+        await stream(scope, receive, send)
+        await asyncio.sleep(3 * MOMENT)
+        scope["worked"] = True
+
+    guarded = AuthMiddleware(working, verifier=issuer.verifier(skew=0.0))
+    answer = await connect(guarded, token=token, **{"for": 0}).run()
+    assert answer.sent[-1]["more_body"] is False
+    assert answer.scope["worked"]
 
 
 def test_an_unknown_lifetime_is_refused(clock: FakeClock) -> None:

@@ -56,6 +56,15 @@ async def test_the_document_is_served_to_anybody_under_both_paths(
     }
 
 
+async def test_a_client_that_keeps_the_slash_of_the_address_finds_the_document(
+    issuer: FakeIssuer, connect: Connect
+) -> None:
+    guarded = AuthMiddleware(app, issuer.verifier(), resource=RESOURCE + "/")
+    for path in ("/mcp", "/mcp/"):
+        answer = await connect(guarded, path="/.well-known/oauth-protected-resource" + path).run()
+        assert json.loads(answer.body)["resource"] == RESOURCE + "/"
+
+
 async def test_every_challenge_names_the_document(issuer: FakeIssuer, connect: Connect) -> None:
     guarded = AuthMiddleware(app, issuer.verifier(), resource=RESOURCE)
     named = 'resource_metadata="https://api.test/.well-known/oauth-protected-resource/mcp"'

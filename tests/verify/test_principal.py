@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from authkit_verify import KeyState, Principal
 from authkit_verify.claims import build
-from authkit_verify.principal import ANONYMOUS, GATE, admit, admit_anonymous, gate_of, principal_of
+from authkit_verify.principal import ANONYMOUS, admit, admit_anonymous, principal_of
 
 FRESH = KeyState(source="fresh", age=0.0)
 
@@ -42,6 +42,7 @@ def test_an_anonymous_request_replaces_nobody() -> None:
     assert admitted["user"] is caller
 
 
-def test_a_gate_is_only_what_the_middleware_left() -> None:
-    assert gate_of({}) is None
-    assert gate_of({GATE: "forged"}) is None
+def test_a_principal_without_a_gate_has_what_the_token_says() -> None:
+    caller = principal(roles=["staff"], email="a@b.test", discord_username="ann#1")
+    assert (caller.roles, caller.email, caller.discord_username) == (("staff",), "a@b.test", "ann#1")
+    assert principal(roles=["owner"], org="acme").roles == ()

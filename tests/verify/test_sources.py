@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
@@ -109,6 +110,29 @@ async def test_the_key_set_can_be_found_by_discovery(issuer: FakeIssuer) -> None
         await verifier.verify(issuer.mint())
     paths = [request.url.path for request in issuer.requests]
     assert paths == ["/.well-known/openid-configuration", "/jwks.json"]
+
+
+async def test_a_key_set_that_moved_is_found_when_a_key_id_is_missing(clock: FakeClock) -> None:
+    issuer = FakeIssuer(clock=clock)
+    old, path, broken = issuer.document(), "/old", False
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/.well-known/"):
+            metadata = {"issuer": issuer.issuer, "jwks_uri": issuer.issuer + path}
+            return httpx.Response(503) if broken else httpx.Response(200, json=metadata)
+        return httpx.Response(200, content=old if request.url.path == "/old" else issuer.document())
+
+    config = AcceptConfig(issuers=[issuer.accept(discovery=True)], algorithms=["ES256"])
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        verifier = Verifier(config, http, clock)
+        await verifier.verify(issuer.mint())
+        path = "/new"  # the old address goes on answering with the old set
+        issuer.rotate()
+        await verifier.verify(issuer.mint())
+        broken = True  # the address that was true last still answers
+        issuer.rotate()
+        await verifier.verify(issuer.mint())
+    await issuer.client.aclose()
 
 
 async def test_warming_up_reports_and_never_raises(issuer: FakeIssuer) -> None:

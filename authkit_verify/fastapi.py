@@ -1,0 +1,111 @@
+"""FastAPI: the caller of a route as a dependency, with its scopes in the OpenAPI document.
+
+    bearer = Bearer(verifier)
+
+    @app.get("/orders")
+    async def orders(caller: Annotated[Principal, Security(bearer, scopes=["orders:read"])]): ...
+
+It stands alone, or behind ``AuthMiddleware`` with the same verifier, whose answer then counts: nothing is
+verified twice. Only the middleware ends a websocket or an event stream that outlives its token, and reads a
+websocket's token from anywhere but the header.
+"""
+
+# No "from __future__ import annotations": FastAPI reads the annotations of a callable object as they stand.
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, NoReturn
+
+from fastapi import HTTPException, Security, WebSocketException
+from fastapi.openapi.models import HTTPBearer, OpenIdConnect
+from fastapi.openapi.models import SecurityBase as Description
+from fastapi.requests import HTTPConnection
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+
+from authkit_verify.challenge import AccessDenied, Challenge
+from authkit_verify.discovery import metadata_urls
+from authkit_verify.enrich import Enricher, EnrichmentSource, enricher_for
+from authkit_verify.errors import TokenError
+from authkit_verify.gate import Gate, gate_of
+from authkit_verify.guards import Guard
+from authkit_verify.principal import Principal
+from authkit_verify.verifier import Verifier
+
+_SHOWN = frozenset({b"www-authenticate", b"retry-after", b"cache-control"})
+
+
+class Bearer(SecurityBase):
+    """The caller with a valid token that has every scope of the route; a refusal otherwise.
+
+    A refusal is an ``HTTPException`` 401, 403 or 503 with the headers of RFC 6750 and the code in ``detail``;
+    a websocket gets it as a denial response, or is closed with 1008 or 1013. With ``required=False`` a route
+    that asks for no scope gets None when no token came. ``enrichment`` is as in ``AuthMiddleware``;
+    ``challenge`` defaults to the middleware's.
+
+    The OpenAPI document names the issuer's OpenID Connect metadata, since only that and OAuth2 have scopes in
+    OpenAPI; with several issuers it is a plain bearer scheme. ``model`` is another description, such as
+    ``OAuth2(flows=...)``.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        required: bool = True,
+        enrichment: EnrichmentSource | Enricher | None = None,
+        challenge: Challenge | None = None,
+        scheme_name: str = "Bearer",
+        model: Description | None = None,
+    ) -> None:
+        self._required = required
+        self._challenge = challenge
+        self._gate = Gate(
+            challenge=challenge or Challenge(),
+            verifier=verifier,
+            enricher=enricher_for(enrichment, verifier.config),
+        )
+        self.scheme_name = scheme_name
+        self.model = model if model is not None else _description(verifier)
+
+    async def __call__(self, connection: HTTPConnection, asked: SecurityScopes) -> Principal | None:
+        """Return the caller. Raises HTTPException, or WebSocketException where no denial can be sent."""
+        try:
+            return await self._gate.admit(
+                connection.scope, required=self._required, scopes=tuple(asked.scopes)
+            )
+        except (TokenError, AccessDenied) as error:
+            self._refuse(connection, error)
+
+    def where(self, first: Guard, *rest: Guard) -> Callable[..., Awaitable[Principal]]:
+        """Return a dependency that asks for this and for every guard: ``Security(bearer.where(...))``."""
+
+        async def allowed(
+            connection: HTTPConnection, caller: Annotated[Principal | None, Security(self)]
+        ) -> Principal:
+            try:
+                known = await first.judge(caller, self._gate)
+                for guard in rest:
+                    await guard.judge(known, self._gate)
+            except AccessDenied as error:
+                self._refuse(connection, error)
+            return known
+
+        return allowed
+
+    def _refuse(self, connection: HTTPConnection, error: TokenError | AccessDenied) -> NoReturn:
+        outer = gate_of(connection.scope)
+        challenge = outer.challenge if outer is not None and self._challenge is None else self._gate.challenge
+        refusal = challenge.refuse(error)
+        extensions = connection.scope.get("extensions") or {}
+        if connection.scope["type"] == "websocket" and "websocket.http.response" not in extensions:
+            raise WebSocketException(refusal.close_code, refusal.code) from error
+        headers = {name.decode(): value.decode() for name, value in refusal.headers if name in _SHOWN}
+        raise HTTPException(refusal.status, json.loads(refusal.body), headers) from error
+
+
+def _description(verifier: Verifier) -> Description:
+    issuers = [accept.issuer for accept in verifier.config.issuers]
+    if len(issuers) == 1 and issuers[0].startswith(("https://", "http://")):
+        return OpenIdConnect(openIdConnectUrl=metadata_urls(issuers[0])[0])
+    return HTTPBearer(bearerFormat="JWT")

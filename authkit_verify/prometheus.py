@@ -1,0 +1,91 @@
+"""A verifier's counters and the state of its keys for Prometheus; needs ``prometheus-client``.
+
+    from prometheus_client import REGISTRY
+    from authkit_verify.prometheus import VerifierCollector
+
+    REGISTRY.register(VerifierCollector(verifier))
+
+Nothing is counted here: everything is read when Prometheus asks. One verifier per registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from authkit_verify.counters import Counters
+from authkit_verify.sources import IssuerHealth
+from authkit_verify.verifier import Verifier
+
+
+class VerifierCollector(Collector):
+    """Reads one verifier at every scrape. Labels are issuers of its configuration, outcomes and codes."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield the metrics whose names are taken, so that a registry refuses a second verifier."""
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric as it stands."""
+        health = self._verifier.health()
+        ready = GaugeMetricFamily(
+            "authkit_verify_ready", "1 while every issuer has keys that answer, else 0."
+        )
+        ready.add_metric([], float(health["ready"]))
+        yield ready
+        yield from _counted(self._verifier.counters())
+        yield from _keys(health["issuers"])
+
+
+def _counted(counters: Counters) -> Iterator[Metric]:
+    tokens = CounterMetricFamily(
+        "authkit_verify_tokens", "Tokens judged, by outcome.", labels=["issuer", "outcome"]
+    )
+    would_refuse = CounterMetricFamily(
+        "authkit_verify_would_refuse",
+        "Accepted tokens that a report-only rule would have refused, by code.",
+        labels=["issuer", "code"],
+    )
+    fetches = CounterMetricFamily(
+        "authkit_verify_jwks_fetches", "Fetches of a key set that ended well.", labels=["issuer"]
+    )
+    failures = CounterMetricFamily(
+        "authkit_verify_jwks_fetch_failures", "Fetches of a key set that did not.", labels=["issuer"]
+    )
+    for issuer, counted in counters.items():
+        for outcome, number in counted["tokens"].items():
+            tokens.add_metric([issuer, outcome], number)
+        for code, number in counted["would_refuse"].items():
+            would_refuse.add_metric([issuer, code], number)
+        fetches.add_metric([issuer], counted["fetches"])
+        failures.add_metric([issuer], counted["fetch_failures"])
+    yield from (tokens, would_refuse, fetches, failures)
+
+
+def _keys(issuers: dict[str, IssuerHealth]) -> Iterator[Metric]:
+    keys = GaugeMetricFamily("authkit_verify_keys", "Keys that answer.", labels=["issuer"])
+    age = GaugeMetricFamily(
+        "authkit_verify_key_age_seconds", "Since the issuer confirmed its keys.", labels=["issuer"]
+    )
+    failing = GaugeMetricFamily(
+        "authkit_verify_jwks_failures_in_a_row",
+        "Fetches that failed since one ended well.",
+        labels=["issuer"],
+    )
+    source = GaugeMetricFamily(
+        "authkit_verify_key_source", "1 for where the keys that answer stand.", labels=["issuer", "source"]
+    )
+    for issuer, state in issuers.items():
+        keys.add_metric([issuer], state["keys"])
+        failing.add_metric([issuer], state["failures"])
+        if state["age"] is not None:
+            age.add_metric([issuer], state["age"])
+        if state["source"] is not None:
+            source.add_metric([issuer, state["source"]], 1.0)
+    yield from (keys, age, failing, source)

@@ -1,0 +1,120 @@
+"""Starlette's own authentication: a backend for its ``AuthenticationMiddleware``, and our answers for it.
+
+    from starlette.middleware.authentication import AuthenticationMiddleware
+
+    Middleware(AuthenticationMiddleware, backend=BearerBackend(verifier), on_error=refuse)
+
+``AuthMiddleware`` needs none of this, and Starlette's ``@requires`` works behind it as well. The backend is
+for an application that already has Starlette's middleware, or several backends. Only ``AuthMiddleware`` ends
+a connection that outlives its token.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from starlette.authentication import (
+    AuthCredentials,
+    AuthenticationBackend,
+    AuthenticationError,
+    BaseUser,
+    UnauthenticatedUser,
+)
+from starlette.middleware import authentication
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from authkit_verify.challenge import POLICY_VIOLATION, AccessDenied, Challenge, Refusal, send_refusal
+from authkit_verify.enrich import Enricher, EnrichmentSource, enricher_for
+from authkit_verify.errors import TokenError
+from authkit_verify.gate import Gate, refusal_for
+from authkit_verify.verifier import Verifier
+
+
+class Refused(AuthenticationError):
+    """A token was not accepted, or could not be judged. ``refusal`` is the finished answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+class BearerBackend(AuthenticationBackend):
+    """Reads the bearer token of a request. Without one the caller is nobody, as Starlette has it.
+
+    A token that is present must be valid. ``required=True`` refuses a request that brings none.
+    ``enrichment`` and ``challenge`` are as in ``AuthMiddleware``; where that stands in front with the same
+    verifier, its answer counts and nothing is verified twice.
+    """
+
+    def __init__(
+        self,
+        verifier: Verifier,
+        *,
+        required: bool = False,
+        enrichment: EnrichmentSource | Enricher | None = None,
+        challenge: Challenge | None = None,
+    ) -> None:
+        self._required = required
+        self._gate = Gate(
+            challenge=challenge or Challenge(),
+            verifier=verifier,
+            enricher=enricher_for(enrichment, verifier.config),
+        )
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        """Return the token's scopes and its ``Principal``; None when no token came. Raises Refused."""
+        try:
+            caller = await self._gate.admit(conn.scope, required=self._required)
+        except (TokenError, AccessDenied) as error:
+            raise Refused(self._gate.challenge.refuse(error)) from error
+        if caller is None:
+            return None
+        return AuthCredentials(conn.scope["auth"].scopes), cast("BaseUser", caller)
+
+
+def refuse(conn: HTTPConnection, error: Exception) -> Response:
+    """Return the answer to a refusal: status, ``WWW-Authenticate`` or ``Retry-After``, and JSON.
+
+    For ``AuthenticationMiddleware(on_error=refuse)``, and as the handler of what guards and the verifier
+    raise inside an endpoint: ``exception_handlers={AccessDenied: refuse, TokenError: refuse}``. An error of
+    another backend is a 400, as Starlette has it; anything else is raised again.
+    """
+    if isinstance(error, Refused):
+        refusal = error.refusal
+    elif isinstance(error, TokenError | AccessDenied):
+        refusal = refusal_for(conn.scope, error)
+    elif isinstance(error, AuthenticationError):
+        return authentication.AuthenticationMiddleware.default_on_error(conn, error)
+    else:
+        raise error
+    answer = Response(refusal.body, refusal.status)
+    answer.raw_headers = list(refusal.headers)
+    return answer
+
+
+class AuthenticationMiddleware(authentication.AuthenticationMiddleware):
+    """Starlette's middleware with these answers, on websockets too.
+
+    There Starlette asks ``on_error`` and then closes with 1000 whatever it says. This one gives the denial
+    response, or closes with 1008, and with 1013 when trying again later may help.
+    """
+
+    def __init__(self, app: ASGIApp, backend: AuthenticationBackend) -> None:
+        super().__init__(app, backend, on_error=refuse)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge one connection, then hand it on or refuse it."""
+        if scope["type"] != "websocket":
+            await super().__call__(scope, receive, send)
+            return
+        try:
+            found = await self.backend.authenticate(HTTPConnection(scope))
+        except Refused as error:
+            await send_refusal(scope, receive, send, error.refusal)
+        except AuthenticationError:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+        else:
+            scope["auth"], scope["user"] = found or (AuthCredentials(), UnauthenticatedUser())
+            await self.app(scope, receive, send)
