@@ -29,7 +29,9 @@ soak: $(READY)
 	AUTHKIT_SOAK=1 $(PYTHON) -m pytest -n 2 --dist worksteal --timeout 1800
 
 bench: $(READY)
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(PYTHON) "$$script"; done
+	@failed=0; for script in benchmarks/*.py; do \
+	  echo "== $$script"; $(PYTHON) "$$script" || failed=1; \
+	done; exit $$failed
 
 fmt: $(READY)
 	$(VENV)/bin/ruff format .

@@ -1,58 +1,43 @@
-"""Refresh exchanges per second, beside what each one cannot do without.
+"""Refresh exchanges per second, beside what each one cannot do without, and beside the usual shape.
 
-An exchange is one SQL statement and one signature. Both are timed bare, in the same rounds as the exchange:
-the statement on the driver's own pool, the signature in a loop. "over" is the time of an exchange divided by
-the time of the two together; 1.0 would mean that everything else is free, or hidden behind the database,
-which works on another core while this process signs.
+"limit" runs the one rotating statement bare, on the driver's own pool. "four" is what an exchange usually is:
+select the session, update it, select the user, select the roles, then the same signature. "exchange" is ours:
+MAC, statement, claims, signature. All are timed in the same rounds; numbers are medians.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from beside.database import config_for, fresh_database, private_key
 
-from authkit_issuer import Config, KeySet, Service, SigningKey, StaticKeys
+from authkit_issuer import Service
 from authkit_issuer.capabilities.sessions.statements import ROTATE
-from authkit_issuer.embedded import EmbeddedPostgres
 from authkit_issuer.security import refresh_token
-from authkit_issuer.store.migrate import migrate
+from authkit_issuer.security.keys import KeySet
+from authkit_issuer.security.minting import sign
 
 CONCURRENCY = (1, 16, 64)
 ROUNDS = 7
 PER_ROUND = 512
-CLAIMS = b"x" * 700  # about what the header and the claims of an access token take
+SIGNATURES = 256
+GOALS = {"RS256": 0.30, "ES256": 0.60, "EdDSA": 0.60}
+MINT_GOALS = {"RS256": 1.1, "ES256": 1.5, "EdDSA": 1.2}
 
 Chain = Callable[[], Awaitable[None]]
 
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Seconds per operation, the median of all rounds."""
-
-    exchange: float
-    statement: float
-    signature: float
-
-
-def make_keys() -> tuple[StaticKeys, rsa.RSAPrivateKey]:
-    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    signing = SigningKey(kid="bench", private_key=private)
-    keys = KeySet(
-        signing=signing,
-        public={"bench": private.public_key()},
-        refresh_secrets={1: os.urandom(32)},
-        active_secret=1,
-    )
-    return StaticKeys(keys), private
+FOUR = (
+    "select user_id, generation from profiles.refresh_sessions where id = $1::uuid and revoked_at is null",
+    """update profiles.refresh_sessions
+       set generation = generation + 1, rotated_at = now(), last_used_at = now() where id = $1::uuid""",
+    "select email, email_verified, username, banned_at, deleted_at from profiles.users where id = $1::uuid",
+    """select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
+       where ur.user_id = $1::uuid""",
+)
 
 
 async def exchange_chain(service: Service, user_id: str) -> Chain:
@@ -66,24 +51,55 @@ async def exchange_chain(service: Service, user_id: str) -> Chain:
     return step
 
 
-async def statement_chain(service: Service, user_id: str) -> Chain:
+async def limit_chain(service: Service, user_id: str) -> Chain:
     """Return a step that runs the rotating statement, and nothing else, on a session of its own."""
     issued = await service.sessions.issue(user_id)
-    keys, issuer = service.rt.keys.current(), service.config.issuer
-    decoded = refresh_token.decode(keys, issuer, issued.refresh_token)
+    decoded = refresh_token.decode(_keys(service), service.config.issuer, issued.refresh_token)
     assert decoded is not None
     assert service.pool is not None
-    pool, sql, generation = service.pool, ROTATE.text(service.config.database_schema), 0
+    pool, sql, generation = service.pool, ROTATE.one.text(service.config.database_schema), 0
+    issuer = service.config.issuer
 
     async def step() -> None:
         nonlocal generation
         row = await pool.fetchrow(
-            sql, decoded.session_id, generation, decoded.key, issuer, None, 30.0, None, None
+            sql, decoded.session_id, generation, decoded.key, None, None, issuer, None, 30.0
         )
         assert row is not None
         generation += 1
 
     return step
+
+
+async def four_chain(service: Service, user_id: str) -> Chain:
+    """Return a step of four statements and a signature."""
+    issued = await service.sessions.issue(user_id)
+    assert service.pool is not None
+    pool, mint = service.pool, service.rt.minter.mint
+
+    async def step() -> None:
+        async with pool.acquire() as connection:
+            await connection.fetchrow(FOUR[0], issued.session_id)
+            await connection.execute(FOUR[1], issued.session_id)
+            user = await connection.fetchrow(FOUR[2], user_id)
+            roles = await connection.fetch(FOUR[3], user_id)
+        mint(_claims(service, user_id, dict(user), [role["slug"] for role in roles]))
+
+    return step
+
+
+def _keys(service: Service) -> KeySet:
+    return service.rt.keys.current()
+
+
+def _claims(service: Service, user_id: str, user: dict[str, Any], roles: list[str]) -> dict[str, object]:
+    now = int(time.time())
+    return {
+        "iss": service.config.issuer, "sub": user_id, "aud": "bench", "iat": now, "exp": now + 900,
+        "jti": "x" * 22, "client_id": "bench", "email": user["email"], "email_verified": False,
+        "username": user["username"], "discord_username": "", "entitlements": [], "roles": roles,
+        "sid": user_id, "auth_time": now,
+    }  # fmt: skip
 
 
 async def per_operation(chains: list[Chain]) -> float:
@@ -99,64 +115,56 @@ async def per_operation(chains: list[Chain]) -> float:
     return (time.perf_counter() - started) / (each * len(chains))
 
 
-async def measure(service: Service, private: rsa.RSAPrivateKey, concurrency: int) -> Result:
+async def measure(service: Service, concurrency: int, name: str) -> tuple[float, float, float]:
+    """Return the median seconds of an exchange, of the limit, and of the four-statement shape."""
     users = [
-        (
-            await service.users.create(
-                f"b{concurrency}n{number}@example.test", f"bench_{concurrency}_{number}"
-            )
-        ).id
+        (await service.users.create(None, f"bench_{name}_{concurrency}_{number}")).id
         for number in range(concurrency)
     ]
-    exchanges = [await exchange_chain(service, user) for user in users]
-    statements = [await statement_chain(service, user) for user in users]
-    await per_operation(exchanges)
-    await per_operation(statements)
-    timed = [
-        (await per_operation(exchanges), await per_operation(statements), per_signature(private))
-        for _ in range(ROUNDS)
+    kinds = [
+        [await make(service, user) for user in users] for make in (exchange_chain, limit_chain, four_chain)
     ]
-    return Result(*(statistics.median(column) for column in zip(*timed, strict=True)))
+    for chains in kinds:
+        await per_operation(chains)
+    timed = [[await per_operation(chains) for chains in kinds] for _ in range(ROUNDS)]
+    exchange, limit, four = (statistics.median(column) for column in zip(*timed, strict=True))
+    return exchange, limit, four
 
 
-def per_signature(private: rsa.RSAPrivateKey) -> float:
-    """Return the seconds of one RS256 signature."""
-    started = time.perf_counter()
-    for _ in range(PER_ROUND):
-        private.sign(CLAIMS, padding.PKCS1v15(), hashes.SHA256())
-    return (time.perf_counter() - started) / PER_ROUND
+def mint_ratio(service: Service) -> float:
+    """Return the time of minting a token over that of signing the same bytes."""
+    claims = _claims(service, "0" * 36, {"email": "ada@example.com", "username": "ada_l"}, ["admin"])
+    signing = _keys(service).signing
+    assert signing is not None
+    data = service.rt.minter.mint(claims).rpartition(".")[0].encode()
+    mint, key, name = service.rt.minter.mint, signing.private_key, signing.alg
+    ratios = []
+    for _ in range(ROUNDS * 3):
+        started = time.perf_counter()
+        for _ in range(SIGNATURES):
+            mint(claims)
+        between = time.perf_counter()
+        for _ in range(SIGNATURES):
+            sign(key, name, data)
+        ratios.append((between - started) / (time.perf_counter() - between))
+    return statistics.median(ratios)
 
 
 async def main() -> None:
-    keys, private = make_keys()
-    with tempfile.TemporaryDirectory(prefix="authkit-bench-", ignore_cleanup_errors=True) as folder:
-        postgres = await asyncio.to_thread(EmbeddedPostgres.start, Path(folder))
-        try:
-            await migrate(postgres.dsn)
-            await compare(postgres.dsn, keys, private)
-        finally:
-            await asyncio.to_thread(postgres.stop)
-
-
-async def compare(dsn: str, keys: StaticKeys, private: rsa.RSAPrivateKey) -> None:
-    """Print the table."""
-    config = Config(
-        issuer="https://issuer.example.test",
-        issued_audiences=("bench",),
-        environment="test",
-        database_url=dsn,
-        keys=keys,
-        session_max_per_user=None,
-    )
-    print(f"{'at once':>7}  {'exchanges/s':>11}  {'statements/s':>12}  {'signatures/s':>12}  {'over':>5}")
-    async with await Service.open(config) as service:
-        for concurrency in CONCURRENCY:
-            found = await measure(service, private, concurrency)
-            over = found.exchange / (found.statement + found.signature)
-            print(
-                f"{concurrency:>7}  {1 / found.exchange:>11.0f}  {1 / found.statement:>12.0f}"
-                f"  {1 / found.signature:>12.0f}  {over:>5.2f}"
-            )
+    async with fresh_database() as dsn:
+        print(f"{'':6}{'at once':>8}{'exchange/s':>12}{'limit/s':>10}", end="")
+        print(f"{'x limit':>9}{'goal':>6}{'x four':>8}{'goal':>6}")
+        for algorithm, goal in GOALS.items():
+            async with await Service.open(config_for(dsn, private_key(algorithm))) as service:
+                for concurrency in CONCURRENCY:
+                    ours, limit, four = await measure(service, concurrency, algorithm.lower())
+                    print(
+                        f"{algorithm:6}{concurrency:>8}{1 / ours:>12.0f}{1 / limit:>10.0f}"
+                        f"{limit / ours:>9.2f}{goal:>6.2f}{four / ours:>8.2f}{1.2:>6.1f}"
+                    )
+                print(
+                    f"{algorithm:6}minting / signing {mint_ratio(service):.2f} (goal {MINT_GOALS[algorithm]})"
+                )
 
 
 if __name__ == "__main__":
