@@ -5,20 +5,31 @@
 
 from __future__ import annotations
 
+from authkit_issuer.capabilities.admin import AdminListUsersResult, AdminUser, UserExplanation
+from authkit_issuer.capabilities.lifecycle import BeforePurge, Purged
+from authkit_issuer.capabilities.org_invites import OrgInvite
+from authkit_issuer.capabilities.org_members import OrgMembership
+from authkit_issuer.capabilities.orgs import Org
 from authkit_issuer.capabilities.passwords import Proof
+from authkit_issuer.capabilities.providers import LinkedProvider, ProviderLink
 from authkit_issuer.capabilities.registration import PendingRegistration, Registered
+from authkit_issuer.capabilities.roles import Role
 from authkit_issuer.capabilities.sessions import Account, Session, TokenPair
+from authkit_issuer.capabilities.solana import SOLANA_PROVIDER_SLUG, ChallengeCache, ChallengeData, SiwsLogin
 from authkit_issuer.capabilities.tokens import AccessToken, JwksDocument
+from authkit_issuer.capabilities.two_factor import Challenged, TwoFactorSettings
 from authkit_issuer.capabilities.users import User
-from authkit_issuer.config import Config, Options, OrgMode, is_dev_environment
+from authkit_issuer.config import Config, Options, OrgMode, ProviderConfig, is_dev_environment
 from authkit_issuer.errors import AuthError, ConfigError, NotJoinable, StartupError
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import (
     AuthEventLogger,
     AuthEventLogReader,
+    BreachCheck,
     Client,
     Clock,
     EmailSender,
+    EmailSenderWithCodeAndLink,
     EmailSenderWithPasswordResetLink,
     EmailSenderWithSecurityNotice,
     EmailSenderWithVerificationLink,
@@ -29,22 +40,36 @@ from authkit_issuer.ports import (
     RandomBytes,
     SMSSender,
     SMSSenderWithPasswordResetLink,
+    language,
 )
+from authkit_issuer.provider import Provider
+from authkit_issuer.security.breaches import RangeBreachCheck
+from authkit_issuer.security.hashing import HashingLoad
 from authkit_issuer.security.keys import KeySet, KeySource, SigningKey, StaticKeys
+from authkit_issuer.security.siws import SignInAccount, SignInInput, SignInOutput
 from authkit_issuer.service import Service
 
 __all__ = [
+    "SOLANA_PROVIDER_SLUG",
     "AccessToken",
     "Account",
+    "AdminListUsersResult",
+    "AdminUser",
     "AuthError",
     "AuthEventLogReader",
     "AuthEventLogger",
     "AuthSessionEvent",
+    "BeforePurge",
+    "BreachCheck",
+    "ChallengeCache",
+    "ChallengeData",
+    "Challenged",
     "Client",
     "Clock",
     "Config",
     "ConfigError",
     "EmailSender",
+    "EmailSenderWithCodeAndLink",
     "EmailSenderWithPasswordResetLink",
     "EmailSenderWithSecurityNotice",
     "EmailSenderWithVerificationLink",
@@ -52,26 +77,44 @@ __all__ = [
     "EntitlementsProvider",
     "EphemeralMode",
     "EphemeralStore",
+    "HashingLoad",
     "JwksDocument",
     "KeySet",
     "KeySource",
+    "LinkedProvider",
     "NotJoinable",
     "Options",
+    "Org",
+    "OrgInvite",
+    "OrgMembership",
     "OrgMode",
     "PendingRegistration",
     "Proof",
+    "Provider",
+    "ProviderConfig",
+    "ProviderLink",
+    "Purged",
     "RandomBytes",
+    "RangeBreachCheck",
     "Registered",
+    "Role",
     "SMSSender",
     "SMSSenderWithPasswordResetLink",
     "Service",
     "Session",
     "SessionEventType",
     "SessionRevokeReason",
+    "SignInAccount",
+    "SignInInput",
+    "SignInOutput",
     "SigningKey",
+    "SiwsLogin",
     "StartupError",
     "StaticKeys",
     "TokenPair",
+    "TwoFactorSettings",
     "User",
+    "UserExplanation",
     "is_dev_environment",
+    "language",
 ]

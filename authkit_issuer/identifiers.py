@@ -19,11 +19,14 @@ MIN_USERNAME = 4
 MAX_USERNAME = 30
 MAX_BIOGRAPHY = 2000
 MAX_USER_AGENT = 512
+MAX_ORG_SLUG = 63
 
 DEFAULT_RESERVED_USERNAMES = frozenset({"admin", "moderator", "superuser"})
 
+_DERIVED = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 _PHONE = re.compile(r"\+[1-9][0-9]{1,14}")
 _USERNAME = re.compile(r"[A-Za-z0-9_]+")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ORG_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -34,14 +37,15 @@ def email(text: str) -> str:
     The rule is ours and deliberately plain: one ``@``, a dotted domain, no white space or control
     characters (which could split a mail header), at most 64 and 254 characters.
     """
-    value = text.strip().lower()
+    given = text.strip()
+    # Before the letter case is changed: the Kelvin sign, for one, has an ASCII small letter.
+    value = given.lower() if given.isascii() else ""
     local, at, domain = value.partition("@")
     if (
         not at
         or "@" in domain
         or not 1 <= len(local) <= MAX_LOCAL_PART
         or len(value) > MAX_EMAIL
-        or not value.isascii()
         or not value.isprintable()
         or " " in value
         or "." not in domain
@@ -74,6 +78,50 @@ def username(text: str, *, reserved: Collection[str] = DEFAULT_RESERVED_USERNAME
         raise errors.UsernameInvalidCharacters(param="username")
     if value.lower() in reserved:
         raise errors.UsernameReserved(param="username")
+    return value
+
+
+def derived_username(text: str, *, reserved: Collection[str] = DEFAULT_RESERVED_USERNAMES) -> str:
+    """Return a valid user name made of any text: what cannot stay is left out, what is missing is added."""
+    kept = "".join(char for char in text.lower() if char in _DERIVED)
+    name = (kept if kept[:1].isalpha() else f"u{kept}" if kept else "user")[:MAX_USERNAME]
+    if len(name) < MIN_USERNAME:
+        name += "_user"
+    plain, number = name, 0
+    while name in reserved:
+        number += 1
+        name = suffixed_username(plain, f"_{number}")
+    return name
+
+
+def suffixed_username(name: str, suffix: str) -> str:
+    """Return the name with a suffix, cut so that the whole still fits."""
+    return name[: MAX_USERNAME - len(suffix)] + suffix
+
+
+def biography(text: str | None) -> str | None:
+    """Return the trimmed text, None when nothing is left, or raise ``BiographyTooLong``."""
+    value = (text or "").strip()
+    if len(value) > MAX_BIOGRAPHY:
+        raise errors.BiographyTooLong(param="biography")
+    if not storable(value):
+        raise errors.Invalid("The biography has characters that cannot be stored.", param="biography")
+    return value or None
+
+
+def reason(text: str | None) -> str | None:
+    """Return why an operator does something, trimmed, None when nothing is left; raises ``Invalid``."""
+    value = (text or "").strip()
+    if not storable(value):
+        raise errors.Invalid("The reason has characters that cannot be stored.", param="reason")
+    return value or None
+
+
+def slug(text: str) -> str:
+    """Return the normal form under which names are held and resolved, or raise ``InvalidSlug``."""
+    value = text.strip().lower()
+    if not _SLUG.fullmatch(value):
+        raise errors.InvalidSlug(param="slug")
     return value
 
 

@@ -11,16 +11,12 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-
-import msgspec
 
 from authkit_issuer.errors import AuthError
-from authkit_issuer.event_types import AuthSessionEvent
 from authkit_issuer.identifiers import new_id
-from authkit_issuer.ports import AuthEventLogger
+from authkit_issuer.ports import AuthEventBatchLogger, AuthEventLogger
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
 from authkit_issuer.store.query import Query, Statement
 
 BATCH = 100
@@ -31,23 +27,6 @@ IDLE = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 logger = logging.getLogger("authkit.outbox")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Queued:
-    id: int
-    occurred_at: datetime
-    issuer: str
-    user_id: str
-    session_id: str
-    event: str
-    method: str | None
-    reason: str | None
-    ip_addr: str | None
-    user_agent: str | None
-    actor: str | None
-    target: str | None
-    data: str
 
 
 TAKE_LEASE = Query(
@@ -62,10 +41,9 @@ TAKE_LEASE = Query(
 )
 # A statement of its own: it must see what was committed before the lease was taken.
 NEXT = Query(
-    _Queued,
-    """
-    select e.id, e.occurred_at, e.issuer, e.user_id, e.session_id, e.event, e.method, e.reason,
-           host(e.ip_addr) as ip_addr, e.user_agent, e.actor, e.target, e.data::text
+    EventRow,
+    f"""
+    select {EVENT_COLUMNS}
     from profiles.event_outbox o join profiles.session_events e on e.id = o.event_id
     where o.sink = $1 order by o.event_id limit $2
     """,
@@ -100,14 +78,16 @@ class Outbox:
     async def _run(self, name: str, sink: AuthEventLogger) -> None:
         pause = 0.0
         while True:
+            taken: list[int] = []
             try:
-                delivered = await self.deliver(name, sink)
+                await self.deliver(name, sink, taken)
                 pause = 0.0
             except Exception as error:  # noqa: BLE001 - whatever a host's sink raises means "not taken"
-                pause = min(LONGEST_PAUSE, pause * 2 or FIRST_PAUSE)
+                # A sink that fails now and then, and takes events in between, does not get slower and slower.
+                pause = FIRST_PAUSE if taken else min(LONGEST_PAUSE, pause * 2 or FIRST_PAUSE)
+                self.rt.failures[f"sink {name}"] += 1
                 logger.warning("sink %s is not taking events: %s", name, type(error).__name__)
-                delivered = 0
-            if delivered < BATCH:
+            if pause or len(taken) < BATCH:
                 await self._rest(name, pause)
 
     async def _rest(self, name: str, pause: float) -> None:
@@ -123,16 +103,23 @@ class Outbox:
         finally:
             bell.clear()
 
-    async def deliver(self, name: str, sink: AuthEventLogger) -> int:
-        """Hand over one batch and return how many events the sink took; raises what stopped it."""
+    async def deliver(self, name: str, sink: AuthEventLogger, taken: list[int] | None = None) -> int:
+        """Hand over one batch and return how many events the sink took; raises what stopped it.
+
+        ``taken`` is filled with their ids, also when something stopped it half way.
+        """
+        taken = [] if taken is None else taken
         if await self.rt.maybe(TAKE_LEASE, name, self._worker, LEASE) is None:
             return 0
         queued = await self.rt.all(NEXT, name, BATCH)
-        taken: list[int] = []
         try:
             async with asyncio.timeout(LEASE / 2):
+                if isinstance(sink, AuthEventBatchLogger):
+                    await sink.log_session_events([row.read() for row in queued])
+                    taken.extend(row.id for row in queued)
+                    return len(taken)
                 for row in queued:
-                    await sink.log_session_event(_event(row))
+                    await sink.log_session_event(row.read())
                     taken.append(row.id)
         finally:
             if taken:
@@ -146,8 +133,3 @@ class Outbox:
                 await self.rt.execute(END_LEASE, name, self._worker)
             except AuthError:
                 return
-
-
-def _event(row: _Queued) -> AuthSessionEvent:
-    facts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-    return AuthSessionEvent(**{**facts, "data": msgspec.json.decode(row.data)})

@@ -7,6 +7,7 @@ compared with the database's own clock, never with this one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
@@ -20,6 +21,12 @@ RandomBytes = Callable[[int], bytes]
 """Returns that many bytes from a cryptographic generator."""
 
 EphemeralMode = Literal["memory", "redis"]
+
+language: ContextVar[str] = ContextVar("authkit_language", default="")
+"""The language of whoever is asking, as a tag such as ``de`` (RFC 5646); ``""`` when unknown.
+
+A host sets it around its calls and a sender reads it: sending in the background inherits it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +69,21 @@ class EphemeralStore(Protocol):
         """Remove the key only while it holds exactly ``expected``; True for the one caller that did."""
         ...
 
+    async def replace_if(self, key: str, expected: bytes, value: bytes, ttl: float) -> bool:
+        """Store ``value`` only while the key holds exactly ``expected``; False when it does not."""
+        ...
+
     async def incr(self, key: str, ttl: float) -> int:
         """Add one and return the new count; the first increment sets the ``ttl``, later ones keep it."""
+        ...
+
+    async def admit(self, key: str, calls: int, window: float) -> tuple[bool, float]:
+        """Count one call unless ``calls`` of them were made within the last ``window`` seconds.
+
+        A generic cell rate limit: all ``calls`` may come at once, and one more for each ``window / calls``
+        that has passed. Returns whether the call is admitted, and the seconds until the key is as fresh as
+        one that was never used. A refused call does not count.
+        """
         ...
 
     async def ping(self) -> None:
@@ -115,6 +135,15 @@ class EmailSenderWithVerificationLink(Protocol):
 
 
 @runtime_checkable
+class EmailSenderWithCodeAndLink(Protocol):
+    """Optional extension: one mail that carries the code and the link, in place of two mails."""
+
+    async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
+        """Send a six-digit verification code and the bare token of a verification link."""
+        ...
+
+
+@runtime_checkable
 class EmailSenderWithSecurityNotice(Protocol):
     """Optional extension: tells the owner that something about the account changed or was tried."""
 
@@ -142,6 +171,45 @@ class SMSSenderWithPasswordResetLink(Protocol):
 
     async def send_password_reset_link(self, phone: str, token: str) -> None:
         """Send a reset link."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senders:
+    """The host's senders, each optional extension looked for once; None where there is none."""
+
+    email: EmailSender | None = None
+    sms: SMSSender | None = None
+    code_and_link: EmailSenderWithCodeAndLink | None = None
+    verification_link: EmailSenderWithVerificationLink | None = None
+    security_notice: EmailSenderWithSecurityNotice | None = None
+    email_reset_link: EmailSenderWithPasswordResetLink | None = None
+    sms_reset_link: SMSSenderWithPasswordResetLink | None = None
+
+    @classmethod
+    def of(cls, email: EmailSender | None, sms: SMSSender | None) -> Senders:
+        """Look at what the two senders can do."""
+        return cls(
+            email=email,
+            sms=sms,
+            code_and_link=email if isinstance(email, EmailSenderWithCodeAndLink) else None,
+            verification_link=email if isinstance(email, EmailSenderWithVerificationLink) else None,
+            security_notice=email if isinstance(email, EmailSenderWithSecurityNotice) else None,
+            email_reset_link=email if isinstance(email, EmailSenderWithPasswordResetLink) else None,
+            sms_reset_link=sms if isinstance(sms, SMSSenderWithPasswordResetLink) else None,
+        )
+
+    @property
+    def verification_links(self) -> bool:
+        """Tell whether a link that confirms a mail address can be sent."""
+        return self.code_and_link is not None or self.verification_link is not None
+
+
+class BreachCheck(Protocol):
+    """Knows passwords from breaches. Asked about every new password that the rules allow."""
+
+    async def is_breached(self, password: str) -> bool:
+        """Tell whether the password is known; ``BreachCheckUnavailable`` keeps it from being set."""
         ...
 
 
@@ -174,6 +242,24 @@ class AuthEventLogger(Protocol):
 
     async def log_session_event(self, event: AuthSessionEvent) -> None:
         """Take one event; raising means "not delivered, try again later"."""
+        ...
+
+
+@runtime_checkable
+class EntitlementsOfMany(Protocol):
+    """Optional extension of a provider: one question for a page of users."""
+
+    async def list_entitlements_many(self, user_ids: Sequence[str]) -> Mapping[str, Sequence[Entitlement]]:
+        """Return the entitlements by user id; a user left out has none."""
+        ...
+
+
+@runtime_checkable
+class AuthEventBatchLogger(Protocol):
+    """Optional extension of a sink: takes up to a hundred events in one call, in order."""
+
+    async def log_session_events(self, events: Sequence[AuthSessionEvent]) -> None:
+        """Take them all; raising means "none delivered, try again later"."""
         ...
 
 

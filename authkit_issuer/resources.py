@@ -8,19 +8,32 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import httpx
+
 from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.ephemeral.memory import MemoryStore
+from authkit_issuer.identity import IdentityProvider, ProviderHttp, identity_providers
 from authkit_issuer.outbox import Outbox
-from authkit_issuer.ports import AuthEventLogger, Clock, EphemeralStore
+from authkit_issuer.ports import AuthEventLogger, Clock, EmailSender, EphemeralStore, RandomBytes
 from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.keys import KeySource
 from authkit_issuer.store import migrate, postgres
+from authkit_issuer.store.query import Query
 
 CLOSE_TIMEOUT = 10.0
 
+SHARED_ORGS = Query(
+    str,
+    """
+    select o.id::text from profiles.orgs o join profiles.org_members m on m.org_id = o.id
+    where o.deleted_at is null group by o.id having count(*) > 1 limit 2
+    """,
+)
+
 logger = logging.getLogger("authkit.keys")
+startup = logging.getLogger("authkit.service")
 
 
 class Resources:
@@ -48,6 +61,8 @@ class Resources:
         with postgres.translated():
             async with pool.acquire(timeout=postgres.ACQUIRE_TIMEOUT) as connection:
                 await migrate.check(connection, schema=config.database_schema)
+                if config.org_mode == "single":
+                    await _refuse_downgrade(connection, config.database_schema)
         return pool
 
     async def ephemeral(self, config: Config, given: EphemeralStore | None, clock: Clock) -> EphemeralStore:
@@ -66,6 +81,16 @@ class Resources:
             raise errors.ConfigError("redis_url is not set; codes must outlive one process in production.")
         return store
 
+    def identity(
+        self, config: Config, client: httpx.AsyncClient | None, clock: Clock
+    ) -> dict[str, IdentityProvider]:
+        """Return the external login providers; nothing is asked of them yet."""
+        http = ProviderHttp(client)
+        providers = identity_providers(config.providers, http=http, clock=clock)
+        self._closers.append(http.aclose)
+        self._closers.extend(provider.aclose for provider in providers.values())
+        return providers
+
     def hasher(self, config: Config) -> PasswordHasher:
         """Start the hashing lanes."""
         hasher = PasswordHasher(config)
@@ -78,6 +103,10 @@ class Resources:
 
     def start(self, rt: Runtime, keys: KeySource, sinks: Sequence[AuthEventLogger]) -> Runtime:
         """Start the loops that run beside the requests; returns the Runtime that wakes them."""
+        checked = "production" if rt.config.is_production else "development"
+        startup.info("environment %s, checked as %s", rt.config.environment or "unset", checked)
+        if not rt.config.issuer.startswith(("https://", "http://")):
+            startup.warning("issuer is not a web address: verifiers cannot find the keys by themselves")
         self._loops.append(
             asyncio.create_task(_watch(keys, rt.config.key_reload_interval), name="authkit keys")
         )
@@ -99,6 +128,35 @@ class Resources:
         await self.background.drain(timeout=CLOSE_TIMEOUT)
         for closer in reversed(self._closers):
             await closer()
+
+
+async def _refuse_downgrade(connection: Any, schema: str) -> None:
+    """Refuse to run without organisations over data that has them: their roles would be read as nothing."""
+    found = await connection.fetch(SHARED_ORGS.text(schema))
+    if len(found) > 1:
+        raise errors.OrgModeDowngradeRefused(
+            "org_mode is single, and this database has organisations with several members "
+            "(org_mode_downgrade_refused); set org_mode to multi."
+        )
+
+
+def mail_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> EmailSender | None:
+    """Return the sender that ``smtp_url`` describes, or None."""
+    if config.smtp_url is None:
+        return None
+    # The client comes with an extra; who sends in another way need not have it.
+    try:
+        from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender  # noqa: PLC0415
+    except ImportError as error:
+        raise errors.ConfigError("smtp_url needs the SMTP client: install authkit[server].") from error
+    mailing = Mailing(
+        url=config.smtp_url,
+        sender=config.smtp_from,
+        timeout=config.send_timeout,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    return SmtpLinkSender(mailing, config.link_base_url) if config.link_base_url else SmtpSender(mailing)
 
 
 async def _watch(keys: KeySource, interval: float) -> None:

@@ -11,19 +11,23 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import NotJoinable
+from authkit_issuer.identity import IdentityProvider
 from authkit_issuer.ports import (
+    BreachCheck,
     Clock,
     EmailSender,
     EntitlementsProvider,
     EphemeralStore,
     RandomBytes,
+    Senders,
     SMSSender,
 )
 from authkit_issuer.security.hashing import PasswordHasher
@@ -32,6 +36,7 @@ from authkit_issuer.security.minting import Minter
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.store.postgres import NoStore, Store
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.shared import SharedStatements
 
 Row = TypeVar("Row")
 Delivery = Callable[[], Awaitable[None]]
@@ -85,14 +90,29 @@ class Runtime:
     own_tokens: OwnTokens
     hasher: PasswordHasher
     background: Background
-    email_sender: EmailSender | None = None
-    sms_sender: SMSSender | None = None
+    shared: SharedStatements
+    senders: Senders = field(default_factory=Senders)
+    identity: Mapping[str, IdentityProvider] = field(default_factory=dict[str, IdentityProvider])
+    """External login providers by name."""
     entitlements_provider: EntitlementsProvider | None = None
+    breach_check: BreachCheck | None = None
+    failures: Counter[str] = field(default_factory=Counter[str])
+    """How often parts of the host failed in this process, by name: ``entitlements``, ``sink <name>``."""
     sinks: tuple[str, ...] = ()
     """Names of the sinks that get a row in the outbox with every event."""
     wake_outbox: Callable[[], None] = lambda: None
     waiting: list[Delivery] | None = None
     """Deliveries that wait for the commit; None outside of a transaction."""
+
+    @property
+    def email_sender(self) -> EmailSender | None:
+        """What sends mails, or None."""
+        return self.senders.email
+
+    @property
+    def sms_sender(self) -> SMSSender | None:
+        """What sends text messages, or None."""
+        return self.senders.sms
 
     @property
     def in_transaction(self) -> bool:
@@ -140,6 +160,14 @@ class Runtime:
             await delivery()
         else:
             self.waiting.append(delivery)
+
+    async def start_after_commit(self, work: Delivery, *, name: str) -> None:
+        """Run the work beside the requests once the outermost transaction has committed."""
+
+        async def start() -> None:
+            self.background.start(work, name=name)
+
+        await self.after_commit(start)
 
     def refuse_joining(self, method: str) -> None:
         """Raise ``NotJoinable`` inside a transaction.

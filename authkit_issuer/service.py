@@ -14,36 +14,55 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from authkit_issuer import errors
+from authkit_issuer.capabilities.admin import Admin
+from authkit_issuer.capabilities.contact_changes import ContactChanges
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.events import Events
+from authkit_issuer.capabilities.lifecycle import BeforePurge, Lifecycle
 from authkit_issuer.capabilities.logins import Logins
+from authkit_issuer.capabilities.oidc_login import OidcLogin
+from authkit_issuer.capabilities.org_invites import OrgInvites
+from authkit_issuer.capabilities.org_members import OrgMembers
+from authkit_issuer.capabilities.orgs import Orgs
 from authkit_issuer.capabilities.passwords import Passwords
+from authkit_issuer.capabilities.providers import Providers
 from authkit_issuer.capabilities.registration import Registration
+from authkit_issuer.capabilities.roles import Roles
 from authkit_issuer.capabilities.sessions import Sessions
+from authkit_issuer.capabilities.solana import Solana
 from authkit_issuer.capabilities.tokens import Tokens
+from authkit_issuer.capabilities.two_factor import TwoFactor
+from authkit_issuer.capabilities.usernames import Usernames
 from authkit_issuer.capabilities.users import Users
+from authkit_issuer.capabilities.verification import Verification
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.ports import (
     AuthEventLogger,
+    BreachCheck,
     Clock,
     EmailSender,
     EntitlementsProvider,
     EphemeralMode,
     EphemeralStore,
     RandomBytes,
+    Senders,
     SMSSender,
 )
-from authkit_issuer.resources import Resources
+from authkit_issuer.resources import Resources, mail_sender
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.hashing import HashingLoad
 from authkit_issuer.security.key_sources import load_keys
 from authkit_issuer.security.minting import Minter
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.store import postgres
+from authkit_issuer.store.shared import SharedStatements
 from authkit_verify import EnrichmentSource
 
 if TYPE_CHECKING:
     from typing import Self
+
+    import httpx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +76,26 @@ class Service:
     resources: Resources = field(repr=False)
 
     users: Users
+    usernames: Usernames
+    lifecycle: Lifecycle
     registration: Registration
+    verification: Verification
+    contact_changes: ContactChanges
     passwords: Passwords
+    org_invites: OrgInvites
+    org_members: OrgMembers
+    orgs: Orgs
+    providers: Providers
+    roles: Roles
     tokens: Tokens
     sessions: Sessions
+    two_factor: TwoFactor
     logins: Logins
+    oidc_login: OidcLogin
+    solana: Solana
     entitlements: Entitlements
     events: Events
+    admin: Admin
 
     @classmethod
     async def open(  # noqa: PLR0917 - the contract: every part may be passed by position
@@ -76,38 +108,44 @@ class Service:
         entitlements_provider: EntitlementsProvider | None = None,
         event_loggers: Sequence[AuthEventLogger] = (),
         *,
+        breach_check: BreachCheck | None = None,
+        http_client: httpx.AsyncClient | None = None,
         clock: Clock = time.time,
         random_bytes: RandomBytes = os.urandom,
     ) -> Self:
         """Check everything, connect, and return a service that is ready.
 
         ``pool=None`` opens one from ``config.database_url``; without that, only what needs no database works.
-        The database must have been migrated. Raises ``ConfigError``, ``StartupError``,
-        ``DatabaseUnavailable``, ``EphemeralStoreUnavailable``.
+        The database must have been migrated. ``http_client`` asks login providers, and stays the host's to
+        close. Raises ``ConfigError``, ``StartupError``, ``DatabaseUnavailable``,
+        ``EphemeralStoreUnavailable``.
         """
-        _check_config(config)
         keys = load_keys(config, process_environment(), clock=clock, random_bytes=random_bytes)
+        email_sender = email_sender or mail_sender(config, clock, random_bytes)
         inbox = Inbox(clock) if config.dev and email_sender is None else None
         resources = Resources()
         try:
             pool = await resources.database(config, pool)
             store = await resources.ephemeral(config, ephemeral_store, clock)
+            database = (
+                postgres.NoStore() if pool is None else postgres.PoolStore(pool, config.database_schema)
+            )
             rt = Runtime(
                 config=config,
                 clock=clock,
                 random_bytes=random_bytes,
-                store=postgres.NoStore()
-                if pool is None
-                else postgres.PoolStore(pool, config.database_schema),
+                store=database,
+                shared=SharedStatements(database),
                 ephemeral=store,
                 keys=keys,
                 minter=Minter(keys),
                 own_tokens=OwnTokens(config, keys, clock),
                 hasher=resources.hasher(config),
+                identity=resources.identity(config, http_client, clock),
                 background=resources.background,
-                email_sender=email_sender or inbox,
-                sms_sender=sms_sender or (inbox.texts if inbox else None),
+                senders=Senders.of(email_sender or inbox, sms_sender or (inbox.texts if inbox else None)),
                 entitlements_provider=entitlements_provider,
+                breach_check=breach_check,
                 sinks=tuple(logger.name for logger in event_loggers),
             )
             rt = resources.start(rt, keys, event_loggers)
@@ -126,13 +164,26 @@ class Service:
             inbox=inbox,
             resources=resources,
             users=Users(rt),
+            usernames=Usernames(rt),
+            lifecycle=Lifecycle(rt),
             registration=Registration(rt),
+            verification=Verification(rt),
+            contact_changes=ContactChanges(rt),
             passwords=Passwords(rt),
+            org_invites=OrgInvites(rt),
+            org_members=OrgMembers(rt),
+            orgs=Orgs(rt),
+            providers=Providers(rt),
+            roles=Roles(rt),
             tokens=Tokens(rt),
             sessions=Sessions(rt),
+            two_factor=TwoFactor(rt),
             logins=Logins(rt),
+            oidc_login=OidcLogin(rt),
+            solana=Solana(rt),
             entitlements=Entitlements(rt),
             events=Events(rt),
+            admin=Admin(rt),
         )
 
     async def __aenter__(self) -> Self:
@@ -185,6 +236,19 @@ class Service:
         """Tell whether text messages can be sent."""
         return self.rt.sms_sender is not None
 
+    @property
+    def hashing(self) -> HashingLoad:
+        """How busy the password-hashing lanes of this process are, and how long callers waited."""
+        return self.rt.hasher.load
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """How often parts of the host failed in this process: ``entitlements``, ``sink <name>``.
+
+        ``background`` is what ran beside requests, such as mails, and failed unseen.
+        """
+        return {**self.rt.failures, "background": self.rt.background.failures}
+
     async def health(self) -> dict[str, bool]:
         """Tell for ``database`` and ``ephemeral_store`` whether they answer within two seconds."""
         database = self.pool is not None and await postgres.healthy(self.pool)
@@ -197,12 +261,14 @@ class Service:
             return False
         return True
 
-    async def maintain(self) -> None:
-        """Delete what has outlived its retention; safe to run from any number of processes."""
+    async def maintain(self, *, before_purge: BeforePurge | None = None) -> None:
+        """Delete what has outlived its retention; safe to run from any number of processes.
+
+        ``before_purge(user_id)`` is called before a soft-deleted user goes for good; a host that has to clean
+        up without calling this sets ``deleted_user_retention=None`` and purges itself.
+        """
         await self.sessions.purge()
         await self.events.purge()
-
-
-def _check_config(config: Config) -> None:
-    if config.org_mode != "single":
-        raise errors.ConfigError("org_mode multi is not available in this version.")
+        await self.lifecycle.lift_lapsed_bans()
+        if self.config.deleted_user_retention is not None:
+            await self.lifecycle.purge_deleted(before=before_purge)

@@ -2,7 +2,7 @@
 
 Ranks, lowest first; a capability imports only from below its own rank.
 
-    0   events, entitlements, one_time, namespace
+    0   events, entitlements, messages, one_time, namespace
     1   roles, providers, org_members
     2   orgs, usernames
     3   org_invites

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
-from authkit_issuer.event_types import SessionEventType
+from authkit_issuer import identifiers
+from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 from authkit_issuer.identifiers import ip_address
 from authkit_issuer.identifiers import user_agent as storable_user_agent
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.store.query import Query
+from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
+from authkit_issuer.store.query import Query, Statement
 
 RECORD = Query(
     int,
@@ -49,8 +52,38 @@ PURGE = Query(
     """,
 )
 
+# Where the user acted on somebody else, address and user agent are the user's as well.
+ANONYMISE = Statement(
+    """
+    update profiles.session_events set ip_addr = null, user_agent = null, data = '{}'
+    where user_id = $1 or actor = $1
+    """
+)
+
+# The cursor is (time, id): times of one transaction may be equal, and ids alone do not follow the clock.
+READ = Query(
+    EventRow,
+    f"""
+    select {EVENT_COLUMNS} from profiles.session_events e
+    where e.user_id = $1 and ($2::text[] = '{{}}' or e.event = any($2))
+      and (e.occurred_at, e.id) < ($3, $4::bigint)
+    order by e.occurred_at desc, e.id desc limit $5
+    """,
+)
+READ_ALL = Query(
+    EventRow,
+    f"""
+    select {EVENT_COLUMNS} from profiles.session_events e
+    where ($1::text[] = '{{}}' or e.event = any($1)) and (e.occurred_at, e.id) < ($2, $3::bigint)
+    order by e.occurred_at desc, e.id desc limit $4
+    """,
+)
+
 NOBODY = Client()
+MAX_READ = 500
 _PURGE_BATCH = 1000
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
+_LAST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +125,24 @@ class Events:
         await self.announce()
         return event_id
 
+    async def list_session_events(
+        self, user_id: str, *event_types: str, limit: int = MAX_READ, before: AuthSessionEvent | None = None
+    ) -> list[AuthSessionEvent]:
+        """Return events newest first, at most 500; an empty ``user_id`` means all users.
+
+        ``before`` is the last event of the page before: the next page begins after it.
+        """
+        if not all(map(identifiers.storable, (user_id, *event_types))):
+            return []
+        size = max(1, min(limit, MAX_READ))
+        moment, number = (before.occurred_at, before.id) if before else (_END_OF_TIME, _LAST_ID)
+        page = (list(event_types), moment, number, size)
+        if user_id:
+            rows = await self.rt.all(READ, identifiers.user_id(user_id) or user_id, *page)
+        else:
+            rows = await self.rt.all(READ_ALL, *page)
+        return [row.read() for row in rows]
+
     async def purge(self) -> int:
         """Delete events older than the retention time that every sink has taken; returns how many."""
         total = 0
@@ -100,6 +151,13 @@ class Events:
             total += gone
             if gone < _PURGE_BATCH:
                 return total
+
+    async def anonymise(self, user_id: str) -> int:
+        """Wipe address, user agent and details of the events of a user, and of those the user brought about.
+
+        Returns how many there were. What happened, when and to whom stays.
+        """
+        return await self.rt.execute(ANONYMISE, user_id)
 
     async def log_session_created(
         self, user_id: str, method: str, session_id: str, ip: str | None = None, user_agent: str | None = None

@@ -5,18 +5,32 @@ The primary key of ``names`` decides. A former name stays with its first holder,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.identifiers import owner_slug
+from authkit_issuer.identifiers import MAX_ORG_SLUG, org_slug, owner_slug
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query, Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgName:
+    """What a slug leads to; ``slug`` is the current one, whatever was asked for."""
+
+    id: str
+    slug: str
+    is_personal: bool
+    owner_user_id: str | None
+
 
 CLAIM_FOR_USER = Query(
     str,
     """
     insert into profiles.names (slug, user_id) values ($1, $2::uuid)
-    on conflict (slug) do update set is_current = true where names.user_id = excluded.user_id
+    on conflict (slug) do update
+    set is_current = true, created_at = case when names.is_current then names.created_at else now() end
+    where names.user_id = excluded.user_id
     returning slug
     """,
 )
@@ -24,17 +38,48 @@ CLAIM_FOR_ORG = Query(
     str,
     """
     insert into profiles.names (slug, org_id) values ($1, $2::uuid)
-    on conflict (slug) do update set is_current = true where names.org_id = excluded.org_id
+    on conflict (slug) do update
+    set is_current = true, created_at = case when names.is_current then names.created_at else now() end
+    where names.org_id = excluded.org_id
     returning slug
     """,
 )
 RETIRE_OF_USER = Statement(
-    "update profiles.names set is_current = false where user_id = $1::uuid and is_current"
+    """
+    update profiles.names set is_current = false
+    where user_id = $1::uuid and is_current and slug <> all($2::text[])
+    """
 )
 RETIRE_OF_ORG = Statement(
     "update profiles.names set is_current = false where org_id = $1::uuid and is_current"
 )
+# A personal organisation has no name of its own: its user's names, current and former, lead to it.
+FIND_ORG = Query(
+    OrgName,
+    """
+    select o.id::text, o.slug, o.is_personal, o.owner_user_id::text
+    from profiles.names n join profiles.orgs o
+      on o.id = n.org_id or (o.is_personal and o.owner_user_id = n.user_id)
+    where n.slug = $1 and o.deleted_at is null
+    """,
+)
 TAKEN = Query(str, "select slug from profiles.names where slug = any($1::text[])")
+OF_OTHERS = Query(
+    str,
+    "select slug from profiles.names where slug = any($1::text[]) and user_id is distinct from $2::uuid",
+)
+OF_OTHER_ORGS = Query(
+    str, "select slug from profiles.names where slug = $1 and org_id is distinct from $2::uuid"
+)
+# Only who has given up a name before is cooling down: the first name is no change.
+COOLING = Query(
+    float,
+    """
+    select extract(epoch from
+               max(created_at) filter (where is_current) + $2::float8 * interval '1 second' - now())::float8
+    from profiles.names where user_id = $1::uuid having bool_or(not is_current)
+    """,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +94,51 @@ class Namespace:
         Raises ``UsernameInUse`` when another user or an organisation holds or once held the name itself,
         ``OwnerSlugTaken`` when only its owner slug is taken.
         """
-        await self.rt.execute(RETIRE_OF_USER, user_id)
-        if await self.rt.maybe(CLAIM_FOR_USER, username.lower(), user_id) is None:
-            raise errors.UsernameInUse(param="username")
-        slug = self.owner_slug_of(username)
-        if slug and slug != username.lower() and await self.rt.maybe(CLAIM_FOR_USER, slug, user_id) is None:
-            raise errors.OwnerSlugTaken(param="username")
+        names = self.names_of(username)
+        for name in names:
+            if await self.rt.maybe(CLAIM_FOR_USER, name, user_id) is None:
+                raise _taken(name, username)
+        await self.rt.execute(RETIRE_OF_USER, user_id, names)
+
+    async def check_free(self, user_id: str, username: str) -> None:
+        """Raise as ``claim_username`` does when somebody else holds the name, taking no lock.
+
+        Two users who want each other's name are both refused here and never wait for each other.
+        """
+        names = self.names_of(username)
+        held = await self.rt.all(OF_OTHERS, names, user_id)
+        if held:
+            raise _taken(names[0] if names[0] in held else held[0], username)
+
+    async def check_cooldown(self, user_id: str) -> None:
+        """Raise ``TooManyRequests`` while the user's last change of name is too recent."""
+        cooldown = self.rt.config.rename_cooldown
+        left = None if cooldown is None else await self.rt.maybe(COOLING, user_id, cooldown)
+        if left is not None and left > 0:
+            raise errors.TooManyRequests(retry_after=left)
+
+    async def free_slug(self, user_id: str, wanted: str) -> str:
+        """Return an owner slug for a user who had none: ``wanted``, else the first free of ``wanted-2`` on.
+
+        It is only looked up; the claim decides. Raises ``OwnerSlugTaken`` when a thousand are held.
+        """
+        ends = ["", *(f"-{number}" for number in range(2, 1000))]
+        slugs = [wanted[: MAX_ORG_SLUG - len(end)].rstrip("-") + end for end in ends]
+        held = set(await self.rt.all(OF_OTHERS, slugs, user_id))
+        for slug in slugs:
+            if slug not in held:
+                return slug
+        raise errors.OwnerSlugTaken
+
+    async def claim_slug(self, user_id: str, slug: str) -> None:
+        """Make ``slug`` one of the user's current names, or raise ``OwnerSlugTaken``."""
+        if await self.rt.maybe(CLAIM_FOR_USER, slug, user_id) is None:
+            raise errors.OwnerSlugTaken
+
+    async def check_org_slug_free(self, org_id: str, slug: str) -> None:
+        """Raise ``OwnerSlugTaken`` when somebody else holds or held the name, taking no lock."""
+        if await self.rt.maybe(OF_OTHER_ORGS, slug, org_id) is not None:
+            raise errors.OwnerSlugTaken(param="slug")
 
     async def claim_org_slug(self, org_id: str, slug: str) -> None:
         """Make ``slug`` the current name of the organisation, or raise ``OwnerSlugTaken``."""
@@ -62,9 +146,25 @@ class Namespace:
         if await self.rt.maybe(CLAIM_FOR_ORG, slug, org_id) is None:
             raise errors.OwnerSlugTaken(param="slug")
 
+    async def find_org(self, slug: str) -> OrgName:
+        """Return the organisation that has or had this name; ``InvalidOrgSlug``, ``OrgNotFound``."""
+        found = await self.rt.maybe(FIND_ORG, org_slug(slug))
+        if found is None:
+            raise errors.OrgNotFound
+        return found
+
     async def is_taken(self, *slugs: str) -> bool:
         """Tell whether any of the names is held; a courtesy for forms, the claim itself decides."""
         return bool(await self.rt.all(TAKEN, list(slugs)))
+
+    async def taken_of(self, slugs: Iterable[str]) -> set[str]:
+        """Return those of the names that are held."""
+        return set(await self.rt.all(TAKEN, list(slugs)))
+
+    def names_of(self, username: str) -> list[str]:
+        """Return the names that go with a user name: itself and, with organisations, its owner slug."""
+        name, slug = username.lower(), self.owner_slug_of(username)
+        return [name, slug] if slug and slug != name else [name]
 
     def owner_slug_of(self, username: str) -> str:
         """Return the owner slug that goes with a user name, ``""`` where there are no organisations."""
@@ -74,3 +174,9 @@ class Namespace:
         if not slug:
             raise errors.InvalidUsernameForOwnerNamespace(param="username")
         return slug
+
+
+def _taken(name: str, username: str) -> errors.AuthError:
+    """Return the refusal: the name itself is in use, or only the owner slug that goes with it."""
+    refusal = errors.UsernameInUse if name == username.lower() else errors.OwnerSlugTaken
+    return refusal(param="username")

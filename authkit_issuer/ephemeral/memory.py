@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import OrderedDict
 
 from authkit_issuer.errors import EphemeralStoreUnavailable
 from authkit_issuer.ports import Clock, EphemeralMode
 
 MAX_ENTRIES = 100_000
+_MICRO = 1_000_000
 _SLACK = 64
 """Outdated notes that are tolerated before the list of ends is rebuilt."""
 
@@ -33,6 +35,8 @@ class MemoryStore:
         self._entries: dict[str, tuple[bytes, float]] = {}
         # When each entry ends, soonest first; overwritten and deleted entries leave outdated notes behind.
         self._ends: list[tuple[float, str]] = []
+        # When each limited key is as fresh as new, in microseconds; the least recently used one first.
+        self._rates: OrderedDict[str, int] = OrderedDict()
 
     def __len__(self) -> int:
         """Return how many entries are held, expired ones that were not dropped yet included."""
@@ -70,6 +74,14 @@ class MemoryStore:
         del self._entries[key]
         return True
 
+    async def replace_if(self, key: str, expected: bytes, value: bytes, ttl: float) -> bool:
+        """See ``EphemeralStore``."""
+        check_ttl(ttl)
+        if self._live(key) != bytes(expected):
+            return False
+        self._put(key, bytes(value), self._clock() + ttl)
+        return True
+
     async def incr(self, key: str, ttl: float) -> int:
         """See ``EphemeralStore``."""
         check_ttl(ttl)
@@ -83,6 +95,24 @@ class MemoryStore:
         self._entries[key] = (b"%d" % count, self._entries[key][1])
         return count
 
+    async def admit(self, key: str, calls: int, window: float) -> tuple[bool, float]:
+        """See ``EphemeralStore``.
+
+        These keys have a room of their own: strangers choose them, and must not be able to fill the store.
+        When it is full, the least recently used one is forgotten.
+        """
+        check_ttl(window)
+        now, span = int(self._clock() * _MICRO), int(window * _MICRO)
+        fresh = min(max(self._rates.get(key, 0), now), now + span)
+        admitted = fresh + span // calls <= now + span
+        if admitted:
+            fresh += span // calls
+            self._rates[key] = fresh
+            self._rates.move_to_end(key)
+            if len(self._rates) > self._max_entries:
+                self._rates.popitem(last=False)
+        return admitted, (fresh - now) / _MICRO
+
     async def ping(self) -> None:
         """See ``EphemeralStore``: memory always answers."""
 
@@ -90,6 +120,7 @@ class MemoryStore:
         """See ``EphemeralStore``."""
         self._entries.clear()
         self._ends.clear()
+        self._rates.clear()
 
     def _live(self, key: str) -> bytes | None:
         entry = self._entries.get(key)

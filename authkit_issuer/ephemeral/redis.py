@@ -20,16 +20,35 @@ if TYPE_CHECKING:
 TIMEOUT = 2.0
 """Seconds to connect, to wait for an answer, and to wait for a free connection."""
 MAX_CONNECTIONS = 32
+_MICRO = 1_000_000
 
 # Value and expiry change in one step: no other command runs between them (Redis: EVAL is atomic).
 _TAKE_IF = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0
 """
+_REPLACE_IF = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1
+"""
 _INCR = """
 local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return count
+"""
+# The value is the moment, in microseconds of the server's clock, at which the key is as fresh as new.
+_ADMIT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local step, span = tonumber(ARGV[1]), tonumber(ARGV[2])
+local fresh = tonumber(redis.call('GET', KEYS[1]) or '0')
+fresh = math.min(math.max(fresh, now), now + span)
+if fresh + step > now + span then return {0, fresh - now} end
+fresh = fresh + step
+local ttl = math.ceil((fresh - now) / 1000)
+redis.call('SET', KEYS[1], string.format('%.0f', fresh), 'PX', string.format('%.0f', ttl))
+return {1, fresh - now}
 """
 
 logger = logging.getLogger("authkit.ephemeral")
@@ -89,9 +108,22 @@ class RedisStore:
         """See ``EphemeralStore``."""
         return bool(await self._call("EVAL", _TAKE_IF, 1, self._prefix + key, bytes(expected)))
 
+    async def replace_if(self, key: str, expected: bytes, value: bytes, ttl: float) -> bool:
+        """See ``EphemeralStore``."""
+        command = ("EVAL", _REPLACE_IF, 1, self._prefix + key, bytes(expected), bytes(value))
+        return bool(await self._call(*command, _milliseconds(ttl)))
+
     async def incr(self, key: str, ttl: float) -> int:
         """See ``EphemeralStore``."""
         return int(await self._call("EVAL", _INCR, 1, self._prefix + key, _milliseconds(ttl)))
+
+    async def admit(self, key: str, calls: int, window: float) -> tuple[bool, float]:
+        """See ``EphemeralStore``."""
+        check_ttl(window)
+        span = int(window * _MICRO)
+        command = ("EVAL", _ADMIT, 1, self._prefix + key, span // calls, span)
+        admitted, ahead = await self._call(*command)
+        return bool(admitted), int(ahead) / _MICRO
 
     async def ping(self) -> None:
         """See ``EphemeralStore``."""

@@ -42,6 +42,8 @@ class Unauthenticated(AuthError):
 
     code = "invalid_credentials"
     default = "The credentials are wrong."
+    about: str = ""
+    """Id of the account that was meant, for the audit trail alone; whoever is refused never learns it."""
 
 
 class Denied(AuthError):
@@ -108,6 +110,12 @@ class ConfigError(ValueError):
 
 class StartupError(RuntimeError):
     """The process cannot start; the message is one plain sentence for the operator."""
+
+
+class OrgModeDowngradeRefused(StartupError):
+    """The service would read organisations that several people share as if there were none."""
+
+    code: ClassVar[str] = "org_mode_downgrade_refused"
 
 
 class NotJoinable(RuntimeError):

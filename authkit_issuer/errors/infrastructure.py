@@ -26,6 +26,13 @@ class ServerBusy(Unavailable):
     default = "The server is busy; try again shortly."
 
 
+class BreachCheckUnavailable(Unavailable):
+    """The host's breach check failed or took too long, and was told to fail closed."""
+
+    code = "breach_check_unavailable"
+    default = "Passwords cannot be checked right now."
+
+
 class EntitlementsUnavailable(Unavailable):
     """The host's entitlements provider failed or took too long."""
 
@@ -77,3 +84,10 @@ class SmsDeliveryFailed(DeliveryFailed):
 
 class TooManyRequests(Limited):
     """A per-account or per-target limit was reached."""
+
+
+class ProviderUnavailable(Unavailable):
+    """An external login provider cannot be asked right now."""
+
+    code = "provider_unavailable"
+    default = "The login provider cannot be reached right now."

@@ -129,3 +129,17 @@ class BiographyTooLong(Invalid):
 
     code = "biography_too_long"
     default = "The biography may have at most 2000 characters."
+
+
+class InvalidUntil(Invalid):
+    """The end of a ban is not in the future, or says no time zone."""
+
+    code = "invalid_until"
+    default = "The end of a ban must be a moment in the future."
+
+
+class InvalidSlug(Invalid):
+    """The text cannot be anybody's name."""
+
+    code = "invalid_slug"
+    default = "This cannot be anybody's name."

@@ -30,6 +30,13 @@ class PasswordTooCommon(Invalid):
     default = "This password is too common."
 
 
+class PasswordBreached(Invalid):
+    """The password is known from a breach."""
+
+    code = "password_breached"
+    default = "This password is known from a data breach."
+
+
 class InvalidPasswordHash(Invalid):
     """The hash cannot be parsed for its algorithm, or asks for an absurd amount of work."""
 

@@ -146,12 +146,14 @@ def parse_secrets(texts: Mapping[str, str], name: str) -> dict[int, bytes]:
     """Read refresh secrets: ids as decimal text, bytes as base64url with or without padding."""
     found: dict[int, bytes] = {}
     for number, text in texts.items():
+        if not (number.isascii() and number.isdecimal() and str(int(number)) == number):
+            raise ConfigError(f"{name}: an id must be a plain number; 1 and 01 would be one.")
         try:
             found[int(number)] = base64.b64decode(
                 text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), altchars=b"-_", validate=True
             )
         except (ValueError, binascii.Error) as error:
-            raise ConfigError(f"{name}: an id must be a number and a secret base64url.") from error
+            raise ConfigError(f"{name}: a secret must be base64url.") from error
     return found
 
 

@@ -128,7 +128,7 @@ def _environment_keys(env: Mapping[str, str]) -> KeySet | None:
     public.setdefault(kid, private.public_key())
     secrets = key_file.parse_secrets(_json_map(env, "REFRESH_SECRETS"), "REFRESH_SECRETS")
     active = env.get("REFRESH_SECRET_ACTIVE", "").strip()
-    if not secrets or not active.isdigit():
+    if not secrets or not (active.isascii() and active.isdecimal()):
         raise ConfigError("REFRESH_SECRETS and REFRESH_SECRET_ACTIVE must be set beside ACTIVE_KEY_ID.")
     return KeySet(
         signing=SigningKey(kid=kid, private_key=private),

@@ -39,7 +39,7 @@ class Minter:
         if key is None:
             raise MissingSigner
         signed = self._header(key) + b"." + _b64(_encode(claims))
-        return (signed + b"." + _b64(_sign(key.private_key, key.alg, signed))).decode()
+        return (signed + b"." + _b64(sign(key.private_key, key.alg, signed))).decode()
 
     def _header(self, key: SigningKey) -> bytes:
         known, header = self._headers
@@ -49,7 +49,8 @@ class Minter:
         return header
 
 
-def _sign(key: PrivateKey, alg: str, data: bytes) -> bytes:
+def sign(key: PrivateKey, alg: str, data: bytes) -> bytes:
+    """Return the signature in the form a JWS carries it (RFC 7518 section 3)."""
     if isinstance(key, rsa.RSAPrivateKey):
         return key.sign(data, _PKCS1, _SHA256)
     if isinstance(key, ec.EllipticCurvePrivateKey):

@@ -1,10 +1,12 @@
 """The development inbox: takes every mail and text message and shows it instead of sending it.
 
-For development only: it holds secrets in the clear, in memory, the newest 500 messages.
+For development only: it holds secrets in the clear, in memory, the newest 500 messages, and logs them under a
+name of its own.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,6 +17,8 @@ from authkit_issuer.ports import Clock
 MAX_MESSAGES = 500
 
 Channel = Literal["email", "sms"]
+
+logger = logging.getLogger("authkit.inbox")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +80,8 @@ class Inbox:
         code: str | None = None,
         token: str | None = None,
     ) -> None:
-        """Keep one message."""
+        """Keep one message, and log it at INFO."""
+        logger.info("%s to %s: %s%s", channel, to, text, f" Token: {token}" if token else "")
         self._count += 1
         self._messages.append(
             InboxMessage(
@@ -119,6 +124,11 @@ class Inbox:
         """See ``EmailSenderWithVerificationLink``."""
         text = f"{_greeting(username)} confirm your address."
         self.take("email", email, "email_verification_link", text, token=token)
+
+    async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
+        """See ``EmailSenderWithCodeAndLink``."""
+        text = f"{_greeting(username)} your verification code is {code}."
+        self.take("email", email, "email_verification_code", text, code=code, token=token)
 
     async def send_security_notice(self, email: str, username: str, kind: str) -> None:
         """See ``EmailSenderWithSecurityNotice``."""

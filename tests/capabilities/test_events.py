@@ -194,6 +194,12 @@ async def test_hosts_record_what_they_did_themselves(service: Service) -> None:
     ]
 
 
+async def test_what_cannot_be_stored_has_no_trail(service: Service) -> None:
+    await service.users.create(None, "ada_l")
+    for question in (("a\x00",), ("", "a\x00"), ("\ud800",)):
+        assert await service.events.list_session_events(*question) == []
+
+
 async def test_the_trail_outlives_its_user(service: Service) -> None:
     user = await service.users.create("ada@example.test", "ada_l")
     await service.pool.execute("delete from profiles.users")

@@ -178,15 +178,15 @@ async def test_a_login_that_proved_itself_before_everything_was_signed_out_opens
 async def test_an_organisation_that_cannot_be_had_is_refused_before_anything_is_opened(
     service: Service, ada: str
 ) -> None:
-    with pytest.raises(errors.InvalidTarget):
+    with pytest.raises(errors.OrgModeNotMulti):
         await service.logins.with_password(EMAIL, PASSWORD, org="acme")
     assert await service.sessions.list_for_user(ada) == []
 
 
 async def test_refused_logins_are_recorded_and_a_flood_is_counted(service: Service, ada: str) -> None:
-    for _ in range(40):
+    for number in range(40):
         with pytest.raises(errors.InvalidCredentials):
-            await service.logins.with_password(EMAIL, "wrong password", client=HOME)
+            await service.logins.with_password(f"nobody{number}@example.test", "wrong password", client=HOME)
     rows = await service.pool.fetch(
         "select reason, data::text from profiles.session_events where event = 'session_failed' order by id"
     )
@@ -231,3 +231,14 @@ async def test_a_password_is_not_checked_inside_a_host_transaction(service: Serv
     async with service.transaction() as tx:
         with pytest.raises(errors.NotJoinable):
             await tx.passwords.login(EMAIL, PASSWORD)
+
+
+@pytest.mark.parametrize("value", ["\ud800", object()])
+async def test_claims_that_are_no_json_are_refused_before_a_session_is_opened(
+    service: Service, ada: str, value: object
+) -> None:
+    proof = await service.passwords.prove(EMAIL, PASSWORD)
+    for extra in ({"note": value}, {"notes": [value]}):
+        with pytest.raises(errors.Invalid):
+            await service.logins.finish(proof, method="password_login", amr=("pwd",), extra=extra)
+    assert await service.sessions.list_for_user(ada) == []

@@ -83,6 +83,18 @@ async def test_a_code_put_back_works_again_but_never_over_a_newer_one(one_time: 
     assert await one_time.redeem_code("kind", record.request_id, EMAIL, newer.code)
 
 
+async def test_a_right_code_is_no_guess_however_often_storage_fails_behind_it(one_time: OneTime) -> None:
+    issued = await issue(one_time)
+    request_id = issued.record.request_id
+    for _ in range(one_time.rt.config.max_code_attempts + 1):
+        await one_time.put_back(await one_time.redeem_code("kind", request_id, EMAIL, issued.code))
+    for _ in range(one_time.rt.config.max_code_attempts):
+        with pytest.raises(errors.InvalidOrExpiredCode):
+            await one_time.redeem_code("kind", request_id, EMAIL, "wrong")
+    with pytest.raises(errors.InvalidOrExpiredCode):
+        await one_time.redeem_code("kind", request_id, EMAIL, issued.code)
+
+
 async def test_the_store_learns_neither_codes_nor_links(one_time: OneTime) -> None:
     issued = await issue(one_time)
     stored = await one_time.rt.ephemeral.get(f"kind:{issued.record.request_id}")
@@ -91,6 +103,21 @@ async def test_the_store_learns_neither_codes_nor_links(one_time: OneTime) -> No
     assert issued.link.encode() not in stored
     assert issued.code not in repr(issued)
     assert issued.link not in repr(issued)
+
+
+async def test_secrets_are_compared_in_constant_time(one_time: OneTime, monkeypatch) -> None:
+    compared: list[object] = []
+
+    def spy(left: str, right: str) -> bool:
+        compared.append(left)
+        return left == right
+
+    issued = await issue(one_time)
+    monkeypatch.setattr("hmac.compare_digest", spy)
+    with pytest.raises(errors.InvalidOrExpiredCode):
+        await one_time.redeem_code("kind", issued.record.request_id, EMAIL, "wrong")
+    await one_time.find_link("kind", issued.link)
+    assert compared == [issued.record.code_digest, issued.record.link_hash]
 
 
 async def test_codes_and_links_end_by_the_clock(one_time: OneTime, clock) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.capabilities.registration import Registration
+from authkit_issuer.capabilities.registration import finishing
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 
@@ -49,13 +49,13 @@ async def test_a_caller_who_hangs_up_in_the_middle_loses_nothing(
 ) -> None:
     registration_id = await register(service, "ada_l", PASSWORD, "192.0.2.1")
     code = mailbox.last(EMAIL).code
-    reached, original = asyncio.Event(), Registration._make_account
+    reached, original = asyncio.Event(), finishing.make_account
 
-    async def stuck(self: Registration, *args: object, **kwargs: object) -> None:
+    async def stuck(*args: object, **kwargs: object) -> None:
         reached.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Registration, "_make_account", stuck)
+    monkeypatch.setattr(finishing, "make_account", stuck)
     confirm = (
         service.registration.confirm_email if through == "confirm" else service.logins.with_registration_code
     )
@@ -64,7 +64,7 @@ async def test_a_caller_who_hangs_up_in_the_middle_loses_nothing(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    monkeypatch.setattr(Registration, "_make_account", original)
+    monkeypatch.setattr(finishing, "make_account", original)
     assert await confirm(EMAIL, code, registration_id=registration_id)
 
 
@@ -115,3 +115,23 @@ async def test_a_hash_that_can_never_verify_is_not_taken_and_never_breaks_a_logi
     await service.passwords.store_hash(user.id, text)
     with pytest.raises(errors.InvalidCredentials):
         await service.logins.with_password(EMAIL, PASSWORD)
+
+
+async def test_a_message_that_is_waited_for_does_not_leave_inside_a_host_transaction(
+    make_service, mailbox
+) -> None:
+    service = await make_service(private_registration=False)
+    hashed = await service.passwords.hash(PASSWORD)
+    async with service.transaction() as tx:
+        with pytest.raises(errors.NotJoinable):
+            await tx.registration.create_pending_email(EMAIL, "ada_l", hashed)
+    assert mailbox.messages == []
+
+
+async def test_a_name_needs_its_owner_slug_where_there_are_organisations(make_service) -> None:
+    service = await make_service(org_mode="multi")
+    await service.users.create("first@example.test", "ada_l")
+    assert await service.registration.check_email_conflict(EMAIL, "ada__l") == (False, True)
+    assert await service.registration.check_email_conflict(EMAIL, "___") == (False, False)
+    with pytest.raises(errors.UsernameInUse):
+        await register(service, "ada__l", PASSWORD, "192.0.2.1")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 
 import jwt
 import pytest
@@ -76,6 +78,14 @@ async def test_no_caller_sets_a_claim_of_ours(service: Service, user: str, name:
         await service.tokens.issue_access(user, extra=extra)
     assert refused.value.param == name
     assert extra == {name: "forged"}
+
+
+async def test_a_claim_named_by_anything_but_a_text_is_refused(service: Service, user: str) -> None:
+    """An enumeration's member would be written as its value, beside ours."""
+    name = Enum("Name", {"SUBJECT": "sub"}).SUBJECT
+    for extra in ({name: "forged"}, {b"sub": "forged"}, {1: "forged"}):
+        with pytest.raises(errors.Invalid):
+            await service.tokens.issue_access(user, extra=extra)  # type: ignore[arg-type]
 
 
 async def test_the_stored_address_counts_and_not_the_callers(service: Service) -> None:
@@ -227,6 +237,36 @@ class TestKeys:
             service.tokens.key_for({"kid": "other", "alg": published["alg"]})
         with pytest.raises(errors.DisallowedAlg):
             service.tokens.key_for({"kid": published["kid"], "alg": "none"})
+
+    async def test_of_two_keys_none_is_the_default(self, make_service) -> None:
+        one, two = key_file.new_private_key("ES256"), key_file.new_private_key("ES256")
+        keys = KeySet(
+            signing=SigningKey(kid="one", private_key=one),
+            public={"one": one.public_key(), "two": two.public_key()},
+            refresh_secrets={1: b"s" * 32},
+            active_secret=1,
+        )
+        service = await make_service(keys=StaticKeys(keys))
+        with pytest.raises(errors.UnknownKid):
+            service.tokens.key_for({"alg": "ES256"})
+
+    async def test_a_service_that_cannot_sign_uses_no_refresh_token_up(
+        self, service: Service, make_service, key_source, user: str
+    ) -> None:
+        keys = key_source.current()
+        mute = await make_service(keys=StaticKeys(dataclasses.replace(keys, signing=None)))
+        assert mute.tokens.jwks() == service.tokens.jwks()
+        issued = await service.sessions.issue(user)
+        for attempt in (
+            mute.sessions.exchange(issued.refresh_token),
+            mute.sessions.sign_in(user, method="x", auth_epoch=0, amr=()),
+            mute.tokens.issue_access(user),
+        ):
+            with pytest.raises(errors.MissingSigner):
+                await attempt
+        pair = await service.sessions.exchange(issued.refresh_token)
+        assert (await mute.tokens.verify(pair.access_token)).user_id == user
+        assert len(await service.sessions.list_for_user(user)) == 1
 
 
 async def test_a_resource_server_learns_of_a_ban(service: Service, user: str) -> None:

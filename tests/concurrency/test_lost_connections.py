@@ -6,73 +6,16 @@ never "wrong code" or "invalid token", and trying again works.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Literal
 
-import asyncpg
 import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
-from authkit_issuer.store.postgres import ConnectionStore, translated
+from fakes.saboteur import Moment, Saboteur
 
-Moment = Literal["before", "after"]
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
-
-
-class Saboteur:
-    """Kills the backend at the n-th step (a statement or a commit) since it was armed."""
-
-    def __init__(self, admin: asyncpg.Connection) -> None:
-        self.admin = admin
-        self.moment: Moment = "before"
-        self.target = 0
-        self.steps = 0
-        self.struck = False
-
-    def arm(self, moment: Moment, target: int) -> None:
-        self.moment, self.target, self.steps, self.struck = moment, target, 0, False
-
-    def disarm(self) -> None:
-        self.target = 0
-
-    async def around(self, connection: Any, step: Callable[[], Awaitable[Any]]) -> Any:
-        self.steps += 1
-        mine = self.target == self.steps and not self.struck
-        if mine and self.moment == "before":
-            await self.kill(connection.get_server_pid())
-        result = await step()
-        if mine and self.moment == "after":
-            await self.kill(connection.get_server_pid())
-            with translated():
-                raise asyncpg.ConnectionDoesNotExistError("the answer was lost")
-        return result
-
-    async def kill(self, pid: int) -> None:
-        self.struck = True
-        await self.admin.execute("select pg_terminate_backend($1, 5000)", pid)
-
-
-@pytest.fixture
-async def saboteur(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Saboteur]:
-    admin = await asyncpg.connect(database_url)
-    made = Saboteur(admin)
-
-    def wrap(owner: type, name: str, connection_of: Callable[[Any], Any]) -> None:
-        original = getattr(owner, name)
-
-        async def step(self: Any, *args: Any) -> Any:
-            return await made.around(connection_of(self), lambda: original(self, *args))
-
-        monkeypatch.setattr(owner, name, step)
-
-    for name in ("fetch", "fetch_one", "execute"):
-        wrap(ConnectionStore, name, lambda store: store._connection)
-    wrap(asyncpg.transaction.Transaction, "commit", lambda transaction: transaction._connection)
-    yield made
-    await admin.close()
 
 
 async def start(service: Service, mailbox, number: int) -> tuple[str, str, str]:

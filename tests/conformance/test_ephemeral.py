@@ -100,6 +100,31 @@ async def test_take_if_leaves_another_value_alone(store: EphemeralStore) -> None
     assert await store.take_if("k", b"new")
 
 
+async def test_replace_if_replaces_only_what_it_saw(store: EphemeralStore, clock: FakeClock) -> None:
+    assert not await store.replace_if("k", b"old", b"new", 60)
+    assert await store.get("k") is None
+    await store.set("k", b"old", 0.05)
+    assert not await store.replace_if("k", b"other", b"new", 60)
+    assert await store.replace_if("k", b"old", b"new", 60)
+    await expire(store, clock, 0.06)
+    assert await store.get("k") == b"new"
+    with pytest.raises(ValueError, match="positive"):
+        await store.replace_if("k", b"new", b"newer", 0)
+    assert await store.replace_if("k", b"new", b"newer", 0.05)
+    await expire(store, clock, 0.06)
+    assert await store.get("k") is None
+
+
+async def test_replace_if_has_one_winner_of_fifty(
+    store: EphemeralStore, rounds: Callable[[int], int]
+) -> None:
+    for _ in range(rounds(200)):
+        await store.set("k", b"v", 60)
+        won = await asyncio.gather(*(store.replace_if("k", b"v", b"%d" % n, 60) for n in range(50)))
+        assert won.count(True) == 1
+        assert await store.get("k") == b"%d" % won.index(True)
+
+
 async def test_incr_counts_every_one_of_fifty(store: EphemeralStore, rounds: Callable[[int], int]) -> None:
     for number in range(rounds(200)):
         counts = await asyncio.gather(*(store.incr(f"c{number}", 60) for _ in range(50)))

@@ -7,10 +7,12 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO
 
 AUTHKIT = (sys.executable, "-m", "authkit_issuer.cli")
 
@@ -37,7 +39,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], said: str, status: i
     """Fail unless the command refused with one plain line that says this."""
     assert done.returncode == status, done
     assert said in done.stderr
-    assert done.stderr.startswith("authkit: ")
+    assert done.stderr.startswith("authkit: "), done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -45,38 +47,51 @@ def assert_one_line(done: subprocess.CompletedProcess[str], said: str, status: i
 class Server:
     """A running ``authkit serve`` with what it printed until it was ready and the seconds that took."""
 
-    def __init__(self, process: subprocess.Popen[str], greeting: str, seconds: float) -> None:
+    def __init__(self, process: subprocess.Popen[str], greeting: str, seconds: float, log: IO[str]) -> None:
         self.process, self.greeting, self.seconds = process, greeting, seconds
+        self._log = log
         self.url = re.findall(r"listening on ([^\s;]+)", greeting)[0]
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """Send a signal as a terminal does, to the whole group; return the exit status and the log."""
         os.killpg(self.process.pid, number)
-        _, log = self.process.communicate(timeout=60)
-        return self.process.returncode, log
+        self.process.wait(timeout=60)
+        return self.process.returncode, self.log()
+
+    def log(self) -> str:
+        """Return what the server has logged so far."""
+        return _written(self._log)
+
+
+def _written(log: IO[str]) -> str:
+    # Read beside the position, which the server's own writing moves.
+    return os.pread(log.fileno(), 1 << 26, 0).decode(errors="replace")
 
 
 @contextmanager
 def serving(*arguments: str, **settings: str) -> Iterator[Server]:
     """Run ``authkit serve`` while the block runs."""
     began = time.monotonic()
-    process = subprocess.Popen(
-        [*AUTHKIT, "serve", *arguments], env=environment(**settings),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
     last = "Stop with Ctrl-C" if "--dev" in arguments else "authkit is listening"
     greeting = ""
-    try:
-        assert process.stdout is not None
-        while last not in greeting:
-            line = process.stdout.readline()
-            assert line, process.stderr.read() if process.stderr else ""
-            greeting += line
-        yield Server(process, greeting, time.monotonic() - began)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGINT)  # killed, it would leave its database running
-            process.communicate(timeout=60)
+    with (
+        tempfile.TemporaryFile("w+") as log,  # a pipe that nobody reads would stop the server when it is full
+        subprocess.Popen(
+            [*AUTHKIT, "serve", *arguments], env=environment(**settings),
+            stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            assert process.stdout is not None
+            while last not in greeting:
+                line = process.stdout.readline()
+                assert line, _written(log)
+                greeting += line
+            yield Server(process, greeting, time.monotonic() - began, log)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)  # killed, it would leave its database running
+                process.wait(timeout=60)
 
 
 def serving_dev(data_dir: Path, port: int = 0) -> AbstractContextManager[Server]:

@@ -82,6 +82,9 @@ class Mailbox:
     async def send_email_verification_link(self, email: str, username: str, token: str) -> None:
         await self._mail("email_verification_link", email, username, token=token)
 
+    async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
+        await self._mail("email_verification_code", email, username, code=code, token=token)
+
     async def send_security_notice(self, email: str, username: str, kind: str) -> None:
         await self._mail(kind, email, username)
 

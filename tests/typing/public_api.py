@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, assert_type
 
 from authkit_issuer import (
+    AccessToken,
     Account,
     AuthError,
     AuthEventLogger,
@@ -17,15 +18,33 @@ from authkit_issuer import (
     Entitlement,
     EntitlementsProvider,
     KeySource,
+    Provider,
+    Purged,
     Registered,
     Service,
     Session,
     SessionRevokeReason,
+    SignInInput,
+    SignInOutput,
+    SiwsLogin,
     TokenPair,
+    TwoFactorSettings,
     User,
 )
 from authkit_issuer.http import create_app
-from authkit_verify import AcceptConfig, AuthMiddleware, Claims, IssuerAccept, TokenError, Verifier
+from authkit_verify import (
+    AcceptConfig,
+    AuthMiddleware,
+    Claims,
+    Enricher,
+    IssuerAccept,
+    Principal,
+    TokenError,
+    Verifier,
+    require_admin,
+    require_scope,
+)
+from authkit_verify.fastapi import Bearer
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -63,6 +82,18 @@ async def verifying() -> None:
         else:
             reading(claims)
     AuthMiddleware(a_plain_asgi_app, verifier=verifier, required=False, exclude=("/healthz",))
+
+
+async def guarding(verifier: Verifier, service: Service, scope: Scope) -> None:
+    enricher = Enricher(service.enrichment(), issuers=["https://a.example.com"], roles="always")
+    AuthMiddleware(require_admin()(a_plain_asgi_app), verifier, enrichment=enricher)
+    AuthMiddleware(a_plain_asgi_app, verifier, enrichment=service.enrichment())
+    caller = await require_scope("read").check(scope)
+    assert_type(caller, Principal)
+    assert_type(caller.identity, str)
+    assert_type(caller.roles, tuple[str, ...])
+    assert_type(caller.claims, Claims)
+    Bearer(verifier).where(require_admin())
 
 
 def reading(claims: Claims) -> None:
@@ -113,18 +144,32 @@ async def issuing(keys: KeySource) -> None:
     service = await Service.open(
         config, email_sender=mails, entitlements_provider=licences, event_loggers=[sink]
     )
+    provider: Provider = service
+    assert_type(provider.has_email_sender, bool)
     who = Client(ip="192.0.2.1", user_agent="x")
     assert_type(await service.registration.register("a@example.com", "ada", "x" * 8, client=who), Registered)
     assert_type(await service.logins.with_password("ada", "x" * 8, client=who), TokenPair)
     pair = await service.sessions.exchange("token", client=who)
     assert_type(pair.expires_in, int)
     assert_type(pair.expires_at, datetime)
-    assert_type(await service.sessions.authenticate(pair.user_id, pair.session_id), Account)
+    signed_in: Account = await service.sessions.authenticate(pair.user_id, pair.session_id)
+    assert_type(signed_in.roles, list[str])
     assert_type(await service.sessions.list_for_user(pair.user_id), list[Session])
     assert_type(
         await service.sessions.revoke_all(pair.user_id, reason=SessionRevokeReason.ADMIN_REVOKE_ALL), int
     )
+    assert_type(await service.logins.complete_two_factor("id", "challenge", "123456"), TokenPair)
+    assert_type(await service.logins.step_up_password("id", "session", "password"), AccessToken)
+    assert_type(await service.two_factor.get_settings("id"), TwoFactorSettings | None)
+    assert_type(await service.two_factor.enable("id", "email", code="123456"), list[str])
+    asked = await service.solana.generate_challenge("app.example.com", "address")
+    assert_type(asked, SignInInput)
+    output = SignInOutput.from_json({"account": {"address": "a"}, "signature": "", "signedMessage": ""})
+    assert_type(await service.solana.verify_and_login(output, {"theme": "dark"}), SiwsLogin)
     assert_type(await service.users.get("id"), User | None)
+    assert_type(await service.usernames.resolve("ada"), tuple[str, str])
+    assert_type(await service.lifecycle.hard_delete("id", force=True), bool)
+    assert_type(await service.lifecycle.purge_deleted(before=None), Purged)
     assert_type(await service.tokens.verify(pair.access_token), Claims)
     assert_type(await service.health(), dict[str, bool])
     async with service.transaction() as tx:

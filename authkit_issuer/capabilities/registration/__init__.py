@@ -7,28 +7,27 @@ registration tells a stranger which addresses are taken (OWASP ASVS 6.3.8).
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.capabilities.namespace import Namespace
-from authkit_issuer.capabilities.one_time import OneTime, Record
+from authkit_issuer.capabilities.one_time import Record
 from authkit_issuer.capabilities.passwords import Passwords
+from authkit_issuer.capabilities.registration.channels import EMAIL, PHONE, channel_of
+from authkit_issuer.capabilities.registration.finishing import Finishing
 from authkit_issuer.capabilities.registration.pending import (
-    KIND,
     Pending,
     PendingCode,
     PendingRegistration,
     Registered,
+    hash_of,
+    public,
 )
-from authkit_issuer.capabilities.users import Users
-from authkit_issuer.ports import Client, EmailSenderWithSecurityNotice
+from authkit_issuer.capabilities.registration.starting import Starting
+from authkit_issuer.identifiers import ip_prefix
+from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.security.hashing import StoredHash, acceptable
 
 __all__ = ["PendingCode", "PendingRegistration", "Registered", "Registration"]
-
-SEND_LIMIT = "email_code"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +39,27 @@ class Registration:
     async def register(
         self, identifier: str, username: str, password: str, *, client: Client | None = None
     ) -> Registered:
-        """Hash the password and start a registration; by mail address.
+        """Hash the password and start a registration, by mail address or E.164 number.
 
-        Raises ``InvalidIdentifier``, ``InvalidEmail``, ``username_*``, ``UsernameInUse``, ``password_*``,
-        ``EmailUnavailable``, ``ServerBusy``; ``SmsUnavailable`` for phone numbers. The password is hashed
-        whether the address is free or taken.
+        Raises ``InvalidIdentifier``, ``InvalidEmail``, ``InvalidPhoneNumber``, ``username_*``,
+        ``UsernameInUse``, ``password_*``, ``EmailUnavailable``, ``SmsUnavailable``, ``ServerBusy``. The
+        password is hashed whether the address is free or taken.
         """
         self.rt.refuse_joining("registration.register")
-        text = identifier.strip()
-        if text.startswith("+"):
-            identifiers.phone(text)
-            raise errors.SmsUnavailable
-        if "@" not in text:
+        channel = channel_of(identifier)
+        if channel is EMAIL and "@" not in identifier:
             raise errors.InvalidIdentifier(param="identifier")
-        self._require_sender()
-        email = identifiers.email(text)
+        starting = Starting(self.rt, channel)
+        starting.require_sender()
+        target = channel.normal(identifier)
         name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
-        password_hash = await Passwords(self.rt).hash(password)
-        pending = await self.create_pending_email(email, name, password_hash, client=client)
-        return Registered(registration_id=pending.registration_id, email=email)
+        password_hash = await Passwords(self.rt).hash(password, client=client)
+        pending = await starting.create(target, name, password_hash, None, client)
+        return Registered(
+            registration_id=pending.registration_id,
+            email=target if channel is EMAIL else None,
+            phone=target if channel is PHONE else None,
+        )
 
     async def create_pending_email(
         self,
@@ -72,85 +73,74 @@ class Registration:
         """Start a registration with a hash made by the caller and send the code; ``ttl`` is in seconds.
 
         Where verification is not required the account is made at once, its address unverified, and ``""`` is
-        returned. Raises ``EmailInUse`` only without ``private_registration`` or without verification; beyond
-        the sending limits a private registration does nothing and says so to nobody.
+        returned. Raises ``EmailInUse`` only without ``private_registration`` or without verification. Beyond
+        the sending limits a private registration sends nothing and says so to nobody; the code that the
+        address got last then goes with the new id as well.
         """
-        email = identifiers.email(email)
-        username = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
-        if not acceptable(StoredHash(text=password_hash, algo="argon2id")):
-            raise errors.InvalidPasswordHash
-        config = self.rt.config
-        if not config.verification_required:
-            await self._make_account(None, email, username, password_hash, verified=False)
-            return PendingCode("", registration_id="")
-        self._require_sender()
-        email_taken, username_taken = await self.check_email_conflict(email, username)
-        if username_taken:
-            raise errors.UsernameInUse(param="username")
-        if email_taken and not config.private_registration:
-            raise errors.EmailInUse(param="email")
-        one_time = OneTime(self.rt)
-        if not await one_time.may_send(SEND_LIMIT, email, client):
-            if not config.private_registration:
-                raise errors.TooManyRequests(retry_after=config.code_cooldown)
-            return PendingCode("", registration_id=one_time.new_request_id())
-        issued = await one_time.issue(
-            KIND,
-            target=email,
-            code_ttl=config.code_ttl,
-            record_ttl=ttl or config.pending_email_ttl,
-            user_id=identifiers.new_id(self.rt.random_bytes),
-            data={
-                "username": username,
-                "password_hash": password_hash,
-                "taken": "yes" if email_taken else "",
-            },
-        )
-        await Pending(self.rt).remember(issued.record, ttl or config.pending_email_ttl)
-        await self._send(issued.record, issued.code)
-        return PendingCode("" if email_taken else issued.code, registration_id=issued.record.request_id)
+        return await Starting(self.rt, EMAIL).create(email, username, password_hash, ttl, client)
+
+    async def create_pending_phone(
+        self,
+        phone: str,
+        username: str,
+        password_hash: str,
+        ttl: float | None = None,
+        *,
+        client: Client | None = None,
+    ) -> PendingCode:
+        """Start a registration by phone number; in all else as ``create_pending_email``."""
+        return await Starting(self.rt, PHONE).create(phone, username, password_hash, ttl, client)
 
     async def check_email_conflict(self, email: str, username: str) -> tuple[bool, bool]:
         """Tell whether the address and the name are taken: ``(email_taken, username_taken)``.
 
         Only accounts take an address. A name is also taken by a live registration of another address.
         """
-        email = identifiers.email(email)
-        email_taken = await Users(self.rt).get_by_email(email) is not None
-        name = username.strip()
-        if not identifiers.storable(name):
-            return email_taken, False
-        if await Namespace(self.rt).is_taken(name.lower()):
-            return email_taken, True
-        holder = await Pending(self.rt).of_name(name)
-        return email_taken, holder is not None and holder.target != email
+        return await Starting(self.rt, EMAIL).conflict(email, username)
+
+    async def check_phone_conflict(self, phone: str, username: str) -> tuple[bool, bool]:
+        """Tell whether the number and the name are taken; as ``check_email_conflict``."""
+        return await Starting(self.rt, PHONE).conflict(phone, username)
 
     async def get_pending_by_email(self, email: str) -> PendingRegistration | None:
         """Return the newest live registration of an address that can still be confirmed, or None."""
-        record = await Pending(self.rt).newest(email)
-        if record is None or record.data["taken"]:
-            return None
-        return PendingRegistration(
-            email=record.target,
-            phone=None,
-            username=record.data["username"],
-            password_hash=record.data["password_hash"],
-            registration_id=record.request_id,
-        )
+        return public(await Pending(self.rt).newest(EMAIL, email))
+
+    async def get_pending_by_phone(self, phone: str) -> PendingRegistration | None:
+        """Return the newest live registration of a number that can still be confirmed, or None."""
+        return public(await Pending(self.rt).newest(PHONE, phone))
+
+    async def resend_email(self, registration_id: str, *, client: Client | None = None) -> None:
+        """Send a new code to the address of a pending registration and start its time afresh.
+
+        An unknown id, a taken address and the sending limits show in nothing (``TooManyRequests`` and
+        ``EmailDeliveryFailed`` only without ``private_registration``). Raises ``EmailUnavailable``.
+        """
+        await Starting(self.rt, EMAIL).resend(registration_id, client)
+
+    async def resend_phone(self, registration_id: str, *, client: Client | None = None) -> None:
+        """Send a new code to the number of a pending registration; as ``resend_email``."""
+        await Starting(self.rt, PHONE).resend(registration_id, client)
 
     async def verify_pending_password(self, email: str, password: str) -> bool:
         """Tell whether this is the newest live registration's password; the same work when there is none."""
-        record = await Pending(self.rt).newest(email)
-        return (await self.rt.hasher.verify(_hash_of(record), password)).fits
+        record = await Pending(self.rt).newest(channel_of(email), email)
+        return (await self.rt.hasher.verify(hash_of(record), password)).fits
 
-    async def find_by_password(self, email: str, password: str) -> str | None:
-        """Return the id of the live registration of an address that has this password, else None.
+    async def find_by_password(
+        self, identifier: str, password: str, *, client: Client | None = None
+    ) -> str | None:
+        """Return the id of the live registration of an address or number that has this password, else None.
 
-        Hashes only where registrations are live: whether some are, only registrants can bring about. Several
-        are tried, so that a stranger who registers the address as well does not hide its owner's.
+        A new code goes to the address, within the limits. Hashes only where registrations are live: whether
+        some are, only registrants can bring about. Several are tried, so that a stranger who registers the
+        address as well does not hide its owner's.
         """
-        for record in await Pending(self.rt).live(email):
-            if (await self.rt.hasher.verify(_hash_of(record), password)).fits:
+        channel, caller = channel_of(identifier), ip_prefix(client.ip if client else None)
+        for record in await Pending(self.rt).live(channel, identifier):
+            if (await self.rt.hasher.verify(hash_of(record), password, client=caller)).fits:
+                if self.rt.config.private_registration:
+                    await Starting(self.rt, channel).renew(record, client)
                 return record.request_id
         return None
 
@@ -163,70 +153,27 @@ class Registration:
         """
         return (await self.redeem(email, code, registration_id=registration_id)).user_id
 
-    async def redeem(self, email: str, code: str, *, registration_id: str | None) -> Record:
-        """Confirm as ``confirm_email`` does and return the spent record, for a caller who may put it back."""
-        self.rt.refuse_joining("registration.confirm_email")
-        try:
-            target = identifiers.email(email)
-        except errors.InvalidEmail as error:
-            raise errors.InvalidOrExpiredCode from error
-        record = await OneTime(self.rt).redeem_code(KIND, registration_id, target, code)
-        if record.data["taken"]:
-            raise errors.InvalidOrExpiredCode
-        try:
-            await self._make_account(
-                record.user_id,
-                record.target,
-                record.data["username"],
-                record.data["password_hash"],
-                verified=True,
-            )
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(record))
-            raise
-        return record
+    async def confirm_phone(self, phone: str, code: str, *, registration_id: str | None = None) -> str:
+        """Turn a pending registration into an account with a verified number; as ``confirm_email``."""
+        return (await self.redeem(phone, code, registration_id=registration_id)).user_id
 
-    async def _make_account(
-        self, user_id: str | None, email: str, username: str, password_hash: str, *, verified: bool
-    ) -> None:
-        """Write user, name, password and event in one transaction; done before counts as done."""
-        async with self.rt.transaction() as tx:
-            # The id was chosen with the record: an account under it is our own commit whose answer was lost.
-            if user_id is not None and await Users(tx).get(user_id) is not None:
-                return
-            user = await Users(tx).add(
-                email=email, username=username, verified=verified, user_id=user_id, method="registration"
-            )
-            await Passwords(tx).store_hash(user.id, password_hash)
+    async def confirm_email_link(
+        self,
+        token: str,
+        *,
+        registration_id: str | None = None,
+        password: str | None = None,
+        client: Client | None = None,
+    ) -> str:
+        """Confirm by the token of a mailed link, and return the user id.
 
-    def _require_sender(self) -> None:
-        """Refuse before any lookup: having no sender says nothing about an account."""
-        if self.rt.config.verification_required and self.rt.email_sender is None:
-            raise errors.EmailUnavailable
+        Whoever follows the link shows that it was they who registered: by the id of that browser, or by the
+        password. Raises ``CurrentPasswordRequired`` when neither fits, and the token stays unused;
+        ``InvalidOrExpiredToken``, also for any password after five wrong ones; else as ``confirm_email``.
+        """
+        record = await Finishing(self.rt).by_link(token, registration_id, password, client)
+        return record.user_id
 
-    async def _send(self, record: Record, code: str) -> None:
-        """Send the code, or a notice to the owner of a taken address; unseen where it must not show."""
-        if self.rt.config.private_registration:
-            await self.rt.after_commit(lambda: self._send_unseen(record, code))
-            return
-        try:
-            await self._hand_over(record, code)
-        except Exception as error:
-            raise errors.EmailDeliveryFailed from error
-
-    async def _send_unseen(self, record: Record, code: str) -> None:
-        self.rt.background.start(lambda: self._hand_over(record, code), name="registration mail")
-
-    async def _hand_over(self, record: Record, code: str) -> None:
-        sender = self.rt.email_sender
-        if sender is None:
-            return
-        async with asyncio.timeout(self.rt.config.send_timeout):
-            if not record.data["taken"]:
-                await sender.send_email_verification_code(record.target, record.data["username"], code)
-            elif isinstance(sender, EmailSenderWithSecurityNotice):
-                await sender.send_security_notice(record.target, "", "registration_attempt")
-
-
-def _hash_of(record: Record | None) -> StoredHash | None:
-    return None if record is None else StoredHash(text=record.data["password_hash"], algo="argon2id")
+    async def redeem(self, identifier: str, code: str, *, registration_id: str | None) -> Record:
+        """Confirm by a code and return the spent record, for a caller who may put it back."""
+        return await Finishing(self.rt).by_code(identifier, code, registration_id)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from authkit_issuer import errors, identifiers
-from authkit_issuer.capabilities.one_time import OneTime, Record
+from authkit_issuer.capabilities.one_time import NOBODYS, OneTime, Record
+from authkit_issuer.capabilities.registration.channels import BY_KIND, EMAIL, Channel
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.hashing import StoredHash
 
 if TYPE_CHECKING:
     from typing import Self
 
-KIND = "reg_email"
 REMEMBERED = 3
 """How many live registrations of one address a login looks at."""
 
@@ -67,45 +67,64 @@ class Pending:
     rt: Runtime
 
     async def remember(self, record: Record, ttl: float) -> None:
-        """Point from the address and from the name to the record; a pointer counts only while both agree."""
-        store, email_key = self.rt.ephemeral, self._email_key(record.target)
-        earlier = _ids(await store.get(email_key))
+        """Point from the target and from the name to the record; a pointer counts only while both agree."""
+        store, key = self.rt.ephemeral, self._target_key(record.kind, record.target)
+        earlier = [known for known in _words(await store.get(key)) if known != record.request_id]
         newest = [record.request_id, *earlier][:REMEMBERED]
-        await store.set(email_key, ",".join(newest).encode(), ttl)
-        await store.set(_name_key(record.data["username"]), record.request_id.encode(), ttl)
+        await store.set(key, ",".join(newest).encode(), ttl)
+        await store.set(
+            _name_key(record.data["username"]), f"{record.kind}:{record.request_id}".encode(), ttl
+        )
 
-    async def newest(self, email: str) -> Record | None:
-        """Return the newest live registration of an address, or None."""
-        live = await self.live(email)
+    async def newest(self, channel: Channel, text: str) -> Record | None:
+        """Return the newest live registration of an address or number, or None."""
+        live = await self.live(channel, text)
         return live[0] if live else None
 
-    async def live(self, email: str) -> list[Record]:
-        """Return the live registrations of an address, the newest first."""
-        try:
-            target = identifiers.email(email)
-        except errors.InvalidEmail:
+    async def live(self, channel: Channel, text: str) -> list[Record]:
+        """Return the live registrations of an address or number, the newest first."""
+        target = channel.target(text)
+        if target is None:
             return []
-        return [r for r in await self._follow(self._email_key(target)) if r.target == target]
+        ids = _words(await self.rt.ephemeral.get(self._target_key(channel.kind, target)))
+        # As many look-ups whatever there is: what the pointer still names may have become an account.
+        ids = (ids + [NOBODYS] * REMEMBERED)[:REMEMBERED]
+        found = [await OneTime(self.rt).peek(channel.kind, request_id) for request_id in ids]
+        return [record for record in found if record is not None and record.target == target]
 
     async def of_name(self, name: str) -> Record | None:
-        """Return the live registration that holds a name, or None."""
-        for record in await self._follow(_name_key(name)):
-            if record.data["username"].lower() == name.lower():
-                return record
+        """Return the live registration that holds a name, by mail or by phone, or None."""
+        pointer = await self.rt.ephemeral.get(_name_key(name))
+        kind, _, request_id = (pointer or b"").decode().partition(":")
+        record = await OneTime(self.rt).peek(kind, request_id) if kind in BY_KIND else None
+        if record is None or record.data["username"].lower() != name.lower():
+            return None
+        return record
+
+    def _target_key(self, kind: str, target: str) -> str:
+        return f"pending:{kind}:{OneTime(self.rt).identifier(kind, target)}"
+
+
+def public(record: Record | None) -> PendingRegistration | None:
+    """Return what a host may see of a record; nothing of one that can never be confirmed."""
+    if record is None or record.data["taken"]:
         return None
-
-    async def _follow(self, key: str) -> list[Record]:
-        one_time = OneTime(self.rt)
-        found = [
-            await one_time.peek(KIND, request_id) for request_id in _ids(await self.rt.ephemeral.get(key))
-        ]
-        return [record for record in found if record is not None]
-
-    def _email_key(self, email: str) -> str:
-        return f"pending:email:{OneTime(self.rt).identifier(KIND, email)}"
+    by_email = record.kind == EMAIL.kind
+    return PendingRegistration(
+        email=record.target if by_email else None,
+        phone=None if by_email else record.target,
+        username=record.data["username"],
+        password_hash=record.data["password_hash"],
+        registration_id=record.request_id,
+    )
 
 
-def _ids(pointer: bytes | None) -> list[str]:
+def hash_of(record: Record | None) -> StoredHash | None:
+    """Return the password hash of a pending registration, None when there is none."""
+    return None if record is None else StoredHash(text=record.data["password_hash"], algo="argon2id")
+
+
+def _words(pointer: bytes | None) -> list[str]:
     return pointer.decode().split(",") if pointer else []
 
 

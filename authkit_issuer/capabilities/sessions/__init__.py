@@ -7,9 +7,9 @@ ends the session (RFC 9700 section 4.14.2).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.capabilities.entitlements import Entitlements
@@ -17,30 +17,20 @@ from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.sessions import statements as sql
 from authkit_issuer.capabilities.sessions.ending import Ending
 from authkit_issuer.capabilities.sessions.exchange import Exchange
+from authkit_issuer.capabilities.sessions.opening import IssuedSession, let_in
 from authkit_issuer.capabilities.sessions.pair import TokenPair, pair
-from authkit_issuer.capabilities.sessions.statements import Account, Session
-from authkit_issuer.capabilities.tokens import TokenFacts, Tokens
+from authkit_issuer.capabilities.sessions.presented import Grant, Presented
+from authkit_issuer.capabilities.sessions.rows import Account, Session, Standing
+from authkit_issuer.capabilities.tokens import OrgGrant, Tokens
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import refresh_token
-from authkit_issuer.security.refresh_token import NONCE_BYTES, RefreshToken, token_key
+from authkit_issuer.security.refresh_token import NONCE_BYTES, token_key
 
-__all__ = ["Account", "IssuedSession", "Session", "Sessions", "TokenPair"]
+__all__ = ["Account", "Grant", "IssuedSession", "Session", "Sessions", "Standing", "TokenPair"]
 
 _PURGE_BATCH = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedSession:
-    """A new session and its first refresh token."""
-
-    session_id: str
-    refresh_token: str = field(repr=False)
-    expires_at: datetime | None
-    facts: TokenFacts
-    auth_time: datetime
-    amr: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +64,7 @@ class Sessions:
         session_id = identifiers.new_id(self.rt.random_bytes)
         nonce = self.rt.random_bytes(NONCE_BYTES)
         async with self.rt.transaction() as tx:
-            await _let_in(tx, known, auth_epoch)
+            await let_in(tx, known, auth_epoch)
             opened = await tx.one(
                 sql.INSERT,
                 known,
@@ -114,17 +104,31 @@ class Sessions:
         method: str,
         auth_epoch: int,
         amr: Sequence[str],
+        org: str | None = None,
         client: Client | None = None,
+        extra: Mapping[str, object] | None = None,
+        entitlements: list[str] | None = None,
     ) -> TokenPair:
-        """Open a session for a finished login and return its tokens.
+        """Open a session for a finished login and return its tokens, for an organisation if one is named.
 
-        Raises as ``issue`` does, but ``InvalidCredentials`` for a user who is gone.
+        A caller that holds a transaction asks for the ``entitlements`` before it begins. Raises as ``issue``
+        does, but ``InvalidCredentials`` for a user who is gone; the errors of ``tokens.issue_org_access``,
+        and then nothing is opened and nothing ended.
         """
         if self.rt.keys.current().signing is None:
             raise errors.MissingSigner
-        entitlements = await Entitlements(self.rt).for_token(user_id)
+        if entitlements is None:
+            entitlements = await Entitlements(self.rt).for_token(user_id)
+        grant: OrgGrant | None = None
+        how: dict[str, Any] = {"method": method, "auth_epoch": auth_epoch, "amr": amr, "client": client}
         try:
-            opened = await self.issue(user_id, method=method, auth_epoch=auth_epoch, amr=amr, client=client)
+            if org is None:
+                opened = await self.issue(user_id, **how)
+            else:
+                async with self.rt.transaction() as tx:
+                    opened = await Sessions(tx).issue(user_id, **how)
+                    # Of the same moment as the session; who is no member leaves none behind.
+                    grant = await Tokens(tx).org_grant(user_id, org)
         except errors.UserNotFound as error:
             # Deleted for good since the proof: the proof is worth as much as any wrong one.
             raise errors.InvalidCredentials from error
@@ -135,6 +139,8 @@ class Sessions:
             auth_time=opened.auth_time,
             amr=amr,
             not_after=opened.expires_at,
+            extra=extra,
+            org=grant,
         )
         return pair(self.rt, access, opened.refresh_token, session_id=opened.session_id, user_id=user_id)
 
@@ -150,37 +156,37 @@ class Sessions:
         """Trade a refresh token for its successor and a fresh access token.
 
         Raises ``InvalidRefreshToken``; ``RefreshTokenReuseDetected`` after ending the session of a replayed
-        token; ``UserBanned``; ``InvalidTarget`` for an organisation that cannot be had, with the token still
-        good (RFC 8707 section 2). A storage failure is ``Unavailable``: asking again with the same token
+        token; ``UserBanned``; ``OrgModeNotMulti``, ``InvalidOrgSlug``, ``OrgNotFound`` and ``NotOrgMember``
+        with the token still good. A storage failure is ``Unavailable``: asking again with the same token
         gives the same successor. Not inside a transaction, whose rollback would undo the ending of a stolen
         session.
         """
         self.rt.refuse_joining("sessions.exchange")
-        token = self._decode(refresh_token)
-        if org is not None:
-            raise errors.InvalidTarget(metadata={"reason": "org_mode_not_multi"})
+        token = Presented(rt=self.rt, token=refresh_token).decoded()
+        wanted = None if org is None else await Tokens(self.rt).find_org(org)
         who = client or Client(ip=ip, user_agent=user_agent)
-        return await Exchange(rt=self.rt, token=token, client=who).run()
+        return await Exchange(rt=self.rt, token=token, client=who, org=wanted).run()
 
     async def resolve(self, refresh_token: str) -> str:
         """Return the id of the live session this token stands for, or raise ``InvalidRefreshToken``.
 
         A token that was already rotated is invalid here too and ends nothing.
         """
-        token = self._decode(refresh_token)
-        found = await self.rt.maybe(
-            sql.RESOLVE,
-            token.session_id,
-            token.key,
-            self.rt.config.issuer,
-            token.generation,
-            self.rt.config.refresh_idle_duration,
-        )
-        if found is None:
-            raise errors.InvalidRefreshToken
-        return found
+        return await Presented(rt=self.rt, token=refresh_token).resolve()
 
-    async def authenticate(self, user_id: str, session_id: str) -> Account:
+    async def grant_of(self, refresh_token: str) -> Grant | None:
+        """Return what a refresh token opens now, None when that is nothing (RFC 7662)."""
+        return await Presented(rt=self.rt, token=refresh_token).grant()
+
+    async def claims_of(self, access_token: str) -> Mapping[str, Any] | None:
+        """Return the claims of an access token that still counts, session and user included, else None."""
+        return await Presented(rt=self.rt, token=access_token).claims()
+
+    async def revoke_token(self, token: str, *, client: Client | None = None) -> bool:
+        """End the session behind a token of either kind and any age; False when nothing ended (RFC 7009)."""
+        return await Presented(rt=self.rt, token=token).revoke(client)
+
+    async def authenticate(self, user_id: str, session_id: str) -> Standing:
         """Return the account behind an access token's ``sub`` and ``sid``, asking the database once.
 
         Raises ``UserDisabled`` for a banned or deleted user and ``SessionEnded`` for a session that is over
@@ -273,22 +279,3 @@ class Sessions:
             total += gone
             if gone < _PURGE_BATCH:
                 return total
-
-    def _decode(self, token: str) -> RefreshToken:
-        found = refresh_token.decode(self.rt.keys.current(), self.rt.config.issuer, token)
-        if found is None:
-            raise errors.InvalidRefreshToken
-        return found
-
-
-async def _let_in(tx: Runtime, user_id: str, auth_epoch: int | None) -> None:
-    """Lock the user's row, refuse who may not act or whose proof is too old, and make room for a session."""
-    gate = await tx.maybe(sql.LOCK_USER, user_id)
-    if gate is None:
-        raise errors.UserNotFound
-    if not gate.allowed:
-        raise errors.UserBanned
-    if auth_epoch is not None and auth_epoch != gate.auth_epoch:
-        raise errors.InvalidCredentials
-    if tx.config.session_max_per_user is not None:
-        await Ending(tx).oldest(user_id, tx.config.session_max_per_user - 1)

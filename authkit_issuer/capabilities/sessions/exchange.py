@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.events import Events
+from authkit_issuer.capabilities.namespace import OrgName
 from authkit_issuer.capabilities.sessions import statements as sql
 from authkit_issuer.capabilities.sessions.ending import Ending
 from authkit_issuer.capabilities.sessions.pair import TokenPair, pair
-from authkit_issuer.capabilities.tokens import Tokens
+from authkit_issuer.capabilities.sessions.rows import Diagnosis, Rotated
+from authkit_issuer.capabilities.tokens import OrgGrant, Tokens
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -25,6 +27,7 @@ class Exchange:
     rt: Runtime
     token: RefreshToken
     client: Client
+    org: OrgName | None = None
 
     async def run(self) -> TokenPair:
         """Rotate in one statement; only when that moved no row, read why."""
@@ -33,23 +36,38 @@ class Exchange:
             raise errors.MissingSigner
         if self.token.generation >= refresh_token.MAX_GENERATION:
             raise errors.InvalidRefreshToken
+        if not self.rt.config.refresh_rotation_grace:
+            return await self._mint_first()
+        rotated = await self._rotate()
+        if rotated is None:
+            return await self._explain(await self._diagnose())
+        return await self._answer(rotated, self.token.generation + 1)
+
+    async def _mint_first(self) -> TokenPair:
+        """Rotate last: without grace nothing heals a caller whose token is used up and who has no other."""
+        found = await self._diagnose()
+        if not (found and found.opens and self.token.generation >= found.generation):
+            return await self._explain(found)
+        answer = await self._answer(found, self.token.generation + 1)
+        if await self._rotate() is None:
+            return await self._explain(await self._diagnose())
+        return answer
+
+    async def _rotate(self) -> Rotated | None:
         config = self.rt.config
-        rotated = await self.rt.maybe(
-            sql.ROTATE,
+        own = (
             self.token.session_id,
             self.token.generation,
             self.token.key,
-            config.issuer,
-            config.refresh_idle_duration,
-            config.refresh_rotation_grace,
             identifiers.user_agent(self.client.user_agent),
             identifiers.ip_address(self.client.ip),
         )
-        if rotated is None:
-            return await self._explain()
-        return await self._answer(rotated, self.token.generation + 1)
+        common = (config.issuer, config.refresh_idle_duration, config.refresh_rotation_grace)
+        if self.org is None:
+            return await self.rt.shared.maybe(sql.ROTATE, own, common)
+        return await self.rt.maybe(sql.ROTATE_ORG, *own, *common, self.org.id)
 
-    async def _answer(self, facts: sql.Rotated, generation: int) -> TokenPair:
+    async def _answer(self, facts: Rotated, generation: int) -> TokenPair:
         """Mint; whatever fails from here on is healed by asking again within the grace window."""
         entitlements = await Entitlements(self.rt).for_token(facts.user_id)
         access = Tokens(self.rt).mint(
@@ -59,6 +77,7 @@ class Exchange:
             auth_time=facts.auth_time,
             amr=facts.amr,
             not_after=facts.expires_at,
+            org=None if self.org is None else OrgGrant(slug=self.org.slug, roles=facts.org_roles),
         )
         refresh = refresh_token.encode(
             self.rt.keys.current(),
@@ -69,18 +88,22 @@ class Exchange:
         )
         return pair(self.rt, access, refresh, session_id=facts.session_id, user_id=facts.user_id)
 
-    async def _explain(self) -> TokenPair:
-        """Find out why nothing rotated; nothing has been changed so far."""
+    async def _diagnose(self) -> Diagnosis | None:
         config = self.rt.config
-        found = await self.rt.maybe(
-            sql.DIAGNOSE,
+        org = () if self.org is None else (self.org.id,)
+        return await self.rt.maybe(
+            sql.DIAGNOSE_ORG if org else sql.DIAGNOSE,
             self.token.session_id,
             self.token.key,
             config.issuer,
             self.token.generation,
             config.refresh_idle_duration,
             config.refresh_rotation_grace,
+            *org,
         )
+
+    async def _explain(self, found: Diagnosis | None) -> TokenPair:
+        """Say why nothing rotated; nothing has been changed so far."""
         if found is None:
             raise errors.InvalidRefreshToken
         if not found.key_fits:
@@ -92,15 +115,17 @@ class Exchange:
             raise errors.UserBanned
         if not found.live:
             raise errors.InvalidRefreshToken
+        if not found.is_member:
+            raise errors.NotOrgMember
         if found.forgiven:
             await self._note_sharing(found)
             return await self._answer(found, found.generation)
         if self.token.generation >= found.generation:
-            # The user was let in again between the two statements; the next try rotates.
+            # The user was let in (or into the organisation) between the two statements; the next try rotates.
             raise errors.DatabaseUnavailable
         raise await self._end_replayed(found)
 
-    async def _end_replayed(self, found: sql.Diagnosis) -> errors.AuthError:
+    async def _end_replayed(self, found: Diagnosis) -> errors.AuthError:
         distance = found.generation - self.token.generation
         data = {
             "class": "recent" if distance == 1 else "stale",
@@ -115,7 +140,7 @@ class Exchange:
             return errors.InvalidRefreshToken()
         return errors.RefreshTokenReuseDetected(evidence=data)
 
-    async def _alarm(self, found: sql.Diagnosis) -> None:
+    async def _alarm(self, found: Diagnosis) -> None:
         await Events(self.rt).record(
             SessionEventType.REFRESH_TOKEN_FORGED,
             user_id=found.user_id,
@@ -123,7 +148,7 @@ class Exchange:
             client=self.client,
         )
 
-    async def _note_sharing(self, found: sql.Diagnosis) -> None:
+    async def _note_sharing(self, found: Diagnosis) -> None:
         """Leave a trace when a forgiven token comes from elsewhere than the one that rotated."""
         agent = identifiers.user_agent(self.client.user_agent)
         moved = identifiers.ip_prefix(self.client.ip) != identifiers.ip_prefix(found.ip)

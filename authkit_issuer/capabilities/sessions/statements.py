@@ -6,11 +6,19 @@ statement: neither can stand without the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from operator import attrgetter
 
-from authkit_issuer.capabilities.tokens import ALLOWED, FACT_COLUMNS, TokenFacts
+from authkit_issuer.capabilities.sessions.rows import (
+    Diagnosis,
+    Gate,
+    Opened,
+    Rotated,
+    Session,
+    Standing,
+)
+from authkit_issuer.capabilities.tokens.facts import ALLOWED, FACT_COLUMNS, IS_MEMBER, ORG_ROLES
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.shared import SharedQuery
 
 LIVE = "s.revoked_at is null and (s.expires_at is null or s.expires_at > now())"
 """SQL that tells whether the session ``s`` may still be used, idle time left aside."""
@@ -19,90 +27,6 @@ LIVE = "s.revoked_at is null and (s.expires_at is null or s.expires_at > now())"
 def _awake(number: int) -> str:
     """Return SQL that tells whether ``s`` was used within the seconds of this parameter; null is no limit."""
     return f"(${number}::float8 is null or s.last_used_at > now() - ${number} * interval '1 second')"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """One sign-in, as its owner may see it. Times are aware, in UTC."""
-
-    id: str
-    family_id: str
-    created_at: datetime
-    last_used_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-    user_agent: str | None
-    ip: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """The user behind a live session, with what ``/auth/user/me`` shows of it."""
-
-    id: str
-    email: str | None
-    phone_number: str | None
-    username: str | None
-    discord_username: str | None
-    email_verified: bool
-    phone_verified: bool
-    has_password: bool
-    roles: list[str]
-    biography: str | None
-    created_at: datetime
-    last_login: datetime | None
-    session_id: str
-    auth_time: datetime
-    amr: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    """Whether a user may open a session."""
-
-    auth_epoch: int
-    allowed: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotated(TokenFacts):
-    """The result of a rotation: all that the next access token needs."""
-
-    session_id: str
-    auth_time: datetime
-    amr: list[str]
-    expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diagnosis(Rotated):
-    """A session that did not rotate, with everything that may be the reason."""
-
-    key_fits: bool
-    allowed: bool
-    deleted: bool
-    live: bool
-    generation: int
-    forgiven: bool
-    """The presented generation is in the grace window."""
-    ip: str | None
-    user_agent: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing(Account):
-    """What stands behind an access token: the account, and whether user and session still count."""
-
-    allowed: bool
-    live: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened(TokenFacts):
-    """A session that was just inserted."""
-
-    auth_time: datetime
-    expires_at: datetime | None
 
 
 LOCK_USER = Query(
@@ -161,54 +85,88 @@ AUTHENTICATE = Query(
            ) as roles,
            u.biography, u.created_at, u.last_login, s.id::text as session_id, s.auth_time, s.amr,
            {ALLOWED} as allowed,
-           {LIVE} and {_awake(4)} as live
+           {LIVE} and {_awake(4)} as live,
+           extract(epoch from now() - s.auth_time)::float8 as auth_age,
+           exists (
+               select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled
+           ) as two_factor
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,
 )
 
+
+_NO_ROLES = "'{}'::text[]"
+_ONE = "select $1::uuid as id, $2::bigint as generation, $3::bytea as key, $4::text as agent, $5::text as ip"
+# Rows that somebody else holds are passed over, so that one slow transaction does not stop everybody's.
+_MANY = """
+    select (select f.id from profiles.refresh_sessions f where f.id = given.id for no key update skip locked),
+           given.generation, given.key, given.agent, given.ip
+    from unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::text[], $5::text[])
+        as given (id, generation, key, agent, ip)
+"""
+
+
 # A new grace window opens only when the last one is over, so that a chain of rotations within one window
 # (a refresh in one tab, an organisation switch in another) forgives them all, and yet ends.
-ROTATE = Query(
-    Rotated,
-    f"""
-    with rotated as (
+def _rotating(presented: str, *, gate: str = "", roles: str = _NO_ROLES) -> Query[Rotated]:
+    """Build the statement that rotates the sessions of the tokens that ``presented`` selects.
+
+    $1 session ids · $2 generations · $3 token keys · $4 user agents · $5 addresses · $6 the issuer ·
+    $7 seconds a session may idle · $8 seconds of grace · $9 the organisation.
+    """
+    return Query(
+        Rotated,
+        f"""
+        with a (id, generation, key, agent, ip) as ({presented})
         update profiles.refresh_sessions s
-        set generation = $2::bigint + 1,
+        set generation = a.generation + 1,
             rotated_at = now(),
             last_used_at = now(),
-            grace_from = case when s.grace_since <= now() - $6::float8 * interval '1 second'
-                              then $2::bigint else s.grace_from end,
-            grace_since = case when s.grace_since <= now() - $6::float8 * interval '1 second'
+            grace_from = case when s.grace_since <= now() - $8::float8 * interval '1 second'
+                              then a.generation else s.grace_from end,
+            grace_since = case when s.grace_since <= now() - $8::float8 * interval '1 second'
                                then now() else s.grace_since end,
-            user_agent = coalesce($7, s.user_agent),
-            ip_addr = coalesce($8::text::inet, s.ip_addr)
-        from profiles.users u
-        where s.id = $1::uuid and s.token_key = $3 and s.issuer = $4 and s.generation <= $2::bigint and {LIVE}
-          and {_awake(5)}
-          and u.id = s.user_id and {ALLOWED}
-        returning s.id, s.user_id, s.auth_time, s.amr, s.expires_at
+            user_agent = coalesce(a.agent, s.user_agent),
+            ip_addr = coalesce(a.ip::inet, s.ip_addr)
+        from a cross join profiles.users u
+        where s.id = a.id and s.token_key = a.key and s.issuer = $6 and s.generation <= a.generation
+          and {LIVE} and {_awake(7)}
+          and u.id = s.user_id and {ALLOWED} {gate}
+        returning {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
+                  {roles} as org_roles
+        """,
     )
-    select {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at
-    from rotated s join profiles.users u on u.id = s.user_id
-    """,
-)
-DIAGNOSE = Query(
-    Diagnosis,
-    f"""
-    select {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
+
+
+# Without grace nothing is forgiven, not even what was rotated after this statement's now().
+def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
+    return Query(
+        Diagnosis,
+        f"""
+    select {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at, {roles} as org_roles,
            s.token_key = $2 as key_fits, {ALLOWED} as allowed, u.deleted_at is not null as deleted,
+           {member} as is_member,
            {LIVE} and {_awake(5)} as live,
            s.generation,
-           $4::bigint < s.generation and (
+           $6::float8 > 0 and $4::bigint < s.generation and (
                ($4::bigint = s.generation - 1 and s.rotated_at > now() - $6::float8 * interval '1 second')
                or ($4::bigint >= s.grace_from and s.grace_since > now() - $6::float8 * interval '1 second')
            ) as forgiven,
            host(s.ip_addr) as ip, s.user_agent
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.issuer = $3
-    """,
+        """,
+    )
+
+
+ROTATE = SharedQuery(one=_rotating(_ONE), many=_rotating(_MANY), key=attrgetter("session_id"))
+DIAGNOSE = _diagnosing("true", _NO_ROLES)
+# For a token of an organisation: who is no member does not rotate either.
+ROTATE_ORG = _rotating(
+    _ONE, gate=f"and {IS_MEMBER.format(org='$9::uuid')}", roles=ORG_ROLES.format(org="$9::uuid")
 )
+DIAGNOSE_ORG = _diagnosing(IS_MEMBER.format(org="$7::uuid"), ORG_ROLES.format(org="$7::uuid"))
 PURGE = Query(
     int,
     """

@@ -1,0 +1,24 @@
+"""Which passwords may be set: long enough, not one that everybody tries, not one from a breach."""
+
+from __future__ import annotations
+
+import asyncio
+
+from authkit_issuer import errors
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.common_passwords import is_common
+from authkit_issuer.security.hashing import check_length
+
+
+async def check_policy(rt: Runtime, password: str) -> None:
+    """Raise what keeps the password from being set.
+
+    ``PasswordTooShort``, ``PasswordTooLong``, ``PasswordTooCommon``, ``PasswordBreached``, and
+    ``BreachCheckUnavailable`` when the host's breach check is down and fails closed.
+    """
+    check_length(password)
+    # In a thread: the first look reads the list from disk.
+    if rt.config.refuse_common_passwords and await asyncio.to_thread(is_common, password):
+        raise errors.PasswordTooCommon(param="password")
+    if rt.breach_check is not None and await rt.breach_check.is_breached(password):
+        raise errors.PasswordBreached(param="password")

@@ -1,0 +1,152 @@
+"""What a configuration must satisfy; the first thing that cannot work is named in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import math
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from authkit_issuer.config.environment import DEVELOPMENT
+from authkit_issuer.config.limits import check_rate_limits
+from authkit_issuer.config.providers import check_provider
+from authkit_issuer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from authkit_issuer.config import Config
+
+MAX_ARGON2_MEMORY_KIB = 512 * 1024
+MAX_ARGON2_TIME = 10
+MAX_ARGON2_LANES = 16
+"""Beyond these a stored password hash is refused, not computed."""
+
+ORG_MODES = ("single", "multi")
+MIN_CLIENT_SECRET = 16
+# As browsers send it (RFC 6454 section 6.2): lower case, no path, no slash at the end.
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+def check(config: Config) -> None:
+    """Refuse what cannot work, field by field."""
+    if not config.issuer:
+        raise ConfigError("issuer is empty.")
+    if not config.issued_audiences:
+        raise ConfigError("issued_audiences is empty.")
+    if config.org_mode not in ORG_MODES:
+        raise ConfigError("org_mode must be single or multi.")
+    if not _SCHEMA.fullmatch(config.database_schema):
+        raise ConfigError("database_schema must be a plain lower-case identifier.")
+    if config.dev and config.environment not in DEVELOPMENT:
+        raise ConfigError(f"dev is set although the environment is {config.environment!r}.")
+    _check_addresses(config)
+    _check_providers(config)
+    for network in config.trusted_proxies:
+        _check_network(network)
+    check_rate_limits(config)
+    _check_browsers(config)
+    for client, secret in config.introspection_clients.items():
+        _check_client(client, secret)
+    since = config.verification_enforced_since
+    if since is not None and since.tzinfo is None:
+        raise ConfigError("verification_enforced_since must say its time zone.")
+    _check_numbers(config)
+
+
+def _check_providers(config: Config) -> None:
+    for slug, provider in config.providers.items():
+        check_provider(slug, provider)
+    if len(set(config.provider_issuers.values())) < len(config.providers):
+        # A login is known by its issuer: whose client it came through must not matter.
+        raise ConfigError("providers: two of them have one issuer.")
+    if config.providers and config.is_production and config.base_url is None:
+        raise ConfigError("base_url is not set; providers send browsers back to it.")
+
+
+def _check_addresses(config: Config) -> None:
+    for name in ("base_url", "link_base_url", "login_callback_url"):
+        address = getattr(config, name)
+        if address is not None and not _is_web_address(address):
+            raise ConfigError(f"{name} must be an absolute http or https address.")
+    if "#" in (config.login_callback_url or ""):
+        raise ConfigError("login_callback_url must have no fragment: results stand there.")
+    if config.smtp_url is not None and not config.smtp_from:
+        raise ConfigError("smtp_from is empty although smtp_url is set.")
+
+
+def _check_numbers(config: Config) -> None:
+    positive = (
+        "access_token_duration", "code_ttl", "link_ttl", "pending_email_ttl", "pending_phone_ttl",
+        "send_timeout", "max_code_attempts", "max_codes_per_hour", "max_codes_per_target_hour",
+        "database_pool_size", "hash_queue", "hash_deadline", "hash_memory_mib", "event_retention",
+        "login_failure_limit", "login_failure_window",
+        "session_retention", "key_reload_interval", "two_factor_ttl", "solana_challenge_ttl",
+        "step_up_max_age",
+    )  # fmt: skip
+    for name in positive:
+        if not getattr(config, name) > 0:
+            raise ConfigError(f"{name} must be greater than zero.")
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{entry.name} must be a finite number.")
+    optional = (
+        "refresh_token_duration", "refresh_idle_duration", "session_max_per_user", "hash_threads",
+        "rename_cooldown", "deleted_user_retention",
+    )  # fmt: skip
+    for name in optional:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ConfigError(f"{name} must be greater than zero, or None.")
+    for name in ("refresh_rotation_grace", "code_cooldown"):
+        if getattr(config, name) < 0:
+            raise ConfigError(f"{name} must not be negative.")
+    if not 0 <= config.access_token_jitter < 1:
+        raise ConfigError("access_token_jitter must be at least 0 and below 1.")
+    _check_hashing(config)
+
+
+def _check_hashing(config: Config) -> None:
+    """Refuse parameters under which hashes could be made that are then refused, or not be made at all."""
+    if not 1 <= config.argon2_time <= MAX_ARGON2_TIME:
+        raise ConfigError(f"argon2_time must be 1 to {MAX_ARGON2_TIME}.")
+    if not 1 <= config.argon2_lanes <= MAX_ARGON2_LANES:
+        raise ConfigError(f"argon2_lanes must be 1 to {MAX_ARGON2_LANES}.")
+    if not 8 * config.argon2_lanes <= config.argon2_memory_kib <= MAX_ARGON2_MEMORY_KIB:
+        raise ConfigError(f"argon2_memory_kib must be 8 a lane to {MAX_ARGON2_MEMORY_KIB}.")
+
+
+def _check_network(network: str) -> None:
+    try:
+        ipaddress.ip_network(network)
+    except ValueError as error:
+        raise ConfigError(f"trusted_proxies: {network!r} is not a network address.") from error
+
+
+def _check_browsers(config: Config) -> None:
+    for origin in config.cors_origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(f"cors_origins: {origin!r} is not an origin such as https://app.example.")
+    if config.refresh_cookie_same_site not in {"lax", "strict", "none"}:
+        raise ConfigError("refresh_cookie_same_site must be lax, strict or none.")
+    for tag in config.languages:
+        if not _LANGUAGE.fullmatch(tag):
+            raise ConfigError(f"languages: {tag!r} is not a language such as de or pt-br.")
+
+
+def _check_client(client: str, secret: str) -> None:
+    """Refuse what HTTP Basic cannot carry, and secrets that could be guessed."""
+    if not client or ":" in client or not client.isascii() or not client.isprintable():
+        raise ConfigError("introspection_clients: a client id is printable ASCII without a colon.")
+    if len(secret) < MIN_CLIENT_SECRET or not secret.isascii() or not secret.isprintable():
+        raise ConfigError(
+            f"introspection_clients: {client} needs a secret of {MIN_CLIENT_SECRET} or more ASCII characters."
+        )
+
+
+def _is_web_address(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)

@@ -1,0 +1,115 @@
+"""How often each operation may be called: the buckets, their usual rates, and how to write others.
+
+A rate is ``<calls>/<window>``: ``20/1h``, ``3/10m``, ``120/1min``. A bucket counts per client address (IPv6
+by /64) or, for some, per signed-in user. Where a call names an account, that is counted too, whoever asks
+(``<bucket>:account``), at three times the rate unless one is given.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from authkit_issuer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from authkit_issuer.config import Config
+
+DEV_FACTOR = 100
+"""With ``Config(dev=True)`` addresses and signed-in users may call this much more often."""
+ACCOUNT_FACTOR = 3
+ACCOUNT = ":account"
+
+MAX_CALLS = 10**9
+MAX_WINDOW = 7 * 86_400
+
+_RATES: dict[str, tuple[str, ...]] = {
+    "120/1m": (
+        "default", "auth_user_me", "auth_user_bootstrap", "auth_user_events", "auth_sessions_list",
+        "auth_org_read",
+    ),
+    "30/1m": ("auth_token",),
+    "1200/1m": ("auth_introspect",),
+    "60/10m": (
+        "auth_logout", "auth_sessions_current", "auth_sessions_revoke", "auth_revoke", "auth_oidc_callback",
+        "auth_oidc_result",
+    ),
+    "30/10m": ("auth_oidc_start", "auth_solana_challenge"),
+    "20/10m": ("auth_solana_login",),
+    "10/10m": (
+        "auth_pwd_reset_confirm", "auth_email_verify_confirm", "auth_user_email_change_confirm",
+        "auth_user_phone_change_confirm", "auth_2fa_verify", "auth_step_up",
+    ),
+    "6/10m": (
+        "auth_register_resend_email", "auth_register_resend_phone", "auth_pwd_reset_request",
+        "auth_email_verify_request", "auth_user_email_change_resend",
+    ),
+    "3/10m": (
+        "auth_phone_verify_request", "auth_user_phone_change_request", "auth_user_phone_change_resend",
+        "auth_2fa_start_phone", "auth_2fa_start_email",
+    ),
+    "600/1h": ("auth_admin_user_sessions_list",),
+    "60/1h": ("auth_org_write", "auth_user_update_biography", "auth_user_change_cancel"),
+    "30/1h": (
+        "auth_admin_roles_grant", "auth_admin_roles_revoke", "auth_admin_user_sessions_revoke_all",
+    ),
+    "20/1h": ("auth_password_login", "auth_sessions_revoke_all"),
+    "12/1h": ("auth_user_update_username", "auth_user_unlink_provider", "auth_solana_link"),
+    "10/1h": ("auth_register",),
+    "6/1h": (
+        "auth_user_password_change", "auth_user_email_change_request", "auth_user_delete", "auth_2fa_enable",
+        "auth_2fa_disable", "auth_user_export",
+    ),
+    "3/1h": ("auth_2fa_regenerate_codes",),
+}  # fmt: skip
+BUCKETS = {bucket: rate for rate, buckets in _RATES.items() for bucket in buckets}
+"""The usual rate of every bucket."""
+
+_FORM = re.compile(r"(?P<calls>\d{1,10})/(?P<number>\d{0,6})(?P<unit>s|m|min|h|d)")
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many calls at once, and as many again over each ``window`` of seconds."""
+
+    calls: int
+    window: int
+
+    def times(self, factor: int) -> Rate:
+        """Return a rate that allows this much more."""
+        return Rate(self.calls * factor, self.window)
+
+
+def parse_rate(text: str) -> Rate:
+    """Return the rate that a text such as ``20/1h`` means, or raise ``ConfigError``."""
+    found = _FORM.fullmatch(text.replace(" ", ""))
+    if found is None:
+        raise ConfigError(f"rate_limits: {text!r} is not a rate such as 20/1h.")
+    rate = Rate(int(found["calls"]), int(found["number"] or 1) * _UNITS[found["unit"]])
+    if not (1 <= rate.calls <= MAX_CALLS and 1 <= rate.window <= MAX_WINDOW):
+        raise ConfigError(f"rate_limits: {text!r} must allow something, within at most seven days.")
+    return rate
+
+
+def caller_rate(config: Config, bucket: str) -> Rate:
+    """Return how often one address, or one signed-in user, may call."""
+    rate = parse_rate(config.rate_limits.get(bucket, BUCKETS[bucket]))
+    return rate.times(DEV_FACTOR) if config.dev else rate
+
+
+def account_rate(config: Config, bucket: str) -> Rate:
+    """Return how often all callers together may name one account; development is no exception."""
+    given = config.rate_limits.get(f"{bucket}{ACCOUNT}")
+    if given is not None:
+        return parse_rate(given)
+    return parse_rate(config.rate_limits.get(bucket, BUCKETS[bucket])).times(ACCOUNT_FACTOR)
+
+
+def check_rate_limits(config: Config) -> None:
+    """Raise ``ConfigError`` for an unknown bucket or an unreadable rate."""
+    for name, text in config.rate_limits.items():
+        if name.removesuffix(ACCOUNT) not in BUCKETS:
+            raise ConfigError(f"rate_limits: there is no bucket {name!r}.")
+        parse_rate(text)

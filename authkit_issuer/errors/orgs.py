@@ -1,0 +1,145 @@
+"""Organisations, their members and invites."""
+
+from __future__ import annotations
+
+from authkit_issuer.errors.base import Conflict, Denied, Invalid, NotFound
+
+
+class InvalidOrgSlug(Invalid):
+    """The text is not an organisation slug."""
+
+    code = "invalid_org_slug"
+    default = "An organisation name has 1 to 63 of a-z, 0-9 and inner hyphens."
+
+
+class OrgNotFound(NotFound):
+    """No such organisation."""
+
+    code = "org_not_found"
+    default = "There is no such organisation."
+
+
+class NotOrgMember(Denied):
+    """The user is not a member of the organisation."""
+
+    code = "not_org_member"
+    default = "Not a member of this organisation."
+
+
+class OrgModeNotMulti(Invalid):
+    """The service runs in single-organisation mode."""
+
+    code = "org_mode_not_multi"
+    default = "This service has no organisations."
+
+
+class InvalidOrgRole(Invalid):
+    """The text cannot name a role of an organisation."""
+
+    code = "invalid_org_role"
+    default = "A role of an organisation has 1 to 64 of A-Z, a-z, 0-9, underscore, colon and hyphen."
+
+
+class OrgRoleNotFound(NotFound):
+    """The organisation does not define this role."""
+
+    code = "org_role_not_found"
+    default = "The organisation has no such role."
+
+
+class ProtectedOrgRole(Conflict):
+    """Every organisation has the role, so it cannot be deleted."""
+
+    code = "protected_org_role"
+    default = "This role cannot be deleted."
+
+
+class CannotRemoveLastOwner(Conflict):
+    """An organisation with members must keep an owner who may act."""
+
+    code = "cannot_remove_last_owner"
+    default = "The organisation would have no owner left."
+
+
+class CannotRemovePersonalOrgOwner(Conflict):
+    """A personal organisation is its user's for good."""
+
+    code = "cannot_remove_personal_org_owner"
+    default = "A personal organisation keeps its owner."
+
+
+class PersonalOrgLocked(Conflict):
+    """A personal organisation is renamed with its user, and no other way."""
+
+    code = "personal_org_locked"
+    default = "A personal organisation has the name of its user."
+
+
+class PersonalOrgNotFound(NotFound):
+    """The user has no personal organisation."""
+
+    code = "personal_org_not_found"
+    default = "There is no personal organisation."
+
+
+class OrgMembershipLimitExceeded(Conflict):
+    """A user may belong to a limited number of organisations."""
+
+    code = "org_membership_limit_exceeded"
+    default = "A user may belong to at most 200 organisations."
+
+
+class OrgRoleLimitExceeded(Conflict):
+    """A member may hold a limited number of roles."""
+
+    code = "org_role_limit_exceeded"
+    default = "A member may hold at most 50 roles."
+
+
+class AlreadyOrgMember(Conflict):
+    """Who is a member already is not invited."""
+
+    code = "already_org_member"
+    default = "This user is a member already."
+
+
+class OrgInviteAlreadyPending(Conflict):
+    """One open invite per organisation and person."""
+
+    code = "org_invite_already_pending"
+    default = "There is an open invite already."
+
+
+class OrgInviteNotFound(NotFound):
+    """No such invite."""
+
+    code = "org_invite_not_found"
+    default = "There is no such invite."
+
+
+class OrgInviteNotPending(Conflict):
+    """The invite was answered, revoked or has expired."""
+
+    code = "org_invite_not_pending"
+    default = "The invite is no longer open."
+
+
+class OrgInviteNotForUser(Denied):
+    """The invite is for somebody else."""
+
+    code = "org_invite_not_for_user"
+    default = "This invite is for somebody else."
+
+
+class OrgInviteExpired(Conflict):
+    """The invite has run out."""
+
+    code = "org_invite_expired"
+    default = "The invite has expired."
+
+
+class InvalidExpiry(Invalid):
+    """An expiry that has passed, or one without a time zone."""
+
+    code = "invalid_expiry"
+    default = "The expiry must be a moment in the future."

@@ -1,0 +1,58 @@
+"""Decoys: what a login that has nothing to compare with must cost.
+
+Imported accounts may have dearer or cheaper hashes than new ones. If every unknown account cost the default,
+the time of an answer would tell imported accounts apart. So the cost of an unknown one is drawn from the
+costs that are stored, by a keyed digest of the identifier: the same on every try, and as frequent as in the
+table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from authkit_issuer.security.stored_hashes import Cost
+
+REFRESH = 3600.0
+"""Seconds between two looks at what is stored."""
+
+
+class Decoys:
+    """Remembers how frequent each cost is, and draws from that."""
+
+    def __init__(self, default: Cost) -> None:
+        """Start with the one cost of new hashes."""
+        self._default = default
+        self._shares: list[tuple[float, Cost]] = [(1.0, default)]
+        self._due = float("-inf")
+
+    @property
+    def empty(self) -> bool:
+        """Tell whether nothing was looked at yet."""
+        return self._due == float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Tell whether it is time to look again."""
+        return now >= self._due
+
+    def claim(self, now: float) -> None:
+        """Put the next look off: somebody is looking."""
+        self._due = now + REFRESH
+
+    def learn(self, accounts: Mapping[Cost, int]) -> None:
+        """Take how many accounts have each cost; none at all means the default."""
+        total = sum(accounts.values())
+        shares: list[tuple[float, Cost]] = []
+        reached = 0
+        # In a fixed order, so that a small change of the shares moves few identifiers.
+        for cost in sorted(accounts):
+            reached += accounts[cost]
+            shares.append((reached / total, cost))
+        self._shares = shares or [(1.0, self._default)]
+
+    def draw(self, key: bytes, identifier: str) -> Cost:
+        """Return the cost for an identifier; ``key`` keeps others from computing it."""
+        digest = hmac.new(key, identifier.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+        place = int.from_bytes(digest[:6], "big") / (1 << 48)
+        return next((cost for share, cost in self._shares if place < share), self._shares[-1][1])

@@ -1,0 +1,191 @@
+"""Mails over SMTP, as plain text, one connection per mail (RFC 5321; TLS as RFC 8314 has it).
+
+``smtps://user:password@host`` speaks TLS from the first byte (port 465), ``smtp://`` insists on STARTTLS
+(port 587); ``smtp+plain://`` is for a relay on this machine alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate, getaddresses
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from authkit_issuer.errors import ConfigError, InvalidEmail
+from authkit_issuer.ports import Clock, RandomBytes, language
+from authkit_issuer.senders.texts import ENGLISH, Text
+
+_NO_ADDRESS = "smtp_url must be an smtp://, smtps:// or smtp+plain:// address."
+_PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
+# What needs no quoting anywhere (RFC 5322 section 3.2.3): a comma or an angle bracket could name a second
+# recipient to one parser or another.
+_PLAIN_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Where mails are handed over."""
+
+    host: str
+    port: int
+    scheme: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Server:
+        """Read an address; ``ConfigError`` does not repeat it, because it may hold a password."""
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme, 0)
+        except ValueError:
+            raise ConfigError(_NO_ADDRESS) from None
+        if not host or parts.scheme not in _PORTS:
+            raise ConfigError(_NO_ADDRESS)
+        if parts.scheme == "smtp+plain" and not _is_loopback(host):
+            raise ConfigError("smtp_url: smtp+plain:// is for this machine alone; use smtps:// or smtp://.")
+        return cls(
+            host=host,
+            port=port,
+            scheme=parts.scheme,
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mailing:
+    """What mails are sent with. ``texts`` maps a language to texts by kind; the rest is said in English."""
+
+    url: str = field(repr=False)
+    sender: str
+    """An address, or ``Name <address>``."""
+    texts: Mapping[str, Mapping[str, Text]] = field(default_factory=dict[str, Mapping[str, Text]])
+    tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    timeout: float = 15.0
+    clock: Clock = time.time
+    random_bytes: RandomBytes = os.urandom
+
+
+class SmtpSender:
+    """An ``EmailSender`` with security notices."""
+
+    def __init__(self, mailing: Mailing) -> None:
+        """Read the addresses of the server and of the sender, or raise ``ConfigError``; nothing is opened."""
+        self._mailing = mailing
+        self._server = Server.parse(mailing.url)
+        self._from = _sender(mailing.sender)
+
+    async def send_password_reset_code(self, email: str, username: str, code: str) -> None:
+        """See ``EmailSender``."""
+        await self._send("password_reset_code", email, username, code=code)
+
+    async def send_email_verification_code(self, email: str, username: str, code: str) -> None:
+        """See ``EmailSender``."""
+        await self._send("email_verification_code", email, username, code=code)
+
+    async def send_login_code(self, email: str, username: str, code: str) -> None:
+        """See ``EmailSender``."""
+        await self._send("login_code", email, username, code=code)
+
+    async def send_welcome(self, email: str, username: str) -> None:
+        """See ``EmailSender``."""
+        await self._send("welcome", email, username)
+
+    async def send_security_notice(self, email: str, username: str, kind: str) -> None:
+        """See ``EmailSenderWithSecurityNotice``."""
+        await self._send(kind, email, username)
+
+    async def _send(self, kind: str, email: str, username: str, *, code: str = "", link: str = "") -> None:
+        text = self._text(kind)
+        values = {"name": f" {username}" if username else "", "code": code, "link": link, "kind": kind}
+        message = self._message(email, text.subject, text.body.format_map(values))
+        server = self._server
+        await aiosmtplib.send(
+            message,
+            sender=self._from.addr_spec,
+            recipients=[email],
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.scheme == "smtps",
+            start_tls=server.scheme == "smtp",
+            tls_context=None if server.scheme == "smtp+plain" else self._mailing.tls,
+            # Left to itself, the client asks the resolver for the name of this machine.
+            local_hostname=self._from.domain,
+            timeout=self._mailing.timeout,
+        )
+
+    def _text(self, kind: str) -> Text:
+        tag = language.get().lower()
+        spoken = self._mailing.texts.get(tag) or self._mailing.texts.get(tag.partition("-")[0]) or {}
+        return spoken.get(kind) or ENGLISH.get(kind) or ENGLISH["security_notice"]
+
+    def _message(self, to: str, subject: str, body: str) -> EmailMessage:
+        if not _PLAIN_ADDRESS.fullmatch(to):
+            raise InvalidEmail
+        message = EmailMessage(policy=SMTP)
+        message["From"] = self._from
+        message["To"] = Address(addr_spec=to)
+        message["Subject"] = subject
+        message["Date"] = formatdate(self._mailing.clock())
+        message["Message-ID"] = f"<{self._mailing.random_bytes(16).hex()}@{self._from.domain}>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answers from holiday robots
+        message.set_content(body)
+        return message
+
+
+class SmtpLinkSender(SmtpSender):
+    """An ``SmtpSender`` that mails links as well: into pages of yours, which hand the token to the API.
+
+    The token stands in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``): a browser
+    sends that to no server and in no ``Referer``.
+    """
+
+    def __init__(self, mailing: Mailing, link_base_url: str) -> None:
+        """Take the address under which the two pages are as well."""
+        super().__init__(mailing)
+        self._base = link_base_url.rstrip("/")
+
+    async def send_password_reset_link(self, email: str, username: str, token: str) -> None:
+        """See ``EmailSenderWithPasswordResetLink``."""
+        await self._send("password_reset_link", email, username, link=self._link("reset-password", token))
+
+    async def send_email_verification_link(self, email: str, username: str, token: str) -> None:
+        """See ``EmailSenderWithVerificationLink``."""
+        await self._send("email_verification_link", email, username, link=self._link("verify-email", token))
+
+    async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
+        """See ``EmailSenderWithCodeAndLink``."""
+        link = self._link("verify-email", token)
+        await self._send("email_verification", email, username, code=code, link=link)
+
+    def _link(self, page: str, token: str) -> str:
+        return f"{self._base}/{page}#token={token}"
+
+
+def _sender(text: str) -> Address:
+    """Read ``Name <address>`` or a bare address."""
+    found = getaddresses([text])
+    name, address = found[0] if len(found) == 1 else ("", "")
+    if not _PLAIN_ADDRESS.fullmatch(address) or not text.isprintable():
+        raise ConfigError("smtp_from must be a mail address, or a name and an address in angle brackets.")
+    return Address(display_name=name, addr_spec=address)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,180 @@
+"""What a stranger asks of a known and of an unknown address costs the same and reads the same.
+
+Not measured in time, but counted: hashes, queries and what the store is asked, in order, before the answer.
+Messages leave afterwards, in the background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.ephemeral.memory import MemoryStore
+from authkit_issuer.ports import Client
+from authkit_issuer.service import Service
+from authkit_issuer.store.postgres import PoolStore
+from fakes.mail import Mailbox
+from fakes.people import PASSWORD, member, settled
+
+KNOWN = {"email": "known@example.test", "phone": "+4915111111111"}
+UNKNOWN = {"email": "other@example.test", "phone": "+4915122222222"}
+STRANGERS = "a password of the stranger"
+
+Ask = Callable[[Service, str, str], Awaitable[Any]]
+
+
+class Work:
+    """What a call did, in order: queries by their text, store operations by the kind of their key."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[tuple[str, str]] = []
+        for name in ("fetch", "fetch_one", "execute", "begin"):
+            self._watch(monkeypatch, PoolStore, name, lambda args: args[0].sql if args else "")
+        for name in ("get", "set", "delete", "take", "take_if", "replace_if", "incr"):
+            self._watch(monkeypatch, MemoryStore, name, lambda args: args[0].partition(":")[0])
+
+    def _watch(
+        self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, label: Callable[[Any], str]
+    ) -> None:
+        original = getattr(owner, name)
+
+        def watched(store: Any, *args: Any, **kwargs: Any) -> Any:
+            self.steps.append((name, label(args)))
+            return original(store, *args, **kwargs)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    @asynccontextmanager
+    async def of(self, service: Service, mailbox: Mailbox) -> AsyncIterator[list[Any]]:
+        """Yield a list that holds, afterwards, everything a stranger could measure of the call."""
+        await settled(service)
+        mailbox.open.clear()  # whoever waited for a message would never answer
+        self.steps.clear()
+        hashed, cost = service.rt.hasher.computed, service.rt.hasher.spent
+        measured: list[Any] = []
+        yield measured
+        measured += [service.rt.hasher.computed - hashed, service.rt.hasher.spent - cost, list(self.steps)]
+        mailbox.open.set()
+        await settled(service)
+
+
+@pytest.fixture
+def work(monkeypatch: pytest.MonkeyPatch) -> Work:
+    return Work(monkeypatch)
+
+
+async def register(service: Service, target: str, ip: str) -> str:
+    name = "stranger_" + "".join(filter(str.isalnum, target))[:13]
+    answer = await service.registration.register(target, name, STRANGERS, client=Client(ip=ip))
+    assert {answer.email, answer.phone} == {target, None}
+    return answer.registration_id
+
+
+async def verify(service: Service, target: str, ip: str) -> str:
+    verification = service.verification
+    request = verification.request_phone if target.startswith("+") else verification.request_email
+    return await request(target, client=Client(ip=ip))
+
+
+async def reset(service: Service, target: str, ip: str) -> str:
+    passwords = service.passwords
+    request = passwords.request_phone_reset if target.startswith("+") else passwords.request_reset
+    return await request(target, client=Client(ip=ip))
+
+
+@pytest.mark.parametrize("channel", ["email", "phone"])
+@pytest.mark.parametrize("ask", [register, verify, reset])
+async def test_asking_for_a_code_tells_nothing(
+    service: Service, mailbox: Mailbox, work: Work, ask: Ask, channel: str
+) -> None:
+    user_id = await member(service, mailbox, KNOWN[channel], "known")
+    if ask is verify:  # known and to be proved: the one case in which something is sent
+        column = "email_verified" if channel == "email" else "phone_verified"
+        await service.pool.execute(f"update profiles.users set {column} = false where id = $1", user_id)
+    outcomes = []
+    for target in (KNOWN[channel], UNKNOWN[channel]):
+        seen = []
+        for _ in range(2):  # within the pause as well
+            async with work.of(service, mailbox) as measured:
+                answer = await ask(service, target, "198.51.100.1")
+            seen.append((len(answer), *measured))
+        outcomes.append(seen)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("channel", ["email", "phone"])
+async def test_resending_tells_nothing(
+    service: Service, mailbox: Mailbox, work: Work, clock, channel: str
+) -> None:
+    await member(service, mailbox, KNOWN[channel], "known")
+    registration = service.registration
+    resend = registration.resend_email if channel == "email" else registration.resend_phone
+    outcomes = []
+    for target in (KNOWN[channel], UNKNOWN[channel]):
+        registration_id = await register(service, target, "198.51.100.1")
+        await settled(service)
+        clock.advance(service.config.code_cooldown)
+        seen = []
+        for _ in range(2):
+            async with work.of(service, mailbox) as measured:
+                answer = await resend(registration_id, client=Client(ip="198.51.100.1"))
+            seen.append((answer, *measured))
+        await settled(service)
+        outcomes.append(seen)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("channel", ["email", "phone"])
+async def test_confirming_a_guess_tells_nothing(
+    service: Service, mailbox: Mailbox, work: Work, channel: str
+) -> None:
+    await member(service, mailbox, KNOWN[channel], "known")
+    outcomes = []
+    for target in (KNOWN[channel], UNKNOWN[channel]):
+        ids = [await register(service, target, "198.51.100.1"), await verify(service, target, "203.0.113.1")]
+        await settled(service)
+        seen: list[Any] = []
+        for attempt in range(7):
+            for kind, request_id in zip(("registration", "verification"), ids, strict=True):
+                async with work.of(service, mailbox) as measured:
+                    with pytest.raises(errors.AuthError) as refused:
+                        await _confirm(service, kind, target, request_id, f"00000{attempt}")
+                seen.append((refused.value.code, *measured))
+        outcomes.append(seen)
+    assert outcomes[0] == outcomes[1]
+
+
+async def _confirm(service: Service, kind: str, target: str, request_id: str, code: str) -> object:
+    if kind == "registration":
+        return await service.registration.redeem(target, code, registration_id=request_id)
+    if target.startswith("+"):
+        return await service.verification.confirm_phone(target, code, request_id=request_id)
+    return await service.verification.confirm_email(target, code, request_id=request_id)
+
+
+@pytest.mark.parametrize("channel", ["email", "phone"])
+async def test_signing_in_after_registering_a_strangers_address_tells_nothing(
+    service: Service, mailbox: Mailbox, work: Work, clock, channel: str
+) -> None:
+    await member(service, mailbox, KNOWN[channel], "known")
+    with pytest.raises(errors.InvalidCredentials):  # once an hour a login looks at what hashes there are
+        await service.logins.with_password("third@example.test", STRANGERS)
+    outcomes = []
+    for target in (KNOWN[channel], UNKNOWN[channel]):
+        await register(service, target, "198.51.100.1")
+        await settled(service)
+        clock.advance(service.config.code_cooldown)
+        seen: list[Any] = []
+        for password in (STRANGERS, "neither of the two"):
+            async with work.of(service, mailbox) as measured:
+                with pytest.raises(errors.AuthError) as refused:
+                    await service.logins.with_password(target, password, client=Client(ip="198.51.100.1"))
+            seen.append((refused.value.code, sorted(refused.value.metadata), *measured))
+            await settled(service)
+        outcomes.append(seen)
+    assert outcomes[0] == outcomes[1]
+    assert PASSWORD not in (STRANGERS, "neither of the two")

@@ -1,0 +1,205 @@
+"""Second factors and wallets: of any number of parallel uses one wins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+from fakes.factors import EMAIL, PASSWORD, with_email_factor
+from fakes.mail import Mailbox
+from fakes.together import together
+from fakes.wallets import Wallet
+
+DOMAIN = "app.example.test"
+LOST = (errors.InvalidChallenge, errors.InvalidOrExpiredCode)
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def service(request: pytest.FixtureRequest, make_service) -> Service:
+    redis_url = request.getfixturevalue("redis_url") if request.param == "redis" else None
+    return await make_service(
+        redis_url=redis_url,
+        solana_domains=(DOMAIN,),
+        session_max_per_user=None,
+        max_codes_per_hour=10_000,
+        max_codes_per_target_hour=10_000,
+    )
+
+
+def won(outcomes: list[Any], lost: tuple[type[BaseException], ...]) -> list[Any]:
+    refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    assert [refusal for refusal in refused if not isinstance(refusal, lost)] == []
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+
+
+async def begin(service: Service) -> str:
+    with pytest.raises(errors.TwoFactorRequired) as required:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    return str(required.value.metadata["challenge"])
+
+
+async def sessions_of(service: Service, user_id: str) -> int:
+    assert service.pool is not None
+    return await service.pool.fetchval(
+        "select count(*) from profiles.refresh_sessions where user_id = $1::text::uuid", user_id
+    )
+
+
+def many(call: Callable[[], Awaitable[Any]]) -> list[Callable[[], Awaitable[Any]]]:
+    return [call] * 50
+
+
+async def test_fifty_parallel_completions_of_a_challenge_open_one_session(
+    service: Service, mailbox: Mailbox, rounds
+) -> None:
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    for number in range(rounds(200)):
+        challenge, code = await begin(service), mailbox.last(EMAIL).code
+        outcomes = await together(
+            *many(lambda challenge=challenge, code=code: service.logins.complete_two_factor(
+                user_id, challenge, code
+            ))
+        )  # fmt: skip
+        assert len(won(outcomes, LOST)) == 1
+        assert await sessions_of(service, user_id) == number + 1
+
+
+async def test_fifty_parallel_uses_of_a_backup_code_have_one_winner(
+    service: Service, mailbox: Mailbox, rounds
+) -> None:
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    for _ in range(rounds(200)):
+        backup = (await service.two_factor.regenerate_backup_codes(user_id))[0]
+        challenges = [await service.two_factor.create_challenge(user_id) for _ in range(50)]
+        outcomes = await together(
+            *(
+                lambda challenge=challenge, backup=backup: service.two_factor.complete_login(
+                    user_id, challenge, backup, is_backup=True
+                )
+                for challenge in challenges
+            )
+        )
+        assert len(won(outcomes, LOST)) == 1
+        settings = await service.two_factor.get_settings(user_id)
+        assert settings is not None
+        assert len(settings.backup_codes) == 9
+
+
+async def test_one_backup_code_shown_to_many_sign_ins_opens_one_session(
+    service: Service, mailbox: Mailbox, rounds
+) -> None:
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    for number in range(rounds(50)):
+        backup = (await service.two_factor.regenerate_backup_codes(user_id))[0]
+        challenges = [await begin(service) for _ in range(5)]
+        outcomes = await together(
+            *(
+                lambda challenge=challenge, backup=backup: service.logins.complete_two_factor(
+                    user_id, challenge, backup, is_backup=True
+                )
+                for challenge in challenges
+            )
+        )
+        assert len(won(outcomes, LOST)) == 1
+        assert await sessions_of(service, user_id) == number + 1
+
+
+async def test_parallel_guesses_stay_under_the_cap(service: Service, mailbox: Mailbox) -> None:
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    challenge, code = await begin(service), mailbox.last(EMAIL).code
+    wrong = [f"{(int(code) + 1 + n) % 10**6:06d}" for n in range(50)]
+    outcomes = await together(
+        *(
+            lambda guess=guess: service.logins.complete_two_factor(user_id, challenge, guess)
+            for guess in [*wrong, code]
+        )
+    )
+    assert won(outcomes, LOST) == []
+    assert await service.sessions.list_for_user(user_id) == []
+
+
+async def test_fifty_parallel_uses_of_a_nonce_have_one_winner(service: Service, rounds) -> None:
+    for _ in range(rounds(200)):
+        wallet = Wallet()
+        output = wallet.sign(await service.solana.generate_challenge(DOMAIN, wallet.address))
+        outcomes = await together(*many(lambda output=output: service.solana.verify_and_login(output)))
+        (winner,) = won(outcomes, (errors.SiwsChallengeNotFound,))
+        assert len(await service.sessions.list_for_user(winner.user_id)) == 1
+
+
+async def test_parallel_first_sign_ins_of_a_wallet_make_one_user(service: Service, rounds) -> None:
+    assert service.pool is not None
+    for number in range(rounds(50)):
+        wallet = Wallet()
+        outputs = [
+            wallet.sign(await service.solana.generate_challenge(DOMAIN, wallet.address, f"name_{number}_{n}"))
+            for n in range(8)
+        ]
+        logins = await together(
+            *(lambda output=output: service.solana.verify_and_login(output) for output in outputs)
+        )
+        assert len({login.user_id for login in logins}) == 1
+        assert sum(login.created for login in logins) == 1
+        assert await service.pool.fetchval("select count(*) from profiles.users") == number + 1
+
+
+async def test_parallel_first_sign_ins_that_want_one_name_all_get_in(service: Service, rounds) -> None:
+    for number in range(rounds(50)):
+        wallets = [Wallet() for _ in range(8)]
+        outputs = [
+            wallet.sign(await service.solana.generate_challenge(DOMAIN, wallet.address, f"wanted_{number}"))
+            for wallet in wallets
+        ]
+        logins = await together(
+            *(lambda output=output: service.solana.verify_and_login(output) for output in outputs)
+        )
+        assert all(login.created for login in logins), logins
+        assert len({login.user_id for login in logins}) == 8
+
+
+async def test_two_users_after_one_wallet_and_one_user_after_two(service: Service, rounds) -> None:
+    for number in range(rounds(100)):
+        ada = (await service.users.create(None, f"ada_{number}")).id
+        eve = (await service.users.create(None, f"eve_{number}")).id
+        wallet, other = Wallet(), Wallet()
+
+        async def link(user_id: str, whose: Wallet) -> None:
+            challenge = await service.solana.generate_challenge(DOMAIN, whose.address)
+            await service.solana.link_wallet(user_id, whose.sign(challenge))
+
+        outcomes = await asyncio.gather(
+            link(ada, wallet), link(eve, wallet), link(ada, other), return_exceptions=True
+        )
+        refused = [outcome for outcome in outcomes if outcome is not None]
+        assert all(isinstance(refusal, errors.WalletAlreadyLinked) for refusal in refused), refused
+        owners = [await service.solana.get_address(user) for user in (ada, eve)]
+        assert owners[0] != owners[1]
+        assert {wallet.address, other.address} >= {owner for owner in owners if owner}
+        assert 1 <= len(refused) <= 2
+
+
+async def test_a_sign_in_under_way_does_not_get_past_a_factor_switched_on_meanwhile(
+    service: Service, mailbox: Mailbox, rounds
+) -> None:
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    for _ in range(rounds(100)):
+        await service.two_factor.disable(user_id)
+        await service.sessions.revoke_all(user_id)
+        proof = await service.passwords.prove(EMAIL, PASSWORD)
+        await service.rt.ephemeral.set(
+            f"2fa_setup_ok:{user_id}", f"{proof.auth_epoch}|email:{EMAIL}".encode(), 60
+        )
+        outcomes = await together(
+            lambda: service.two_factor.enable(user_id, "email"),
+            lambda proof=proof: service.logins.finish(proof, method="password_login", amr=("pwd",)),
+        )
+        assert not isinstance(outcomes[0], BaseException)
+        live = len(await service.sessions.list_for_user(user_id))
+        assert live == (0 if isinstance(outcomes[1], errors.InvalidCredentials) else 1)
+        with pytest.raises(errors.InvalidCredentials):
+            await service.logins.finish(proof, method="password_login", amr=("pwd",))

@@ -1,0 +1,87 @@
+"""The connection is killed at every statement of an external login."""
+
+from __future__ import annotations
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.capabilities.oidc_login import Returned
+from authkit_issuer.config import ProviderConfig
+from authkit_issuer.service import Service
+from fakes.provider import CLIENT, SECRET, LoopbackProvider
+from fakes.saboteur import Moment, Saboteur
+
+
+@pytest.fixture
+async def idp(clock):
+    provider = LoopbackProvider(clock)
+    await provider.start()
+    yield provider
+    await provider.stop()
+
+
+@pytest.fixture
+async def service(make_service, idp) -> Service:
+    loop = ProviderConfig(client_id=CLIENT, client_secret=SECRET, issuer=idp.issuer, allow_http_loopback=True)
+    return await make_service(providers={"loop": loop}, base_url="https://id.example.test")
+
+
+async def land(service: Service, idp: LoopbackProvider):
+    begun = await service.oidc_login.begin("loop")
+    cookies = ((begun.cookie.name, begun.cookie.value),)
+    returned = Returned(**idp.approve(begun.auth_url), cookies=cookies)
+    return await service.oidc_login.finish("loop", returned), cookies
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_first_login_is_made_wholly_or_not_at_all(
+    service: Service, idp: LoopbackProvider, saboteur: Saboteur, moment: Moment
+) -> None:
+    assert service.pool is not None
+    step = 0
+    while True:
+        step += 1
+        idp.person = {"sub": f"p{step}", "email": f"p{step}@example.test", "email_verified": True}
+        saboteur.arm(moment, step)
+        landing, _ = await land(service, idp)
+        saboteur.disarm()
+        await service.rt.background.drain(timeout=5)
+        counts = await service.pool.fetchrow(
+            "select (select count(*) from profiles.users) as users,"
+            " (select count(*) from profiles.user_providers) as links"
+        )
+        assert counts["users"] == counts["links"]
+        assert counts["users"] in {step - 1, step}
+        if not saboteur.struck:
+            assert landing.code
+            break
+        assert isinstance(landing.refusal, errors.DatabaseUnavailable | None)
+        again, cookies = await land(service, idp)
+        assert (await service.oidc_login.trade(again.code, cookies)).pair
+        assert await service.pool.fetchval("select count(*) from profiles.users") == step
+    assert step > 8
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_result_can_be_traded_again_until_it_is_answered(
+    service: Service, idp: LoopbackProvider, saboteur: Saboteur, moment: Moment
+) -> None:
+    step = 0
+    await land(service, idp)
+    while True:
+        step += 1
+        landing, cookies = await land(service, idp)
+        saboteur.arm(moment, step)
+        try:
+            opened = await service.oidc_login.trade(landing.code, cookies)
+        except errors.DatabaseUnavailable:
+            opened = None
+        saboteur.disarm()
+        if not saboteur.struck:
+            assert opened is not None
+            break
+        if opened is None:
+            assert (await service.oidc_login.trade(landing.code, cookies)).pair
+        with pytest.raises(errors.InvalidOrExpiredCode):
+            await service.oidc_login.trade(landing.code, cookies)
+    assert step > 3

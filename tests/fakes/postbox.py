@@ -1,0 +1,64 @@
+"""A mail server on the loopback interface, as a running issuer meets one."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from fakes.servers import free_port
+
+DEADLINE = 30.0
+_CODE = re.compile(r"\b\d{6}\b")
+
+
+class Postbox:
+    """Takes every mail; other threads may wait for one."""
+
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.url = ""
+        self._changed = threading.Condition()
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - the library's
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.SMTP)
+        assert isinstance(mail, EmailMessage)
+        with self._changed:
+            self.mails.append(mail)
+            self._changed.notify_all()
+        return "250 OK"
+
+    def wait_for(self, address: str, text: str = "") -> EmailMessage:
+        """Return the newest mail to an address that holds the text, once there is one."""
+
+        def found() -> list[EmailMessage]:
+            return [mail for mail in self.mails if mail["To"] == address and text in mail.get_content()]
+
+        with self._changed:
+            assert self._changed.wait_for(found, DEADLINE), f"no mail to {address} arrived"
+            return found()[-1]
+
+    def code(self, address: str) -> str:
+        """Return the code of the newest mail to an address that has one."""
+        (code,) = _CODE.findall(self.wait_for(address, " code is ").get_content())
+        return str(code)
+
+
+@contextmanager
+def postbox() -> Iterator[Postbox]:
+    """Run the mail server while the block runs."""
+    box = Postbox()
+    controller = Controller(box, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    box.url = f"smtp+plain://127.0.0.1:{controller.port}"
+    try:
+        yield box
+    finally:
+        controller.stop()

@@ -1,0 +1,105 @@
+"""A PostgreSQL of a test's own, to be stopped and started again at will."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from authkit_issuer.embedded.wheel import Binaries
+from fakes.servers import POSTGRES_SETTINGS, on
+
+_EPHEMERAL = 32_768
+DEADLINE = 60.0
+
+
+def steady_port() -> int:
+    """Return a free loopback port from below the range that outgoing connections take theirs from.
+
+    A server that comes back must find its port free; and a client that knocks at a closed port of that range
+    may be given the very same one as its own, and then talk to itself.
+    """
+    while True:
+        with socket.socket() as probe:
+            port = random.randrange(20_000, _EPHEMERAL)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+class PostgresServer:
+    """A cluster on a loopback port; ``url`` stays the same over every ``stop`` and ``start``."""
+
+    def __init__(self) -> None:
+        self.port = steady_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="authkit-pg-"))
+        self.process: subprocess.Popen[bytes] | None = None
+        self._binaries = Binaries.find()
+        account = self._binaries.account(self.folder)
+        self._surroundings: dict[str, Any] = self._binaries.surroundings(account)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def create(self) -> None:
+        """Make the cluster."""
+        os.chown(self.folder, self._surroundings.get("user", -1), self._surroundings.get("group", -1))
+        subprocess.run(
+            [
+                self._binaries.program("initdb"),
+                *("-D", self.folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"),
+            ],
+            **self._surroundings,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        with (self.folder / "data" / "postgresql.conf").open("a") as settings:
+            settings.write(f"{POSTGRES_SETTINGS}\nport = {self.port}\nlisten_addresses = '127.0.0.1'\n")
+            settings.write("unix_socket_directories = ''\n")
+
+    def start(self) -> None:
+        """Return once the server answers."""
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self._binaries.program("postgres"), "-D", self.folder / "data"],
+                **self._surroundings,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + DEADLINE
+        while not asyncio.run(self._answers()):
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline, "PostgreSQL does not answer"
+            time.sleep(0.05)
+
+    async def _answers(self) -> bool:
+        try:
+            return bool(await on(self.url, lambda connection: connection.fetchval("select true")))
+        except (OSError, asyncpg.PostgresError):
+            return False
+
+    def stop(self) -> None:
+        """Let every backend drop what it does; nothing is saved in order, so the next start recovers."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait(DEADLINE)
+            self.process = None
+
+    def remove(self) -> None:
+        """Stop and delete everything."""
+        self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,296 @@
+"""Mails over SMTP, taken by a server on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import email
+import email.policy
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from authkit_issuer import errors
+from authkit_issuer.config import Config
+from authkit_issuer.ports import Senders, language
+from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender
+from authkit_issuer.senders.texts import ENGLISH, Text
+from fakes.people import EMAIL, register
+from fakes.servers import free_port
+
+CODE, TOKEN, NOW = "123456", "t" * 43, 1_800_000_000.0
+FROM = "Example <auth@example.test>"
+
+
+class Postbox:
+    """Takes mails: ``envelopes`` as the server saw them, ``mails`` parsed."""
+
+    def __init__(self) -> None:
+        self.envelopes: list[Any] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.envelopes.append(envelope)
+        return "250 OK"
+
+    def mails(self) -> list[EmailMessage]:
+        parsed = [email.message_from_bytes(e.content, policy=email.policy.SMTP) for e in self.envelopes]
+        return [mail for mail in parsed if isinstance(mail, EmailMessage)]
+
+    def text(self) -> str:
+        return self.mails()[-1].get_content().replace("\r\n", "\n")
+
+
+@pytest.fixture
+def postbox() -> Postbox:
+    return Postbox()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail")])
+    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start.replace(year=2120))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
+    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
+
+
+def serving(postbox: Postbox, **options: Any) -> Iterator[int]:
+    controller = Controller(postbox, hostname="127.0.0.1", port=free_port(), **options)
+    controller.start()
+    try:
+        yield controller.port
+    finally:
+        controller.stop()
+
+
+@pytest.fixture
+def plain_port(postbox: Postbox) -> Iterator[int]:
+    yield from serving(postbox)
+
+
+@pytest.fixture
+def mailing(plain_port: int) -> Mailing:
+    return Mailing(url=f"smtp+plain://127.0.0.1:{plain_port}", sender=FROM, clock=lambda: NOW)
+
+
+async def test_a_code_arrives_as_a_plain_mail_with_every_header(mailing: Mailing, postbox: Postbox) -> None:
+    await SmtpSender(mailing).send_email_verification_code(EMAIL, "ada_l", CODE)
+    (envelope,), (mail,) = postbox.envelopes, postbox.mails()
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("auth@example.test", [EMAIL])
+    assert (mail["From"], mail["To"]) == (FROM, EMAIL)
+    assert mail["Subject"] == "Your verification code"
+    assert mail["Date"] == "Fri, 15 Jan 2027 08:00:00 -0000"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Message-ID"].endswith("@example.test>")
+    assert mail.get_content_type() == "text/plain"
+    assert postbox.text().startswith(f"Hello ada_l,\n\nyour verification code is {CODE}.\n")
+
+
+async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, postbox: Postbox) -> None:
+    sender = SmtpLinkSender(mailing, "https://app.example.test/account/")
+    await sender.send_password_reset_code(EMAIL, "", CODE)
+    assert postbox.text().startswith("Hello,\n\nyour password reset code is 123456.")
+    await sender.send_login_code(EMAIL, "ada_l", CODE)
+    assert CODE in postbox.text()
+    await sender.send_welcome(EMAIL, "ada_l")
+    await sender.send_password_reset_link(EMAIL, "ada_l", TOKEN)
+    assert f"\nhttps://app.example.test/account/reset-password#token={TOKEN}\n" in postbox.text()
+    await sender.send_email_verification_link(EMAIL, "ada_l", TOKEN)
+    link = f"\nhttps://app.example.test/account/verify-email#token={TOKEN}\n"
+    assert link in postbox.text()
+    await sender.send_email_verification(EMAIL, "ada_l", CODE, TOKEN)
+    assert link in postbox.text()
+    assert CODE in postbox.text()
+    await sender.send_security_notice(EMAIL, "ada_l", "email_changed")
+    assert postbox.mails()[-1]["Subject"] == ENGLISH["email_changed"].subject
+    await sender.send_security_notice(EMAIL, "ada_l", "something_new")
+    assert "something_new" in postbox.text()
+
+
+def test_links_are_offered_only_where_there_are_pages_for_them(mailing: Mailing) -> None:
+    codes = Senders.of(SmtpSender(mailing), None)
+    links = Senders.of(SmtpLinkSender(mailing, "https://app.example.test"), None)
+    assert codes.security_notice is not None
+    assert not codes.verification_links
+    assert codes.email_reset_link is None
+    assert links.verification_links
+    assert links.email_reset_link is not None
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "a@example.test\r\nBcc: eve@example.test",
+        "a@example.test\nDATA",
+        "a,eve@example.test",
+        "a>,<eve@example.test",
+        "a eve@example.test",
+        '"a"@example.test',
+        "a@example.test, eve@example.test",
+        "adä@example.test",
+        "",
+    ],
+)
+async def test_an_address_that_could_name_a_second_recipient_is_refused(
+    mailing: Mailing, postbox: Postbox, to: str
+) -> None:
+    with pytest.raises(errors.InvalidEmail):
+        await SmtpSender(mailing).send_welcome(to, "ada_l")
+    assert postbox.envelopes == []
+
+
+async def test_user_text_stays_in_the_body(mailing: Mailing, postbox: Postbox) -> None:
+    name = "x\r\nBcc: eve@example.test\r\n.\r\nRSET {code}"
+    await SmtpSender(mailing).send_email_verification_code(EMAIL, name, CODE)
+    (envelope,), (mail,) = postbox.envelopes, postbox.mails()
+    assert envelope.rcpt_tos == [EMAIL]
+    assert mail["Bcc"] is None
+    assert "RSET {code}" in postbox.text()
+    assert postbox.text().endswith("you can ignore this mail.\n")
+
+
+async def test_the_language_of_who_asks_chooses_the_text_also_in_the_background(
+    make_service, mailing: Mailing, postbox: Postbox
+) -> None:
+    german = {"email_verification_code": Text("Bestätigen", "Hallo{name}, dein Code ist {code}.\n")}
+    mails = SmtpSender(Mailing(url=mailing.url, sender=FROM, texts={"de": german}))
+    service = await make_service(email_sender=mails)
+    for tag, subject in (("de-AT", "Bestätigen"), ("fr", "Your verification code")):
+        token = language.set(tag)
+        try:
+            await register(service, f"{tag}@example.test", f"ada_{tag[:2]}")
+        finally:
+            language.reset(token)
+        assert postbox.mails()[-1]["Subject"] == subject
+    assert await mails.send_welcome(EMAIL, "") is None
+    assert postbox.mails()[-1]["Subject"] == "Welcome"
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH")  # the test server does not count TLS from the first byte
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+async def test_tls_is_spoken_and_the_password_given(
+    certificate: tuple[Path, Path], postbox: Postbox, scheme: str
+) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(*certificate)
+    trusted = ssl.create_default_context(cafile=str(certificate[0]))
+    seen: list[Any] = []
+
+    def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+        seen.append((data.login, data.password))
+        return AuthResult(success=True)
+
+    options: dict[str, Any] = {"authenticator": authenticate, "auth_required": True}
+    if scheme == "smtps":
+        options |= {"ssl_context": server, "auth_require_tls": False}
+    else:
+        options |= {"tls_context": server, "require_starttls": True}
+    for port in serving(postbox, **options):
+        mailing = Mailing(url=f"{scheme}://ada%40x:p%2Fw@127.0.0.1:{port}", sender=FROM, tls=trusted)
+        await SmtpSender(mailing).send_welcome(EMAIL, "ada_l")
+        distrustful = Mailing(url=f"{scheme}://ada%40x:p%2Fw@127.0.0.1:{port}", sender=FROM)
+        with pytest.raises(Exception, match=r"(?i)certificate"):
+            await SmtpSender(distrustful).send_welcome(EMAIL, "ada_l")
+    assert len(postbox.mails()) == 1
+    assert seen == [(b"ada@x", b"p/w")]
+
+
+async def test_a_server_without_tls_gets_neither_password_nor_mail(plain_port: int, postbox: Postbox) -> None:
+    mailing = Mailing(url=f"smtp://ada:secret@127.0.0.1:{plain_port}", sender=FROM)
+    with pytest.raises(Exception, match="STARTTLS"):
+        await SmtpSender(mailing).send_welcome(EMAIL, "ada_l")
+    assert postbox.envelopes == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "mail.example.test", "http://mail.example.test", "smtp://", "smtps://:secret@", "smtp://h:port",
+     "smtp://h:99999", "smtp+plain://mail.example.test", "smtp+plain://192.0.2.1"],
+)  # fmt: skip
+def test_an_unusable_server_is_named_without_its_password(url: str) -> None:
+    with pytest.raises(errors.ConfigError, match="smtp_url") as refused:
+        SmtpSender(Mailing(url=url, sender=FROM))
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("sender", ["", "nobody", "Ada <ada@x.test>\nBcc: e@x.test", "a@x.test, b@x.test, "])
+def test_an_unusable_sender_is_a_configuration_error(sender: str) -> None:
+    with pytest.raises(errors.ConfigError, match="smtp_from"):
+        SmtpSender(Mailing(url="smtps://mail.example.test", sender=sender))
+
+
+async def test_a_service_sends_through_the_configured_server(
+    make_service, plain_port: int, postbox: Postbox
+) -> None:
+    service = await make_service(
+        email_sender=None,
+        smtp_url=f"smtp+plain://localhost:{plain_port}",
+        smtp_from=FROM,
+        link_base_url="https://app.example.test",
+    )
+    assert service.has_email_sender
+    assert "secret" not in repr(service.config)
+    await register(service)
+    assert postbox.mails()[-1]["To"] == EMAIL
+    assert "/verify-email#token=" in postbox.text()
+
+
+async def test_a_server_that_is_away_is_a_failed_delivery_in_time(make_service) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with silent:
+        service = await make_service(
+            email_sender=None, smtp_url=f"smtp+plain://127.0.0.1:{port}", smtp_from=FROM,
+            private_registration=False, send_timeout=0.05,
+        )  # fmt: skip
+        with pytest.raises(errors.EmailDeliveryFailed):
+            await register(service)
+
+
+def test_settings_come_from_the_environment_and_are_checked() -> None:
+    given = {"AUTHKIT_ISSUER": "https://x.test", "AUTHKIT_AUDIENCES": "app"}
+    url = "smtps://ada:secret@mail.example.test"
+    config = Config.from_env({**given, "AUTHKIT_SMTP_URL": url, "AUTHKIT_SMTP_FROM": FROM})
+    assert (config.smtp_url, config.smtp_from) == (url, FROM)
+    assert "secret" not in repr(config)
+    with pytest.raises(errors.ConfigError, match="smtp_from"):
+        Config.from_env({**given, "AUTHKIT_SMTP_URL": url})
+    with pytest.raises(errors.ConfigError, match="link_base_url"):
+        Config.from_env({**given, "AUTHKIT_LINK_BASE_URL": "javascript:alert(1)"})
