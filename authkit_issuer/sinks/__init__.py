@@ -1,0 +1,16 @@
+"""Where the audit trail goes besides the database: sinks for ``Service.open(event_loggers=...)``."""
+
+from __future__ import annotations
+
+from authkit_issuer.sinks.clickhouse import ClickHouseLogger, ClickHouseReader, clickhouse_schema
+from authkit_issuer.sinks.connection import ClickHouse, ClickHouseUnavailable
+from authkit_issuer.sinks.log import LogEventLogger
+
+__all__ = [
+    "ClickHouse",
+    "ClickHouseLogger",
+    "ClickHouseReader",
+    "ClickHouseUnavailable",
+    "LogEventLogger",
+    "clickhouse_schema",
+]

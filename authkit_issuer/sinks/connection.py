@@ -1,0 +1,145 @@
+"""A ClickHouse server, spoken to over its HTTP interface."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import httpx
+
+from authkit_issuer import errors
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Parameter = str | int | Sequence[str]
+
+_CODE = "x-clickhouse-exception-code"
+# The interface reads the value of a parameter as a field of the format TabSeparated.
+_FIELD = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+_QUOTED = str.maketrans({"\\": "\\\\", "'": "\\'", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+logger = logging.getLogger("authkit.clickhouse")
+
+
+class ClickHouseUnavailable(errors.Unavailable):
+    """ClickHouse did not answer or refused; ``reason`` says how, and quotes neither rows nor credentials."""
+
+    def __init__(self, reason: str) -> None:
+        """Keep the reason, for the operator."""
+        super().__init__("The event store cannot be reached right now.")
+        self.reason = reason
+
+
+class ClickHouse:
+    """One server and who we are there; shared by loggers and readers.
+
+    ``url`` is the address of the HTTP interface, usually on port 8123 or 8443. ``timeout`` is for a whole
+    answer, in seconds. A client that is passed in stays the host's to close; the own one asks no proxy.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        user: str = "default",
+        password: str = "",
+        database: str = "default",
+        client: httpx.AsyncClient | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        """Connect to nothing yet. Raises ``ConfigError``."""
+        self._url = _address(url)
+        if ":" in user:
+            raise errors.ConfigError("The user name of ClickHouse cannot hold a colon.")
+        self._auth = httpx.BasicAuth(user, password)
+        self._database = database
+        self._client = client
+        self._own: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
+        self._timeout = timeout
+
+    def __repr__(self) -> str:
+        """Return the address alone."""
+        return f"ClickHouse({str(self._url)!r})"
+
+    async def __aenter__(self) -> Self:
+        """Return the server itself."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections that were opened here."""
+        if self._own is not None:
+            await self._own.aclose()
+
+    async def execute(
+        self, query: str, *, settings: Mapping[str, str | int] | None = None, data: bytes = b""
+    ) -> None:
+        """Run a statement and return once it is done; ``data`` is the input of an insert."""
+        await self._ask({"query": query, **(settings or {})}, data)
+
+    async def select(self, query: str, **parameters: Parameter) -> bytes:
+        """Return the answer to a query, in the format it names.
+
+        Values never become part of the text: the query names them, ``{user:String}``.
+        """
+        named = {f"param_{name}": _parameter(value) for name, value in parameters.items()}
+        return await self._ask(named, query.encode())
+
+    async def _ask(self, arguments: Mapping[str, str | int], body: bytes) -> bytes:
+        """Send one request. Raises ``ClickHouseUnavailable`` unless the server finished it without error."""
+        client = self._client or self._own or await self._open()
+        # Waiting for the end makes the status the outcome: else an error may follow a 200.
+        arguments = {"database": self._database, "wait_end_of_query": 1, **arguments}
+        try:
+            async with asyncio.timeout(self._timeout):
+                answer = await client.post(
+                    self._url, params=arguments, content=body, auth=self._auth, follow_redirects=False
+                )
+        except (httpx.HTTPError, TimeoutError) as error:
+            problem = type(error).__name__
+        else:
+            if answer.status_code == 200 and _CODE not in answer.headers:
+                return answer.content
+            problem = f"status {answer.status_code}, code {_number(answer.headers.get(_CODE))}"
+        logger.warning("no success: %s", problem)
+        # Not chained: the request that hangs on the client's own error holds the credentials.
+        raise ClickHouseUnavailable(problem)
+
+    async def _open(self) -> httpx.AsyncClient:
+        async with self._opening:
+            if self._own is None:
+                # Reading the certificates of the machine takes a while.
+                self._own = await asyncio.to_thread(httpx.AsyncClient, trust_env=False, timeout=self._timeout)
+            return self._own
+
+
+def _address(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        address = httpx.URL()
+    if address.scheme not in {"http", "https"} or not address.host or address.query or address.fragment:
+        raise errors.ConfigError("The address of ClickHouse must be an http or https URL without a query.")
+    if address.userinfo:
+        raise errors.ConfigError("Give user and password of ClickHouse apart from its address.")
+    return address
+
+
+def _parameter(value: Parameter) -> str | int:
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        return value.translate(_FIELD)
+    return "[" + ",".join(f"'{entry.translate(_QUOTED)}'" for entry in value) + "]"
+
+
+def _number(text: str | None) -> str:
+    """Return what should be a number if it is one: it goes into a log."""
+    return text if text is not None and text.isascii() and text.isdigit() and len(text) < 8 else "unknown"

@@ -1,0 +1,43 @@
+"""The audit trail as a structured log."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from authkit_issuer.event_types import AuthSessionEvent
+
+
+class LogEventLogger:
+    """An ``AuthEventLogger`` over the standard library's logging: one record per event.
+
+    The message is the event as one line of JSON, so that any handler keeps all of it; control characters are
+    escaped, and nothing a client sent can end the line. ``record.auth_event`` is the same as a dict, for
+    handlers that keep structure. Events carry no credentials: no password, code or token is ever in one.
+    They do carry addresses, user agents and details; ``personal=False`` leaves those three out.
+
+    An event counts as taken once logging has it. Handlers that can fail report that to logging, not here.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger | None = None,
+        *,
+        level: int = logging.INFO,
+        personal: bool = True,
+        name: str = "log",
+    ) -> None:
+        """Take the logger, ``authkit.events`` by default, and the name the outbox knows this sink by."""
+        self.name = name
+        self._logger = logger or logging.getLogger("authkit.events")
+        self._level = level
+        self._personal = personal
+
+    async def log_session_event(self, event: AuthSessionEvent) -> None:
+        """See ``AuthEventLogger``."""
+        record = msgspec.to_builtins(event)
+        if not self._personal:
+            record |= {"ip_addr": None, "user_agent": None, "data": {}}
+        message = msgspec.json.encode(record).decode()
+        self._logger.log(self._level, "%s", message, extra={"auth_event": record})

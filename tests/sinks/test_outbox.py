@@ -1,0 +1,221 @@
+"""The outbox under a sink in trouble: nothing lost, nothing of one user or session out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from authkit_issuer import AuthSessionEvent, Service, SessionEventType
+from authkit_issuer.outbox import Outbox
+from authkit_issuer.sinks import ClickHouseLogger, ClickHouseReader, LogEventLogger
+
+USERS = 20
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("authkit_issuer.outbox.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("authkit_issuer.outbox.LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr("authkit_issuer.outbox.IDLE", 0.2)
+
+
+class Sink:
+    """Takes events singly, unless ``troubled`` says otherwise, before or after having taken one."""
+
+    def __init__(self, name: str = "sink", troubled: Callable[[], bool] = lambda: False) -> None:
+        self.name = name
+        self.troubled = troubled
+        self.told: list[AuthSessionEvent] = []
+
+    async def log_session_event(self, event: AuthSessionEvent) -> None:
+        if self.troubled():
+            raise ConnectionError
+        self.told.append(event)
+        if self.troubled():
+            raise ConnectionError
+
+
+class BatchSink(Sink):
+    """Takes events in batches; one that fails late has taken them."""
+
+    def __init__(self, name: str = "sink", troubled: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(name, troubled)
+        self.sizes: list[int] = []
+
+    async def log_session_events(self, events: Sequence[AuthSessionEvent]) -> None:
+        if self.troubled():
+            raise ConnectionError
+        self.sizes.append(len(events))
+        self.told.extend(events)
+        if self.troubled():
+            raise ConnectionError
+
+
+async def emptied(service: Service) -> None:
+    async with asyncio.timeout(60):
+        while await service.pool.fetchval("select count(*) from profiles.event_outbox"):
+            await asyncio.sleep(0.02)
+
+
+async def write(service: Service, count: int) -> None:
+    """Record events of twenty users with two sessions each; ``data`` numbers those of each user."""
+
+    async def one_user(user: int) -> None:
+        numbers = iter(range(count // USERS))
+        while batch := list(itertools.islice(numbers, 50)):
+            async with service.transaction() as tx:
+                for number in batch:
+                    await tx.events.record(
+                        SessionEventType.SESSION_CREATED,
+                        user_id=f"user-{user}",
+                        session_id=f"session-{user}-{number % 2}",
+                        data={"number": number},
+                    )
+
+    await asyncio.gather(*(one_user(user) for user in range(USERS)))
+
+
+def first_tellings(told: Sequence[AuthSessionEvent]) -> list[AuthSessionEvent]:
+    """Leave repeats out: a sink is told at least once."""
+    return list({event.id: event for event in told}.values())
+
+
+def in_order(told: Sequence[AuthSessionEvent]) -> bool:
+    by_user: dict[str, list[object]] = defaultdict(list)
+    for event in told:
+        by_user[event.user_id].append(event.data["number"])
+    return len(by_user) == USERS and all(numbers == list(range(len(numbers))) for numbers in by_user.values())
+
+
+@pytest.mark.parametrize("kind", [Sink, BatchSink])
+async def test_a_sink_that_is_down_for_ten_thousand_events_loses_and_reorders_none(
+    make_service, kind: type[Sink]
+) -> None:
+    down = True
+    slow, steady = kind("slow", lambda: down), BatchSink("steady")
+    service = await make_service(event_loggers=[slow, steady])
+    await write(service, 10_000)
+    assert slow.told == []
+    down = False
+    await emptied(service)
+    for sink in (slow, steady):
+        assert len(sink.told) == len(first_tellings(sink.told)) == 10_000
+        assert in_order(sink.told)
+    assert max(steady.sizes) <= 100
+
+
+async def test_clickhouse_that_was_down_for_ten_thousand_events_has_them_all_once(
+    make_service, clickhouse, connect
+) -> None:
+    sink = ClickHouseLogger(connect())
+    await sink.create_table()
+    clickhouse.down = True
+    service = await make_service(event_loggers=[sink])
+    await write(service, 10_000)
+    # It comes back and loses the answers to what it has stored now and then.
+    clickhouse.mishaps.extend(["", "lose the answer", "midway", "hang up", ""] * 4)
+    clickhouse.down = False
+    await emptied(service)
+    reader, read, before = ClickHouseReader(connect()), [], None
+    while page := await reader.list_session_events("", before=before):
+        read.extend(page)
+        before = page[-1]
+    assert len({event.id for event in read}) == len(read) == 10_000
+    for user in range(USERS):
+        mine = [event for event in read if event.user_id == f"user-{user}"]
+        assert [event.data["number"] for event in mine] == list(reversed(range(500)))
+
+
+@pytest.mark.parametrize("kind", [Sink, BatchSink])
+async def test_a_sink_that_fails_now_and_then_is_told_again_and_in_order(
+    make_service, kind: type[Sink]
+) -> None:
+    calls = itertools.count(1)
+    sink = kind(troubled=lambda: next(calls) % 7 == 0)
+    service = await make_service(event_loggers=[sink])
+    await write(service, 400)
+    await emptied(service)
+    told = first_tellings(sink.told)
+    assert len(told) == 400
+    assert in_order(told)
+
+
+@pytest.mark.parametrize("kind", [Sink, BatchSink])
+async def test_two_processes_tell_each_users_events_in_order_and_one_outlives_the_other(
+    make_service, kind: type[Sink]
+) -> None:
+    calls = itertools.count(1)
+    told: list[AuthSessionEvent] = []
+    services = []
+    for _ in range(2):
+        sink = kind(troubled=lambda: next(calls) % 5 == 0)
+        sink.told = told
+        services.append(await make_service(event_loggers=[sink], session_max_per_user=2))
+    first, second = services
+    users = [(await first.users.create(None, f"user_{number}")).id for number in range(4)]
+
+    async def live(user: str) -> None:
+        for number in range(10):
+            await asyncio.gather(
+                *(service.sessions.issue(user, method="password_login") for service in services * 2)
+            )
+            if number % 3 == 0:
+                await services[number % 2].sessions.revoke_all(user)
+
+    await asyncio.gather(*(live(user) for user in users))
+    await first.close()
+    await second.sessions.revoke_all(users[0])
+    await emptied(second)
+    written = await second.pool.fetch("select id, user_id from profiles.session_events order by id")
+    heard = first_tellings(told)
+    for user in users:
+        assert [event.id for event in heard if event.user_id == user] == [
+            row["id"] for row in written if row["user_id"] == user
+        ]
+    for session in {event.session_id for event in heard if event.session_id}:
+        lifetime = [event.event for event in heard if event.session_id == session]
+        assert lifetime in (["session_created"], ["session_created", "session_revoked"])
+
+
+async def test_what_was_taken_before_a_failure_is_not_told_again(service: Service, make_service) -> None:
+    writer = await make_service(event_loggers=[Sink(troubled=lambda: True)])
+    await write(writer, 20)
+    await writer.close()
+    answers = iter([False] * 10 + [True])
+    sink = Sink(troubled=lambda: next(answers, False))
+    outbox = Outbox(service.rt, [sink])
+    with pytest.raises(ConnectionError):
+        await outbox.deliver("sink", sink)
+    assert len(sink.told) == 5
+    assert await outbox.deliver("sink", sink) == 15
+    assert [event.id for event in sink.told] == sorted({event.id for event in sink.told})
+
+
+async def test_a_sink_that_hangs_is_given_up_on_before_its_lease_ends(
+    service: Service, make_service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authkit_issuer.outbox.LEASE", 0.2)
+    writer = await make_service(event_loggers=[Sink(troubled=lambda: True)])
+    await write(writer, 20)
+    await writer.close()
+
+    class Hanging(BatchSink):
+        async def log_session_events(self, events: Sequence[AuthSessionEvent]) -> None:
+            await asyncio.Event().wait()
+
+    sink = Hanging()
+    with pytest.raises(TimeoutError):
+        await Outbox(service.rt, [sink]).deliver("sink", sink)
+    assert await service.pool.fetchval("select count(*) from profiles.event_outbox") == 20
+
+
+async def test_a_log_is_a_sink(make_service, caplog) -> None:
+    with caplog.at_level("INFO", logger="authkit.events"):
+        service = await make_service(event_loggers=[LogEventLogger()])
+        await write(service, 40)
+        await emptied(service)
+    assert len([record for record in caplog.records if record.name == "authkit.events"]) == 40
