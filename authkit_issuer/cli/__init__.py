@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from authkit_issuer.cli import greeting, keys, users, verifying
+from authkit_issuer.cli import calibrating, doctor, greeting, keys, roles, users, verifying
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.store.migrate import migrate as run_migrations
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.add_typer(roles.app, name="roles")
 
 
 def main() -> None:
@@ -90,4 +91,7 @@ def migrate() -> None:
         typer.echo("nothing to do")
 
 
-app.command("verify")(verifying.verify)  # listed in the order of the lines here
+app.command("purge")(users.purge)
+app.command("verify", context_settings={"allow_extra_args": True})(verifying.verify)  # in order of listing
+app.command("doctor")(doctor.doctor)
+app.command("calibrate")(calibrating.calibrate)

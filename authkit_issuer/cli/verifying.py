@@ -1,20 +1,21 @@
-"""``authkit verify``: what a protected application would say about a token."""
+"""``authkit verify``: what a protected application would say about a token. The token is never printed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from authkit_issuer.errors import ConfigError
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
 from authkit_verify.algorithms import ALGORITHMS
 
 
 def verify(
+    context: typer.Context,
     token: Annotated[str, typer.Argument(help="The token; - reads it from standard input.")],
     issuer: Annotated[str, typer.Option(help="The issuer to accept.")],
     audience: Annotated[list[str], typer.Option(help="An audience to accept; may be given more than once.")],
@@ -22,29 +23,63 @@ def verify(
     jwks_url: Annotated[
         str | None, typer.Option(help="Where its keys are; default below the issuer.")
     ] = None,
+    pem: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file with a public key; without --jwks-url nothing is fetched."),
+    ] = None,
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="An algorithm to accept; default all of them.")
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show every check and what decided it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the claims or the refusal as JSON.")] = False,
 ) -> None:
     """Check a token against its issuer's published keys; exit status 1 when it is refused."""
+    if context.args:  # named here, because the command line's own message would repeat them
+        raise typer.BadParameter("there is more than one token; quote it, and leave out the word Bearer")
     text = sys.stdin.read().strip() if token == "-" else token
+    # Whatever the issuer signs with: the question here is whether the token is good at all.
+    config = _config(issuer, audience, jwks_url, pem or [], algorithm or list(ALGORITHMS))
+    if explain:
+        raise typer.Exit(asyncio.run(_explained(config, text, as_json=as_json)))
+    raise typer.Exit(asyncio.run(_verified(config, text, as_json=as_json)))
+
+
+def _config(
+    issuer: str, audience: list[str], jwks_url: str | None, pems: list[Path], algorithms: list[str]
+) -> AcceptConfig:
     try:
+        pins = [path.read_bytes() for path in pems]
         accepted = IssuerAccept(
-            issuer=issuer, audiences=audience, jwks_url=jwks_url, allow_http_loopback=True
+            issuer=issuer,
+            audiences=audience,
+            jwks_url=jwks_url,
+            pinned_pems=pins,
+            pinned_only=bool(pins) and jwks_url is None,
+            allow_http_loopback=True,
         )
-        # Whatever the issuer signs with: the question here is whether the token is good at all.
-        config = AcceptConfig(issuers=[accepted], algorithms=tuple(ALGORITHMS))
+        return AcceptConfig(issuers=[accepted], algorithms=algorithms)
+    except OSError as error:
+        raise typer.BadParameter(f"{error.filename} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise ConfigError(f"{error}.") from error
-    try:
-        claims = asyncio.run(_verified(config, text))
-    except TokenError as error:
-        if as_json:
-            typer.echo(json.dumps({"error": error.code}))
-        else:
-            typer.echo(f"authkit: {error.code}: {error.description}.", err=True)
-        raise typer.Exit(1) from error
-    typer.echo(json.dumps(claims, indent=None if as_json else 2))
+        raise typer.BadParameter(f"{error}.") from error
 
 
-async def _verified(config: AcceptConfig, token: str) -> dict[str, Any]:
+async def _verified(config: AcceptConfig, token: str, *, as_json: bool) -> int:
     async with Verifier(config) as verifier:
-        return (await verifier.verify(token)).to_dict()
+        try:
+            claims = await verifier.verify(token)
+        except TokenError as error:
+            if as_json:
+                typer.echo(json.dumps({"error": error.code}))
+            else:
+                typer.echo(f"authkit: {error.code}: {error.description}.", err=True)
+            return 1
+    typer.echo(json.dumps(claims.to_dict(), indent=None if as_json else 2))
+    return 0
+
+
+async def _explained(config: AcceptConfig, token: str, *, as_json: bool) -> int:
+    async with Verifier(config) as verifier:
+        explanation = await verifier.explain(token)
+    typer.echo(json.dumps(explanation.to_dict()) if as_json else str(explanation))
+    return 0 if explanation.accepted else 1

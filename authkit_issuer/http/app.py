@@ -11,10 +11,43 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from authkit_issuer.http import guards
-from authkit_issuer.http.dispatch import Path, Runner
+from authkit_issuer.http.cookies import RefreshCookie
+from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.docs import Docs
 from authkit_issuer.http.edge import Edge, not_found
-from authkit_issuer.http.routes import health, inbox, keys, me, passwords, registration, sessions, tokens
+from authkit_issuer.http.limits import Limiter
+from authkit_issuer.http.origins import Origins
+from authkit_issuer.http.routes import (
+    account,
+    admin_actions,
+    admin_roles,
+    admin_users,
+    bootstrap,
+    contact_changes,
+    discovery,
+    health,
+    inbox,
+    introspection,
+    keys,
+    me,
+    oidc,
+    oidc_results,
+    org_invites,
+    org_members,
+    orgs,
+    own_events,
+    passwords,
+    providers,
+    registration,
+    resending,
+    resets,
+    sessions,
+    solana,
+    step_up,
+    tokens,
+    two_factor,
+    verification,
+)
 from authkit_issuer.http.routing import AnyOperation
 
 if TYPE_CHECKING:
@@ -22,32 +55,60 @@ if TYPE_CHECKING:
 
 OPERATIONS: tuple[AnyOperation, ...] = (
     *registration.OPERATIONS,
+    *resending.OPERATIONS,
+    *verification.OPERATIONS,
     *passwords.OPERATIONS,
+    *resets.OPERATIONS,
     *tokens.OPERATIONS,
     *sessions.OPERATIONS,
     *me.OPERATIONS,
+    *account.OPERATIONS,
+    *contact_changes.OPERATIONS,
+    *two_factor.OPERATIONS,
+    *solana.OPERATIONS,
+    *bootstrap.OPERATIONS,
+    *own_events.OPERATIONS,
+    *providers.OPERATIONS,
+    *step_up.OPERATIONS,
+    *oidc.OPERATIONS,
+    *oidc_results.OPERATIONS,
+    *admin_users.OPERATIONS,
+    *admin_roles.OPERATIONS,
+    *admin_actions.OPERATIONS,
     *keys.OPERATIONS,
+    *discovery.OPERATIONS,
     *health.OPERATIONS,
+    *orgs.OPERATIONS,
+    *org_members.OPERATIONS,
+    *org_invites.OPERATIONS,
+    *introspection.OPERATIONS,
+    *inbox.OPERATIONS,
 )
 
 
 def create_app(service: Service) -> Starlette:
     """Return an ASGI application that serves every operation of the service.
 
-    It may be mounted under any prefix. Opening and closing the service stays with the caller. The development
-    inbox is served only when the service has one.
+    It may be mounted under any prefix. Opening and closing the service stays with the caller. What is not
+    configured is not there.
     """
     config = service.config
-    offered = OPERATIONS + (inbox.OPERATIONS if service.inbox is not None else ())
-    docs = Docs(offered, base_url=config.base_url)
-    trusted = guards.networks(config.trusted_proxies)
+    offered = [entry for entry in OPERATIONS if entry.offered is None or entry.offered(service)]
+    docs = Docs(offered, base_url=config.base_url, refresh_cookie=config.refresh_cookie)
+    surface = Surface(
+        service=service,
+        limiter=Limiter(service),
+        trusted=guards.networks(config.trusted_proxies),
+        languages=config.languages,
+        cookie=RefreshCookie(config) if config.refresh_cookie else None,
+    )
     by_path = sorted(docs.operations, key=attrgetter("path"))
     app = Starlette(
         routes=[
-            Route(path, Path([Runner(service, operation, trusted) for operation in group]))
+            Route(path, Path([Runner(surface, operation) for operation in group]))
             for path, group in groupby(by_path, key=attrgetter("path"))
         ],
-        middleware=[Middleware(Edge)],
+        middleware=[Middleware(Edge, origins=Origins(config))],
     )
     # A redirect to the path without its slash would repeat a request with its secrets.
     app.router.redirect_slashes = False

@@ -1,27 +1,33 @@
 """Answer requests from the table of operations.
 
-Per request: guard, body, query, handler, serialisation. The guard comes first, so that a stranger's body is
-not even read where an access token is needed.
+Per request: limit, guard, body, query, handler, serialisation. The limit and the guard come first, so that a
+stranger's body is not even read where an access token is needed.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from authkit_issuer.errors import AuthError
+from authkit_issuer.errors import AuthError, InvalidCredentials, UserBanned
 from authkit_issuer.http import guards
-from authkit_issuer.http.errors import MethodNotAllowed, refuse
+from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse
+from authkit_issuer.http.languages import preferred
+from authkit_issuer.http.origins import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.reading import read_body, read_query
 from authkit_issuer.http.routing import JSON, Answer, AnyOperation, Auth, Call, Headers, NoParams
+from authkit_issuer.ports import Client, language
 from authkit_verify import TokenError
 
 if TYPE_CHECKING:
-    from authkit_issuer.capabilities.sessions import Account
+    from authkit_issuer.capabilities.sessions import Standing
+    from authkit_issuer.http.cookies import RefreshCookie
+    from authkit_issuer.http.limits import HeaderList, Limiter
     from authkit_issuer.service import Service
 
 REQUEST_ID = "authkit.request_id"
@@ -30,80 +36,134 @@ REQUEST_ID = "authkit.request_id"
 logger = logging.getLogger("authkit.http")
 
 _NO_CACHE: Headers = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
-_ANY_ORIGIN: Headers = (
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", b"etag, x-request-id"),
-)
-_PREFLIGHT: Headers = (
-    (b"access-control-allow-methods", b"GET, HEAD"),
-    (b"access-control-allow-headers", b"if-none-match, x-request-id"),
-    (b"access-control-max-age", b"7200"),
-)
 _NOTHING = NoParams()
+_REFRESH_TOKEN = {"refresh_token"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surface:
+    """What the operations of one application share."""
+
+    service: Service
+    limiter: Limiter
+    trusted: tuple[guards.Network, ...] = ()
+    languages: tuple[str, ...] = ()
+    cookie: RefreshCookie | None = None
 
 
 class Runner:
     """Runs one operation."""
 
-    def __init__(
-        self, service: Service, operation: AnyOperation, trusted: tuple[guards.Network, ...]
-    ) -> None:
+    def __init__(self, surface: Surface, operation: AnyOperation) -> None:
         """Prepare everything that does not depend on the request."""
         self.operation = operation
-        self._service = service
-        self._trusted = trusted
+        self._surface = surface
         self._adapter: TypeAdapter[object] = TypeAdapter(operation.returns)
         always = _NO_CACHE if operation.gives_tokens else ()
-        self._always = always + (_ANY_ORIGIN if operation.cors else ())
+        self._always = always + (ANY_ORIGIN if operation.cors else ())
         self._success = (JSON, *self._always)
+        self._cookie = surface.cookie if operation.gives_refresh_token else None
 
     async def run(self, scope: Scope, receive: Receive) -> Answer:
         """Return the answer; what is not a refusal of ours is raised."""
-        operation = self.operation
+        operation, extra = self.operation, list[tuple[bytes, bytes]]()
+        spoken = language.set(self._language(scope))
         try:
-            result = await operation.handler(await self._call(scope, receive))
+            call = await self._call(scope, receive, extra)
+            result = await operation.handler(call)
         except (AuthError, TokenError) as error:
-            return self._with_headers(self._refuse(error, scope[REQUEST_ID]))
+            self._forget(scope, error, extra)
+            return _with(self._refuse(error, scope[REQUEST_ID]), *self._always, *extra)
+        finally:
+            language.reset(spoken)
+        self._remember(scope, result, extra)
         if isinstance(result, Answer):
-            return self._with_headers(result)
-        body = self._adapter.dump_json(result, exclude_none=operation.omit_none)
-        return Answer(status=operation.status, headers=self._success, body=body)
+            return _with(result, *self._always, *extra)
+        hidden = _REFRESH_TOKEN if self._cookie else None
+        body = self._adapter.dump_json(result, exclude_none=operation.omit_none, exclude=hidden)
+        return Answer(status=operation.status, headers=(*self._success, *extra), body=body)
 
-    async def _call(self, scope: Scope, receive: Receive) -> Call[Any, Any]:
-        operation = self.operation
-        caller = await self._admit(scope)
-        body = await read_body(scope, receive, operation.body, form=operation.oauth)
+    async def _call(self, scope: Scope, receive: Receive, extra: HeaderList) -> Call[Any, Any]:
+        operation, surface = self.operation, self._surface
+        client = guards.client_facts(scope, surface.trusted)
+        caller = await self._admit(scope, client, extra)
+        gate = operation.org
+        org = (
+            None
+            if gate is None or caller is None
+            else await guards.admit_to_org(surface.service, caller, gate, scope["path_params"])
+        )
+        body = await read_body(scope, receive, operation.body, form=operation.oauth or operation.form)
         params = _NOTHING if operation.params is NoParams else read_query(scope, operation.params)
+        if operation.limit is not None and operation.limit.account is not None:
+            await surface.limiter.account(operation.limit, operation.limit.account(body), extra)
         return Call(
-            service=self._service,
-            client=guards.client_facts(scope, self._trusted),
+            service=surface.service,
+            client=client,
             body=body,
             params=params,
             path=scope["path_params"],
             headers=tuple(scope["headers"]),
             caller=caller,
+            org=org,
+            cookie=surface.cookie,
+            root_path=scope.get("root_path", ""),
+            extra=extra,
         )
 
-    async def _admit(self, scope: Scope) -> Account | None:
-        if self.operation.auth is Auth.USER:
-            return await guards.authenticate(self._service, scope)
-        if self.operation.auth is Auth.LOOPBACK:
+    async def _admit(self, scope: Scope, client: Client, extra: HeaderList) -> Standing | None:
+        operation, service, limit = self.operation, self._surface.service, self.operation.limit
+        if limit is not None and not limit.by_user:
+            await self._surface.limiter.address(limit, client.ip, extra)
+        if operation.auth is Auth.CLIENT:
+            guards.require_client(service.config.introspection_clients, scope)
+        if operation.auth is Auth.LOOPBACK:
             guards.require_loopback(scope)
-        return None
+        if not operation.auth.takes_token:
+            return None
+        account = await guards.authenticate(service, scope)
+        if limit is not None and limit.by_user:
+            await self._surface.limiter.user(limit, account.id, extra)
+        if operation.auth is Auth.ADMIN:
+            guards.require_admin(account)
+        if operation.fresh is True or (operation.fresh and operation.fresh(account)):
+            await guards.require_fresh(service, account)
+        return account
 
     def _refuse(self, error: AuthError | TokenError, request_id: str) -> Answer:
         operation = self.operation
-        answer = refuse(error, request_id, bearer=operation.auth is Auth.USER, oauth=operation.oauth)
+        if operation.auth.takes_token and type(error) is InvalidCredentials:
+            # The token is good: a 401 would make clients refresh it and ask again, in a loop.
+            error = InvalidPassword()
+        answer = refuse(error, request_id, bearer=operation.auth.takes_token, oauth=operation.oauth)
         if answer.status >= 500:
             logger.warning(
                 "request %s: %s %s is %s", request_id, operation.method, operation.path, error.code
             )
         return answer
 
-    def _with_headers(self, answer: Answer) -> Answer:
-        if not self._always:
-            return answer
-        return Answer(status=answer.status, headers=answer.headers + self._always, body=answer.body)
+    def _remember(self, scope: Scope, result: Any, extra: HeaderList) -> None:
+        """Put the refresh token of an answer into the cookie; take the cookie back from who signed out."""
+        root = scope.get("root_path", "")
+        if self._cookie and not isinstance(result, Answer) and result.refresh_token:
+            extra.append(self._cookie.write(result.refresh_token, root))
+        elif self._surface.cookie and self.operation.signs_out:
+            extra.append(self._surface.cookie.clear(root))
+
+    def _forget(self, scope: Scope, error: AuthError | TokenError, extra: HeaderList) -> None:
+        # A token nobody knows proves nothing: taking the cookie then would make one lost answer a sign-out.
+        if self._cookie and self.operation.oauth and isinstance(error, UserBanned):
+            extra.append(self._cookie.clear(scope.get("root_path", "")))
+
+    def _language(self, scope: Scope) -> str:
+        found = [value for name, value in scope["headers"] if name == b"accept-language"]
+        return preferred(b",".join(found).decode("latin-1"), self._surface.languages) if found else ""
+
+
+def _with(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
+    if not headers:
+        return answer
+    return Answer(status=answer.status, headers=answer.headers + headers, body=answer.body)
 
 
 class Path:
@@ -114,17 +174,22 @@ class Path:
         self._runners = {runner.operation.method: runner for runner in runners}
         methods = [*self._runners, *(["HEAD"] if "GET" in self._runners else []), "OPTIONS"]
         self._allow = (b"allow", ", ".join(sorted(methods)).encode())
-        self._cors = any(runner.operation.cors for runner in runners)
+        self._methods = b", ".join(sorted(name.encode() for name in methods if name != "OPTIONS"))
+        self._public = any(runner.operation.cors for runner in runners)
+        self._local = any(runner.operation.auth is Auth.LOOPBACK for runner in runners)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         method = scope["method"]
+        if self._local:
+            # No page of another origin, named or not, is on this machine.
+            scope[ALLOWED].clear()
         runner = self._runners.get("GET" if method == "HEAD" else method)
         if runner is not None:
             answer = await runner.run(scope, receive)
         elif method == "OPTIONS":
-            cors = _ANY_ORIGIN + _PREFLIGHT if self._cors else ()
-            answer = Answer(status=204, headers=(self._allow, *cors), body=b"")
+            told = preflight(scope, self._methods, public=self._public)
+            answer = Answer(status=204, headers=(self._allow, *told), body=b"")
         else:
             refusal = refuse(MethodNotAllowed(), scope[REQUEST_ID])
             answer = Answer(status=405, headers=(*refusal.headers, self._allow), body=refusal.body)

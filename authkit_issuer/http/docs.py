@@ -32,19 +32,25 @@ class OpenApi:
 class Docs:
     """The documentation of a table of operations, built when it is first asked for."""
 
-    def __init__(self, operations: Sequence[AnyOperation], *, base_url: str | None) -> None:
-        """Document these operations and the two added here."""
+    def __init__(
+        self, operations: Sequence[AnyOperation], *, base_url: str | None, refresh_cookie: bool = False
+    ) -> None:
+        """Document these operations and the two added here.
+
+        With ``refresh_cookie`` no answer is said to hold a refresh token.
+        """
         self.operations: tuple[AnyOperation, ...] = (
             *operations,
             _page("/openapi.json", "This document", self.openapi_json, "application/json"),
             _page("/docs", "A page that lists every operation", self.docs, "text/html"),
         )
         self._base_url = base_url
+        self._refresh_cookie = refresh_cookie
 
     @cached_property
     def document(self) -> dict[str, Any]:
         """The document."""
-        return openapi.document(self.operations, base_url=self._base_url)
+        return openapi.document(self.operations, base_url=self._base_url, refresh_cookie=self._refresh_cookie)
 
     @cached_property
     def _json(self) -> Answer:
@@ -73,6 +79,7 @@ def _page(path: str, summary: str, handler: Any, media_type: str) -> AnyOperatio
         handler=handler,
         returns=OpenApi,
         auth=Auth.PUBLIC,
+        limit=None,
         media_types=(media_type,),
     )
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authkit_issuer.http.dispatch import REQUEST_ID, send_answer
 from authkit_issuer.http.errors import NoSuchRoute, internal, refuse
+from authkit_issuer.http.origins import ALLOWED, Origins
 from authkit_issuer.http.reading import ClientGone
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -20,9 +21,10 @@ logger = logging.getLogger("authkit.http")
 class Edge:
     """Gives every answer an id, keeps it out of caches unless it says so, and hides what went wrong."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Wrap an application."""
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
+        """Wrap an application; ``origins`` are those whose pages may call it."""
         self._app = app
+        self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request through."""
@@ -31,6 +33,8 @@ class Edge:
             return
         request_id = _request_id(scope)
         scope[REQUEST_ID] = request_id
+        # A list of none or one: Starlette hands copies of the scope on, and what it holds is shared.
+        allowed = scope[ALLOWED] = self._origins.of(scope)
         started = False
 
         async def send_marked(message: Message) -> None:
@@ -38,6 +42,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 _complete(message["headers"], request_id)
+                self._origins.complete(message["headers"], allowed)
             await send(message)
 
         try:

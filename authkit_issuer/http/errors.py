@@ -44,6 +44,36 @@ class PayloadTooLarge(AuthError):
     default = "The request body may have at most 64 KiB."
 
 
+class RateLimited(errors.Limited):
+    """An operation was called too often; ``metadata`` names the bucket and what it allows."""
+
+    code = "rate_limited"
+    default = "This was asked too often; come back later."
+
+
+class InvalidPassword(errors.Denied):
+    """The caller's token is good, and the password that came with it is not."""
+
+    code = "invalid_password"
+    default = "The password is wrong."
+
+
+class StepUpRequired(errors.Denied):
+    """The caller must prove again who they are; ``metadata`` says how (RFC 9470 section 3)."""
+
+    code = "step_up_required"
+    default = "This needs a recent proof of who you are."
+    max_age = 0
+    """Seconds that a proof may be old."""
+
+
+class InvalidClient(errors.Unauthenticated):
+    """The service that asks has not proved which one it is (RFC 6749 section 5.2)."""
+
+    code = "invalid_client"
+    default = "The client id or its secret is wrong."
+
+
 class UnsupportedMediaType(AuthError):
     """The request body is in a form this operation does not read."""
 
@@ -67,6 +97,7 @@ STATUS: Mapping[type[AuthError], int] = {
 }
 INTERNAL_ERROR = "internal_error"
 
+_ENDS_THE_TOKEN = (errors.SessionEnded, errors.UserDisabled, errors.UserBanned)
 _CHALLENGE = Challenge()
 _LOG_IN = AccessDenied("missing_token", "A credential is needed.")
 
@@ -82,8 +113,14 @@ class Error:
     metadata: dict[str, object] | None = None
 
 
-def status_of(kind: type[AuthError]) -> int:
-    """Return the status of an error class: its own, else that of the nearest base."""
+def status_of(kind: type[AuthError], *, bearer: bool = False) -> int:
+    """Return the status of an error class: its own, else that of the nearest base.
+
+    With ``bearer`` a proof that does not hold is 403 while the access token does: at a 401 clients refresh
+    the token and come again, for ever.
+    """
+    if bearer and issubclass(kind, errors.Unauthenticated) and not issubclass(kind, _ENDS_THE_TOKEN):
+        return STATUS[errors.Denied]
     return next((STATUS[base] for base in kind.__mro__ if base in STATUS), 500)
 
 
@@ -108,7 +145,7 @@ def refuse(
             metadata = {**error.metadata, "reason": error.code}
             return _answer(400, code, error.description, request_id, param=error.param, metadata=metadata)
     return _answer(
-        status_of(type(error)),
+        status_of(type(error), bearer=bearer),
         error.code,
         error.description,
         request_id,
@@ -128,9 +165,9 @@ def oauth_code(kind: type[AuthError]) -> str:
 
     An organisation that cannot be had is the target's fault, not the grant's (RFC 8707 section 2).
     """
-    if issubclass(kind, errors.Unauthenticated):
+    if issubclass(kind, errors.Unauthenticated) and not issubclass(kind, InvalidClient):
         return "invalid_grant"
-    if issubclass(kind, errors.Denied | errors.NotFound | errors.InvalidOrgSlug):
+    if issubclass(kind, errors.Denied | errors.NotFound | errors.InvalidOrgSlug | errors.OrgModeNotMulti):
         return "invalid_target"
     return kind.code
 
@@ -142,7 +179,12 @@ def _refuse_token(error: TokenError, request_id: str) -> Answer:
 
 
 def _error_headers(error: AuthError, *, bearer: bool) -> Iterator[tuple[bytes, bytes]]:
-    if isinstance(error, errors.Unauthenticated):
+    if isinstance(error, InvalidClient):
+        yield b"www-authenticate", b'Basic realm="authkit", charset="UTF-8"'
+    elif isinstance(error, StepUpRequired):
+        about = AccessDenied("insufficient_user_authentication", error.code, max_age=error.max_age)
+        yield from (pair for pair in _CHALLENGE.refuse(about).headers if pair[0] == b"www-authenticate")
+    elif isinstance(error, errors.Unauthenticated) and status_of(type(error), bearer=bearer) == 401:
         about = AccessDenied(error.code, error.description) if bearer else _LOG_IN
         yield from (pair for pair in _CHALLENGE.refuse(about).headers if pair[0] == b"www-authenticate")
     retry_after = getattr(error, "retry_after", None)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hmac
 import ipaddress
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from starlette.types import Scope
 
-from authkit_issuer import identifiers
+from authkit_issuer import errors, identifiers
 from authkit_issuer.errors import Denied
+from authkit_issuer.http.errors import InvalidClient, StepUpRequired
 from authkit_issuer.ports import Client
 from authkit_verify import TokenError
 from authkit_verify.credentials import bearer_token, sole_authorization
 
 if TYPE_CHECKING:
-    from authkit_issuer.capabilities.sessions import Account
+    from authkit_issuer.capabilities.orgs import Org
+    from authkit_issuer.capabilities.sessions import Standing
+    from authkit_issuer.http.routing import OrgGate
     from authkit_issuer.service import Service
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAX_HOPS = 32
+
+logger = logging.getLogger("authkit.http")
 
 # The same callers come again and again; both are pure and would be the dearest part of a request.
 ip_address = lru_cache(maxsize=4096)(identifiers.ip_address)
@@ -35,7 +44,7 @@ class LoopbackOnly(Denied):
     default = "This is answered only on this machine, under a loopback host name."
 
 
-async def authenticate(service: Service, scope: Scope) -> Account:
+async def authenticate(service: Service, scope: Scope) -> Standing:
     """Return the account of the request's bearer token, asking the database once.
 
     A revoked session ends here at once, although its access token lives on. Raises ``TokenError`` for the
@@ -48,6 +57,62 @@ async def authenticate(service: Service, scope: Scope) -> Account:
     if not claims.session_id:
         raise TokenError("invalid_token", "The token belongs to no session.")
     return await service.sessions.authenticate(claims.user_id, claims.session_id)
+
+
+def require_admin(account: Standing) -> None:
+    """Raise ``Denied`` unless the user holds the role ``admin`` now; what the token says is nothing."""
+    if "admin" not in account.roles:
+        raise Denied
+
+
+async def require_fresh(service: Service, account: Standing) -> None:
+    """Raise ``StepUpRequired`` unless the session's last proof is recent enough (``step_up_max_age``).
+
+    Where the second factor is on, it must have been part of the proof. The age is the database's word, so
+    that clocks which disagree open nothing.
+    """
+    longest = service.config.step_up_max_age
+    if account.auth_age <= longest and ("mfa" in account.amr or not account.two_factor):
+        return
+    refusal = StepUpRequired(metadata={"methods": await service.logins.step_up_methods(account.id)})
+    refusal.max_age = int(longest)
+    refusal.metadata["max_age_seconds"] = int(longest)
+    raise refusal
+
+
+async def admit_to_org(service: Service, account: Standing, gate: OrgGate, path: Mapping[str, str]) -> Org:
+    """Return the organisation of the path for those whom the gate lets in.
+
+    Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``NotOrgMember``, and ``Denied`` for a member who is no owner.
+    """
+    org = await service.orgs.resolve(path["org"])
+    if not await service.org_members.is_member(org.slug, account.id):
+        raise errors.NotOrgMember
+    if gate == "member" or (gate == "owner_or_self" and is_same_user(account.id, path["user_id"])):
+        return org
+    if "owner" not in await service.org_members.list_roles(org.slug, account.id):
+        raise Denied("Only an owner of this organisation may do this.")
+    return org
+
+
+def is_same_user(user_id: str, given: str) -> bool:
+    """Tell whether a caller names their own account."""
+    return identifiers.user_id(given) == user_id
+
+
+def require_client(clients: Mapping[str, str], scope: Scope) -> None:
+    """Raise ``InvalidClient`` unless the request has the id and secret of one of these (RFC 7617)."""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    scheme, _, encoded = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == b"basic" else b""
+    except binascii.Error:
+        decoded = b""
+    client, _, secret = decoded.partition(b":")
+    # Compared even for a client nobody knows: which ids exist is nobody's business.
+    known = clients.get(client.decode("latin-1"), "")
+    if not hmac.compare_digest(known.encode(), secret) or not known:
+        raise InvalidClient
 
 
 def require_loopback(scope: Scope) -> None:
@@ -84,6 +149,8 @@ def client_facts(scope: Scope, trusted: Sequence[Network]) -> Client:
             forwarded.append(value.decode("latin-1"))
     if forwarded and trusted and address is not None:
         address = _walk(address, ",".join(forwarded).split(","), trusted)
+    elif forwarded and not trusted and address is not None:
+        _tell_of_proxy(address)
     return Client(ip=address, user_agent=user_agent(agent))
 
 
@@ -103,6 +170,13 @@ def _walk(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
             return address
         address = before
     return address
+
+
+@lru_cache(maxsize=16)
+def _tell_of_proxy(peer: str) -> None:
+    """Say once that a proxy on a private network is not trusted: everybody behind it is one address."""
+    if ipaddress.ip_address(peer).is_private:
+        logger.warning("a peer at %s forwards addresses and is not among trusted_proxies", peer)
 
 
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:

@@ -13,7 +13,11 @@ from authkit_issuer.errors import AuthError
 from authkit_issuer.http.errors import (
     INTERNAL_ERROR,
     Error,
+    InvalidClient,
+    InvalidPassword,
     PayloadTooLarge,
+    RateLimited,
+    StepUpRequired,
     UnsupportedMediaType,
     oauth_code,
     status_of,
@@ -34,19 +38,32 @@ _DESCRIPTION = (
     "a sentence in `error_description`, and the id of the request."
 )
 _MEANING = {
-    200: "Done", 202: "Accepted", 304: "The caller has it already", 400: "The request is wrong",
+    200: "Done", 201: "Created", 202: "Accepted", 302: "Elsewhere", 303: "Elsewhere",
+    304: "The caller has it already", 400: "The request is wrong",
     401: "The credential does not prove who is calling", 403: "Not allowed", 404: "There is no such thing",
     409: "Something that exists stands in the way", 413: "The body is too large",
     415: "The body is in a form that is not read", 429: "Too often", 500: "Something went wrong on this side",
     501: "Not configured", 502: "The message could not be sent", 503: "A part of the service is down",
 }  # fmt: skip
+_SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
+    Auth.USER: [{"accessToken": []}],
+    Auth.ADMIN: [{"accessToken": []}],
+    Auth.CLIENT: [{"client": []}],
+}
 _Mode = Literal["validation", "serialization"]
 _WORD = re.compile(r"[A-Za-z0-9]+")
 
 
-def document(operations: Sequence[AnyOperation], *, base_url: str | None = None) -> dict[str, Any]:
-    """Return the document; without ``base_url`` its addresses are relative to where it is served."""
+def document(
+    operations: Sequence[AnyOperation], *, base_url: str | None = None, refresh_cookie: bool = False
+) -> dict[str, Any]:
+    """Return the document; without ``base_url`` its addresses are relative to where it is served.
+
+    With ``refresh_cookie`` no answer holds a refresh token.
+    """
     schemas = _Schemas(operations)
+    if refresh_cookie:
+        schemas.hide("refresh_token")
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
@@ -58,7 +75,10 @@ def document(operations: Sequence[AnyOperation], *, base_url: str | None = None)
         "paths": paths,
         "components": {
             "schemas": schemas.definitions,
-            "securitySchemes": {"accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "client": {"type": "http", "scheme": "basic"},
+            },
         },
     }
 
@@ -75,20 +95,35 @@ def documented_errors(operation: AnyOperation) -> dict[int, list[str]]:
 
 def _own_codes(operation: AnyOperation) -> list[tuple[int, str]]:
     out: list[tuple[int, str]] = []
-    for kind in operation.errors:
+    for named in operation.errors:
+        asks_again = operation.auth.takes_token and named is errors.InvalidCredentials
+        kind = InvalidPassword if asks_again else named
         code = oauth_code(kind) if operation.oauth else kind.code
-        out.append((400 if code != kind.code else status_of(kind), code))
+        status = status_of(kind, bearer=operation.auth.takes_token)
+        out.append((400 if code != kind.code else status, code))
     return out
 
 
 def _common_codes(operation: AnyOperation) -> list[tuple[int, str]]:
     kinds: list[type[AuthError]] = [errors.Invalid, PayloadTooLarge, UnsupportedMediaType]
     out: list[tuple[int, str]] = []
-    if operation.auth is Auth.USER:
+    if operation.auth.takes_token:
         kinds += [errors.SessionEnded, errors.UserDisabled, errors.DatabaseUnavailable]
         out += [(token_error_status(code), code) for code in TOKEN_CODES]
     if operation.auth is Auth.LOOPBACK:
         kinds.append(LoopbackOnly)
+    if operation.auth is Auth.CLIENT:
+        kinds.append(InvalidClient)
+    if operation.auth is Auth.ADMIN or operation.org in {"owner", "owner_or_self"}:
+        kinds.append(errors.Denied)
+    if operation.org is not None:
+        kinds += [errors.InvalidOrgSlug, errors.OrgNotFound, errors.NotOrgMember]
+    if operation.fresh:
+        kinds.append(StepUpRequired)
+    if operation.limit is not None:
+        kinds.append(RateLimited)
+        if operation.limit.closed:
+            kinds.append(errors.EphemeralStoreUnavailable)
     return [(status_of(kind), kind.code) for kind in kinds] + out
 
 
@@ -107,11 +142,19 @@ class _Schemas:
         )
         self._found = {name: schema for (name, _), schema in found.items()}
         self.definitions: dict[str, Any] = shared.get("$defs", {})
+        self._answers = {operation.returns.__qualname__ for operation in operations}
         for operation in operations:
             if not operation.omit_none:
                 # A default is how a constant is written; the member is in every answer all the same.
                 answer = self.members(operation.returns)
                 answer["required"] = list(answer["properties"])
+
+    def hide(self, member: str) -> None:
+        """Take a member out of every answer."""
+        for name, schema in self.definitions.items():
+            if name in self._answers and member in schema.get("properties", {}):
+                del schema["properties"][member]
+                schema["required"] = [entry for entry in schema.get("required", ()) if entry != member]
 
     def ref(self, kind: type[Any]) -> dict[str, Any]:
         """Return the schema of a type, as a reference."""
@@ -129,7 +172,7 @@ def _operation(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
         "operationId": _operation_id(operation),
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": [{"accessToken": []}] if operation.auth is Auth.USER else [],
+        "security": _SECURITY.get(operation.auth, []),
         "responses": _responses(operation, schemas),
     }
     parameters = _parameters(operation, schemas)
@@ -137,9 +180,10 @@ def _operation(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
         out["parameters"] = parameters
     if operation.body is not NoBody:
         content = {"application/json": {"schema": schemas.ref(operation.body)}}
-        if operation.oauth:
+        if operation.oauth or operation.form:
             content["application/x-www-form-urlencoded"] = {"schema": schemas.ref(operation.body)}
-        out["requestBody"] = {"required": True, "content": content}
+        needed = any(member.is_required() for member in operation.body.model_fields.values())
+        out["requestBody"] = {"required": needed, "content": content}
     return out
 
 
@@ -178,6 +222,12 @@ def _responses(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
     out: dict[str, Any] = {
         str(operation.status): {"description": _MEANING[operation.status], "content": content}
     }
+    if operation.redirect is not None:
+        place = {"description": "Where the browser goes", "schema": {"type": "string", "format": "uri"}}
+        out[str(operation.redirect)] = {
+            "description": _MEANING[operation.redirect],
+            "headers": {"Location": place},
+        }
     if operation.cors:
         out["304"] = {"description": _MEANING[304]}
     for status, codes in documented_errors(operation).items():

@@ -17,7 +17,9 @@ from authkit_issuer.errors import AuthError
 from authkit_issuer.ports import Client
 
 if TYPE_CHECKING:
-    from authkit_issuer.capabilities.sessions import Account
+    from authkit_issuer.capabilities.orgs import Org
+    from authkit_issuer.capabilities.sessions import Account, Standing
+    from authkit_issuer.http.cookies import RefreshCookie
     from authkit_issuer.service import Service
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -67,9 +69,34 @@ class Auth(Enum):
     PUBLIC = "public"
     USER = "user"
     """The bearer of an access token whose session is live and whose user may act, asked on every call."""
+    ADMIN = "admin"
+    """Such a bearer who holds the role ``admin`` in storage now, whatever the token says."""
+    CLIENT = "client"
+    """A service that may introspect tokens, by HTTP Basic (RFC 7662 section 2.1)."""
     LOOPBACK = "loopback"
     """A browser or program on the same machine that names it by a loopback host."""
 
+    @property
+    def takes_token(self) -> bool:
+        """Tell whether an access token is asked for."""
+        return self in {Auth.USER, Auth.ADMIN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How often an operation may be called: the name of a bucket, and what is counted."""
+
+    bucket: str
+    by_user: bool = False
+    """Counts the signed-in user in place of the address."""
+    closed: bool = False
+    """Refuses when nobody can count, for what checks or makes a credential; others go on, with a log line."""
+    account: Callable[[Any], str] | None = None
+    """Reads from the body which account a call is about, to count these whoever asks; ``""`` is none."""
+
+
+OrgGate = Literal["member", "owner", "owner_or_self"]
+"""Who may call an operation on ``{org}``; ``self`` is the ``{user_id}`` of the path."""
 
 B = TypeVar("B", bound=Body)
 P = TypeVar("P", bound=Params)
@@ -86,10 +113,22 @@ class Call(Generic[B, P]):
     params: P
     path: Mapping[str, str]
     headers: tuple[tuple[bytes, bytes], ...]
-    caller: Account | None = field(default=None, repr=False)
+    caller: Standing | None = field(default=None, repr=False)
+    org: Org | None = None
+    cookie: RefreshCookie | None = None
+    root_path: str = ""
+    extra: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
+    """Headers that the answer gets beside its own, a refusal too."""
 
     @property
-    def account(self) -> Account:
+    def organisation(self) -> Org:
+        """The organisation of the path, which the caller was let into."""
+        if self.org is None:
+            raise LookupError("only operations on an organisation have one")
+        return self.org
+
+    @property
+    def account(self) -> Standing:
         """The caller's account; only operations for users have one."""
         if self.caller is None:
             raise LookupError("a public operation has no caller")
@@ -119,6 +158,15 @@ class Operation(Generic[B, P, R]):
     returns: type[R]
     """A frozen dataclass; its JSON is the body of the answer."""
     auth: Auth
+    offered: Callable[[Service], bool] | None = None
+    """Tells whether a service has this at all; None is always."""
+    limit: Limit | None
+    """None, spelled out, for what is answered from memory alone."""
+    fresh: bool | Callable[[Account], bool] = False
+    """Asks for a recent proof of who is calling (RFC 9470); a function says of whom."""
+    org: OrgGate | None = None
+    signs_out: bool = False
+    """Ends the session that asks, and with it the refresh cookie."""
     body: type[B] = _NO_BODY
     params: type[P] = _NO_PARAMS
     status: int = 200
@@ -128,14 +176,48 @@ class Operation(Generic[B, P, R]):
     """Leave members that are None out of the answer."""
     oauth: bool = False
     """The token endpoint: takes forms as well, and refuses as RFC 6749 section 5.2 says."""
+    form: bool = False
+    """Takes forms as well, which another site's page sends, and ignores what it does not know in them."""
+    redirect: int | None = None
+    """The status of an answer that sends a browser elsewhere, where there is one."""
     cors: bool = False
     """Any web page may read this; it is public and changes nothing."""
     media_types: tuple[str, ...] = ("application/json",)
 
     @property
+    def gives_refresh_token(self) -> bool:
+        """Tell whether the answer holds a refresh token, which may go into a cookie instead."""
+        return "refresh_token" in getattr(self.returns, "__dataclass_fields__", ())
+
+    @property
     def gives_tokens(self) -> bool:
         """Tell whether the answer holds tokens, which no cache may keep (RFC 6749 section 5.1)."""
         return "access_token" in getattr(self.returns, "__dataclass_fields__", ())
+
+
+def with_orgs(service: Service) -> bool:
+    """Tell whether there are organisations."""
+    return service.config.org_mode == "multi"
+
+
+def with_mail(service: Service) -> bool:
+    """Tell whether mails can be sent."""
+    return service.has_email_sender
+
+
+def with_texts(service: Service) -> bool:
+    """Tell whether text messages can be sent."""
+    return service.has_sms_sender
+
+
+def with_messages(service: Service) -> bool:
+    """Tell whether either can be sent."""
+    return service.has_email_sender or service.has_sms_sender
+
+
+def with_wallets(service: Service) -> bool:
+    """Tell whether there is a domain that wallets may sign in on."""
+    return bool(service.solana.domains)
 
 
 AnyOperation: TypeAlias = Operation[Any, Any, Any]

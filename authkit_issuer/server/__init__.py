@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from authkit_issuer.errors import AuthError, StartupError
 from authkit_issuer.http import create_app
 from authkit_issuer.server import logs
 from authkit_issuer.server.access import AccessLog
+from authkit_issuer.server.memory_mode import alone
 from authkit_issuer.server.settings import development, production, refuse_dev
 from authkit_issuer.server.signals import Signals
 from authkit_issuer.server.upkeep import maintained
@@ -86,13 +87,15 @@ def bind(host: str, port: int) -> socket.socket:
 
 async def _run(config: Config, listener: socket.socket, signals: Signals, ready: Callable[[], None]) -> None:
     signals.task = asyncio.current_task()
-    try:
-        if config.dev and config.database_url is not None:
-            await migrate(config.database_url, schema=config.database_schema)
-        service = await Service.open(config)
-    except AuthError as error:
-        raise StartupError(error.description) from error
-    async with service, maintained(service):
+    async with AsyncExitStack() as stack:
+        try:
+            if config.dev and config.database_url is not None:
+                await migrate(config.database_url, schema=config.database_schema)
+            await stack.enter_async_context(alone(config))
+            service = await stack.enter_async_context(await Service.open(config))
+        except AuthError as error:
+            raise StartupError(error.description) from error
+        await stack.enter_async_context(maintained(service))
         server = _Server(
             uvicorn.Config(
                 AccessLog(create_app(service)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, cast
@@ -12,9 +13,12 @@ from pydantic import Field
 from starlette.routing import Route, Router
 
 from authkit_issuer import errors
+from authkit_issuer.config import Config
+from authkit_issuer.config.limits import BUCKETS
 from authkit_issuer.http import create_app
-from authkit_issuer.http.dispatch import Path, Runner
+from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.edge import Edge, not_found
+from authkit_issuer.http.origins import Origins
 from authkit_issuer.http.routing import Auth, Body, Call, Operation, Params, Text
 
 PASSWORD = "correct horse battery"
@@ -31,6 +35,12 @@ class Api(httpx.AsyncClient):
     async def delivered(self) -> None:
         """Wait until every mail of the requests so far was handed over."""
         await self._service.rt.background.drain(timeout=10)
+
+
+@pytest.fixture
+def config(config: Config) -> Config:
+    """Rates that no test here reaches by accident; those of limits set their own."""
+    return dataclasses.replace(config, rate_limits=dict.fromkeys(BUCKETS, "1000000/1m"))
 
 
 @pytest.fixture
@@ -123,7 +133,15 @@ async def _waiting(call: Call[Any, Any]) -> Echo:
 
 def _operation(method: Any, path: str, handler: Any, **more: Any) -> Operation[Any, Any, Echo]:
     return Operation(
-        method=method, path=path, summary="", tag="", handler=handler, returns=Echo, auth=Auth.PUBLIC, **more
+        method=method,
+        path=path,
+        summary="",
+        tag="",
+        handler=handler,
+        returns=Echo,
+        auth=Auth.PUBLIC,
+        limit=None,
+        **more,
     )
 
 
@@ -138,11 +156,11 @@ def app() -> Edge:
         _operation("GET", "/waiting", _waiting),
     ]
     paths = dict.fromkeys(operation.path for operation in table)
-    routes = [
-        Route(path, Path([Runner(cast("Any", None), o, ()) for o in table if o.path == path]))
-        for path in paths
-    ]
-    return Edge(Router(routes, redirect_slashes=False, default=not_found))
+    nothing = cast("Any", None)
+    surface = Surface(service=nothing, limiter=nothing)
+    routes = [Route(path, Path([Runner(surface, o) for o in table if o.path == path])) for path in paths]
+    origins = Origins(Config(issuer="https://issuer.test", issued_audiences=("app",), environment="test"))
+    return Edge(Router(routes, redirect_slashes=False, default=not_found), origins)
 
 
 @pytest.fixture

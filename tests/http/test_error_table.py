@@ -10,7 +10,16 @@ import pytest
 import authkit_issuer.http.app
 from authkit_issuer import errors
 from authkit_issuer.errors import AuthError
-from authkit_issuer.http.errors import STATUS, internal, oauth_code, refuse, status_of, token_error_status
+from authkit_issuer.http.errors import (
+    STATUS,
+    InvalidClient,
+    StepUpRequired,
+    internal,
+    oauth_code,
+    refuse,
+    status_of,
+    token_error_status,
+)
 from authkit_issuer.http.openapi import TOKEN_CODES
 from authkit_verify import TokenError
 
@@ -18,36 +27,64 @@ assert authkit_issuer.http.app.OPERATIONS
 
 CODES = {
     400: {
-        "biography_too_long", "current_password_required", "disallowed_alg", "email_in_use", "invalid_email",
-        "invalid_identifier", "invalid_or_expired_code", "invalid_or_expired_token", "invalid_org_slug",
-        "invalid_password_hash", "invalid_phone_number", "invalid_request", "invalid_target",
-        "invalid_username_for_owner_namespace", "org_mode_not_multi", "owner_slug_taken",
-        "password_too_common",
-        "password_too_long", "password_too_short", "phone_in_use", "reserved_claim", "unsupported_grant_type",
-        "username_cannot_contain_at", "username_in_use", "username_invalid_characters",
-        "username_must_start_with_letter", "username_reserved", "username_too_long", "username_too_short",
+        "2fa_method_invalid", "biography_too_long", "current_password_required", "disallowed_alg",
+        "email_in_use", "email_unchanged", "invalid_address", "invalid_email", "invalid_expiry",
+        "invalid_identifier", "invalid_or_expired_code", "invalid_or_expired_token", "invalid_org_role",
+        "invalid_org_slug", "invalid_password_hash", "invalid_phone_number", "invalid_request",
+        "invalid_role_slug", "invalid_slug", "invalid_state", "invalid_target", "invalid_until",
+        "invalid_username_for_owner_namespace", "no_pending_email_change", "no_pending_phone_change",
+        "org_mode_not_multi", "owner_slug_taken", "password_breached", "password_too_common",
+        "password_too_long", "password_too_short", "phone_in_use", "phone_unchanged", "reserved_claim",
+        "reserved_role_slug", "search_too_slow", "siws_address_mismatch", "siws_domain_invalid",
+        "siws_message_invalid", "unsupported_grant_type", "username_cannot_contain_at", "username_in_use",
+        "username_invalid_characters", "username_must_start_with_letter", "username_reserved",
+        "username_too_long", "username_too_short",
     },
     401: {
-        "email_not_verified", "invalid_credentials", "invalid_refresh_token", "password_reset_required",
-        "phone_not_verified", "refresh_token_reuse_detected", "session_ended", "two_factor_required",
-        "user_banned", "user_disabled",
+        "email_not_verified", "invalid_challenge", "invalid_client", "invalid_credentials",
+        "invalid_refresh_token", "oidc_exchange_failed", "password_reset_required", "phone_not_verified",
+        "provider_error", "refresh_token_reuse_detected", "session_ended", "siws_challenge_expired",
+        "siws_challenge_mismatch", "siws_challenge_not_found", "siws_signature_invalid",
+        "siws_timestamp_invalid", "two_factor_required", "user_banned", "user_disabled",
     },
-    403: {"forbidden", "loopback_only", "not_org_member"},
+    403: {
+        "forbidden", "invalid_password", "loopback_only", "not_org_member", "org_invite_not_for_user",
+        "step_up_required",
+    },
     404: {
-        "not_found", "org_not_found", "role_not_found", "session_not_found", "unknown_kid", "user_not_found",
+        "member_not_found", "not_found", "org_invite_not_found", "org_not_found", "org_role_not_found",
+        "personal_org_not_found", "provider_not_linked", "role_not_found", "session_not_found",
+        "unknown_kid", "unknown_provider", "user_not_found",
     },
-    405: {"method_not_allowed"},
-    409: {"conflict"},
-    413: {"payload_too_large"},
-    415: {"unsupported_media_type"},
-    429: {"too_many_requests"},
+    405: {
+        "method_not_allowed",
+    },
+    409: {
+        "2fa_method_unavailable", "2fa_not_enabled", "account_exists_link_required", "already_org_member",
+        "cannot_remove_last_admin_role", "cannot_remove_last_owner", "cannot_remove_personal_org_owner",
+        "cannot_unlink_last_login_method", "conflict", "org_invite_already_pending", "org_invite_expired",
+        "org_invite_not_pending", "org_membership_limit_exceeded", "org_role_limit_exceeded",
+        "personal_org_locked", "protected_org_role", "provider_already_linked", "wallet_already_linked",
+    },
+    413: {
+        "payload_too_large",
+    },
+    415: {
+        "unsupported_media_type",
+    },
+    429: {
+        "rate_limited", "too_many_requests",
+    },
     501: {
-        "email_unavailable", "missing_signer", "not_configured", "sms_unavailable", "storage_not_configured",
+        "email_unavailable", "missing_signer", "not_configured", "sms_unavailable",
+        "storage_not_configured",
     },
-    502: {"delivery_failed", "email_delivery_failed", "sms_delivery_failed"},
+    502: {
+        "delivery_failed", "email_delivery_failed", "sms_delivery_failed",
+    },
     503: {
-        "database_unavailable", "entitlements_unavailable", "ephemeral_store_unavailable", "not_ready",
-        "server_busy", "unavailable",
+        "breach_check_unavailable", "database_unavailable", "entitlements_unavailable",
+        "ephemeral_store_unavailable", "not_ready", "provider_unavailable", "server_busy", "unavailable",
     },
 }  # fmt: skip
 
@@ -104,7 +141,8 @@ def test_every_refusal_makes_a_complete_envelope(kind):
 @pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
 def test_headers_say_what_to_do_next(kind):
     headers = dict(refuse(kind(), "r1").headers)
-    assert (b"www-authenticate" in headers) == issubclass(kind, errors.Unauthenticated)
+    challenged = issubclass(kind, errors.Unauthenticated | StepUpRequired)
+    assert (b"www-authenticate" in headers) == challenged
     assert (b"retry-after" in headers) == issubclass(kind, errors.Limited | errors.Unavailable)
 
 
@@ -113,6 +151,20 @@ def test_a_challenge_speaks_of_the_token_only_when_one_came():
     about = dict(refuse(errors.SessionEnded(), "r", bearer=True).headers)[b"www-authenticate"]
     assert bare == b'Bearer realm="authkit"'
     assert about == b'Bearer realm="authkit", error="invalid_token", error_description="session_ended"'
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in LEAVES if kind.code != "invalid_client"], ids=lambda kind: kind.__name__
+)
+def test_a_good_token_is_refused_with_401_only_by_what_ends_it(kind):
+    answer = refuse(kind(), "r", bearer=True)
+    ends_it = issubclass(kind, errors.SessionEnded | errors.UserDisabled | errors.UserBanned)
+    assert (answer.status == 401) == ends_it
+    if issubclass(kind, errors.Unauthenticated) and not ends_it:
+        assert answer.status == 403
+        assert b"www-authenticate" not in dict(answer.headers)
+    elif not ends_it:
+        assert answer.status == status_of(kind)
 
 
 def test_waiting_is_told_in_whole_seconds_of_at_least_one():
@@ -124,7 +176,10 @@ def test_waiting_is_told_in_whole_seconds_of_at_least_one():
 def test_the_token_endpoint_refuses_credentials_as_invalid_grant(kind):
     answer = refuse(kind(), "r", oauth=True)
     body = json.loads(answer.body)
-    if issubclass(kind, errors.Unauthenticated):
+    if issubclass(kind, InvalidClient):
+        assert (answer.status, body["error"]) == (401, "invalid_client")
+        assert dict(answer.headers)[b"www-authenticate"].startswith(b"Basic ")
+    elif issubclass(kind, errors.Unauthenticated):
         assert (answer.status, body["error"], body["metadata"]["reason"]) == (400, "invalid_grant", kind.code)
         assert b"www-authenticate" not in dict(answer.headers)
     elif issubclass(kind, errors.NotFound | errors.Denied):

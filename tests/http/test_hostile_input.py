@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic.fields import FieldInfo
 
+from authkit_issuer.config import ProviderConfig
 from authkit_issuer.http import openapi
 from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.routes import inbox
 from authkit_issuer.http.routing import AnyOperation, Auth, NoBody
 
-ALL = (*OPERATIONS, *inbox.OPERATIONS)
+ALL = [operation for operation in OPERATIONS if not operation.form]
+"""What a browser posts to is answered with a page or a redirect, and has tests of its own."""
 JSON = "application/json"
 
 SAMPLES = {
     "identifier": "eve@example.test", "email": "eve@example.test", "login": "eve_1", "username": "eve_1",
     "password": "correct horse battery", "code": "123456", "registration_id": "r" * 22,
-    "grant_type": "refresh_token", "refresh_token": "akr_x", "org": "acme",
+    "grant_type": "refresh_token", "refresh_token": "akr_x", "org": "acme", "banned": True,
+    "output": {"account": {"address": "x"}, "signature": "", "signedMessage": ""},
 }  # fmt: skip
+CLIENT = ("checker", "a secret of the checker")
+PATHS = {"{org}": "hostile-test", "{session_id}": "nobody", "{user_id}": "nobody", "{provider}": "github"}
 
 
 def _name(operation: AnyOperation) -> str:
@@ -28,7 +35,8 @@ def _name(operation: AnyOperation) -> str:
 
 
 def _sample(operation: AnyOperation) -> dict[str, Any]:
-    return {name: SAMPLES[name] for name, field in operation.body.model_fields.items() if field.is_required()}
+    required = (name for name, field in operation.body.model_fields.items() if field.is_required())
+    return {name: SAMPLES.get(name, "x") for name in required}
 
 
 def _raw(operation: AnyOperation) -> Iterator[tuple[str, bytes, str, int]]:
@@ -72,8 +80,10 @@ def _typed(operation: AnyOperation) -> Iterator[tuple[str, bytes, str]]:
     """Yield bodies that are wrong in exactly one member, with that member's name."""
     sample = _sample(operation)
     for name, field in operation.body.model_fields.items():
-        wrong: list[Any] = [1, 1.5, True, [], {}, ["x"], {"$ne": None}]
-        for value in wrong + ([None] if field.is_required() else []):
+        flag: list[Any] = [] if field.annotation is bool else [True]
+        wrong = [1, 1.5, *flag, [], {}, ["x"], {"$ne": None}]
+        nothing: list[Any] = [None] if field.is_required() and not _may_be_null(field) else []
+        for value in wrong + nothing:
             yield f"{name}={value!r}", json.dumps(sample | {name: value}).encode(), name
         yield f"{name} with NUL", json.dumps(sample | {name: "a\x00b"}).encode(), name
         yield f"{name} with a lone surrogate", json.dumps(sample | {name: "a\ud800"}).encode(), name
@@ -84,24 +94,46 @@ def _typed(operation: AnyOperation) -> Iterator[tuple[str, bytes, str]]:
             yield f"{name} missing", json.dumps(rest).encode(), name
 
 
+def _may_be_null(field: FieldInfo) -> bool:
+    return type(None) in get_args(field.annotation)
+
+
 @pytest.fixture
 async def request_of(make_service, serve, sign_up, mailbox):
-    """Send an operation with whatever is given, as a signed-in user where one is needed."""
-    service = await make_service()
+    """Send an operation with whatever is given, as whoever may call it."""
+    provider = ProviderConfig(client_id="us", client_secret="a secret of theirs")
+    service = await make_service(
+        org_mode="multi",
+        base_url="http://127.0.0.1:8000",
+        introspection_clients=dict([CLIENT]),
+        solana_domains=("app.example",),
+        providers={"github": provider, "discord": provider},
+    )
     async with serve(service) as api:
         tokens = await sign_up(api, "hostile_test")
+        user = await service.users.get_by_username("hostile_test")
+        await service.roles.assign(user.id, "admin")
         dev = await make_service(dev=True, email_sender=None, sms_sender=None)
         async with serve(dev) as dev_api:
 
             async def send(operation: AnyOperation, **options: Any) -> Any:
                 headers = dict(options.pop("headers", {}))
-                if operation.auth is Auth.USER:
+                if operation.auth.takes_token:
                     headers["authorization"] = f"Bearer {tokens['access_token']}"
-                path = options.pop("path", operation.path.replace("{session_id}", "nobody"))
+                if operation.auth is Auth.CLIENT:
+                    options["auth"] = CLIENT
+                path = options.pop("path", _path(operation))
                 http = dev_api if operation.auth is Auth.LOOPBACK else api
                 return await http.request(operation.method, path, headers=headers, **options)
 
             yield send
+
+
+def _path(operation: AnyOperation) -> str:
+    path = operation.path
+    for name, value in PATHS.items():
+        path = path.replace(name, value)
+    return re.sub(r"{\w+}", "nothing", path)
 
 
 def _check(answer: Any, operation: AnyOperation, label: str) -> dict[str, Any]:
@@ -156,20 +188,22 @@ ODD_TEXTS = [
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=_name)
-async def test_odd_texts_are_refused_and_never_break_anything(operation, request_of):
+async def test_odd_texts_never_break_anything(operation, request_of):
     for name in operation.body.model_fields:
         if name == "password":
             continue  # any text of a fitting length is a password
         for text in ODD_TEXTS:
             answer = await request_of(operation, json=_sample(operation) | {name: text})
-            _check(answer, operation, f"{name}={text[:40]!r}")
+            if answer.status_code >= 300:
+                _check(answer, operation, f"{name}={text[:40]!r}")
 
 
 @pytest.mark.parametrize(
-    "session_id", ["%00", "%ff", "%ed%a0%80", "..", "a" * 5000, "%F0%9F%98%80", "1;drop table", "{}", "null"]
+    "session_id",
+    ["%00", "%ff", "%ed%a0%80", "%2e%2e", "a" * 5000, "%F0%9F%98%80", "1;drop table", "{}", "null"],
 )
 async def test_an_odd_session_id_is_nobodys_session(session_id, request_of):
-    (operation,) = [o for o in ALL if "{session_id}" in o.path]
+    (operation,) = [o for o in ALL if o.path == "/auth/user/sessions/{session_id}"]
     answer = await request_of(operation, path=f"/auth/user/sessions/{session_id}")
     assert answer.status_code == 404
     assert answer.json()["error"] in {"session_not_found", "not_found"}

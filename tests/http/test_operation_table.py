@@ -14,17 +14,145 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
+from authkit_issuer.config.limits import BUCKETS
 from authkit_issuer.errors import AuthError
 from authkit_issuer.http import openapi, pages
 from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.docs import Docs
-from authkit_issuer.http.routes import inbox
 from authkit_issuer.http.routing import Answer, AnyOperation, Auth, Body, NoBody, NoParams, Params
 
-DOCS = Docs((*OPERATIONS, *inbox.OPERATIONS), base_url=None)
+DOCS = Docs(OPERATIONS, base_url=None)
 ALL = DOCS.operations
-OWN = (*OPERATIONS, *inbox.OPERATIONS)
+OWN = OPERATIONS
 READ_ONLY = {"GET"}
+UNLIMITED = {
+    "GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server",
+    "GET /.well-known/openid-configuration", "GET /auth/capabilities", "GET /dev/inbox", "GET /docs",
+    "GET /healthz", "GET /openapi.json",
+}  # fmt: skip
+"""Answered from memory, or to this machine alone."""
+WRITING_GETS = {
+    "GET /auth/oauth/discord/callback", "GET /auth/oauth/discord/login", "GET /auth/oidc/{provider}/callback",
+    "GET /auth/oidc/{provider}/login",
+}  # fmt: skip
+"""The start and the end of a login in a browser."""
+
+
+NAMES = [
+    "DELETE /auth/admin/users/{user_id}",
+    "DELETE /auth/admin/users/{user_id}/sessions",
+    "DELETE /auth/logout",
+    "DELETE /auth/orgs/{org}/members",
+    "DELETE /auth/orgs/{org}/members/{user_id}",
+    "DELETE /auth/orgs/{org}/members/{user_id}/roles",
+    "DELETE /auth/orgs/{org}/members/{user_id}/roles/{role}",
+    "DELETE /auth/orgs/{org}/roles",
+    "DELETE /auth/orgs/{org}/roles/{role}",
+    "DELETE /auth/user",
+    "DELETE /auth/user/email/change",
+    "DELETE /auth/user/phone/change",
+    "DELETE /auth/user/providers/{provider}",
+    "DELETE /auth/user/sessions",
+    "DELETE /auth/user/sessions/{session_id}",
+    "GET /.well-known/jwks.json",
+    "GET /.well-known/oauth-authorization-server",
+    "GET /.well-known/openid-configuration",
+    "GET /auth/admin/roles",
+    "GET /auth/admin/users",
+    "GET /auth/admin/users/deleted",
+    "GET /auth/admin/users/{user_id}",
+    "GET /auth/admin/users/{user_id}/explain",
+    "GET /auth/admin/users/{user_id}/sessions",
+    "GET /auth/admin/users/{user_id}/signins",
+    "GET /auth/capabilities",
+    "GET /auth/oauth/discord/callback",
+    "GET /auth/oauth/discord/login",
+    "GET /auth/oidc/{provider}/callback",
+    "GET /auth/oidc/{provider}/login",
+    "GET /auth/org-invites",
+    "GET /auth/orgs",
+    "GET /auth/orgs/{org}",
+    "GET /auth/orgs/{org}/invites",
+    "GET /auth/orgs/{org}/members",
+    "GET /auth/orgs/{org}/members/{user_id}/roles",
+    "GET /auth/orgs/{org}/roles",
+    "GET /auth/user/2fa",
+    "GET /auth/user/bootstrap",
+    "GET /auth/user/events",
+    "GET /auth/user/export",
+    "GET /auth/user/me",
+    "GET /auth/user/providers",
+    "GET /auth/user/sessions",
+    "GET /dev/inbox",
+    "GET /docs",
+    "GET /healthz",
+    "GET /openapi.json",
+    "GET /readyz",
+    "PATCH /auth/user/biography",
+    "PATCH /auth/user/username",
+    "POST /auth/2fa/verify",
+    "POST /auth/admin/roles",
+    "POST /auth/admin/roles/grant",
+    "POST /auth/admin/roles/revoke",
+    "POST /auth/admin/users/ban",
+    "POST /auth/admin/users/set-email",
+    "POST /auth/admin/users/set-password",
+    "POST /auth/admin/users/set-username",
+    "POST /auth/admin/users/toggle-active",
+    "POST /auth/admin/users/unban",
+    "POST /auth/admin/users/{user_id}/restore",
+    "POST /auth/email/verify/confirm",
+    "POST /auth/email/verify/confirm-link",
+    "POST /auth/email/verify/request",
+    "POST /auth/introspect",
+    "POST /auth/oauth/discord/link/start",
+    "POST /auth/oidc/result",
+    "POST /auth/oidc/{provider}/callback",
+    "POST /auth/oidc/{provider}/link/start",
+    "POST /auth/org-invites/{invite_id}/accept",
+    "POST /auth/org-invites/{invite_id}/decline",
+    "POST /auth/orgs",
+    "POST /auth/orgs/{org}/invites",
+    "POST /auth/orgs/{org}/invites/{invite_id}/revoke",
+    "POST /auth/orgs/{org}/members",
+    "POST /auth/orgs/{org}/members/{user_id}/roles",
+    "POST /auth/orgs/{org}/rename",
+    "POST /auth/orgs/{org}/roles",
+    "POST /auth/password/login",
+    "POST /auth/password/reset/confirm",
+    "POST /auth/password/reset/confirm-link",
+    "POST /auth/password/reset/request",
+    "POST /auth/phone/password/reset/confirm",
+    "POST /auth/phone/password/reset/request",
+    "POST /auth/phone/verify/confirm",
+    "POST /auth/phone/verify/request",
+    "POST /auth/register",
+    "POST /auth/register/resend-email",
+    "POST /auth/register/resend-phone",
+    "POST /auth/revoke",
+    "POST /auth/sessions/current",
+    "POST /auth/solana/challenge",
+    "POST /auth/solana/link",
+    "POST /auth/solana/login",
+    "POST /auth/step-up/2fa",
+    "POST /auth/step-up/oidc/{provider}/start",
+    "POST /auth/step-up/password",
+    "POST /auth/step-up/solana",
+    "POST /auth/token",
+    "POST /auth/token/org",
+    "POST /auth/user/2fa/disable",
+    "POST /auth/user/2fa/enable",
+    "POST /auth/user/2fa/regenerate-codes",
+    "POST /auth/user/2fa/start-email",
+    "POST /auth/user/2fa/start-phone",
+    "POST /auth/user/email/change/confirm",
+    "POST /auth/user/email/change/request",
+    "POST /auth/user/email/change/resend",
+    "POST /auth/user/password",
+    "POST /auth/user/phone/change/confirm",
+    "POST /auth/user/phone/change/request",
+    "POST /auth/user/phone/change/resend",
+]
 
 
 def _name(operation: AnyOperation) -> str:
@@ -36,30 +164,36 @@ every_own = pytest.mark.parametrize("operation", OWN, ids=_name)
 
 
 def test_these_are_the_operations():
-    assert sorted(_name(operation) for operation in ALL) == [
-        "DELETE /auth/logout",
-        "DELETE /auth/user/sessions",
-        "DELETE /auth/user/sessions/{session_id}",
-        "GET /.well-known/jwks.json",
-        "GET /auth/user/me",
-        "GET /auth/user/sessions",
-        "GET /dev/inbox",
-        "GET /docs",
-        "GET /healthz",
-        "GET /openapi.json",
-        "GET /readyz",
-        "POST /auth/email/verify/confirm",
-        "POST /auth/password/login",
-        "POST /auth/register",
-        "POST /auth/token",
-    ]
+    assert sorted(_name(operation) for operation in ALL) == NAMES
 
 
 @every
 def test_an_operation_states_who_may_call_it(operation):
     assert isinstance(operation.auth, Auth)
-    if operation.path.startswith("/auth/user/") or operation.path == "/auth/logout":
+    if operation.path.startswith(("/auth/user", "/auth/org", "/auth/step-up")):
         assert operation.auth is Auth.USER
+    if operation.path.startswith("/auth/admin/"):
+        assert operation.auth is Auth.ADMIN
+    if "{org}" in operation.path:
+        assert operation.org is not None
+    if operation.auth is Auth.PUBLIC:
+        assert not operation.fresh
+        assert operation.org is None
+
+
+@every
+def test_an_operation_has_a_limit_unless_it_is_answered_from_memory(operation):
+    assert (operation.limit is None) == (_name(operation) in UNLIMITED)
+    if operation.limit is not None:
+        assert operation.limit.bucket in BUCKETS
+        assert operation.auth.takes_token or not operation.limit.by_user
+        assert 429 in openapi.documented_errors(operation)
+
+
+@every
+def test_an_administrators_change_asks_for_a_recent_proof(operation):
+    if operation.auth is Auth.ADMIN:
+        assert operation.fresh is (operation.method not in READ_ONLY)
 
 
 @every
@@ -67,7 +201,8 @@ def test_an_operation_documents_what_may_go_wrong(operation):
     assert all(issubclass(kind, AuthError) for kind in operation.errors)
     documented = openapi.documented_errors(operation)
     assert documented[500] == ["internal_error"]
-    assert (401 in documented) == (operation.auth is Auth.USER or 401 in _own_statuses(operation))
+    proves = operation.auth.takes_token or operation.auth is Auth.CLIENT
+    assert (401 in documented) == (proves or 401 in _own_statuses(operation))
     assert operation.summary
     assert operation.tag
 
@@ -101,11 +236,12 @@ def test_a_row_and_its_handler_speak_of_the_same_types(operation):
 
 
 @every
-def test_bodies_are_strict_and_only_the_token_endpoint_ignores_what_it_does_not_know(operation):
+def test_bodies_are_strict_and_only_what_others_specify_ignores_what_it_does_not_know(operation):
     assert issubclass(operation.body, Body)
     assert issubclass(operation.params, Params)
     assert operation.body.model_config["strict"] is True
-    assert operation.body.model_config["extra"] == ("ignore" if operation.oauth else "forbid")
+    foreign = operation.oauth or operation.form
+    assert operation.body.model_config["extra"] == ("ignore" if foreign else "forbid")
     if operation.method in READ_ONLY:
         assert operation.body is NoBody
 
@@ -159,7 +295,8 @@ def test_the_document_lists_exactly_the_table():
 
 def test_the_document_says_which_operations_need_a_token():
     secured = {name for name, operation in _operations(DOCS.document) if operation["security"]}
-    assert secured == {_name(operation) for operation in ALL if operation.auth is Auth.USER}
+    open_to_all = {Auth.PUBLIC, Auth.LOOPBACK}
+    assert secured == {_name(operation) for operation in ALL if operation.auth not in open_to_all}
 
 
 def test_the_document_names_every_code_an_operation_may_answer():

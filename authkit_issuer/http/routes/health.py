@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from authkit_issuer import errors
-from authkit_issuer.http.routing import AnyOperation, Auth, Operation, Plain
+from authkit_issuer.http.routing import AnyOperation, Auth, Limit, Operation, Plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         handler=healthz,
         returns=Alive,
         auth=Auth.PUBLIC,
+        limit=None,
     ),
     Operation(
         method="GET",
@@ -70,6 +71,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         handler=readyz,
         returns=Ready,
         auth=Auth.PUBLIC,
+        limit=Limit(bucket="default"),
         errors=(NotReady,),
     ),
 )

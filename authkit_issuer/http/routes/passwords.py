@@ -8,7 +8,7 @@ from pydantic import AliasChoices, ConfigDict, Field
 
 from authkit_issuer import errors
 from authkit_issuer.http.answers import Tokens
-from authkit_issuer.http.routing import AnyOperation, Auth, Body, Call, NoParams, Operation, Text
+from authkit_issuer.http.routing import AnyOperation, Auth, Body, Call, Limit, NoParams, Operation, Text
 
 _NAMES = ("identifier", "email", "login")
 
@@ -56,6 +56,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         body=Login,
         returns=Tokens,
         auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_password_login", closed=True, account=lambda body: body.identifier),
         errors=(
             errors.InvalidCredentials,
             errors.UserBanned,
@@ -63,7 +64,10 @@ OPERATIONS: tuple[AnyOperation, ...] = (
             errors.PhoneNotVerified,
             errors.PasswordResetRequired,
             errors.TwoFactorRequired,
-            errors.InvalidTarget,
+            errors.OrgModeNotMulti,
+            errors.InvalidOrgSlug,
+            errors.OrgNotFound,
+            errors.NotOrgMember,
             errors.TooManyRequests,
             errors.MissingSigner,
             errors.ServerBusy,

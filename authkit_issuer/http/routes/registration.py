@@ -1,4 +1,4 @@
-"""Registration by mail address, and its confirmation."""
+"""Registration by mail address or phone number; its proof is with the other verifications."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from authkit_issuer import errors
-from authkit_issuer.http.answers import Tokens
-from authkit_issuer.http.routing import AnyOperation, Auth, Body, Call, NoParams, Operation, Text
+from authkit_issuer.http.routing import AnyOperation, Auth, Body, Call, Limit, NoParams, Operation, Text
 
 
 class Register(Body):
@@ -28,17 +27,10 @@ class Accepted:
     """
 
     ok: Literal[True] = True
+    message: str = "If this can become an account, a code is on its way."
     registration_id: str
     email: str | None = None
     phone: str | None = None
-
-
-class Confirm(Body):
-    """The code from the mail, with the id that the registration answered."""
-
-    email: Text
-    code: Annotated[Text, Field(repr=False)]
-    registration_id: Text | None = None
 
 
 async def register(call: Call[Register, NoParams]) -> Accepted:
@@ -48,15 +40,6 @@ async def register(call: Call[Register, NoParams]) -> Accepted:
         body.identifier, body.username, body.password, client=call.client
     )
     return Accepted(registration_id=found.registration_id, email=found.email, phone=found.phone)
-
-
-async def confirm_email(call: Call[Confirm, NoParams]) -> Tokens:
-    """Finish a registration and sign its owner in."""
-    body = call.body
-    pair = await call.service.logins.with_registration_code(
-        body.email, body.code, registration_id=body.registration_id, client=call.client
-    )
-    return Tokens.of(pair)
 
 
 OPERATIONS: tuple[AnyOperation, ...] = (
@@ -69,6 +52,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         body=Register,
         returns=Accepted,
         auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_register", closed=True, account=lambda body: body.identifier),
         status=202,
         omit_none=True,
         errors=(
@@ -83,6 +67,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
             errors.UsernameReserved,
             errors.UsernameInUse,
             errors.EmailInUse,
+            errors.PhoneInUse,
             errors.PasswordTooShort,
             errors.PasswordTooLong,
             errors.PasswordTooCommon,
@@ -90,29 +75,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
             errors.EmailUnavailable,
             errors.SmsUnavailable,
             errors.EmailDeliveryFailed,
+            errors.SmsDeliveryFailed,
             errors.ServerBusy,
-            errors.DatabaseUnavailable,
-            errors.EphemeralStoreUnavailable,
-        ),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/email/verify/confirm",
-        summary="Finish a registration with the code from the mail",
-        tag="registration",
-        handler=confirm_email,
-        body=Confirm,
-        returns=Tokens,
-        auth=Auth.PUBLIC,
-        errors=(
-            errors.InvalidOrExpiredCode,
-            errors.EmailInUse,
-            errors.UsernameInUse,
-            errors.OwnerSlugTaken,
-            errors.UserBanned,
-            errors.InvalidCredentials,
-            errors.TooManyRequests,
-            errors.MissingSigner,
             errors.DatabaseUnavailable,
             errors.EphemeralStoreUnavailable,
         ),

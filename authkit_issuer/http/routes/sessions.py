@@ -11,7 +11,7 @@ from pydantic import Field
 from authkit_issuer import errors
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.http.answers import Done
-from authkit_issuer.http.routing import AnyOperation, Auth, Call, NoBody, Operation, Params, Plain
+from authkit_issuer.http.routing import AnyOperation, Auth, Call, Limit, NoBody, Operation, Params, Plain
 
 if TYPE_CHECKING:
     from authkit_issuer.capabilities.sessions import Session
@@ -108,6 +108,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         handler=logout,
         returns=Done,
         auth=Auth.USER,
+        limit=Limit(bucket="auth_logout"),
+        signs_out=True,
     ),
     Operation(
         method="GET",
@@ -117,6 +119,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         handler=list_sessions,
         returns=OwnSessions,
         auth=Auth.USER,
+        limit=Limit(bucket="auth_sessions_list"),
     ),
     Operation(
         method="DELETE",
@@ -126,6 +129,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         handler=revoke_session,
         returns=Done,
         auth=Auth.USER,
+        limit=Limit(bucket="auth_sessions_revoke"),
         errors=(errors.SessionNotFound,),
     ),
     Operation(
@@ -137,5 +141,6 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         params=Keep,
         returns=Done,
         auth=Auth.USER,
+        limit=Limit(bucket="auth_sessions_revoke_all"),
     ),
 )

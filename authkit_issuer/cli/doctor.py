@@ -1,0 +1,51 @@
+"""``authkit doctor``: what is right and wrong between a configuration and the live issuer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+from authkit_verify import IssuerAccept
+from authkit_verify.doctor import diagnose
+from authkit_verify.findings import Finding, Report
+
+
+def doctor(
+    issuer: Annotated[str, typer.Option(help="The issuer, exactly as its tokens name it.")],
+    *,
+    audience: Annotated[
+        list[str] | None, typer.Option(help="An audience to accept; may be given more than once.")
+    ] = None,
+    jwks_url: Annotated[
+        str | None, typer.Option(help="Where its keys are; default below the issuer.")
+    ] = None,
+    discovery: Annotated[bool, typer.Option("--discovery", help="Find its keys by its metadata.")] = False,
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="An algorithm to accept; default RS256.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Examine an issuer as a verifier would meet it; exit status 1 when an error is found."""
+    report = _report(issuer, audience or [], jwks_url, algorithm or ["RS256"], discovery=discovery)
+    typer.echo(json.dumps(report.to_dict()) if as_json else str(report))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _report(
+    issuer: str, audience: list[str], jwks_url: str | None, algorithms: list[str], *, discovery: bool
+) -> Report:
+    try:
+        accept = IssuerAccept(
+            issuer=issuer,
+            audiences=audience,
+            any_audience=not audience,
+            jwks_url=jwks_url,
+            discovery=discovery,
+            allow_http_loopback=True,
+        )
+        return asyncio.run(diagnose(accept, algorithms=algorithms))
+    except ValueError as error:  # what a verifier would refuse at its start is a finding too
+        return Report(issuer, (Finding("error", "configuration_refused", f"{error}."),))

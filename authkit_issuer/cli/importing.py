@@ -1,0 +1,106 @@
+"""``authkit users import``: accounts with their password hashes, one JSON object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+import typer
+
+from authkit_issuer import identifiers
+from authkit_issuer.cli.opening import run
+from authkit_issuer.errors import AuthError, Invalid, Unavailable
+from authkit_issuer.service import Service
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of the file. ``hash_algo`` left out is told by the hash itself."""
+
+    id: str | None = None
+    email: str | None = None
+    phone_number: str | None = None
+    username: str | None = None
+    email_verified: bool = False
+    phone_verified: bool = False
+    password_hash: str | None = None
+    hash_algo: str | None = None
+    hash_params: dict[str, object] | None = None
+
+    def __repr__(self) -> str:
+        """Keep the hash out of logs."""
+        return f"Account(id={self.id!r})"
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """How the lines fared."""
+
+    imported: int = 0
+    present: int = 0
+    refused: dict[int, str] = field(default_factory=dict[int, str])
+
+
+_decode = msgspec.json.Decoder(Account).decode
+
+
+def import_users(
+    file: Annotated[typer.FileBinaryRead, typer.Argument(help="JSON lines; - is standard input.")],
+) -> None:
+    """Create accounts from a file; those whose id is there already stay as they are."""
+    report = run(lambda service: _import_all(service, file))
+    typer.echo(f"imported {report.imported}, already there {report.present}, refused {len(report.refused)}")
+    for number, why in report.refused.items():
+        typer.echo(f"authkit: line {number}: {why}", err=True)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+async def _import_all(service: Service, lines: Iterable[bytes]) -> Report:
+    """Import line by line, each in a transaction of its own; an outage ends it, a bad line does not."""
+    report = Report()
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            if await _import_one(service, _decode(line)):
+                report.imported += 1
+            else:
+                report.present += 1
+        except Unavailable:
+            raise
+        except (AuthError, msgspec.DecodeError) as error:
+            report.refused[number] = str(error)
+    return report
+
+
+async def _import_one(service: Service, account: Account) -> bool:
+    """Create the account with its password; False when one with its id is there already."""
+    user_id = None if account.id is None else identifiers.user_id(account.id)
+    if account.id is not None and user_id is None:
+        raise Invalid("The id is not a UUID.", param="id")
+    if user_id is not None and await service.users.get(user_id) is not None:
+        return False
+    async with service.transaction() as tx:
+        user = await tx.users.add(
+            email=account.email or None,
+            phone=account.phone_number or None,
+            username=account.username or None,
+            verified=account.email_verified,
+            phone_verified=account.phone_verified,
+            user_id=user_id,
+            method="import",
+        )
+        if account.password_hash:
+            await tx.passwords.upsert_hash(
+                user.id, account.password_hash, _algorithm(account), account.hash_params
+            )
+    return True
+
+
+def _algorithm(account: Account) -> str:
+    """Return the algorithm of the hash: as given, else Argon2id by its prefix, else bcrypt."""
+    if account.hash_algo is not None:
+        return account.hash_algo
+    return "argon2id" if (account.password_hash or "").startswith("$argon2id$") else "bcrypt"

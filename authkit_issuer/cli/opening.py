@@ -1,0 +1,22 @@
+"""Opening the service of the environment for one command."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from authkit_issuer.config import Config, process_environment
+from authkit_issuer.service import Service
+
+T = TypeVar("T")
+
+
+def run(work: Callable[[Service], Awaitable[T]]) -> T:
+    """Open the service of the environment, do the work, close it."""
+
+    async def opened() -> T:
+        async with await Service.open(Config.from_env(process_environment())) as service:
+            return await work(service)
+
+    return asyncio.run(opened())

@@ -1,0 +1,148 @@
+"""What this service is and offers: authorization server metadata (RFC 8414) and capabilities."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from authkit_issuer.http.documents import cached
+from authkit_issuer.http.routing import Answer, AnyOperation, Auth, Operation, Plain
+
+if TYPE_CHECKING:
+    from authkit_issuer.config import Config
+    from authkit_issuer.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """Where the endpoints are. Clients that want an authorization endpoint are not served here."""
+
+    issuer: str
+    jwks_uri: str
+    token_endpoint: str
+    revocation_endpoint: str
+    introspection_endpoint: str | None
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+    subject_types_supported: list[str]
+    id_token_signing_alg_values_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channels:
+    """Which contacts can be reached."""
+
+    email: bool
+    phone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """An external login that a person may choose."""
+
+    id: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a front end may offer."""
+
+    org_mode: str
+    registration: Channels
+    verification_required: bool
+    password: bool
+    two_factor: Channels
+    providers: list[Provider]
+    solana: bool
+    refresh_cookie: bool
+    introspection: bool
+    languages: list[str]
+
+
+async def metadata(call: Plain) -> Answer:
+    """Answer where the endpoints are."""
+    document = {name: value for name, value in asdict(_metadata(call.service)).items() if value is not None}
+    return cached(document, call.header(b"if-none-match"))
+
+
+async def capabilities(call: Plain) -> Answer:
+    """Answer what is switched on."""
+    return cached(asdict(_capabilities(call.service)), call.header(b"if-none-match"))
+
+
+def address_of(config: Config) -> str:
+    """Return where this service is reached, without a slash at the end; ``""`` when nothing says."""
+    address = config.base_url or config.issuer
+    return address.rstrip("/") if urlsplit(address).scheme in {"http", "https"} else ""
+
+
+def _metadata(service: Service) -> Metadata:
+    base, config = address_of(service.config), service.config
+    return Metadata(
+        issuer=config.issuer,
+        jwks_uri=f"{base}/.well-known/jwks.json",
+        token_endpoint=f"{base}/auth/token",
+        revocation_endpoint=f"{base}/auth/revoke",
+        introspection_endpoint=f"{base}/auth/introspect" if config.introspection_clients else None,
+        response_types_supported=[],
+        grant_types_supported=["refresh_token"],
+        subject_types_supported=["public"],
+        id_token_signing_alg_values_supported=sorted({key["alg"] for key in service.tokens.jwks()["keys"]}),
+        token_endpoint_auth_methods_supported=["none"],
+    )
+
+
+def _capabilities(service: Service) -> Capabilities:
+    config = service.config
+    reachable = Channels(email=service.has_email_sender, phone=service.has_sms_sender)
+    known = {"google", "apple", "discord", "github"}
+    return Capabilities(
+        org_mode=config.org_mode,
+        registration=reachable,
+        verification_required=config.verification_required,
+        password=True,
+        two_factor=reachable,
+        providers=[
+            Provider(id=slug, kind=slug if slug in known else "oidc") for slug in sorted(config.providers)
+        ],
+        solana=bool(config.solana_domains) or config.dev,
+        refresh_cookie=config.refresh_cookie,
+        introspection=bool(config.introspection_clients),
+        languages=list(config.languages),
+    )
+
+
+def _document(path: str, summary: str) -> AnyOperation:
+    return Operation(
+        method="GET",
+        path=path,
+        summary=summary,
+        tag="discovery",
+        handler=metadata,
+        returns=Metadata,
+        auth=Auth.PUBLIC,
+        offered=lambda service: bool(address_of(service.config)),
+        limit=None,
+        omit_none=True,
+        cors=True,
+    )
+
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="GET",
+        path="/auth/capabilities",
+        summary="What this service offers",
+        tag="discovery",
+        handler=capabilities,
+        returns=Capabilities,
+        auth=Auth.PUBLIC,
+        limit=None,
+        cors=True,
+    ),
+    _document("/.well-known/oauth-authorization-server", "Where the endpoints are (RFC 8414)"),
+    _document("/.well-known/openid-configuration", "Where the endpoints are, for OpenID Connect libraries"),
+)

@@ -1,0 +1,198 @@
+"""Who has an account shows in no answer, no header and no work: login, register, reset and verify.
+
+The work is counted and not timed: hashes, what they cost, statements, and what the store is asked, all before
+the answer goes out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from authkit_issuer.ephemeral.memory import MemoryStore
+from authkit_issuer.store.postgres import PoolStore
+
+PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
+PEOPLE = 20
+
+
+class Watch:
+    """Notes what the service does in the foreground; background work is held back until ``finish``."""
+
+    def __init__(self, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hasher, self.held = service.rt.hasher, list[Callable[[], Awaitable[None]]]()
+        self.done: list[str] = []
+        for owner, names in (
+            (PoolStore, ("fetch", "fetch_one", "execute")),
+            (MemoryStore, ("get", "set", "delete", "take", "take_if", "replace_if", "incr", "admit")),
+        ):
+            for name in names:
+                self._follow(monkeypatch, owner, name)
+        monkeypatch.setattr(service.rt.background, "start", self._hold)
+
+    def _hold(self, work: Callable[[], Awaitable[None]], *, name: str) -> None:
+        assert name
+        self.held.append(work)
+
+    def _follow(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        async def followed(store: Any, *args: Any, **options: Any) -> Any:
+            self.done.append(getattr(args[0], "sql", name))
+            return await original(store, *args, **options)
+
+        monkeypatch.setattr(owner, name, followed)
+
+    async def of(self, call: Awaitable[httpx.Response]) -> tuple[Any, ...]:
+        """Send a request; return all that whoever asked, or counts on this side, can tell it by."""
+        self.done.clear()
+        computed, spent = self.hasher.computed, self.hasher.spent
+        answer = await call
+        return (
+            answer.status_code,
+            _shape(answer.json()),
+            tuple(_shown(answer.headers)),
+            self.hasher.computed - computed,
+            self.hasher.spent - spent,
+            tuple(self.done),
+        )
+
+    async def finish(self) -> None:
+        """Do what was held back."""
+        for work in self.held:
+            await work()
+        self.held.clear()
+
+
+def _shape(body: dict[str, Any]) -> tuple[Any, ...]:
+    """Return a body without what differs between any two answers: ids, and the address that was sent."""
+    names = {"request_id", "registration_id"}
+    return tuple(
+        (name, len(value)) if name in names else name if name in {"email", "phone"} else (name, str(value))
+        for name, value in body.items()
+    )
+
+
+def _shown(headers: httpx.Headers) -> Iterator[tuple[str, str]]:
+    for name, value in headers.items():
+        if name == "content-length":
+            continue  # the address itself stands in some answers
+        yield name, "" if name in {"x-request-id", "ratelimit-remaining", "ratelimit-reset"} else value
+
+
+def _mail(known: object, number: int) -> str:
+    return f"{'known' if known else 'other'}{number:02}@example.test"
+
+
+def _phone(known: object, number: int) -> str:
+    return f"+1555010{1 if known else 2}{number:02}"
+
+
+def _name(known: object, number: int) -> str:
+    return f"{'known' if known else 'other'}_{number}"
+
+
+@pytest.fixture
+async def watch(service, monkeypatch):
+    hashed = await service.passwords.hash(PASSWORD)
+    for number in range(PEOPLE):
+        user = await service.users.add(
+            email=_mail(True, number), phone=_phone(True, number), username=_name(True, number)
+        )
+        await service.passwords.store_hash(user.id, hashed)
+    await service.logins.step_up_methods(user.id)
+    return Watch(service, monkeypatch)
+
+
+VERIFIED = "update profiles.users set email_verified = true, phone_verified = true"
+REQUESTS = [
+    ("/auth/password/login", lambda k, n: {"identifier": _mail(k, n), "password": WRONG}, True),
+    ("/auth/password/login", lambda k, n: {"identifier": _phone(k, n), "password": WRONG}, True),
+    ("/auth/password/login", lambda k, n: {"identifier": _name(k, n), "password": WRONG}, True),
+    (
+        "/auth/register",
+        lambda k, n: {"identifier": _mail(k, n), "username": f"new_{k:d}_{n}", "password": PASSWORD},
+        True,
+    ),
+    (
+        "/auth/register",
+        lambda k, n: {"identifier": _phone(k, n), "username": f"fresh_{k:d}_{n}", "password": PASSWORD},
+        True,
+    ),
+    ("/auth/password/reset/request", lambda k, n: {"identifier": _mail(k, n)}, True),
+    ("/auth/password/reset/request", lambda k, n: {"identifier": _phone(k, n)}, True),
+    ("/auth/phone/password/reset/request", lambda k, n: {"phone_number": _phone(k, n)}, True),
+    # Whoever is not verified is the only one a verification is sent to; the verified are as good as unknown.
+    ("/auth/email/verify/request", lambda k, n: {"email": _mail(k, n)}, False),
+    ("/auth/phone/verify/request", lambda k, n: {"phone_number": _phone(k, n)}, False),
+    ("/auth/email/verify/request", lambda k, n: {"email": _mail(k, n)}, True),
+    ("/auth/phone/verify/request", lambda k, n: {"phone_number": _phone(k, n)}, True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "body", "verified"), REQUESTS)
+async def test_an_answer_and_its_work_are_alike_whoever_has_an_account(
+    watch, api, service, mailbox, clock, path, body, verified
+):
+    if verified:
+        await service.pool.execute(VERIFIED)
+    await api.post(path, json=body(False, 99))  # the first request of a process learns what is stored
+    await watch.finish()
+    seen: dict[bool, Counter[Any]] = {True: Counter(), False: Counter()}
+    for number in range(PEOPLE):
+        for known in (number % 2 == 0, number % 2 == 1):
+            clock.advance(61)  # a flood of failures from one address is recorded ever more seldom
+            seen[known][await watch.of(api.post(path, json=body(known, number)))] += 1
+    assert seen[True] == seen[False]
+    assert len(seen[True]) == 1
+    await watch.finish()
+    reached = {message.to for message in mailbox.messages}
+    if "reset" in path or ("verify" in path and not verified):
+        assert reached, "nothing was sent at all: the test would prove nothing"
+        assert all(not address.startswith(("other", "+15550102")) for address in reached)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/auth/email/verify/confirm", lambda k, n: {"email": _mail(k, n), "code": "123456"}),
+        ("/auth/phone/verify/confirm", lambda k, n: {"phone_number": _phone(k, n), "code": "123456"}),
+        (
+            "/auth/password/reset/confirm",
+            lambda k, n: {"identifier": _mail(k, n), "code": "123456", "new_password": PASSWORD + "!"},
+        ),
+        (
+            "/auth/phone/password/reset/confirm",
+            lambda k, n: {"phone_number": _phone(k, n), "code": "123456", "new_password": PASSWORD + "!"},
+        ),
+    ],
+)
+async def test_a_guess_learns_nothing_of_who_has_an_account(watch, api, service, path, body):
+    await service.pool.execute(VERIFIED)
+    ids: dict[bool, list[str]] = {True: [], False: []}
+    for known in (True, False):
+        for number in range(PEOPLE):
+            asked = await _ask(api, path, known, number)
+            ids[known].append(asked.json()["request_id"])
+    await watch.finish()
+    seen: dict[bool, Counter[Any]] = {True: Counter(), False: Counter()}
+    for number in range(PEOPLE):
+        for known in (True, False):
+            guess = body(known, number) | {"request_id": ids[known][number]}
+            answer, shape, headers, *_ = await watch.of(api.post(path, json=guess))
+            seen[known][answer, shape, headers] += 1
+    assert seen[True] == seen[False]
+    assert len(seen[True]) == 1
+
+
+async def _ask(api: Any, path: str, known: object, number: int) -> httpx.Response:
+    asking = path.replace("/confirm", "/request")
+    contact = _phone(known, number) if "phone" in path else _mail(known, number)
+    member = "phone_number" if "phone" in path else "identifier" if "password" in path else "email"
+    answer = await api.post(asking, json={member: contact})
+    assert answer.status_code == 202
+    return answer

@@ -1,0 +1,265 @@
+"""How often operations may be called, by whom, and what happens when nobody can count."""
+
+from __future__ import annotations
+
+import logging
+
+import httpx
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.config import Config
+from authkit_issuer.config.limits import BUCKETS, account_rate, caller_rate, parse_rate
+from authkit_issuer.errors import ConfigError
+from authkit_issuer.http import create_app
+from authkit_issuer.http.app import OPERATIONS
+
+LOGIN = {"identifier": "nobody@example.test", "password": "correct horse battery"}
+
+
+def _config(**fields) -> Config:
+    return Config(issuer="https://i.test", issued_audiences=("app",), environment="test", **fields)
+
+
+def _from(service, ip: str, **options) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=create_app(service), client=(ip, 5000))
+    return httpx.AsyncClient(transport=transport, base_url="http://issuer.test", **options)
+
+
+def _status(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json().get("error", "")
+
+
+@pytest.fixture
+async def login(make_service):
+    """A service that lets three logins through in an hour, and no two for one account."""
+    return await make_service(
+        rate_limits={"auth_password_login": "3/1h", "auth_password_login:account": "1000/1h"}
+    )
+
+
+async def test_the_fourth_of_three_is_refused_with_the_time_to_come_back(login, clock):
+    async with _from(login, "203.0.113.7") as http:
+        for left in (2, 1, 0):
+            answer = await http.post("/auth/password/login", json=LOGIN)
+            assert _status(answer) == (401, "invalid_credentials")
+            assert answer.headers["ratelimit-limit"] == "3"
+            assert answer.headers["ratelimit-remaining"] == str(left)
+        answer = await http.post("/auth/password/login", json=LOGIN)
+        assert _status(answer) == (429, "rate_limited")
+        assert answer.headers["retry-after"] == answer.headers["ratelimit-reset"] == "1200"
+        assert answer.headers["ratelimit-policy"] == "3;w=3600"
+        assert answer.headers["ratelimit-remaining"] == "0"
+        assert answer.json()["metadata"] == {
+            "action": "auth_password_login",
+            "reason": "limit_exceeded",
+            "retry_after_seconds": 1200,
+            "limit": 3,
+            "remaining": 0,
+            "window_seconds": 3600,
+        }
+        clock.advance(1200)
+        assert _status(await http.post("/auth/password/login", json=LOGIN)) == (401, "invalid_credentials")
+
+
+async def test_the_limit_comes_before_the_body(login):
+    async with _from(login, "203.0.113.7") as http:
+        for _ in range(3):
+            assert (await http.post("/auth/password/login", content=b"{")).status_code == 415
+        assert (await http.post("/auth/password/login", content=b"{")).status_code == 429
+
+
+async def test_addresses_are_counted_apart_and_an_ipv6_network_is_one(login):
+    for ip in ("2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3"):
+        async with _from(login, ip) as http:
+            assert (await http.post("/auth/password/login", json=LOGIN)).status_code == 401
+    async with _from(login, "2001:db8::4") as http:
+        assert (await http.post("/auth/password/login", json=LOGIN)).status_code == 429
+    for ip in ("2001:db8:0:1::1", "203.0.113.7", "10.0.0.1", "127.0.0.1"):
+        async with _from(login, ip) as http:
+            body = LOGIN | {"identifier": f"somebody-at-{ip[:4]}@example.test".replace(":", "-")}
+            assert (await http.post("/auth/password/login", json=body)).status_code == 401
+
+
+async def test_a_mapped_address_is_the_address_it_maps(login):
+    for ip in ("203.0.113.7", "::ffff:203.0.113.7", "203.0.113.7"):
+        async with _from(login, ip) as http:
+            await http.post("/auth/password/login", json=LOGIN)
+    async with _from(login, "::ffff:203.0.113.7") as http:
+        assert (await http.post("/auth/password/login", json=LOGIN)).status_code == 429
+
+
+async def test_a_stranger_cannot_choose_the_address_that_is_counted(login):
+    async with _from(login, "203.0.113.7") as http:
+        for number in range(3):
+            headers = {"x-forwarded-for": f"198.51.100.{number}"}
+            await http.post("/auth/password/login", json=LOGIN, headers=headers)
+        headers = {"x-forwarded-for": "198.51.100.99"}
+        assert (await http.post("/auth/password/login", json=LOGIN, headers=headers)).status_code == 429
+
+
+async def test_behind_a_trusted_proxy_its_callers_are_counted(make_service):
+    service = await make_service(
+        rate_limits={"auth_password_login": "1/1h", "auth_password_login:account": "1000/1h"},
+        trusted_proxies=("10.0.0.0/8",),
+    )
+    async with _from(service, "10.0.0.1") as http:
+        for caller, status in (("198.51.100.1", 401), ("198.51.100.2", 401), ("198.51.100.1", 429)):
+            headers = {"x-forwarded-for": f"8.8.8.8, {caller}"}
+            answer = await http.post("/auth/password/login", json=LOGIN, headers=headers)
+            assert answer.status_code == status
+
+
+async def test_an_account_is_counted_whoever_asks_and_whether_or_not_there_is_one(
+    make_service, sign_up, serve
+):
+    service = await make_service(
+        rate_limits={"auth_password_login": "1000/1h", "auth_password_login:account": "2/1h"}
+    )
+    async with serve(service) as api:
+        await sign_up(api, "ada_l")
+    for identifier in ("ada_l@example.test", "nobody@example.test"):
+        found = []
+        for number in range(3):
+            async with _from(service, f"203.0.113.{number}") as http:
+                spelled = identifier.upper() if number else f" {identifier}"
+                body = {"identifier": spelled, "password": "a wrong password"}
+                found.append(_status(await http.post("/auth/password/login", json=body)))
+        assert found == [(401, "invalid_credentials")] * 2 + [(429, "rate_limited")]
+
+
+async def test_the_store_learns_no_address_that_somebody_named(login):
+    async with _from(login, "203.0.113.7") as http:
+        await http.post("/auth/password/login", json=LOGIN)
+    keys = list(login.rt.ephemeral._rates)
+    assert any(":account:" in key for key in keys)
+    assert not any("nobody" in key or "example" in key for key in keys)
+
+
+async def test_what_belongs_to_a_user_is_counted_by_user(make_service, sign_up, serve):
+    service = await make_service(rate_limits={"auth_user_events": "1/1m"})
+    async with serve(service) as api:
+        ada, bob = [(await sign_up(api, name))["access_token"] for name in ("ada_l", "bob_b")]
+        answers = [
+            await api.get("/auth/user/events", headers={"authorization": f"Bearer {token}"})
+            for token in (ada, bob, ada)
+        ]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[0].headers["ratelimit-remaining"] == "0"
+
+
+async def test_two_processes_count_together(make_service, redis_url):
+    rates = {"auth_password_login": "3/1h", "auth_password_login:account": "1000/1h"}
+    services = [await make_service(redis_url=redis_url, rate_limits=rates) for _ in range(2)]
+    statuses = []
+    for turn in range(5):
+        async with _from(services[turn % 2], "203.0.113.7") as http:
+            statuses.append((await http.post("/auth/password/login", json=LOGIN)).status_code)
+    assert statuses == [401, 401, 401, 429, 429]
+
+
+# --- when nobody can count --------------------------------------------------------------------------------
+
+
+class _Uncounting:
+    """A store whose limits are down, and only these."""
+
+    def __init__(self, store):
+        self._store = store
+        self.asked = 0
+
+    async def admit(self, key, calls, window):
+        self.asked += 1
+        raise errors.EphemeralStoreUnavailable
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+@pytest.fixture
+async def uncounted(make_service, clock):
+    from authkit_issuer.ephemeral.memory import MemoryStore
+
+    return await make_service(ephemeral_store=_Uncounting(MemoryStore(clock)))
+
+
+async def test_credential_checks_are_refused_while_nobody_can_count(uncounted):
+    async with _from(uncounted, "203.0.113.7") as http:
+        answer = await http.post("/auth/password/login", json=LOGIN)
+        assert _status(answer) == (503, "ephemeral_store_unavailable")
+        assert "retry-after" in answer.headers
+
+
+async def test_everything_else_goes_on_with_one_line_in_the_log(uncounted, caplog, clock):
+    with caplog.at_level(logging.WARNING, "authkit.limits"):
+        async with _from(uncounted, "203.0.113.7") as http:
+            for _ in range(5):
+                answer = await http.post(
+                    "/auth/token", json={"grant_type": "refresh_token", "refresh_token": "akr_x"}
+                )
+                assert _status(answer) == (400, "invalid_grant")
+                assert "ratelimit-limit" not in answer.headers
+    assert [record.name for record in caplog.records].count("authkit.limits") == 1
+    assert uncounted.rt.ephemeral.asked == 1  # a store that is down is not asked by every request
+    clock.advance(1.1)
+    async with _from(uncounted, "203.0.113.7") as http:
+        await http.post("/auth/token", json={"grant_type": "refresh_token", "refresh_token": "akr_x"})
+    assert uncounted.rt.ephemeral.asked == 2
+
+
+def test_what_checks_or_makes_a_credential_fails_closed():
+    closed = {f"{o.method} {o.path}" for o in OPERATIONS if o.limit is not None and o.limit.closed}
+    assert closed >= {
+        "POST /auth/password/login",
+        "POST /auth/register",
+        "POST /auth/email/verify/confirm",
+        "POST /auth/user/password",
+        "POST /auth/step-up/password",
+    }
+    assert not closed & {"POST /auth/token", "GET /auth/user/me", "DELETE /auth/logout"}
+
+
+# --- the setting ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "calls", "window"),
+    [("20/1h", 20, 3600), ("3/10m", 3, 600), ("120/min", 120, 60), ("1/s", 1, 1), ("5 / 2 d", 5, 172_800)],
+)
+def test_a_rate_is_calls_and_a_window(text, calls, window):
+    rate = parse_rate(text)
+    assert (rate.calls, rate.window) == (calls, window)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "20", "20/1y", "0/1h", "-1/1h", "1/0s", "1/9d", "99999999999/1h", "1.5/1h"]
+)
+def test_an_unreadable_rate_is_refused(text):
+    with pytest.raises(ConfigError, match="rate_limits"):
+        _config(rate_limits={"auth_token": text})
+
+
+def test_an_unknown_bucket_is_refused():
+    with pytest.raises(ConfigError, match="no bucket 'auth_tokens'"):
+        _config(rate_limits={"auth_tokens": "1/1h"})
+
+
+def test_the_environment_sets_rates_as_json():
+    env = {"AUTHKIT_RATE_LIMITS": '{"auth_token": "7/1m"}'}
+    config = Config.from_env(env, issuer="https://i.test", issued_audiences=("app",))
+    assert caller_rate(config, "auth_token").calls == 7
+    assert caller_rate(config, "auth_password_login").calls == 20
+
+
+def test_development_loosens_what_addresses_may_do_and_nothing_that_accounts_may_suffer():
+    dev, other = _config(dev=True), _config()
+    assert (
+        caller_rate(dev, "auth_password_login").calls == 100 * caller_rate(other, "auth_password_login").calls
+    )
+    assert account_rate(dev, "auth_password_login") == account_rate(other, "auth_password_login")
+    assert account_rate(other, "auth_password_login").calls == 60
+
+
+def test_every_usual_rate_can_be_read_and_every_bucket_in_use_is_known():
+    assert all(parse_rate(rate).calls > 0 for rate in BUCKETS.values())
+    assert {o.limit.bucket for o in OPERATIONS if o.limit is not None} <= set(BUCKETS)

@@ -1,0 +1,275 @@
+"""The end of a token, what one opens, where the endpoints are, and what a service offers."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from authkit_issuer.config import Config
+from authkit_issuer.errors import ConfigError
+
+CHECKER = {"checker": "a secret of the checker"}
+BASIC = ("checker", "a secret of the checker")
+
+
+def _bearer(tokens) -> dict[str, str]:
+    return {"authorization": f"Bearer {tokens['access_token']}"}
+
+
+async def _refresh(api, token: str):
+    return await api.post("/auth/token", json={"grant_type": "refresh_token", "refresh_token": token})
+
+
+# --- revocation -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
+async def test_revoking_either_token_ends_the_session(api, sign_up, kind):
+    tokens = await sign_up(api)
+    answer = await api.post("/auth/revoke", json={"token": tokens[kind], "token_type_hint": "nonsense"})
+    assert (answer.status_code, answer.json()) == (200, {"ok": True})
+    assert (await api.get("/auth/user/me", headers=_bearer(tokens))).json()["error"] == "session_ended"
+    assert (await _refresh(api, tokens["refresh_token"])).json()["error"] == "invalid_grant"
+
+
+async def test_an_old_refresh_token_ends_its_session_too(api, sign_up):
+    old = (await sign_up(api))["refresh_token"]
+    new = (await _refresh(api, old)).json()
+    assert (await api.post("/auth/revoke", data={"token": old, "unknown": "1"})).status_code == 200
+    assert (await _refresh(api, new["refresh_token"])).json()["error"] == "invalid_grant"
+
+
+async def test_what_is_no_token_of_ours_is_revoked_without_a_word(api, sign_up):
+    tokens = await sign_up(api)
+    forged = tokens["refresh_token"][:-4] + "AAAA"
+    for token in ("akr_x", "x", "a.b.c", forged, tokens["access_token"][:-4] + "AAAA"):
+        assert (await api.post("/auth/revoke", json={"token": token})).status_code == 200
+    assert (await api.get("/auth/user/me", headers=_bearer(tokens))).status_code == 200
+
+
+async def test_revoking_needs_a_token(api, refused):
+    refused(await api.post("/auth/revoke", json={}), 400, "invalid_request", "token")
+
+
+async def test_a_sign_out_by_token_stands_in_the_events(api, sign_up, service):
+    tokens = await sign_up(api)
+    await api.post("/auth/revoke", json={"token": tokens["refresh_token"]})
+    user = await service.users.get_by_username("ada_l")
+    (event,) = await service.events.list_session_events(user.id, "session_revoked")
+    assert event.reason == "logout"
+
+
+# --- introspection ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def checked(make_service, serve):
+    async with serve(await make_service(introspection_clients=CHECKER)) as api:
+        yield api
+
+
+async def _look(api, token: str, **options):
+    return await api.post("/auth/introspect", data={"token": token}, **({"auth": BASIC} | options))
+
+
+async def test_a_live_access_token_is_active_with_its_claims(checked, sign_up):
+    tokens = await sign_up(checked)
+    answer = await _look(checked, tokens["access_token"])
+    body = answer.json()
+    assert answer.status_code == 200, answer.text
+    assert (body["active"], body["token_type"], body["username"]) == (True, "Bearer", "ada_l")
+    assert (body["iss"], body["aud"], body["client_id"]) == ("https://issuer.example.test", "app", "app")
+    assert body["exp"] > body["iat"]
+    assert {"sub", "jti", "sid", "auth_time", "roles"} <= set(body)
+    assert "email" not in body
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_live_refresh_token_is_active_and_stays_as_it_is(checked, sign_up):
+    tokens = await sign_up(checked)
+    body = (await _look(checked, tokens["refresh_token"])).json()
+    assert (body["active"], body["token_type"], body["username"]) == (True, "refresh_token", "ada_l")
+    assert body["exp"] - body["iat"] == pytest.approx(30 * 86_400, abs=2)
+    assert (await _refresh(checked, tokens["refresh_token"])).status_code == 200
+
+
+async def test_what_opens_nothing_any_more_is_inactive_and_nothing_else(checked, sign_up):
+    tokens = await sign_up(checked)
+    rotated = (await _refresh(checked, tokens["refresh_token"])).json()
+    assert (await _look(checked, rotated["access_token"])).json()["active"] is True
+    await checked.delete("/auth/logout", headers=_bearer(tokens))
+    for token in (
+        tokens["access_token"],
+        rotated["access_token"],
+        tokens["refresh_token"],
+        rotated["refresh_token"],
+        "akr_x",
+        "x",
+    ):
+        answer = await _look(checked, token)
+        assert (answer.status_code, answer.json()) == (200, {"active": False})
+
+
+async def test_an_expired_access_token_is_inactive(checked, sign_up, clock):
+    tokens = await sign_up(checked)
+    clock.advance(1000)
+    assert (await _look(checked, tokens["access_token"])).json() == {"active": False}
+
+
+async def test_a_banned_users_token_is_inactive(make_service, serve, sign_up):
+    service = await make_service(introspection_clients=CHECKER)
+    async with serve(service) as api:
+        tokens = await sign_up(api)
+        user = await service.users.get_by_username("ada_l")
+        await service.lifecycle.ban(user.id)
+        for kind in ("access_token", "refresh_token"):
+            assert (await _look(api, tokens[kind])).json() == {"active": False}
+
+
+async def test_a_token_without_session_counts_while_its_user_does(make_service, serve, sign_up):
+    service = await make_service(introspection_clients=CHECKER)
+    async with serve(service) as api:
+        await sign_up(api)
+        user = await service.users.get_by_username("ada_l")
+        token = (await service.tokens.issue_access(user.id)).token
+        assert (await _look(api, token)).json()["active"] is True
+        await service.lifecycle.ban(user.id)
+        assert (await _look(api, token)).json() == {"active": False}
+
+
+def _authorization(text: str) -> dict[str, str]:
+    return {"authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        _authorization("checker:wrong"),
+        _authorization("nobody:a secret of the checker"),
+        _authorization("checker"),
+        _authorization(":"),
+        _authorization(":a secret of the checker"),
+        {"authorization": "Basic ====="},
+        {"authorization": "Bearer a secret of the checker"},
+    ],
+)
+async def test_a_stranger_learns_nothing(checked, sign_up, headers, refused):
+    tokens = await sign_up(checked)
+    answer = await _look(checked, tokens["access_token"], auth=None, headers=headers)
+    refused(answer, 401, "invalid_client")
+    assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+async def test_an_outage_is_no_answer(checked, sign_up, make_service, serve):
+    tokens = await sign_up(checked)
+    service = await make_service(introspection_clients=CHECKER)
+    async with serve(service) as api:
+        await service.pool.close()
+        answer = await _look(api, tokens["access_token"])
+    assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
+
+
+async def test_without_clients_there_is_no_such_operation(api):
+    assert (await _look(api, "x")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "clients", [{"": "a long enough secret"}, {"a:b": "a long enough secret"}, {"a": "short"}]
+)
+def test_clients_are_configured_with_care(clients):
+    with pytest.raises(ConfigError, match="introspection_clients"):
+        Config(issuer="https://i.test", issued_audiences=("app",), introspection_clients=clients)
+
+
+# --- the session of a token, and a token of an organisation ------------------------------------------------
+
+
+async def test_a_refresh_token_names_its_session_and_is_not_used_up(api, sign_up):
+    tokens = await sign_up(api)
+    body = {"refresh_token": tokens["refresh_token"]}
+    found = [(await api.post("/auth/sessions/current", json=body)).json() for _ in range(2)]
+    listed = (await api.get("/auth/user/sessions", headers=_bearer(tokens))).json()["data"]
+    assert found == [{"session_id": listed[0]["session_id"]}] * 2
+
+
+async def test_guesses_at_one_session_are_counted_together(make_service, serve, refused):
+    service = await make_service(rate_limits={"auth_sessions_current:account": "2/1h"})
+    async with serve(service) as api:
+        for number in range(3):
+            body = {"refresh_token": "akr_" + "A" * 24 + f"{number}" * 70}
+            answer = await api.post("/auth/sessions/current", json=body)
+    refused_body = answer.json()
+    assert (answer.status_code, refused_body["error"]) == (429, "rate_limited")
+
+
+async def test_a_token_for_an_organisation_has_its_roles_and_the_proof_of_the_session(
+    make_service, serve, sign_up
+):
+    service = await make_service(org_mode="multi")
+    async with serve(service) as api:
+        tokens = await sign_up(api)
+        answer = await api.post("/auth/token/org", json={"org": "ada-l"}, headers=_bearer(tokens))
+        assert answer.status_code == 200, answer.text
+        assert set(answer.json()) == {"access_token", "token_type", "expires_in"}
+        claims = await service.tokens.verify(answer.json()["access_token"])
+        before = await service.tokens.verify(tokens["access_token"])
+        assert (claims.org, claims.org_roles, claims.roles) == ("ada-l", ("owner",), ())
+        assert (claims.session_id, claims.auth_time) == (before.session_id, before.auth_time)
+        unknown = await api.post("/auth/token/org", json={"org": "nobodys"}, headers=_bearer(tokens))
+        assert (unknown.status_code, unknown.json()["error"]) == (404, "org_not_found")
+
+
+# --- discovery --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
+)
+async def test_the_metadata_says_what_exists_and_nothing_else(checked, path):
+    answer = await checked.get(path)
+    base = "https://issuer.example.test"
+    assert answer.json() == {
+        "issuer": base,
+        "jwks_uri": f"{base}/.well-known/jwks.json",
+        "token_endpoint": f"{base}/auth/token",
+        "revocation_endpoint": f"{base}/auth/revoke",
+        "introspection_endpoint": f"{base}/auth/introspect",
+        "response_types_supported": [],
+        "grant_types_supported": ["refresh_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "token_endpoint_auth_methods_supported": ["none"],
+    }
+    assert answer.headers["cache-control"] == "public, max-age=300, must-revalidate"
+    again = await checked.get(path, headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+async def test_the_endpoints_stand_under_the_address_and_the_issuer_stays_itself(make_service, serve):
+    service = await make_service(base_url="https://api.example/id/")
+    async with serve(service) as api:
+        body = (await api.get("/.well-known/openid-configuration")).json()
+    assert body["issuer"] == "https://issuer.example.test"
+    assert body["jwks_uri"] == "https://api.example/id/.well-known/jwks.json"
+    assert "introspection_endpoint" not in body
+
+
+async def test_without_an_address_there_is_no_metadata(make_service, serve):
+    async with serve(await make_service(issuer="my-issuer")) as api:
+        assert (await api.get("/.well-known/openid-configuration")).status_code == 404
+
+
+async def test_capabilities_say_what_a_front_end_may_offer(make_service, serve):
+    service = await make_service(
+        org_mode="multi", sms_sender=None, introspection_clients=CHECKER, languages=("de",)
+    )
+    async with serve(service) as api:
+        answer = await api.get("/auth/capabilities")
+    body = answer.json()
+    assert body["org_mode"] == "multi"
+    assert body["registration"] == {"email": True, "phone": False}
+    assert (body["password"], body["refresh_cookie"], body["introspection"]) == (True, False, True)
+    assert (body["providers"], body["languages"]) == ([], ["de"])
+    assert answer.headers["cache-control"] == "public, max-age=300, must-revalidate"

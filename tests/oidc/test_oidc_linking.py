@@ -1,0 +1,157 @@
+"""Linking a login to an account, and proving oneself again with one."""
+
+from __future__ import annotations
+
+import pytest
+
+from authkit_issuer import errors
+from fakes.factors import events, with_email_factor
+
+
+async def signed_in(service, name="bob_b"):
+    """Return user and session of somebody who is signed in."""
+    user = await service.users.add(email=f"{name}@example.test", username=name, verified=True)
+    opened = await service.sessions.issue(user.id, method="password_login", auth_epoch=0, amr=("pwd",))
+    return user.id, opened.session_id
+
+
+async def link(browser, user_id, session_id):
+    return await browser.land(flow="link", user_id=user_id, session_id=session_id)
+
+
+async def test_a_link_keeps_the_session_and_tells_the_owner(service, browser, mailbox):
+    user_id, session_id = await signed_in(service)
+    landing = await link(browser, user_id, session_id)
+    opened = await browser.trade(landing)
+    assert (opened.flow, opened.pair, opened.access) == ("link", None, None)
+    assert [session.id for session in await service.sessions.list_for_user(user_id)] == [session_id]
+    assert [login.subject for login in await service.providers.list_for_user(user_id)] == ["person-1"]
+    await service.rt.background.drain(timeout=5)
+    assert [message.kind for message in mailbox.to("bob_b@example.test")] == ["provider_linked"]
+    # Once more changes nothing, and there is nothing to tell.
+    await browser.trade(await link(browser, user_id, session_id))
+    await service.rt.background.drain(timeout=5)
+    assert len(mailbox.to("bob_b@example.test")) == 1
+    assert len(await events(service, "provider_linked")) == 1
+    assert (await browser.login()).pair.user_id == user_id
+
+
+async def test_a_login_of_somebody_else_is_not_taken_over(service, browser):
+    owner = (await browser.login()).pair.user_id
+    user_id, session_id = await signed_in(service)
+    landing = await link(browser, user_id, session_id)
+    assert isinstance(landing.refusal, errors.ProviderAlreadyLinked)
+    assert await service.providers.count(user_id) == 0
+    assert (await browser.login()).pair.user_id == owner
+
+
+async def test_another_login_of_the_same_provider_takes_the_place_of_the_first(service, browser):
+    user_id, session_id = await signed_in(service)
+    await link(browser, user_id, session_id)
+    waiting = await browser.land()
+    browser.idp.person |= {"sub": "person-2", "email": "two@example.test"}
+    assert (await link(browser, user_id, session_id)).refusal is None
+    assert [login.subject for login in await service.providers.list_for_user(user_id)] == ["person-2"]
+    with pytest.raises(errors.InvalidCredentials):
+        await browser.trade(waiting)
+
+
+@pytest.mark.parametrize("change", ["revoked", "banned", "changed", "gone"])
+async def test_a_link_under_way_ends_with_the_session_that_asked(service, browser, change):
+    user_id, session_id = await signed_in(service)
+    begun = await browser.begin(flow="link", user_id=user_id, session_id=session_id)
+    expected: type[errors.AuthError] = errors.SessionEnded
+    if change == "revoked":
+        await service.sessions.revoke_all(user_id)
+    elif change == "banned":
+        await service.lifecycle.ban(user_id)
+    elif change == "changed":
+        await service.pool.execute("update profiles.users set auth_epoch = auth_epoch + 1")
+    else:
+        await service.lifecycle.hard_delete(user_id)
+    landing = await browser.back(begun)
+    assert isinstance(landing.refusal, expected)
+    assert landing.flow == "link"
+    assert await service.pool.fetchval("select count(*) from profiles.user_providers") == 0
+
+
+@pytest.mark.parametrize("flow", ["link", "step_up"])
+async def test_only_the_user_of_a_live_session_begins(service, browser, flow):
+    user_id, session_id = await signed_in(service)
+    other, _ = await signed_in(service, "eve_e")
+    for who in (("", ""), (other, session_id), (user_id, user_id), ("no id", session_id)):
+        with pytest.raises(errors.SessionEnded):
+            await browser.begin(flow=flow, user_id=who[0], session_id=who[1])
+    await service.pool.execute("update profiles.users set banned_at = now() where username = 'bob_b'")
+    with pytest.raises(errors.UserDisabled):
+        await browser.begin(flow=flow, user_id=user_id, session_id=session_id)
+
+
+async def test_a_linked_login_steps_its_session_up(service, browser, age):
+    user_id, session_id = await signed_in(service)
+    await link(browser, user_id, session_id)
+    await age("refresh_sessions", session_id, auth_time=5000)
+    who = {"user_id": user_id, "session_id": session_id}
+    begun = await browser.begin(flow="step_up", **who)
+    assert "prompt=login" in begun.auth_url
+    assert "max_age=0" in begun.auth_url
+    landing = await browser.back(begun)
+    before = await service.sessions.authenticate(user_id, session_id)
+    assert before.auth_age > 4000
+    opened = await browser.trade(landing)
+    assert opened.pair is None
+    claims = await service.tokens.verify(opened.access.token)
+    assert (claims.session_id, claims.raw["amr"]) == (session_id, ("fed",))
+    assert (await service.sessions.authenticate(user_id, session_id)).auth_age < 60
+    assert len(await service.sessions.list_for_user(user_id)) == 1
+
+
+async def test_the_ways_to_step_up_name_the_linked_logins_of_this_service(service, browser):
+    user_id, session_id = await signed_in(service)
+    assert await service.logins.step_up_methods(user_id) == ["code"]
+    await link(browser, user_id, session_id)
+    await service.providers.link_by_issuer(user_id, "https://old.example", "no longer configured", "1")
+    assert await service.logins.step_up_methods(user_id) == ["code", "oidc:loop"]
+
+
+async def test_another_login_of_the_provider_steps_nobody_up(service, browser):
+    user_id, session_id = await signed_in(service)
+    who = {"user_id": user_id, "session_id": session_id}
+    with pytest.raises(errors.ProviderNotLinked):
+        await browser.begin(flow="step_up", **who)
+    await link(browser, user_id, session_id)
+    browser.idp.person["sub"] = "person-2"
+    landing = await browser.land(flow="step_up", return_to="/delete", **who)
+    assert isinstance(landing.refusal, errors.ProviderNotLinked)
+    assert (landing.flow, landing.return_to) == ("step_up", "/delete")
+    assert [user.username for user in await service.users.newest()] == ["bob_b"]
+
+
+async def test_an_old_proof_at_the_provider_steps_nobody_up(service, browser, clock):
+    user_id, session_id = await signed_in(service)
+    who = {"user_id": user_id, "session_id": session_id}
+    await link(browser, user_id, session_id)
+    browser.idp.claims["auth_time"] = int(clock()) - 3600
+    assert isinstance((await browser.land(flow="step_up", **who)).refusal, errors.ProviderRefused)
+    browser.idp.claims["auth_time"] = int(clock()) + 1
+    assert (await browser.trade(await browser.land(flow="step_up", **who))).access
+    browser.idp.claims["auth_time"] = int(clock()) - 3600
+    assert (await browser.login()).pair
+
+
+async def test_whoever_has_a_second_factor_must_use_it_to_step_up(service, browser, mailbox):
+    user_id, _ = await with_email_factor(service, mailbox)
+    epoch = await service.pool.fetchval("select auth_epoch from profiles.users")
+    opened = await service.sessions.issue(user_id, method="password_login", auth_epoch=epoch, amr=("pwd",))
+    await service.providers.link_by_issuer(user_id, browser.idp.issuer, "loop", "person-1")
+    with pytest.raises(errors.TwoFactorRequired):
+        await browser.begin(flow="step_up", user_id=user_id, session_id=opened.session_id)
+
+
+async def test_a_step_up_whose_session_ended_meanwhile_opens_nothing(service, browser):
+    user_id, session_id = await signed_in(service)
+    await link(browser, user_id, session_id)
+    landing = await browser.land(flow="step_up", user_id=user_id, session_id=session_id)
+    await service.sessions.revoke_all(user_id)
+    with pytest.raises(errors.SessionEnded):
+        await browser.trade(landing)

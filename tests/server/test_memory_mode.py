@@ -1,0 +1,73 @@
+"""One server at a time in memory mode, over a restart of the database too."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+
+import pytest
+
+from authkit_issuer.config import Config
+from authkit_issuer.errors import StartupError
+from authkit_issuer.server import memory_mode
+from authkit_issuer.server.memory_mode import alone
+from authkit_issuer.store.sole import SolePlace
+from fakes import servers
+
+HOLDERS = "select count(*) from pg_locks where locktype = 'advisory' and granted"
+END = "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_mode, "INTERVAL", 0.01)
+
+
+async def holders(database_url: str) -> int:
+    return int(await servers.on(database_url, lambda connection: connection.fetchval(HOLDERS)))
+
+
+async def test_a_second_one_is_refused_until_the_first_has_ended(config: Config) -> None:
+    async with alone(config):
+        with pytest.raises(StartupError, match="AUTHKIT_REDIS_URL"):
+            async with alone(config):
+                pytest.fail("two in memory mode")
+    async with alone(config):
+        pass
+
+
+async def test_with_redis_any_number_may_run(config: Config, database_url: str) -> None:
+    shared = dataclasses.replace(config, redis_url="redis://127.0.0.1:1/0")
+    async with alone(shared), alone(shared):
+        assert await holders(database_url) == 0
+
+
+async def test_the_place_is_taken_again_after_the_database_was_away(
+    config: Config, database_url: str
+) -> None:
+    async with alone(config):
+        await servers.on(database_url, lambda connection: connection.execute(END))
+        async with asyncio.timeout(30):
+            while await holders(database_url) != 1:
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while await holders(database_url):
+            await asyncio.sleep(0.01)
+
+
+async def test_somebody_who_was_faster_is_told_of_once(
+    config: Config, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = SolePlace(database_url, f"authkit memory mode {config.database_schema}")
+    with caplog.at_level(logging.ERROR, "authkit.server"):
+        async with alone(config):
+            async with asyncio.timeout(30):
+                while not place.held:
+                    await servers.on(database_url, lambda connection: connection.execute(END))
+                    await place.take(patience=0)
+                while not caplog.records:
+                    await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+    assert [record.getMessage().split()[0] for record in caplog.records] == ["another"]
+    await place.leave()
