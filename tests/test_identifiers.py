@@ -32,6 +32,7 @@ def test_an_address_is_trimmed_and_lower_case(text: str, normal: str) -> None:
         "", "@", "ada", "ada@", "@example.test", "a@b", "a@.test", "a@test.", "a@b..c", "a@b@c.test",
         "a b@c.test", "a@c .test", "a\n@c.test", "a@c.test\nbcc: x@y.test", "a\x00@c.test", "ü@c.test",
         "a@ü.test", "a" * 65 + "@c.test", "a@" + "b" * 250 + ".test", "a\u2028@c.test",
+        "\u212aim@c.test", "a@\u212a.test",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused(text: str) -> None:

@@ -73,7 +73,8 @@ def test_a_token_is_refused_with_its_code() -> None:
     assert_one_line(run("verify", "-", *accepting, typed="no.such.token\n"), "invalid_token: ")
     as_json = run("verify", "no.such.token", *accepting, "--json")
     assert (as_json.returncode, json.loads(as_json.stdout)) == (1, {"error": "invalid_token"})
-    assert_one_line(run("verify", "x", "--issuer", "http://i.example.test", "--audience", "a"), "https")
+    unusable = run("verify", "x", "--issuer", "http://i.example.test", "--audience", "a")
+    assert_one_line(unusable, "https", status=2)
 
 
 @pytest.mark.parametrize(
@@ -103,3 +104,21 @@ def test_help_is_no_error() -> None:
     done = run("serve", "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "--data-dir" in done.stdout
+
+
+def test_the_first_administrator_is_made_on_the_command_line(database_url: str):
+    settings = {
+        "AUTHKIT_DATABASE_URL": database_url,
+        "AUTHKIT_ISSUER": "https://i.example",
+        "AUTHKIT_AUDIENCES": "a",
+    }
+    run("users", "create", "--username", "ada_l", **settings)
+    unknown = run("users", "grant-role", "ada_l", "editor", **settings)
+    assert (unknown.returncode, unknown.stderr.count("\n")) == (1, 1)
+    assert "authkit roles define editor" in unknown.stderr
+    assert run("roles", "define", "editor", "--name", "Editors", **settings).stdout == "editor\n"
+    assert run("roles", "list", **settings).stdout == "admin\tAdministrator\neditor\tEditors\n"
+    assert run("users", "grant-role", "ada_l", "admin", **settings).returncode == 0
+    last = run("users", "revoke-role", "ada_l", "admin", **settings)
+    assert (last.returncode, "last administrator" in last.stderr) == (1, True)
+    assert run("users", "revoke-role", "ada_l", "admin", "--force", **settings).returncode == 0

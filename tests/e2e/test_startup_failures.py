@@ -76,7 +76,7 @@ def test_a_broken_key_file(tmp_path: Path, database_url: str, text: str) -> None
     [
         ({"AUTHKIT_ACCESS_TOKEN_DURATION": "soon"}, "AUTHKIT_ACCESS_TOKEN_DURATION"),
         ({"AUTHKIT_ACCESS_TOKEN_DURATION": "-1"}, "access_token_duration"),
-        ({"AUTHKIT_ORG_MODE": "multi"}, "org_mode"),
+        ({"AUTHKIT_ORG_MODE": "many"}, "AUTHKIT_ORG_MODE"),
         ({"AUTHKIT_DATABASE_SCHEMA": "Robert'); --"}, "database_schema"),
         ({"AUTHKIT_REDIS_URL": "redis://127.0.0.1:1/0"}, "ephemeral store"),
         ({"AUTHKIT_REDIS_URL": "http://:sesame@127.0.0.1/"}, "redis_url must be"),

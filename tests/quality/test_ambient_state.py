@@ -9,7 +9,7 @@ import pytest
 
 from fakes.repository import ROOT, name, sources
 
-DOOR = "authkit_issuer/config.py"
+DOOR = "authkit_issuer/config/environment.py"
 PROGRAMS = ("authkit_issuer/cli", "authkit_issuer/demo")
 """Where the real clock is handed in: nothing calls these but a shell."""
 READERS = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}

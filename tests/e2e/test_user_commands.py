@@ -1,0 +1,119 @@
+"""The commands for users: listing, banning, deleting, purging, importing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+
+import bcrypt
+import pytest
+
+from fakes.commands import assert_one_line, run
+from fakes.servers import on
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+    return {
+        "AUTHKIT_ISSUER": "https://i.example",
+        "AUTHKIT_AUDIENCES": "a",
+        "AUTHKIT_DATABASE_URL": database_url,
+        "AUTHKIT_KEYS_DIR": str(tmp_path),
+    }
+
+
+def users(settings: dict[str, str], *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    return run("users", *arguments, typed=typed, **settings)
+
+
+def listed(settings: dict[str, str], *options: str) -> list[list[str]]:
+    done = users(settings, "list", *options)
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def test_a_user_is_banned_deleted_restored_and_purged_by_any_identifier(
+    settings: dict[str, str], database_url: str
+) -> None:
+    made = users(settings, "create", "--email", "ada@example.test", "--username", "Ada_L")
+    user_id = made.stdout.strip()
+    assert listed(settings) == [[user_id, "Ada_L", "ada@example.test", "-", "active"]]
+    done = users(settings, "ban", "ADA_l", "--reason", "spam", "--until", "2999-01-02 03:04:05")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert listed(settings)[0][-1] == "banned until 2999-01-02 03:04Z"
+    assert users(settings, "unban", user_id).returncode == 0
+    assert users(settings, "delete", "ada@example.test").returncode == 0
+    assert listed(settings) == []
+    ((found, *_, state),) = listed(settings, "--deleted")
+    assert found == user_id
+    assert state.startswith("deleted 20")
+    assert users(settings, "restore", user_id).returncode == 0
+    assert users(settings, "delete", user_id).returncode == 0
+    assert run("purge", **settings).stdout == "purged 0\n"
+    asyncio.run(
+        on(
+            database_url,
+            lambda connection: connection.execute(
+                "update profiles.users set deleted_at = now() - interval '2 days'"
+            ),
+        )
+    )
+    assert run("purge", "--retention-days", "1.5", **settings).stdout == "purged 1\n"
+    assert listed(settings, "--deleted") == []
+    assert_one_line(users(settings, "restore", user_id), "no such user")
+
+
+def test_what_cannot_be_done_is_one_line(settings: dict[str, str]) -> None:
+    users(settings, "create", "--username", "ada_l")
+    assert_one_line(users(settings, "ban", "+4915112345678"), "no such user")
+    assert_one_line(users(settings, "ban", "ada_l", "--until", "2001-01-01"), "in the future")
+    assert_one_line(users(settings, "ban", "ada_l", "--until", "tomorrow"), "--until", status=2)
+    assert_one_line(users(settings, "list", "--limit", "0"), "--limit", status=2)
+    assert users(settings, "delete", "ada_l", "--for-good", "--force").returncode == 0
+    assert listed(settings, "--deleted") == []
+
+
+def test_accounts_come_in_with_their_hashes_and_a_bad_line_stops_nobody(
+    settings: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    hashed = bcrypt.hashpw(b"correct horse battery", bcrypt.gensalt(4)).decode()
+    known = "6f1c1a52-3c0e-4d0f-9a58-0d0f5a2b7c11"
+    lines = [
+        json.dumps({"id": known, "email": "ada@example.test", "email_verified": True,
+                    "phone_number": "+4915112345678", "username": "Ada_L", "password_hash": hashed}),
+        "",
+        json.dumps({"email": "ADA@example.test", "password_hash": hashed}),
+        json.dumps({"email": "eve@example.test", "password": "secret-of-eve"}),
+        "{no json",
+        json.dumps({"id": "7", "email": "bob@example.test"}),
+        json.dumps({"email": "mal@example.test", "username": "mallory", "password_hash": "secret-hash"}),
+        json.dumps({"username": "last_one"}),
+    ]  # fmt: skip
+    file = tmp_path / "users.jsonl"
+    file.write_text("\n".join(lines))
+    done = users(settings, "import", str(file))
+    assert done.returncode == 1
+    assert done.stdout == "imported 2, already there 0, refused 5\n"
+    refused = done.stderr.splitlines()
+    assert [line.split(":")[1].strip() for line in refused] == [f"line {n}" for n in (3, 4, 5, 6, 7)]
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert {row[1] for row in listed(settings)} == {"Ada_L", "last_one"}
+    row = asyncio.run(
+        on(
+            database_url,
+            lambda connection: connection.fetchrow(
+                "select email_verified, phone_verified, hash_algo, password_hash from profiles.users u"
+                " join profiles.user_passwords p on p.user_id = u.id where u.id = $1::text::uuid",
+                known,
+            ),
+        )
+    )
+    assert tuple(row) == (True, False, "bcrypt", hashed)
+    again = users(settings, "import", "-", typed=lines[0])
+    assert (again.returncode, again.stdout) == (0, "imported 0, already there 1, refused 0\n")
+    assert_one_line(users(settings, "import", str(tmp_path / "absent")), "absent", status=2)

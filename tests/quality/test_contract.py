@@ -1,0 +1,140 @@
+"""The public contract: every name in ``contract.json`` is there, as promised, and something tests it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import typing
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authkit_issuer import EphemeralMode, Service, SessionEventType, SessionRevokeReason, errors
+from fakes.repository import sources
+
+CONTRACT = json.loads(Path(__file__).with_name("contract.json").read_text())
+METHODS = [pytest.param(entry, id=entry["name"] + entry.get("argument", "")) for entry in CONTRACT["methods"]]
+OPENERS = {"Service.open", "make_service"}
+
+
+def public(path: str) -> Any:
+    package, *names = path.split(".")
+    found: Any = importlib.import_module(package)
+    for name in names:
+        found = getattr(found, name)
+    return found
+
+
+def on_class(service: Service, path: str) -> Any:
+    """Return what the class of a capability, or of the service, has under the name."""
+    *capability, name = path.split(".")
+    owner = getattr(service, capability[0]) if capability else service
+    found = inspect.getattr_static(type(owner), name, None)
+    if found is None and not capability:
+        # A field of the service itself.
+        return getattr(owner, name)
+    assert found is not None, f"there is no {path}"
+    return found
+
+
+@cache
+def calls() -> set[str]:
+    """Return the arguments the tests name: ``capability.method argument=``."""
+    return {
+        f"{'.'.join(ast.unparse(node.func).split('.')[-2:])} {keyword.arg}="
+        for path in sources("tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+    }
+
+
+@cache
+def reads() -> set[str]:
+    """Return every attribute the tests read and every pair of them: a method is called or passed on."""
+    chains = [
+        ast.unparse(node).split(".")
+        for path in sources("tests")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    ]
+    return {chain[-1] for chain in chains} | {".".join(chain[-2:]) for chain in chains}
+
+
+def test_the_contract_has_its_size() -> None:
+    assert len(CONTRACT["methods"]) == 141
+    assert len(CONTRACT["error_codes"]) == 17
+    assert len(CONTRACT["session_events"]) == 5
+    assert len(CONTRACT["revoke_reasons"]) == 13
+
+
+@pytest.mark.parametrize("entry", METHODS)
+async def test_the_method_exists_as_promised(service: Service, entry: dict[str, str]) -> None:
+    found = on_class(service, entry["name"])
+    if entry["kind"] == "property":
+        assert not inspect.isroutine(found)
+        return
+    function = getattr(found, "__func__", found)
+    assert inspect.iscoroutinefunction(function) is (entry["kind"] == "async")
+    assert (function.__doc__ or "").strip(), "no docstring"
+    if "argument" in entry:
+        assert entry["argument"] in inspect.signature(function).parameters
+
+
+@pytest.mark.parametrize("entry", METHODS)
+def test_some_test_exercises_the_method(entry: dict[str, str]) -> None:
+    name, argument = entry["name"], entry.get("argument")
+    if argument is None:
+        assert name in reads()
+    elif name == "open":
+        assert {f"{opener} {argument}=" for opener in OPENERS} & calls()
+    else:
+        assert f"{name} {argument}=" in calls()
+
+
+@pytest.mark.parametrize("path", [*CONTRACT["constructors"], *CONTRACT["types"], *CONTRACT["functions"]])
+def test_the_type_or_function_exists(path: str) -> None:
+    found = public(path)
+    if inspect.isclass(found) or inspect.isroutine(found):
+        assert (found.__doc__ or "").strip(), "no docstring"
+    package, name, *_ = path.split(".")
+    assert name in importlib.import_module(package).__all__
+
+
+@pytest.mark.parametrize("code", CONTRACT["error_codes"])
+def test_the_error_code_is_that_of_a_public_refusal(code: str) -> None:
+    kinds = [getattr(errors, name) for name in errors.__all__]
+    assert code in {kind.code for kind in kinds if issubclass(kind, errors.AuthError)}
+
+
+@pytest.mark.parametrize("value", CONTRACT["session_events"])
+def test_the_event_type_exists(value: str) -> None:
+    assert SessionEventType(value).name == value.upper()
+
+
+@pytest.mark.parametrize("value", CONTRACT["revoke_reasons"])
+def test_the_revoke_reason_exists(value: str) -> None:
+    assert SessionRevokeReason(value).name == (value.upper() or "UNKNOWN")
+
+
+@pytest.mark.parametrize("path", CONTRACT["takes_reason"])
+async def test_what_revokes_takes_a_reason(service: Service, path: str) -> None:
+    parameter = inspect.signature(on_class(service, path)).parameters["reason"]
+    assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    assert isinstance(parameter.default, SessionRevokeReason)
+
+
+def test_the_constants_have_their_values() -> None:
+    for path, value in CONTRACT["constants"].items():
+        assert public(path) == value
+    assert list(typing.get_args(EphemeralMode)) == CONTRACT["ephemeral_modes"]
+
+
+def test_the_scan_tells_what_is_tested_from_what_is_not() -> None:
+    assert "sessions.exchange" in reads()
+    assert "sessions" + ".nonsense" not in reads()
+    assert "sessions.exchange nonsense=" not in calls()
