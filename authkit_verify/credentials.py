@@ -38,12 +38,15 @@ def bearer_token(authorization: bytes | None) -> str | None:
     """
     if authorization is None:
         return None
-    match = _BEARER.match(authorization)
-    if match is None:
-        if _MISPLACED.search(authorization):
-            raise TokenError("invalid_request", "the Bearer scheme is not followed by a blank, or not alone")
+    if authorization.startswith(b"Bearer ") and not authorization.startswith(b"Bearer  "):
+        start = 7  # as nearly everybody spells it
+    elif (match := _BEARER.match(authorization)) is not None:
+        start = match.end()
+    elif _MISPLACED.search(authorization):
+        raise TokenError("invalid_request", "the Bearer scheme is not followed by a blank, or not alone")
+    else:
         return None
-    token = authorization[match.end() :].decode("latin-1")
+    token = authorization[start:].decode("latin-1")
     if not token:
         raise TokenError("invalid_request", "the Bearer scheme is followed by no token")
     # What separates two values in one field (RFC 9110, 5.6) stands in no token (RFC 6750, 2.1). Spelled out:

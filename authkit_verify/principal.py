@@ -93,6 +93,7 @@ class Scopes:
         self.scopes = scopes
 
 
+_AUTHENTICATED = ("authenticated",)
 ANONYMOUS = Anonymous()
 NO_SCOPES = Scopes()
 
@@ -100,7 +101,7 @@ NO_SCOPES = Scopes()
 def admit(scope: Scope, principal: Principal) -> None:
     """Write the caller into the scope, where frameworks and guards look for it."""
     scope["user"] = principal
-    scope["auth"] = Scopes((*principal.claims.scopes, "authenticated"))
+    scope["auth"] = Scopes(principal.claims.scopes + _AUTHENTICATED)
     state = scope.get("state")
     if state is None:
         state = scope["state"] = {}

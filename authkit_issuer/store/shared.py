@@ -1,9 +1,10 @@
-"""Statements that callers share: who comes while one is on its way goes along with the next.
+"""Statements that callers share when there is a crowd of them.
 
-A lone caller's statement starts at once and is the plain one. Callers that arrive meanwhile wait for it and
-then travel together as one statement over arrays, which costs the server little more than one of them would.
-That statement passes over rows that somebody else has locked, and so waits for nobody; whoever it did not
-serve, for that or for any other reason, runs the plain statement alone.
+Few callers each send the plain statement at once: the server works on them side by side. In a crowd whoever
+comes waits for the statements on their way and then travels together with the others, as one statement over
+arrays, which costs the server little more than one of them would. That statement passes over rows that
+somebody else has locked, and so waits for nobody; whoever it did not serve, for that or for any other reason,
+runs the plain statement alone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ Row = TypeVar("Row")
 
 MOST = 128
 """Callers per statement."""
+CROWD, THIN = 24, 8
+"""From so many callers at once on they share, and until so few are left."""
 AT_ONCE = 2
-"""Statements on their way before callers begin to wait: one on the server, one in this process."""
+"""Statements of a crowd on their way at a time: one on the server, one in this process."""
 PATIENCE = 0.02
 """Seconds after which those who wait set out although the statement before them has not come back."""
 
@@ -72,14 +75,25 @@ class _Lane:
         self._store = store
         self._query = query
         self._common = common
+        self._callers = 0
+        self._sharing = False
         self._under_way = 0
         self._waiting: dict[object, _Waiting] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self, own: tuple[object, ...]) -> Any:
-        if self._under_way < AT_ONCE:
-            return await self._alone(own)
+        self._callers += 1
+        try:
+            # Two bounds: between them a crowd that thins out goes on sharing, and few do not begin to.
+            self._sharing = self._callers > (THIN if self._sharing else CROWD)
+            if not self._sharing or self._under_way < AT_ONCE:
+                return await self._alone(own)
+            return await self._in_company(own)
+        finally:
+            self._callers -= 1
+
+    async def _in_company(self, own: tuple[object, ...]) -> Any:
         if own[0] in self._waiting:
             # One statement cannot serve two callers of one row; the second would read what the first left.
             return await self._plain(own)

@@ -52,8 +52,40 @@ def server() -> Server:
 
 
 @pytest.fixture
-def statements(server: Server) -> SharedStatements:
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take any two callers for a crowd."""
+    monkeypatch.setattr(shared, "CROWD", 0)
+    monkeypatch.setattr(shared, "THIN", 0)
+
+
+@pytest.fixture
+def statements(server: Server, crowded: None) -> SharedStatements:
     return SharedStatements(server)
+
+
+async def test_a_few_callers_each_send_their_own_statement(server: Server):
+    server.open.clear()
+    tasks = await asked_for(SharedStatements(server), *(f"k{number}" for number in range(shared.CROWD)))
+    assert server.asked == [f"k{number}" for number in range(shared.CROWD)]
+    server.open.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_crowd_shares_until_it_has_thinned_out(server: Server):
+    statements = SharedStatements(server)
+    server.open.clear()
+    first = await asked_for(statements, *(f"k{number}" for number in range(shared.CROWD)))
+    late = await asked_for(statements, "x", "y")
+    assert server.asked[shared.CROWD :] == []
+    server.open.set()
+    await asyncio.gather(*first, *late)
+    assert server.asked[shared.CROWD :] == [["x", "y"]]
+    server.asked.clear()
+    server.open.clear()
+    few = await asked_for(statements, "a", "b", "c")
+    assert server.asked == ["a", "b", "c"]
+    server.open.set()
+    await asyncio.gather(*few)
 
 
 async def asked_for(statements: SharedStatements, *keys: str) -> list[asyncio.Task[str | None]]:
@@ -158,7 +190,7 @@ async def test_who_gives_up_waiting_does_not_travel(statements: SharedStatements
     assert server.asked[2:] == [["d"]]
 
 
-async def test_many_sessions_rotate_together_and_each_gets_its_own(service: Service, rounds):
+async def test_many_sessions_rotate_together_and_each_gets_its_own(service: Service, rounds, crowded: None):
     users = [
         (await service.users.create(f"u{number}@example.com", f"user{number}")).id for number in range(40)
     ]
@@ -172,7 +204,7 @@ async def test_many_sessions_rotate_together_and_each_gets_its_own(service: Serv
     assert len(set(tokens)) == 40
 
 
-async def test_a_refused_token_among_many_is_refused_alone(service: Service):
+async def test_a_refused_token_among_many_is_refused_alone(service: Service, crowded: None):
     users = [(await service.users.create(None, f"user{number}")).id for number in range(12)]
     tokens = [(await service.sessions.issue(user)).refresh_token for user in users]
     await service.lifecycle.ban(users[7])
@@ -182,7 +214,7 @@ async def test_a_refused_token_among_many_is_refused_alone(service: Service):
     assert [number for number, outcome in enumerate(outcomes) if isinstance(outcome, errors.AuthError)] == [7]
 
 
-async def test_a_session_that_somebody_holds_does_not_hold_up_the_others(service: Service):
+async def test_a_session_that_somebody_holds_does_not_hold_up_the_others(service: Service, crowded: None):
     users = [(await service.users.create(None, f"user{number}")).id for number in range(12)]
     issued = [await service.sessions.issue(user) for user in users]
     async with service.transaction() as tx:
