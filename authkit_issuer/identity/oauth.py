@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit, urlunsplit
 
 from authlib.oauth2.auth import ClientAuth
@@ -12,6 +12,7 @@ from authlib.oauth2.rfc6749.parameters import prepare_grant_uri, prepare_token_r
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from authkit_issuer.config import ProviderConfig
+from authkit_issuer.config.providers import issuer_of
 from authkit_issuer.errors import ProviderRefused
 from authkit_issuer.identity.http import ProviderHttp
 from authkit_issuer.identity.profile import Exchange, Request
@@ -96,3 +97,34 @@ def _without(endpoint: str, names: set[str]) -> str:
     parts = urlsplit(endpoint)
     kept = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in names]
     return urlunsplit(parts._replace(query=urlencode(kept)))
+
+
+class CodeGrant:
+    """What providers without OpenID Connect have in common: fixed endpoints, no ID token, no metadata."""
+
+    authorize: ClassVar[str]
+    token: ClassVar[str]
+    scopes: ClassVar[tuple[str, ...]]
+    form_post = False
+
+    def __init__(self, slug: str, config: ProviderConfig, *, http: ProviderHttp) -> None:
+        """Take the configuration."""
+        self.issuer = issuer_of(slug, config)
+        self._config = config
+        self._http = http
+
+    async def authorization_url(self, request: Request) -> str:
+        """Return the authorization request; there is no ID token that could carry the nonce."""
+        return authorization_url(self.authorize, self._config, (*self.scopes, *self._config.scopes), request)
+
+    async def promises_issuer(self) -> bool:
+        """No metadata could promise anything."""
+        return False
+
+    async def aclose(self) -> None:
+        """Nothing runs in the background."""
+
+    async def _traded(self, exchange: Exchange) -> dict[str, str]:
+        """Trade the code and return the header that asks who it is."""
+        secret = secret_of(self._config)
+        return bearer(await trade(self._http, self.token, self._config, exchange, secret=secret))

@@ -7,10 +7,10 @@ prefix search compares ranges instead of patterns: a pattern that is a parameter
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal, NamedTuple
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.capabilities.users import User
 from authkit_issuer.store.query import Query
 
 Match = Literal["prefix", "substring"]
@@ -66,25 +66,9 @@ _SEARCH: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FoundUser:
-    """A row of the directory; what it means is said in ``AdminUser``."""
+class FoundUser(User):
+    """A row of the directory: the user and the roles, sorted."""
 
-    id: str
-    email: str | None
-    phone_number: str | None
-    username: str | None
-    discord_username: str | None
-    email_verified: bool
-    phone_verified: bool
-    banned_at: datetime | None
-    banned_until: datetime | None
-    ban_reason: str | None
-    banned_by: str | None
-    deleted_at: datetime | None
-    biography: str | None
-    created_at: datetime
-    updated_at: datetime
-    last_login: datetime | None
     roles: list[str]
 
 
