@@ -12,10 +12,11 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.namespace import Namespace, OrgName
 from authkit_issuer.capabilities.org_members import MEMBER, OWNER, OrgMembers, org_role
-from authkit_issuer.capabilities.org_members.statements import LOCK_ORG, LOCK_USER
+from authkit_issuer.capabilities.org_members.statements import LOCK_ORG
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import LOCK_USER
 
 Org = OrgName
 """An organisation: ``id``, current ``slug``, ``is_personal``, ``owner_user_id`` (of a personal one only)."""

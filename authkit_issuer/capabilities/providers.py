@@ -15,6 +15,7 @@ from authkit_issuer.capabilities.events import Events
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import LOCK_USER
 
 DISCORD = "discord"
 
@@ -43,7 +44,6 @@ class LinkedProvider:
     username: str
 
 
-LOCK_USER = Query(str, "select id::text from profiles.users where id = $1::uuid for no key update")
 # A login that is taken away takes with it what was proved by it and is not finished: the epoch moves.
 _MOVE_EPOCH = """
     update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid and exists (select from gone)

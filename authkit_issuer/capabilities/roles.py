@@ -15,6 +15,7 @@ from authkit_issuer.capabilities.events import Events
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED
 
 ADMIN = "admin"
 """The role that opens the administration."""
@@ -83,11 +84,10 @@ WITHDRAW = Query(
 )
 OTHER_HOLDERS = Query(
     bool,
-    """
+    f"""
     select exists (
         select from profiles.user_roles ur join profiles.users u on u.id = ur.user_id
-        where ur.role_id = $1::uuid and u.id <> $2::uuid and u.deleted_at is null
-          and (u.banned_at is null or coalesce(u.banned_until <= now(), false))
+        where ur.role_id = $1::uuid and u.id <> $2::uuid and {ALLOWED}
     )
     """,
 )

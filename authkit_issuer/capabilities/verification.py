@@ -15,11 +15,11 @@ from authkit_issuer.capabilities import messages
 from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.messages import Messages
 from authkit_issuer.capabilities.one_time import Issued, Lives, OneTime, Record
-from authkit_issuer.capabilities.tokens import ALLOWED
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

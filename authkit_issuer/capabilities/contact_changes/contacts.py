@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.capabilities import messages
-from authkit_issuer.capabilities.tokens import ALLOWED
 from authkit_issuer.config import Config
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Statement
+from authkit_issuer.store.standing import LOCK_USER
 
 __all__ = ["BeforePurge", "Lifecycle", "Purged"]
 
@@ -207,7 +208,7 @@ class Lifecycle:
         """Run a statement on a user with its event; False when it had nothing to change."""
         known = _known(user_id)
         async with self.rt.transaction() as tx:
-            if await tx.maybe(sql.HOLD, known) is None:
+            if await tx.maybe(LOCK_USER, known) is None:
                 raise errors.UserNotFound
             if not await tx.execute(statement, known):
                 return False

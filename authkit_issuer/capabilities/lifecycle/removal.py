@@ -11,6 +11,7 @@ from authkit_issuer.capabilities.sessions import Sessions
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.standing import LOCK_USER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Removal:
     async def run(self) -> bool:
         """Delete the account in one transaction; False when there is none."""
         async with self.rt.transaction() as tx:
-            if await tx.maybe(sql.HOLD, self.user_id) is None:
+            if await tx.maybe(LOCK_USER, self.user_id) is None:
                 return False
             await self._leave_orgs(tx)
             await Sessions(tx).revoke_all(

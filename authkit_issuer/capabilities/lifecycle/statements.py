@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,6 @@ HOLD_FOR_BAN = Query(
     select $2::timestamptz is null or $2 > now() from profiles.users where id = $1::uuid for no key update
     """,
 )
-HOLD = Query(str, "select id::text from profiles.users where id = $1::uuid for no key update")
 BAN = Statement(
     """
     update profiles.users
@@ -81,7 +81,6 @@ _OTHER_OWNERS = """
     select from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
     where r.org_id = o.id and r.role = 'owner' and r.user_id <> $2::uuid
 """
-_MAY_ACT = "(u.deleted_at is null and (u.banned_at is null or coalesce(u.banned_until <= now(), false)))"
 # Owners who may not act count only where the one who goes may not either: nothing gets worse then.
 LEFT_BEHIND = Query(
     LeftBehind,
@@ -93,7 +92,7 @@ LEFT_BEHIND = Query(
                select from profiles.org_member_roles r
                where r.org_id = o.id and r.role = 'owner' and r.user_id = $2::uuid
            ) and not exists ({_OTHER_OWNERS} and (
-               {_MAY_ACT} or not (select {_MAY_ACT} from profiles.users u where u.id = $2::uuid)
+               {ALLOWED} or not (select {ALLOWED} from profiles.users u where u.id = $2::uuid)
            )) as loses_owner
     from profiles.orgs o where o.id = any($1::text[]::uuid[]) and not o.is_personal
     """,

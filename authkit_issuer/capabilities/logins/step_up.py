@@ -14,12 +14,13 @@ from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.one_time import OneTime
 from authkit_issuer.capabilities.passwords import Passwords
 from authkit_issuer.capabilities.sessions.stepping import Stepping
-from authkit_issuer.capabilities.tokens import ALLOWED, AccessToken
+from authkit_issuer.capabilities.tokens import AccessToken
 from authkit_issuer.capabilities.two_factor import TwoFactor
 from authkit_issuer.capabilities.two_factor.delivery import Delivery, masked
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED
 
 CODE = "step_up"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.capabilities.sessions.statements import LIVE
-from authkit_issuer.capabilities.tokens import ALLOWED
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED, HAS_TWO_FACTOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +51,10 @@ class Held:
     has_issuer: bool
 
 
-_TWO_FACTOR = "exists (select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled)"
-
 LINKED = Query(
     Linked,
     f"""
-    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, {_TWO_FACTOR} as two_factor,
+    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
            coalesce(l.profile ->> 'username', '') as username
     from profiles.user_providers l join profiles.users u on u.id = l.user_id
     where l.issuer = $1 and l.subject = $2
@@ -74,7 +72,7 @@ ADDRESS = Query(
 ACTOR = Query(
     Actor,
     f"""
-    select u.auth_epoch, {ALLOWED} as allowed, {_TWO_FACTOR} as two_factor,
+    select u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
            exists (
                select from profiles.user_providers l where l.user_id = u.id and l.issuer = $3
            ) as linked

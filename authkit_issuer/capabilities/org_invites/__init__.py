@@ -16,9 +16,10 @@ from authkit_issuer.capabilities.namespace import Namespace, OrgName
 from authkit_issuer.capabilities.org_invites import statements as sql
 from authkit_issuer.capabilities.org_invites.statements import OrgInvite
 from authkit_issuer.capabilities.org_members import MEMBER, OrgMembers
-from authkit_issuer.capabilities.org_members.statements import IS_MEMBER, LOCK_ORG, LOCK_USER
+from authkit_issuer.capabilities.org_members.statements import IS_MEMBER, LOCK_ORG
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.standing import LOCK_USER
 
 __all__ = ["OrgInvite", "OrgInvites"]
 

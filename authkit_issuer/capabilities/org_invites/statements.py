@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,10 +121,7 @@ REVOKE = Query(
 )
 INVITEE = Query(
     bool,
-    """
-    select u.deleted_at is null and (u.banned_at is null or coalesce(u.banned_until <= now(), false))
-    from profiles.users u where u.id = $1::uuid
-    """,
+    f"select {ALLOWED} from profiles.users u where u.id = $1::uuid",
 )
 LIES_AHEAD = Query(bool, "select $1::timestamptz > now()")
 # A shared lock that changes of the row itself pass: who invites and who is invited stay until it is written.
@@ -136,11 +134,11 @@ ADDRESS_OF = Query(str, "select email from profiles.users where id = $1::uuid an
 # Read under the organisation's row lock: an owner who lost the role meanwhile or may not act lets nobody in.
 INVITER_STANDS = Query(
     bool,
-    """
+    f"""
     select not i.by_owner or exists (
         select from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
-        where r.org_id = i.org_id and r.user_id = i.invited_by and r.role = 'owner' and u.deleted_at is null
-          and (u.banned_at is null or coalesce(u.banned_until <= now(), false))
+        where r.org_id = i.org_id and r.user_id = i.invited_by and r.role = 'owner'
+          and {ALLOWED}
     )
     from profiles.org_invites i where i.id = $1::uuid
     """,

@@ -18,6 +18,7 @@ from authkit_issuer.capabilities.org_members import statements as sql
 from authkit_issuer.capabilities.org_members.statements import OrgMembership
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.standing import LOCK_USER
 
 __all__ = ["MEMBER", "OWNER", "OrgMembers", "OrgMembership", "org_role"]
 
@@ -55,7 +56,7 @@ class OrgMembers:
         whether the membership is new; an old one keeps its roles and gets none.
         """
         person = identifiers.user_id(user_id)
-        if person is None or await self.rt.maybe(sql.LOCK_USER, person) is None:
+        if person is None or await self.rt.maybe(LOCK_USER, person) is None:
             raise errors.UserNotFound
         if await self.rt.maybe(sql.LOCK_ORG, org.id) is None:
             raise errors.OrgNotFound

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,6 @@ class Standing:
     held: int
 
 
-LOCK_USER = Query(str, "select id::text from profiles.users where id = $1::uuid for no key update")
 LOCK_ORG = Query(
     str, "select id::text from profiles.orgs where id = $1::uuid and deleted_at is null for update"
 )
@@ -65,11 +65,10 @@ IS_MEMBER = Query(
 )
 OTHER_OWNERS = Query(
     bool,
-    """
+    f"""
     select exists (
         select from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
-        where r.org_id = $1::uuid and r.role = 'owner' and r.user_id <> $2::uuid and u.deleted_at is null
-          and (u.banned_at is null or coalesce(u.banned_until <= now(), false))
+        where r.org_id = $1::uuid and r.role = 'owner' and r.user_id <> $2::uuid and {ALLOWED}
     )
     """,
 )

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Literal
 
 from authkit_issuer import identifiers
-from authkit_issuer.capabilities.tokens import ALLOWED
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import Cost, StoredHash
 from authkit_issuer.security.stored_hashes import cost_of
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED, HAS_TWO_FACTOR
 
 SAMPLE = 2000
 """How many accounts the frequency of each hash cost is taken from."""
@@ -60,9 +60,7 @@ _CREDENTIAL = f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.created_at, u.email, u.phone_number,
            u.email_verified, u.phone_verified, p.password_hash, p.hash_algo,
            coalesce(p.must_change, false) as must_change,
-           exists (
-               select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled
-           ) as two_factor
+           {HAS_TWO_FACTOR} as two_factor
     from profiles.users u left join profiles.user_passwords p on p.user_id = u.id
 """
 BY_EMAIL = Query(Credential, _CREDENTIAL + "where lower(u.email) = $1")

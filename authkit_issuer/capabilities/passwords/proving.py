@@ -14,20 +14,14 @@ from authkit_issuer import errors
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.passwords.credentials import Credential, Identifier
 from authkit_issuer.capabilities.passwords.failures import LOGIN, REAUTHENTICATION, USER, Failures
-from authkit_issuer.capabilities.tokens import (
-    ALLOWED,
-    FACT_COLUMNS,
-    AccessToken,
-    TokenFacts,
-    Tokens,
-    check_extra,
-)
+from authkit_issuer.capabilities.tokens import FACT_COLUMNS, AccessToken, TokenFacts, Tokens, check_extra
 from authkit_issuer.capabilities.two_factor import TwoFactor
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import RESET_REQUIRED, Verdict
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import ALLOWED
 
 METHOD = "password_login"
 

@@ -19,11 +19,11 @@ from authkit_issuer.capabilities.passwords.failures import LOGIN, USER, Failures
 from authkit_issuer.capabilities.passwords.policy import check_policy
 from authkit_issuer.capabilities.passwords.proving import prefix
 from authkit_issuer.capabilities.passwords.setting import Setting
-from authkit_issuer.capabilities.tokens import ALLOWED
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import ALLOWED
 
 EMAIL, PHONE = "reset_email", "reset_phone"
 

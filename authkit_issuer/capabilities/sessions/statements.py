@@ -16,9 +16,10 @@ from authkit_issuer.capabilities.sessions.rows import (
     Session,
     Standing,
 )
-from authkit_issuer.capabilities.tokens.facts import ALLOWED, FACT_COLUMNS, IS_MEMBER, ORG_ROLES
+from authkit_issuer.capabilities.tokens.facts import FACT_COLUMNS, IS_MEMBER, ORG_ROLES
 from authkit_issuer.store.query import Query, Statement
 from authkit_issuer.store.shared import SharedQuery
+from authkit_issuer.store.standing import ALLOWED, HAS_TWO_FACTOR
 
 LIVE = "s.revoked_at is null and (s.expires_at is null or s.expires_at > now())"
 """SQL that tells whether the session ``s`` may still be used, idle time left aside."""
@@ -87,9 +88,7 @@ AUTHENTICATE = Query(
            {ALLOWED} as allowed,
            {LIVE} and {_awake(4)} as live,
            extract(epoch from now() - s.auth_time)::float8 as auth_age,
-           exists (
-               select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled
-           ) as two_factor
+           {HAS_TWO_FACTOR} as two_factor
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,

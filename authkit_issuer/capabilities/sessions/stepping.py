@@ -10,11 +10,12 @@ from authkit_issuer import errors
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.sessions.statements import LIVE
-from authkit_issuer.capabilities.tokens import ALLOWED, FACT_COLUMNS, AccessToken, TokenFacts, Tokens
+from authkit_issuer.capabilities.tokens import FACT_COLUMNS, AccessToken, TokenFacts, Tokens
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

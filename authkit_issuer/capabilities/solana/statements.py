@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authkit_issuer.capabilities.tokens import ALLOWED
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED, HAS_TWO_FACTOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,9 +22,7 @@ LINKED = Query(
     Linked,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed,
-           exists (
-               select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled
-           ) as two_factor
+           {HAS_TWO_FACTOR} as two_factor
     from profiles.user_providers l join profiles.users u on u.id = l.user_id
     where l.issuer = $1 and l.subject = $2
     """,

@@ -16,7 +16,6 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.namespace import Namespace, OrgName
 from authkit_issuer.capabilities.tokens.facts import (
-    ALLOWED,
     FACT_COLUMNS,
     GATED_FACTS,
     MEMBERSHIP,
@@ -29,7 +28,6 @@ from authkit_issuer.security.keys import PublicKey, algorithm
 from authkit_verify import Claims, Enrichment
 
 __all__ = [
-    "ALLOWED",
     "FACT_COLUMNS",
     "AccessToken",
     "JwksDocument",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +27,6 @@ class OrgGrant:
     slug: str
     roles: list[str]
 
-
-ALLOWED = "(u.deleted_at is null and (u.banned_at is null or coalesce(u.banned_until <= now(), false)))"
-"""SQL that tells whether the user ``u`` may act now; a lapsed ban does not count."""
 
 FACT_COLUMNS = """
     u.id::text as user_id, u.email, u.email_verified, u.username,

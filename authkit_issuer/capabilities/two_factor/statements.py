@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from authkit_issuer.capabilities.tokens import ALLOWED
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

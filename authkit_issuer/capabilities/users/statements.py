@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.standing import ALLOWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +64,7 @@ CREATE = Query(
 )
 IS_ALLOWED = Query(
     bool,
-    """
-    select deleted_at is null and (banned_at is null or coalesce(banned_until <= now(), false))
-    from profiles.users where id = $1::uuid
-    """,
+    f"select {ALLOWED} from profiles.users u where u.id = $1::uuid",
 )
 HOLD = Query(
     Held,
