@@ -7,16 +7,19 @@ Asymmetric only: ``none`` and the HS family are not in the table, so no configur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+if TYPE_CHECKING:
+    from authkit_verify.keys import Key
+
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
-Check = Callable[[Any, bytes, bytes], bool]
-"""``check(public_key, signed, signature)``; the key is of the kind the algorithm is bound to."""
+Check = Callable[["Key", bytes, bytes], bool]
+"""``check(key, signed, signature)``; the key is of the kind the algorithm is bound to."""
 
 _SHA: Mapping[str, hashes.HashAlgorithm] = {
     "256": hashes.SHA256(),
@@ -33,9 +36,9 @@ _PKCS1V15 = padding.PKCS1v15()
 def _rs(size: str) -> Check:
     digest = _SHA[size]
 
-    def check(key: rsa.RSAPublicKey, signed: bytes, signature: bytes) -> bool:
+    def check(key: Key, signed: bytes, signature: bytes) -> bool:
         try:
-            key.verify(signature, signed, _PKCS1V15, digest)
+            key.public_key.verify(signature, signed, _PKCS1V15, digest)
         except InvalidSignature:
             return False
         return True
@@ -48,9 +51,9 @@ def _ps(size: str) -> Check:
     # RFC 7518, 3.5: the salt is as long as the hash, and MGF1 uses the same hash.
     pss = padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
 
-    def check(key: rsa.RSAPublicKey, signed: bytes, signature: bytes) -> bool:
+    def check(key: Key, signed: bytes, signature: bytes) -> bool:
         try:
-            key.verify(signature, signed, pss, digest)
+            key.public_key.verify(signature, signed, pss, digest)
         except InvalidSignature:
             return False
         return True
@@ -61,14 +64,14 @@ def _ps(size: str) -> Check:
 def _es(size: str, octets: int) -> Check:
     ecdsa = ec.ECDSA(_SHA[size])
 
-    def check(key: ec.EllipticCurvePublicKey, signed: bytes, signature: bytes) -> bool:
+    def check(key: Key, signed: bytes, signature: bytes) -> bool:
         # RFC 7518, 3.4: R and S as fixed-length octets. Any other length would be a second spelling.
         if len(signature) != 2 * octets:
             return False
         r = int.from_bytes(signature[:octets], "big")
         s = int.from_bytes(signature[octets:], "big")
         try:
-            key.verify(encode_dss_signature(r, s), signed, ecdsa)
+            key.public_key.verify(encode_dss_signature(r, s), signed, ecdsa)
         except InvalidSignature:
             return False
         return True
@@ -76,15 +79,15 @@ def _es(size: str, octets: int) -> Check:
     return check
 
 
-def _eddsa(key: ed25519.Ed25519PublicKey, signed: bytes, signature: bytes) -> bool:
+def _eddsa(key: Key, signed: bytes, signature: bytes) -> bool:
     try:
-        key.verify(signature, signed)
+        key.public_key.verify(signature, signed)
     except InvalidSignature:
         return False
     return True
 
 
-ALGORITHMS: Mapping[str, Check] = {
+ALGORITHMS: dict[str, Check] = {
     "RS256": _rs("256"),
     "RS384": _rs("384"),
     "RS512": _rs("512"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,22 +26,34 @@ def check_algorithm(alg: str, accepted: frozenset[str]) -> None:
 
 def check_type(typ: str | None, accepted: frozenset[str]) -> None:
     """Refuse a token made for something else, such as a logout token (RFC 8725, 3.11)."""
-    if _media_type(typ or "") not in accepted:
+    if (typ or "") not in accepted and _media_type(typ or "") not in accepted:
         raise TokenError("invalid_token", "the token is of another type")
 
 
-def check_times(claims: Mapping[str, Any], now: float, skew: float, max_lifetime: float | None) -> None:
-    """Refuse a token that is expired, not yet valid, from the future, or made to live too long."""
+def check_times(
+    claims: Mapping[str, Any], now: float, skew: float, max_lifetime: float | None
+) -> tuple[float, float]:
+    """Return the times from which on and before which a token is good, the skew included.
+
+    Refuse one that is expired, not yet valid, from the future, or made to live too long.
+    """
     if "exp" not in claims:
         raise TokenError("missing_exp", "the token has no expiry")
-    if now >= _time(claims, "exp") + skew:
+    starts, ends = -math.inf, _time(claims, "exp") + skew
+    if now >= ends:
         raise TokenError("token_expired", "the token has expired")
-    if "nbf" in claims and _time(claims, "nbf") > now + skew:
-        raise TokenError("invalid_token", "the token is not valid yet")
-    if "iat" in claims and _time(claims, "iat") > now + skew:
-        raise TokenError("invalid_token", "the token was issued in the future")
+    if "nbf" in claims:
+        starts = _time(claims, "nbf") - skew
+        if now < starts:
+            raise TokenError("invalid_token", "the token is not valid yet")
+    if "iat" in claims:
+        issued = _time(claims, "iat") - skew
+        if now < issued:
+            raise TokenError("invalid_token", "the token was issued in the future")
+        starts = max(starts, issued)
     if max_lifetime is not None:
         check_lifetime(claims, max_lifetime)
+    return starts, ends
 
 
 def check_lifetime(claims: Mapping[str, Any], longest: float) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import urlsplit
 
-from authkit_verify.algorithms import ALGORITHMS
+from authkit_verify.algorithms import ALGORITHMS, Check
 from authkit_verify.keys import pinned_key
 
 Pem = str | bytes
@@ -111,6 +112,8 @@ class AcceptConfig:
     issuers: Sequence[IssuerAccept]
     algorithms: Sequence[str] = ("RS256",)
     skew: float = 60.0
+    signature_backend: Literal["cryptography", "fast"] = "cryptography"
+    """What checks signatures: ``cryptography``, or the faster libraries of ``authkit[fast]``."""
 
     def __post_init__(self) -> None:
         """Normalise lists to tuples, then check."""
@@ -123,6 +126,20 @@ class AcceptConfig:
             raise ValueError("an issuer is listed twice")
         _check_algorithms(self.algorithms)
         _check_seconds("skew", self.skew, zero=True)
+        if self.signature_backend not in {"cryptography", "fast"}:
+            raise ValueError(f"signature_backend is cryptography or fast, not {self.signature_backend!r}")
+        _ = self.signature_checks
+
+    @property
+    def signature_checks(self) -> Mapping[str, Check]:
+        """The check of each algorithm."""
+        if self.signature_backend == "cryptography":
+            return ALGORITHMS
+        try:
+            from authkit_verify.fast import FAST_ALGORITHMS  # noqa: PLC0415 - its libraries are optional
+        except ImportError as error:
+            raise ValueError('signature_backend="fast" needs the packages of authkit[fast]') from error
+        return FAST_ALGORITHMS
 
 
 def is_allowed_url(url: str, *, http_loopback: bool) -> bool:

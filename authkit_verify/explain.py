@@ -154,7 +154,7 @@ class _Walk:
     async def _try_keys(self, rule: Rule, header: Header, parts: Parts, found: Found) -> None:
         source = "RFC 7515 5.2"
         try:
-            if not signed_by(found, header, parts):
+            if not signed_by(rule, found, header, parts):
                 found = await second_look(rule, header, parts, found)
         except TokenError as error:
             seen = f"{error.description}; tried against {_keys(found)}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from authkit_verify.algorithms import PublicKey, fitting
+from authkit_verify.algorithms import fitting
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # RFC 7518, 3.3; the upper bound keeps one verification cheap
 MAX_CANDIDATES = 4
@@ -36,7 +36,7 @@ class UnusableKey(ValueError):
     """A key that must not verify signatures; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Key:
     """A public key with its id and the algorithms it may verify.
 
@@ -45,7 +45,8 @@ class Key:
 
     kid: str | None
     algorithms: frozenset[str]
-    public_key: PublicKey
+    public_key: Any
+    """A ``PublicKey``, of the kind that the algorithms are bound to."""
     digest: bytes
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable
-from typing import Literal
+from typing import Literal, Self
 
 from authkit_verify.asgi import ASGIApp, Message, Receive, Scope, Send
 from authkit_verify.challenge import TOKEN_EXPIRED, deny_websocket
@@ -135,39 +135,35 @@ class _Link:
         await self._send(message)
 
 
-async def run_http(
-    app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease, *, streams: Lifetime
-) -> None:
-    """Run an application on a request whose event stream is aborted when the lease ends."""
-    stream = _Stream(send, lease, streams, asyncio.current_task())
-    try:
-        await app(scope, receive, stream.send)
-    except asyncio.CancelledError:
-        if not stream.expired or stream.cancelled_by_others():
-            raise
-        raise StreamExpired(_EXPIRED) from None
-    finally:
-        stream.stop()
-    if stream.expired:
-        raise StreamExpired(_EXPIRED)
+class LeasedAnswer:
+    """The answer to one request: as an event stream it is aborted when the lease ends.
 
-
-class _Stream:
-    """The answer to one request, and the task that is cancelled if it outlives the lease."""
+    The application runs inside its ``with`` block and answers through ``send``. Raises StreamExpired to the
+    server. A block, since a coroutine around the application would be a tenth of what a request pays for.
+    """
 
     __slots__ = ("_lease", "_send", "_streams", "_task", "_watch", "expired")
 
-    def __init__(
-        self, send: Send, lease: Lease, streams: Lifetime, task: asyncio.Task[object] | None
-    ) -> None:
+    def __init__(self, send: Send, lease: Lease, streams: Lifetime) -> None:
         self._send = send
         self._lease = lease
         self._streams: Lifetime = streams
-        self._task = task  # the application may send from a task of its own: this is the one to cancel
+        # The application may send from a task of its own: this is the one to cancel.
+        self._task: asyncio.Task[object] | None = asyncio.current_task()
         self._watch: asyncio.Task[None] | None = None
         self.expired = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        cancelled = kind is asyncio.CancelledError and not self._cancelled_by_others()
+        self._stop()
+        if self.expired and (kind is None or cancelled):
+            raise StreamExpired(_EXPIRED) from None
+
     def send(self, message: Message) -> Awaitable[None]:
+        """Hand a message to the server; the first one of a stream starts the watch."""
         # No coroutine of its own: most answers are no streams, and this would be half of what they pay.
         if self.expired:  # an application that outlived its cancellation must not finish the answer either
             raise StreamExpired(_EXPIRED)
@@ -182,10 +178,10 @@ class _Stream:
         await self._send(message)
         watch.cancel()  # what an application does after its answer, such as background tasks, is no stream
 
-    def cancelled_by_others(self) -> bool:
+    def _cancelled_by_others(self) -> bool:
         return self._task is not None and self._task.cancelling() > 1
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
         if self.expired and self._task is not None:

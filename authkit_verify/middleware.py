@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 
 from authkit_verify.asgi import ASGIApp, PathSet, Receive, Scope, Send, is_preflight
 from authkit_verify.challenge import AccessDenied, Challenge, send_refusal
@@ -10,7 +10,7 @@ from authkit_verify.credentials import HandshakeSources, bearer_token, sole_auth
 from authkit_verify.enrich import Enricher, EnrichmentSource, enricher_for
 from authkit_verify.errors import TokenError
 from authkit_verify.gate import GATE, Gate
-from authkit_verify.lifetime import Lease, Lifetime, run_http, run_websocket
+from authkit_verify.lifetime import Lease, LeasedAnswer, Lifetime, run_websocket
 from authkit_verify.metadata import ResourceMetadata
 from authkit_verify.principal import Principal, admit, admit_anonymous
 from authkit_verify.verifier import Verifier
@@ -86,15 +86,15 @@ class AuthMiddleware:
             return
         if kind == "websocket":
             send = self._handshake.answering(scope, send)
-        await self._run(scope, receive, send, caller)
-
-    def _run(self, scope: Scope, receive: Receive, send: Send, caller: Principal | None) -> Awaitable[None]:
         if caller is None or self._lifetime is None:
-            return self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         caller.lease = lease = Lease(self._gate, caller.claims)
-        if scope["type"] == "websocket":
-            return run_websocket(self.app, scope, receive, send, lease)
-        return run_http(self.app, scope, receive, send, lease, streams=self._lifetime)
+        if kind == "websocket":
+            await run_websocket(self.app, scope, receive, send, lease)
+            return
+        with LeasedAnswer(send, lease, self._lifetime) as answer:
+            await self.app(scope, receive, answer.send)
 
     async def _admit(self, scope: Scope) -> Principal | None:
         if scope["type"] == "websocket":

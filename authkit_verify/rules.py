@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from authkit_verify import checks
-from authkit_verify.algorithms import ALGORITHMS
+from authkit_verify.algorithms import Check
 from authkit_verify.compact import Header, Parts
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.counters import IssuerCounters, Tally
@@ -19,7 +19,9 @@ from authkit_verify.sources import Found, IssuerKeys
 class Rule:
     """One issuer, ready to be applied."""
 
-    __slots__ = ("accept", "algorithms", "audiences", "keys", "scopes", "shadow", "tally", "tell", "types")
+    __slots__ = (
+        "accept", "algorithms", "audiences", "checks", "keys", "scopes", "shadow", "tally", "tell", "types",
+    )  # fmt: skip
 
     def __init__(
         self, accept: IssuerAccept, config: AcceptConfig, keys: IssuerKeys, tell: Tell = silent
@@ -27,6 +29,7 @@ class Rule:
         self.accept = accept
         self.algorithms = frozenset(config.algorithms if accept.algorithms is None else accept.algorithms)
         self.audiences = None if accept.any_audience else frozenset(accept.audiences)
+        self.checks: Mapping[str, Check] = config.signature_checks
         self.keys = keys
         self.scopes = tuple(accept.required_scopes)
         self.types = checks.token_types(accept.token_types)
@@ -51,11 +54,11 @@ def rule_of(rules: Mapping[str, Rule], payload: Mapping[str, Any]) -> Rule:
     return rule
 
 
-def signed_by(found: Found, header: Header, parts: Parts) -> bool:
+def signed_by(rule: Rule, found: Found, header: Header, parts: Parts) -> bool:
     """Tell whether one of the keys made the token's signature."""
-    check = ALGORITHMS[header.alg]
+    check = rule.checks[header.alg]
     for key in found.keys:  # noqa: SIM110 - a generator would cost more than all the other bookkeeping here
-        if check(key.public_key, parts.signed, parts.signature):
+        if check(key, parts.signed, parts.signature):
             return True
     return False
 
@@ -63,6 +66,6 @@ def signed_by(found: Found, header: Header, parts: Parts) -> bool:
 async def second_look(rule: Rule, header: Header, parts: Parts, found: Found) -> Found:
     """Return the newer keys that made a signature which ``found`` did not. Raises TokenError."""
     again = await rule.keys.find_again(header.kid, header.alg, found)
-    if again is None or not signed_by(again, header, parts):
+    if again is None or not signed_by(rule, again, header, parts):
         raise TokenError("invalid_token", "the token's signature is wrong")
     return again

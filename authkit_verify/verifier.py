@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Self, TypedDict
@@ -141,17 +140,19 @@ class Verifier:
             keys = rule.keys
             found = keys.at_hand(header.kid, header.alg) or await keys.find(header.kid, header.alg)
             # 5. The signature: RFC 7515 section 5.2.
-            if not signed_by(found, header, parts):
+            if not signed_by(rule, found, header, parts):
                 found = await second_look(rule, header, parts, found)
             self._remember(parts.header_segment, header)
             # 6. to 9. What the token says about itself.
-            accepted = self._judge(rule, header, payload)
+            accepted, starts, ends = self._judge(rule, header, payload)
         except TokenError as error:
             tally.refuse(error.code)
             raise
         tally.accepted += 1
         self._report(rule, header, accepted, found)
-        self._cache.put(self._entry(token, accepted, payload, rule, found), parts.payload)
+        self._cache.put(
+            Entry(token, accepted, rule.tally, rule.keys, found.whole, starts, ends), parts.payload
+        )
         return Verified(accepted, found.state, found.whole)
 
     def remaining(self, accepted: Claims) -> float:
@@ -199,23 +200,16 @@ class Verifier:
                 rule.tally.would_refuse(refusal.code)
                 rule.tell("would_refuse", name, refusal.code)
 
-    def _entry(
-        self, token: str, accepted: Claims, payload: dict[str, Any], rule: Rule, found: Found
-    ) -> Entry:
-        """Return what is remembered of a token; its times are checked again at every use."""
-        starts = max(payload.get("nbf", -math.inf), payload.get("iat", -math.inf)) - self._skew
-        ends = payload["exp"] + self._skew
-        return Entry(token, accepted, rule.tally, rule.keys, found.whole, starts, ends)
-
-    def _judge(self, rule: Rule, header: Header, payload: dict[str, Any]) -> Claims:
+    def _judge(self, rule: Rule, header: Header, payload: dict[str, Any]) -> tuple[Claims, float, float]:
+        """Return the claims, and the times that they are good between."""
         # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4.
         checks.check_type(header.typ, rule.types)
         # 7. The times: RFC 7519 sections 4.1.4 to 4.1.6.
-        checks.check_times(payload, self._wall(), self._skew, rule.accept.max_lifetime)
+        starts, ends = checks.check_times(payload, self._wall(), self._skew, rule.accept.max_lifetime)
         checks.check_subject(payload)
         # 8. The audience: RFC 7519 section 4.1.3.
         audience = checks.check_audience(payload.get("aud"), rule.audiences)
         accepted = claims.build(payload, audience)
         # 9. The scope: RFC 6750 section 3.1.
         checks.check_scopes(accepted.scopes, rule.scopes)
-        return accepted
+        return accepted, starts, ends

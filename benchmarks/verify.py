@@ -14,6 +14,7 @@ import random
 import statistics
 import sys
 import warnings
+from typing import Literal
 
 from beside import decoders, pyjwts
 from beside.rounds import Candidate, Goal, Times, alternate, judged, ratio, short, table
@@ -22,7 +23,10 @@ from beside.tokens import ISSUER, fresh, mint
 from authkit_verify import AcceptConfig, TokenError, Verifier
 from authkit_verify.algorithms import ALGORITHMS
 from authkit_verify.compact import split
+from authkit_verify.keys import make_key
 from authkit_verify.testing import FakeIssuer, FakeKey
+
+Backend = Literal["cryptography", "fast"]
 
 LIVE = 64
 MANY = 16_000
@@ -30,6 +34,7 @@ TURNS = 8
 """What takes less than a microsecond goes over the live tokens so many times in one round."""
 BARE, LOOK_UP = "bare signature (cryptography)", "dictionary look-up"
 SEEN, CROWD, NEW = "authkit, seen before", f"authkit, seen before, {MANY} live", "authkit, new"
+NEW_FAST = "authkit[fast], new"
 FORGED, UNKNOWN, HUGE = "refuse a bad signature", "refuse an unknown key id", "refuse 60 KB"
 OVER_BARE = {"RS256": 1.6, "ES256": 1.3, "EdDSA": 1.2}
 PROMISED: dict[str, dict[str, tuple[float, float]]] = {
@@ -42,8 +47,8 @@ PROMISED: dict[str, dict[str, tuple[float, float]]] = {
 """How many times as fast as another library: with a token seen before, and with a new one."""
 
 
-def verifier(issuer: FakeIssuer, *, cache: int) -> Verifier:
-    config = AcceptConfig(issuers=[issuer.accept()], algorithms=[issuer.algorithm])
+def verifier(issuer: FakeIssuer, *, cache: int, backend: Backend = "cryptography") -> Verifier:
+    config = AcceptConfig(issuers=[issuer.accept()], algorithms=[issuer.algorithm], signature_backend=backend)
     return Verifier(config, http_client=issuer.client, cache_entries=cache)
 
 
@@ -77,7 +82,7 @@ def decodes(decode: decoders.Decode, tokens: list[str]) -> Candidate:
 
 def floors(issuer: FakeIssuer, tokens: list[str]) -> dict[str, Candidate]:
     """Return what nobody can be faster than: with a memory of tokens, and without."""
-    public = issuer.key.private_key.public_key()
+    key = make_key(issuer.key.private_key.public_key())
     check = ALGORITHMS[issuer.algorithm]
     parts = {token: split(token) for token in tokens}
     seen = dict.fromkeys(tokens, 1)
@@ -89,7 +94,7 @@ def floors(issuer: FakeIssuer, tokens: list[str]) -> dict[str, Candidate]:
     async def bare(items: list[str]) -> None:
         for token in items:
             one = parts[token]
-            check(public, one.signed, one.signature)
+            check(key, one.signed, one.signature)
 
     return {
         LOOK_UP: Candidate(look_up, lambda: fresh(tokens * TURNS)),
@@ -103,6 +108,7 @@ def ours(issuer: FakeIssuer, tokens: list[str]) -> dict[str, Candidate]:
     return {
         SEEN: accepts(hot, tokens, TURNS),
         NEW: accepts(cold, tokens),
+        NEW_FAST: accepts(verifier(issuer, cache=0, backend="fast"), tokens),
         FORGED: refuses(cold, [token[:-8] + "AAAAAAAA" for token in tokens]),
         UNKNOWN: refuses(cold, mint(issuer, LIVE, key=stranger)),
         HUGE: refuses(cold, ["A" * 60_000] * LIVE),
@@ -160,6 +166,8 @@ def goals(alg: str, times: Times) -> list[Goal]:
             if hot:
                 found.append(Goal(f"seen before, x as fast as {name}", ratio(times[name], seen), least=hot))
             found.append(Goal(f"new, x as fast as {name}", ratio(times[name], new), least=cold))
+            with_fast = ratio(times[name], times[NEW_FAST])
+            found.append(Goal(f"new with [fast], x as fast as {name}", with_fast, least=cold))
     if CROWD in times:
         found.append(Goal(f"{MANY} live tokens, over {LIVE}", ratio(times[CROWD], seen), most=4))
     return found

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import itertools
 import json
+import re
 import time
 
 import pytest
@@ -43,6 +46,23 @@ def test_a_token_longer_than_the_limit_is_refused_unread() -> None:
 def test_what_is_not_a_text_is_refused() -> None:
     refused(split, None)
     refused(split, b"YQ.YQ.YQ")
+
+
+def test_a_short_segment_is_read_exactly_when_it_is_what_its_bytes_are_spelled_as() -> None:
+    def spelled(segment: bytes) -> bytes | None:
+        if not re.fullmatch(rb"[A-Za-z0-9_-]+", segment) or len(segment) % 4 == 1:
+            return None
+        data = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+        return data if base64.urlsafe_b64encode(data).rstrip(b"=") == segment else None
+
+    for length in range(5):
+        for chars in itertools.product(b"AQgw9z-_+/=. \n\0\xff", repeat=length):
+            segment = bytes(chars)
+            try:
+                read = b64(segment)
+            except TokenError:
+                read = None
+            assert read == spelled(segment), segment
 
 
 @given(st.binary(min_size=1, max_size=80))
