@@ -31,10 +31,14 @@ A host sets it around its calls and a sender reads it: sending in the background
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """Facts about who is calling: the resolved network address and the user agent, either may be unknown."""
+    """Facts about who is calling: the resolved network address and the user agent, either may be unknown.
+
+    ``device`` is the ``TokenPair.device`` of an earlier sign-in, where the caller brings one.
+    """
 
     ip: str | None = None
     user_agent: str | None = None
+    device: str | None = field(default=None, repr=False)
 
 
 class EphemeralStore(Protocol):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from authkit_issuer import errors
 from authkit_issuer.capabilities.admin import Admin
 from authkit_issuer.capabilities.contact_changes import ContactChanges
+from authkit_issuer.capabilities.devices import Devices
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.lifecycle import BeforePurge, Lifecycle
@@ -91,6 +92,7 @@ class Service:
     sessions: Sessions
     two_factor: TwoFactor
     logins: Logins
+    devices: Devices
     oidc_login: OidcLogin
     solana: Solana
     entitlements: Entitlements
@@ -179,6 +181,7 @@ class Service:
             sessions=Sessions(rt),
             two_factor=TwoFactor(rt),
             logins=Logins(rt),
+            devices=Devices(rt),
             oidc_login=OidcLogin(rt),
             solana=Solana(rt),
             entitlements=Entitlements(rt),

@@ -61,8 +61,15 @@ DEFINE_ROLE = Query(
 ROLE_CASELESS = Query(
     str, "select role from profiles.org_roles where org_id = $1::uuid and lower(role) = lower($2)"
 )
+# The holders lose the role by the foreign key; they are counted as they were before.
 DELETE_ROLE = Query(
-    str, "delete from profiles.org_roles where org_id = $1::uuid and role = $2 returning role"
+    int,
+    """
+    delete from profiles.org_roles where org_id = $1::uuid and role = $2
+    returning (
+        select count(*)::int from profiles.org_member_roles where org_id = $1::uuid and role = $2
+    )
+    """,
 )
 DEFINED_ROLES = Query(str, "select role from profiles.org_roles where org_id = $1::uuid order by role")
 
@@ -172,7 +179,7 @@ class Orgs:
             raise errors.PersonalOrgNotFound
         return found
 
-    async def define_role(self, org_slug: str, role: str) -> None:
+    async def define_role(self, org_slug: str, role: str, *, actor: str | None = None) -> None:
         """Let the organisation have this role; again is no change.
 
         Two spellings that differ in letter case alone are one name: the second raises ``InvalidOrgRole``.
@@ -180,14 +187,12 @@ class Orgs:
         name = org_role(role)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            if await tx.maybe(DEFINE_ROLE, org.id, name) is None:
-                standing = await tx.maybe(ROLE_CASELESS, org.id, name)
-                if standing != name:
-                    raise errors.InvalidOrgRole(
-                        "A role of this name in other letter case exists.", param="role"
-                    )
+            if await tx.maybe(DEFINE_ROLE, org.id, name) is not None:
+                await _record_role(tx, SessionEventType.ORG_ROLE_DEFINED, org, name, actor)
+            elif await tx.maybe(ROLE_CASELESS, org.id, name) != name:
+                raise errors.InvalidOrgRole("A role of this name in other letter case exists.", param="role")
 
-    async def delete_role(self, org_slug: str, role: str) -> bool:
+    async def delete_role(self, org_slug: str, role: str, *, actor: str | None = None) -> bool:
         """Remove a role from the organisation and from every member; False when it was not defined.
 
         Raises ``ProtectedOrgRole`` for ``owner``.
@@ -199,7 +204,11 @@ class Orgs:
             org = await Namespace(tx).find_org(org_slug)
             # Whoever assigns the role right now holds this lock.
             await tx.maybe(LOCK_ORG, org.id)
-            return await tx.maybe(DELETE_ROLE, org.id, name) is not None
+            members = await tx.maybe(DELETE_ROLE, org.id, name)
+            if members is None:
+                return False
+            await _record_role(tx, SessionEventType.ORG_ROLE_DELETED, org, name, actor, members=members)
+        return True
 
     async def list_roles(self, org_slug: str) -> list[str]:
         """Return the roles the organisation defines, sorted."""
@@ -242,6 +251,13 @@ async def _establish(tx: Runtime, slug: str, owner_user_id: str | None) -> Org:
         data={"slug": slug},
     )
     return org
+
+
+async def _record_role(
+    tx: Runtime, event: SessionEventType, org: Org, role: str, actor: str | None, **facts: object
+) -> None:
+    data = {"slug": org.slug, "roles": [role], **facts}
+    await Events(tx).record(event, actor=actor, target=f"org:{org.id}", data=data)
 
 
 async def _backfill(tx: Runtime, user: _Named) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from authkit_issuer.config.checks import (
     MAX_ARGON2_LANES,
@@ -22,6 +22,7 @@ from authkit_issuer.config.environment import (
     DEVELOPMENT,
     environment_name,
     is_dev_environment,
+    parse,
     process_environment,
 )
 from authkit_issuer.config.providers import ProviderConfig, issuer_of
@@ -152,6 +153,13 @@ class Config:
     login_failure_window: float = 900.0
     """Seconds in which they are counted, and for which logins are then refused."""
 
+    device_cookie: bool = True
+    """Keeps a token in the browser that tells it from others at the next sign-in; it opens nothing."""
+    device_duration: float = 180 * _DAY
+    """Seconds for which a device is known."""
+    new_device_notices: bool = True
+    """Tells a user by mail of a sign-in from a device or place that was not used before."""
+
     argon2_memory_kib: int = 19_456
     argon2_time: int = 2
     argon2_lanes: int = 1
@@ -222,7 +230,7 @@ class Config:
         for entry in dataclasses.fields(cls):
             setting = f"AUTHKIT_{entry.name.upper()}"
             if entry.name not in {"keys", "environment"} and setting in source:
-                values[entry.name] = _parse(setting, source[setting], hints[entry.name])
+                values[entry.name] = parse(setting, source[setting], hints[entry.name])
         values.update(overrides)
         for required, setting in (("issuer", "AUTHKIT_ISSUER"), ("issued_audiences", "AUTHKIT_AUDIENCES")):
             if required not in values:
@@ -272,22 +280,3 @@ def _words(name: str, value: object) -> tuple[str, ...]:
     if not all(words):
         raise ConfigError(f"{name} has a blank entry.")
     return tuple(dict.fromkeys(words))
-
-
-def _parse(setting: str, text: str, hint: Any) -> Any:
-    """Read one setting as its field's type."""
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - hosts that build Config in code skip it
-
-    value: Any = text.strip()
-    if value.lower() == "none" and type(None) in get_args(hint):
-        return None
-    origin = get_origin(hint)
-    try:
-        if origin in {tuple, frozenset}:
-            value = [part.strip() for part in value.split(",") if part.strip()]
-        elif origin in {dict, Mapping}:
-            return TypeAdapter(hint).validate_json(value)
-        return TypeAdapter(hint).validate_python(value)
-    except ValidationError as error:
-        # Not chained: the library's text quotes the value, which may be a secret.
-        raise ConfigError(f"{setting}: {error.errors()[0]['msg'].lower()}.") from None

@@ -84,7 +84,7 @@ def _check_numbers(config: Config) -> None:
         "database_pool_size", "hash_queue", "hash_deadline", "hash_memory_mib", "event_retention",
         "login_failure_limit", "login_failure_window",
         "session_retention", "key_reload_interval", "two_factor_ttl", "solana_challenge_ttl",
-        "step_up_max_age",
+        "step_up_max_age", "device_duration",
     )  # fmt: skip
     for name in positive:
         if not getattr(config, name) > 0:

@@ -1,9 +1,12 @@
-"""Which environment this is; the only module that touches ``os.environ``."""
+"""Which environment this is and what it sets; the only module that touches ``os.environ``."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from authkit_issuer.errors import ConfigError
 
 DEVELOPMENT = frozenset({"", "dev", "development", "local", "test"})
 _ENVIRONMENT_NAMES = ("AUTHKIT_ENVIRONMENT", "ENV", "APP_ENV", "ENVIRONMENT")
@@ -31,3 +34,22 @@ def is_dev_environment(env: Mapping[str, str] | None = None) -> bool:
     ``development``, ``local`` and ``test`` are development; every other word, typos included, is production.
     """
     return environment_name(env) in DEVELOPMENT
+
+
+def parse(setting: str, text: str, hint: Any) -> Any:
+    """Read one setting as its field's type."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - hosts that build Config in code skip it
+
+    value: Any = text.strip()
+    if value.lower() == "none" and type(None) in get_args(hint):
+        return None
+    origin = get_origin(hint)
+    try:
+        if origin in {tuple, frozenset}:
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        elif origin in {dict, Mapping}:
+            return TypeAdapter(hint).validate_json(value)
+        return TypeAdapter(hint).validate_python(value)
+    except ValidationError as error:
+        # Not chained: the library's text quotes the value, which may be a secret.
+        raise ConfigError(f"{setting}: {error.errors()[0]['msg'].lower()}.") from None

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from authkit_issuer.http import guards
-from authkit_issuer.http.cookies import RefreshCookie
+from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
 from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.docs import Docs
 from authkit_issuer.http.edge import Edge, not_found
@@ -101,6 +101,7 @@ def create_app(service: Service) -> Starlette:
         trusted=guards.networks(config.trusted_proxies),
         languages=config.languages,
         cookie=RefreshCookie(config) if config.refresh_cookie else None,
+        device_cookie=DeviceCookie(config) if config.device_cookie else None,
     )
     by_path = sorted(docs.operations, key=attrgetter("path"))
     app = Starlette(

@@ -1,6 +1,7 @@
-"""The refresh token in a cookie: out of reach of scripts, sent to this service's own paths alone.
+"""Tokens in cookies: out of reach of scripts, sent to this service's own paths alone.
 
-RFC 9700 section 4.14 leaves the choice to the deployment; ``Config.refresh_cookie`` makes it.
+Whether the refresh token is kept in one RFC 9700 section 4.14 leaves to the deployment:
+``Config.refresh_cookie``. The device token has no other place: ``Config.device_cookie``.
 """
 
 from __future__ import annotations
@@ -18,30 +19,49 @@ _LONGEST = 400 * 86_400
 """Browsers cap the life of a cookie here (RFC 6265bis section 5.5)."""
 
 
-class RefreshCookie:
-    """Writes, clears and reads the cookie of one deployment."""
+class Cookie:
+    """A cookie of this service's own paths that no script can read.
 
-    def __init__(self, config: Config) -> None:
-        """Prepare name and attributes.
+    In development both the prefix and ``Secure`` are left out: apart from Chromium, browsers refuse them on
+    http, loopback included.
+    """
 
-        In development both the prefix and ``Secure`` are left out: apart from Chromium, browsers refuse them
-        on http, loopback included.
-        """
+    def __init__(self, config: Config, name: str, life: float) -> None:
+        """Prepare name and attributes; ``life`` is in seconds."""
         secure = not config.dev
-        self.name = f"{'__Secure-' if secure else ''}authkit_refresh"
+        self.name = f"{'__Secure-' if secure else ''}authkit_{name}"
         same_site = config.refresh_cookie_same_site.capitalize()
         self._attributes = f"HttpOnly; SameSite={same_site}{'; Secure' if secure else ''}"
-        self._life = int(min(config.refresh_token_duration or _LONGEST, _LONGEST))
+        self._life = int(min(life, _LONGEST))
         self._prefix = urlsplit(config.base_url or "").path.rstrip("/")
-        self._origins = {*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)}
 
-    def write(self, token: str, root_path: str) -> tuple[bytes, bytes]:
-        """Return the header that keeps a token in the browser."""
-        return self._header(token, self._life, root_path)
+    def write(self, value: str, root_path: str) -> tuple[bytes, bytes]:
+        """Return the header that keeps a value in the browser."""
+        return self._header(value, self._life, root_path)
 
     def clear(self, root_path: str) -> tuple[bytes, bytes]:
         """Return the header that makes the browser forget it."""
         return self._header("", 0, root_path)
+
+    def values(self, headers: Headers) -> list[str]:
+        """Return what came with a request under this name, repeats included."""
+        lines = [value.decode("latin-1") for key, value in headers if key == b"cookie"]
+        pairs = (part.strip().partition("=") for line in lines for part in line.split(";"))
+        return [value for name, _, value in pairs if name == self.name]
+
+    def _header(self, value: str, life: int, root_path: str) -> tuple[bytes, bytes]:
+        path = f"{root_path or self._prefix}/auth"
+        text = f"{self.name}={value}; Max-Age={life}; Path={path}; {self._attributes}"
+        return b"set-cookie", text.encode("latin-1")
+
+
+class RefreshCookie(Cookie):
+    """Holds the refresh token of one deployment."""
+
+    def __init__(self, config: Config) -> None:
+        """Prepare name and attributes, and the origins whose pages may use it."""
+        super().__init__(config, "refresh", config.refresh_token_duration or _LONGEST)
+        self._origins = {*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)}
 
     def read(self, headers: Headers) -> str | None:
         """Return the token that came with a request, None without one.
@@ -49,29 +69,28 @@ class RefreshCookie:
         Raises ``Invalid`` for two cookies of the name, of which one was planted, and for a page of an origin
         that is neither ours nor among ``cors_origins``: its reader did not ask for this.
         """
-        found: list[str] = []
-        origin = ""
-        for key, value in headers:
-            if key == b"cookie":
-                found.extend(self._values(value.decode("latin-1")))
-            elif key == b"origin":
-                origin = value.decode("latin-1")
+        found = self.values(headers)
         if not found:
             return None
         if len(found) > 1:
             raise errors.Invalid("The refresh cookie stands twice.")
-        if origin and origin not in self._origins:
+        pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
+        if not pages <= self._origins:
             raise errors.Invalid("The refresh cookie is not taken from pages of this origin.")
         return found[0]
 
-    def _values(self, text: str) -> list[str]:
-        pairs = (part.strip().partition("=") for part in text.split(";"))
-        return [value for name, _, value in pairs if name == self.name]
 
-    def _header(self, value: str, life: int, root_path: str) -> tuple[bytes, bytes]:
-        path = f"{root_path or self._prefix}/auth"
-        text = f"{self.name}={value}; Max-Age={life}; Path={path}; {self._attributes}"
-        return b"set-cookie", text.encode("latin-1")
+class DeviceCookie(Cookie):
+    """Holds the device token of one deployment: who signed in here before. It stays after a sign-out."""
+
+    def __init__(self, config: Config) -> None:
+        """Prepare name and attributes."""
+        super().__init__(config, "device", config.device_duration)
+
+    def read(self, headers: Headers) -> str | None:
+        """Return the token that came with a request; None without one, or with a second, planted one."""
+        found = self.values(headers)
+        return found[0] if len(found) == 1 else None
 
 
 def presented(call: Call[Any, Any], given: str | None) -> str:

@@ -26,7 +26,7 @@ from authkit_verify import TokenError
 
 if TYPE_CHECKING:
     from authkit_issuer.capabilities.sessions import Standing
-    from authkit_issuer.http.cookies import RefreshCookie
+    from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
     from authkit_issuer.http.limits import HeaderList, Limiter
     from authkit_issuer.service import Service
 
@@ -49,6 +49,7 @@ class Surface:
     trusted: tuple[guards.Network, ...] = ()
     languages: tuple[str, ...] = ()
     cookie: RefreshCookie | None = None
+    device_cookie: DeviceCookie | None = None
 
 
 class Runner:
@@ -85,7 +86,9 @@ class Runner:
 
     async def _call(self, scope: Scope, receive: Receive, extra: HeaderList) -> Call[Any, Any]:
         operation, surface = self.operation, self._surface
-        client = guards.client_facts(scope, surface.trusted)
+        cookie = surface.device_cookie
+        device = cookie.read(scope["headers"]) if cookie else None
+        client = guards.client_facts(scope, surface.trusted, device)
         caller = await self._admit(scope, client, extra)
         gate = operation.org
         org = (
@@ -96,7 +99,7 @@ class Runner:
         body = await read_body(scope, receive, operation.body, form=operation.oauth or operation.form)
         params = _NOTHING if operation.params is NoParams else read_query(scope, operation.params)
         if operation.limit is not None and operation.limit.account is not None:
-            await surface.limiter.account(operation.limit, operation.limit.account(body), extra)
+            await surface.limiter.account(operation.limit, operation.limit.account(body), client, extra)
         return Call(
             service=surface.service,
             client=client,
@@ -107,6 +110,7 @@ class Runner:
             caller=caller,
             org=org,
             cookie=surface.cookie,
+            device_cookie=surface.device_cookie,
             root_path=scope.get("root_path", ""),
             extra=extra,
         )

@@ -132,8 +132,8 @@ def require_loopback(scope: Scope) -> None:
         raise LoopbackOnly
 
 
-def client_facts(scope: Scope, trusted: Sequence[Network]) -> Client:
-    """Return the caller's address and user agent.
+def client_facts(scope: Scope, trusted: Sequence[Network], device: str | None = None) -> Client:
+    """Return the caller's address and user agent, and the device token that came with the request.
 
     The address is the peer's. ``X-Forwarded-For`` is read only when the peer is a trusted proxy, and from the
     right: each trusted hop vouches for the one before it, and the first that is not trusted is the caller.
@@ -151,7 +151,7 @@ def client_facts(scope: Scope, trusted: Sequence[Network]) -> Client:
         address = _walk(address, ",".join(forwarded).split(","), trusted)
     elif forwarded and not trusted and address is not None:
         _tell_of_proxy(address)
-    return Client(ip=address, user_agent=user_agent(agent))
+    return Client(ip=address, user_agent=user_agent(agent), device=device)
 
 
 def networks(texts: Iterable[str]) -> tuple[Network, ...]:

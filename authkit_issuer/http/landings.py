@@ -33,11 +33,18 @@ def land(call: Call[Any, Any], landing: Landing, *, status: int = 302) -> Answer
         if landing.refusal is not None:
             raise landing.refusal
         if landing.opened is not None:
-            return OidcResult.of(call.service, landing.opened)
+            return result_of(call, landing.opened)
     told = _told(call, landing)
     if landing.popup:
         return _popup(landing, told)
     return send_to(_address(landing, told), status)
+
+
+def result_of(call: Call[Any, Any], opened: Opened) -> OidcResult:
+    """Return what a login opened, after giving the browser the cookie that it is known by."""
+    if opened.pair is not None:
+        call.signed_in(opened.pair)
+    return OidcResult.of(call.service, opened)
 
 
 def send_to(address: str, status: int = 302) -> Answer:
@@ -85,7 +92,7 @@ def _told(call: Call[Any, Any], landing: Landing) -> dict[str, str]:
         return told | {"error": str(code)} | {name: str(value) for name, value in facts.items()}
     if landing.opened is None:
         return told | {"result_code": landing.code}
-    result = OidcResult.of(call.service, landing.opened)
+    result = result_of(call, landing.opened)
     if result.refresh_token and call.cookie:
         # The cookie holds it, out of reach of scripts, and nothing else does.
         call.extra.append(call.cookie.write(result.refresh_token, call.root_path))

@@ -18,6 +18,7 @@ from authkit_issuer.identifiers import ip_prefix
 
 if TYPE_CHECKING:
     from authkit_issuer.http.routing import Limit
+    from authkit_issuer.ports import Client
     from authkit_issuer.service import Service
 
 HeaderList = list[tuple[bytes, bytes]]
@@ -53,11 +54,14 @@ class Limiter:
         """Count a call of a signed-in user; otherwise as ``address``."""
         await self._caller(limit, f"user:{user_id}", headers)
 
-    async def account(self, limit: Limit, name: str, headers: HeaderList) -> None:
+    async def account(self, limit: Limit, name: str, client: Client, headers: HeaderList) -> None:
         """Count a call about an account, whether or not there is one; the store learns a keyed digest."""
         wanted = name.strip().lower()
         if not wanted:
             return
+        device = self._service.devices.of(client) if limit.by_device else None
+        if device is not None:
+            wanted = f"{wanted}|{device.id}"
         rate = self._accounts.get(limit.bucket)
         if rate is None:
             rate = self._accounts[limit.bucket] = account_rate(self._service.config, limit.bucket)

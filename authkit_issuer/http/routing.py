@@ -18,8 +18,8 @@ from authkit_issuer.ports import Client
 
 if TYPE_CHECKING:
     from authkit_issuer.capabilities.orgs import Org
-    from authkit_issuer.capabilities.sessions import Account, Standing
-    from authkit_issuer.http.cookies import RefreshCookie
+    from authkit_issuer.capabilities.sessions import Account, Standing, TokenPair
+    from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
     from authkit_issuer.service import Service
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -93,6 +93,8 @@ class Limit:
     """Refuses when nobody can count, for what checks or makes a credential; others go on, with a log line."""
     account: Callable[[Any], str] | None = None
     """Reads from the body which account a call is about, to count these whoever asks; ``""`` is none."""
+    by_device: bool = False
+    """Counts the calls about an account apart for each known device, which strangers then cannot use up."""
 
 
 OrgGate = Literal["member", "owner", "owner_or_self"]
@@ -101,6 +103,7 @@ OrgGate = Literal["member", "owner", "owner_or_self"]
 B = TypeVar("B", bound=Body)
 P = TypeVar("P", bound=Params)
 R = TypeVar("R")
+Pair = TypeVar("Pair", bound="TokenPair")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,7 @@ class Call(Generic[B, P]):
     caller: Standing | None = field(default=None, repr=False)
     org: Org | None = None
     cookie: RefreshCookie | None = None
+    device_cookie: DeviceCookie | None = None
     root_path: str = ""
     extra: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
     """Headers that the answer gets beside its own, a refusal too."""
@@ -133,6 +137,12 @@ class Call(Generic[B, P]):
         if self.caller is None:
             raise LookupError("a public operation has no caller")
         return self.caller
+
+    def signed_in(self, pair: Pair) -> Pair:
+        """Return the tokens of a sign-in, after giving the browser the cookie that it is known by."""
+        if self.device_cookie and pair.device:
+            self.extra.append(self.device_cookie.write(pair.device, self.root_path))
+        return pair
 
     def header(self, name: bytes) -> str:
         """Return a request header, repeated ones joined with commas (RFC 9110 section 5.2), else ``""``."""

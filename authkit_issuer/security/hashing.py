@@ -127,18 +127,23 @@ class PasswordHasher:
         *,
         decoy: Cost | None = None,
         client: str = "",
+        known: bool = False,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> Verdict:
         """Compare; with nothing to compare with do the work of ``decoy`` and answer no.
 
-        ``client`` and ``before`` are those of ``Lanes.run``.
+        ``client``, ``known`` and ``before`` are those of ``Lanes.run``.
         """
         cost = None if stored is None else cost_of(stored)
         if stored is None or cost is None:
             instead = decoy or self.target
-            await self._run(lambda: spend(instead, password), instead, client=client, before=before)
+            await self._run(
+                lambda: spend(instead, password), instead, client=client, known=known, before=before
+            )
             return Verdict(fits=False)
-        fits = await self._run(lambda: compare(stored, password), cost, client=client, before=before)
+        fits = await self._run(
+            lambda: compare(stored, password), cost, client=client, known=known, before=before
+        )
         # Less work than a new hash only: one from elsewhere that is dearer in another way stays as it is.
         weaker = cost.algo != self.target.algo or cost.work < self.target.work
         return Verdict(fits=fits, needs_rehash=fits and weaker)
@@ -149,6 +154,7 @@ class PasswordHasher:
         cost: Cost,
         *,
         client: str,
+        known: bool = False,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
         async def admitted() -> None:
@@ -156,7 +162,9 @@ class PasswordHasher:
                 await before()
             self.spent += cost.work
 
-        return await self._lanes.run(work, memory_kib=cost.memory_kib, client=client, before=admitted)
+        return await self._lanes.run(
+            work, memory_kib=cost.memory_kib, client=client, known=known, before=admitted
+        )
 
     def close(self) -> None:
         """Let the threads go; work that has started is finished."""

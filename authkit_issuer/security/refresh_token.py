@@ -7,8 +7,6 @@ query; making one needs the MAC key *and* the nonce, which only tokens of that v
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import struct
@@ -16,6 +14,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from authkit_issuer.security.keys import KeySet
+from authkit_issuer.security.spelling import spelled, unspelled
 
 PREFIX = "akr_"
 NONCE_BYTES = 16
@@ -24,7 +23,6 @@ MAX_GENERATION = 2**32 - 1
 _VERSION = 1
 _BODY = struct.Struct(">BB16sI16s")
 _MAC_BYTES = 32
-_LENGTH = len(PREFIX) + 94
 _DOMAIN = b"authkit-refresh-v1"
 
 
@@ -51,20 +49,13 @@ def encode(keys: KeySet, issuer: str, *, session_id: str, generation: int, nonce
     """Return the token of this generation, signed with the active refresh secret."""
     body = _BODY.pack(_VERSION, keys.active_secret, uuid.UUID(session_id).bytes, generation, nonce)
     mac = _mac(keys.refresh_secrets[keys.active_secret], body, issuer)
-    return PREFIX + base64.urlsafe_b64encode(body + mac).rstrip(b"=").decode()
+    return spelled(PREFIX, body + mac)
 
 
 def decode(keys: KeySet, issuer: str, token: str) -> RefreshToken | None:
     """Return what the token says, or None when it was not made by this service; takes no query."""
-    if len(token) != _LENGTH or not token.startswith(PREFIX) or not token.isascii():
-        return None
-    text = token[len(PREFIX) :]
-    try:
-        raw = base64.b64decode(text + "==", altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        return None
-    # One token has one spelling: the last character carries bits that must be zero.
-    if base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != text:
+    raw = unspelled(PREFIX, _BODY.size + _MAC_BYTES, token)
+    if raw is None:
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
     version, secret_id, session, generation, nonce = _BODY.unpack(body)

@@ -67,6 +67,10 @@ ENGLISH = {
         "Your sign-in codes come here now",
         "Hello{name},\n\nthe sign-in codes of your account are sent to this address from now on.\n",
     ),
+    "new_device": Text(
+        "A new sign-in to your account",
+        f"Hello{{name}},\n\nsomebody signed in to your account on a device that is new to us.\n\n{_NOT_YOU}",
+    ),
     "security_notice": Text(
         "A change to your account",
         f"Hello{{name}},\n\nthis happened to your account: {{kind}}.\n\n{_NOT_YOU}",

@@ -164,7 +164,7 @@ async def test_a_busy_server_counts_no_try(make_service, monkeypatch: pytest.Mon
     service = await make_service(hash_queue=1, hash_threads=1)
     ada = await make_ada(service)
 
-    async def busy(*_: object) -> None:
+    async def busy(*_: object, **__: object) -> None:
         raise errors.ServerBusy(retry_after=1.0)
 
     with monkeypatch.context() as patch:

@@ -164,6 +164,32 @@ class TestRoles:
         assert await service.orgs.delete_role("acme", "billing:read") is False
         assert await service.org_members.list_roles("acme", ada) == ["owner"]
 
+    async def test_the_trail_says_who_defined_and_deleted_a_role_and_how_many_held_it(
+        self, service: Service, ada: str, bob: str
+    ):
+        org = await service.orgs.create("acme", owner_user_id=ada)
+        for _ in range(2):
+            await service.orgs.define_role("acme", "billing", actor=ada)
+        await service.org_members.add("acme", bob)
+        await service.org_members.assign_role("acme", bob, "billing")
+        for _ in range(2):
+            await service.orgs.delete_role("acme", "billing", actor=bob)
+        (defined,) = await service.events.list_session_events("", "org_role_defined")
+        (deleted,) = await service.events.list_session_events("", "org_role_deleted")
+        assert (defined.actor, defined.target, deleted.actor) == (ada, f"org:{org.id}", bob)
+        assert defined.data == {"slug": "acme", "roles": ["billing"]}
+        assert deleted.data == {"slug": "acme", "roles": ["billing"], "members": 1}
+
+    async def test_a_change_of_roles_that_is_rolled_back_leaves_no_trail(self, service: Service):
+        await service.orgs.create("acme")
+        with pytest.raises(errors.InvalidOrgRole):
+            async with service.transaction() as tx:
+                await tx.orgs.define_role("acme", "billing")
+                await tx.orgs.delete_role("acme", "member")
+                await tx.orgs.define_role("acme", "a b")
+        assert await service.orgs.list_roles("acme") == ["member", "owner"]
+        assert await service.events.list_session_events("", "org_role_defined", "org_role_deleted") == []
+
     async def test_names_that_differ_in_letter_case_alone_are_one(self, service: Service):
         await service.orgs.create("acme")
         await service.orgs.define_role("acme", "Admin")

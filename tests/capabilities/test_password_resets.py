@@ -260,7 +260,7 @@ async def test_beyond_the_limits_nothing_is_sent_and_nothing_said(
 async def test_a_busy_server_leaves_the_token_good(service: Service, ada, mailbox, monkeypatch) -> None:
     _, token = await asked(service, mailbox)
 
-    async def busy(*_: object) -> None:
+    async def busy(*_: object, **__: object) -> None:
         raise errors.ServerBusy(retry_after=1.0)
 
     with monkeypatch.context() as patch:

@@ -112,7 +112,8 @@ async def cookies(cookie_service, serve):
 
 
 def _cookie(answer):
-    (morsel,) = SimpleCookie(answer.headers["set-cookie"]).values()
+    written = [SimpleCookie(line) for line in answer.headers.get_list("set-cookie")]
+    (morsel,) = [morsel for jar in written for morsel in jar.values() if morsel.key.endswith("_refresh")]
     return morsel
 
 
@@ -229,7 +230,7 @@ async def test_without_the_option_no_cookie_is_written_or_read(api, sign_up):
     headers = {"cookie": f"__Secure-authkit_refresh={tokens['refresh_token']}"}
     answer = await api.post("/auth/token", json=REFRESH, headers=headers)
     assert (answer.status_code, answer.json()["param"]) == (400, "refresh_token")
-    assert not api.cookies
+    assert "__Secure-authkit_refresh" not in api.cookies
 
 
 # --- the language of mails --------------------------------------------------------------------------------

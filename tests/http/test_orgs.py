@@ -111,6 +111,16 @@ async def test_roles_are_defined_given_taken_and_deleted(people):
     assert _told(await ada.ask("DELETE", "/auth/orgs/acme/roles/owner")) == (409, "protected_org_role")
 
 
+async def test_the_trail_names_who_changed_the_roles(people, service):
+    ada, _, _ = people
+    await ada.post("/auth/orgs/acme/roles", {"role": "editor"})
+    await ada.post("/auth/orgs/acme/roles", {"role": "writer"})
+    assert (await ada.ask("DELETE", "/auth/orgs/acme/roles/editor")).status_code == 200
+    assert (await ada.ask("DELETE", "/auth/orgs/acme/roles", {"role": "writer"})).status_code == 200
+    trail = await service.events.list_session_events("", "org_role_defined", "org_role_deleted")
+    assert [event.actor for event in trail] == [ada.id] * 4
+
+
 async def test_the_last_owner_stays_and_a_member_may_leave(people):
     ada, bob, _ = people
     assert _told(await ada.ask("DELETE", f"/auth/orgs/acme/members/{ada.id}")) == (

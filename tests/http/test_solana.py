@@ -34,6 +34,7 @@ async def _answer(api, wallet: Wallet, **more) -> dict:
 async def test_a_wallet_signs_in_and_gets_an_account_once(api):
     wallet = Wallet(1)
     answer = await api.post("/auth/solana/login", json=await _answer(api, wallet, username="ada_l"))
+    assert "authkit_device=akd_" in answer.headers["set-cookie"]
     body = assert_tokens(answer, "created", "user")
     assert body["created"] is True
     found = await me(api, body)

@@ -98,6 +98,7 @@ async def test_a_browser_is_sent_out_with_a_cookie_and_back_to_the_app_with_a_co
     traded = await api.post(RESULT, json={"code": found["result_code"]})
     assert traded.status_code == 200, traded.text
     assert "Max-Age=0" in traded.headers["set-cookie"]
+    assert "authkit_device=akd_" in traded.headers["set-cookie"]
     body = traded.json()
     assert body["created"] is True
     assert (body["token_type"], body["return_to"]) == ("Bearer", "/orders?page=2")

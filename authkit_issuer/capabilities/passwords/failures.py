@@ -2,7 +2,9 @@
 
 An identifier has its own counter, and every answer depends on that one alone. The counter of the user behind
 it sums up what is tried under all identifiers; when it trips, logins fail like wrong ones, since anything
-else would tell which identifiers belong together. Sessions that are open are never touched.
+else would tell which identifiers belong together. A device in which the account was signed in to before has a
+counter of its own in place of both: strangers who guess do not keep its owner out. Sessions that are open are
+never touched.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from authkit_issuer import errors
 from authkit_issuer.capabilities.one_time import OneTime
 from authkit_issuer.runtime import Runtime
 
-LOGIN, USER, REAUTHENTICATION = "login", "login_user", "reauth"
+LOGIN, USER, DEVICE, REAUTHENTICATION = "login", "login_user", "login_device", "reauth"
 FIRST_DELAYED = 5
 
 

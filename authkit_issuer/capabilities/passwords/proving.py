@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authkit_issuer import errors
+from authkit_issuer.capabilities.devices import Devices
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.passwords.credentials import Credential, Identifier
-from authkit_issuer.capabilities.passwords.failures import LOGIN, REAUTHENTICATION, USER, Failures
+from authkit_issuer.capabilities.passwords.failures import DEVICE, LOGIN, REAUTHENTICATION, USER, Failures
 from authkit_issuer.capabilities.tokens import FACT_COLUMNS, AccessToken, TokenFacts, Tokens, check_extra
 from authkit_issuer.capabilities.two_factor import TwoFactor
 from authkit_issuer.identifiers import ip_prefix
@@ -54,6 +55,17 @@ class Proof:
     """The account asks for a second factor: nothing may be opened before that one is proved too."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """A password about to be tried: whose it would be, what counts it, and who asks for a lane."""
+
+    found: Credential | None
+    own: Failures
+    of_user: Failures | None
+    """None for a device that the account trusts, which is counted on its own."""
+    client: str
+
+
 @dataclass(frozen=True, slots=True)
 class Proving:
     """Checks passwords and counts the wrong ones."""
@@ -64,21 +76,19 @@ class Proving:
         """Check the password of an identifier and everything that may keep its user out."""
         self.rt.refuse_joining("a password check")
         decoy = await identifier.decoy(self.rt)
-        own = Failures(self.rt, LOGIN, f"{identifier.by}|{identifier.text}")
-        await own.check()
-        found = await identifier.find(self.rt)
-        # Unknown ones have such a counter too: the store is asked alike for both.
-        of_user = Failures(self.rt, USER, found.user_id if found else own.subject)
+        attempt = await self._attempt(identifier, client)
+        found, own, of_user = attempt.found, attempt.own, attempt.of_user
         tries: list[int] = []
 
         async def count() -> None:
-            tries.extend((await own.count(), await of_user.tally()))
+            tries.extend((await own.count(), await of_user.tally() if of_user else 0))
 
         verdict = await self.rt.hasher.verify(
             found.stored if found else None,
             password,
             decoy=decoy,
-            client=prefix(client),
+            client=attempt.client,
+            known=of_user is None,
             before=count,
         )
         tripped = tries[1] > self.rt.config.login_failure_limit
@@ -86,7 +96,8 @@ class Proving:
             await own.failed(tries[0])
             raise _of(found, _refusal(None if tripped else found))
         await own.clear()
-        await of_user.clear()
+        if of_user is not None:
+            await of_user.clear()
         await self._replace_weak(found, verdict, password)
         try:
             self._let_in(found, identifier)
@@ -135,6 +146,28 @@ class Proving:
         )
         await (own.clear() if verdict.fits else own.failed(tries[0]))
         return verdict.fits
+
+    async def _attempt(self, identifier: Identifier, client: Client | None) -> Attempt:
+        """Return whose password is tried and what counts it; raises ``TooManyRequests`` while that waits.
+
+        Without a known device the identifier is asked before the account is looked for, and all that follows
+        is the same for those who exist and those who do not.
+        """
+        device = Devices(self.rt).of(client)
+        own = Failures(self.rt, LOGIN, f"{identifier.by}|{identifier.text}")
+        found: Credential | None = None
+        if device is not None:
+            found = await identifier.find(self.rt)
+            if found is not None and device.is_trusted(found.user_id, found.auth_epoch):
+                own = Failures(self.rt, DEVICE, device.id)
+                await own.check()
+                return Attempt(found=found, own=own, of_user=None, client=device.id)
+        await own.check()
+        if device is None:
+            found = await identifier.find(self.rt)
+        # Unknown ones have such a counter too: the store is asked alike for both.
+        of_user = Failures(self.rt, USER, found.user_id if found else own.subject)
+        return Attempt(found=found, own=own, of_user=of_user, client=prefix(client))
 
     async def _require_second_factor(
         self, proof: Proof, extra: Mapping[str, object] | None, client: Client | None

@@ -12,21 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.capabilities.devices import Devices
 from authkit_issuer.capabilities.entitlements import Entitlements
-from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.sessions import statements as sql
 from authkit_issuer.capabilities.sessions.ending import Ending
 from authkit_issuer.capabilities.sessions.exchange import Exchange
-from authkit_issuer.capabilities.sessions.opening import IssuedSession, let_in
+from authkit_issuer.capabilities.sessions.opening import IssuedSession, Opening
 from authkit_issuer.capabilities.sessions.pair import TokenPair, pair
 from authkit_issuer.capabilities.sessions.presented import Grant, Presented
 from authkit_issuer.capabilities.sessions.rows import Account, Session, Standing
-from authkit_issuer.capabilities.tokens import OrgGrant, Tokens
-from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
+from authkit_issuer.capabilities.tokens import Tokens
+from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.security import refresh_token
-from authkit_issuer.security.refresh_token import NONCE_BYTES, token_key
 
 __all__ = ["Account", "Grant", "IssuedSession", "Session", "Sessions", "Standing", "TokenPair"]
 
@@ -57,45 +55,16 @@ class Sessions:
         host that vouches for the user itself leaves it out. ``method`` records a ``session_created`` event.
         Raises ``UserNotFound``, ``UserBanned``. One transaction under the lock of the user's row.
         """
-        known = identifiers.user_id(user_id)
-        if known is None:
-            raise errors.UserNotFound
-        who = client or Client(ip=ip, user_agent=user_agent)
-        session_id = identifiers.new_id(self.rt.random_bytes)
-        nonce = self.rt.random_bytes(NONCE_BYTES)
-        async with self.rt.transaction() as tx:
-            await let_in(tx, known, auth_epoch)
-            opened = await tx.one(
-                sql.INSERT,
-                known,
-                session_id,
-                tx.config.issuer,
-                token_key(nonce),
-                tx.config.refresh_token_duration,
-                method,
-                list(amr),
-                identifiers.user_agent(who.user_agent),
-                identifiers.ip_address(who.ip),
-            )
-            if method is not None:
-                await Events(tx).record(
-                    SessionEventType.SESSION_CREATED,
-                    user_id=known,
-                    session_id=session_id,
-                    method=method,
-                    client=who,
-                )
-        token = refresh_token.encode(
-            self.rt.keys.current(), self.rt.config.issuer, session_id=session_id, generation=0, nonce=nonce
+        opening = Opening(
+            rt=self.rt,
+            user_id=user_id,
+            method=method,
+            auth_epoch=auth_epoch,
+            amr=amr,
+            client=client or Client(ip=ip, user_agent=user_agent),
+            signs_in=False,
         )
-        return IssuedSession(
-            session_id=session_id,
-            refresh_token=token,
-            expires_at=opened.expires_at,
-            facts=opened,
-            auth_time=opened.auth_time,
-            amr=tuple(amr),
-        )
+        return await opening.run()
 
     async def sign_in(
         self,
@@ -119,16 +88,17 @@ class Sessions:
             raise errors.MissingSigner
         if entitlements is None:
             entitlements = await Entitlements(self.rt).for_token(user_id)
-        grant: OrgGrant | None = None
-        how: dict[str, Any] = {"method": method, "auth_epoch": auth_epoch, "amr": amr, "client": client}
+        opening = Opening(
+            rt=self.rt,
+            user_id=user_id,
+            method=method,
+            auth_epoch=auth_epoch,
+            amr=amr,
+            client=client or Client(),
+            signs_in=True,
+        )
         try:
-            if org is None:
-                opened = await self.issue(user_id, **how)
-            else:
-                async with self.rt.transaction() as tx:
-                    opened = await Sessions(tx).issue(user_id, **how)
-                    # Of the same moment as the session; who is no member leaves none behind.
-                    grant = await Tokens(tx).org_grant(user_id, org)
+            opened, grant = (await opening.run(), None) if org is None else await opening.run_for(org)
         except errors.UserNotFound as error:
             # Deleted for good since the proof: the proof is worth as much as any wrong one.
             raise errors.InvalidCredentials from error
@@ -142,7 +112,14 @@ class Sessions:
             extra=extra,
             org=grant,
         )
-        return pair(self.rt, access, opened.refresh_token, session_id=opened.session_id, user_id=user_id)
+        return pair(
+            self.rt,
+            access,
+            opened.refresh_token,
+            session_id=opened.session_id,
+            user_id=opened.facts.user_id,
+            device=Devices(self.rt).prove(opened.facts.user_id, auth_epoch),
+        )
 
     async def exchange(
         self,

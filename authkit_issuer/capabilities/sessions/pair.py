@@ -19,9 +19,20 @@ class TokenPair:
     refresh_token: str = field(repr=False)
     session_id: str
     user_id: str
+    device: str | None = field(default=None, repr=False)
+    """Of a sign-in: what to bring as ``Client.device`` from then on. It opens nothing, and outlasts the
+    session."""
 
 
-def pair(rt: Runtime, access: AccessToken, refresh: str, *, session_id: str, user_id: str) -> TokenPair:
+def pair(
+    rt: Runtime,
+    access: AccessToken,
+    refresh: str,
+    *,
+    session_id: str,
+    user_id: str,
+    device: str | None = None,
+) -> TokenPair:
     """Put the two together."""
     return TokenPair(
         access_token=access.token,
@@ -30,4 +41,5 @@ def pair(rt: Runtime, access: AccessToken, refresh: str, *, session_id: str, use
         refresh_token=refresh,
         session_id=session_id,
         user_id=user_id,
+        device=device,
     )

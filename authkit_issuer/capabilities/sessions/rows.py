@@ -102,3 +102,7 @@ class Opened(TokenFacts):
 
     auth_time: datetime
     expires_at: datetime | None
+    first: bool
+    """Nobody has signed in to the account before."""
+    familiar: bool
+    """Another live session has the same user agent and comes from the same network."""

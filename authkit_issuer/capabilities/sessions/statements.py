@@ -38,6 +38,8 @@ LOCK_USER = Query(
     """,
 )
 RAISE_EPOCH = Statement("update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid")
+_PREFIX = "network(set_masklen({0}, case family({0}) when 4 then 32 else 64 end))"
+"""SQL of what ``identifiers.ip_prefix`` says of an address."""
 INSERT = Query(
     Opened,
     f"""
@@ -51,7 +53,12 @@ INSERT = Query(
     ), login as (
         update profiles.users set last_login = now() where id = $1::uuid
     )
-    select {FACT_COLUMNS}, session.auth_time, session.expires_at
+    select {FACT_COLUMNS}, session.auth_time, session.expires_at, u.last_login is null as first,
+           exists (
+               select from profiles.refresh_sessions s
+               where s.user_id = $1::uuid and s.issuer = $3 and {LIVE} and s.user_agent = $8
+                 and {_PREFIX.format("s.ip_addr")} = {_PREFIX.format("$9::text::inet")}
+           ) as familiar
     from profiles.users u cross join session where u.id = $1::uuid
     """,
 )

@@ -134,6 +134,7 @@ class Solana:
             refresh_token=pair.refresh_token,
             session_id=pair.session_id,
             user_id=pair.user_id,
+            device=pair.device,
             created=created,
         )
 

@@ -66,7 +66,7 @@ async def trade(call: Call[ResultCode, NoParams]) -> OidcResult:
     cookies = landings.cookies_of(call)
     opened = await call.service.oidc_login.trade(call.body.code, cookies, client=call.client)
     landings.forget(call, opened)
-    return OidcResult.of(call.service, opened)
+    return landings.result_of(call, opened)
 
 
 async def _start(call: Call[StartBody, NoParams], flow: Flow) -> OidcStarted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from authkit_issuer import errors
 from authkit_issuer.capabilities.org_members import OrgMembership
@@ -93,20 +94,24 @@ async def list_roles(call: Plain) -> OrgRoles:
 
 async def define_role(call: Call[OrgRole, NoParams]) -> Done:
     """Let the organisation have a role."""
-    await call.service.orgs.define_role(call.organisation.slug, call.body.role)
+    org, actor = call.organisation.slug, call.account.id
+    await call.service.orgs.define_role(org, call.body.role, actor=actor)
     return Done()
 
 
 async def delete_role(call: Call[OrgRole, NoParams]) -> Done:
     """Remove the role of the body from the organisation and from every member."""
-    if not await call.service.orgs.delete_role(call.organisation.slug, call.body.role):
-        raise errors.OrgRoleNotFound
-    return Done()
+    return await _delete(call, call.body.role)
 
 
 async def delete_named_role(call: Plain) -> Done:
     """Remove the role of the path from the organisation and from every member."""
-    if not await call.service.orgs.delete_role(call.organisation.slug, call.path["role"]):
+    return await _delete(call, call.path["role"])
+
+
+async def _delete(call: Call[Any, NoParams], role: str) -> Done:
+    org, actor = call.organisation.slug, call.account.id
+    if not await call.service.orgs.delete_role(org, role, actor=actor):
         raise errors.OrgRoleNotFound
     return Done()
 

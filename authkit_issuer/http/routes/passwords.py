@@ -43,7 +43,7 @@ async def login(call: Call[Login, NoParams]) -> Tokens:
     pair = await call.service.logins.with_password(
         body.identifier, body.password, org=body.org, client=call.client
     )
-    return Tokens.of(pair)
+    return Tokens.of(call.signed_in(pair))
 
 
 OPERATIONS: tuple[AnyOperation, ...] = (
@@ -56,7 +56,9 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         body=Login,
         returns=Tokens,
         auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_password_login", closed=True, account=lambda body: body.identifier),
+        limit=Limit(
+            bucket="auth_password_login", closed=True, account=lambda body: body.identifier, by_device=True
+        ),
         errors=(
             errors.InvalidCredentials,
             errors.UserBanned,

@@ -114,7 +114,7 @@ async def challenge(call: Call[ChallengeRequest, NoParams]) -> Challenge:
 async def login(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
     """Sign in with a wallet."""
     pair = await call.service.solana.verify_and_login(call.body.signed(), client=call.client)
-    return WalletTokens.of(pair, call.body.output.account.address)
+    return WalletTokens.of(call.signed_in(pair), call.body.output.account.address)
 
 
 async def link(call: Call[WalletLink, NoParams]) -> Linked:

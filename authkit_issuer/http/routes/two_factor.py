@@ -139,7 +139,7 @@ async def verify(call: Call[SecondFactor, NoParams]) -> Tokens:
     pair = await call.service.logins.complete_two_factor(
         body.user_id, body.challenge, body.code, is_backup=body.backup_code, client=call.client
     )
-    return Tokens.of(pair)
+    return Tokens.of(call.signed_in(pair))
 
 
 def _set_up(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -97,12 +97,12 @@ async def request_phone(call: Call[PhoneProofRequest, NoParams]) -> Requested:
 
 async def confirm_email(call: Call[EmailProof, NoParams]) -> Proved:
     """Take the code from a mail."""
-    return await _confirm(call.service, call.body, call.client)
+    return await _confirm(call, call.body)
 
 
 async def confirm_phone(call: Call[PhoneProof, NoParams]) -> Proved:
     """Take the code from a text message."""
-    return await _confirm(call.service, call.body, call.client)
+    return await _confirm(call, call.body)
 
 
 async def confirm_email_link(call: Call[EmailLinkProof, NoParams]) -> Done:
@@ -111,13 +111,14 @@ async def confirm_email_link(call: Call[EmailLinkProof, NoParams]) -> Done:
     return Done()
 
 
-async def _confirm(service: Service, body: EmailProof | PhoneProof, client: Client) -> Proved:
+async def _confirm(call: Call[Any, NoParams], body: EmailProof | PhoneProof) -> Proved:
+    service = call.service
     contact = body.email if isinstance(body, EmailProof) else body.phone_number
     if body.request_id is None:
         pair = await service.logins.with_registration_code(
-            contact, body.code, registration_id=body.registration_id, client=client
+            contact, body.code, registration_id=body.registration_id, client=call.client
         )
-        return Proved(**asdict(Tokens.of(pair)))
+        return Proved(**asdict(Tokens.of(call.signed_in(pair))))
     if isinstance(body, EmailProof):
         await service.verification.confirm_email(contact, body.code, request_id=body.request_id)
     else:

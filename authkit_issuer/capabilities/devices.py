@@ -1,0 +1,65 @@
+"""Known devices: browsers that hold proof of an earlier sign-in, after OWASP's device cookies.
+
+The proof opens nothing. Wrong passwords from such a device are counted on the device, so that strangers who
+guess do not keep an account's owner out; its logins keep a share of the hashing lanes; and a sign-in without
+it is news to the owner. All of it ends with the epoch of the account: a new password, a sign-out everywhere
+or a ban makes every device a stranger, apart from the news.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.device_token import ID_BYTES, DeviceToken, decode, encode
+
+_AHEAD = 60
+"""Seconds that the clock of the process that made a token may be ahead of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A browser in which somebody signed in before; ``id`` is what its wrong passwords are counted by."""
+
+    id: str
+    user_id: str
+    auth_epoch: int
+
+    def is_of(self, user_id: str) -> bool:
+        """Tell whether this account was signed in to there, at whatever epoch."""
+        return self.user_id == user_id
+
+    def is_trusted(self, user_id: str, auth_epoch: int) -> bool:
+        """Tell whether this account was signed in to there, and nothing has ended that since."""
+        return self.user_id == user_id and self.auth_epoch == auth_epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """Makes and reads the proof."""
+
+    rt: Runtime
+
+    def prove(self, user_id: str, auth_epoch: int) -> str:
+        """Return a new proof of a sign-in that has just been finished."""
+        rt = self.rt
+        token = DeviceToken(
+            user_id=user_id,
+            auth_epoch=auth_epoch,
+            issued_at=int(rt.clock()),
+            id=rt.random_bytes(ID_BYTES),
+        )
+        return encode(rt.keys.current(), rt.config.issuer, token)
+
+    def of(self, client: Client | None) -> Device | None:
+        """Return the device behind a call; None without a proof of ours that is young enough."""
+        if client is None or not client.device:
+            return None
+        token = decode(self.rt.keys.current(), self.rt.config.issuer, client.device)
+        if token is None:
+            return None
+        age = self.rt.clock() - token.issued_at
+        if not -_AHEAD <= age < self.rt.config.device_duration:
+            return None
+        return Device(id=token.id.hex(), user_id=token.user_id, auth_epoch=token.auth_epoch)

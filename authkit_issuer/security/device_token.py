@@ -1,0 +1,69 @@
+"""The device token: tells a browser in which an account was signed in before from everybody else's.
+
+``akd_`` + base64url(version 1 · secret id 1 · user id 16 · epoch 8 · time 8 · id 16 · HMAC-SHA256 32).
+Nothing is stored: the MAC, over everything before it and the issuer, proves all of it. It opens nothing. What
+it is worth is told by ``capabilities/devices.py``, which follows OWASP's device cookies.
+"""
+
+from __future__ import annotations
+
+import hmac
+import struct
+import uuid
+from dataclasses import dataclass, field
+
+from authkit_issuer.security.keys import KeySet
+from authkit_issuer.security.spelling import spelled, unspelled
+
+PREFIX = "akd_"
+ID_BYTES = 16
+
+_VERSION = 1
+_BODY = struct.Struct(">BB16sqQ16s")
+_MAC_BYTES = 32
+_SIZE = _BODY.size + _MAC_BYTES
+_KEY = "device tokens"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceToken:
+    """What a proved token says: who signed in there, at which epoch of the account, and when."""
+
+    user_id: str
+    auth_epoch: int
+    issued_at: int
+    """Unix seconds."""
+    id: bytes = field(repr=False)
+
+
+def encode(keys: KeySet, issuer: str, token: DeviceToken) -> str:
+    """Return the text of a token, signed with a key of the active refresh secret."""
+    body = _BODY.pack(
+        _VERSION,
+        keys.active_secret,
+        uuid.UUID(token.user_id).bytes,
+        token.auth_epoch,
+        token.issued_at,
+        token.id,
+    )
+    return spelled(PREFIX, body + _mac(keys.derive(_KEY), body, issuer))
+
+
+def decode(keys: KeySet, issuer: str, text: str) -> DeviceToken | None:
+    """Return what a token says, or None when it was not made by this service."""
+    raw = unspelled(PREFIX, _SIZE, text)
+    if raw is None:
+        return None
+    body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
+    version, secret_id, user, auth_epoch, issued_at, device = _BODY.unpack(body)
+    if version != _VERSION or secret_id not in keys.refresh_secrets:
+        return None
+    if not hmac.compare_digest(mac, _mac(keys.derive(_KEY, secret_id), body, issuer)):
+        return None
+    return DeviceToken(
+        user_id=str(uuid.UUID(bytes=user)), auth_epoch=auth_epoch, issued_at=issued_at, id=device
+    )
+
+
+def _mac(key: bytes, body: bytes, issuer: str) -> bytes:
+    return hmac.digest(key, body + issuer.encode(), "sha256")

@@ -1,0 +1,25 @@
+"""How opaque tokens are spelled: a prefix and canonical base64url, one text per value."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+
+def spelled(prefix: str, raw: bytes) -> str:
+    """Return the text of a token."""
+    return prefix + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def unspelled(prefix: str, size: int, token: str) -> bytes | None:
+    """Return the ``size`` bytes of a token, or None when it is spelled in any other way."""
+    length = len(prefix) + (size * 8 + 5) // 6
+    if len(token) != length or not token.startswith(prefix) or not token.isascii():
+        return None
+    text = token[len(prefix) :]
+    try:
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    # The last character may carry bits that belong to no byte and must be zero.
+    return raw if spelled(prefix, raw) == token else None

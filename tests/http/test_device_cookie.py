@@ -1,0 +1,121 @@
+"""The device cookie: given with every sign-in, brought with every request, worth nothing by itself."""
+
+from __future__ import annotations
+
+from http.cookies import SimpleCookie
+from typing import Any
+
+import pytest
+
+from authkit_issuer.http.app import OPERATIONS
+
+PASSWORD = "correct horse battery"
+EMAIL = "ada_l@example.test"
+NAME = "__Secure-authkit_device"
+
+
+def device_of(answer: Any) -> Any:
+    """Return the morsel of the cookie that an answer gives, None without one."""
+    jars = [SimpleCookie(line) for line in answer.headers.get_list("set-cookie")]
+    found = [jar[name] for jar in jars for name in jar if name.endswith("authkit_device")]
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+async def log_in(api: Any, cookie: str = "", password: str = PASSWORD) -> Any:
+    api.cookies.clear()
+    headers = {"cookie": f"theme=dark; {NAME}={cookie}"} if cookie else {}
+    return await api.post(
+        "/auth/password/login", json={"email": EMAIL, "password": password}, headers=headers
+    )
+
+
+async def test_it_is_out_of_reach_of_scripts_and_other_paths(make_service, serve, sign_up) -> None:
+    service = await make_service(base_url="https://id.example/api", refresh_cookie_same_site="strict")
+    async with serve(service) as api:
+        await sign_up(api)
+        morsel = device_of(await log_in(api))
+        assert morsel.key == NAME
+        assert morsel.value.startswith("akd_")
+        assert (morsel["httponly"], morsel["secure"], morsel["samesite"]) == (True, True, "Strict")
+        assert (morsel["path"], morsel["domain"]) == ("/api/auth", "")
+        assert morsel["max-age"] == str(180 * 86_400)
+
+
+async def test_in_development_it_travels_without_tls(make_service, serve) -> None:
+    service = await make_service(dev=True, email_sender=None, sms_sender=None)
+    await service.users.add(email=EMAIL, username="ada_l", verified=True)
+    user = await service.users.get_by_email(EMAIL)
+    await service.passwords.store_hash(user.id, await service.rt.hasher.hash(PASSWORD))
+    async with serve(service) as api:
+        morsel = device_of(await log_in(api))
+    assert (morsel.key, morsel["secure"], morsel["httponly"]) == ("authkit_device", "", True)
+
+
+async def test_every_sign_in_gives_one_and_nothing_else_does(api, service, sign_up, mailbox) -> None:
+    tokens = await sign_up(api)
+    assert api.cookies.get(NAME)
+    answer = await api.post(
+        "/auth/token", json={"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    )
+    assert device_of(answer) is None
+    assert device_of(await log_in(api, password="wrong horse battery")) is None
+    account = await service.users.get_by_email(EMAIL)
+    await service.two_factor.send_email_setup_code(account.id)
+    await service.two_factor.enable(account.id, "email", code=mailbox.last(EMAIL).code)
+    halfway = await log_in(api)
+    assert halfway.status_code == 401
+    assert device_of(halfway) is None
+    await api.delivered()
+    facts = halfway.json()["metadata"]
+    body = {"user_id": facts["user_id"], "challenge": facts["challenge"], "code": mailbox.last(EMAIL).code}
+    finished = await api.post("/auth/2fa/verify", json=body)
+    assert device_of(finished).value.startswith("akd_")
+    assert "akd_" not in finished.text
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.gives_refresh_token], ids=lambda o: o.path)
+def test_no_body_holds_it(operation) -> None:
+    assert "device" not in operation.returns.__dataclass_fields__
+
+
+async def test_a_known_browser_signs_in_while_strangers_guess(make_service, serve, sign_up) -> None:
+    rates = {"auth_password_login": "1000/1h", "auth_password_login:account": "12/1h"}
+    service = await make_service(rate_limits=rates)
+    async with serve(service) as api:
+        await sign_up(api)
+        cookie = device_of(await log_in(api)).value
+        answers = [await log_in(api, password="wrong horse battery") for _ in range(15)]
+        assert {answer.status_code for answer in answers} == {401, 429}
+        assert (await log_in(api)).status_code == 429
+        known = await log_in(api, cookie)
+        assert known.status_code == 200
+        # Neither a planted second one nor rubbish is taken, and neither is an error.
+        for other in (f"{cookie}; {NAME}={cookie}", "rubbish", '"', "akd_" + "A" * 110, cookie.lower()):
+            assert (await log_in(api, other)).status_code == 429
+
+
+async def test_it_stays_after_a_sign_out_and_opens_nothing(api, sign_up) -> None:
+    await sign_up(api)
+    signed_in = await log_in(api)
+    cookie = device_of(signed_in).value
+    bearer = {"authorization": f"Bearer {signed_in.json()['access_token']}"}
+    gone = await api.delete("/auth/logout", headers=bearer)
+    assert device_of(gone) is None
+    alone = {"cookie": f"{NAME}={cookie}"}
+    assert (await api.get("/auth/user/me", headers=alone)).status_code == 401
+    assert (
+        await api.post("/auth/token", json={"grant_type": "refresh_token"}, headers=alone)
+    ).status_code == 400
+    assert (await log_in(api, cookie, "wrong horse battery")).status_code == 401
+
+
+async def test_switched_off_it_is_neither_given_nor_read(make_service, serve, sign_up, mailbox) -> None:
+    with_cookie, without = await make_service(), await make_service(device_cookie=False)
+    async with serve(with_cookie) as api:
+        await sign_up(api)
+        cookie = device_of(await log_in(api)).value
+    async with serve(without) as api:
+        answer = await log_in(api, cookie)
+        assert answer.status_code == 200
+        assert device_of(answer) is None
