@@ -6,6 +6,7 @@ from typing import Protocol
 
 from authkit_issuer.capabilities.admin import Admin
 from authkit_issuer.capabilities.contact_changes import ContactChanges
+from authkit_issuer.capabilities.devices import Devices
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.lifecycle import Lifecycle
@@ -79,6 +80,11 @@ class Provider(Protocol):
     @property
     def logins(self) -> Logins:
         """Finished and half-finished logins."""
+        ...
+
+    @property
+    def devices(self) -> Devices:
+        """Browsers in which somebody signed in before."""
         ...
 
     @property

@@ -27,6 +27,7 @@ ACQUIRE_TIMEOUT = 2.0
 """Seconds to wait for a free connection before answering that the database is unavailable."""
 
 _TAKEN: dict[str, type[errors.AuthError]] = {
+    "users_pkey": errors.Conflict,
     "users_email_uidx": errors.EmailInUse,
     "users_username_uidx": errors.UsernameInUse,
     "users_phone_uidx": errors.PhoneInUse,

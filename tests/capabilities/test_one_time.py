@@ -83,6 +83,20 @@ async def test_a_code_put_back_works_again_but_never_over_a_newer_one(one_time: 
     assert await one_time.redeem_code("kind", record.request_id, EMAIL, newer.code)
 
 
+async def test_what_was_given_up_while_it_was_redeemed_does_not_come_back(one_time: OneTime) -> None:
+    issued = await issue(one_time, request_id="ada")
+    record = await one_time.redeem_code("kind", "ada", EMAIL, issued.code)
+    await one_time.forget("kind", "ada")
+    await one_time.put_back(record)
+    assert await one_time.peek("kind", "ada") is None
+    with pytest.raises(errors.InvalidOrExpiredCode):
+        await one_time.redeem_code("kind", "ada", EMAIL, issued.code)
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await one_time.redeem_link("kind", issued.link)
+    newer = await issue(one_time, request_id="ada")
+    assert await one_time.redeem_code("kind", "ada", EMAIL, newer.code)
+
+
 async def test_a_right_code_is_no_guess_however_often_storage_fails_behind_it(one_time: OneTime) -> None:
     issued = await issue(one_time)
     request_id = issued.record.request_id

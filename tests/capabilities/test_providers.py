@@ -2,7 +2,7 @@ import uuid
 
 import pytest
 
-from authkit_issuer import Config, ProviderConfig, Service, errors
+from authkit_issuer import Client, Config, ProviderConfig, Service, errors
 from fakes.together import together
 
 GOOGLE = "https://accounts.google.com"
@@ -38,6 +38,19 @@ async def test_linking_by_issuer_alone_fills_in_the_configured_slug(service: Ser
     await service.providers.link(ada, GOOGLE, "sub-1")
     (link,) = await service.providers.list_for_user(ada)
     assert (link.issuer, link.provider_slug, link.subject, link.email) == (GOOGLE, "google", "sub-1", None)
+
+
+async def test_the_trail_says_from_where_a_login_was_linked_and_unlinked(service: Service, ada: str):
+    here, there = Client(ip="192.0.2.7", user_agent="curl/8"), Client(ip="2001:db8::1", user_agent="Firefox")
+    await service.providers.link_by_issuer(ada, GOOGLE, "google", "sub-1", client=here)
+    await service.providers.unlink(ada, "google", force=True, client=there)
+    await service.providers.link(ada, GOOGLE, "sub-1", client=there)
+    trail = await service.events.list_session_events(ada, "provider_linked", "provider_unlinked")
+    assert [(event.event, event.ip_addr, event.user_agent) for event in trail] == [
+        ("provider_linked", there.ip, there.user_agent),
+        ("provider_unlinked", there.ip, there.user_agent),
+        ("provider_linked", here.ip, here.user_agent),
+    ]
 
 
 async def test_another_login_of_one_issuer_replaces_the_former(service: Service, ada: str):

@@ -290,6 +290,15 @@ async def test_linking_is_once_per_wallet_and_once_per_user(solana: Service) -> 
     assert signed_in.user_id == ada
 
 
+async def test_the_trail_says_from_where_a_wallet_was_linked(solana: Service) -> None:
+    ada = (await solana.users.create("ada@example.test", "ada_l")).id
+    here = Client(ip="192.0.2.7", user_agent="Phantom")
+    await solana.solana.link_wallet(ada, await answer(solana, Wallet()), client=here)
+    await solana.solana.verify_and_login(await answer(solana, Wallet()), client=here)
+    trail = await solana.events.list_session_events("", "provider_linked")
+    assert [(event.ip_addr, event.user_agent) for event in trail] == [("192.0.2.7", "Phantom")] * 2
+
+
 async def test_replacing_by_a_wallet_of_somebody_else_leaves_ones_own(solana: Service) -> None:
     ada = (await solana.users.create("ada@example.test", "ada_l")).id
     own, foreign = Wallet(), Wallet()

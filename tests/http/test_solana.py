@@ -169,6 +169,14 @@ async def test_a_wallet_is_linked_to_one_account(api, sign_up):
     assert refusal(taken) == (409, "wallet_already_linked")
 
 
+async def test_the_trail_says_from_where_a_wallet_came_and_went(api, sign_up, service):
+    headers = bearer(await sign_up(api)) | {"user-agent": "Phantom"}
+    await api.post("/auth/solana/link", json=await _answer(api, Wallet(1)), headers=headers)
+    assert (await api.delete("/auth/user/providers/solana", headers=headers)).status_code == 200
+    trail = await service.events.list_session_events("", "provider_linked", "provider_unlinked")
+    assert [(event.ip_addr, event.user_agent) for event in trail] == [("127.0.0.1", "Phantom")] * 2
+
+
 async def test_another_wallet_takes_its_place_only_when_that_is_said(api, sign_up):
     tokens = await sign_up(api)
     await api.post("/auth/solana/link", json=await _answer(api, Wallet(1)), headers=bearer(tokens))

@@ -10,6 +10,7 @@ import pytest
 
 from authkit_issuer.capabilities.oidc_login import Begun, Landing, Opened, Returned
 from authkit_issuer.config import ProviderConfig
+from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.provider import CLIENT, SECRET, LoopbackProvider
 
@@ -29,11 +30,13 @@ class Browser:
         self.cookies[begun.cookie.name] = begun.cookie.value
         return begun
 
-    async def back(self, begun: Begun, *, directly: bool = False, **changes: Any) -> Landing:
+    async def back(
+        self, begun: Begun, *, directly: bool = False, client: Client | None = None, **changes: Any
+    ) -> Landing:
         """Agree at the provider and come back; ``changes`` are to what it sends along."""
         given: dict[str, Any] = self.idp.approve(begun.auth_url) | changes
         returned = Returned(**{"cookies": tuple(self.cookies.items()), **given})
-        return await self.service.oidc_login.finish("loop", returned, directly=directly)
+        return await self.service.oidc_login.finish("loop", returned, directly=directly, client=client)
 
     async def land(self, **wish: Any) -> Landing:
         return await self.back(await self.begin(**wish))

@@ -326,6 +326,51 @@ async def test_a_second_factor_is_asked_of_whoever_trades(make_api, idp, mailbox
     assert asked.json()["metadata"]["challenge"]
 
 
+async def test_a_result_is_traded_for_the_token_of_an_organisation_or_stays_good(make_api, idp):
+    service, api = await make_api(org_mode="multi")
+    user_id = (await service.tokens.verify((await tokens(api, idp))["access_token"])).user_id
+    await service.sessions.revoke_all(user_id)
+    await service.orgs.create("acme", owner_user_id=user_id)
+    await service.orgs.create("others")
+    code = told(await go(api, idp))["result_code"]
+    for org, refused in (
+        ("others", (403, "not_org_member")),
+        ("nothing", (404, "org_not_found")),
+        ("a b", (400, "invalid_org_slug")),
+    ):
+        answer = await api.post(RESULT, json={"code": code, "org": org})
+        assert (answer.status_code, answer.json()["error"]) == refused
+    assert await service.sessions.list_for_user(user_id) == []
+    traded = await api.post(RESULT, json={"code": code, "org": "acme"})
+    claims = await service.tokens.verify(traded.json()["access_token"])
+    assert (claims.org, claims.org_roles, claims.roles) == ("acme", ("owner",), ())
+    again = await api.post(RESULT, json={"code": code, "org": "acme"})
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_or_expired_code")
+
+
+async def test_without_organisations_a_result_is_for_none_and_stays_good(api, idp):
+    code = told(await go(api, idp))["result_code"]
+    refused = await api.post(RESULT, json={"code": code, "org": "acme"})
+    assert (refused.status_code, refused.json()["error"]) == (400, "org_mode_not_multi")
+    assert (await api.post(RESULT, json={"code": code})).status_code == 200
+
+
+async def test_an_organisation_is_kept_through_the_second_factor(make_api, idp, mailbox):
+    service, api = await make_api(org_mode="multi")
+    user_id, _ = await with_email_factor(service, mailbox)
+    await service.orgs.create("acme", owner_user_id=user_id)
+    await service.providers.link_by_issuer(user_id, idp.issuer, "loop", "person-1")
+    code = told(await go(api, idp))["result_code"]
+    refused = await api.post(RESULT, json={"code": code, "org": "others"})
+    assert (refused.status_code, refused.json()["error"]) == (404, "org_not_found")
+    asked = await api.post(RESULT, json={"code": code, "org": "acme"})
+    assert asked.json()["error"] == "two_factor_required"
+    pair = await service.logins.complete_two_factor(
+        user_id, asked.json()["metadata"]["challenge"], mailbox.last("ada@example.test").code
+    )
+    assert (await service.tokens.verify(pair.access_token)).org == "acme"
+
+
 async def test_a_link_is_begun_with_a_fresh_proof_and_keeps_the_session(make_api, idp, age):
     service, api = await make_api()
     mine = await tokens(api, idp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from authkit_issuer import errors
+from authkit_issuer import Client, errors
 from fakes.factors import events, with_email_factor
 
 
@@ -34,6 +34,27 @@ async def test_a_link_keeps_the_session_and_tells_the_owner(service, browser, ma
     assert len(mailbox.to("bob_b@example.test")) == 1
     assert len(await events(service, "provider_linked")) == 1
     assert (await browser.login()).pair.user_id == user_id
+
+
+async def test_the_trail_says_from_where_a_login_was_linked_or_came_first(service, browser):
+    user_id, session_id = await signed_in(service)
+    client = Client(ip="192.0.2.7", user_agent="Firefox")
+    begun = await browser.begin(flow="link", user_id=user_id, session_id=session_id)
+    await browser.back(begun, client=client)
+    browser.idp.person |= {"sub": "person-2", "email": "two@example.test"}
+    await browser.back(await browser.begin(), client=client)
+    trail = await service.events.list_session_events("", "provider_linked")
+    assert [(event.ip_addr, event.user_agent) for event in trail] == [("192.0.2.7", "Firefox")] * 2
+
+
+async def test_only_a_login_is_for_an_organisation_and_the_result_stays_good(service, browser):
+    user_id, session_id = await signed_in(service)
+    landing = await link(browser, user_id, session_id)
+    cookies = tuple(browser.cookies.items())
+    with pytest.raises(errors.Invalid) as refused:
+        await service.oidc_login.trade(landing.code, cookies, org="acme")
+    assert refused.value.param == "org"
+    assert (await browser.trade(landing)).flow == "link"
 
 
 async def test_a_login_of_somebody_else_is_not_taken_over(service, browser):

@@ -11,7 +11,6 @@ from authkit_issuer.capabilities.sessions import Sessions
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.store.standing import LOCK_USER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +27,7 @@ class Removal:
     async def run(self) -> bool:
         """Delete the account in one transaction; False when there is none."""
         async with self.rt.transaction() as tx:
-            if await tx.maybe(LOCK_USER, self.user_id) is None:
+            if self.user_id not in await tx.all(sql.HOLD_WITH_BANNED, self.user_id):
                 return False
             await self._leave_orgs(tx)
             await Sessions(tx).revoke_all(

@@ -54,6 +54,15 @@ LIFT_LAPSED = Query(
     update profiles.users u set {_NOT_BANNED} from lapsed where u.id = lapsed.id returning u.id::text
     """,
 )
+# The accounts it has banned as well: its deletion changes them, and two who banned each other and are deleted
+# at once would each hold what the other wants.
+HOLD_WITH_BANNED = Query(
+    str,
+    """
+    select id::text from profiles.users where id = $1::uuid or banned_by = $1::uuid
+    order by id for no key update
+    """,
+)
 SOFT_DELETE = Statement(
     """
     update profiles.users set deleted_at = now(), updated_at = now()

@@ -26,6 +26,7 @@ from authkit_issuer.runtime import Runtime
 __all__ = ["Begun", "Flow", "FlowCookie", "Landing", "OidcLogin", "Opened", "Returned"]
 
 _OAUTH = ("discord", "github")
+_OF_THE_ORG = (errors.Invalid, errors.OrgNotFound, errors.NotOrgMember)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ class OidcLogin:
         )
         method = method_of(provider)
         try:
-            result = await Returning(rt=self.rt, idp=idp, method=method, record=record).prove(returned)
+            returning = Returning(rt=self.rt, idp=idp, method=method, record=record, client=client)
+            result = await returning.prove(returned)
             if directly or self.rt.config.oidc_fragment_tokens:
                 opened = await open_result(self.rt, result, method, client)
                 return dataclasses.replace(landing, opened=opened)
@@ -106,18 +108,21 @@ class OidcLogin:
             await self._note(refusal, record.flow, client)
             return landing.refused(refusal)
 
-    async def trade(self, code: str, cookies: Cookies, *, client: Client | None = None) -> Opened:
+    async def trade(
+        self, code: str, cookies: Cookies, *, org: str | None = None, client: Client | None = None
+    ) -> Opened:
         """Open what the code of a landing stands for, once, in the browser that got it, within a minute.
 
         Raises ``InvalidOrExpiredCode``, ``InvalidCredentials`` when the account or its link changed since,
-        and as ``logins.finish`` and ``logins.step_up_vouched`` do. When storage fails the code stays good.
+        and as ``logins.finish`` and ``logins.step_up_vouched`` do. When storage fails, or the organisation
+        cannot be had, the code stays good. Only a login takes ``org``; for another flow it is ``Invalid``.
         """
         self.rt.refuse_joining("oidc_login.trade")
         flows = Flows(self.rt)
         result = await flows.take_result(code, cookies)
         try:
-            return await open_result(self.rt, result, method_of(result.provider), client)
-        except (errors.Unavailable, asyncio.CancelledError):
+            return await open_result(self.rt, result, method_of(result.provider), client, org=org)
+        except (errors.Unavailable, asyncio.CancelledError, *_OF_THE_ORG):
             await asyncio.shield(flows.put_back(code, result))
             raise
         except errors.AuthError as refusal:

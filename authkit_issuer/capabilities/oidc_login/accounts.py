@@ -16,6 +16,7 @@ from authkit_issuer.capabilities.providers import Providers, displayable
 from authkit_issuer.capabilities.usernames import Usernames
 from authkit_issuer.capabilities.users import Users
 from authkit_issuer.identity import Profile
+from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
 _TRIES = 5
@@ -28,6 +29,7 @@ class Accounts:
     rt: Runtime
     slug: str
     method: str
+    client: Client | None = None
 
     async def resolve(self, profile: Profile) -> tuple[sql.Linked, bool]:
         """Return the user of a login and whether it was made here; of parallel first logins one makes it.
@@ -105,9 +107,10 @@ class Accounts:
 
     async def _store(self, tx: Runtime, user_id: str, profile: Profile, email: str | None) -> None:
         providers = Providers(tx)
-        await providers.link_by_issuer(user_id, profile.issuer, self.slug, profile.subject, email)
+        issuer, subject = profile.issuer, profile.subject
+        await providers.link_by_issuer(user_id, issuer, self.slug, subject, email, client=self.client)
         if profile.username:
-            await providers.set_username(user_id, profile.issuer, profile.subject, profile.username)
+            await providers.set_username(user_id, issuer, subject, profile.username)
 
     async def _keep_username(self, linked: sql.Linked, profile: Profile) -> None:
         if displayable(profile.username) not in {"", linked.username}:

@@ -51,6 +51,7 @@ class Returning:
     idp: IdentityProvider
     method: str
     record: State
+    client: Client | None = None
 
     async def prove(self, returned: Returned) -> Result:
         """Judge the answer, trade its code, and find, make or link the account."""
@@ -89,7 +90,7 @@ class Returning:
     async def _account(self, profile: Profile) -> tuple[str, int, bool]:
         """Return user, epoch and whether the account is new."""
         record = self.record
-        accounts = Accounts(rt=self.rt, slug=record.provider, method=self.method)
+        accounts = Accounts(rt=self.rt, slug=record.provider, method=self.method, client=self.client)
         if record.flow == "link":
             await accounts.link(record, profile)
             return record.user_id, record.auth_epoch, False
@@ -112,11 +113,15 @@ class Returning:
             raise errors.ProviderRefused
 
 
-async def open_result(rt: Runtime, result: Result, method: str, client: Client | None) -> Opened:
+async def open_result(
+    rt: Runtime, result: Result, method: str, client: Client | None, *, org: str | None = None
+) -> Opened:
     """Open what a result stands for: a session, a fresh proof for one, or nothing for a link.
 
     The link is read again, so that one that is gone meanwhile opens nothing.
     """
+    if org is not None and result.flow != "login":
+        raise errors.Invalid("Only a login is for an organisation.", param="org")
     opened = Opened(
         provider=result.provider,
         flow=result.flow,
@@ -144,7 +149,7 @@ async def open_result(rt: Runtime, result: Result, method: str, client: Client |
         raise errors.UserBanned
     proof = Proof(user_id=result.user_id, auth_epoch=result.auth_epoch, two_factor=linked.two_factor)
     extra = {"provider": result.provider}
-    pair = await logins.finish(proof, method=method, amr=AMR, client=client, extra=extra)
+    pair = await logins.finish(proof, method=method, amr=AMR, org=org, client=client, extra=extra)
     return dataclasses.replace(opened, pair=pair)
 
 

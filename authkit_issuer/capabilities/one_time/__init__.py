@@ -147,8 +147,12 @@ class OneTime:
         return issued
 
     async def forget(self, kind: str, request_id: str) -> None:
-        """Drop a record; none is fine too."""
-        await self.rt.ephemeral.delete(key_of(kind, request_id))
+        """Drop a record; none is fine too.
+
+        An empty value stays in its place for an hour, over which nothing is put back: whoever gives up
+        something that is being redeemed this moment is rid of it, whatever becomes of that.
+        """
+        await self.rt.ephemeral.set(key_of(kind, request_id), b"", _HOUR)
 
     def _make(self, record: Record, lives: Lives) -> Issued:
         now = self.rt.clock()
@@ -247,7 +251,7 @@ class OneTime:
         if not request_id or not request_id.isascii():
             return None
         stored = await self.rt.ephemeral.get(key_of(kind, request_id))
-        if stored is None:
+        if not stored:
             return None
         record = decode(stored)
         return (record, stored) if record.expires_at > self.rt.clock() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from authkit_issuer import errors
 from authkit_issuer.capabilities.passwords import Passwords
 from authkit_issuer.capabilities.registration.channels import EMAIL, Channel
 from authkit_issuer.capabilities.users import Users
@@ -22,16 +23,21 @@ async def make_account(  # noqa: PLR0917 - the parts of an account, in the order
 
     Raises ``EmailInUse``, ``PhoneInUse``, ``UsernameInUse``, ``OwnerSlugTaken``: the index has the last word.
     """
-    async with rt.transaction() as tx:
-        # The id was chosen with the record: an account under it is our own commit whose answer was lost.
-        if user_id is not None and await Users(tx).get(user_id) is not None:
-            return
-        user = await Users(tx).add(
-            email=target if channel is EMAIL else None,
-            phone=None if channel is EMAIL else target,
-            username=username,
-            verified=verified,
-            user_id=user_id,
-            method="registration",
-        )
-        await Passwords(tx).store_hash(user.id, password_hash)
+    # The id was chosen with the record: an account under it is our own commit whose answer was lost.
+    if user_id is not None and await Users(rt).get(user_id) is not None:
+        return
+    try:
+        async with rt.transaction() as tx:
+            user = await Users(tx).add(
+                email=target if channel is EMAIL else None,
+                phone=None if channel is EMAIL else target,
+                username=username,
+                verified=verified,
+                user_id=user_id,
+                method="registration",
+            )
+            await Passwords(tx).store_hash(user.id, password_hash)
+    except errors.Conflict:
+        # That commit may still have been under way a moment ago, and then this one met what it wrote.
+        if user_id is None or await Users(rt).get(user_id) is None:
+            raise

@@ -6,7 +6,6 @@ a network: the provider issuer is ``solana:<network>``, the subject the address.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,12 @@ from authkit_issuer.capabilities.passwords import Proof
 from authkit_issuer.capabilities.providers import Providers
 from authkit_issuer.capabilities.sessions import TokenPair
 from authkit_issuer.capabilities.solana import statements as sql
-from authkit_issuer.capabilities.solana.challenges import ChallengeCache, ChallengeData, StoredChallenges
+from authkit_issuer.capabilities.solana.challenges import (
+    ChallengeCache,
+    ChallengeData,
+    StoredChallenges,
+    put_back_on_outage,
+)
 from authkit_issuer.capabilities.tokens import AccessToken, check_extra
 from authkit_issuer.capabilities.usernames import Usernames
 from authkit_issuer.capabilities.users import User, Users
@@ -121,12 +125,9 @@ class Solana:
             await Logins(self.rt).note_failure(refusal, who)
             raise
         claims = {**(extra or {}), "provider": SOLANA_PROVIDER_SLUG, "solana_address": data.address}
-        try:
-            linked, created = await self._account(data)
+        async with put_back_on_outage(challenges, nonce, data):
+            linked, created = await self._account(data, who)
             pair = await self._enter(linked, claims, who)
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(challenges.put(nonce, data))
-            raise
         return SiwsLogin(
             access_token=pair.access_token,
             expires_in=pair.expires_in,
@@ -144,6 +145,7 @@ class Solana:
         output: SignInOutput,
         *,
         replace: bool = False,
+        client: Client | None = None,
         cache: ChallengeCache | None = None,
     ) -> None:
         """Make the wallet the user's; nothing changes when it is already.
@@ -158,11 +160,8 @@ class Solana:
             raise errors.UserNotFound
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
-        try:
-            await self._link(known, data.address, replace=replace)
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(challenges.put(nonce, data))
-            raise
+        async with put_back_on_outage(challenges, nonce, data):
+            await self._link(known, data.address, replace=replace, client=client)
 
     async def step_up(
         self,
@@ -181,7 +180,7 @@ class Solana:
         self.rt.refuse_joining("solana.step_up")
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
-        try:
+        async with put_back_on_outage(challenges, nonce, data):
             linked = await self.rt.maybe(sql.LINKED, self._issuer(), data.address)
             if linked is None or linked.user_id != identifiers.user_id(user_id):
                 raise errors.SiwsAddressMismatch
@@ -193,9 +192,6 @@ class Solana:
                 amr=("pop",),
                 client=client,
             )
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(challenges.put(nonce, data))
-            raise
 
     async def get_user_by_address(self, address: str) -> User | None:
         """Return the user who linked this wallet, or None."""
@@ -223,7 +219,7 @@ class Solana:
         siws.verify(output, data.input, now=now)
         return nonce, data
 
-    async def _account(self, data: ChallengeData) -> tuple[sql.Linked, bool]:
+    async def _account(self, data: ChallengeData, who: Client) -> tuple[sql.Linked, bool]:
         """Find the wallet's user or make one; only "no row" makes one, and of parallel calls one does."""
         created = False
         for attempt in range(_NAMES_TRIED):
@@ -231,7 +227,7 @@ class Solana:
             if linked is not None:
                 return linked, created
             try:
-                await self._create(data.address, await self._name(data, attempt))
+                await self._create(data.address, await self._name(data, attempt), who)
             except (errors.UsernameInUse, errors.OwnerSlugTaken, errors.ProviderAlreadyLinked):
                 continue  # somebody was faster: with the name, or with this very wallet
             created = True
@@ -249,10 +245,11 @@ class Solana:
             await Logins(self.rt).note_failure(refusal, who)
             raise
 
-    async def _create(self, address: str, username: str) -> None:
+    async def _create(self, address: str, username: str, who: Client) -> None:
+        issuer, slug = self._issuer(), SOLANA_PROVIDER_SLUG
         async with self.rt.transaction() as tx:
             user = await Users(tx).add(username=username, method=METHOD)
-            await Providers(tx).link_by_issuer(user.id, self._issuer(), SOLANA_PROVIDER_SLUG, address)
+            await Providers(tx).link_by_issuer(user.id, issuer, slug, address, client=who)
 
     async def _name(self, data: ChallengeData, attempt: int) -> str:
         if attempt == 0 and data.username is not None:
@@ -264,20 +261,21 @@ class Solana:
             base = identifiers.suffixed_username(base, f"{number:04d}")
         return await Usernames(self.rt).generate_available(base)
 
-    async def _link(self, user_id: str, address: str, *, replace: bool) -> None:
+    async def _link(self, user_id: str, address: str, *, replace: bool, client: Client | None) -> None:
+        issuer, slug = self._issuer(), SOLANA_PROVIDER_SLUG
         async with self.rt.transaction() as tx:
             allowed = await tx.maybe(sql.LOCK, user_id)
             if allowed is None:
                 raise errors.UserNotFound
             if not allowed:
                 raise errors.UserBanned
-            present = await tx.maybe(sql.WALLET, user_id, self._issuer())
+            present = await tx.maybe(sql.WALLET, user_id, issuer)
             if present == address:
                 return
             if present is not None and not replace:
                 raise errors.WalletAlreadyLinked
             try:
-                await Providers(tx).link_by_issuer(user_id, self._issuer(), SOLANA_PROVIDER_SLUG, address)
+                await Providers(tx).link_by_issuer(user_id, issuer, slug, address, client=client)
             except errors.ProviderAlreadyLinked as error:
                 raise errors.WalletAlreadyLinked from error
 

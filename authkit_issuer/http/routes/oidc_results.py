@@ -41,6 +41,7 @@ class ResultCode(Body):
     """The code from the fragment or the popup's message."""
 
     code: Annotated[Text, Field(repr=False)]
+    org: Annotated[Text | None, Field(description="The organisation a login's access token is for")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,8 @@ async def step_up_start(call: Call[StartBody, NoParams]) -> OidcStarted:
 
 async def trade(call: Call[ResultCode, NoParams]) -> OidcResult:
     """Trade the code of a login that is over."""
-    cookies = landings.cookies_of(call)
-    opened = await call.service.oidc_login.trade(call.body.code, cookies, client=call.client)
+    body, cookies = call.body, landings.cookies_of(call)
+    opened = await call.service.oidc_login.trade(body.code, cookies, org=body.org, client=call.client)
     landings.forget(call, opened)
     return landings.result_of(call, opened)
 
@@ -128,6 +129,13 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         limit=Limit(bucket="auth_oidc_result", closed=True),
         offered=with_providers,
         omit_none=True,
-        errors=(errors.InvalidOrExpiredCode, *OPENING_ERRORS),
+        errors=(
+            errors.InvalidOrExpiredCode,
+            errors.OrgModeNotMulti,
+            errors.InvalidOrgSlug,
+            errors.OrgNotFound,
+            errors.NotOrgMember,
+            *OPENING_ERRORS,
+        ),
     ),
 )

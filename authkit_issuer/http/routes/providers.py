@@ -24,7 +24,8 @@ async def list_linked(call: Plain) -> LinkedProviders:
 
 async def unlink(call: Plain) -> Done:
     """Remove the caller's logins of a provider."""
-    if not await call.service.providers.unlink(call.account.id, call.path["provider"]):
+    account, provider = call.account.id, call.path["provider"]
+    if not await call.service.providers.unlink(account, provider, client=call.client):
         raise errors.ProviderNotLinked
     return Done()
 

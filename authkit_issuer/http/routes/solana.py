@@ -120,7 +120,9 @@ async def login(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
 async def link(call: Call[WalletLink, NoParams]) -> Linked:
     """Link a wallet."""
     body = call.body
-    await call.service.solana.link_wallet(call.account.id, body.signed(), replace=body.replace)
+    await call.service.solana.link_wallet(
+        call.account.id, body.signed(), replace=body.replace, client=call.client
+    )
     return Linked(solana_address=body.output.account.address)
 
 
