@@ -2,17 +2,22 @@
 
 The proof opens nothing. Wrong passwords from such a device are counted on the device, so that strangers who
 guess do not keep an account's owner out; its logins keep a share of the hashing lanes; and a sign-in without
-it is news to the owner. All of it ends with the epoch of the account: a new password, a sign-out everywhere
-or a ban makes every device a stranger, apart from the news.
+it is news to the owner. With ``two_factor_remember`` the owner may have the second factor remembered there.
+All of it ends with the epoch of the account: a new password, a sign-out everywhere, a ban or a change of the
+second factor makes every device a stranger, apart from the news.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.device_token import ID_BYTES, DeviceToken, decode, encode
+
+Factor = Literal["asked", "remember", "spared"]
+"""The second factor of a sign-in: proved if there is one, to be remembered, or left out because it was."""
 
 _AHEAD = 60
 """Seconds that the clock of the process that made a token may be ahead of ours."""
@@ -25,6 +30,7 @@ class Device:
     id: str
     user_id: str
     auth_epoch: int
+    factor_until: int
 
     def is_of(self, user_id: str) -> bool:
         """Tell whether this account was signed in to there, at whatever epoch."""
@@ -41,13 +47,22 @@ class Devices:
 
     rt: Runtime
 
-    def prove(self, user_id: str, auth_epoch: int) -> str:
-        """Return a new proof of a sign-in that has just been finished."""
-        rt = self.rt
+    def prove(
+        self, user_id: str, auth_epoch: int, client: Client | None, *, remember_factor: bool = False
+    ) -> str:
+        """Return a new proof of a sign-in that has just been finished.
+
+        With ``remember_factor`` the second factor that was proved is remembered for ``two_factor_remember``
+        seconds; without, what the device remembered before is, and no longer than it was.
+        """
+        rt, before = self.rt, self.of(client)
+        now, longest = int(rt.clock()), rt.config.two_factor_remember
+        kept = before.factor_until if before and before.is_trusted(user_id, auth_epoch) else 0
         token = DeviceToken(
             user_id=user_id,
             auth_epoch=auth_epoch,
-            issued_at=int(rt.clock()),
+            issued_at=now,
+            factor_until=now + int(longest) if longest and remember_factor else kept,
             id=rt.random_bytes(ID_BYTES),
         )
         return encode(rt.keys.current(), rt.config.issuer, token)
@@ -62,4 +77,16 @@ class Devices:
         age = self.rt.clock() - token.issued_at
         if not -_AHEAD <= age < self.rt.config.device_duration:
             return None
-        return Device(id=token.id.hex(), user_id=token.user_id, auth_epoch=token.auth_epoch)
+        return Device(
+            id=token.id.hex(),
+            user_id=token.user_id,
+            auth_epoch=token.auth_epoch,
+            factor_until=token.factor_until,
+        )
+
+    def remembers_factor(self, client: Client | None, user_id: str, auth_epoch: int) -> bool:
+        """Tell whether the second factor of this account, as it stands, need not be proved again there."""
+        device = self.of(client)
+        if device is None or self.rt.config.two_factor_remember is None:
+            return False
+        return device.is_trusted(user_id, auth_epoch) and self.rt.clock() < device.factor_until

@@ -139,6 +139,8 @@ class Config:
     """Seconds a sign-in may wait for its second factor."""
     two_factor_exempt_methods: tuple[str, ...] = ()
     """Sign-in methods, such as ``solana_login``, after which no second factor is asked for."""
+    two_factor_remember: float | None = None
+    """Seconds for which a device may be asked for no second factor, if its user wants that; None is never."""
     solana_domains: tuple[str, ...] = ()
     """Domains wallets may sign in on, ports included; in development ``localhost:<port>`` when empty."""
     solana_network: str | None = None

@@ -95,7 +95,7 @@ def _check_numbers(config: Config) -> None:
             raise ConfigError(f"{entry.name} must be a finite number.")
     optional = (
         "refresh_token_duration", "refresh_idle_duration", "session_max_per_user", "hash_threads",
-        "rename_cooldown", "deleted_user_retention",
+        "rename_cooldown", "deleted_user_retention", "two_factor_remember",
     )  # fmt: skip
     for name in optional:
         value = getattr(config, name)

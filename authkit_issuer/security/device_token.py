@@ -1,8 +1,8 @@
 """The device token: tells a browser in which an account was signed in before from everybody else's.
 
-``akd_`` + base64url(version 1 · secret id 1 · user id 16 · epoch 8 · time 8 · id 16 · HMAC-SHA256 32).
-Nothing is stored: the MAC, over everything before it and the issuer, proves all of it. It opens nothing. What
-it is worth is told by ``capabilities/devices.py``, which follows OWASP's device cookies.
+``akd_`` + base64url(version 1 · secret id 1 · user 16 · epoch 8 · time 8 · factor 8 · id 16 · HMAC 32).
+Nothing is stored: the HMAC-SHA256 of everything before it and the issuer proves all of it. It opens nothing.
+What it is worth is told by ``capabilities/devices.py``, which follows OWASP's device cookies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PREFIX = "akd_"
 ID_BYTES = 16
 
 _VERSION = 1
-_BODY = struct.Struct(">BB16sqQ16s")
+_BODY = struct.Struct(">BB16sqQQ16s")
 _MAC_BYTES = 32
 _SIZE = _BODY.size + _MAC_BYTES
 _KEY = "device tokens"
@@ -27,12 +27,15 @@ _KEY = "device tokens"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceToken:
-    """What a proved token says: who signed in there, at which epoch of the account, and when."""
+    """What a proved token says: who signed in there, at which epoch of the account, and when.
+
+    Times are Unix seconds. Until ``factor_until`` no second factor need be proved there; 0 is never.
+    """
 
     user_id: str
     auth_epoch: int
     issued_at: int
-    """Unix seconds."""
+    factor_until: int
     id: bytes = field(repr=False)
 
 
@@ -44,6 +47,7 @@ def encode(keys: KeySet, issuer: str, token: DeviceToken) -> str:
         uuid.UUID(token.user_id).bytes,
         token.auth_epoch,
         token.issued_at,
+        token.factor_until,
         token.id,
     )
     return spelled(PREFIX, body + _mac(keys.derive(_KEY), body, issuer))
@@ -55,13 +59,17 @@ def decode(keys: KeySet, issuer: str, text: str) -> DeviceToken | None:
     if raw is None:
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    version, secret_id, user, auth_epoch, issued_at, device = _BODY.unpack(body)
+    version, secret_id, user, auth_epoch, issued_at, factor_until, device = _BODY.unpack(body)
     if version != _VERSION or secret_id not in keys.refresh_secrets:
         return None
     if not hmac.compare_digest(mac, _mac(keys.derive(_KEY, secret_id), body, issuer)):
         return None
     return DeviceToken(
-        user_id=str(uuid.UUID(bytes=user)), auth_epoch=auth_epoch, issued_at=issued_at, id=device
+        user_id=str(uuid.UUID(bytes=user)),
+        auth_epoch=auth_epoch,
+        issued_at=issued_at,
+        factor_until=factor_until,
+        id=device,
     )
 
 

@@ -257,3 +257,95 @@ async def test_a_host_that_vouches_for_a_user_makes_no_news(service: Service, ad
     await sign_in(service)
     await service.sessions.issue(ada, method="host", client=STRANGER)
     assert await news(service, mailbox) == []
+
+
+# --- a second factor that is remembered ---------------------------------------------------------------------
+
+
+async def with_factor(service: Service, mailbox: Any) -> str:
+    user_id = await add(service)
+    await service.two_factor.send_email_setup_code(user_id)
+    await service.two_factor.enable(user_id, "email", code=mailbox.last(EMAIL).code)
+    return user_id
+
+
+async def prove_factor(service: Service, mailbox: Any, client: Client, *, remember: bool = True) -> Client:
+    """Sign in with password and code; returns the client with what it was given."""
+    with pytest.raises(errors.TwoFactorRequired) as asked:
+        await service.logins.with_password(EMAIL, PASSWORD, client=client)
+    await service.rt.background.drain(timeout=5)
+    facts = asked.value.metadata
+    pair = await service.logins.complete_two_factor(
+        str(facts["user_id"]),
+        str(facts["challenge"]),
+        mailbox.last(EMAIL).code,
+        remember_device=remember,
+        client=client,
+    )
+    return dataclasses.replace(client, device=pair.device)
+
+
+async def is_asked(service: Service, client: Client, password: str = PASSWORD) -> bool:
+    try:
+        await service.logins.with_password(EMAIL, password, client=client)
+    except errors.TwoFactorRequired:
+        return True
+    return False
+
+
+async def test_a_factor_is_remembered_on_the_device_and_for_the_time_it_was_wished_for(
+    make_service, mailbox, clock
+) -> None:
+    service = await make_service(two_factor_remember=1000.0, code_cooldown=0.0, max_codes_per_hour=99)
+    ada = await with_factor(service, mailbox)
+    plain = await prove_factor(service, mailbox, HOME, remember=False)
+    assert await is_asked(service, plain)
+    known = await prove_factor(service, mailbox, plain)
+    assert await is_asked(service, HOME)
+    pair = await service.logins.with_password(EMAIL, PASSWORD, client=known)
+    claims = await service.tokens.verify(pair.access_token)
+    assert claims.amr == ("pwd",)
+    (event, *_) = await service.events.list_session_events(ada, "session_created")
+    assert event.data == {"factor_remembered": True}
+    # The sign-in in between made it no longer.
+    clock.advance(999)
+    renewed = dataclasses.replace(known, device=pair.device)
+    assert not await is_asked(service, renewed)
+    assert await service.passwords.login(EMAIL, PASSWORD, client=renewed)
+    clock.advance(1)
+    assert await is_asked(service, renewed)
+    assert await is_asked(service, known)
+
+
+async def test_a_remembered_factor_ends_with_what_the_account_was(make_service, mailbox) -> None:
+    service = await make_service(two_factor_remember=1000.0, code_cooldown=0.0, max_codes_per_hour=99)
+    ada = await with_factor(service, mailbox)
+    known = await prove_factor(service, mailbox, HOME)
+    await service.sessions.revoke_all(ada)
+    assert await is_asked(service, known)
+    known = await prove_factor(service, mailbox, HOME)
+    await service.two_factor.disable(ada)
+    await service.two_factor.send_email_setup_code(ada)
+    await service.two_factor.enable(ada, "email", code=mailbox.last(EMAIL).code)
+    assert await is_asked(service, known)
+    known = await prove_factor(service, mailbox, HOME)
+    await service.passwords.admin_set(ada, "another fine horse")
+    assert await is_asked(service, known, "another fine horse")
+
+
+async def test_a_factor_is_remembered_only_where_that_is_allowed_and_for_its_own_account(
+    make_service, mailbox
+) -> None:
+    usual = await make_service(code_cooldown=0.0, max_codes_per_hour=99)
+    await with_factor(usual, mailbox)
+    wished = await prove_factor(usual, mailbox, HOME)
+    assert await is_asked(usual, wished)
+    allowing = await make_service(two_factor_remember=1000.0, code_cooldown=0.0, max_codes_per_hour=99)
+    known = await prove_factor(allowing, mailbox, HOME)
+    assert not await is_asked(allowing, known)
+    assert await is_asked(usual, known)
+    bob = await add(allowing, "bob_m")
+    await allowing.two_factor.send_email_setup_code(bob)
+    await allowing.two_factor.enable(bob, "email", code=mailbox.last("bob@example.test").code)
+    with pytest.raises(errors.TwoFactorRequired):
+        await allowing.logins.with_password("bob_m", PASSWORD, client=known)

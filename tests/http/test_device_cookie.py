@@ -119,3 +119,23 @@ async def test_switched_off_it_is_neither_given_nor_read(make_service, serve, si
         answer = await log_in(api, cookie)
         assert answer.status_code == 200
         assert device_of(answer) is None
+
+
+async def test_a_browser_may_be_asked_for_no_second_factor_but_for_a_fresh_proof_still(
+    make_service, serve, sign_up, mailbox
+) -> None:
+    service = await make_service(two_factor_remember=3600.0, code_cooldown=0.0)
+    async with serve(service) as api:
+        await sign_up(api)
+        account = await service.users.get_by_email(EMAIL)
+        await service.two_factor.send_email_setup_code(account.id)
+        await service.two_factor.enable(account.id, "email", code=mailbox.last(EMAIL).code)
+        asked = (await log_in(api)).json()["metadata"]
+        await api.delivered()
+        body = {"user_id": asked["user_id"], "challenge": asked["challenge"], "remember_device": True}
+        finished = await api.post("/auth/2fa/verify", json=body | {"code": mailbox.last(EMAIL).code})
+        again = await log_in(api, device_of(finished).value)
+        assert again.status_code == 200
+        bearer = {"authorization": f"Bearer {again.json()['access_token']}"}
+        refused = await api.post("/auth/user/2fa/disable", headers=bearer)
+        assert (refused.status_code, refused.json()["error"]) == (403, "step_up_required")

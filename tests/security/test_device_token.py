@@ -13,7 +13,11 @@ from authkit_issuer.security.keys import KeySet
 
 ISSUER = "https://issuer.example"
 TOKEN = DeviceToken(
-    user_id=str(uuid.UUID(int=7, version=4)), auth_epoch=3, issued_at=1_800_000_000, id=bytes(range(16))
+    user_id=str(uuid.UUID(int=7, version=4)),
+    auth_epoch=3,
+    issued_at=1_800_000_000,
+    factor_until=5,
+    id=bytes(range(16)),
 )
 
 

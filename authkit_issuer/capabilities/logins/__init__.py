@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from authkit_issuer import errors
+from authkit_issuer.capabilities.devices import Devices
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.logins.step_up import StepUp
@@ -80,15 +81,17 @@ class Logins:
     ) -> TokenPair:
         """Open a session for a first factor that was proved: the one way behind all of them.
 
-        Where the account asks for a second factor, and ``method`` is not among
-        ``two_factor_exempt_methods``, nothing is opened: a code goes out and ``TwoFactorRequired`` is raised
+        Where the account asks for a second factor, ``method`` is not among ``two_factor_exempt_methods`` and
+        the device does not remember it, nothing is opened: a code goes out and ``TwoFactorRequired`` comes
         with ``user_id``, ``method``, ``destination`` and ``challenge`` in its metadata; what
         ``two_factor.begin`` raises passes through. ``extra`` goes into the access token. Raises
         ``InvalidCredentials`` when the account changed since the proof, ``UserBanned``, ``ReservedClaim``,
         and what ``tokens.issue_org_access`` raises of an organisation, before anything is opened.
         """
         check_extra(extra)
-        if proof.two_factor and method not in self.rt.config.two_factor_exempt_methods:
+        asks = proof.two_factor and method not in self.rt.config.two_factor_exempt_methods
+        spared = asks and Devices(self.rt).remembers_factor(client, proof.user_id, proof.auth_epoch)
+        if asks and not spared:
             if org is not None:
                 await Tokens(self.rt).org_grant(proof.user_id, org)
             challenged = await TwoFactor(self.rt).begin(
@@ -109,6 +112,7 @@ class Logins:
             org=org,
             client=client,
             extra=extra,
+            factor="spared" if spared else "asked",
         )
 
     async def complete_two_factor(
@@ -118,10 +122,13 @@ class Logins:
         code: str,
         *,
         is_backup: bool = False,
+        remember_device: bool = False,
         client: Client | None = None,
     ) -> TokenPair:
         """Meet the challenge of a ``TwoFactorRequired`` and open the session that waited for it.
 
+        With ``remember_device`` and ``two_factor_remember`` the device of the answer is asked for no second
+        factor for that long, unless the account's epoch moves; what asks for a fresh proof still does.
         One of any number of callers wins. Raises ``InvalidChallenge`` (sign in again),
         ``InvalidOrExpiredCode``, ``UserBanned``. When storage fails on the way, challenge and code stay good.
         """
@@ -132,11 +139,11 @@ class Logins:
             raise
         try:
             if not is_backup:
-                return await _resume(self.rt, redeemed, client)
+                return await _resume(self.rt, redeemed, client, remember=remember_device)
             entitlements = await Entitlements(self.rt).for_token(redeemed.record.user_id)
             # One transaction: neither is the code spent without the session, nor the session had without it.
             async with self.rt.transaction() as tx:
-                pair = await _resume(tx, redeemed, client, entitlements)
+                pair = await _resume(tx, redeemed, client, entitlements, remember=remember_device)
                 await TwoFactor(tx).use_backup_code(redeemed.record.user_id, code, client=client)
         except errors.InvalidCredentials as error:
             # The account changed since the first factor was proved.
@@ -243,7 +250,12 @@ def _is_phone(identifier: str) -> bool:
 
 
 async def _resume(
-    rt: Runtime, redeemed: Redeemed, client: Client | None, entitlements: list[str] | None = None
+    rt: Runtime,
+    redeemed: Redeemed,
+    client: Client | None,
+    entitlements: list[str] | None = None,
+    *,
+    remember: bool,
 ) -> TokenPair:
     first = redeemed.first
     return await Sessions(rt).sign_in(
@@ -255,4 +267,5 @@ async def _resume(
         client=client,
         extra=first.extra,
         entitlements=entitlements,
+        factor="remember" if remember else "asked",
     )

@@ -175,6 +175,8 @@ class Proving:
         """Open nothing for an account that asks for a second factor: send its code and say so."""
         if not proof.two_factor or METHOD in self.rt.config.two_factor_exempt_methods:
             return
+        if Devices(self.rt).remembers_factor(client, proof.user_id, proof.auth_epoch):
+            return
         challenged = await TwoFactor(self.rt).begin(
             proof.user_id,
             auth_epoch=proof.auth_epoch,

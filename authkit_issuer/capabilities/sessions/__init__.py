@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.capabilities.devices import Devices
+from authkit_issuer.capabilities.devices import Devices, Factor
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.sessions import statements as sql
 from authkit_issuer.capabilities.sessions.ending import Ending
@@ -77,10 +77,12 @@ class Sessions:
         client: Client | None = None,
         extra: Mapping[str, object] | None = None,
         entitlements: list[str] | None = None,
+        factor: Factor = "asked",
     ) -> TokenPair:
         """Open a session for a finished login and return its tokens, for an organisation if one is named.
 
-        A caller that holds a transaction asks for the ``entitlements`` before it begins. Raises as ``issue``
+        ``factor`` tells what the device remembers of the second one, or is to remember from now on. A caller
+        that holds a transaction asks for the ``entitlements`` before it begins. Raises as ``issue``
         does, but ``InvalidCredentials`` for a user who is gone; the errors of ``tokens.issue_org_access``,
         and then nothing is opened and nothing ended.
         """
@@ -96,6 +98,7 @@ class Sessions:
             amr=amr,
             client=client or Client(),
             signs_in=True,
+            spared=factor == "spared",
         )
         try:
             opened, grant = (await opening.run(), None) if org is None else await opening.run_for(org)
@@ -118,7 +121,9 @@ class Sessions:
             opened.refresh_token,
             session_id=opened.session_id,
             user_id=opened.facts.user_id,
-            device=Devices(self.rt).prove(opened.facts.user_id, auth_epoch),
+            device=Devices(self.rt).prove(
+                opened.facts.user_id, auth_epoch, client, remember_factor=factor == "remember"
+            ),
         )
 
     async def exchange(

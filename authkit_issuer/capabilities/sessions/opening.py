@@ -20,7 +20,7 @@ from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import refresh_token
 from authkit_issuer.security.refresh_token import NONCE_BYTES, token_key
 
-NEW_DEVICE = "new_device"
+NEW_DEVICE, FACTOR_REMEMBERED = "new_device", "factor_remembered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,8 @@ class IssuedSession:
 class Opening:
     """A session about to be opened.
 
-    ``signs_in`` tells a login of ours, whose device counts, from a host that vouches for the user.
+    ``signs_in`` tells a login of ours, whose device counts, from a host that vouches for the user; ``spared``
+    that the second factor was not asked for, because the device remembers it.
     """
 
     rt: Runtime
@@ -49,6 +50,7 @@ class Opening:
     amr: Sequence[str]
     client: Client
     signs_in: bool
+    spared: bool = False
 
     async def run(self) -> IssuedSession:
         """Open it in one transaction, under the lock of the user's row; raises as ``sessions.issue``."""
@@ -98,7 +100,7 @@ class Opening:
                 session_id=session_id,
                 method=self.method,
                 client=self.client,
-                data={NEW_DEVICE: True} if new else None,
+                data={NEW_DEVICE: True} if new else {FACTOR_REMEMBERED: True} if self.spared else None,
             )
         if new and tx.config.new_device_notices and opened.email_verified:
             await Messages(tx).notify(opened.email, opened.username, NEW_DEVICE)

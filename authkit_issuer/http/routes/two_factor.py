@@ -54,6 +54,9 @@ class SecondFactor(Body):
     challenge: Annotated[Text, Field(repr=False)]
     code: Code
     backup_code: Annotated[bool, Field(description="The code is a backup code")] = False
+    remember_device: Annotated[
+        bool, Field(description="Ask for no second factor here for a while, where this service allows that")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +140,12 @@ async def verify(call: Call[SecondFactor, NoParams]) -> Tokens:
     """Finish a sign-in that waits for its second factor."""
     body = call.body
     pair = await call.service.logins.complete_two_factor(
-        body.user_id, body.challenge, body.code, is_backup=body.backup_code, client=call.client
+        body.user_id,
+        body.challenge,
+        body.code,
+        is_backup=body.backup_code,
+        remember_device=body.remember_device,
+        client=call.client,
     )
     return Tokens.of(call.signed_in(pair))
 
