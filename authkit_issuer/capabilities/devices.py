@@ -30,7 +30,7 @@ class Device:
     id: str
     user_id: str
     auth_epoch: int
-    factor_until: int
+    factor_at: int
 
     def is_of(self, user_id: str) -> bool:
         """Tell whether this account was signed in to there, at whatever epoch."""
@@ -52,17 +52,17 @@ class Devices:
     ) -> str:
         """Return a new proof of a sign-in that has just been finished.
 
-        With ``remember_factor`` the second factor that was proved is remembered for ``two_factor_remember``
-        seconds; without, what the device remembered before is, and no longer than it was.
+        With ``remember_factor`` the second factor that was just proved is remembered; without, the one that
+        the device remembered before still is, and no longer than it was.
         """
         rt, before = self.rt, self.of(client)
-        now, longest = int(rt.clock()), rt.config.two_factor_remember
-        kept = before.factor_until if before and before.is_trusted(user_id, auth_epoch) else 0
+        now = int(rt.clock())
+        kept = before.factor_at if before and before.is_trusted(user_id, auth_epoch) else 0
         token = DeviceToken(
             user_id=user_id,
             auth_epoch=auth_epoch,
             issued_at=now,
-            factor_until=now + int(longest) if longest and remember_factor else kept,
+            factor_at=now if remember_factor else kept,
             id=rt.random_bytes(ID_BYTES),
         )
         return encode(rt.keys.current(), rt.config.issuer, token)
@@ -81,12 +81,12 @@ class Devices:
             id=token.id.hex(),
             user_id=token.user_id,
             auth_epoch=token.auth_epoch,
-            factor_until=token.factor_until,
+            factor_at=token.factor_at,
         )
 
     def remembers_factor(self, client: Client | None, user_id: str, auth_epoch: int) -> bool:
         """Tell whether the second factor of this account, as it stands, need not be proved again there."""
-        device = self.of(client)
-        if device is None or self.rt.config.two_factor_remember is None:
+        device, longest = self.of(client), self.rt.config.two_factor_remember
+        if device is None or not device.factor_at or longest is None:
             return False
-        return device.is_trusted(user_id, auth_epoch) and self.rt.clock() < device.factor_until
+        return device.is_trusted(user_id, auth_epoch) and self.rt.clock() < device.factor_at + longest

@@ -29,13 +29,13 @@ _KEY = "device tokens"
 class DeviceToken:
     """What a proved token says: who signed in there, at which epoch of the account, and when.
 
-    Times are Unix seconds. Until ``factor_until`` no second factor need be proved there; 0 is never.
+    Times are Unix seconds. ``factor_at`` is when a second factor was proved that is remembered; 0 is never.
     """
 
     user_id: str
     auth_epoch: int
     issued_at: int
-    factor_until: int
+    factor_at: int
     id: bytes = field(repr=False)
 
 
@@ -47,7 +47,7 @@ def encode(keys: KeySet, issuer: str, token: DeviceToken) -> str:
         uuid.UUID(token.user_id).bytes,
         token.auth_epoch,
         token.issued_at,
-        token.factor_until,
+        token.factor_at,
         token.id,
     )
     return spelled(PREFIX, body + _mac(keys.derive(_KEY), body, issuer))
@@ -59,7 +59,7 @@ def decode(keys: KeySet, issuer: str, text: str) -> DeviceToken | None:
     if raw is None:
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-    version, secret_id, user, auth_epoch, issued_at, factor_until, device = _BODY.unpack(body)
+    version, secret_id, user, auth_epoch, issued_at, factor_at, device = _BODY.unpack(body)
     if version != _VERSION or secret_id not in keys.refresh_secrets:
         return None
     if not hmac.compare_digest(mac, _mac(keys.derive(_KEY, secret_id), body, issuer)):
@@ -68,7 +68,7 @@ def decode(keys: KeySet, issuer: str, text: str) -> DeviceToken | None:
         user_id=str(uuid.UUID(bytes=user)),
         auth_epoch=auth_epoch,
         issued_at=issued_at,
-        factor_until=factor_until,
+        factor_at=factor_at,
         id=device,
     )
 

@@ -16,7 +16,7 @@ TOKEN = DeviceToken(
     user_id=str(uuid.UUID(int=7, version=4)),
     auth_epoch=3,
     issued_at=1_800_000_000,
-    factor_until=5,
+    factor_at=5,
     id=bytes(range(16)),
 )
 
