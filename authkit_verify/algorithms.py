@@ -7,7 +7,7 @@ Asymmetric only: ``none`` and the HS family are not in the table, so no configur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -38,7 +38,7 @@ def _rs(size: str) -> Check:
 
     def check(key: Key, signed: bytes, signature: bytes) -> bool:
         try:
-            key.public_key.verify(signature, signed, _PKCS1V15, digest)
+            cast("rsa.RSAPublicKey", key.public_key).verify(signature, signed, _PKCS1V15, digest)
         except InvalidSignature:
             return False
         return True
@@ -52,8 +52,12 @@ def _ps(size: str) -> Check:
     pss = padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
 
     def check(key: Key, signed: bytes, signature: bytes) -> bool:
+        public = cast("rsa.RSAPublicKey", key.public_key)
+        # RFC 8017, 8.1.2 step 1, which the library leaves out: leading zeros make another spelling.
+        if len(signature) != (public.key_size + 7) // 8:
+            return False
         try:
-            key.public_key.verify(signature, signed, pss, digest)
+            public.verify(signature, signed, pss, digest)
         except InvalidSignature:
             return False
         return True
@@ -71,7 +75,9 @@ def _es(size: str, octets: int) -> Check:
         r = int.from_bytes(signature[:octets], "big")
         s = int.from_bytes(signature[octets:], "big")
         try:
-            key.public_key.verify(encode_dss_signature(r, s), signed, ecdsa)
+            cast("ec.EllipticCurvePublicKey", key.public_key).verify(
+                encode_dss_signature(r, s), signed, ecdsa
+            )
         except InvalidSignature:
             return False
         return True
@@ -81,7 +87,7 @@ def _es(size: str, octets: int) -> Check:
 
 def _eddsa(key: Key, signed: bytes, signature: bytes) -> bool:
     try:
-        key.public_key.verify(signature, signed)
+        cast("ed25519.Ed25519PublicKey", key.public_key).verify(signature, signed)
     except InvalidSignature:
         return False
     return True

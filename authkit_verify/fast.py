@@ -1,9 +1,9 @@
-"""Signatures checked by faster libraries: AWS-LC (``awscrt``) and libsodium (PyNaCl).
+"""Signatures checked by faster libraries: ``awscrt`` and libsodium (PyNaCl).
 
 ``AcceptConfig(signature_backend="fast")`` asks for them and ``pip install "authkit[fast]"`` brings them.
-What they do not know, RSA and ECDSA with longer hashes, and a key that they do not take, is left to
-``cryptography``. libsodium refuses a little more: keys and signatures of small order, which no honest signer
-makes.
+``awscrt`` is AWS-LC on Linux, and the system's own library on macOS and Windows. What the two do not know,
+RSA and ECDSA with longer hashes, and whatever they fail at is left to ``cryptography``. libsodium refuses a
+little more: signatures of small order, which no honest signer makes.
 """
 
 from __future__ import annotations
@@ -77,9 +77,12 @@ def _checked(alg: str, bind: Callable[[Key], Bound], *, hashed: bool = True) -> 
 
     def check(key: Key, signed: bytes, signature: bytes) -> bool:
         verify = bound(key)
-        if verify is None:
-            return otherwise(key, signed, signature)
-        return verify(sha256(signed).digest() if hashed else signed, signature)
+        if verify is not None:
+            try:
+                return verify(sha256(signed).digest() if hashed else signed, signature)
+            except (RuntimeError, ValueError):
+                pass  # awscrt raises whatever its library says beyond "wrong"
+        return otherwise(key, signed, signature)
 
     return check
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from authkit_verify.algorithms import fitting
+from authkit_verify.algorithms import PublicKey, fitting
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # RFC 7518, 3.3; the upper bound keeps one verification cheap
 MAX_CANDIDATES = 4
@@ -45,8 +45,8 @@ class Key:
 
     kid: str | None
     algorithms: frozenset[str]
-    public_key: Any
-    """A ``PublicKey``, of the kind that the algorithms are bound to."""
+    public_key: PublicKey
+    """Of the kind that the algorithms are bound to."""
     digest: bytes
 
 
@@ -101,6 +101,8 @@ def make_key(public_key: object, *, kid: str | None = None, only: str | None = N
         raise UnusableKey("neither an RSA, nor an EC, nor an Ed25519 public key")
     if isinstance(public_key, rsa.RSAPublicKey):
         _check_rsa(public_key.public_numbers())
+    if isinstance(public_key, ed25519.Ed25519PublicKey):
+        _check_ed25519(public_key.public_bytes_raw())
     algorithms = fitting(public_key)
     if only is not None:
         algorithms &= {only}
@@ -128,6 +130,11 @@ def pinned_key(pin: str | bytes | tuple[str, str | bytes]) -> Key:
         raise ValueError("a pinned PEM is not a readable public key or certificate") from error
 
 
+def _check_ed25519(raw: bytes) -> None:
+    if int.from_bytes(raw, "little") & (2**255 - 1) in _SMALL_ORDER:
+        raise UnusableKey("an Ed25519 key of small order")
+
+
 def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
     n, e = numbers.n, numbers.e
     if not MIN_RSA_BITS <= n.bit_length() <= MAX_RSA_BITS:
@@ -136,6 +143,13 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
         raise UnusableKey("an RSA key with an unsafe exponent")
     if all(n % prime in residues for prime, residues in _ROCA):
         raise UnusableKey("an RSA key of the kind that can be factored (CVE-2017-15361)")
+
+
+# The seven y-coordinates, reduced or not, of points of order 1, 2, 4 and 8: signatures can be made for such a
+# key by anybody (RFC 8032, 5.1; Chalkias et al., Taming the Many EdDSAs, 2020).
+_P = 2**255 - 19
+_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _P, _P + 1, _Y8, _P - _Y8})
 
 
 def _powers(prime: int) -> frozenset[int]:

@@ -157,7 +157,8 @@ class LeasedAnswer:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        cancelled = kind is asyncio.CancelledError and not self._cancelled_by_others()
+        cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
+        cancelled = cancelled and not self._cancelled_by_others()
         self._stop()
         if self.expired and (kind is None or cancelled):
             raise StreamExpired(_EXPIRED) from None

@@ -20,8 +20,17 @@ class Rule:
     """One issuer, ready to be applied."""
 
     __slots__ = (
-        "accept", "algorithms", "audiences", "checks", "keys", "scopes", "shadow", "tally", "tell", "types",
-    )  # fmt: skip
+        "accept",
+        "algorithms",
+        "audiences",
+        "keys",
+        "scopes",
+        "shadow",
+        "signature_checks",
+        "tally",
+        "tell",
+        "types",
+    )
 
     def __init__(
         self, accept: IssuerAccept, config: AcceptConfig, keys: IssuerKeys, tell: Tell = silent
@@ -29,7 +38,7 @@ class Rule:
         self.accept = accept
         self.algorithms = frozenset(config.algorithms if accept.algorithms is None else accept.algorithms)
         self.audiences = None if accept.any_audience else frozenset(accept.audiences)
-        self.checks: Mapping[str, Check] = config.signature_checks
+        self.signature_checks: Mapping[str, Check] = config.signature_checks
         self.keys = keys
         self.scopes = tuple(accept.required_scopes)
         self.types = checks.token_types(accept.token_types)
@@ -56,7 +65,7 @@ def rule_of(rules: Mapping[str, Rule], payload: Mapping[str, Any]) -> Rule:
 
 def signed_by(rule: Rule, found: Found, header: Header, parts: Parts) -> bool:
     """Tell whether one of the keys made the token's signature."""
-    check = rule.checks[header.alg]
+    check = rule.signature_checks[header.alg]
     for key in found.keys:  # noqa: SIM110 - a generator would cost more than all the other bookkeeping here
         if check(key, parts.signed, parts.signature):
             return True

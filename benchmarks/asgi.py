@@ -94,11 +94,11 @@ async def over_sockets(names: list[str], rounds: int) -> tuple[Times, Times]:
     costs: Times = {name: [] for name in names}
     wanted = requests(TOKENS)
     with servers(names, apps.secret_of(ISSUER)) as running:
-        keep_apart(serving=False)
+        awake = keep_apart(serving=False)
         lengths = {name: answer_length(server.port, wanted[0]) for name, server in running.items()}
         for number in range(rounds + 1):
             for name in random.sample(names, len(names)):
-                rate, cpu = await volley(running[name], wanted, lengths[name], SECONDS)
+                rate, cpu = await volley(running[name], wanted, lengths[name], SECONDS, awake=awake)
                 if number:
                     rates[name].append(rate)
                     costs[name].append(cpu)

@@ -1,7 +1,7 @@
 """Requests over real sockets: one server process per application, and connections that never pause.
 
-The load polls and does not sleep: waking it can cost the server a third of what is measured, and the more the
-slower the server is, so that a small difference would look like a large one.
+Where the load has a processor of its own it polls and does not sleep: waking it can cost the server a third of
+what is measured, and the more the slower the server is, so that a small difference would look like a large one.
 """
 
 from __future__ import annotations
@@ -122,8 +122,13 @@ def _stay_awake(loop: asyncio.AbstractEventLoop, over: asyncio.Future[list[None]
         loop.call_soon(_stay_awake, loop, over)
 
 
-async def volley(server: Server, wanted: list[bytes], length: int, seconds: float) -> tuple[float, float]:
-    """Return requests per second, and microseconds of the server's processor per request (0: not told)."""
+async def volley(
+    server: Server, wanted: list[bytes], length: int, seconds: float, *, awake: bool
+) -> tuple[float, float]:
+    """Return requests per second, and microseconds of the server's processor per request (0: not told).
+
+    ``awake`` where the load has a processor of its own.
+    """
     loop = asyncio.get_running_loop()
     feed = itertools.cycle(wanted)
     before, start = server.cpu(), time.perf_counter()
@@ -135,7 +140,8 @@ async def volley(server: Server, wanted: list[bytes], length: int, seconds: floa
     )
     callers = [caller for _, caller in made]
     over = asyncio.gather(*(caller.over for caller in callers))
-    _stay_awake(loop, over)
+    if awake:
+        _stay_awake(loop, over)
     await over
     passed, after = time.perf_counter() - start, server.cpu()
     done = sum(caller.done for caller in callers)
@@ -143,11 +149,13 @@ async def volley(server: Server, wanted: list[bytes], length: int, seconds: floa
     return done / passed, cpu
 
 
-def keep_apart(*, serving: bool) -> None:
-    """Keep the load to the last processor and the servers to the others, where there are several."""
+def keep_apart(*, serving: bool) -> bool:
+    """Keep the load to the last processor and the servers to the others; False where there is only one."""
     if not hasattr(os, "sched_setaffinity"):
-        return
+        return False
     everywhere = os.sched_getaffinity(0)
     last = {max(everywhere)}
-    if len(everywhere) > 1:
-        os.sched_setaffinity(0, everywhere - last if serving else last)
+    if len(everywhere) == 1:
+        return False
+    os.sched_setaffinity(0, everywhere - last if serving else last)
+    return True

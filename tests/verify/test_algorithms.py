@@ -45,6 +45,24 @@ def test_a_key_fits_the_algorithms_of_its_type_and_curve_only() -> None:
 
 
 @BACKENDS
+@pytest.mark.parametrize("alg", ["PS256", "PS384", "PS512", "RS256"])
+def test_a_signature_without_its_leading_zeros_is_not_a_second_spelling(
+    alg: str, checks: dict[str, Check]
+) -> None:
+    """OpenSSL takes it for PSS; a token would have two spellings."""
+    fake = FakeKey.generate("k", alg)
+    key, check = make_key(fake.private_key.public_key()), checks[alg]
+    signed, signature = next(
+        (text, made)
+        for text in (b"%d" % number for number in range(100_000))
+        if (made := fake.sign(text))[0] == 0
+    )
+    assert check(key, signed, signature)
+    assert not check(key, signed, signature[1:])
+    assert not check(key, signed, b"\0" + signature)
+
+
+@BACKENDS
 def test_a_der_encoded_ecdsa_signature_is_not_a_second_spelling(checks: dict[str, Check]) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     from cryptography.hazmat.primitives import hashes

@@ -45,6 +45,18 @@ def test_a_key_that_a_faster_library_does_not_take_is_checked_by_cryptography(al
     assert not check(key, b"Signed", fake.sign(b"signed"))
 
 
+@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+def test_what_a_faster_library_fails_at_is_checked_by_cryptography(alg: str) -> None:
+    def fail(_signed: bytes, _signature: bytes) -> bool:
+        raise RuntimeError("2051 (AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED)")
+
+    fake = FakeKey.generate("k", alg)
+    key = make_key(fake.private_key.public_key())
+    check = fast._checked(alg, lambda _: fail)
+    assert check(key, b"signed", fake.sign(b"signed"))
+    assert not check(key, b"Signed", fake.sign(b"signed"))
+
+
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
 def test_the_faster_libraries_are_really_asked(alg: str) -> None:
     fake = FakeKey.generate("k", alg)
@@ -60,8 +72,9 @@ def test_a_backend_that_is_not_installed_or_not_known_is_refused_at_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     issuer = FakeIssuer("https://fast.test")
-    with pytest.raises(ValueError, match="cryptography or fast"):
-        config(issuer, "openssl")
+    for odd in ("openssl", ["fast"], None):
+        with pytest.raises(ValueError, match="cryptography or fast"):
+            config(issuer, odd)
     monkeypatch.delitem(sys.modules, "authkit_verify.fast")
     monkeypatch.setitem(sys.modules, "awscrt.crypto", None)
     with pytest.raises(ValueError, match=r"authkit\[fast\]"):

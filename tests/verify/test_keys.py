@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa, x25519
 
 from authkit_verify.keys import Key, KeySet, UnusableKey, make_key, pinned_key
 from authkit_verify.testing import FakeKey
@@ -120,3 +120,24 @@ def test_a_pin_that_is_private_weak_or_unreadable_stops_the_start() -> None:
     ):
         with pytest.raises(ValueError):
             pinned_key(pin)
+
+
+def test_a_key_that_anybody_can_sign_for_is_unusable() -> None:
+    """Ed25519 has eight points of small order, some of them with a second spelling (RFC 8032, 5.1)."""
+    p = 2**255 - 19
+    d = -121_665 * pow(121_666, -1, p) % p
+    eighths = {y for root in roots(1 + d, p) for y in roots((root - 1) * pow(d, -1, p), p)}
+    assert len(eighths) == 2
+    for y in {0, 1, p - 1, p, p + 1} | eighths:
+        for sign in (0, 1):
+            raw = (y | sign << 255).to_bytes(32, "little")
+            with pytest.raises(UnusableKey, match="small order"):
+                make_key(ed25519.Ed25519PublicKey.from_public_bytes(raw))
+    assert make_key(ed25519.Ed25519PrivateKey.generate().public_key())
+
+
+def roots(square: int, p: int) -> set[int]:
+    """Return the square roots modulo ``p``, which is 5 modulo 8."""
+    root = pow(square, (p + 3) // 8, p)
+    found = {root, root * pow(2, (p - 1) // 4, p) % p}
+    return {sign * one % p for one in found for sign in (1, -1) if (one * one - square) % p == 0}
