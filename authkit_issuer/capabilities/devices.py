@@ -9,7 +9,7 @@ second factor makes every device a stranger, apart from the news.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from authkit_issuer.ports import Client
@@ -27,7 +27,7 @@ _AHEAD = 60
 class Device:
     """A browser in which somebody signed in before; ``id`` is what its wrong passwords are counted by."""
 
-    id: str
+    id: str = field(repr=False)
     user_id: str
     auth_epoch: int
     factor_at: int
@@ -57,13 +57,16 @@ class Devices:
         """
         rt, before = self.rt, self.of(client)
         now = int(rt.clock())
-        kept = before.factor_at if before and before.is_trusted(user_id, auth_epoch) else 0
+        if before is not None and not before.is_trusted(user_id, auth_epoch):
+            before = None
+        remember_factor = remember_factor and rt.config.two_factor_remember is not None
         token = DeviceToken(
             user_id=user_id,
             auth_epoch=auth_epoch,
             issued_at=now,
-            factor_at=now if remember_factor else kept,
-            id=rt.random_bytes(ID_BYTES),
+            factor_at=now if remember_factor else before.factor_at if before else 0,
+            # The same one for the same browser: each has its own tries.
+            id=bytes.fromhex(before.id) if before else rt.random_bytes(ID_BYTES),
         )
         return encode(rt.keys.current(), rt.config.issuer, token)
 

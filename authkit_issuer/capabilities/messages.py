@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from authkit_issuer import errors
+from authkit_issuer.ports import language
 from authkit_issuer.runtime import Delivery, Runtime
 
 Channel = Literal["email", "phone"]
@@ -65,13 +66,23 @@ class Messages:
         if senders.email is not None:
             await senders.email.send_email_verification_code(to, username, code)
 
-    async def notify(self, email: str | None, username: str | None, kind: str) -> None:
-        """Tell the owner of an account in the background; nothing without an address or the extension."""
+    async def notify(
+        self, email: str | None, username: str | None, kind: str, *, by_owner: bool = True
+    ) -> None:
+        """Tell the owner of an account in the background; nothing without an address or the extension.
+
+        The language of the caller is the owner's only ``by_owner``.
+        """
         notices = self.rt.senders.security_notice
-        if email and notices is not None:
-            await self.unseen(
-                lambda: notices.send_security_notice(email, username or "", kind), name="security notice"
-            )
+        if not email or notices is None:
+            return
+
+        async def send() -> None:
+            if not by_owner:
+                language.set("")
+            await notices.send_security_notice(email, username or "", kind)
+
+        await self.unseen(send, name="security notice")
 
     async def _in_time(self, sending: Awaitable[None]) -> None:
         async with asyncio.timeout(self.rt.config.send_timeout):

@@ -63,21 +63,25 @@ class RefreshCookie(Cookie):
         super().__init__(config, "refresh", config.refresh_token_duration or _LONGEST)
         self._origins = {*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)}
 
+    def check_page(self, headers: Headers) -> None:
+        """Raise ``Invalid`` for a page of an origin that is neither ours nor among ``cors_origins``.
+
+        Its reader did not ask for this: neither to use the cookie that is there, nor to be given one of
+        somebody else's session.
+        """
+        pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
+        if not pages <= self._origins:
+            raise errors.Invalid("Refresh tokens are not taken from pages of this origin.")
+
     def read(self, headers: Headers) -> str | None:
         """Return the token that came with a request, None without one.
 
-        Raises ``Invalid`` for two cookies of the name, of which one was planted, and for a page of an origin
-        that is neither ours nor among ``cors_origins``: its reader did not ask for this.
+        Raises ``Invalid`` for two cookies of the name, of which one was planted.
         """
         found = self.values(headers)
-        if not found:
-            return None
         if len(found) > 1:
             raise errors.Invalid("The refresh cookie stands twice.")
-        pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
-        if not pages <= self._origins:
-            raise errors.Invalid("The refresh cookie is not taken from pages of this origin.")
-        return found[0]
+        return found[0] if found else None
 
 
 class DeviceCookie(Cookie):
@@ -94,13 +98,25 @@ class DeviceCookie(Cookie):
 
 
 def presented(call: Call[Any, Any], given: str | None) -> str:
-    """Return the refresh token of a request: the body's, else the cookie's; raises ``Invalid`` for none."""
+    """Return the refresh token of a request: the body's, else the cookie's; raises ``Invalid`` for none.
+
+    Where there is a cookie, raises as ``RefreshCookie.check_page`` does, whichever of the two it is: the
+    successor goes into the cookie.
+    """
+    if call.cookie:
+        call.cookie.check_page(call.headers)
     token = given or (call.cookie.read(call.headers) if call.cookie else None)
     if not token:
         raise errors.Invalid("A refresh token is needed.", param="refresh_token")
     return token
 
 
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
 def _origins(address: str | None) -> set[str]:
+    """Return the origin of an address as browsers spell it, without the port that goes without saying."""
     parts = urlsplit(address or "")
-    return {f"{parts.scheme}://{parts.netloc}".lower()} if parts.scheme in {"http", "https"} else set()
+    if parts.scheme not in _DEFAULT_PORTS:
+        return set()
+    return {f"{parts.scheme}://{parts.netloc}".lower().removesuffix(_DEFAULT_PORTS[parts.scheme])}

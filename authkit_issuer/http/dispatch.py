@@ -7,6 +7,7 @@ stranger's body is not even read where an access token is needed.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from authkit_issuer.errors import AuthError, InvalidCredentials, UserBanned
+from authkit_issuer.errors import AuthError, InvalidCredentials, Limited, UserBanned
 from authkit_issuer.http import guards
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse
-from authkit_issuer.http.languages import preferred
+from authkit_issuer.http.languages import MAX_HEADER, preferred
 from authkit_issuer.http.origins import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.reading import read_body, read_query
 from authkit_issuer.http.routing import JSON, Answer, AnyOperation, Auth, Call, Headers, NoParams
@@ -74,6 +75,8 @@ class Runner:
             result = await operation.handler(call)
         except (AuthError, TokenError) as error:
             self._forget(scope, error, extra)
+            if isinstance(error, Limited):
+                _complete(error, extra)
             return _with(self._refuse(error, scope[REQUEST_ID]), *self._always, *extra)
         finally:
             language.reset(spoken)
@@ -161,7 +164,17 @@ class Runner:
 
     def _language(self, scope: Scope) -> str:
         found = [value for name, value in scope["headers"] if name == b"accept-language"]
-        return preferred(b",".join(found).decode("latin-1"), self._surface.languages) if found else ""
+        # Cut here: what is remembered of them is remembered by the whole text.
+        asked = b",".join(found)[:MAX_HEADER].decode("latin-1")
+        return preferred(asked, self._surface.languages) if found else ""
+
+
+def _complete(error: Limited, extra: HeaderList) -> None:
+    """Say when to come back; what the bucket of the operation still allows is not the answer to that."""
+    wait = max(1, math.ceil(error.retry_after or 1))
+    error.metadata.setdefault("retry_after_seconds", wait)
+    if "action" not in error.metadata:
+        extra[:] = [field for field in extra if not field[0].startswith(b"ratelimit-")]
 
 
 def _with(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
@@ -175,8 +188,12 @@ class Path:
 
     def __init__(self, runners: Sequence[Runner]) -> None:
         """Take the runners of a path, one per method."""
-        self._runners = {runner.operation.method: runner for runner in runners}
-        methods = [*self._runners, *(["HEAD"] if "GET" in self._runners else []), "OPTIONS"]
+        self._runners: dict[str, Runner] = {runner.operation.method: runner for runner in runners}
+        found = self._runners.get("GET")
+        # A browser's way through a login uses up what it brings, and HEAD must change nothing.
+        if found is not None and found.operation.redirect is None:
+            self._runners["HEAD"] = found
+        methods = [*self._runners, "OPTIONS"]
         self._allow = (b"allow", ", ".join(sorted(methods)).encode())
         self._methods = b", ".join(sorted(name.encode() for name in methods if name != "OPTIONS"))
         self._public = any(runner.operation.cors for runner in runners)
@@ -188,7 +205,7 @@ class Path:
         if self._local:
             # No page of another origin, named or not, is on this machine.
             scope[ALLOWED].clear()
-        runner = self._runners.get("GET" if method == "HEAD" else method)
+        runner = self._runners.get(method)
         if runner is not None:
             answer = await runner.run(scope, receive)
         elif method == "OPTIONS":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from authkit_issuer.errors import ServerBusy
 from authkit_issuer.http.dispatch import REQUEST_ID, send_answer
 from authkit_issuer.http.errors import NoSuchRoute, internal, refuse
 from authkit_issuer.http.origins import ALLOWED, Origins
@@ -49,6 +51,11 @@ class Edge:
             await self._app(scope, receive, send_marked)
         except ClientGone:
             return
+        except asyncio.CancelledError:
+            # The process is to stop and could wait no longer; whoever asks again finds another one.
+            if not started:
+                await send_answer(send_marked, refuse(ServerBusy(retry_after=1.0), request_id))
+            raise
         except Exception:
             logger.exception("request %s failed: %s %s", request_id, scope["method"], _route(scope))
             if started:

@@ -44,6 +44,13 @@ class PayloadTooLarge(AuthError):
     default = "The request body may have at most 64 KiB."
 
 
+class RequestTimeout(AuthError):
+    """The request body did not arrive in time (RFC 9110 section 15.5.9)."""
+
+    code = "request_timeout"
+    default = "The request body took too long."
+
+
 class RateLimited(errors.Limited):
     """An operation was called too often; ``metadata`` names the bucket and what it allows."""
 
@@ -87,6 +94,7 @@ STATUS: Mapping[type[AuthError], int] = {
     errors.Denied: 403,
     errors.NotFound: 404,
     MethodNotAllowed: 405,
+    RequestTimeout: 408,
     errors.Conflict: 409,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,

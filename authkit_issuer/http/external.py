@@ -21,7 +21,9 @@ Nonce = Annotated[
 ]
 ReturnTo = Annotated[str | None, Field(description="A path of the app, which comes back with the result")]
 
-STARTING = Limit(bucket="auth_oidc_start", closed=True)
+# Not closed: while nobody can count the state cannot be kept either, and only the handler knows the way back
+# to the app.
+STARTING = Limit(bucket="auth_oidc_start")
 START_ERRORS = (
     errors.UnknownProvider,
     errors.NotConfigured,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAX_HOPS = 32
+_OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})
 
 logger = logging.getLogger("authkit.http")
 
@@ -122,7 +123,7 @@ def require_loopback(scope: Scope) -> None:
     """
     headers: list[tuple[bytes, bytes]] = scope["headers"]
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
-    forwarded = any(name in {b"forwarded", b"x-forwarded-for"} for name, _ in headers)
+    forwarded = any(name in _OF_PROXIES or name.startswith(b"x-forwarded-") for name, _ in headers)
     if (
         forwarded
         or len(hosts) != 1
@@ -186,7 +187,8 @@ def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 def _without_port(hop: str) -> str:
     if hop.startswith("["):
-        return hop[1:].partition("]")[0]
+        address, _, rest = hop[1:].partition("]")
+        return address if not rest or (rest[0] == ":" and rest[1:].isdigit()) else hop
     host, colon, port = hop.partition(":")
     return host if colon and port.isdigit() else hop
 
@@ -198,6 +200,8 @@ def _peer(scope: Scope) -> str | None:
 
 def _host_name(host: str) -> str:
     name = _without_port(host)
+    if "%" in name:
+        return ""
     return "127.0.0.1" if name.lower() == "localhost" else name
 
 

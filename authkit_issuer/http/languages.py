@@ -10,7 +10,8 @@ _RANGE = re.compile(
     r"\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,4})\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*)?"
 )
 _MAX_RANGES = 20
-_MAX_HEADER = 512
+MAX_HEADER = 512
+"""Characters of a header that are looked at."""
 
 
 @lru_cache(maxsize=512)
@@ -20,7 +21,7 @@ def preferred(header: str, supported: Sequence[str]) -> str:
     The first of the highest quality wins. ``de-at`` takes ``de`` where that is what there is; with nothing
     supported by name, whatever is preferred is returned.
     """
-    for tag in _by_quality(header[:_MAX_HEADER]):
+    for tag in _by_quality(header[:MAX_HEADER]):
         if not supported:
             return tag
         for candidate in _shortened(tag):

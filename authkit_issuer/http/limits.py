@@ -61,7 +61,7 @@ class Limiter:
             return
         device = self._service.devices.of(client) if limit.by_device else None
         if device is not None:
-            wanted = f"{wanted}|{device.id}"
+            wanted = f"{wanted}|{device.user_id}|{device.auth_epoch}"
         rate = self._accounts.get(limit.bucket)
         if rate is None:
             rate = self._accounts[limit.bucket] = account_rate(self._service.config, limit.bucket)

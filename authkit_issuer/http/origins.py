@@ -36,11 +36,11 @@ class Origins:
     """The origins of one deployment."""
 
     def __init__(self, config: Config) -> None:
-        """Take the list; with the refresh cookie or external logins on, these pages may send cookies."""
+        """Take the list; where there are cookies of ours, these pages may send them."""
         self._named = frozenset(origin.encode() for origin in config.cors_origins)
         self._credentials: Headers = (
             ((b"access-control-allow-credentials", b"true"),)
-            if config.refresh_cookie or config.providers
+            if config.device_cookie or config.refresh_cookie or config.providers
             else ()
         )
 

@@ -6,6 +6,7 @@ No refusal repeats what was sent, except the name of a member.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -14,12 +15,14 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Receive, Scope
 
 from authkit_issuer.errors import Invalid
-from authkit_issuer.http.errors import PayloadTooLarge, UnsupportedMediaType
+from authkit_issuer.http.errors import PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from authkit_issuer.http.routing import NoBody
 from authkit_issuer.identifiers import storable
 
 MAX_BODY = 64 * 1024
 """Bytes a request body may have."""
+BODY_DEADLINE = 10.0
+"""Seconds for a body to arrive, from the moment it is asked for."""
 MAX_FIELDS = 100
 _MAX_PARAM = 64
 _FORM = "application/x-www-form-urlencoded"
@@ -34,14 +37,19 @@ class ClientGone(Exception):
 async def read_body(scope: Scope, receive: Receive, model: type[Model], *, form: bool) -> Model:
     """Return the body of a request as a model.
 
-    Raises ``PayloadTooLarge`` above ``MAX_BODY``, counted as it arrives, ``UnsupportedMediaType``, and
+    Raises ``PayloadTooLarge`` above ``MAX_BODY``, counted as it arrives, ``RequestTimeout`` when it is not
+    there within ``BODY_DEADLINE`` seconds, ``UnsupportedMediaType``, and
     ``Invalid`` with the name of the offending member where there is one. No body at all is an empty object,
     so that an operation without members takes nothing or ``{}``.
     """
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if model is NoBody and not _announces_body(headers):
         return _validate(model, {})
-    raw = await _collect(receive, headers.get(b"content-length"))
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            raw = await _collect(receive, headers.get(b"content-length"))
+    except TimeoutError:
+        raise RequestTimeout from None
     if not raw:
         return _validate(model, {})
     if _media_type(headers, form=form) == _FORM:

@@ -94,7 +94,10 @@ class Limit:
     account: Callable[[Any], str] | None = None
     """Reads from the body which account a call is about, to count these whoever asks; ``""`` is none."""
     by_device: bool = False
-    """Counts the calls about an account apart for each known device, which strangers then cannot use up."""
+    """Counts the calls about an account apart for those who signed in before, whom strangers cannot use up.
+
+    By whose device it is, not by which, since anybody can have many of their own.
+    """
 
 
 OrgGate = Literal["member", "owner", "owner_or_self"]

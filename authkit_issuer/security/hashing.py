@@ -115,10 +115,10 @@ class PasswordHasher:
         check_length(password)
         return await self.rehash(password, client=client)
 
-    async def rehash(self, password: str, *, client: str = "") -> str:
+    async def rehash(self, password: str, *, client: str = "", known: bool = False) -> str:
         """Return the Argon2id string of a password that just proved right, whatever the rules say now."""
         secret = as_bytes(password)
-        return await self._run(lambda: self._argon2.hash(secret), self.target, client=client)
+        return await self._run(lambda: self._argon2.hash(secret), self.target, client=client, known=known)
 
     async def verify(
         self,

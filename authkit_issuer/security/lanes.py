@@ -136,12 +136,13 @@ class Lanes:
         """Return the result of the work, run in a lane.
 
         ``client`` tells whoever asks from others, such as by the network prefix: of one client at most two
-        callers may wait. ``known`` callers have a line and a share of their own.
+        callers may wait. ``known`` callers have a line and a share of their own, and when that line is full
+        they are as good as strangers.
         ``before`` runs once a lane is there, so that a try is counted only when it is really looked at.
         Raises ``ServerBusy`` when there is no room to wait or the wait is too long, and what ``before``
         raises.
         """
-        await self._admit(memory_kib, client, known=known)
+        known = await self._admit(memory_kib, client, known=known)
         try:
             if before is not None:
                 await before()
@@ -154,10 +155,12 @@ class Lanes:
         # Shielded: cancelling the caller must not free the lane while its thread still burns.
         return await asyncio.shield(running)
 
-    async def _admit(self, memory_kib: int, client: str, *, known: bool) -> None:
+    async def _admit(self, memory_kib: int, client: str, *, known: bool) -> bool:
+        """Wait for a lane; returns whether it is of the share of known callers."""
         if not self._waiting and self._fits(memory_kib):
             self._take(memory_kib, known=known)
-            return
+            return known
+        known = known and len(self._known) < self._queue_limit
         line = self._known if known else self._strangers
         crowded = client and line.waiting_of(client) >= WAITING_PER_CLIENT
         if crowded or len(line) >= self._queue_limit:
@@ -175,6 +178,7 @@ class Lanes:
         except BaseException:
             self._leave(waiter)
             raise
+        return known
 
     def _fits(self, memory_kib: int) -> bool:
         if self._running == 0:

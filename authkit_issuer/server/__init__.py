@@ -16,6 +16,7 @@ from authkit_issuer.errors import AuthError, StartupError
 from authkit_issuer.http import create_app
 from authkit_issuer.server import logs
 from authkit_issuer.server.access import AccessLog
+from authkit_issuer.server.connections import BoundedHttp
 from authkit_issuer.server.memory_mode import alone
 from authkit_issuer.server.settings import development, production, refuse_dev
 from authkit_issuer.server.signals import Signals
@@ -99,6 +100,8 @@ async def _run(config: Config, listener: socket.socket, signals: Signals, ready:
         server = _Server(
             uvicorn.Config(
                 AccessLog(create_app(service)),
+                http=BoundedHttp,
+                ws="none",
                 log_config=None,
                 access_log=False,  # it would show queries, which hold addresses
                 proxy_headers=False,  # the address is resolved from our own list of trusted proxies

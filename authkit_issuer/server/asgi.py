@@ -1,7 +1,10 @@
 """The issuer as an ASGI application built from the environment, for a server of your choice.
 
 ``uvicorn --factory authkit_issuer.server.asgi:create``. Everything is checked as in production; the database
-must have been migrated. Logging is the server's.
+must have been migrated. Logging is the server's, and so are the bounds of a connection: how large a request's
+headers may be and how long they may take (``authkit serve`` sets 32 KiB and ten seconds), and whether it
+rewrites the peer by ``X-Forwarded-For``, which this application does itself for ``trusted_proxies`` (uvicorn:
+``--no-proxy-headers``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Requests over real sockets: one server process per application, and connections that never pause.
 
-Where the load has a processor of its own it polls and does not sleep: waking it can cost the server a third of
-what is measured, and the more the slower the server is, so that a small difference would look like a large one.
+Where the load has a processor of its own it polls and does not sleep: waking it can cost the server a third
+of what is measured, and the more the slower the server is, so that a small difference would look large.
 """
 
 from __future__ import annotations

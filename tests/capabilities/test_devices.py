@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.ports import Client
+from authkit_issuer.ports import Client, language
 from authkit_issuer.service import Service
 
 EMAIL, NAME = "ada@example.test", "ada_l"
@@ -203,12 +203,77 @@ async def test_a_client_without_a_token_is_familiar_by_agent_and_network(
     assert await news(service, mailbox) == []
     await sign_in(service, Client(ip="2001:db8:0:1::2", user_agent="app/1"))
     assert len(await news(service, mailbox)) == 1
+    # Whether it signed out in between makes no difference; what was a month ago does.
     await service.sessions.revoke_all(ada)
+    await sign_in(service, Client(ip="2001:db8::1", user_agent="app/1"))
+    assert len(await news(service, mailbox)) == 1
+    await service.pool.execute("update profiles.session_events set occurred_at = now() - interval '31 days'")
     await sign_in(service, Client(ip="2001:db8::1", user_agent="app/1"))
     assert len(await news(service, mailbox)) == 2
     # Of a caller about whom nothing is known nothing can be said.
     await service.logins.with_password(EMAIL, PASSWORD)
     assert len(await news(service, mailbox)) == 2
+
+
+@pytest.mark.parametrize("client", [Client(ip="192.0.2.1"), Client(user_agent="app/1")])
+async def test_half_a_description_is_compared_as_well(service: Service, ada: str, mailbox, client) -> None:
+    for _ in range(3):
+        await sign_in(service, client)
+    assert await news(service, mailbox) == []
+
+
+async def test_the_news_is_not_in_the_language_of_whoever_signed_in(
+    service: Service, ada: str, mailbox
+) -> None:
+    spoken: list[str] = []
+    send = mailbox.send_security_notice
+
+    async def listen(email: str, username: str, kind: str) -> None:
+        spoken.append(language.get())
+        await send(email, username, kind)
+
+    mailbox.send_security_notice = listen
+    await sign_in(service)
+    token = language.set("xx")
+    await sign_in(service, STRANGER)
+    language.reset(token)
+    assert await news(service, mailbox) == ["new_device"]
+    assert spoken == [""]
+
+
+async def test_one_account_cannot_fill_the_line_of_known_devices(make_service) -> None:
+    service = await make_service(hash_threads=1, hash_queue=3)
+    await add(service, "eve_x")
+    await add(service)
+    mine = [await sign_in(service, name="eve_x") for _ in range(4)]
+    owner = await sign_in(service)
+    entered, gate = asyncio.Event(), asyncio.Event()
+    lanes = service.rt.hasher._lanes
+
+    async def hold() -> None:
+        entered.set()
+        await gate.wait()
+
+    holding = asyncio.create_task(lanes.run(lambda: None, memory_kib=64, before=hold))
+    await entered.wait()
+    flood = [asyncio.create_task(service.passwords.prove("eve_x", PASSWORD, client=one)) for one in mine]
+    await settled(lambda: sum(task.done() for task in flood) == 2)
+    waits = asyncio.create_task(service.passwords.prove(EMAIL, PASSWORD, client=owner))
+    await settled(lambda: lanes.load.waiting == 3)
+    gate.set()
+    await waits
+    outcomes = await asyncio.gather(holding, *flood, return_exceptions=True)
+    assert sum(isinstance(outcome, errors.ServerBusy) for outcome in outcomes) == 2
+
+
+async def test_a_browser_keeps_its_tries_through_a_sign_in(service: Service, ada: str) -> None:
+    known = await sign_in(service)
+    again = await sign_in(service, known)
+    before, after = service.devices.of(known), service.devices.of(again)
+    assert before is not None
+    assert after is not None
+    assert before.id == after.id
+    assert before.id not in repr(before)
 
 
 async def test_a_device_stays_known_through_a_new_password(service: Service, ada: str, mailbox) -> None:
@@ -331,6 +396,16 @@ async def test_a_remembered_factor_ends_with_what_the_account_was(make_service, 
     known = await prove_factor(service, mailbox, HOME)
     await service.passwords.admin_set(ada, "another fine horse")
     assert await is_asked(service, known, "another fine horse")
+
+
+async def test_a_remembered_factor_ends_when_its_codes_go_elsewhere(make_service, mailbox) -> None:
+    service = await make_service(two_factor_remember=1000.0, code_cooldown=0.0, max_codes_per_hour=99)
+    ada = await with_factor(service, mailbox)
+    known = await prove_factor(service, mailbox, HOME)
+    await service.contact_changes.request_email(ada, "new@example.test")
+    await service.contact_changes.confirm_email(ada, mailbox.last("new@example.test").code)
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.with_password("new@example.test", PASSWORD, client=known)
 
 
 async def test_a_factor_is_remembered_only_where_that_is_allowed_and_for_its_own_account(

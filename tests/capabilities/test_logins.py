@@ -142,10 +142,10 @@ async def test_a_rehash_does_not_bring_back_a_password_that_was_just_changed(
     fresh = await service.passwords.hash("the new password")
     original = service.rt.hasher.rehash
 
-    async def change_meanwhile(password: str) -> str:
+    async def change_meanwhile(password: str, **lane: object) -> str:
         await service.passwords.store_hash(ada, fresh)
         await service.sessions.revoke_all(ada)
-        return await original(password)
+        return await original(password, **lane)
 
     monkeypatch.setattr(service.rt.hasher, "rehash", change_meanwhile)
     with pytest.raises(errors.InvalidCredentials):

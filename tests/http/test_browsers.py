@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from http.cookies import SimpleCookie
 
 import pytest
@@ -35,7 +36,7 @@ async def test_a_named_origin_may_ask_first_and_then_read(open_to_app):
     assert first.headers["access-control-allow-origin"] == APP
     assert first.headers["access-control-allow-methods"] == "POST"
     assert "authorization" in first.headers["access-control-allow-headers"]
-    assert "access-control-allow-credentials" not in first.headers
+    assert first.headers["access-control-allow-credentials"] == "true"
     for path in ("/auth/password/login", "/nowhere"):
         answer = await open_to_app.post(path, json={}, headers={"origin": APP})
         assert answer.headers["access-control-allow-origin"] == APP
@@ -182,6 +183,40 @@ async def test_a_page_of_a_foreign_origin_cannot_use_the_cookie(cookies, mailbox
     answer = await cookies.post("/auth/token", json=REFRESH, headers=cookie | {"origin": APP})
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-credentials"] == "true"
+
+
+async def test_a_foreign_page_cannot_plant_a_session_of_its_own(cookies, mailbox):
+    """A form needs no permission, and an answer to it may write cookies whatever SameSite says."""
+    morsel = await _sign_in(cookies, mailbox)
+    form = REFRESH | {"refresh_token": morsel.value}
+    for origin in ("https://evil.example", "null"):
+        answer = await cookies.post("/auth/token", data=form, headers={"origin": origin})
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+        assert "set-cookie" not in answer.headers
+    answer = await cookies.post("/auth/token", data=form, headers={"origin": APP})
+    assert answer.status_code == 200
+    assert (await cookies.post("/auth/token", data=form)).status_code == 200
+
+
+async def test_a_port_that_goes_without_saying_is_no_part_of_an_origin(make_service, serve, mailbox):
+    service = await make_service(refresh_cookie=True, base_url="https://id.example:443")
+    async with serve(service, base_url="https://id.example") as api:
+        morsel = await _sign_in(api, mailbox)
+        headers = {"cookie": f"{morsel.key}={morsel.value}", "origin": "https://id.example"}
+        assert (await api.post("/auth/token", json=REFRESH, headers=headers)).status_code == 200
+
+
+def test_a_cookie_that_browsers_drop_is_refused_at_start(config):
+    with pytest.raises(ConfigError, match="https"):
+        dataclasses.replace(config, dev=True, refresh_cookie_same_site="none")
+
+
+async def test_a_long_wish_for_a_language_is_not_kept(api):
+    preferred.cache_clear()
+    for number in range(5):
+        wish = "de," + "x" * 100_000 + str(number)
+        assert (await api.get("/healthz", headers={"accept-language": wish})).status_code == 200
+    assert preferred.cache_info().currsize == 1
 
 
 async def test_two_cookies_of_the_name_are_refused(cookies, mailbox):

@@ -95,6 +95,45 @@ async def test_a_known_browser_signs_in_while_strangers_guess(make_service, serv
             assert (await log_in(api, other)).status_code == 429
 
 
+async def test_who_has_to_wait_is_told_for_how_long_and_nothing_else(make_service, serve, sign_up) -> None:
+    async with serve(await make_service()) as api:
+        await sign_up(api)
+        for _ in range(6):
+            answer = await log_in(api, password="wrong horse battery")
+        assert (answer.status_code, answer.json()["error"]) == (429, "too_many_requests")
+        assert answer.json()["metadata"] == {"retry_after_seconds": int(answer.headers["retry-after"])}
+        assert not [name for name in answer.headers if name.startswith("ratelimit-")]
+
+
+async def test_no_cookie_of_ones_own_gives_more_tries_at_others(make_service, serve, sign_up) -> None:
+    rates = {"auth_password_login": "1000/1h", "auth_password_login:account": "4/1h"}
+    service = await make_service(rate_limits=rates)
+    async with serve(service) as api:
+        await sign_up(api)
+        await sign_up(api, "eve_x")
+        eve = {"email": "eve_x@example.test", "password": PASSWORD}
+        cookies = [device_of(await api.post("/auth/password/login", json=eve)).value for _ in range(4)]
+        answers = [await log_in(api, cookies[n % 4], "wrong horse battery") for n in range(8)]
+        assert [answer.json()["error"] for answer in answers[4:]] == ["rate_limited"] * 4
+
+
+async def test_a_void_cookie_does_not_use_up_the_tries_of_the_devices_that_count(
+    make_service, serve, sign_up
+) -> None:
+    rates = {"auth_password_login": "1000/1h", "auth_password_login:account": "5/1h"}
+    service = await make_service(rate_limits=rates)
+    async with serve(service) as api:
+        await sign_up(api)
+        void = device_of(await log_in(api)).value
+        account = await service.users.get_by_email(EMAIL)
+        await service.sessions.revoke_all(account.id)
+        good = device_of(await log_in(api)).value
+        for _ in range(8):
+            refused = await log_in(api, void, "wrong horse battery")
+        assert refused.json()["error"] == "rate_limited"
+        assert (await log_in(api, good)).status_code == 200
+
+
 async def test_it_stays_after_a_sign_out_and_opens_nothing(api, sign_up) -> None:
     await sign_up(api)
     signed_in = await log_in(api)

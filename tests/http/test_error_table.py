@@ -59,6 +59,9 @@ CODES = {
     405: {
         "method_not_allowed",
     },
+    408: {
+        "request_timeout",
+    },
     409: {
         "2fa_method_unavailable", "2fa_not_enabled", "account_exists_link_required", "already_org_member",
         "cannot_remove_last_admin_role", "cannot_remove_last_owner", "cannot_remove_personal_org_owner",

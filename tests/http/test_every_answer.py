@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 from typing import Any
 
 import pytest
+
+from authkit_issuer.config import Config
+from authkit_issuer.http.edge import Edge
+from authkit_issuer.http.origins import Origins
 
 
 async def test_unknown_paths_are_json_too(client, refused):
@@ -52,6 +58,27 @@ async def test_a_bug_is_an_opaque_500_whose_id_stands_in_the_log(client, caplog,
     assert "Traceback" not in answer.text
     assert "find-me" in caplog.text
     assert "secret detail" in caplog.text
+
+
+async def test_who_is_cut_off_at_the_end_is_told_to_come_again():
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    edge = Edge(never, Origins(Config(issuer="https://i.test", issued_audiences=("a",), environment="test")))
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    running = asyncio.create_task(edge(scope, never, send))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"1") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["error"] == "server_busy"
 
 
 async def test_an_outage_is_503_with_a_time_to_come_back_and_a_line_in_the_log(client, refused, caplog):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -105,6 +106,17 @@ async def test_a_body_above_64_kib_is_too_large_whether_announced_or_not(client,
     refused(announced, 413, "payload_too_large")
     streamed = await client.post("/toy", content=_chunks(1024), headers=HTTP_JSON)
     refused(streamed, 413, "payload_too_large")
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(client, refused, monkeypatch):
+    monkeypatch.setattr("authkit_issuer.http.reading.BODY_DEADLINE", 0.05)
+
+    async def never():
+        yield b"{"
+        await asyncio.Event().wait()
+
+    answer = await client.post("/toy", content=never(), headers=HTTP_JSON)
+    refused(answer, 408, "request_timeout")
 
 
 async def test_a_body_of_exactly_64_kib_is_read(client):

@@ -15,6 +15,7 @@ import pytest
 
 from authkit_issuer.config import Config
 from authkit_issuer.config.limits import BUCKETS
+from authkit_issuer.errors import EphemeralStoreUnavailable
 from authkit_issuer.http import create_app
 from fakes.factors import with_email_factor
 from fakes.provider import Reply
@@ -208,6 +209,33 @@ async def test_a_provider_that_is_down_sends_the_browser_back_to_the_app(api, id
     assert page_of(popup)["message"]["error"] == "provider_unavailable"
     asked = await api.get(LOGIN, headers={"accept": "application/json"})
     assert (asked.status_code, asked.json()["error"]) == (503, "provider_unavailable")
+
+
+async def test_a_store_that_is_down_sends_the_browser_back_to_the_app_as_well(make_api, idp, monkeypatch):
+    service, api = await make_api()
+    began = await api.get(LOGIN)
+
+    async def down(*_: object, **__: object) -> None:
+        raise EphemeralStoreUnavailable
+
+    for method in ("get", "set", "take", "take_if", "admit", "incr"):
+        monkeypatch.setattr(service.rt.ephemeral, method, down)
+    for landed in (
+        await api.get(LOGIN),
+        await api.get(CALLBACK, params=idp.approve(began.headers["location"])),
+    ):
+        assert landed.status_code == 302
+        assert told(landed)["error"] == "ephemeral_store_unavailable"
+    asked = await api.get(LOGIN, headers={"accept": "application/json"})
+    assert asked.status_code == 503
+
+
+async def test_a_look_at_the_way_back_uses_nothing_up(api, idp):
+    back = idp.approve((await api.get(LOGIN)).headers["location"])
+    looked = await api.head(CALLBACK, params=back)
+    assert (looked.status_code, looked.headers["allow"]) == (405, "GET, OPTIONS, POST")
+    assert (await api.head(LOGIN)).status_code == 405
+    assert "result_code" in told(await api.get(CALLBACK, params=back))
 
 
 @pytest.mark.parametrize(

@@ -29,13 +29,13 @@ class Stage:
     ) -> None:
         async def wait() -> None:
             try:
-                await self.lanes._admit(memory_kib, client, known=known)
+                self.known[name] = await self.lanes._admit(memory_kib, client, known=known)
             except errors.ServerBusy:
                 return  # no place to wait
             finally:
                 self.waiting.pop(name, None)
             self.admitted.append(name)
-            self.running[name] = (known, memory_kib)
+            self.running[name] = (self.known[name], memory_kib)
 
         self.known[name] = known
         self.waiting[name] = asyncio.create_task(wait())
@@ -112,10 +112,14 @@ async def test_strangers_cannot_fill_the_places_of_known_callers(make) -> None:
     with pytest.raises(errors.ServerBusy):
         await stage.lanes._admit(SMALL, "net9", known=False)
     for number in range(2):
-        await stage.arrive(f"known{number}", known=True, client="one device")
+        await stage.arrive(f"known{number}", known=True, client="one user")
+    # Their own line full as well, they are as good as strangers.
     with pytest.raises(errors.ServerBusy):
-        await stage.lanes._admit(SMALL, "another device", known=True)
+        await stage.lanes._admit(SMALL, "another user", known=True)
     assert len(stage.waiting) == 4
+    await stage.finish("running")
+    await stage.arrive("known2", known=True, client="another user")
+    assert "known2" in stage.waiting
 
 
 async def test_of_one_device_two_may_wait(make) -> None:

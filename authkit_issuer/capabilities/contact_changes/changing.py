@@ -11,6 +11,7 @@ from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.messages import Messages
 from authkit_issuer.capabilities.one_time import Lives, OneTime, Record
 from authkit_issuer.capabilities.sessions import Sessions
+from authkit_issuer.capabilities.sessions.statements import RAISE_EPOCH
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -145,6 +146,9 @@ class Changing:
                 method=self.contact.name,
                 client=client,
             )
+            if self.contact is EMAIL and before.two_factor:
+                # Codes go elsewhere from here on: no sign-in under way, and no device, knows this factor.
+                await tx.execute(RAISE_EPOCH, record.user_id)
             if self.rt.config.contact_change_ends_sessions:
                 await Sessions(tx).revoke_all(
                     record.user_id, keep_session_id, reason=SessionRevokeReason.CONTACT_CHANGE, client=client

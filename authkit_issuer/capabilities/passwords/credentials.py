@@ -32,6 +32,7 @@ class Credential:
     created_at: datetime
     email: str | None
     phone_number: str | None
+    username: str | None
     email_verified: bool
     phone_verified: bool
     password_hash: str | None = field(repr=False)
@@ -58,7 +59,7 @@ class Frequency:
 
 _CREDENTIAL = f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.created_at, u.email, u.phone_number,
-           u.email_verified, u.phone_verified, p.password_hash, p.hash_algo,
+           u.username, u.email_verified, u.phone_verified, p.password_hash, p.hash_algo,
            coalesce(p.must_change, false) as must_change,
            {HAS_TWO_FACTOR} as two_factor
     from profiles.users u left join profiles.user_passwords p on p.user_id = u.id
@@ -121,6 +122,16 @@ class Identifier:
         if self.by == "user_id" and not self.text:
             return None
         return await rt.maybe(_LOOKUPS[self.by], self.text)
+
+    def is_of(self, found: Credential) -> bool:
+        """Tell whether ``find`` would lead to this account."""
+        names = {
+            "email": (found.email or "").lower(),
+            "phone": found.phone_number,
+            "username": (found.username or "").lower(),
+            "user_id": found.user_id,
+        }
+        return bool(self.text) and names[self.by] == self.text
 
     async def decoy(self, rt: Runtime) -> Cost:
         """Return what a login with this identifier costs when there is nothing to compare with."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.capabilities.devices import Devices
 from authkit_issuer.capabilities.entitlements import Entitlements
-from authkit_issuer.capabilities.passwords.credentials import Credential, Identifier
+from authkit_issuer.capabilities.passwords.credentials import BY_ID, Credential, Identifier
 from authkit_issuer.capabilities.passwords.failures import DEVICE, LOGIN, REAUTHENTICATION, USER, Failures
 from authkit_issuer.capabilities.tokens import FACT_COLUMNS, AccessToken, TokenFacts, Tokens, check_extra
 from authkit_issuer.capabilities.two_factor import TwoFactor
@@ -98,7 +98,7 @@ class Proving:
         await own.clear()
         if of_user is not None:
             await of_user.clear()
-        await self._replace_weak(found, verdict, password)
+        await self._replace_weak(found, verdict, password, attempt)
         try:
             self._let_in(found, identifier)
         except errors.Unauthenticated as refusal:
@@ -154,17 +154,16 @@ class Proving:
         is the same for those who exist and those who do not.
         """
         device = Devices(self.rt).of(client)
-        own = Failures(self.rt, LOGIN, f"{identifier.by}|{identifier.text}")
-        found: Credential | None = None
         if device is not None:
-            found = await identifier.find(self.rt)
-            if found is not None and device.is_trusted(found.user_id, found.auth_epoch):
+            # Whose device it is, whatever was typed: it must not matter whether that is anybody's name.
+            holder = await self.rt.maybe(BY_ID, device.user_id)
+            if holder and device.is_trusted(holder.user_id, holder.auth_epoch) and identifier.is_of(holder):
                 own = Failures(self.rt, DEVICE, device.id)
                 await own.check()
-                return Attempt(found=found, own=own, of_user=None, client=device.id)
+                return Attempt(found=holder, own=own, of_user=None, client=holder.user_id)
+        own = Failures(self.rt, LOGIN, f"{identifier.by}|{identifier.text}")
         await own.check()
-        if device is None:
-            found = await identifier.find(self.rt)
+        found = await identifier.find(self.rt)
         # Unknown ones have such a counter too: the store is asked alike for both.
         of_user = Failures(self.rt, USER, found.user_id if found else own.subject)
         return Attempt(found=found, own=own, of_user=of_user, client=prefix(client))
@@ -187,12 +186,16 @@ class Proving:
         )
         raise challenged.required()
 
-    async def _replace_weak(self, found: Credential, verdict: Verdict, password: str) -> None:
+    async def _replace_weak(
+        self, found: Credential, verdict: Verdict, password: str, attempt: Attempt
+    ) -> None:
         """Hash a password that is stored too cheaply anew; a server too busy for that does it next time."""
         if not verdict.needs_rehash or found.stored is None:
             return
         with suppress(errors.ServerBusy):
-            fresh = await self.rt.hasher.rehash(password)
+            fresh = await self.rt.hasher.rehash(
+                password, client=attempt.client, known=attempt.of_user is None
+            )
             await self.rt.execute(REHASH, found.user_id, found.stored.text, fresh)
 
     def _let_in(self, found: Credential, identifier: Identifier) -> None:

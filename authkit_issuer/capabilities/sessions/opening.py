@@ -103,13 +103,13 @@ class Opening:
                 data={NEW_DEVICE: True} if new else {FACTOR_REMEMBERED: True} if self.spared else None,
             )
         if new and tx.config.new_device_notices and opened.email_verified:
-            await Messages(tx).notify(opened.email, opened.username, NEW_DEVICE)
+            await Messages(tx).notify(opened.email, opened.username, NEW_DEVICE, by_owner=False)
 
     def _is_new(self, opened: Opened) -> bool:
         """Tell whether the sign-in is from where the account was not signed in to before.
 
-        Clients that keep no device token are spared where a live session has the same user agent and network.
-        Of a caller who is not told apart by anything nothing can be said.
+        Clients that keep no device token are spared where one of the last 30 days had the same user agent and
+        network. Of a caller who is not told apart by anything nothing can be said.
         """
         if opened.first or opened.familiar or not (self.client.ip or self.client.user_agent):
             return False

@@ -105,4 +105,4 @@ class Opened(TokenFacts):
     first: bool
     """Nobody has signed in to the account before."""
     familiar: bool
-    """Another live session has the same user agent and comes from the same network."""
+    """In the last 30 days there was a sign-in with the same user agent from the same network."""

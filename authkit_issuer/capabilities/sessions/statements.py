@@ -55,9 +55,10 @@ INSERT = Query(
     )
     select {FACT_COLUMNS}, session.auth_time, session.expires_at, u.last_login is null as first,
            exists (
-               select from profiles.refresh_sessions s
-               where s.user_id = $1::uuid and s.issuer = $3 and {LIVE} and s.user_agent = $8
-                 and {_PREFIX.format("s.ip_addr")} = {_PREFIX.format("$9::text::inet")}
+               select from profiles.session_events e
+               where e.user_id = $1::text and e.event = 'session_created'
+                 and e.occurred_at > now() - interval '30 days' and e.user_agent is not distinct from $8
+                 and {_PREFIX.format("e.ip_addr")} is not distinct from {_PREFIX.format("$9::text::inet")}
            ) as familiar
     from profiles.users u cross join session where u.id = $1::uuid
     """,

@@ -122,7 +122,7 @@ async def _land(call: Call[Any, Any], back: Returned, *, status: int = 302) -> A
     return landings.land(call, landing, status=status)
 
 
-_RETURNING = Limit(bucket="auth_oidc_callback", closed=True)
+_RETURNING = Limit(bucket="auth_oidc_callback")
 _RETURN_ERRORS = (
     errors.UnknownProvider,
     errors.NotConfigured,
