@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
 
 from starlette.types import Scope
 
@@ -110,9 +111,13 @@ def require_client(clients: Mapping[str, str], scope: Scope) -> None:
     except binascii.Error:
         decoded = b""
     client, _, secret = decoded.partition(b":")
-    # Compared even for a client nobody knows: which ids exist is nobody's business.
-    known = clients.get(client.decode("latin-1"), "")
-    if not hmac.compare_digest(known.encode(), secret) or not known:
+    # Compared even for a client nobody knows: which ids exist is nobody's business. RFC 6749 section 2.3.1 has
+    # both spelled as in a form, and many send them as they are.
+    name = client.decode("latin-1")
+    known = clients.get(name) or clients.get(unquote_plus(name), "")
+    spelled = (secret, unquote_plus(secret.decode("latin-1")).encode())
+    fits = [hmac.compare_digest(known.encode(), candidate) for candidate in spelled]
+    if not any(fits) or not known:
         raise InvalidClient
 
 

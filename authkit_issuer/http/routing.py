@@ -147,6 +147,11 @@ class Call(Generic[B, P]):
             self.extra.append(self.device_cookie.write(pair.device, self.root_path))
         return pair
 
+    def signed_out(self) -> None:
+        """Take the refresh cookie back from a browser whose own session has just ended."""
+        if self.cookie:
+            self.extra.append(self.cookie.clear(self.root_path))
+
     def header(self, name: bytes) -> str:
         """Return a request header, repeated ones joined with commas (RFC 9110 section 5.2), else ``""``."""
         return ", ".join(value.decode("latin-1") for key, value in self.headers if key == name)

@@ -243,6 +243,24 @@ async def test_signing_out_takes_the_cookie_back_and_an_unknown_token_does_not(c
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "taken"), [("", True), ("?keep_current=true", False), ("/{own}", True), ("/{other}", False)]
+)
+async def test_ending_ones_own_session_takes_the_cookie_back(cookies, cookie_service, mailbox, path, taken):
+    morsel = await _sign_in(cookies, mailbox)
+    cookie = {"cookie": f"{morsel.key}={morsel.value}"}
+    access = (await cookies.post("/auth/token", json=REFRESH, headers=cookie)).json()["access_token"]
+    own = (await cookie_service.tokens.verify(access)).session_id
+    account = await cookie_service.users.get_by_email("ada@example.test")
+    other = (await cookie_service.sessions.issue(account.id)).session_id
+    ended = await cookies.delete(
+        "/auth/user/sessions" + path.format(own=own, other=other),
+        headers={"authorization": f"Bearer {access}"},
+    )
+    assert ended.status_code == 200
+    assert ("Max-Age=0" in ended.headers.get("set-cookie", "")) is taken
+
+
 async def test_a_ban_takes_the_cookie_back(cookies, cookie_service, mailbox):
     morsel = await _sign_in(cookies, mailbox)
     user = await cookie_service.users.get_by_username("ada_l")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from urllib.parse import quote_plus
 
 import pytest
 
@@ -160,6 +161,18 @@ async def test_a_stranger_learns_nothing(checked, sign_up, headers, refused):
     answer = await _look(checked, tokens["access_token"], auth=None, headers=headers)
     refused(answer, 401, "invalid_client")
     assert answer.headers["www-authenticate"].startswith("Basic ")
+
+
+async def test_a_client_may_spell_its_secret_as_in_a_form_or_as_it_is(make_service, serve, sign_up):
+    """RFC 6749 section 2.3.1 asks for the form; most clients do not know."""
+    secret = "100% + a secret of the checker/"
+    async with serve(await make_service(introspection_clients={"a checker": secret})) as api:
+        tokens = await sign_up(api)
+        for spelled in (f"a checker:{secret}", f"{quote_plus('a checker')}:{quote_plus(secret)}"):
+            answer = await _look(api, tokens["access_token"], auth=None, headers=_authorization(spelled))
+            assert answer.json()["active"] is True
+        wrong = _authorization(f"a checker:{quote_plus(quote_plus(secret))}")
+        assert (await _look(api, tokens["access_token"], auth=None, headers=wrong)).status_code == 401
 
 
 async def test_an_outage_is_no_answer(checked, sign_up, make_service, serve):

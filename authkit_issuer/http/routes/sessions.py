@@ -84,6 +84,8 @@ async def revoke_session(call: Plain) -> Done:
     )
     if not ended:
         raise errors.SessionNotFound
+    if call.path["session_id"].lower() == call.account.session_id:
+        call.signed_out()
     return Done()
 
 
@@ -96,6 +98,8 @@ async def revoke_sessions(call: Call[NoBody, Keep]) -> Done:
         reason=SessionRevokeReason.USER_REVOKE_ALL,
         client=call.client,
     )
+    if not call.params.keep_current:
+        call.signed_out()
     return Done()
 
 
