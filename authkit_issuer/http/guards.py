@@ -111,8 +111,8 @@ def require_client(clients: Mapping[str, str], scope: Scope) -> None:
     except binascii.Error:
         decoded = b""
     client, _, secret = decoded.partition(b":")
-    # Compared even for a client nobody knows: which ids exist is nobody's business. RFC 6749 section 2.3.1 has
-    # both spelled as in a form, and many send them as they are.
+    # Compared even for a client nobody knows: which ids exist is nobody's business. RFC 6749 section 2.3.1
+    # has both spelled as in a form, and many send them as they are.
     name = client.decode("latin-1")
     known = clients.get(name) or clients.get(unquote_plus(name), "")
     spelled = (secret, unquote_plus(secret.decode("latin-1")).encode())
