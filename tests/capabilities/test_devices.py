@@ -11,6 +11,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.ports import Client, language
+from authkit_issuer.security.lanes import Lanes
 from authkit_issuer.service import Service
 
 EMAIL, NAME = "ada@example.test", "ada_l"
@@ -130,6 +131,21 @@ async def test_a_forged_an_old_and_a_future_token_are_no_device(service: Service
     assert service.devices.of(None) is None
 
 
+async def held(service: Service) -> tuple[Lanes, asyncio.Event]:
+    """Occupy a lane until the event is set."""
+    entered, let_go, lanes = asyncio.Event(), asyncio.Event(), service.rt.hasher._lanes
+
+    async def hold() -> None:
+        entered.set()
+        await let_go.wait()
+
+    service.rt.background.start(
+        lambda: lanes.run(lambda: None, memory_kib=64, before=hold), name="a held lane"
+    )
+    await entered.wait()
+    return lanes, let_go
+
+
 async def settled(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():
@@ -140,15 +156,7 @@ async def test_strangers_in_every_lane_and_place_do_not_keep_a_known_device_out(
     service = await make_service(hash_threads=1, hash_queue=2)
     await add(service)
     known = await sign_in(service)
-    entered, gate = asyncio.Event(), asyncio.Event()
-    lanes = service.rt.hasher._lanes
-
-    async def hold() -> None:
-        entered.set()
-        await gate.wait()
-
-    holding = asyncio.create_task(lanes.run(lambda: None, memory_kib=64, before=hold))
-    await entered.wait()
+    lanes, let_go = await held(service)
     order: list[str] = []
 
     async def attempt(client: Client, who: str) -> None:
@@ -164,8 +172,8 @@ async def test_strangers_in_every_lane_and_place_do_not_keep_a_known_device_out(
         await refused
     owner = asyncio.create_task(attempt(known, "owner"))
     await settled(lambda: lanes.load.waiting == 3 or owner.done())
-    gate.set()
-    await asyncio.gather(holding, owner, *(task for task in strangers if task is not refused))
+    let_go.set()
+    await asyncio.gather(owner, *(task for task in strangers if task is not refused))
     assert order[0] == "owner"
 
 
@@ -247,22 +255,14 @@ async def test_one_account_cannot_fill_the_line_of_known_devices(make_service) -
     await add(service)
     mine = [await sign_in(service, name="eve_x") for _ in range(4)]
     owner = await sign_in(service)
-    entered, gate = asyncio.Event(), asyncio.Event()
-    lanes = service.rt.hasher._lanes
-
-    async def hold() -> None:
-        entered.set()
-        await gate.wait()
-
-    holding = asyncio.create_task(lanes.run(lambda: None, memory_kib=64, before=hold))
-    await entered.wait()
+    lanes, let_go = await held(service)
     flood = [asyncio.create_task(service.passwords.prove("eve_x", PASSWORD, client=one)) for one in mine]
     await settled(lambda: sum(task.done() for task in flood) == 2)
     waits = asyncio.create_task(service.passwords.prove(EMAIL, PASSWORD, client=owner))
     await settled(lambda: lanes.load.waiting == 3)
-    gate.set()
+    let_go.set()
     await waits
-    outcomes = await asyncio.gather(holding, *flood, return_exceptions=True)
+    outcomes = await asyncio.gather(*flood, return_exceptions=True)
     assert sum(isinstance(outcome, errors.ServerBusy) for outcome in outcomes) == 2
 
 
