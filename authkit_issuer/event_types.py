@@ -44,6 +44,7 @@ class SessionEventType(StrEnum):
     ROLE_REMOVED = "role_removed"
     PROVIDER_LINKED = "provider_linked"
     PROVIDER_UNLINKED = "provider_unlinked"
+    """A login is the user's no more; with the reason ``replaced`` another of its issuer took its place."""
     TWO_FACTOR_ENABLED = "two_factor_enabled"
     TWO_FACTOR_DISABLED = "two_factor_disabled"
     """Switched off by its owner or, with an ``actor``, by an operator."""

@@ -23,6 +23,8 @@ from authkit_issuer.store import migrate, postgres
 from authkit_issuer.store.query import Query
 
 CLOSE_TIMEOUT = 10.0
+CLICKHOUSE = "clickhouse"
+"""What the outbox calls the sink of ``clickhouse_url``: events that wait for it are kept under this name."""
 
 SHARED_ORGS = Query(
     str,
@@ -90,6 +92,17 @@ class Resources:
         self._closers.append(http.aclose)
         self._closers.extend(provider.aclose for provider in providers.values())
         return providers
+
+    def sinks(self, config: Config, given: Sequence[AuthEventLogger]) -> tuple[AuthEventLogger, ...]:
+        """Return the host's sinks and the one of ``clickhouse_url``; nothing is opened yet."""
+        if config.clickhouse_url is None or any(sink.name == CLICKHOUSE for sink in given):
+            return tuple(given)
+        # Its refusals are no answers of this service: who has no such sink need not know them.
+        from authkit_issuer.sinks import ClickHouse, ClickHouseLogger  # noqa: PLC0415
+
+        server = ClickHouse.from_url(config.clickhouse_url)
+        self._closers.append(server.aclose)
+        return (*given, ClickHouseLogger(server, table=config.clickhouse_table, name=CLICKHOUSE))
 
     def hasher(self, config: Config) -> PasswordHasher:
         """Start the hashing lanes."""

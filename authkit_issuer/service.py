@@ -127,6 +127,7 @@ class Service:
         inbox = Inbox(clock) if config.dev and email_sender is None else None
         resources = Resources()
         try:
+            sinks = resources.sinks(config, event_loggers)
             pool = await resources.database(config, pool)
             store = await resources.ephemeral(config, ephemeral_store, clock)
             database = (
@@ -148,9 +149,9 @@ class Service:
                 senders=Senders.of(email_sender or inbox, sms_sender or (inbox.texts if inbox else None)),
                 entitlements_provider=entitlements_provider,
                 breach_check=breach_check,
-                sinks=tuple(logger.name for logger in event_loggers),
+                sinks=tuple(sink.name for sink in sinks),
             )
-            rt = resources.start(rt, keys, event_loggers)
+            rt = resources.start(rt, keys, sinks)
         except BaseException:
             await resources.close()
             raise

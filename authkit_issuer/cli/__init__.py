@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from authkit_issuer.cli import calibrating, doctor, greeting, keys, roles, users, verifying
+from authkit_issuer.cli import calibrating, doctor, greeting, keys, orgs, roles, users, verifying
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.store.migrate import migrate as run_migrations
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(roles.app, name="roles")
+app.add_typer(orgs.app, name="orgs")
 
 
 def main() -> None:

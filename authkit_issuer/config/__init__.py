@@ -189,6 +189,11 @@ class Config:
     """Secrets of the services that may introspect tokens, by client id; none closes that operation."""
     step_up_max_age: float = 900.0
     """Seconds for which a proof of identity opens what is sensitive."""
+    clickhouse_url: str | None = field(default=None, repr=False)
+    """Where the audit trail goes as well, unless a sink of that name is passed in:
+    ``https://user:password@host:8443``."""
+    clickhouse_table: str = "session_events"
+    """The table there, as ``database.table`` where its database is not ``default``."""
     event_retention: float = 365 * _DAY
     session_retention: float = 30 * _DAY
     deleted_user_retention: float | None = 30 * _DAY

@@ -132,6 +132,8 @@ def _check_browsers(config: Config) -> None:
             raise ConfigError(f"cors_origins: {origin!r} is not an origin such as https://app.example.")
     if config.refresh_cookie_same_site not in {"lax", "strict", "none"}:
         raise ConfigError("refresh_cookie_same_site must be lax, strict or none.")
+    if config.refresh_cookie_same_site == "none" and config.dev:
+        raise ConfigError("refresh_cookie_same_site=none needs https, which dev does without.")
     for tag in config.languages:
         if not _LANGUAGE.fullmatch(tag):
             raise ConfigError(f"languages: {tag!r} is not a language such as de or pt-br.")

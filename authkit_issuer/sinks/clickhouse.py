@@ -138,5 +138,5 @@ def _name(table: str) -> str:
     """Return the table's name, with or without a database; it is part of the text of a query."""
     parts = table.split(".")
     if len(parts) > 2 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
-        raise errors.ConfigError("The table must be a plain name, or database.name.")
+        raise errors.ConfigError("The table of ClickHouse must be a plain name, or database.name.")
     return table

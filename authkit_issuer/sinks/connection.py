@@ -61,6 +61,16 @@ class ClickHouse:
         self._opening = asyncio.Lock()
         self._timeout = timeout
 
+    @classmethod
+    def from_url(cls, url: str) -> Self:
+        """Return the server at an address that holds user and password too, as settings do.
+
+        Raises ``ConfigError``, which does not repeat the address.
+        """
+        parts = _parsed(url)
+        bare = str(parts.copy_with(userinfo=b""))
+        return cls(bare, user=parts.username or "default", password=parts.password)
+
     def __repr__(self) -> str:
         """Return the address alone."""
         return f"ClickHouse({str(self._url)!r})"
@@ -120,12 +130,19 @@ class ClickHouse:
             return self._own
 
 
-def _address(url: str) -> httpx.URL:
+def _parsed(url: str) -> httpx.URL:
     try:
-        address = httpx.URL(url)
+        return httpx.URL(url)
     except httpx.InvalidURL:
-        address = httpx.URL()
-    if address.scheme not in {"http", "https"} or not address.host or address.query or address.fragment:
+        return httpx.URL()
+
+
+def _address(url: str) -> httpx.URL:
+    address = _parsed(url)
+    named = bool(address.host) and "%" not in address.host
+    # An @ in the path is the end of a password with a slash that was not escaped.
+    plain = "@" not in address.path and not address.query and not address.fragment
+    if address.scheme not in {"http", "https"} or not named or not plain:
         raise errors.ConfigError("The address of ClickHouse must be an http or https URL without a query.")
     if address.userinfo:
         raise errors.ConfigError("Give user and password of ClickHouse apart from its address.")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from authkit_issuer import ProviderConfig, Service, errors
+from authkit_issuer import Client, ProviderConfig, Service, errors
 
 EMAIL, PASSWORD = "ada@example.test", "correct horse battery"
 
@@ -82,3 +82,92 @@ async def test_a_lapsed_ban_does_not_stand_in_the_way(service: Service, age) -> 
     await age("users", user, banned_until=7200)
     assert await signs_in(service)
     assert await explained(service, user) == (True, [])
+
+
+async def guess(service: Service, identifier: str, times: int, clock) -> None:
+    """Try wrong passwords, each as soon as it is looked at."""
+    for _ in range(times):
+        try:
+            await service.passwords.prove(identifier, "wrong horse battery")
+        except errors.TooManyRequests as refusal:
+            clock.advance(refusal.retry_after)
+            with pytest.raises(errors.InvalidCredentials):
+                await service.passwords.prove(identifier, "wrong horse battery")
+        except errors.InvalidCredentials:
+            pass
+
+
+async def waiting(service: Service, user: str) -> list[str]:
+    answer = await service.admin.explain_user(user)
+    assert answer.can_sign_in
+    return [found.sentence.split("; ")[0] for found in answer.obstacles if found.code == "failed_logins"]
+
+
+async def test_an_identifier_that_waits_after_wrong_passwords_is_named_until_it_is_over(
+    service: Service, clock
+) -> None:
+    user = await ada(service, phone="+4915112345678")
+    await guess(service, EMAIL.upper(), 4, clock)
+    assert await waiting(service, user) == []
+    await guess(service, EMAIL, 3, clock)
+    await guess(service, "+4915112345678", 5, clock)
+    by_phone = "Passwords are not looked at for another 1 s with this phone number"
+    account = "For 900 s at most even the right password is refused"
+    by_mail = "Passwords are not looked at for another 4 s with this mail address"
+    assert await waiting(service, user) == [by_mail, by_phone, account]
+    clock.advance(3.5)
+    assert await waiting(service, user) == [by_mail.replace(" 4 s", " 1 s"), account]
+    clock.advance(900)
+    assert await waiting(service, user) == []
+    assert await signs_in(service)
+
+
+async def test_an_account_refuses_the_right_password_exactly_when_that_is_said(
+    service: Service, clock
+) -> None:
+    user = await ada(service, phone="+4915112345678")
+    for identifier, times in ((EMAIL, 4), ("ada_l", 4), ("+4915112345678", 1)):
+        await guess(service, identifier, times, clock)
+    for _ in range(3):
+        assert await waiting(service, user) == []
+    await guess(service, "+4915112345678", 1, clock)
+    assert await waiting(service, user) == ["For 900 s at most even the right password is refused"]
+    assert not await signs_in(service)
+
+
+async def test_asking_counts_no_try(service: Service, clock) -> None:
+    user = await ada(service)
+    await guess(service, EMAIL, 9, clock)
+    clock.advance(60)
+    for _ in range(20):
+        await service.admin.explain_user(user)
+    assert await signs_in(service)
+
+
+async def test_what_strangers_guess_does_not_keep_known_devices_out_as_it_says(
+    service: Service, clock
+) -> None:
+    user = await ada(service)
+    pair = await service.logins.with_password(EMAIL, PASSWORD)
+    await guess(service, EMAIL, 10, clock)
+    found = (await service.admin.explain_user(user)).obstacles
+    assert [finding.code for finding in found] == ["failed_logins"] * 2
+    assert all(finding.sentence.endswith("; known devices are let in.") for finding in found)
+    here = Client(device=pair.device)
+    assert (await service.logins.with_password(EMAIL, PASSWORD, client=here)).user_id == user
+
+
+async def test_counters_that_cannot_be_read_are_not_said_to_be_empty(make_service, own_redis) -> None:
+    service = await make_service(redis_url=own_redis.url)
+    user = await ada(service)
+    assert await explained(service, user) == (True, [])
+    own_redis.stop()
+    assert await explained(service, user) == (True, ["failed_logins_unknown"])
+
+
+async def test_of_an_account_that_is_gone_nothing_is_asked(make_service, own_redis) -> None:
+    service = await make_service(redis_url=own_redis.url)
+    user = await ada(service)
+    await service.lifecycle.hard_delete(user)
+    own_redis.stop()
+    assert await explained(service, user) == (False, ["deleted_for_good"])

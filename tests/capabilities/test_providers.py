@@ -62,6 +62,32 @@ async def test_another_login_of_one_issuer_replaces_the_former(service: Service,
     assert (link.provider_slug, link.email) == ("google", "c@d.co")
 
 
+async def test_the_trail_says_that_a_login_gave_way_to_another(service: Service, ada: str):
+    here = Client(ip="192.0.2.7", user_agent="curl/8")
+    await service.providers.link_by_issuer(ada, GOOGLE, "google", "old")
+    await service.providers.link_by_issuer(ada, GOOGLE, "google", "new", client=here)
+    await service.providers.link_by_issuer(ada, GOOGLE, "google", "new")
+    trail = await service.events.list_session_events(ada, "provider_linked", "provider_unlinked")
+    assert [(event.event, event.reason, event.method, event.target, event.ip_addr) for event in trail] == [
+        ("provider_linked", None, "google", GOOGLE, here.ip),
+        ("provider_unlinked", "replaced", "google", GOOGLE, here.ip),
+        ("provider_linked", None, "google", GOOGLE, None),
+    ]
+
+
+async def test_a_replacement_that_fails_leaves_login_and_trail_as_they_were(service: Service, ada: str):
+    await service.providers.link_by_issuer(ada, GOOGLE, None, "old")
+    with pytest.raises(RuntimeError):
+        async with service.transaction() as tx:
+            await tx.providers.link_by_issuer(ada, GOOGLE, None, "new")
+            raise RuntimeError
+    assert [link.subject for link in await service.providers.list_for_user(ada)] == ["old"]
+    assert await service.events.list_session_events(ada, "provider_unlinked") == []
+    await service.providers.link_by_issuer(ada, GOOGLE, None, "new")
+    (event,) = await service.events.list_session_events(ada, "provider_unlinked")
+    assert event.method is None
+
+
 async def test_a_login_of_somebody_else_changes_nothing_for_either(service: Service, ada: str, bob: str):
     await service.providers.link_by_issuer(ada, GOOGLE, "google", "hers", "ada@gmail.com")
     await service.providers.link_by_issuer(bob, GOOGLE, "google", "his", "bob@gmail.com")

@@ -341,6 +341,21 @@ class TestLimit:
             await service.sessions.issue(user)
         assert len(await service.sessions.list_for_user(user)) == 5
 
+    async def test_the_hundred_used_last_are_listed_in_that_order(self, make_service) -> None:
+        service = await make_service(session_max_per_user=None)
+        user = (await service.users.create("ada@example.test", "ada_l")).id
+        opened = [(await service.sessions.issue(user)).session_id for _ in range(103)]
+        # Used in another order than they were opened, two at each moment.
+        minutes = {session: number * 7 % 103 // 2 for number, session in enumerate(opened)}
+        await service.pool.executemany(
+            "update profiles.refresh_sessions set last_used_at = timestamptz '2030-01-01'"
+            " - $2::int * interval '1 minute' where id = $1::text::uuid",
+            list(minutes.items()),
+        )
+        used = sorted(opened, key=lambda session: (minutes[session], session))
+        assert [session.id for session in await service.sessions.list_for_user(user)] == used[:100]
+        assert [session.id for session in await service.admin.list_sessions(user)] == used[:100]
+
     async def test_expired_sessions_neither_count_nor_show(self, service: Service, user: str, age) -> None:
         opened = [await service.sessions.issue(user) for _ in range(3)]
         await age("refresh_sessions", opened[0].session_id, expires_at=31 * 86400)

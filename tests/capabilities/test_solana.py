@@ -284,6 +284,8 @@ async def test_linking_is_once_per_wallet_and_once_per_user(solana: Service) -> 
     assert await solana.solana.get_address(ada) == wallet.address
     await solana.solana.link_wallet(ada, await answer(solana, other), replace=True)
     assert await solana.solana.get_address(ada) == other.address
+    (gone,) = await events(solana, "provider_unlinked")
+    assert (gone["user_id"], gone["method"], gone["reason"]) == (ada, "solana", "replaced")
     assert await solana.solana.get_user_by_address(wallet.address) is None
     assert await solana.solana.get_address(eve) is None
     signed_in = await solana.solana.verify_and_login(await answer(solana, other))

@@ -77,6 +77,27 @@ def test_what_cannot_be_done_is_one_line(settings: dict[str, str]) -> None:
     assert listed(settings, "--deleted") == []
 
 
+def test_users_from_before_organisations_are_given_theirs_once(
+    settings: dict[str, str], database_url: str
+) -> None:
+    for name in ("ada_l", "bob_m"):
+        users(settings, "create", "--username", name)
+    assert_one_line(run("orgs", "backfill-personal", **settings), "AUTHKIT_ORG_MODE is not multi")
+    multi = settings | {"AUTHKIT_ORG_MODE": "multi"}
+    users(multi, "create", "--username", "eve_n")
+    assert [run("orgs", "backfill-personal", **multi).stdout for _ in range(2)] == ["made 2\n", "made 0\n"]
+    rows = asyncio.run(
+        on(
+            database_url,
+            lambda connection: connection.fetch(
+                "select u.username, o.slug from profiles.orgs o"
+                " join profiles.users u on u.id = o.owner_user_id where o.is_personal order by 1"
+            ),
+        )
+    )
+    assert [tuple(row) for row in rows] == [("ada_l", "ada-l"), ("bob_m", "bob-m"), ("eve_n", "eve-n")]
+
+
 def test_accounts_come_in_with_their_hashes_and_a_bad_line_stops_nobody(
     settings: dict[str, str], tmp_path: Path, database_url: str
 ) -> None:

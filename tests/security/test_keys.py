@@ -229,6 +229,21 @@ def test_a_short_rsa_key_is_refused(tmp_path: Path) -> None:
         load_keys(config(tmp_path), environment() | {"ACTIVE_PRIVATE_KEY_PEM": pem}, clock=Clock())
 
 
+def test_an_rsa_key_may_have_8192_bits_and_not_one_more(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    def retired(pem: str) -> dict[str, str]:
+        return environment() | {"PUBLIC_KEYS": json.dumps({"old": pem})}
+
+    longest, longer = (
+        public_pem(rsa.RSAPublicNumbers(65537, 2**bits - 1).public_key()) for bits in (8192, 8193)
+    )
+    keys = load_keys(config(tmp_path), retired(longest), clock=Clock()).current()
+    assert "old" in {key["kid"] for key in keys.jwks["keys"]}
+    with pytest.raises(ConfigError, match="2048 to 8192 bits"):
+        load_keys(config(tmp_path), retired(longer), clock=Clock())
+
+
 UNKNOWN_CURVE = (  # a public key on a curve that no library of ours knows
     "-----BEGIN PUBLIC KEY-----\n"
     "MD4wEAYHKoZIzj0CAQYFK4EEAAgDKgAExryj6PqbRhmkByngrESTXkb+itrPhrvf\n"

@@ -64,6 +64,13 @@ def test_a_short_rsa_key_is_refused(bits: int) -> None:
         make_key(rsa.generate_private_key(65537, bits).public_key())
 
 
+def test_an_rsa_key_may_have_8192_bits_and_not_one_more() -> None:
+    longest, longer = (rsa.RSAPublicNumbers(65537, 2**bits - 1).public_key() for bits in (8192, 8193))
+    assert "RS256" in make_key(longest).algorithms
+    with pytest.raises(UnusableKey, match="8193 bits"):
+        make_key(longer)
+
+
 @pytest.mark.parametrize("e", [1, 2, 65536, 2**64 + 1])
 def test_an_unsafe_exponent_is_refused(e: int) -> None:
     from authkit_verify.keys import _check_rsa

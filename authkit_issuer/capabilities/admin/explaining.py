@@ -1,13 +1,16 @@
-"""Why somebody cannot sign in, or was signed out: read from the account and from the events."""
+"""Why somebody cannot sign in, or was signed out: read from the account, its counters and the events."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from authkit_issuer import errors
 from authkit_issuer.capabilities.events import Events
+from authkit_issuer.capabilities.passwords.credentials import By, Identifier
+from authkit_issuer.capabilities.passwords.failures import LOGIN, USER, Failures
 from authkit_issuer.capabilities.solana import SOLANA_PROVIDER_SLUG
 from authkit_issuer.capabilities.users import User
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
@@ -33,7 +36,8 @@ class Finding:
 class UserExplanation:
     """What stands in a user's way now, and what ended their sessions and refused their logins lately.
 
-    ``can_sign_in`` is False when an obstacle refuses every login whatever is presented.
+    ``can_sign_in`` is False when an obstacle refuses every login whatever is presented. A wait after failed
+    logins is none of that kind: it ends by itself, and devices that the account knows are let in.
     """
 
     user_id: str
@@ -107,6 +111,15 @@ _ENDINGS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
+_WAITING: dict[By, str] = {
+    "email": "Passwords are not looked at for another {} s with this mail address; known devices are let in.",
+    "phone": "Passwords are not looked at for another {} s with this phone number; known devices are let in.",
+    "username": "Passwords are not looked at for another {} s with this user name; known devices are let in.",
+    "user_id": "For {} s at most even the right password is refused; known devices are let in.",
+}
+"""What is said of each identifier, and of the account behind them, after too many wrong passwords."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explaining:
     """One question about one user."""
@@ -122,7 +135,7 @@ class Explaining:
             raise errors.UserNotFound
         usable = sorted({*self.rt.config.provider_issuers, SOLANA_PROVIDER_SLUG})
         state = await self.rt.maybe(STATE, self.user_id, usable)
-        obstacles = tuple(self._obstacles(state, events))
+        obstacles = (*self._obstacles(state, events), *await self._waits())
         codes = {finding.code for finding in obstacles}
         return UserExplanation(
             user_id=self.user_id,
@@ -165,6 +178,32 @@ class Explaining:
                 sentence="A second factor is asked for at each sign-in.",
                 rule="two_factor.enable",
             )
+
+    async def _waits(self) -> list[Finding]:
+        """Return what failed logins refuse for now, or that the counters cannot be read."""
+        user, rule = self.user, "login_failure_limit, login_failure_window"
+        if user is None:
+            return []
+        known: tuple[tuple[By, str | None], ...] = (
+            ("email", user.email), ("phone", user.phone_number), ("username", user.username)
+        )  # fmt: skip
+        identifiers = [Identifier.typed(by, text) for by, text in known if text]
+        subjects: list[tuple[By, Failures]] = [
+            (one.by, Failures(self.rt, LOGIN, f"{one.by}|{one.text}")) for one in identifiers
+        ]
+        subjects.append(("user_id", Failures(self.rt, USER, user.id)))
+        try:
+            waits: list[tuple[By, int]] = [
+                (by, math.ceil(await failures.left())) for by, failures in subjects
+            ]
+        except errors.EphemeralStoreUnavailable:
+            sentence = "Whether failed logins make the account wait is not known: the store does not answer."
+            return [Finding(code="failed_logins_unknown", sentence=sentence, rule=rule)]
+        return [
+            Finding(code="failed_logins", sentence=_WAITING[by].format(seconds), rule=rule)
+            for by, seconds in waits
+            if seconds
+        ]
 
     def _must_verify(self, user: User) -> bool:
         """Tell whether passwords are refused until a contact is proved; who has none cannot prove one."""

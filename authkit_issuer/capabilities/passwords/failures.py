@@ -33,6 +33,17 @@ class Failures:
         if pause is not None:
             raise errors.TooManyRequests(retry_after=max(1.0, float(pause) - self.rt.clock()))
 
+    async def left(self) -> float:
+        """Return the seconds for which the subject is refused, 0 for none; nothing is counted.
+
+        Where its tries are used up without a pause, as a user's may be, that is the whole window at most.
+        """
+        pause = await self.rt.ephemeral.get(self._pause)
+        if pause is not None:
+            return max(1.0, float(pause) - self.rt.clock())
+        tries = int(await self.rt.ephemeral.get(self._tries) or 0)
+        return self.rt.config.login_failure_window if tries >= self.rt.config.login_failure_limit else 0.0
+
     async def count(self) -> int:
         """Count a try that is about to be looked at and return how many there were.
 

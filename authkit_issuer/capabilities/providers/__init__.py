@@ -45,7 +45,7 @@ class Providers:
         *,
         client: Client | None = None,
     ) -> None:
-        """Make a login the user's; another login of the same issuer is replaced.
+        """Make a login the user's; another login of the same issuer is replaced, and the trail says so.
 
         Sign-ins that are under way with that other one open nothing any more. Linking again refreshes the
         address and the slug. Raises ``UserNotFound``, and ``ProviderAlreadyLinked`` with nothing changed when
@@ -62,10 +62,19 @@ class Providers:
             owner = await tx.maybe(sql.BY_ISSUER, issuer, subject)
             if owner is not None and owner.user_id != person:
                 raise errors.ProviderAlreadyLinked
-            await tx.execute(sql.REPLACE, person, issuer, subject)
+            replaced = await tx.maybe(sql.REPLACE, person, issuer, subject)
             added = await tx.maybe(sql.LINK, person, issuer, slug, subject, _address(email))
             if added is None:
                 raise errors.ProviderAlreadyLinked
+            if replaced is not None:
+                await Events(tx).record(
+                    SessionEventType.PROVIDER_UNLINKED,
+                    user_id=person,
+                    method=replaced or None,
+                    reason="replaced",
+                    target=issuer,
+                    client=client,
+                )
             if added:
                 await Events(tx).record(
                     SessionEventType.PROVIDER_LINKED,

@@ -30,14 +30,16 @@ class LinkedProvider:
 _MOVE_EPOCH = """
     update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid and exists (select from gone)
 """
-REPLACE = Statement(
+REPLACE = Query(
+    str,
     f"""
     with gone as (
         delete from profiles.user_providers
-        where user_id = $1::uuid and issuer = $2 and subject <> $3 returning 1
-    )
-    {_MOVE_EPOCH}
-    """
+        where user_id = $1::uuid and issuer = $2 and subject <> $3 returning provider_slug
+    ),
+    moved as ({_MOVE_EPOCH})
+    select coalesce(provider_slug, '') from gone
+    """,
 )
 # The owner never changes here: a login of somebody else moves no column and returns no row.
 LINK = Query(

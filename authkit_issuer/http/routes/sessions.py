@@ -76,15 +76,12 @@ async def list_sessions(call: Plain) -> OwnSessions:
 
 async def revoke_session(call: Plain) -> Done:
     """End one session of the caller."""
-    ended = await call.service.sessions.revoke_for_user(
-        call.account.id,
-        call.path["session_id"],
-        reason=SessionRevokeReason.USER_REVOKE,
-        client=call.client,
-    )
-    if not ended:
+    session_id, account = call.path["session_id"], call.account
+    if not await call.service.sessions.revoke_for_user(
+        account.id, session_id, reason=SessionRevokeReason.USER_REVOKE, client=call.client
+    ):
         raise errors.SessionNotFound
-    if call.path["session_id"].lower() == call.account.session_id:
+    if session_id.lower() == account.session_id:
         call.signed_out()
     return Done()
 

@@ -1,0 +1,28 @@
+"""``authkit orgs``: organisations of the configured database."""
+
+from __future__ import annotations
+
+import typer
+
+from authkit_issuer.cli.opening import run
+from authkit_issuer.errors import ConfigError
+from authkit_issuer.service import Service
+
+app = typer.Typer(no_args_is_help=True, help="Organisations of the configured database.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the group a group although it has one command."""
+
+
+@app.command("backfill-personal")
+def backfill_personal() -> None:
+    """Make the personal organisation of every user who has none; safe to repeat."""
+    typer.echo(f"made {run(_backfilled)}")
+
+
+async def _backfilled(service: Service) -> int:
+    if service.config.org_mode != "multi":
+        raise ConfigError("AUTHKIT_ORG_MODE is not multi: there are no personal organisations.")
+    return await service.orgs.backfill_personal()
