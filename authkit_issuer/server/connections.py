@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 32 * 1024
 """Bytes of a request line with its headers."""
@@ -103,7 +103,5 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _is_answering(self) -> bool:
         # A client may send its next request while the answer to this one is on its way.
-        cycle: RequestResponseCycle | None = (
-            self.cycle
-        )  # None before the first request, whatever its type says
-        return cycle is not None and not cycle.response_complete
+        # Before the first one there is no cycle, whatever its type says.
+        return bool(self.cycle) and not self.cycle.response_complete
