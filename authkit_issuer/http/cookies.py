@@ -19,6 +19,13 @@ _LONGEST = 400 * 86_400
 """Browsers cap the life of a cookie here (RFC 6265bis section 5.5)."""
 
 
+def cookies_of(headers: Headers) -> list[tuple[str, str]]:
+    """Return the cookies of a request as name and value, repeats included."""
+    lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
+    pairs = (part.strip().partition("=") for line in lines for part in line.split(";"))
+    return [(name, value) for name, _, value in pairs]
+
+
 class Cookie:
     """A cookie of this service's own paths that no script can read.
 
@@ -45,9 +52,7 @@ class Cookie:
 
     def values(self, headers: Headers) -> list[str]:
         """Return what came with a request under this name, repeats included."""
-        lines = [value.decode("latin-1") for key, value in headers if key == b"cookie"]
-        pairs = (part.strip().partition("=") for line in lines for part in line.split(";"))
-        return [value for name, _, value in pairs if name == self.name]
+        return [value for name, value in cookies_of(headers) if name == self.name]
 
     def _header(self, value: str, life: int, root_path: str) -> tuple[bytes, bytes]:
         path = f"{root_path or self._prefix}/auth"

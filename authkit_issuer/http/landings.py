@@ -63,13 +63,6 @@ def origin_of(call: Call[Any, Any]) -> str:
     return f"http://{call.header(b'host')}"
 
 
-def cookies_of(call: Call[Any, Any]) -> list[tuple[str, str]]:
-    """Return the cookies of a request as name and value, repeats included."""
-    lines = [value.decode("latin-1") for name, value in call.headers if name == b"cookie"]
-    pairs = (part.strip().partition("=") for line in lines for part in line.split(";"))
-    return [(name, value) for name, _, value in pairs]
-
-
 def keep(call: Call[Any, Any], begun: Begun) -> None:
     """Give the browser the cookie of its login."""
     call.extra.append(_set_cookie(begun.cookie, dev=call.service.config.dev))

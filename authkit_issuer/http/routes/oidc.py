@@ -15,6 +15,7 @@ from authkit_issuer import errors
 from authkit_issuer.capabilities.oidc_login import Returned
 from authkit_issuer.http import landings
 from authkit_issuer.http.answers import OidcResult
+from authkit_issuer.http.cookies import cookies_of
 from authkit_issuer.http.external import (
     OPENING_ERRORS,
     START_ERRORS,
@@ -88,7 +89,7 @@ async def callback(call: Call[NoBody, Callback]) -> Answer | OidcResult:
         code=given.code,
         error=given.error,
         iss=given.iss,
-        cookies=landings.cookies_of(call),
+        cookies=cookies_of(call.headers),
     )
     return await _land(call, back)
 
@@ -96,7 +97,7 @@ async def callback(call: Call[NoBody, Callback]) -> Answer | OidcResult:
 async def form_callback(call: Call[FormCallback, NoParams]) -> Answer | OidcResult:
     """Take the browser back with a form."""
     form = call.body.model_dump()
-    return await _land(call, Returned(**form, cookies=landings.cookies_of(call)), status=303)
+    return await _land(call, Returned(**form, cookies=cookies_of(call.headers)), status=303)
 
 
 async def _send(call: Call[NoBody, Start]) -> Answer | OidcResult:

@@ -11,6 +11,7 @@ from pydantic import Field
 from authkit_issuer import errors
 from authkit_issuer.http import landings
 from authkit_issuer.http.answers import OidcResult
+from authkit_issuer.http.cookies import cookies_of
 from authkit_issuer.http.external import (
     OPENING_ERRORS,
     START_ERRORS,
@@ -64,7 +65,7 @@ async def step_up_start(call: Call[StartBody, NoParams]) -> OidcStarted:
 
 async def trade(call: Call[ResultCode, NoParams]) -> OidcResult:
     """Trade the code of a login that is over."""
-    body, cookies = call.body, landings.cookies_of(call)
+    body, cookies = call.body, cookies_of(call.headers)
     opened = await call.service.oidc_login.trade(body.code, cookies, org=body.org, client=call.client)
     landings.forget(call, opened)
     return landings.result_of(call, opened)
