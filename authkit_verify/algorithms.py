@@ -65,19 +65,26 @@ def _ps(size: str) -> Check:
     return check
 
 
+def der_signature(signature: bytes, octets: int) -> bytes | None:
+    """Return an ECDSA signature as the libraries want it; None for one of another form.
+
+    RFC 7518, 3.4: R and S as fixed-length octets. Any other length would be a second spelling.
+    """
+    if len(signature) != 2 * octets:
+        return None
+    r, s = int.from_bytes(signature[:octets], "big"), int.from_bytes(signature[octets:], "big")
+    return encode_dss_signature(r, s)
+
+
 def _es(size: str, octets: int) -> Check:
     ecdsa = ec.ECDSA(_SHA[size])
 
     def check(key: Key, signed: bytes, signature: bytes) -> bool:
-        # RFC 7518, 3.4: R and S as fixed-length octets. Any other length would be a second spelling.
-        if len(signature) != 2 * octets:
+        der = der_signature(signature, octets)
+        if der is None:
             return False
-        r = int.from_bytes(signature[:octets], "big")
-        s = int.from_bytes(signature[octets:], "big")
         try:
-            cast("ec.EllipticCurvePublicKey", key.public_key).verify(
-                encode_dss_signature(r, s), signed, ecdsa
-            )
+            cast("ec.EllipticCurvePublicKey", key.public_key).verify(der, signed, ecdsa)
         except InvalidSignature:
             return False
         return True

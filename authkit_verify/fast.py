@@ -14,12 +14,11 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, cast
 
 from awscrt.crypto import EC, RSA, RSASignatureAlgorithm
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from authkit_verify.algorithms import ALGORITHMS, Check
+from authkit_verify.algorithms import ALGORITHMS, Check, der_signature
 
 if TYPE_CHECKING:
     from authkit_verify.keys import Key
@@ -41,11 +40,8 @@ def _p256(key: Key) -> Bound:
     verify = cast("Bound", EC.new_key_from_der_data(der).verify)
 
     def check(digest: bytes, signature: bytes) -> bool:
-        # RFC 7518, 3.4: R and S as fixed-length octets. Any other length would be a second spelling.
-        if len(signature) != 64:
-            return False
-        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-        return verify(digest, encode_dss_signature(r, s))
+        der_form = der_signature(signature, 32)
+        return der_form is not None and verify(digest, der_form)
 
     return check
 

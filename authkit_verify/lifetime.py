@@ -142,7 +142,7 @@ class LeasedAnswer:
     server. A block, since a coroutine around the application would be a tenth of what a request pays for.
     """
 
-    __slots__ = ("_lease", "_send", "_streams", "_task", "_watch", "expired")
+    __slots__ = ("_expired", "_lease", "_send", "_streams", "_task", "_watch")
 
     def __init__(self, send: Send, lease: Lease, streams: Lifetime) -> None:
         self._send = send
@@ -151,7 +151,7 @@ class LeasedAnswer:
         # The application may send from a task of its own: this is the one to cancel.
         self._task: asyncio.Task[object] | None = asyncio.current_task()
         self._watch: asyncio.Task[None] | None = None
-        self.expired = False
+        self._expired = False
 
     def __enter__(self) -> Self:
         return self
@@ -160,13 +160,13 @@ class LeasedAnswer:
         cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
         cancelled = cancelled and not self._cancelled_by_others()
         self._stop()
-        if self.expired and (kind is None or cancelled):
+        if self._expired and (kind is None or cancelled):
             raise StreamExpired(_EXPIRED) from None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Hand a message to the server; the first one of a stream starts the watch."""
         # No coroutine of its own: most answers are no streams, and this would be half of what they pay.
-        if self.expired:  # an application that outlived its cancellation must not finish the answer either
+        if self._expired:  # an application that outlived its cancellation must not finish the answer either
             raise StreamExpired(_EXPIRED)
         if self._watch is None:
             if _stays_open(message, self._streams):
@@ -185,12 +185,12 @@ class LeasedAnswer:
     def _stop(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        if self.expired and self._task is not None:
+        if self._expired and self._task is not None:
             self._task.uncancel()
 
     async def _abort(self) -> None:
         await self._lease.ended()
-        self.expired = True
+        self._expired = True
         if self._task is not None:
             self._task.cancel()
 

@@ -7,7 +7,6 @@ stranger's body is not even read where an access token is needed.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from authkit_issuer.errors import AuthError, InvalidCredentials, Limited, UserBanned
 from authkit_issuer.http import guards
-from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse
+from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
 from authkit_issuer.http.languages import MAX_HEADER, preferred
 from authkit_issuer.http.origins import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.reading import read_body, read_query
@@ -171,8 +170,7 @@ class Runner:
 
 def _complete(error: Limited, extra: HeaderList) -> None:
     """Say when to come back; what the bucket of the operation still allows is not the answer to that."""
-    wait = max(1, math.ceil(error.retry_after or 1))
-    error.metadata.setdefault("retry_after_seconds", wait)
+    error.metadata.setdefault("retry_after_seconds", whole_seconds(error.retry_after))
     if "action" not in error.metadata:
         extra[:] = [field for field in extra if not field[0].startswith(b"ratelimit-")]
 

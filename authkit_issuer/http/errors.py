@@ -168,6 +168,11 @@ def internal(request_id: str) -> Answer:
     return _answer(500, INTERNAL_ERROR, "Something went wrong on this side.", request_id)
 
 
+def whole_seconds(wait: float) -> int:
+    """Return a wait as clients are told it: whole seconds, and never none (RFC 9110 section 10.2.3)."""
+    return max(1, math.ceil(wait))
+
+
 def oauth_code(kind: type[AuthError]) -> str:
     """Return the code the token endpoint gives a refusal, mostly its own.
 
@@ -197,7 +202,7 @@ def _error_headers(error: AuthError, *, bearer: bool) -> Iterator[tuple[bytes, b
         yield from (pair for pair in _CHALLENGE.refuse(about).headers if pair[0] == b"www-authenticate")
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
-        yield b"retry-after", str(max(1, math.ceil(retry_after))).encode()
+        yield b"retry-after", str(whole_seconds(retry_after)).encode()
 
 
 def _answer(

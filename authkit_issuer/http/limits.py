@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from authkit_issuer import errors
 from authkit_issuer.capabilities.one_time import OneTime
 from authkit_issuer.config.limits import Rate, account_rate, caller_rate
-from authkit_issuer.http.errors import RateLimited
+from authkit_issuer.http.errors import RateLimited, whole_seconds
 from authkit_issuer.identifiers import ip_prefix
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _refusal(limit: Limit, rate: Rate, wait: float) -> RateLimited:
     refusal.metadata.update(
         action=limit.bucket,
         reason="limit_exceeded",
-        retry_after_seconds=max(1, math.ceil(wait)),
+        retry_after_seconds=whole_seconds(wait),
         limit=rate.calls,
         remaining=0,
         window_seconds=rate.window,

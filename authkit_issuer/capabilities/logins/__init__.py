@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.capabilities.devices import Devices
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.events import Events
 from authkit_issuer.capabilities.logins.step_up import StepUp
@@ -89,9 +88,8 @@ class Logins:
         and what ``tokens.issue_org_access`` raises of an organisation, before anything is opened.
         """
         check_extra(extra)
-        asks = proof.two_factor and method not in self.rt.config.two_factor_exempt_methods
-        spared = asks and Devices(self.rt).remembers_factor(client, proof.user_id, proof.auth_epoch)
-        if asks and not spared:
+        factor = proof.factor(self.rt, method, client)
+        if factor is None:
             if org is not None:
                 await Tokens(self.rt).org_grant(proof.user_id, org)
             challenged = await TwoFactor(self.rt).begin(
@@ -112,7 +110,7 @@ class Logins:
             org=org,
             client=client,
             extra=extra,
-            factor="spared" if spared else "asked",
+            factor=factor,
         )
 
     async def complete_two_factor(

@@ -29,20 +29,24 @@ class Failures:
 
     async def check(self) -> None:
         """Raise ``TooManyRequests`` while the subject has to wait."""
-        pause = await self.rt.ephemeral.get(self._pause)
-        if pause is not None:
-            raise errors.TooManyRequests(retry_after=max(1.0, float(pause) - self.rt.clock()))
+        wait = await self._paused()
+        if wait:
+            raise errors.TooManyRequests(retry_after=wait)
 
     async def left(self) -> float:
         """Return the seconds for which the subject is refused, 0 for none; nothing is counted.
 
         Where its tries are used up without a pause, as a user's may be, that is the whole window at most.
         """
-        pause = await self.rt.ephemeral.get(self._pause)
-        if pause is not None:
-            return max(1.0, float(pause) - self.rt.clock())
+        wait = await self._paused()
+        if wait:
+            return wait
         tries = int(await self.rt.ephemeral.get(self._tries) or 0)
         return self.rt.config.login_failure_window if tries >= self.rt.config.login_failure_limit else 0.0
+
+    async def _paused(self) -> float:
+        pause = await self.rt.ephemeral.get(self._pause)
+        return 0.0 if pause is None else max(1.0, float(pause) - self.rt.clock())
 
     async def count(self) -> int:
         """Count a try that is about to be looked at and return how many there were.

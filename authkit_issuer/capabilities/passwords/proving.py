@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.capabilities.devices import Devices
+from authkit_issuer.capabilities.devices import Devices, Factor
 from authkit_issuer.capabilities.entitlements import Entitlements
 from authkit_issuer.capabilities.passwords.credentials import BY_ID, Credential, Identifier
 from authkit_issuer.capabilities.passwords.failures import DEVICE, LOGIN, REAUTHENTICATION, USER, Failures
@@ -53,6 +53,12 @@ class Proof:
     auth_epoch: int
     two_factor: bool = False
     """The account asks for a second factor: nothing may be opened before that one is proved too."""
+
+    def factor(self, rt: Runtime, method: str, client: Client | None) -> Factor | None:
+        """Return how the second factor stands for a sign-in of this method; None where it is owed."""
+        if not self.two_factor or method in rt.config.two_factor_exempt_methods:
+            return "asked"
+        return "spared" if Devices(rt).remembers_factor(client, self.user_id, self.auth_epoch) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,9 +178,7 @@ class Proving:
         self, proof: Proof, extra: Mapping[str, object] | None, client: Client | None
     ) -> None:
         """Open nothing for an account that asks for a second factor: send its code and say so."""
-        if not proof.two_factor or METHOD in self.rt.config.two_factor_exempt_methods:
-            return
-        if Devices(self.rt).remembers_factor(client, proof.user_id, proof.auth_epoch):
+        if proof.factor(self.rt, METHOD, client) is not None:
             return
         challenged = await TwoFactor(self.rt).begin(
             proof.user_id,
