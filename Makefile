@@ -45,6 +45,6 @@ $(READY): pyproject.toml tests/constraints.txt
 	    fi; \
 	  done; \
 	  echo "Python 3.11 or newer with its venv module is needed (make PYTHON3=/path/to/python)." >&2; exit 1; }
-	@$(PYTHON) -m pip install --quiet --require-hashes --requirement tests/constraints.txt
+	@$(PYTHON) -m pip install --quiet --no-deps --require-hashes --requirement tests/constraints.txt
 	@$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,0 +1,180 @@
+"""The pinned list installs as it is: complete, without a resolver, whatever an index holds besides."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import http.server
+import importlib.metadata
+import re
+import shlex
+import subprocess
+import sys
+import threading
+import tomllib
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from fakes.repository import ROOT
+
+LIST = ROOT / "tests/constraints.txt"
+
+# The pip that Python 3.11.0 brings.
+OLDEST_PIP = "pip==22.3 --hash=sha256:1daab4b8d3b97d1d763caeb01a4640a2250a0ea899e257b1e44b9eded91e15ab\n"
+
+ENVIRONMENTS = [
+    {
+        "python_full_version": version,
+        "python_version": version.rpartition(".")[0],
+        "sys_platform": platform,
+        "platform_system": system,
+        "platform_machine": machine,
+        "implementation_version": version,
+    }
+    for version in ("3.11.0", "3.11.9", "3.12.0", "3.13.0", "3.14.0")
+    for platform, system, machine in (
+        ("linux", "Linux", "x86_64"),
+        ("linux", "Linux", "aarch64"),
+        ("darwin", "Darwin", "arm64"),
+    )
+]
+
+
+def install_options() -> list[str]:
+    """The options with which the Makefile installs the list."""
+    (command,) = re.findall(
+        r"-m pip (install .*) --requirement tests/constraints\.txt", (ROOT / "Makefile").read_text()
+    )
+    return shlex.split(command)
+
+
+def pins() -> dict[str, str]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", LIST.read_text(), re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in found}
+
+
+def wanted_by(name: str, extras: set[str]) -> list[Requirement]:
+    """What an installed distribution asks for with these extras, on any of the environments."""
+    environments = [default_environment(), *ENVIRONMENTS]
+    found = []
+    for text in importlib.metadata.requires(name) or []:
+        requirement = Requirement(text)
+        if requirement.marker is None or any(
+            requirement.marker.evaluate({**default_environment(), **environment, "extra": extra})
+            for environment in environments
+            for extra in ("", *extras)
+        ):
+            found.append(requirement)
+    return found
+
+
+def test_every_requirement_and_extra_of_every_pin_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pinned = pins()
+    todo = [(project["name"], frozenset(project["optional-dependencies"]))]
+    seen = set()
+    missing = []
+    while todo:
+        name, extras = todo.pop()
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            requirements = wanted_by(name, set(extras))
+        except importlib.metadata.PackageNotFoundError:
+            continue  # pinned for another environment
+        for requirement in requirements:
+            wanted = canonicalize_name(requirement.name)
+            if wanted == project["name"]:
+                continue
+            if wanted not in pinned or not requirement.specifier.contains(pinned[wanted], prereleases=True):
+                missing.append(f"{name}[{','.join(sorted(extras))}] wants {requirement}")
+            todo.append((wanted, frozenset(requirement.extras)))
+    assert len(seen) > 100
+    assert missing == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="pip 22.3 runs on Python 3.11")
+def test_the_oldest_pip_of_python_3_11_installs_the_list(tmp_path: Path) -> None:
+    wanted = tmp_path / "pip.txt"
+    wanted.write_text(OLDEST_PIP)
+    fetched = subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes",
+         "--target", str(tmp_path / "old"), "--requirement", str(wanted)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if fetched.returncode:
+        pytest.skip(f"no package index answers: {fetched.stderr[-200:]}")
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "old/pip"), *install_options(), "--dry-run", "--ignore-installed",
+         "--report", str(tmp_path / "report.json"), "--requirement", str(LIST)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "report.json").read_text().count('"metadata"') >= len(pins()) - 5
+
+
+def wheel(folder: Path, name: str, version: str, requires: str = "") -> str:
+    """Write a wheel that holds only metadata, and return its hash."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},{len(text)}\n"
+        for path, text in files.items()
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for inside, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            archive.writestr(inside, text)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder that is served as a package index, and its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    folder = tmp_path / "index"
+    folder.mkdir()
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_newer_release_in_the_index_changes_nothing(index: tuple[Path, str], tmp_path: Path) -> None:
+    folder, address = index
+    first = wheel(folder / "authkit-a", "authkit_a", "1.0", "Requires-Dist: authkit-b[extra]>=1\n")
+    second = wheel(folder / "authkit-b", "authkit_b", "1.0", "Provides-Extra: extra\n")
+    wheel(folder / "authkit-b", "authkit_b", "2.0", "Provides-Extra: extra\n")
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"authkit-a==1.0 --hash=sha256:{first}\nauthkit-b==1.0 --hash=sha256:{second}\n")
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv/bin/python")
+    subprocess.run(
+        [python, "-I", "-m", "pip", *install_options(), "--index-url", address,
+         "--requirement", str(listing)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    shown = subprocess.run(
+        [python, "-I", "-m", "pip", "list", "--format", "freeze"], check=True, capture_output=True, text=True
+    ).stdout
+    assert {"authkit_a==1.0", "authkit_b==1.0"} <= {line.replace("-", "_") for line in shown.splitlines()}
