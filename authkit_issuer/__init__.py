@@ -5,21 +5,26 @@
 
 from __future__ import annotations
 
-from authkit_issuer.capabilities.admin import AdminListUsersResult, AdminUser, UserExplanation
-from authkit_issuer.capabilities.lifecycle import BeforePurge, Purged
-from authkit_issuer.capabilities.org_invites import OrgInvite
-from authkit_issuer.capabilities.org_members import OrgMembership
-from authkit_issuer.capabilities.orgs import Org
-from authkit_issuer.capabilities.passwords import Proof
-from authkit_issuer.capabilities.providers import LinkedProvider, ProviderLink
-from authkit_issuer.capabilities.registration import PendingRegistration, Registered
-from authkit_issuer.capabilities.roles import Role
-from authkit_issuer.capabilities.sessions import Account, Session, TokenPair
-from authkit_issuer.capabilities.solana import SOLANA_PROVIDER_SLUG, ChallengeCache, ChallengeData, SiwsLogin
-from authkit_issuer.capabilities.tokens import AccessToken, JwksDocument
-from authkit_issuer.capabilities.two_factor import Challenged, TwoFactorSettings
-from authkit_issuer.capabilities.users import User
 from authkit_issuer.config import Config, Options, OrgMode, ProviderConfig, is_dev_environment
+from authkit_issuer.domains.accounts.external_identities import LinkedProvider, ProviderLink
+from authkit_issuer.domains.accounts.roles import Role
+from authkit_issuer.domains.accounts.service import User
+from authkit_issuer.domains.admin.service import AdminListUsersResult, AdminUser, UserExplanation
+from authkit_issuer.domains.credentials.service import Proof
+from authkit_issuer.domains.factors.service import Challenged, TwoFactorSettings
+from authkit_issuer.domains.lifecycle.service import BeforePurge, Purged
+from authkit_issuer.domains.login.solana.service import (
+    SOLANA_PROVIDER_SLUG,
+    ChallengeCache,
+    ChallengeData,
+    SiwsLogin,
+)
+from authkit_issuer.domains.orgs.invites import OrgInvite
+from authkit_issuer.domains.orgs.members import OrgMembership
+from authkit_issuer.domains.orgs.service import Org
+from authkit_issuer.domains.sessions.service import Account, Session, TokenPair
+from authkit_issuer.domains.signup.service import PendingRegistration, Registered
+from authkit_issuer.domains.tokens.service import AccessToken, JwksDocument
 from authkit_issuer.errors import AuthError, ConfigError, NotJoinable, StartupError
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import (

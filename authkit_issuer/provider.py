@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from authkit_issuer.capabilities.admin import Admin
-from authkit_issuer.capabilities.contact_changes import ContactChanges
-from authkit_issuer.capabilities.devices import Devices
-from authkit_issuer.capabilities.entitlements import Entitlements
-from authkit_issuer.capabilities.events import Events
-from authkit_issuer.capabilities.lifecycle import Lifecycle
-from authkit_issuer.capabilities.logins import Logins
-from authkit_issuer.capabilities.oidc_login import OidcLogin
-from authkit_issuer.capabilities.org_invites import OrgInvites
-from authkit_issuer.capabilities.org_members import OrgMembers
-from authkit_issuer.capabilities.orgs import Orgs
-from authkit_issuer.capabilities.passwords import Passwords
-from authkit_issuer.capabilities.providers import Providers
-from authkit_issuer.capabilities.registration import Registration
-from authkit_issuer.capabilities.roles import Roles
-from authkit_issuer.capabilities.sessions import Sessions
-from authkit_issuer.capabilities.solana import Solana
-from authkit_issuer.capabilities.tokens import Tokens
-from authkit_issuer.capabilities.two_factor import TwoFactor
-from authkit_issuer.capabilities.usernames import Usernames
-from authkit_issuer.capabilities.users import Users
-from authkit_issuer.capabilities.verification import Verification
 from authkit_issuer.config import Config
+from authkit_issuer.domains.accounts.external_identities import Providers
+from authkit_issuer.domains.accounts.roles import Roles
+from authkit_issuer.domains.accounts.service import Users
+from authkit_issuer.domains.accounts.usernames import Usernames
+from authkit_issuer.domains.admin.service import Admin
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.devices import Devices
+from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.credentials.service import Passwords
+from authkit_issuer.domains.factors.service import TwoFactor
+from authkit_issuer.domains.lifecycle.service import Lifecycle
+from authkit_issuer.domains.login.external.service import OidcLogin
+from authkit_issuer.domains.login.service import Logins
+from authkit_issuer.domains.login.solana.service import Solana
+from authkit_issuer.domains.orgs.invites import OrgInvites
+from authkit_issuer.domains.orgs.members import OrgMembers
+from authkit_issuer.domains.orgs.service import Orgs
+from authkit_issuer.domains.sessions.service import Sessions
+from authkit_issuer.domains.signup.contact_changes import ContactChanges
+from authkit_issuer.domains.signup.service import Registration
+from authkit_issuer.domains.signup.verification import Verification
+from authkit_issuer.domains.tokens.service import Tokens
 
 
 class Provider(Protocol):

@@ -13,7 +13,7 @@ import httpx
 from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.ephemeral.memory import MemoryStore
-from authkit_issuer.identity import IdentityProvider, ProviderHttp, identity_providers
+from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
 from authkit_issuer.outbox import Outbox
 from authkit_issuer.ports import AuthEventLogger, Clock, EmailSender, EphemeralStore, RandomBytes
 from authkit_issuer.runtime import Background, Runtime

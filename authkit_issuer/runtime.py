@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import NotJoinable
-from authkit_issuer.identity import IdentityProvider
+from authkit_issuer.federation import IdentityProvider
 from authkit_issuer.ports import (
     BreachCheck,
     Clock,
@@ -30,13 +30,13 @@ from authkit_issuer.ports import (
     Senders,
     SMSSender,
 )
+from authkit_issuer.security.access_token_signer import Minter
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.keys import KeySource
-from authkit_issuer.security.minting import Minter
 from authkit_issuer.security.own_tokens import OwnTokens
+from authkit_issuer.store.batched import SharedStatements
 from authkit_issuer.store.postgres import NoStore, Store
 from authkit_issuer.store.query import Query
-from authkit_issuer.store.shared import SharedStatements
 
 Row = TypeVar("Row")
 Delivery = Callable[[], Awaitable[None]]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from authkit_verify.challenge import AccessDenied
-from authkit_verify.claims import Claims
-from authkit_verify.config import AcceptConfig, IssuerAccept, StricterRules
-from authkit_verify.enrich import Enricher, Enrichment, EnrichmentSource
-from authkit_verify.errors import TokenError
-from authkit_verify.events import Event
-from authkit_verify.explanation import CheckResult, Explanation
-from authkit_verify.gate import refusal_for
-from authkit_verify.guards import (
+from authkit_verify._asgi.authenticator import refusal_for
+from authkit_verify._asgi.challenge import AccessDenied
+from authkit_verify._asgi.enrichment import Enricher, Enrichment, EnrichmentSource
+from authkit_verify._asgi.guards import (
     fresh_keys,
     require_admin,
     require_entitlement,
@@ -20,11 +15,16 @@ from authkit_verify.guards import (
     require_role,
     require_scope,
 )
-from authkit_verify.keys import KeyState
-from authkit_verify.metadata import ResourceMetadata
-from authkit_verify.middleware import AuthMiddleware
-from authkit_verify.principal import Principal
-from authkit_verify.verifier import Verifier
+from authkit_verify._asgi.middleware import AuthMiddleware
+from authkit_verify._asgi.principal import Principal
+from authkit_verify._asgi.resource_metadata import ResourceMetadata
+from authkit_verify._explain.explanation import CheckResult, Explanation
+from authkit_verify._jose.keys import KeyState
+from authkit_verify._policy.claims import Claims
+from authkit_verify._telemetry.events import Event
+from authkit_verify._verify.verifier import Verifier
+from authkit_verify.config import AcceptConfig, IssuerAccept, StricterRules
+from authkit_verify.errors import TokenError
 
 __all__ = [
     "AcceptConfig",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from authkit_verify.algorithms import ALGORITHMS, Check
-from authkit_verify.keys import pinned_key
+from authkit_verify._jose.algorithms import ALGORITHMS, Check
+from authkit_verify._jose.keys import pinned_key
 
 Pem = str | bytes
 Pin = Pem | tuple[str, Pem]
@@ -136,7 +136,7 @@ class AcceptConfig:
         if self.signature_backend == "cryptography":
             return ALGORITHMS
         try:
-            from authkit_verify.fast import FAST_ALGORITHMS  # noqa: PLC0415 - its libraries are optional
+            from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS  # noqa: PLC0415 - its libraries are optional
         except ImportError as error:
             raise ValueError('signature_backend="fast" needs the packages of authkit[fast]') from error
         return FAST_ALGORITHMS

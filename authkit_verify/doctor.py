@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+from authkit_verify._doctor.keys import judge_keys
+from authkit_verify._doctor.metadata import judge_clock, judge_form, judge_metadata, judge_service, shown
+from authkit_verify._doctor.probe import Probe, probe
+from authkit_verify._doctor.report import Finding, Report
+from authkit_verify._explain.explanation import address
+from authkit_verify._jwks.discovery import discover, metadata_urls
+from authkit_verify._jwks.fetch import Clients, FetchError, HttpClient
 from authkit_verify.config import AcceptConfig, IssuerAccept
-from authkit_verify.discovery import discover, metadata_urls
-from authkit_verify.doctor_answers import judge_clock, judge_form, judge_metadata, judge_service, shown
-from authkit_verify.doctor_keys import judge_keys
-from authkit_verify.explanation import address
-from authkit_verify.fetch import Clients, FetchError, HttpClient
-from authkit_verify.findings import Finding, Report
-from authkit_verify.probe import Probe, probe
 
 
 async def diagnose(

@@ -23,14 +23,14 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
-from authkit_verify.challenge import AccessDenied, Challenge
-from authkit_verify.discovery import metadata_urls
-from authkit_verify.enrich import Enricher, EnrichmentSource, enricher_for
+from authkit_verify._asgi.authenticator import Gate, gate_of
+from authkit_verify._asgi.challenge import AccessDenied, Challenge
+from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
+from authkit_verify._asgi.guards import Guard
+from authkit_verify._asgi.principal import Principal
+from authkit_verify._jwks.discovery import metadata_urls
+from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
-from authkit_verify.gate import Gate, gate_of
-from authkit_verify.guards import Guard
-from authkit_verify.principal import Principal
-from authkit_verify.verifier import Verifier
 
 _SHOWN = frozenset({b"www-authenticate", b"retry-after", b"cache-control"})
 

@@ -16,9 +16,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from authkit_verify.counters import Counters
-from authkit_verify.sources import IssuerHealth
-from authkit_verify.verifier import Verifier
+from authkit_verify._jwks.issuer_keys import IssuerHealth
+from authkit_verify._telemetry.counters import Counters
+from authkit_verify._verify.verifier import Verifier
 
 
 class VerifierCollector(Collector):

@@ -25,11 +25,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authkit_verify.challenge import POLICY_VIOLATION, AccessDenied, Challenge, Refusal, send_refusal
-from authkit_verify.enrich import Enricher, EnrichmentSource, enricher_for
+from authkit_verify._asgi.authenticator import Gate, refusal_for
+from authkit_verify._asgi.challenge import POLICY_VIOLATION, AccessDenied, Challenge, Refusal, send_refusal
+from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
+from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
-from authkit_verify.gate import Gate, refusal_for
-from authkit_verify.verifier import Verifier
 
 
 class Refused(AuthenticationError):

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
-from authkit_verify.verifier import Verifier
 
 _CURVES: Mapping[str, tuple[ec.EllipticCurve, int]] = {
     "ES256": (ec.SECP256R1(), 32),

@@ -21,9 +21,9 @@ from typing import Any
 from beside.database import config_for, fresh_database, private_key
 
 from authkit_issuer import Service
-from authkit_issuer.capabilities.admin import directory
-from authkit_issuer.capabilities.admin.directory import Shape
-from authkit_issuer.capabilities.sessions import statements
+from authkit_issuer.domains.admin import directory
+from authkit_issuer.domains.admin.directory import Shape
+from authkit_issuer.domains.sessions import queries
 from authkit_issuer.store.query import Query
 
 BATCH = 20_000
@@ -136,7 +136,7 @@ def searches(service: Service, users: int) -> Asked:
         ),
         "a user's sessions": (
             lambda: admin.list_sessions(someone),
-            statements.LIST, (someone, service.config.issuer, None), False,
+            queries.LIST, (someone, service.config.issuer, None), False,
         ),
         "inside a name": (
             lambda: admin.list_users(search=name[3:], match="substring"),

@@ -16,10 +16,10 @@ from typing import Any
 from beside.database import config_for, fresh_database, private_key
 
 from authkit_issuer import Service
-from authkit_issuer.capabilities.sessions.statements import ROTATE
+from authkit_issuer.domains.sessions.queries import ROTATE
 from authkit_issuer.security import refresh_token
+from authkit_issuer.security.access_token_signer import sign
 from authkit_issuer.security.keys import KeySet
-from authkit_issuer.security.minting import sign
 
 CONCURRENCY = (1, 16, 64)
 ROUNDS = 7

@@ -21,9 +21,9 @@ from beside.rounds import Candidate, Goal, Times, alternate, judged, ratio, shor
 from beside.tokens import ISSUER, fresh, mint
 
 from authkit_verify import AcceptConfig, TokenError, Verifier
-from authkit_verify.algorithms import ALGORITHMS
-from authkit_verify.compact import split
-from authkit_verify.keys import make_key
+from authkit_verify._jose.algorithms import ALGORITHMS
+from authkit_verify._jose.compact import split
+from authkit_verify._jose.keys import make_key
 from authkit_verify.testing import FakeIssuer, FakeKey
 
 Backend = Literal["cryptography", "fast"]

@@ -8,9 +8,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from authkit_issuer.capabilities.users import User
 from authkit_issuer.cli.importing import import_users
 from authkit_issuer.cli.opening import run
+from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.errors import RoleNotFound, UserNotFound
 from authkit_issuer.service import Service
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify.algorithms import ALGORITHMS
+from authkit_verify._jose.algorithms import ALGORITHMS
 
 
 def verify(

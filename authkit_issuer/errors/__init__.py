@@ -20,30 +20,48 @@ to statuses. Infrastructure failures are always ``Unavailable`` and are never tu
 
 from __future__ import annotations
 
-from authkit_issuer.errors.access import (
-    AccountExistsLinkRequired,
+from authkit_issuer.errors.accounts import (
+    BiographyTooLong,
     CannotRemoveLastAdminRole,
     CannotUnlinkLastLoginMethod,
-    DisallowedAlg,
-    InvalidRefreshToken,
+    EmailInUse,
+    InvalidEmail,
+    InvalidIdentifier,
+    InvalidPhoneNumber,
     InvalidRoleSlug,
-    InvalidState,
-    InvalidTarget,
+    InvalidSlug,
+    InvalidUsernameForOwnerNamespace,
+    OwnerSlugTaken,
+    PhoneInUse,
     ProviderAlreadyLinked,
-    ProviderDenied,
     ProviderNotLinked,
-    ProviderRefused,
-    RefreshTokenReuseDetected,
-    ReservedClaim,
     ReservedRoleSlug,
     RoleNotFound,
+    UserBanned,
+    UserDisabled,
+    UsernameCannotContainAt,
+    UsernameInUse,
+    UsernameInvalidCharacters,
+    UsernameMustStartWithLetter,
+    UsernameReserved,
+    UsernameTooLong,
+    UsernameTooShort,
+    UserNotFound,
+)
+from authkit_issuer.errors.admin import (
     SearchTooSlow,
-    SessionEnded,
-    SessionNotFound,
-    UnknownKid,
-    UnknownProvider,
 )
 from authkit_issuer.errors.base import (
+    EmailDeliveryFailed,
+    EmailUnavailable,
+    EntitlementsUnavailable,
+    InvalidOrExpiredCode,
+    InvalidOrExpiredToken,
+    SmsDeliveryFailed,
+    SmsUnavailable,
+    TooManyRequests,
+)
+from authkit_issuer.errors.categories import (
     AuthError,
     ConfigError,
     Conflict,
@@ -59,15 +77,42 @@ from authkit_issuer.errors.base import (
     Unauthenticated,
     Unavailable,
 )
-from authkit_issuer.errors.contacts import (
-    EmailUnchanged,
-    NoPendingEmailChange,
-    NoPendingPhoneChange,
-    PhoneUnchanged,
+from authkit_issuer.errors.credentials import (
+    BreachCheckUnavailable,
+    CurrentPasswordRequired,
+    InvalidPasswordHash,
+    PasswordBreached,
+    PasswordResetRequired,
+    PasswordTooCommon,
+    PasswordTooLong,
+    PasswordTooShort,
 )
 from authkit_issuer.errors.factors import (
-    InvalidAddress,
     InvalidChallenge,
+    TwoFactorMethodInvalid,
+    TwoFactorMethodUnavailable,
+    TwoFactorNotEnabled,
+    TwoFactorRequired,
+)
+from authkit_issuer.errors.infrastructure import (
+    DatabaseUnavailable,
+    EphemeralStoreUnavailable,
+    ServerBusy,
+    StorageNotConfigured,
+)
+from authkit_issuer.errors.lifecycle import (
+    InvalidUntil,
+)
+from authkit_issuer.errors.login import (
+    AccountExistsLinkRequired,
+    EmailNotVerified,
+    InvalidAddress,
+    InvalidCredentials,
+    InvalidState,
+    PhoneNotVerified,
+    ProviderDenied,
+    ProviderRefused,
+    ProviderUnavailable,
     SiwsAddressMismatch,
     SiwsChallengeExpired,
     SiwsChallengeMismatch,
@@ -76,25 +121,8 @@ from authkit_issuer.errors.factors import (
     SiwsMessageInvalid,
     SiwsSignatureInvalid,
     SiwsTimestampInvalid,
-    TwoFactorMethodInvalid,
-    TwoFactorMethodUnavailable,
-    TwoFactorNotEnabled,
+    UnknownProvider,
     WalletAlreadyLinked,
-)
-from authkit_issuer.errors.infrastructure import (
-    BreachCheckUnavailable,
-    DatabaseUnavailable,
-    EmailDeliveryFailed,
-    EmailUnavailable,
-    EntitlementsUnavailable,
-    EphemeralStoreUnavailable,
-    MissingSigner,
-    ProviderUnavailable,
-    ServerBusy,
-    SmsDeliveryFailed,
-    SmsUnavailable,
-    StorageNotConfigured,
-    TooManyRequests,
 )
 from authkit_issuer.errors.orgs import (
     AlreadyOrgMember,
@@ -118,42 +146,24 @@ from authkit_issuer.errors.orgs import (
     PersonalOrgNotFound,
     ProtectedOrgRole,
 )
-from authkit_issuer.errors.people import (
-    BiographyTooLong,
-    EmailInUse,
-    InvalidEmail,
-    InvalidIdentifier,
-    InvalidPhoneNumber,
-    InvalidSlug,
-    InvalidUntil,
-    InvalidUsernameForOwnerNamespace,
-    OwnerSlugTaken,
-    PhoneInUse,
-    UserBanned,
-    UserDisabled,
-    UsernameCannotContainAt,
-    UsernameInUse,
-    UsernameInvalidCharacters,
-    UsernameMustStartWithLetter,
-    UsernameReserved,
-    UsernameTooLong,
-    UsernameTooShort,
-    UserNotFound,
+from authkit_issuer.errors.sessions import (
+    InvalidRefreshToken,
+    InvalidTarget,
+    RefreshTokenReuseDetected,
+    SessionEnded,
+    SessionNotFound,
 )
-from authkit_issuer.errors.proofs import (
-    CurrentPasswordRequired,
-    EmailNotVerified,
-    InvalidCredentials,
-    InvalidOrExpiredCode,
-    InvalidOrExpiredToken,
-    InvalidPasswordHash,
-    PasswordBreached,
-    PasswordResetRequired,
-    PasswordTooCommon,
-    PasswordTooLong,
-    PasswordTooShort,
-    PhoneNotVerified,
-    TwoFactorRequired,
+from authkit_issuer.errors.signup import (
+    EmailUnchanged,
+    NoPendingEmailChange,
+    NoPendingPhoneChange,
+    PhoneUnchanged,
+)
+from authkit_issuer.errors.tokens import (
+    DisallowedAlg,
+    MissingSigner,
+    ReservedClaim,
+    UnknownKid,
 )
 
 __all__ = [

@@ -1,122 +1,58 @@
-"""The bases of every refusal, and what stops a process from starting."""
+"""One-time codes, messages and entitlements."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from authkit_issuer.errors.categories import DeliveryFailed, Invalid, Limited, NotConfigured, Unavailable
 
 
-class AuthError(Exception):
-    """A refusal with a stable code; ``metadata`` holds only what may be shown to the caller."""
+class InvalidOrExpiredCode(Invalid):
+    """Wrong, expired, used, or not this caller's code: the cases cannot be told apart."""
 
-    code: ClassVar[str] = "error"
-    default: ClassVar[str] = "The request was refused."
-
-    def __init__(
-        self,
-        message: str | None = None,
-        *,
-        param: str | None = None,
-        metadata: Mapping[str, object] | None = None,
-    ) -> None:
-        """Keep the safe text, the offending parameter's name and facts that may be shown."""
-        super().__init__(message or self.default)
-        self.param = param
-        self.metadata: dict[str, object] = dict(metadata or {})
-
-    @property
-    def description(self) -> str:
-        """The human sentence; safe to show, free of secrets and of the caller's input."""
-        return str(self)
+    code = "invalid_or_expired_code"
+    default = "The code is wrong or has expired."
 
 
-class Invalid(AuthError):
-    """The request is malformed or breaks a rule."""
+class InvalidOrExpiredToken(Invalid):
+    """Wrong, expired or used link token."""
 
-    code = "invalid_request"
-    default = "The request is malformed."
-
-
-class Unauthenticated(AuthError):
-    """The credential does not prove who the caller is."""
-
-    code = "invalid_credentials"
-    default = "The credentials are wrong."
-    about: str = ""
-    """Id of the account that was meant, for the audit trail alone; whoever is refused never learns it."""
+    code = "invalid_or_expired_token"
+    default = "The link is not valid or has expired."
 
 
-class Denied(AuthError):
-    """The caller is known and may not do this."""
+class EntitlementsUnavailable(Unavailable):
+    """The host's entitlements provider failed or took too long."""
 
-    code = "forbidden"
-    default = "This is not allowed."
-
-
-class NotFound(AuthError):
-    """The thing named does not exist."""
-
-    code = "not_found"
-    default = "There is no such thing."
+    code = "entitlements_unavailable"
+    default = "Entitlements cannot be read right now."
 
 
-class Conflict(AuthError):
-    """The state of something else stands in the way."""
+class EmailUnavailable(NotConfigured):
+    """No mail sender is configured."""
 
-    code = "conflict"
-    default = "This conflicts with something that exists."
-
-
-class NotConfigured(AuthError):
-    """The deployment has not switched this on."""
-
-    code = "not_configured"
-    default = "This is not configured."
+    code = "email_unavailable"
+    default = "No mail sender is configured."
 
 
-class DeliveryFailed(AuthError):
-    """A mail or text message could not be handed over."""
+class SmsUnavailable(NotConfigured):
+    """No text-message sender is configured."""
 
-    code = "delivery_failed"
-    default = "The message could not be sent."
-
-
-class _Retryable(AuthError):
-    """A refusal that says when to come back; ``retry_after`` is in seconds."""
-
-    def __init__(self, message: str | None = None, *, retry_after: float = 1.0) -> None:
-        """Keep the number of seconds after which trying again makes sense."""
-        super().__init__(message)
-        self.retry_after = retry_after
+    code = "sms_unavailable"
+    default = "No text-message sender is configured."
 
 
-class Limited(_Retryable):
-    """Too often; ``retry_after`` seconds from now it may work again."""
+class EmailDeliveryFailed(DeliveryFailed):
+    """The mail could not be handed to the mail system."""
 
-    code = "too_many_requests"
-    default = "Too many requests."
-
-
-class Unavailable(_Retryable):
-    """A part of the service is down or overloaded; nothing was decided about the caller."""
-
-    code = "unavailable"
-    default = "The service cannot answer right now."
+    code = "email_delivery_failed"
+    default = "The mail could not be sent."
 
 
-class ConfigError(ValueError):
-    """The configuration cannot work; the message is one sentence that names the setting."""
+class SmsDeliveryFailed(DeliveryFailed):
+    """The text message could not be handed over."""
+
+    code = "sms_delivery_failed"
+    default = "The text message could not be sent."
 
 
-class StartupError(RuntimeError):
-    """The process cannot start; the message is one plain sentence for the operator."""
-
-
-class OrgModeDowngradeRefused(StartupError):
-    """The service would read organisations that several people share as if there were none."""
-
-    code: ClassVar[str] = "org_mode_downgrade_refused"
-
-
-class NotJoinable(RuntimeError):
-    """A method that must leave a mark when it refuses was called inside a host's transaction."""
+class TooManyRequests(Limited):
+    """A per-account or per-target limit was reached."""

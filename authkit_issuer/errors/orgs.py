@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authkit_issuer.errors.base import Conflict, Denied, Invalid, NotFound
+from authkit_issuer.errors.categories import Conflict, Denied, Invalid, NotFound
 
 
 class InvalidOrgSlug(Invalid):

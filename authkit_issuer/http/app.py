@@ -12,53 +12,33 @@ from starlette.routing import Route
 
 from authkit_issuer.http import guards
 from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
+from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
-from authkit_issuer.http.docs import Docs
-from authkit_issuer.http.edge import Edge, not_found
-from authkit_issuer.http.limits import Limiter
-from authkit_issuer.http.origins import Origins
-from authkit_issuer.http.routes import (
-    account,
-    admin_actions,
-    admin_roles,
-    admin_users,
-    bootstrap,
-    contact_changes,
-    discovery,
-    health,
-    inbox,
-    introspection,
-    keys,
-    me,
-    oidc,
-    oidc_results,
-    org_invites,
-    org_members,
-    orgs,
-    own_events,
-    passwords,
-    providers,
-    registration,
-    resending,
-    resets,
-    sessions,
-    solana,
-    step_up,
-    tokens,
-    two_factor,
-    verification,
-)
-from authkit_issuer.http.routing import AnyOperation
+from authkit_issuer.http.middleware import Edge, not_found
+from authkit_issuer.http.operations import AnyOperation
+from authkit_issuer.http.pages import inbox
+from authkit_issuer.http.pages.docs import Docs
+from authkit_issuer.http.rate_limits import Limiter
+from authkit_issuer.http.routes import discovery, health
+from authkit_issuer.http.routes.accounts import account, bootstrap, events, external_identities, me
+from authkit_issuer.http.routes.admin import actions, roles, users
+from authkit_issuer.http.routes.credentials import password_reset
+from authkit_issuer.http.routes.factors import two_factor
+from authkit_issuer.http.routes.login import external, external_results, password, reauthentication, solana
+from authkit_issuer.http.routes.orgs import invites, members, orgs
+from authkit_issuer.http.routes.sessions import introspection, sessions
+from authkit_issuer.http.routes.signup import contact_changes, registration, resend, verification
+from authkit_issuer.http.routes.tokens import keys, tokens
 
 if TYPE_CHECKING:
     from authkit_issuer.service import Service
 
 OPERATIONS: tuple[AnyOperation, ...] = (
     *registration.OPERATIONS,
-    *resending.OPERATIONS,
+    *resend.OPERATIONS,
     *verification.OPERATIONS,
-    *passwords.OPERATIONS,
-    *resets.OPERATIONS,
+    *password.OPERATIONS,
+    *password_reset.OPERATIONS,
     *tokens.OPERATIONS,
     *sessions.OPERATIONS,
     *me.OPERATIONS,
@@ -67,20 +47,20 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     *two_factor.OPERATIONS,
     *solana.OPERATIONS,
     *bootstrap.OPERATIONS,
-    *own_events.OPERATIONS,
-    *providers.OPERATIONS,
-    *step_up.OPERATIONS,
-    *oidc.OPERATIONS,
-    *oidc_results.OPERATIONS,
-    *admin_users.OPERATIONS,
-    *admin_roles.OPERATIONS,
-    *admin_actions.OPERATIONS,
+    *events.OPERATIONS,
+    *external_identities.OPERATIONS,
+    *reauthentication.OPERATIONS,
+    *external.OPERATIONS,
+    *external_results.OPERATIONS,
+    *users.OPERATIONS,
+    *roles.OPERATIONS,
+    *actions.OPERATIONS,
     *keys.OPERATIONS,
     *discovery.OPERATIONS,
     *health.OPERATIONS,
     *orgs.OPERATIONS,
-    *org_members.OPERATIONS,
-    *org_invites.OPERATIONS,
+    *members.OPERATIONS,
+    *invites.OPERATIONS,
     *introspection.OPERATIONS,
     *inbox.OPERATIONS,
 )

@@ -13,7 +13,7 @@ from authkit_issuer import errors
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
-    from authkit_issuer.http.routing import Call, Headers
+    from authkit_issuer.http.operations import Call, Headers
 
 _LONGEST = 400 * 86_400
 """Browsers cap the life of a cookie here (RFC 6265bis section 5.5)."""

@@ -16,18 +16,18 @@ from starlette.types import Receive, Scope, Send
 
 from authkit_issuer.errors import AuthError, InvalidCredentials, Limited, UserBanned
 from authkit_issuer.http import guards
+from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
 from authkit_issuer.http.languages import MAX_HEADER, preferred
-from authkit_issuer.http.origins import ALLOWED, ANY_ORIGIN, preflight
-from authkit_issuer.http.reading import read_body, read_query
-from authkit_issuer.http.routing import JSON, Answer, AnyOperation, Auth, Call, Headers, NoParams
+from authkit_issuer.http.operations import JSON, Answer, AnyOperation, Auth, Call, Headers, NoParams
+from authkit_issuer.http.request_body import read_body, read_query
 from authkit_issuer.ports import Client, language
 from authkit_verify import TokenError
 
 if TYPE_CHECKING:
-    from authkit_issuer.capabilities.sessions import Standing
+    from authkit_issuer.domains.sessions.service import Standing
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
-    from authkit_issuer.http.limits import HeaderList, Limiter
+    from authkit_issuer.http.rate_limits import HeaderList, Limiter
     from authkit_issuer.service import Service
 
 REQUEST_ID = "authkit.request_id"

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.errors import AuthError
-from authkit_issuer.http.routing import JSON, Answer, Headers
+from authkit_issuer.http.operations import JSON, Answer, Headers
 from authkit_verify import AccessDenied, TokenError
-from authkit_verify.challenge import Challenge
+from authkit_verify._asgi.challenge import Challenge
 
 
 class NoSuchRoute(errors.NotFound):

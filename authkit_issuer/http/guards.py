@@ -19,12 +19,12 @@ from authkit_issuer.errors import Denied
 from authkit_issuer.http.errors import InvalidClient, StepUpRequired
 from authkit_issuer.ports import Client
 from authkit_verify import TokenError
-from authkit_verify.credentials import bearer_token, sole_authorization
+from authkit_verify._asgi.credentials import bearer_token, sole_authorization
 
 if TYPE_CHECKING:
-    from authkit_issuer.capabilities.orgs import Org
-    from authkit_issuer.capabilities.sessions import Standing
-    from authkit_issuer.http.routing import OrgGate
+    from authkit_issuer.domains.orgs.service import Org
+    from authkit_issuer.domains.sessions.service import Standing
+    from authkit_issuer.http.operations import OrgGate
     from authkit_issuer.service import Service
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

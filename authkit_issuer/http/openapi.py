@@ -24,7 +24,7 @@ from authkit_issuer.http.errors import (
     token_error_status,
 )
 from authkit_issuer.http.guards import LoopbackOnly
-from authkit_issuer.http.routing import AnyOperation, Auth, NoBody, NoParams
+from authkit_issuer.http.operations import AnyOperation, Auth, NoBody, NoParams
 
 VERSION = "0.1.0"
 TOKEN_CODES = (

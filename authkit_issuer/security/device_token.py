@@ -2,7 +2,7 @@
 
 ``akd_`` + base64url(version 1 · secret id 1 · user 16 · epoch 8 · time 8 · factor 8 · id 16 · HMAC 32).
 Nothing is stored: the HMAC-SHA256 of everything before it and the issuer proves all of it. It opens nothing.
-What it is worth is told by ``capabilities/devices.py``, which follows OWASP's device cookies.
+What it is worth is told by ``domains/base/devices.py``, which follows OWASP's device cookies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from authkit_issuer.security.keys import KeySet
-from authkit_issuer.security.spelling import spelled, unspelled
+from authkit_issuer.security.token_codec import spelled, unspelled
 
 PREFIX = "akd_"
 ID_BYTES = 16

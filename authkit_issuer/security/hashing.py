@@ -12,8 +12,8 @@ from argon2.low_level import Type
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
-from authkit_issuer.security.decoys import Decoys
-from authkit_issuer.security.lanes import HashingLoad, Lanes
+from authkit_issuer.security.dummy_hashes import Decoys
+from authkit_issuer.security.hashing_pool import HashingLoad, Lanes
 from authkit_issuer.security.stored_hashes import (
     RESET_REQUIRED,
     Cost,

@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from authkit_issuer.security.keys import KeySet
-from authkit_issuer.security.spelling import spelled, unspelled
+from authkit_issuer.security.token_codec import spelled, unspelled
 
 PREFIX = "akr_"
 NONCE_BYTES = 16

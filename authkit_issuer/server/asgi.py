@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.http import create_app
+from authkit_issuer.server.maintenance import maintained
 from authkit_issuer.server.settings import production
-from authkit_issuer.server.upkeep import maintained
 from authkit_issuer.service import Service
 
 

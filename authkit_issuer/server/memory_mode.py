@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import DatabaseUnavailable, StartupError
-from authkit_issuer.store.sole import SolePlace
+from authkit_issuer.store.advisory_lock import SolePlace
 
 INTERVAL = 1.0
 """Seconds between two looks at a place that a restarted database took away."""

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from authkit_issuer import Service, errors
-from authkit_issuer.capabilities.roles import LOCK
+from authkit_issuer.domains.accounts.roles import LOCK
 from fakes.together import together
 
 WAITING = """

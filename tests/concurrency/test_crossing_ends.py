@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.capabilities.registration.accounts import make_account
-from authkit_issuer.capabilities.registration.channels import EMAIL
+from authkit_issuer.domains.signup.accounts import make_account
+from authkit_issuer.domains.signup.channels import EMAIL
 from authkit_issuer.service import Service
 from fakes.together import together
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.capabilities.oidc_login import Returned
 from authkit_issuer.config import ProviderConfig
+from authkit_issuer.domains.login.external.service import Returned
 from authkit_issuer.service import Service
 from fakes.provider import CLIENT, SECRET, LoopbackProvider
 from fakes.saboteur import Moment, Saboteur

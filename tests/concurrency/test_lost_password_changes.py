@@ -122,7 +122,7 @@ async def test_the_event_is_in_the_transaction_of_the_change(service: Service, m
     async def fail(*_: object, **__: object) -> int:
         raise errors.DatabaseUnavailable
 
-    monkeypatch.setattr("authkit_issuer.capabilities.passwords.setting.Events.record", fail)
+    monkeypatch.setattr("authkit_issuer.domains.credentials.password_update.Events.record", fail)
     for change in (
         lambda: service.passwords.change(user, OLD, NEW),
         lambda: service.passwords.admin_set(user, NEW),

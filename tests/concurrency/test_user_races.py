@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from authkit_issuer import errors
-from authkit_issuer.capabilities.lifecycle.statements import LIFT_LAPSED
+from authkit_issuer.domains.lifecycle.queries import LIFT_LAPSED
 from authkit_issuer.service import Service
 from fakes.servers import on
 

@@ -16,10 +16,10 @@ from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.config.limits import BUCKETS
 from authkit_issuer.http import create_app
+from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
-from authkit_issuer.http.edge import Edge, not_found
-from authkit_issuer.http.origins import Origins
-from authkit_issuer.http.routing import Auth, Body, Call, Operation, Params, Text
+from authkit_issuer.http.middleware import Edge, not_found
+from authkit_issuer.http.operations import Auth, Body, Call, Operation, Params, Text
 
 PASSWORD = "correct horse battery"
 

@@ -8,7 +8,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.routing import Auth
+from authkit_issuer.http.operations import Auth
 from authkit_issuer.store.query import Statement
 
 PASSWORD = "correct horse battery"

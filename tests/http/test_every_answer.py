@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from authkit_issuer.config import Config
-from authkit_issuer.http.edge import Edge
-from authkit_issuer.http.origins import Origins
+from authkit_issuer.http.cors import Origins
+from authkit_issuer.http.middleware import Edge
 
 
 async def test_unknown_paths_are_json_too(client, refused):

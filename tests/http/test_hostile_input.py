@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.http import openapi
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.routes import inbox
-from authkit_issuer.http.routing import AnyOperation, Auth, NoBody
+from authkit_issuer.http.operations import AnyOperation, Auth, NoBody
+from authkit_issuer.http.pages import inbox
 
 ALL = [operation for operation in OPERATIONS if not operation.form]
 """What a browser posts to is answered with a page or a redirect, and has tests of its own."""

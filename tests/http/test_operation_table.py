@@ -16,10 +16,11 @@ from pydantic import TypeAdapter
 
 from authkit_issuer.config.limits import BUCKETS
 from authkit_issuer.errors import AuthError
-from authkit_issuer.http import openapi, pages
+from authkit_issuer.http import openapi
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.docs import Docs
-from authkit_issuer.http.routing import Answer, AnyOperation, Auth, Body, NoBody, NoParams, Params
+from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Body, NoBody, NoParams, Params
+from authkit_issuer.http.pages import html
+from authkit_issuer.http.pages.docs import Docs
 
 DOCS = Docs(OPERATIONS, base_url=None)
 ALL = DOCS.operations
@@ -343,7 +344,7 @@ async def test_the_page_allows_its_own_style_and_nothing_else():
     assert digest is not None
     style = re.search(r"<style>(.*?)</style>", answer.body.decode(), re.DOTALL)
     assert style is not None
-    assert digest[1] == pages.digest(style[1])
+    assert digest[1] == html.digest(style[1])
     assert policy.startswith("default-src 'none'; ")
     assert "unsafe" not in policy
 
@@ -361,7 +362,7 @@ async def test_the_page_allows_its_own_style_and_nothing_else():
     ],
 )
 def test_a_page_is_for_those_who_ask_for_html(accept, page):
-    assert pages.wanted(accept) is page
+    assert html.wanted(accept) is page
 
 
 def test_parameters_are_documented_where_they_are_read():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.routing import with_orgs
+from authkit_issuer.http.operations import with_orgs
 
 
 class Member:

@@ -109,7 +109,7 @@ async def test_a_body_above_64_kib_is_too_large_whether_announced_or_not(client,
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(client, refused, monkeypatch):
-    monkeypatch.setattr("authkit_issuer.http.reading.BODY_DEADLINE", 0.05)
+    monkeypatch.setattr("authkit_issuer.http.request_body.BODY_DEADLINE", 0.05)
 
     async def never():
         yield b"{"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.security.lanes import ALONE_KIB, Lanes
+from authkit_issuer.security.hashing_pool import ALONE_KIB, Lanes
 
 SMALL = 64
 

@@ -12,7 +12,7 @@ from authkit_issuer.config import Config
 from authkit_issuer.errors import StartupError
 from authkit_issuer.server import memory_mode
 from authkit_issuer.server.memory_mode import alone
-from authkit_issuer.store.sole import SolePlace
+from authkit_issuer.store.advisory_lock import SolePlace
 from fakes import servers
 
 # The view shows the locks of every database of the server, those of tests beside this one too.

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from authkit_verify.algorithms import ALGORITHMS, Check, fitting
-from authkit_verify.fast import FAST_ALGORITHMS
-from authkit_verify.keys import make_key
+from authkit_verify._jose.algorithms import ALGORITHMS, Check, fitting
+from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS
+from authkit_verify._jose.keys import make_key
 from authkit_verify.testing import FakeKey
 
 BACKENDS = pytest.mark.parametrize("checks", [ALGORITHMS, FAST_ALGORITHMS], ids=["cryptography", "fast"])

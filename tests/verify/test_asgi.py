@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from authkit_verify.asgi import PathSet, is_preflight, route_path
+from authkit_verify._asgi.types import PathSet, is_preflight, route_path
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from authkit_verify import AccessDenied, TokenError
-from authkit_verify.challenge import Challenge
+from authkit_verify._asgi.challenge import Challenge
 
 
 def answer(error: Any, **challenge: Any) -> tuple[int, dict[str, str], dict[str, str], int]:

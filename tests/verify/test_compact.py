@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from authkit_verify import TokenError
-from authkit_verify.compact import MAX_DEPTH, MAX_TOKEN, Header, Parts, b64, read_header, read_object, split
+from authkit_verify._jose.compact import (
+    MAX_DEPTH,
+    MAX_TOKEN,
+    Header,
+    Parts,
+    b64,
+    read_header,
+    read_object,
+    split,
+)
 from authkit_verify.testing import encode
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from authkit_verify import AcceptConfig, TokenError, Verifier
-from authkit_verify.counters import UNKNOWN
+from authkit_verify._telemetry.counters import UNKNOWN
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 

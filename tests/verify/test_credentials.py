@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from authkit_verify import TokenError
-from authkit_verify.credentials import HandshakeSources, bearer_token, sole_authorization
+from authkit_verify._asgi.credentials import HandshakeSources, bearer_token, sole_authorization
 
 
 @pytest.mark.parametrize("value", [b"Bearer t.o.k", b"bearer t.o.k", b"BEARER   t.o.k"])

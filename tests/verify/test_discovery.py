@@ -5,8 +5,8 @@ import json
 import httpx
 import pytest
 
-from authkit_verify.discovery import discover, metadata_urls
-from authkit_verify.fetch import FetchError
+from authkit_verify._jwks.discovery import discover, metadata_urls
+from authkit_verify._jwks.fetch import FetchError
 
 ISSUER = "https://i.test/tenant"
 

@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from authkit_verify import IssuerAccept, probe
+from authkit_verify import IssuerAccept
+from authkit_verify._doctor import probe
+from authkit_verify._doctor.report import Report
+from authkit_verify._jwks.fetch import MAX_BYTES
 from authkit_verify.doctor import diagnose
-from authkit_verify.fetch import MAX_BYTES
-from authkit_verify.findings import Report
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 from fakes.servers import free_port

@@ -19,7 +19,7 @@ from authkit_verify import (
     require_admin,
     require_role,
 )
-from authkit_verify.challenge import Challenge
+from authkit_verify._asgi.challenge import Challenge
 from authkit_verify.fastapi import Bearer
 from authkit_verify.testing import FakeIssuer
 

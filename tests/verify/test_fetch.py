@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from authkit_verify.fetch import MAX_BYTES, Clients, FetchError, fetch
+from authkit_verify._jwks.fetch import MAX_BYTES, Clients, FetchError, fetch
 
 URL = "https://i.test/jwks.json"
 

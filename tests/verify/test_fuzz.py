@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify.compact import read_object
-from authkit_verify.jwk import UnusableDocument, read_jwks
+from authkit_verify._jose.compact import read_object
+from authkit_verify._jose.jwk import UnusableDocument, read_jwks
 from authkit_verify.testing import FakeIssuer, FakeKey, encode, seal
 from fakes.tokens import mutate
 
@@ -110,7 +110,7 @@ async def test_signed_tokens_of_any_content_give_claims_or_a_token_error(
 @settings(max_examples=300, deadline=None)
 @given(data=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_the_fast_reader_accepts_nothing_the_strict_one_refuses(data: bytes) -> None:
-    from authkit_verify.compact import _read_slowly
+    from authkit_verify._jose.compact import _read_slowly
 
     try:
         fast: Any = read_object(data)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from authkit_verify.jwk import MAX_KEYS, UnusableDocument, read_jwk, read_jwks
-from authkit_verify.keys import UnusableKey, make_key
+from authkit_verify._jose.jwk import MAX_KEYS, UnusableDocument, read_jwk, read_jwks
+from authkit_verify._jose.keys import UnusableKey, make_key
 from authkit_verify.testing import FakeKey
 
 RSA = FakeKey.generate("rsa", "RS256")

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa, x25519
 
-from authkit_verify.keys import Key, KeySet, UnusableKey, make_key, pinned_key
+from authkit_verify._jose.keys import Key, KeySet, UnusableKey, make_key, pinned_key
 from authkit_verify.testing import FakeKey
 
 PEM = serialization.Encoding.PEM
@@ -73,7 +73,7 @@ def test_an_rsa_key_may_have_8192_bits_and_not_one_more() -> None:
 
 @pytest.mark.parametrize("e", [1, 2, 65536, 2**64 + 1])
 def test_an_unsafe_exponent_is_refused(e: int) -> None:
-    from authkit_verify.keys import _check_rsa
+    from authkit_verify._jose.keys import _check_rsa
 
     n = RSA.private_key.public_key().public_numbers().n  # type: ignore[union-attr]
     with pytest.raises(UnusableKey, match="exponent"):

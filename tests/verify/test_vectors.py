@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify.algorithms import ALGORITHMS, Check
-from authkit_verify.compact import read_header, split
-from authkit_verify.fast import FAST_ALGORITHMS
-from authkit_verify.jwk import read_jwk, read_jwks
-from authkit_verify.keys import UnusableKey
+from authkit_verify._jose.algorithms import ALGORITHMS, Check
+from authkit_verify._jose.compact import read_header, split
+from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS
+from authkit_verify._jose.jwk import read_jwk, read_jwks
+from authkit_verify._jose.keys import UnusableKey
 from authkit_verify.testing import encode
 
 Read = Callable[[str], Any]

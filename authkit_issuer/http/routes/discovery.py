@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from authkit_issuer.http.documents import cached
-from authkit_issuer.http.routing import Answer, AnyOperation, Auth, Operation, Plain
+from authkit_issuer.http.conditional import cached
+from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Operation, Plain
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from authkit_issuer import errors
-from authkit_issuer.http.routing import AnyOperation, Auth, Limit, Operation, Plain
+from authkit_issuer.http.operations import AnyOperation, Auth, Limit, Operation, Plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""The domains of the service. Inside each: ``service``, ``queries``, ``records``, features named by nouns."""

@@ -1,0 +1,1 @@
+"""Users, user names, roles and external identities."""

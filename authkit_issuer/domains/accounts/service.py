@@ -1,0 +1,269 @@
+"""Users: creating them, finding them, and what an account says about its owner.
+
+Lookups include banned and soft-deleted users; the caller decides what that means. A soft-deleted user keeps
+the mail address, phone number and user name until the account is purged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts import queries as sql
+from authkit_issuer.domains.accounts.email_update import EmailUpdate
+from authkit_issuer.domains.accounts.locking import held_user
+from authkit_issuer.domains.accounts.queries import User
+from authkit_issuer.domains.accounts.usernames import Usernames
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.namespace import Namespace
+from authkit_issuer.domains.orgs.service import Orgs
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+
+__all__ = ["User", "Users"]
+
+NAME_TRIES = 5
+MAX_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Creates, finds and changes users."""
+
+    rt: Runtime
+
+    async def create(self, email: str | None, username: str | None) -> User:
+        """Create an account without any credential and return its full row.
+
+        An empty ``email`` or ``username`` is stored as none. Raises ``InvalidEmail``, ``username_*``,
+        ``EmailInUse``, ``UsernameInUse``, ``OwnerSlugTaken``.
+        """
+        return await self.add(email=email or None, username=username or None)
+
+    async def add(
+        self,
+        *,
+        email: str | None = None,
+        phone: str | None = None,
+        username: str | None = None,
+        verified: bool = False,
+        phone_verified: bool | None = None,
+        user_id: str | None = None,
+        method: str = "create",
+    ) -> User:
+        """Create an account with whatever contacts it starts with; every path to a new user ends here.
+
+        User, name, personal organisation and event are one transaction. ``verified`` speaks of the contacts
+        given, ``phone_verified`` of the number where that differs. ``user_id`` may be chosen beforehand, so
+        that a caller whose answer was lost can be recognised.
+        """
+        if email is not None:
+            email = identifiers.email(email)
+        if phone is not None:
+            phone = identifiers.phone(phone)
+        if username is not None:
+            username = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
+        async with self.rt.transaction() as tx:
+            user = await tx.one(
+                sql.CREATE,
+                user_id,
+                email,
+                phone,
+                username,
+                verified and email is not None,
+                (verified if phone_verified is None else phone_verified) and phone is not None,
+            )
+            if username is not None:
+                await Orgs(tx).keep_personal(user.id, username)
+                await Namespace(tx).claim_username(user.id, username)
+            await Events(tx).record(SessionEventType.USER_CREATED, user_id=user.id, method=method)
+        return user
+
+    async def add_with_free_name(
+        self, base: str, *, email: str | None = None, verified: bool = False, method: str
+    ) -> User:
+        """Create an account whose user name is like ``base``; whoever loses the race for a name tries on.
+
+        Raises ``InvalidEmail``, ``EmailInUse``; ``UsernameInUse`` only after five names in a row were lost.
+        """
+        for _ in range(NAME_TRIES):
+            name = await Usernames(self.rt).generate_available(base)
+            try:
+                return await self.add(email=email, username=name, verified=verified, method=method)
+            except (errors.UsernameInUse, errors.OwnerSlugTaken):
+                continue
+        raise errors.UsernameInUse(param="username")
+
+    async def get(self, user_id: str) -> User | None:
+        """Return the user, or None; a malformed id is nobody's."""
+        known = identifiers.user_id(user_id)
+        return None if known is None else await self.rt.maybe(sql.BY_ID, known)
+
+    async def get_by_email(self, email: str) -> User | None:
+        """Return the user with this address in any letter case, or None."""
+        try:
+            return await self.rt.maybe(sql.BY_EMAIL, identifiers.email(email))
+        except errors.InvalidEmail:
+            return None
+
+    async def get_by_phone(self, phone: str) -> User | None:
+        """Return the user with this E.164 number, or None."""
+        try:
+            return await self.rt.maybe(sql.BY_PHONE, identifiers.phone(phone))
+        except errors.InvalidPhoneNumber:
+            return None
+
+    async def get_by_username(self, username: str) -> User | None:
+        """Return the user with this current name in any letter case, or None."""
+        name = username.strip()
+        return await self.rt.maybe(sql.BY_USERNAME, name) if identifiers.storable(name) else None
+
+    async def get_email(self, user_id: str) -> str | None:
+        """Return the user's address or None; raises ``UserNotFound`` for an unknown id."""
+        user = await self.get(user_id)
+        if user is None:
+            raise errors.UserNotFound
+        return user.email
+
+    async def newest(self, limit: int = 100, *, deleted: bool = False) -> list[User]:
+        """Return the users made last; the soft-deleted ones instead, the last deleted first, when asked."""
+        query = sql.LAST_DELETED if deleted else sql.NEWEST
+        return await self.rt.all(query, max(1, min(limit, MAX_LISTED)))
+
+    async def is_allowed(self, user_id: str) -> bool:
+        """Tell whether the user exists, is not deleted and not banned now (a lapsed ban does not count)."""
+        known = identifiers.user_id(user_id)
+        return known is not None and bool(await self.rt.maybe(sql.IS_ALLOWED, known))
+
+    async def update_username(
+        self,
+        user_id: str,
+        username: str,
+        *,
+        ignore_cooldown: bool = False,
+        actor: str | None = None,
+        client: Client | None = None,
+    ) -> None:
+        """Change the user name, or only its letter case; the former name keeps leading to the user.
+
+        The user may take a former name of theirs back, nobody else can have it. Raises ``username_*``,
+        ``UsernameInUse``, ``OwnerSlugTaken``, ``UserNotFound``, and ``TooManyRequests`` within
+        ``rename_cooldown`` of the last change.
+        """
+        name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
+        async with held_user(self.rt, user_id) as (tx, known, held):
+            if held.username == name:
+                return
+            names = Namespace(tx)
+            # Another letter case takes no name: not even where the owner slug had to be another one.
+            another = held.username is None or held.username.lower() != name.lower()
+            if another:
+                await names.check_free(known, name)
+                if not ignore_cooldown:
+                    await names.check_cooldown(known)
+            # The user's row before the name, as in creation: two of us never wait for each other.
+            await tx.execute(sql.RENAME, known, name)
+            if another:
+                await Orgs(tx).keep_personal(known, name)
+                await names.claim_username(known, name)
+            await Events(tx).record(
+                SessionEventType.USER_RENAMED,
+                user_id=known,
+                actor=actor,
+                client=client,
+                data={"before": held.username, "after": name},
+            )
+
+    async def update_email(
+        self, user_id: str, email: str, *, actor: str | None = None, client: Client | None = None
+    ) -> None:
+        """Store another address at once, unverified: for operators; users go through ``contact_changes``.
+
+        A verification mail goes to the new address and a notice to the old one, both beside the request. The
+        same address in any letter case changes nothing. Raises ``InvalidEmail``, ``EmailInUse``,
+        ``UserNotFound``.
+        """
+        update = EmailUpdate(rt=self.rt, email=identifiers.email(email), actor=actor, client=client)
+        await update.run(user_id)
+
+    async def update_biography(
+        self,
+        user_id: str,
+        biography: str | None,
+        *,
+        actor: str | None = None,
+        client: Client | None = None,
+    ) -> None:
+        """Store the trimmed text; None and blank text clear it.
+
+        Raises ``BiographyTooLong`` beyond 2000 characters, ``UserNotFound``.
+        """
+        text = identifiers.biography(biography)
+        async with held_user(self.rt, user_id) as (tx, known, held):
+            if held.biography == text:
+                return
+            await tx.execute(sql.SET_BIOGRAPHY, known, text)
+            await Events(tx).record(
+                SessionEventType.USER_UPDATED,
+                user_id=known,
+                actor=actor,
+                client=client,
+                data={"fields": ["biography"]},
+            )
+
+    async def set_email_verified(
+        self,
+        user_id: str,
+        verified: bool,  # noqa: FBT001 - the position is the contract
+        *,
+        email: str | None = None,
+        actor: str | None = None,
+        client: Client | None = None,
+    ) -> None:
+        """Vouch for the user's address, or withdraw that; with ``email`` only while it is the stored one.
+
+        Raises ``UserNotFound`` also when the stored address is another one, or when there is none to verify.
+        """
+        expected = None if email is None else identifiers.email(email)
+        async with held_user(self.rt, user_id) as (tx, known, held):
+            if expected not in {None, held.email} or (verified and held.email is None):
+                raise errors.UserNotFound
+            if held.email_verified == verified:
+                return
+            await tx.execute(sql.SET_EMAIL_VERIFIED, known, verified)
+            await Events(tx).record(
+                SessionEventType.USER_EMAIL_VERIFIED,
+                user_id=known,
+                actor=actor,
+                client=client,
+                data={"verified": verified},
+            )
+
+    async def send_welcome(self, user_id: str) -> None:
+        """Send the welcome mail beside the request, when there are a sender and an address; best effort."""
+        user, sender = await self.get(user_id), self.rt.email_sender
+        if sender is None or user is None or user.email is None:
+            return
+        email, name = user.email, user.username or ""
+
+        async def send() -> None:
+            async with asyncio.timeout(self.rt.config.send_timeout):
+                await sender.send_welcome(email, name)
+
+        await self.rt.start_after_commit(send, name="welcome mail")
+
+    async def export(self, user_id: str) -> dict[str, Any]:
+        """Return everything stored about the user but what proves who they are, as plain JSON values.
+
+        Times are ISO 8601 texts. Raises ``UserNotFound``.
+        """
+        known = identifiers.user_id(user_id)
+        found = await self.rt.maybe(sql.EXPORT, known) if known else None
+        if found is None:
+            raise errors.UserNotFound
+        return msgspec.json.decode(found, type=dict[str, Any])

@@ -1,0 +1,223 @@
+"""The operator's view: find users, see their sessions, end them, and learn why a sign-in fails.
+
+Authority is the caller's matter: whoever may call this administers everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, get_args
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts.service import Users
+from authkit_issuer.domains.admin import directory as sql
+from authkit_issuer.domains.admin.actions import Guarded
+from authkit_issuer.domains.admin.directory import FoundUser, Match, Shape, Sort, Status
+from authkit_issuer.domains.admin.explanation import Explaining, UserExplanation
+from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.lifecycle.service import Lifecycle
+from authkit_issuer.domains.sessions.service import Session, Sessions
+from authkit_issuer.event_types import SessionRevokeReason
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+
+__all__ = ["Admin", "AdminListUsersResult", "AdminUser", "UserExplanation"]
+
+DEFAULT_PAGE = 50
+MAX_PAGE = 200
+SEARCH_TIMEOUT = 2.0
+"""Seconds a substring search may take: it reads every user."""
+
+MAX_OFFSET = 2**62
+SAMPLE = 10
+_FILTERS: dict[str, str] = {
+    "super administrators": "admin",
+    "taggers": "tagger",
+    "bloggers": "blogger",
+    "10 random premium members": "premium",
+}
+_SAMPLE_FILTER = "10 random premium members"
+_NO_FILTER = frozenset({"", "all users", "all"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminUser(FoundUser):
+    """A user with everything an operator sees. Times are aware, in UTC; roles are sorted.
+
+    ``entitlements`` is None when the host's provider could not be asked.
+    """
+
+    entitlements: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminListUsersResult:
+    """One page. ``total`` is exact up to 10,000 matches and an estimate beyond (``total_is_estimate``)."""
+
+    users: list[AdminUser]
+    total: int
+    limit: int
+    offset: int
+    total_is_estimate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """Finds users, shows and ends their sessions, explains what stands in their way."""
+
+    rt: Runtime
+
+    async def list_users(
+        self,
+        page: int = 1,
+        page_size: int = DEFAULT_PAGE,
+        filter: str = "",  # noqa: A002 - the contract
+        search: str = "",
+        only_deleted: bool = False,  # noqa: FBT001, FBT002 - the contract
+        *,
+        role: str | None = None,
+        status: Status | None = None,
+        sort: Sort = "created_at",
+        desc: bool = True,
+        match: Match = "prefix",
+    ) -> AdminListUsersResult:
+        """Return one page of users; soft-deleted ones only when asked for.
+
+        A ``page`` below 1 is 1, a ``page_size`` outside of 1 to 200 is 50. ``search`` looks up an id, a mail
+        address or a phone number exactly and anything else by the beginning of name, address or number;
+        ``match="substring"`` looks inside and gives up after two seconds (``SearchTooSlow``). ``filter``
+        takes the four historic names, which stand for roles. Raises ``Invalid`` for anything unknown.
+        """
+        historic = _role_of(filter)
+        _one_of("match", match, Match)
+        terms, arguments = sql.search_terms(search, match)
+        wanted = role if role is not None else historic
+        order = (_one_of("sort", sort, Sort), desc)
+        shape = Shape(_status(status, only_deleted=only_deleted), wanted is not None, terms)
+        size = page_size if 1 <= page_size <= MAX_PAGE else DEFAULT_PAGE
+        if wanted is not None and not identifiers.storable(wanted):
+            raise errors.Invalid("There is no such role.", param="role")
+        parameters = (*(() if wanted is None else (wanted.strip().lower(),)), *arguments)
+        if filter.strip().lower() == _SAMPLE_FILTER:
+            return await self._sampled(page)
+        offset = (max(page, 1) - 1) * size
+        try:
+            async with asyncio.timeout(SEARCH_TIMEOUT if terms == "substring" else None):
+                total, estimate = await self._total(shape, parameters)
+                found = await self.rt.all(sql.PAGES[shape, order], *parameters, size, min(offset, MAX_OFFSET))
+        except TimeoutError as error:
+            raise errors.SearchTooSlow from error
+        return AdminListUsersResult(
+            users=await self._complete(found),
+            total=total,
+            limit=size,
+            offset=offset,
+            total_is_estimate=estimate,
+        )
+
+    async def get_user(self, user_id: str) -> AdminUser:
+        """Return one user, deleted or not; raises ``UserNotFound``."""
+        known = identifiers.user_id(user_id)
+        found = await self.rt.all(_BY_ID, known, 1, 0) if known else []
+        if not found:
+            raise errors.UserNotFound
+        (user,) = await self._complete(found)
+        return user
+
+    async def delete_user(
+        self, user_id: str, *, force: bool = False, actor: str | None = None, client: Client | None = None
+    ) -> bool:
+        """Delete a user for good, as ``lifecycle.hard_delete`` does; False for an unknown one."""
+        return await Lifecycle(self.rt).hard_delete(user_id, force=force, actor=actor, client=client)
+
+    async def ban(
+        self,
+        user_id: str,
+        reason: str | None = None,
+        until: datetime | None = None,
+        *,
+        actor: str,
+        client: Client | None = None,
+    ) -> None:
+        """Ban as ``lifecycle.ban`` does, but nobody who is the last administrator who may act.
+
+        Raises ``CannotRemoveLastAdminRole``, also for the later of two who ban each other.
+        """
+        await Guarded(self.rt).ban(user_id, reason, until, actor=actor, client=client)
+
+    async def delete(self, user_id: str, *, soft: bool, actor: str, client: Client | None = None) -> None:
+        """Delete as ``lifecycle.delete`` does, with the same exception; raises ``UserNotFound`` too."""
+        await Guarded(self.rt).delete(user_id, soft=soft, actor=actor, client=client)
+
+    async def list_sessions(self, user_id: str) -> list[Session]:
+        """Return the user's live sessions, the last used one first, at most 100."""
+        return await Sessions(self.rt).list_for_user(user_id)
+
+    async def revoke_sessions(
+        self,
+        user_id: str,
+        *,
+        reason: SessionRevokeReason = SessionRevokeReason.ADMIN_REVOKE_ALL,
+        client: Client | None = None,
+    ) -> int:
+        """End every session of the user and every login under way; returns how many sessions ended."""
+        return await Sessions(self.rt).revoke_all(user_id, reason=reason, client=client)
+
+    async def explain_user(self, user_id: str) -> UserExplanation:
+        """Say, from the record and the events, why this user cannot sign in or was signed out.
+
+        Raises ``UserNotFound`` when neither the user nor any event of theirs is known.
+        """
+        known = identifiers.user_id(user_id)
+        if known is None:
+            raise errors.UserNotFound
+        return await Explaining(rt=self.rt, user_id=known, user=await Users(self.rt).get(known)).run()
+
+    async def _sampled(self, page: int) -> AdminListUsersResult:
+        """Return ten holders of the role, drawn once: there is no second page of a draw."""
+        found = await self.rt.all(sql.SAMPLE, _FILTERS[_SAMPLE_FILTER], SAMPLE, 0) if page <= 1 else []
+        users = await self._complete(found)
+        return AdminListUsersResult(users=users, total=len(users), limit=SAMPLE, offset=0)
+
+    async def _total(self, shape: Shape, parameters: Sequence[Any]) -> tuple[int, bool]:
+        counted = await self.rt.one(sql.COUNTS[shape], *parameters)
+        if counted <= sql.EXACT_UP_TO:
+            return counted, False
+        everybody = await self.rt.one(sql.ESTIMATE) if not parameters else 0
+        return max(everybody, sql.EXACT_UP_TO), True
+
+    async def _complete(self, found: Sequence[FoundUser]) -> list[AdminUser]:
+        """Add the entitlements, with no connection held while the host is asked."""
+        granted = await Entitlements(self.rt).names_of_many([user.id for user in found])
+        return [
+            AdminUser(**{name: getattr(user, name) for name in _FIELDS}, entitlements=granted.get(user.id))
+            for user in found
+        ]
+
+
+_FIELDS = tuple(field.name for field in fields(FoundUser))
+_BY_ID = sql.PAGES[Shape("any", False, "id"), ("created_at", True)]
+
+
+def _role_of(name: str) -> str | None:
+    known = name.strip().lower()
+    if known in _NO_FILTER:
+        return None
+    if known not in _FILTERS:
+        raise errors.Invalid("There is no such filter.", param="filter")
+    return _FILTERS[known]
+
+
+def _status(status: str | None, *, only_deleted: bool) -> str:
+    if status is None:
+        return "deleted" if only_deleted else ""
+    return _one_of("status", status, Status)
+
+
+def _one_of(param: str, value: str, allowed: Any) -> str:
+    if value not in get_args(allowed):
+        raise errors.Invalid(f"{param} must be one of {', '.join(get_args(allowed))}.", param=param)
+    return value

@@ -1,0 +1,1 @@
+"""What several domains share: one-time codes, messages, names, devices, entitlements."""

@@ -1,0 +1,270 @@
+"""One-time codes and links: issued within limits, bound to a target and a purpose, redeemed by one winner.
+
+A record lives in the ephemeral store under ``<kind>:<request id>``; the request id is opaque, random and
+handed to the caller who asked, so that a stranger who knows only the address can neither replace a record nor
+burn its tries (OWASP ASVS 6.6.2, 6.6.3). Only keyed digests of codes are stored.
+
+The order of a check is fixed: read, count the try, compare in constant time, take. Counting first keeps
+parallel guesses under the cap; taking by value makes exactly one of any number of right answers win.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+import msgspec
+
+from authkit_issuer import errors
+from authkit_issuer.domains.base.code_records import Issued, Lives, Record, decode, key_of, link_hash
+from authkit_issuer.identifiers import ip_prefix
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security import codes
+
+__all__ = ["NOBODYS", "Issued", "Lives", "OneTime", "Record"]
+
+NOBODYS = "-"
+"""A request id that no record has; looking it up costs what looking up another does."""
+
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class OneTime:
+    """Issues and redeems one-time codes and links."""
+
+    rt: Runtime
+
+    def new_request_id(self) -> str:
+        """Return a fresh opaque id of 128 bits; unknown addresses get one too."""
+        return base64.urlsafe_b64encode(self.rt.random_bytes(16)).rstrip(b"=").decode()
+
+    async def may_send(self, kind: str, target: str, client: Client | None, *, cooldown: bool = True) -> bool:
+        """Count one sending to ``target`` and tell whether it is within the limits of ``must_wait``."""
+        return not await self.must_wait(kind, target, client, cooldown=cooldown)
+
+    async def must_wait(
+        self, kind: str, target: str, client: Client | None, *, cooldown: bool = True
+    ) -> float:
+        """Count one sending to ``target`` and return 0, or the seconds after which it may go through.
+
+        One in ``code_cooldown`` seconds (unless ``cooldown`` is off) and ``max_codes_per_hour`` per client,
+        ``max_codes_per_target_hour`` per target whoever asks. Counters are kept under a keyed digest: the
+        store learns no addresses.
+        """
+        config, store = self.rt.config, self.rt.ephemeral
+        who = f"{kind}:{self.identifier(kind, target)}:{ip_prefix(client.ip if client else None)}"
+        if (
+            cooldown
+            and config.code_cooldown
+            and not await store.set(f"cooldown:{who}", b"1", config.code_cooldown, only_if_absent=True)
+        ):
+            return config.code_cooldown
+        if await store.incr(f"issued:{who}", _HOUR) > config.max_codes_per_hour:
+            return _HOUR
+        everyone = f"issued:{kind}:{self.identifier(kind, target)}"
+        within = await store.incr(everyone, _HOUR) <= config.max_codes_per_target_hour
+        return 0.0 if within else _HOUR
+
+    async def count_for_user(self, kind: str, user_id: str) -> None:
+        """Count one act of a signed-in user; ``TooManyRequests`` beyond ``max_codes_per_hour``."""
+        if (
+            await self.rt.ephemeral.incr(f"issued:{kind}:{user_id}", _HOUR)
+            > self.rt.config.max_codes_per_hour
+        ):
+            raise errors.TooManyRequests(retry_after=_HOUR)
+
+    async def issue(
+        self,
+        kind: str,
+        *,
+        target: str,
+        code_ttl: float,
+        record_ttl: float,
+        link_ttl: float = 0.0,
+        request_id: str = "",
+        user_id: str = "",
+        auth_epoch: int = 0,
+        data: dict[str, str] | None = None,
+    ) -> Issued:
+        """Store a fresh record (replacing the one under the same request id) and return its secrets."""
+        record = Record(
+            kind=kind,
+            request_id=request_id or self.new_request_id(),
+            target=target,
+            user_id=user_id,
+            auth_epoch=auth_epoch,
+            data=data or {},
+        )
+        lives = Lives(code=code_ttl, record=record_ttl, link=link_ttl)
+        issued = self._make(record, lives)
+        await self._store(issued, lives)
+        return issued
+
+    async def offer(self, record: Record, lives: Lives, *, limit: str, client: Client | None) -> Issued:
+        """Issue for somebody who is not signed in, beyond the limits too: then there is nothing to send.
+
+        Who asks again within the pause (a double click, a corrected form) still has the earlier mail, and its
+        code goes with either request. All requests that lean on one code share ``max_code_attempts`` tries,
+        apart from the tries of the request it was made for, which nobody else can use up. Where no code is
+        out there is none to guess: only ``renew`` gives the record one. What the store is asked does not
+        depend on who has an account.
+        """
+        issued = self._make(record, lives)
+        newest = self._newest(record)
+        if await self.may_send(limit, record.target, client):
+            await self._store(issued, lives)
+            await self.rt.ephemeral.set(newest, record.request_id.encode(), lives.code)
+            return issued
+        pointer = await self.rt.ephemeral.get(newest)
+        sent = await self.peek(record.kind, pointer.decode() if pointer else NOBODYS)
+        made = issued.record.without_code() if sent is None else issued.record.leaning_on(sent)
+        beyond = Issued(record=made, code="", link="")
+        await self._store(beyond, lives)
+        return beyond
+
+    async def renew(self, record: Record, lives: Lives) -> Issued | None:
+        """Give a live record new secrets and a new life; None when it was used or replaced meanwhile.
+
+        Only the very record that was read is replaced: one that was just confirmed does not come back.
+        """
+        issued = self._make(msgspec.structs.replace(record, code_of=""), lives)
+        old, new = record.encoded(), issued.record.encoded()
+        if not await self.rt.ephemeral.replace_if(record.key, old, new, lives.record):
+            return None
+        await self._point_link(issued, lives)
+        await self.rt.ephemeral.set(self._newest(record), record.request_id.encode(), lives.code)
+        return issued
+
+    async def forget(self, kind: str, request_id: str) -> None:
+        """Drop a record; none is fine too.
+
+        An empty value stays in its place for an hour, over which nothing is put back: whoever gives up
+        something that is being redeemed this moment is rid of it, whatever becomes of that.
+        """
+        await self.rt.ephemeral.set(key_of(kind, request_id), b"", _HOUR)
+
+    def _make(self, record: Record, lives: Lives) -> Issued:
+        now = self.rt.clock()
+        code = codes.new_code(self.rt.random_bytes)
+        link = codes.new_token(self.rt.random_bytes) if lives.link else ""
+        made = msgspec.structs.replace(
+            record,
+            code_digest=self._digest(record.kind, record.request_id, record.target, code),
+            code_expires_at=now + lives.code,
+            expires_at=now + lives.record,
+            link_hash=link_hash(link) if link else "",
+            link_expires_at=now + lives.link if link else 0.0,
+        )
+        return Issued(record=made, code=code, link=link)
+
+    async def _store(self, issued: Issued, lives: Lives) -> None:
+        await self.rt.ephemeral.set(issued.record.key, issued.record.encoded(), lives.record)
+        await self._point_link(issued, lives)
+
+    async def _point_link(self, issued: Issued, lives: Lives) -> None:
+        if issued.link:
+            pointer = f"{issued.record.kind}:{issued.record.request_id}".encode()
+            await self.rt.ephemeral.set(f"link:{issued.record.link_hash}", pointer, lives.link)
+
+    def _newest(self, record: Record) -> str:
+        """Where it is noted which request's code was sent to an address last."""
+        return f"sent:{record.kind}:{self.identifier(record.kind, record.target)}"
+
+    async def peek(self, kind: str, request_id: str) -> Record | None:
+        """Return a live record without using it up."""
+        found = await self._read(kind, request_id)
+        return None if found is None else found[0]
+
+    async def redeem_code(self, kind: str, request_id: str | None, target: str | None, code: str) -> Record:
+        """Use up the record and return it, or raise ``InvalidOrExpiredCode``.
+
+        ``target=None`` is the one the record was made for, where the request id is a signed-in user's. A
+        wrong or missing request id names no record and counts no try.
+        """
+        found = await self._read(kind, request_id or "")
+        if found is None:
+            raise errors.InvalidOrExpiredCode
+        record, stored = found
+        await self._count_try(record)
+        wanted = record.target if target is None else target
+        presented = self._digests(kind, record.coded_for, wanted, code)
+        matches = [hmac.compare_digest(record.code_digest, candidate) for candidate in presented]
+        if not any(matches) or record.code_expires_at <= self.rt.clock():
+            raise errors.InvalidOrExpiredCode
+        if not await self.rt.ephemeral.take_if(record.key, stored):
+            raise errors.InvalidOrExpiredCode
+        return record
+
+    async def count_try(self, record: Record) -> None:
+        """Count a try at a record that another proof than its code may redeem; refuses as ``redeem_code``."""
+        await self._count_try(record)
+
+    async def is_void(self, record: Record) -> bool:
+        """Tell whether every try at a record has been used."""
+        tries = await self.rt.ephemeral.get(record.tries_key)
+        return tries is not None and int(tries) >= self.rt.config.max_code_attempts
+
+    async def spend(self, record: Record) -> bool:
+        """Use a record up without its code; True for the one caller that did."""
+        return await self.rt.ephemeral.take_if(record.key, record.encoded())
+
+    async def find_link(self, kind: str, token: str) -> Record:
+        """Return the record a link token belongs to without using it up, or ``InvalidOrExpiredToken``."""
+        pointer = await self.rt.ephemeral.get(f"link:{link_hash(token)}")
+        found_kind, _, request_id = (pointer or b"").decode().partition(":")
+        found = await self._read(kind, request_id) if found_kind == kind else None
+        if found is None or not hmac.compare_digest(found[0].link_hash, link_hash(token)):
+            raise errors.InvalidOrExpiredToken
+        if found[0].link_expires_at <= self.rt.clock():
+            raise errors.InvalidOrExpiredToken
+        return found[0]
+
+    async def redeem_link(self, kind: str, token: str) -> Record:
+        """Use up the record of a link token and return it, or raise ``InvalidOrExpiredToken``."""
+        record = await self.find_link(kind, token)
+        if not await self.rt.ephemeral.take_if(record.key, record.encoded()):
+            raise errors.InvalidOrExpiredToken
+        return record
+
+    async def put_back(self, record: Record) -> None:
+        """Restore a record whose action failed for an infrastructure reason; never over a newer one.
+
+        Its tries are as many as at first: whoever brought it here had the right proof and guessed nothing.
+        """
+        left = record.expires_at - self.rt.clock()
+        if left > 0:
+            await self.rt.ephemeral.set(record.key, record.encoded(), left, only_if_absent=True)
+            await self.rt.ephemeral.delete(record.tries_key)
+
+    async def _read(self, kind: str, request_id: str) -> tuple[Record, bytes] | None:
+        if not request_id or not request_id.isascii():
+            return None
+        stored = await self.rt.ephemeral.get(key_of(kind, request_id))
+        if not stored:
+            return None
+        record = decode(stored)
+        return (record, stored) if record.expires_at > self.rt.clock() else None
+
+    async def _count_try(self, record: Record) -> None:
+        """Count a guess at this code; beyond the cap no further one is looked at, right or wrong.
+
+        The record is left to its end: deleting it here would take it from a right guess that is under way.
+        """
+        left = max(record.expires_at - self.rt.clock(), 1.0)
+        if await self.rt.ephemeral.incr(record.tries_key, left) > self.rt.config.max_code_attempts:
+            raise errors.InvalidOrExpiredCode
+
+    def _digest(self, kind: str, request_id: str, target: str, code: str) -> str:
+        return codes.digest(self.rt.keys.current(), kind, f"{request_id}|{target}", code)
+
+    def _digests(self, kind: str, request_id: str, target: str, code: str) -> list[str]:
+        return codes.digests(self.rt.keys.current(), kind, f"{request_id}|{target}", code)
+
+    def identifier(self, kind: str, target: str) -> str:
+        """Return the keyed digest under which an address stands in the store: the store learns none."""
+        key = self.rt.keys.current().derive("identifiers")
+        return hmac.new(key, f"{kind}|{target}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,67 @@
+"""Backup codes: twelve characters of 60 random bits, shown once, stored as keyed digests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.factors import queries as sql
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security import codes
+
+COUNT = 10
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_LENGTH = 12
+_GROUP = 4
+_PURPOSE = "2fa_backup"
+
+
+@dataclass(frozen=True, slots=True)
+class BackupCodes:
+    """Makes, finds and uses up backup codes."""
+
+    rt: Runtime
+
+    def new(self) -> list[str]:
+        """Return a fresh set, as it is shown: three groups of four."""
+        return [self._new() for _ in range(COUNT)]
+
+    def digests(self, user_id: str, shown: list[str]) -> list[str]:
+        """Return what is stored of a set."""
+        keys = self.rt.keys.current()
+        return [codes.digest(keys, _PURPOSE, user_id, normalised(code)) for code in shown]
+
+    async def holds(self, user_id: str, code: str) -> bool:
+        """Tell whether the user has this code left; nothing is used up."""
+        return await self.rt.one(sql.HOLDS_BACKUP_CODE, user_id, self._candidates(user_id, code))
+
+    async def use(self, user_id: str, code: str, client: Client | None) -> int | None:
+        """Use a code up and return how many are left, None when it is none; joins the transaction.
+
+        Of any number of callers one is told yes.
+        """
+        async with self.rt.transaction() as tx:
+            left = await tx.maybe(sql.USE_BACKUP_CODE, user_id, self._candidates(user_id, code))
+            if left is not None:
+                await Events(tx).record(
+                    SessionEventType.TWO_FACTOR_BACKUP_CODE_USED,
+                    user_id=user_id,
+                    client=client,
+                    data={"left": left},
+                )
+        return left
+
+    def _new(self) -> str:
+        # 32 symbols divide 256: no symbol is favoured.
+        text = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self.rt.random_bytes(_LENGTH))
+        return "-".join(text[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
+
+    def _candidates(self, user_id: str, code: str) -> list[str]:
+        return codes.digests(self.rt.keys.current(), _PURPOSE, user_id, normalised(code))
+
+
+def normalised(code: str) -> str:
+    """Return a code as it is compared: upper case, without spaces and hyphens."""
+    return "".join(code.split()).replace("-", "").upper()

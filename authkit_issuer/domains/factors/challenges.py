@@ -1,0 +1,187 @@
+"""Challenges: a sign-in that waits for its second factor.
+
+A challenge is 256 random bits; its record stands under the digest of it, so that any number of sign-ins of
+one user wait side by side. The code is bound to its challenge. A record is dead when the user's epoch or the
+address it was sent to has moved, when five tries were wrong, or when all of the user's were cleared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.base.codes import Issued, OneTime, Record
+from authkit_issuer.domains.factors import queries as sql
+from authkit_issuer.domains.factors.backup_codes import BackupCodes
+from authkit_issuer.domains.factors.queries import Factor
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security import codes
+
+CHALLENGE = "2fa_challenge"
+CODE = "2fa_code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstFactor:
+    """What the sign-in had proved when it began to wait, and what it wants."""
+
+    method: str
+    amr: tuple[str, ...] = ()
+    org: str | None = None
+    extra: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def to_data(self) -> dict[str, str]:
+        """Return it as it is stored."""
+        return {
+            "method": self.method,
+            "amr": " ".join(self.amr),
+            "org": self.org or "",
+            "extra": msgspec.json.encode(dict(self.extra)).decode(),
+        }
+
+    @classmethod
+    def of(cls, record: Record) -> FirstFactor:
+        """Read it back."""
+        data = record.data
+        return cls(
+            method=data["method"],
+            amr=tuple(data["amr"].split()),
+            org=data["org"] or None,
+            extra=msgspec.json.decode(data["extra"], type=dict[str, object]),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redeemed:
+    """A challenge that was just used up: what it waited with, and how it was met."""
+
+    record: Record = field(repr=False)
+    first: FirstFactor
+    factor: str
+    """``email``, ``sms`` or ``backup_code``."""
+
+    @property
+    def amr(self) -> Sequence[str]:
+        """Authentication methods (RFC 8176 section 2) of both factors."""
+        second = "sms" if self.factor == "sms" else "otp"
+        return tuple(dict.fromkeys((*self.first.amr, second, "mfa")))
+
+
+@dataclass(frozen=True, slots=True)
+class Challenges:
+    """Stores, finds and redeems challenges and the codes that go with them."""
+
+    rt: Runtime
+
+    async def create(self, factor: Factor, first: FirstFactor, destination: str) -> tuple[str, Issued]:
+        """Store a challenge and return it with its code; without a destination it has none of its own."""
+        challenge = codes.new_token(self.rt.random_bytes)
+        config = self.rt.config
+        issued = await OneTime(self.rt).issue(
+            CHALLENGE,
+            target=factor.user_id,
+            code_ttl=config.code_ttl,
+            record_ttl=config.two_factor_ttl,
+            request_id=_digest(challenge),
+            user_id=factor.user_id,
+            auth_epoch=factor.auth_epoch,
+            data={
+                **first.to_data(),
+                "factor": factor.method,
+                "destination": destination,
+                "round": await self._round(factor.user_id),
+            },
+        )
+        return challenge, issued
+
+    async def find(self, user_id: str, challenge: str) -> Record | None:
+        """Return a live challenge of this user without using it up."""
+        known = identifiers.user_id(user_id)
+        record = await OneTime(self.rt).peek(CHALLENGE, _digest(challenge)) if known else None
+        if record is None or record.user_id != known or await OneTime(self.rt).is_void(record):
+            return None
+        # An absent mark says that nothing was cleared while any live challenge could have been waiting.
+        if await self._round(record.user_id) not in {"", record.data["round"]}:
+            return None
+        factor = await self.rt.maybe(sql.FACTOR, known)
+        return record if _stands(record, factor) else None
+
+    async def redeem(self, user_id: str, challenge: str, code: str, *, is_backup: bool) -> Redeemed:
+        """Use a challenge up with its code, or with a backup code that is left for the caller to use up.
+
+        One of any number of callers wins. Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``.
+        """
+        record = await self.find(user_id, challenge)
+        if record is None:
+            raise errors.InvalidChallenge
+        one_time = OneTime(self.rt)
+        factor = record.data["factor"]
+        if record.data["destination"] and not is_backup:
+            await one_time.redeem_code(CHALLENGE, record.request_id, record.target, code)
+        else:
+            await one_time.count_try(record)
+            if is_backup:
+                factor = "backup_code"
+                fits = await BackupCodes(self.rt).holds(record.user_id, code)
+            else:
+                fits = await self.redeem_user_code(record.user_id, code)
+            if not fits:
+                raise errors.InvalidOrExpiredCode
+            if not await one_time.spend(record):
+                raise errors.InvalidChallenge
+        return Redeemed(record=record, first=FirstFactor.of(record), factor=factor)
+
+    async def issue_user_code(self, factor: Factor, destination: str) -> Issued:
+        """Store a code that belongs to the user and to no challenge; it replaces the one before."""
+        config = self.rt.config
+        return await OneTime(self.rt).issue(
+            CODE,
+            target=f"{factor.method}:{destination}",
+            code_ttl=config.code_ttl,
+            record_ttl=config.code_ttl,
+            request_id=factor.user_id,
+            user_id=factor.user_id,
+            auth_epoch=factor.auth_epoch,
+            data={"factor": factor.method, "destination": destination},
+        )
+
+    async def redeem_user_code(self, user_id: str, code: str) -> bool:
+        """Use up the user's own code; False when it is wrong, or not good any more."""
+        record = await OneTime(self.rt).peek(CODE, user_id)
+        if record is None or not _stands(record, await self.rt.maybe(sql.FACTOR, user_id)):
+            return False
+        try:
+            await OneTime(self.rt).redeem_code(CODE, user_id, record.target, code)
+        except errors.InvalidOrExpiredCode:
+            return False
+        return True
+
+    async def clear(self, user_id: str) -> None:
+        """End every challenge and the code of a user."""
+        mark = codes.new_token(self.rt.random_bytes).encode()
+        await self.rt.ephemeral.set(_round_key(user_id), mark, self.rt.config.two_factor_ttl)
+        await self.rt.ephemeral.delete(f"{CODE}:{user_id}")
+
+    async def _round(self, user_id: str) -> str:
+        return (await self.rt.ephemeral.get(_round_key(user_id)) or b"").decode()
+
+
+def _stands(record: Record, factor: Factor | None) -> bool:
+    """Tell whether the account is still as it was when the record was made."""
+    if factor is None or not factor.allowed or not factor.enabled or factor.auth_epoch != record.auth_epoch:
+        return False
+    destination = record.data["destination"]
+    return not destination or (factor.method, factor.destination) == (record.data["factor"], destination)
+
+
+def _digest(challenge: str) -> str:
+    """256 random bits need no key: their plain digest cannot be searched."""
+    return hashlib.sha256(challenge.encode("utf-8", "replace")).hexdigest()
+
+
+def _round_key(user_id: str) -> str:
+    return f"2fa_round:{user_id}"

@@ -1,0 +1,66 @@
+"""Sending codes, and what of an address may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+from authkit_issuer import errors
+from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.messages import Channel, Messages
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Hands codes to the senders; what they cannot take is an error of the caller's."""
+
+    rt: Runtime
+
+    def can_send(self, method: str) -> bool:
+        """Tell whether there is a sender for the method."""
+        senders = self.rt.senders
+        return (senders.sms if method == "sms" else senders.email) is not None
+
+    async def limit(self, kind: str, target: str, client: Client | None, *, cooldown: bool = True) -> None:
+        """Count one sending; raises ``TooManyRequests`` beyond the limits."""
+        wait = await OneTime(self.rt).must_wait(kind, target, client, cooldown=cooldown)
+        if wait:
+            raise errors.TooManyRequests(retry_after=wait)
+
+    async def login_code(self, method: str, destination: str, username: str, code: str) -> None:
+        """Send a sign-in code; ``EmailUnavailable``, ``SmsUnavailable``, ``*DeliveryFailed``."""
+        messages, channel = Messages(self.rt), channel_of(method)
+        messages.require(channel)
+        await messages.insist(channel, self._login_code(method, destination, username, code))
+
+    async def setup_code(self, method: str, destination: str, username: str, code: str) -> None:
+        """Send a code that proves an address or number; raises as ``login_code``."""
+        messages, channel = Messages(self.rt), channel_of(method)
+        messages.require(channel)
+        await messages.insist(channel, messages.verification(channel, destination, username, code))
+
+    def _login_code(self, method: str, destination: str, username: str, code: str) -> Awaitable[None]:
+        senders = self.rt.senders
+        if method == "sms":
+            assert senders.sms is not None  # noqa: S101 - required before
+            return senders.sms.send_login_code(destination, code)
+        assert senders.email is not None  # noqa: S101 - required before
+        return senders.email.send_login_code(destination, username, code)
+
+
+def channel_of(method: str) -> Channel:
+    """Return the channel a method sends on."""
+    return "phone" if method == "sms" else "email"
+
+
+def masked(destination: str) -> str:
+    """Return enough of an address or number for its owner to know it: ``j***@e***.com``, ``+49*****12``."""
+    local, at, domain = destination.partition("@")
+    if at:
+        name, _, ending = domain.rpartition(".")
+        return f"{local[:1]}***@{name[:1]}***.{ending}"
+    if len(destination) < 8:
+        return "+" + "*" * (len(destination) - 1)
+    return destination[:3] + "*" * (len(destination) - 5) + destination[-2:]

@@ -1,0 +1,134 @@
+"""The rows and the SQL of second factors.
+
+Switching a second factor on or off raises the user's ``auth_epoch`` in the same transaction: a sign-in that
+was proved before cannot open a session after, and every challenge and code of the user is dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from authkit_issuer.store.predicates import ALLOWED
+from authkit_issuer.store.query import Query, Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoFactorSettings:
+    """What a user has set up. ``backup_codes`` are keyed digests of the codes that are left."""
+
+    user_id: str
+    enabled: bool
+    method: str
+    phone_number: str | None
+    backup_codes: list[str] = field(repr=False)
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factor:
+    """A user and the second factor, read in one statement."""
+
+    user_id: str
+    auth_epoch: int
+    allowed: bool
+    email: str | None
+    email_verified: bool
+    username: str
+    enabled: bool
+    method: str
+    phone_number: str | None
+
+    @property
+    def destination(self) -> str | None:
+        """Where a code goes; None when the method has nowhere to send to that is surely this user's."""
+        if self.method == "sms":
+            return self.phone_number
+        return self.email if self.email_verified else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Whom to tell about a change."""
+
+    email: str | None
+    username: str
+
+
+SETTINGS = Query(
+    TwoFactorSettings,
+    """
+    select user_id::text, enabled, method, phone_number, backup_codes, created_at, updated_at
+    from profiles.two_factor_settings where user_id = $1::uuid
+    """,
+)
+FACTOR = Query(
+    Factor,
+    f"""
+    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.email, u.email_verified,
+           coalesce(u.username, '') as username, coalesce(t.enabled, false) as enabled,
+           coalesce(t.method, 'email') as method, t.phone_number
+    from profiles.users u left join profiles.two_factor_settings t on t.user_id = u.id
+    where u.id = $1::uuid
+    """,
+)
+# No row when the account changed since the proof was made: the proof then counts for nothing.
+CLAIM = Query(
+    Person,
+    f"""
+    update profiles.users u set auth_epoch = u.auth_epoch + 1
+    where u.id = $1::uuid and u.auth_epoch = $2 and {ALLOWED}
+      and ($3::text is null or (u.email = $3 and u.email_verified))
+    returning u.email, coalesce(u.username, '') as username
+    """,
+)
+ENABLE = Statement(
+    """
+    insert into profiles.two_factor_settings (user_id, enabled, method, phone_number, backup_codes)
+    values ($1::uuid, true, $2, $3, $4::text[])
+    on conflict (user_id) do update
+    set enabled = true, method = excluded.method, phone_number = excluded.phone_number,
+        backup_codes = excluded.backup_codes, updated_at = now()
+    """
+)
+LOCK = Query(
+    Person,
+    """
+    select email, coalesce(username, '') as username from profiles.users where id = $1::uuid
+    for no key update
+    """,
+)
+DISABLE = Statement(
+    """
+    update profiles.two_factor_settings
+    set enabled = false, phone_number = null, backup_codes = '{}', updated_at = now()
+    where user_id = $1::uuid and enabled
+    """
+)
+REPLACE_BACKUP_CODES = Statement(
+    """
+    update profiles.two_factor_settings set backup_codes = $2::text[], updated_at = now()
+    where user_id = $1::uuid and enabled
+    """
+)
+HOLDS_BACKUP_CODE = Query(
+    bool,
+    """
+    select exists (
+        select from profiles.two_factor_settings
+        where user_id = $1::uuid and enabled and backup_codes && $2::text[]
+    )
+    """,
+)
+# One statement: of parallel uses the later ones wait for the row and then no longer find the code in it.
+USE_BACKUP_CODE = Query(
+    int,
+    """
+    update profiles.two_factor_settings
+    set backup_codes = array(select code from unnest(backup_codes) as code where code <> all ($2::text[])),
+        updated_at = now()
+    where user_id = $1::uuid and enabled and backup_codes && $2::text[]
+    returning cardinality(backup_codes)
+    """,
+)

@@ -1,0 +1,1 @@
+"""Bans, deletion and purge."""

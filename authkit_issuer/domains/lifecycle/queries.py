@@ -1,0 +1,139 @@
+"""The SQL of bans, deletions and purges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from authkit_issuer.store.predicates import ALLOWED
+from authkit_issuer.store.query import Query, Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deleted:
+    """A soft-deleted user, as the purge walks over them."""
+
+    user_id: str
+    deleted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """An organisation as it would be without one of its members."""
+
+    id: str
+    has_members: bool
+    loses_owner: bool
+
+
+# A shared lock that changes of the row itself pass: the author of a ban stays until the ban is written.
+HOLD_AUTHOR = Query(str, "select id::text from profiles.users where id = $1::uuid for key share")
+HOLD_FOR_BAN = Query(
+    bool,
+    """
+    select $2::timestamptz is null or $2 > now() from profiles.users where id = $1::uuid for no key update
+    """,
+)
+BAN = Statement(
+    """
+    update profiles.users
+    set banned_at = now(), banned_until = $2, ban_reason = $3, banned_by = $4::uuid, updated_at = now()
+    where id = $1::uuid
+    """
+)
+_NOT_BANNED = "banned_at = null, banned_until = null, ban_reason = null, banned_by = null, updated_at = now()"
+UNBAN = Statement(f"update profiles.users set {_NOT_BANNED} where id = $1::uuid and banned_at is not null")
+# The lock looks at the row again as it is then: a newer ban is not lifted with the lapsed one.
+LIFT_LAPSED = Query(
+    str,
+    f"""
+    with lapsed as (
+        select id from profiles.users where banned_until <= now()
+        order by banned_until, id limit $1 for no key update skip locked
+    )
+    update profiles.users u set {_NOT_BANNED} from lapsed where u.id = lapsed.id returning u.id::text
+    """,
+)
+# The accounts it has banned as well: its deletion changes them, and two who banned each other and are deleted
+# at once would each hold what the other wants.
+HOLD_WITH_BANNED = Query(
+    str,
+    """
+    select id::text from profiles.users where id = $1::uuid or banned_by = $1::uuid
+    order by id for no key update
+    """,
+)
+SOFT_DELETE = Statement(
+    """
+    update profiles.users set deleted_at = now(), updated_at = now()
+    where id = $1::uuid and deleted_at is null
+    """
+)
+RESTORE = Statement(
+    """
+    update profiles.users set deleted_at = null, auth_epoch = auth_epoch + 1, updated_at = now()
+    where id = $1::uuid and deleted_at is not null
+    """
+)
+# Organisations are locked after the user, like everywhere. Of two owners who are deleted at once, the second
+# then sees that the first is gone. Personal ones too: what is deleted with them belongs to others as well.
+HOLD_ORGS = Query(
+    str,
+    """
+    select o.id::text from profiles.orgs o
+    where o.deleted_at is null
+      and o.id in (select m.org_id from profiles.org_members m where m.user_id = $1::uuid)
+    order by o.id for no key update
+    """,
+)
+_OTHER_OWNERS = """
+    select from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
+    where r.org_id = o.id and r.role = 'owner' and r.user_id <> $2::uuid
+"""
+# Owners who may not act count only where the one who goes may not either: nothing gets worse then.
+LEFT_BEHIND = Query(
+    LeftBehind,
+    f"""
+    select o.id::text, exists (
+               select from profiles.org_members m where m.org_id = o.id and m.user_id <> $2::uuid
+           ) as has_members,
+           exists (
+               select from profiles.org_member_roles r
+               where r.org_id = o.id and r.role = 'owner' and r.user_id = $2::uuid
+           ) and not exists ({_OTHER_OWNERS} and (
+               {ALLOWED} or not (select {ALLOWED} from profiles.users u where u.id = $2::uuid)
+           )) as loses_owner
+    from profiles.orgs o where o.id = any($1::text[]::uuid[]) and not o.is_personal
+    """,
+)
+CLOSE_ORGS = Statement(
+    "update profiles.orgs set deleted_at = now(), updated_at = now() where id = any($1::text[]::uuid[])"
+)
+# Everything that belongs to the account goes with it, its personal organisation included; what merely
+# mentions it (the author of a ban, of an invitation) forgets it.
+DELETE = Statement("delete from profiles.users where id = $1::uuid")
+
+DELETED_BEFORE = Query(
+    str,
+    """
+    select id::text from profiles.users where deleted_at < $1 order by deleted_at, id limit $2
+    """,
+)
+DUE = Query(
+    Deleted,
+    """
+    select id::text as user_id, deleted_at from profiles.users
+    where deleted_at < now() - $1::float8 * interval '1 second'
+      and ($2::timestamptz is null or (deleted_at, id) > ($2, $3::uuid))
+    order by deleted_at, id limit $4
+    """,
+)
+# Not the stronger lock of a deletion: while the host cleans up, its own rows may still refer to this one.
+HOLD_IF_DUE = Query(
+    str,
+    """
+    select id::text from profiles.users
+    where id = $1::uuid and deleted_at < now() - $2::float8 * interval '1 second'
+    for no key update skip locked
+    """,
+)

@@ -1,0 +1,224 @@
+"""The end of an account, and what may be undone of it: bans, soft and final deletion, purge, erasure.
+
+A ban and both deletions are one transaction each: the user's row first, then every session of the user,
+whichever issuer it belongs to. The row's ``auth_epoch`` moves with it, so that a login that proved itself
+before opens nothing afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.lifecycle import queries as sql
+from authkit_issuer.domains.lifecycle.deletion import Removal
+from authkit_issuer.domains.lifecycle.purge import DEFAULT_RETENTION, BeforePurge, Purge, Purged
+from authkit_issuer.domains.sessions.service import Sessions
+from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import LOCK_USER
+from authkit_issuer.store.query import Statement
+
+__all__ = ["BeforePurge", "Lifecycle", "Purged"]
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """Bans, deletes, restores and purges users."""
+
+    rt: Runtime
+
+    async def ban(
+        self,
+        user_id: str,
+        reason: str | None = None,
+        until: datetime | None = None,
+        banned_by: str | None = None,
+        *,
+        client: Client | None = None,
+    ) -> None:
+        """Ban the user, for ever or ``until`` a moment, in place of any ban there is; every session ends.
+
+        ``banned_by`` is the id of the user who decides. Raises ``UserNotFound`` for either, ``InvalidUntil``
+        for an end that is not in the future by the database's clock or names no time zone.
+        """
+        known = _known(user_id)
+        author = _known(banned_by, param="banned_by") if banned_by else None
+        text = identifiers.reason(reason)
+        if until is not None and until.tzinfo is None:
+            raise errors.InvalidUntil(param="until")
+        async with self.rt.transaction() as tx:
+            if author is not None and await tx.maybe(sql.HOLD_AUTHOR, author) is None:
+                raise errors.UserNotFound(param="banned_by")
+            in_future = await tx.maybe(sql.HOLD_FOR_BAN, known, until)
+            if in_future is None:
+                raise errors.UserNotFound
+            if not in_future:
+                raise errors.InvalidUntil(param="until")
+            await tx.execute(sql.BAN, known, until, text, author)
+            await Sessions(tx).revoke_all(known, reason=SessionRevokeReason.BANNED, client=client)
+            await Events(tx).record(
+                SessionEventType.USER_BANNED,
+                user_id=known,
+                actor=author,
+                target=known,
+                client=client,
+                data={"reason": text, "until": until.isoformat() if until else None},
+            )
+
+    async def unban(self, user_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
+        """Lift the ban, whichever there is now; its sessions stay ended. Raises ``UserNotFound``."""
+        await self._change(user_id, sql.UNBAN, SessionEventType.USER_UNBANNED, actor=actor, client=client)
+
+    async def lift_lapsed_bans(self) -> int:
+        """Clear the bans whose end has passed; returns how many.
+
+        Such a ban counts no longer anyway; clearing it keeps it out of what operators are shown. A ban that
+        was renewed meanwhile stays.
+        """
+        total = 0
+        while True:
+            async with self.rt.transaction() as tx:
+                lifted = await tx.all(sql.LIFT_LAPSED, BATCH)
+                for known in lifted:
+                    await Events(tx).record(
+                        SessionEventType.USER_UNBANNED, user_id=known, target=known, reason="lapsed"
+                    )
+            total += len(lifted)
+            if len(lifted) < BATCH:
+                return total
+
+    async def soft_delete(
+        self, user_id: str, *, actor: str | None = None, client: Client | None = None
+    ) -> None:
+        """Mark the user deleted and end every session; ``restore`` undoes the mark until the purge.
+
+        Address, number and name stay taken. A user who is deleted already keeps the time of the first
+        deletion. Raises ``UserNotFound``.
+        """
+        known = _known(user_id)
+        async with self.rt.transaction() as tx:
+            lifecycle = Lifecycle(tx)
+            if not await lifecycle._change(
+                known, sql.SOFT_DELETE, SessionEventType.USER_SOFT_DELETED, actor=actor, client=client
+            ):
+                return
+            await Sessions(tx).revoke_all(known, reason=SessionRevokeReason.SOFT_DELETED, client=client)
+
+    async def restore(self, user_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
+        """Take the deletion back and nothing else: the sessions stay ended. Raises ``UserNotFound``."""
+        await self._change(user_id, sql.RESTORE, SessionEventType.USER_RESTORED, actor=actor, client=client)
+
+    async def hard_delete(
+        self,
+        user_id: str,
+        *,
+        force: bool = False,
+        actor: str | None = None,
+        client: Client | None = None,
+    ) -> bool:
+        """Delete the account and all that belongs to it for good; False when there is no such user.
+
+        Organisations in which nobody is left are closed. Raises ``CannotRemoveLastOwner`` when one with other
+        members would lose its only owner, unless ``force``. Events stay: ``anonymise_events`` wipes them.
+        """
+        known = identifiers.user_id(user_id)
+        return (
+            known is not None
+            and await Removal(rt=self.rt, user_id=known, force=force, actor=actor, client=client).run()
+        )
+
+    async def delete(
+        self,
+        user_id: str,
+        soft: bool,  # noqa: FBT001 - the position is the contract
+        *,
+        force: bool = False,
+        actor: str | None = None,
+        client: Client | None = None,
+    ) -> bool:
+        """Delete on behalf of the host, softly or for good; False when there is no such user."""
+        if not soft:
+            return await self.hard_delete(user_id, force=force, actor=actor, client=client)
+        try:
+            await self.soft_delete(user_id, actor=actor, client=client)
+        except errors.UserNotFound:
+            return False
+        return True
+
+    async def list_deleted_before(self, cutoff: datetime, limit: int = BATCH) -> list[str]:
+        """Return the ids of users who were soft-deleted before this moment, the oldest deletion first.
+
+        A limit of zero or less means 500. Raises ``Invalid`` for a moment without a time zone.
+        """
+        if cutoff.tzinfo is None:
+            raise errors.Invalid("The cutoff names no time zone.", param="cutoff")
+        return await self.rt.all(sql.DELETED_BEFORE, cutoff, limit if limit > 0 else BATCH)
+
+    async def purge_deleted(
+        self,
+        *,
+        retention: float | None = None,
+        batch: int = BATCH,
+        before: BeforePurge | None = None,
+    ) -> Purged:
+        """Delete for good every user who was soft-deleted more than ``retention`` seconds ago.
+
+        ``retention`` left out is ``deleted_user_retention``, or 30 days where that is None.
+        ``before(user_id)`` runs before each user while nobody can restore them; it must bear repeating, for
+        when it raises, the user stays and is tried again next time. Whoever cannot be deleted is skipped and
+        reported. Each user is a transaction of its own, and any number of purges may run at once. Not inside
+        a transaction.
+        """
+        self.rt.refuse_joining("lifecycle.purge_deleted")
+        if retention is None:
+            retention = self.rt.config.deleted_user_retention or DEFAULT_RETENTION
+        return await Purge(rt=self.rt, retention=retention, batch=max(1, batch), before=before).run()
+
+    async def anonymise_events(self, user_id: str, *, actor: str | None = None) -> int:
+        """Wipe addresses, user agents and details from what the audit trail says of a user.
+
+        Works for users who are gone as well. Returns how many events were wiped; sinks that took them before
+        are the host's matter. That it was done is an event itself.
+        """
+        known = identifiers.user_id(user_id)
+        if known is None:
+            return 0
+        async with self.rt.transaction() as tx:
+            wiped = await Events(tx).anonymise(known)
+            await Events(tx).record(
+                SessionEventType.USER_ANONYMISED, user_id=known, actor=actor, target=known
+            )
+        return wiped
+
+    async def _change(
+        self,
+        user_id: str,
+        statement: Statement,
+        event: SessionEventType,
+        *,
+        actor: str | None,
+        client: Client | None,
+    ) -> bool:
+        """Run a statement on a user with its event; False when it had nothing to change."""
+        known = _known(user_id)
+        async with self.rt.transaction() as tx:
+            if await tx.maybe(LOCK_USER, known) is None:
+                raise errors.UserNotFound
+            if not await tx.execute(statement, known):
+                return False
+            await Events(tx).record(event, user_id=known, actor=actor, target=known, client=client)
+        return True
+
+
+def _known(user_id: str, *, param: str | None = None) -> str:
+    """Return the canonical id, or raise ``UserNotFound`` for what cannot be one."""
+    known = identifiers.user_id(user_id)
+    if known is None:
+        raise errors.UserNotFound(param=param)
+    return known

@@ -1,0 +1,1 @@
+"""Sign-in with an external OAuth or OpenID Connect provider."""

@@ -1,0 +1,195 @@
+"""Who belongs to which organisation, and with which roles there.
+
+A membership that ends is deleted with its roles: who comes back starts anew. Every change that could leave
+an organisation without an owner holds the organisation's row lock from before the counting to its commit.
+Locks are taken in one order, the user's row before the organisation's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.namespace import Namespace, OrgName
+from authkit_issuer.domains.orgs import member_queries as sql
+from authkit_issuer.domains.orgs.member_queries import OrgMembership
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import LOCK_USER
+
+__all__ = ["MEMBER", "OWNER", "OrgMembers", "OrgMembership", "org_role"]
+
+OWNER = "owner"
+MEMBER = "member"
+MAX_MEMBERSHIPS = 200
+MAX_ROLES = 50
+
+List = list  # a method below shadows the builtin inside the class
+
+_ROLE = re.compile(r"[A-Za-z0-9_:-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class OrgMembers:
+    """Adds, removes and lists members, and gives them roles. ``org_slug`` may be a former name."""
+
+    rt: Runtime
+
+    async def add(self, org_slug: str, user_id: str, *, actor: str | None = None) -> None:
+        """Make a user a member, without any role; again is no change.
+
+        Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``UserNotFound``, ``OrgMembershipLimitExceeded``.
+        """
+        async with self.rt.transaction() as tx:
+            org = await Namespace(tx).find_org(org_slug)
+            await OrgMembers(tx).join(org, user_id, (), actor=actor)
+
+    async def join(
+        self, org: OrgName, user_id: str, roles: Sequence[str], *, actor: str | None = None
+    ) -> bool:
+        """Add a member with those of the roles that the organisation defines; inside a transaction.
+
+        Every path into an organisation ends here. The limit is counted under the user's row lock. Returns
+        whether the membership is new; an old one keeps its roles and gets none.
+        """
+        person = identifiers.user_id(user_id)
+        if person is None or await self.rt.maybe(LOCK_USER, person) is None:
+            raise errors.UserNotFound
+        if await self.rt.maybe(sql.LOCK_ORG, org.id) is None:
+            raise errors.OrgNotFound
+        if await self.rt.maybe(sql.ADD, org.id, person) is None:
+            return False
+        if await self.rt.one(sql.MEMBERSHIPS, person, org.id) >= MAX_MEMBERSHIPS:
+            raise errors.OrgMembershipLimitExceeded
+        given = await self.rt.all(sql.ASSIGN, org.id, person, list(roles))
+        await _record(
+            self.rt, SessionEventType.ORG_MEMBER_ADDED, person, org, actor=actor, roles=sorted(given)
+        )
+        return True
+
+    async def remove(self, org_slug: str, user_id: str, *, actor: str | None = None) -> bool:
+        """End a membership with its roles, and the person's open invites; False when there was none.
+
+        Raises ``CannotRemovePersonalOrgOwner``, and ``CannotRemoveLastOwner`` when no other owner who may
+        act would be left.
+        """
+        person = identifiers.user_id(user_id)
+        async with self.rt.transaction() as tx:
+            org = await Namespace(tx).find_org(org_slug)
+            if person is None:
+                return False
+            if org.owner_user_id == person:
+                raise errors.CannotRemovePersonalOrgOwner
+            await tx.maybe(sql.LOCK_ORG, org.id)
+            if OWNER in await tx.all(sql.ROLES, org.id, person):
+                await _keep_an_owner(tx, org, person)
+            if await tx.maybe(sql.REMOVE, org.id, person) is None:
+                return False
+            await _record(tx, SessionEventType.ORG_MEMBER_REMOVED, person, org, actor=actor)
+            for invite in await tx.all(sql.END_INVITES, org.id, person):
+                await Events(tx).record(
+                    SessionEventType.ORG_INVITE_ANSWERED,
+                    user_id=person,
+                    reason="revoked",
+                    actor=actor,
+                    target=f"org:{org.id}",
+                    data={"invite": invite},
+                )
+        return True
+
+    async def is_member(self, org_slug: str, user_id: str) -> bool:
+        """Tell whether the user is a member; raises ``InvalidOrgSlug``, ``OrgNotFound``."""
+        org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
+        return person is not None and await self.rt.one(sql.IS_MEMBER, org.id, person)
+
+    async def list(self, org_slug: str) -> List[str]:
+        """Return the members' user ids, sorted; raises ``InvalidOrgSlug``, ``OrgNotFound``."""
+        org = await Namespace(self.rt).find_org(org_slug)
+        return await self.rt.all(sql.MEMBERS, org.id)
+
+    async def list_orgs(self, user_id: str) -> List[str]:
+        """Return the current slugs of the user's organisations, sorted."""
+        return [membership.org for membership in await self.list_memberships(user_id)]
+
+    async def list_memberships(self, user_id: str) -> List[OrgMembership]:
+        """Return the user's organisations with the roles held there, sorted by slug; one query."""
+        person = identifiers.user_id(user_id)
+        return [] if person is None else await self.rt.all(sql.OF_USER, person)
+
+    async def assign_role(self, org_slug: str, user_id: str, role: str, *, actor: str | None = None) -> None:
+        """Give a member a role that the organisation defines; again is no change.
+
+        Raises ``InvalidOrgRole``, ``NotOrgMember``, ``OrgRoleNotFound``, ``OrgRoleLimitExceeded``.
+        """
+        name, person = org_role(role), identifiers.user_id(user_id)
+        async with self.rt.transaction() as tx:
+            org = await Namespace(tx).find_org(org_slug)
+            await tx.maybe(sql.LOCK_ORG, org.id)
+            if person is None:
+                raise errors.NotOrgMember
+            standing = await tx.one(sql.STANDING, org.id, person, name)
+            if not standing.is_member:
+                raise errors.NotOrgMember
+            if not standing.role_defined:
+                raise errors.OrgRoleNotFound(metadata={"role": name})
+            if standing.holds:
+                return
+            if standing.held >= MAX_ROLES:
+                raise errors.OrgRoleLimitExceeded
+            await tx.all(sql.ASSIGN, org.id, person, [name])
+            await _record(tx, SessionEventType.ORG_ROLE_ASSIGNED, person, org, actor=actor, roles=[name])
+
+    async def unassign_role(
+        self, org_slug: str, user_id: str, role: str, *, actor: str | None = None
+    ) -> bool:
+        """Take a role from a member; False when the member did not hold it.
+
+        Raises ``CannotRemovePersonalOrgOwner``, ``CannotRemoveLastOwner``.
+        """
+        name, person = org_role(role), identifiers.user_id(user_id)
+        async with self.rt.transaction() as tx:
+            org = await Namespace(tx).find_org(org_slug)
+            await tx.maybe(sql.LOCK_ORG, org.id)
+            if person is None or name not in await tx.all(sql.ROLES, org.id, person):
+                return False
+            if name == OWNER and org.owner_user_id == person:
+                raise errors.CannotRemovePersonalOrgOwner
+            if name == OWNER:
+                await _keep_an_owner(tx, org, person)
+            await tx.all(sql.UNASSIGN, org.id, person, name)
+            await _record(tx, SessionEventType.ORG_ROLE_UNASSIGNED, person, org, actor=actor, roles=[name])
+        return True
+
+    async def list_roles(self, org_slug: str, user_id: str) -> List[str]:
+        """Return the roles a user holds there, sorted; who is no member holds none."""
+        org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
+        return [] if person is None else await self.rt.all(sql.ROLES, org.id, person)
+
+
+def org_role(text: str) -> str:
+    """Return the role's name; any spelling of ``owner`` is ``owner``. Raises ``InvalidOrgRole``."""
+    name = text.strip()
+    if not _ROLE.fullmatch(name):
+        raise errors.InvalidOrgRole(param="role")
+    return OWNER if name.lower() == OWNER else name
+
+
+async def _keep_an_owner(tx: Runtime, org: OrgName, leaving: str) -> None:
+    if not await tx.one(sql.OTHER_OWNERS, org.id, leaving):
+        raise errors.CannotRemoveLastOwner
+
+
+async def _record(
+    tx: Runtime,
+    event: SessionEventType,
+    user_id: str,
+    org: OrgName,
+    *,
+    actor: str | None,
+    roles: Sequence[str] = (),
+) -> None:
+    data = {"slug": org.slug, "roles": [*roles]} if roles else {"slug": org.slug}
+    await Events(tx).record(event, user_id=user_id, actor=actor, target=f"org:{org.id}", data=data)

@@ -1,0 +1,45 @@
+"""What a sign-in and an exchange answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from authkit_issuer.domains.tokens.service import AccessToken
+from authkit_issuer.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPair:
+    """An access token and the refresh token of its session; ``expires_in`` is in whole seconds."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    expires_at: datetime
+    refresh_token: str = field(repr=False)
+    session_id: str
+    user_id: str
+    device: str | None = field(default=None, repr=False)
+    """Of a sign-in: what to bring as ``Client.device`` from then on. It opens nothing, and outlasts the
+    session."""
+
+
+def pair(
+    rt: Runtime,
+    access: AccessToken,
+    refresh: str,
+    *,
+    session_id: str,
+    user_id: str,
+    device: str | None = None,
+) -> TokenPair:
+    """Put the two together."""
+    return TokenPair(
+        access_token=access.token,
+        expires_in=max(0, int(access.expires_at.timestamp() - rt.clock())),
+        expires_at=access.expires_at,
+        refresh_token=refresh,
+        session_id=session_id,
+        user_id=user_id,
+        device=device,
+    )

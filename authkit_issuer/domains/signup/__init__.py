@@ -1,0 +1,1 @@
+"""Registration, verification and contact changes."""

@@ -1,0 +1,47 @@
+"""Refresh sessions and their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from authkit_issuer.errors.categories import Invalid, NotFound, Unauthenticated
+
+
+class InvalidRefreshToken(Unauthenticated):
+    """Forged, truncated, foreign, expired or ended: the refresh token opens nothing."""
+
+    code = "invalid_refresh_token"
+    default = "The refresh token is not valid."
+
+
+class RefreshTokenReuseDetected(InvalidRefreshToken):
+    """An already rotated refresh token came back; its session has been ended (RFC 9700 section 4.14.2)."""
+
+    code = "refresh_token_reuse_detected"
+    default = "The refresh token was used before; the session has been ended."
+
+    def __init__(self, message: str | None = None, *, evidence: Mapping[str, object] | None = None) -> None:
+        """Keep the class (``recent`` or ``stale``), both generations and their distance, for the operator."""
+        super().__init__(message)
+        self.evidence = dict(evidence or {})
+
+
+class SessionEnded(Unauthenticated):
+    """The session behind an access token was ended, or has expired."""
+
+    code = "session_ended"
+    default = "The session has ended."
+
+
+class SessionNotFound(NotFound):
+    """The caller has no such session."""
+
+    code = "session_not_found"
+    default = "There is no such session."
+
+
+class InvalidTarget(Invalid):
+    """The requested organisation cannot be had; the refresh token stays good (RFC 8707 section 2)."""
+
+    code = "invalid_target"
+    default = "The requested organisation cannot be used."

@@ -1,0 +1,33 @@
+"""Changes of a contact."""
+
+from __future__ import annotations
+
+from authkit_issuer.errors.categories import Invalid
+
+
+class EmailUnchanged(Invalid):
+    """The account has this mail address already."""
+
+    code = "email_unchanged"
+    default = "This is the mail address of the account already."
+
+
+class PhoneUnchanged(Invalid):
+    """The account has this phone number already."""
+
+    code = "phone_unchanged"
+    default = "This is the phone number of the account already."
+
+
+class NoPendingEmailChange(Invalid):
+    """No change of the mail address waits for its proof."""
+
+    code = "no_pending_email_change"
+    default = "No change of the mail address is pending."
+
+
+class NoPendingPhoneChange(Invalid):
+    """No change to this phone number waits for its proof."""
+
+    code = "no_pending_phone_change"
+    default = "No change to this phone number is pending."

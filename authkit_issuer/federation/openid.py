@@ -1,0 +1,169 @@
+"""Any OpenID Connect provider, from its issuer alone (OpenID Connect Core 1.0, Discovery 1.0).
+
+ID tokens are verified by ``authkit_verify``, with the keys of the provider's own metadata.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import Any
+
+import jwt
+
+from authkit_issuer.config import ProviderConfig
+from authkit_issuer.config.providers import issuer_of
+from authkit_issuer.errors import ProviderRefused, ProviderUnavailable
+from authkit_issuer.federation import oauth
+from authkit_issuer.federation.http import ProviderHttp
+from authkit_issuer.federation.metadata import Metadata
+from authkit_issuer.federation.profile import Exchange, Profile, Request
+from authkit_issuer.ports import Clock
+from authkit_verify import AcceptConfig, Claims, IssuerAccept, TokenError, Verifier
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Asymmetric ones alone: a client secret signs nothing that is believed."""
+SKEW = 60.0
+"""Seconds by which the provider's clock may differ."""
+MAX_SUBJECT = 255
+_HASHES = {"256": hashlib.sha256, "384": hashlib.sha384}
+
+
+class OpenID:
+    """One provider: its metadata and the verifier of its ID tokens."""
+
+    form_post = False
+    scopes = ("openid", "email", "profile")
+
+    def __init__(self, slug: str, config: ProviderConfig, *, http: ProviderHttp, clock: Clock) -> None:
+        """Take the configuration; nothing is fetched yet."""
+        self.slug = slug
+        self.issuer = issuer_of(slug, config)
+        self.config = config
+        self._http = http
+        self._clock = clock
+        loopback = config.allow_http_loopback
+        self._metadata = Metadata(self.issuer, http, clock, http_loopback=loopback)
+        accept = IssuerAccept(
+            issuer=self.issuer,
+            audiences=(config.client_id,),
+            discovery=True,
+            token_types=("", "JWT"),
+            allow_http_loopback=loopback,
+        )
+        self._verifier = Verifier(
+            AcceptConfig(issuers=[accept], algorithms=ALGORITHMS, skew=SKEW),
+            http_client=http,
+            clock=clock,
+            cache_entries=0,
+        )
+
+    async def authorization_url(self, request: Request) -> str:
+        """Return the authorization request, with a nonce (OpenID Connect Core section 3.1.2.1)."""
+        endpoint = await self._metadata.endpoint("authorization_endpoint")
+        scopes = (*self.scopes, *self.config.scopes)
+        extra = {"nonce": request.nonce, **self.extra_parameters()}
+        if request.fresh:
+            extra |= {"prompt": "login", "max_age": "0"}
+        return oauth.authorization_url(endpoint, self.config, scopes, request, **extra)
+
+    def extra_parameters(self) -> dict[str, str]:
+        """Return what this provider wants beyond the standard."""
+        return {}
+
+    async def promises_issuer(self) -> bool:
+        """Tell what the metadata says of ``iss`` in answers (RFC 9207 section 3)."""
+        metadata = await self._metadata.get()
+        return metadata.get("authorization_response_iss_parameter_supported") is True
+
+    async def profile(self, exchange: Exchange) -> Profile:
+        """Trade the code and verify the ID token (OpenID Connect Core section 3.1.3)."""
+        answer = await oauth.trade(
+            self._http,
+            await self._metadata.endpoint("token_endpoint"),
+            self.config,
+            exchange,
+            secret=self.secret(),
+            method=await self._auth_method(),
+        )
+        token = answer.get("id_token")
+        if not isinstance(token, str):
+            raise ProviderRefused
+        claims = await self._verify(token)
+        _check_binding(claims, exchange.nonce, self.config.client_id)
+        _check_access_token(claims, token, answer.get("access_token"))
+        _check_proof(claims, exchange.proved_since)
+        return self.read(claims, exchange)
+
+    async def aclose(self) -> None:
+        """Stop fetching keys."""
+        await self._verifier.aclose()
+
+    def secret(self) -> str:
+        """Return the client secret to use now."""
+        return oauth.secret_of(self.config)
+
+    def read(self, claims: Claims, exchange: Exchange) -> Profile:
+        """Return what a verified ID token says; ``exchange`` may know more."""
+        del exchange
+        raw = claims.raw
+        verified: object = raw.get("email_verified")
+        return Profile(
+            issuer=self.issuer,
+            subject=claims.user_id,
+            email=oauth.text(raw.get("email")) or None,
+            # Apple writes the boolean as a text.
+            email_verified=verified is True or verified == "true",
+            username=oauth.text(raw.get("preferred_username")),
+            display_name=oauth.text(raw.get("name")),
+        )
+
+    async def _verify(self, token: str) -> Claims:
+        try:
+            claims = await self._verifier.verify(token)
+        except TokenError as error:
+            if error.code == "keys_unavailable":
+                raise ProviderUnavailable from error
+            raise ProviderRefused from error
+        if len(claims.user_id) > MAX_SUBJECT:
+            raise ProviderRefused
+        return claims
+
+    async def _auth_method(self) -> str:
+        offered = (await self._metadata.get()).get("token_endpoint_auth_methods_supported")
+        if isinstance(offered, list) and "client_secret_post" in offered:
+            return "client_secret_post"
+        return "client_secret_basic"  # the default when nothing is said: Discovery section 3
+
+
+def _check_binding(claims: Claims, nonce: str, client_id: str) -> None:
+    """Refuse a token of another request or another client (OpenID Connect Core section 3.1.3.7)."""
+    given = claims.raw.get("nonce")
+    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
+        raise ProviderRefused
+    party = claims.raw.get("azp")
+    if (len(claims.audience) > 1 and party is None) or (party is not None and party != client_id):
+        raise ProviderRefused
+
+
+def _check_access_token(claims: Claims, id_token: str, access_token: object) -> None:
+    """Refuse an access token that is not the ID token's, where it says so (section 3.1.3.8)."""
+    expected = claims.raw.get("at_hash")
+    if expected is None:
+        return
+    if not isinstance(access_token, str) or not isinstance(expected, str):
+        raise ProviderRefused
+    # The algorithm was verified with the signature; Ed25519 goes with SHA-512.
+    hashed = _HASHES.get(jwt.get_unverified_header(id_token)["alg"][-3:], hashlib.sha512)
+    digest = hashed(access_token.encode()).digest()
+    half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
+    if not hmac.compare_digest(half, expected.encode()):
+        raise ProviderRefused
+
+
+def _check_proof(claims: Claims, since: float | None) -> None:
+    """Refuse a proof that is older than asked, from a provider that says how old it is (section 2)."""
+    moment: Any = claims.raw.get("auth_time")
+    if since is not None and type(moment) in (int, float) and moment < since - SKEW:
+        raise ProviderRefused

@@ -1,0 +1,32 @@
+"""Public JSON documents that caches may keep: their validator, and the answer to who has them already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+from authkit_issuer.http.operations import JSON, Answer
+
+_CACHE = (b"cache-control", b"public, max-age=300, must-revalidate")
+_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+
+
+def cached(document: Mapping[str, object], condition: str) -> Answer:
+    """Answer a document that is made per request and seldom changes."""
+    body = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
+    return conditional(body, f'"{hashlib.sha256(body).hexdigest()}"', condition)
+
+
+def conditional(body: bytes, etag: str, condition: str) -> Answer:
+    """Answer the body, or 304 when ``condition``, an ``If-None-Match``, says that the caller has it."""
+    headers = (_CACHE, (b"etag", etag.encode()))
+    if _matches(condition, etag):
+        return Answer(status=304, headers=headers, body=b"")
+    return Answer(status=200, headers=(JSON, *headers), body=body)
+
+
+def _matches(condition: str, etag: str) -> bool:
+    """Tell whether ``If-None-Match`` names the validator, compared weakly (RFC 9110 section 13.1.2)."""
+    return condition.strip() == "*" or etag in _ENTITY_TAG.findall(condition)

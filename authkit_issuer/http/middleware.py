@@ -1,0 +1,93 @@
+"""The outermost layer: request ids, headers every answer has, and the end of the road for every failure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from authkit_issuer.errors import ServerBusy
+from authkit_issuer.http.cors import ALLOWED, Origins
+from authkit_issuer.http.dispatch import REQUEST_ID, send_answer
+from authkit_issuer.http.errors import NoSuchRoute, internal, refuse
+from authkit_issuer.http.request_body import ClientGone
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+logger = logging.getLogger("authkit.http")
+
+
+class Edge:
+    """Gives every answer an id, keeps it out of caches unless it says so, and hides what went wrong."""
+
+    def __init__(self, app: ASGIApp, origins: Origins) -> None:
+        """Wrap an application; ``origins`` are those whose pages may call it."""
+        self._app = app
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope[REQUEST_ID] = request_id
+        # A list of none or one: Starlette hands copies of the scope on, and what it holds is shared.
+        allowed = scope[ALLOWED] = self._origins.of(scope)
+        started = False
+
+        async def send_marked(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                _complete(message["headers"], request_id)
+                self._origins.complete(message["headers"], allowed)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_marked)
+        except ClientGone:
+            return
+        except asyncio.CancelledError:
+            # The process is to stop and could wait no longer; whoever asks again finds another one.
+            if not started:
+                await send_answer(send_marked, refuse(ServerBusy(retry_after=1.0), request_id))
+            raise
+        except Exception:
+            logger.exception("request %s failed: %s %s", request_id, scope["method"], _route(scope))
+            if started:
+                # Half an answer is out: only the server can break the connection so that the client notices.
+                raise
+            await send_answer(send_marked, internal(request_id), head=scope["method"] == "HEAD")
+
+
+async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answer what no route serves; a websocket is refused."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000})
+        return
+    await send_answer(send, refuse(NoSuchRoute(), scope[REQUEST_ID]), head=scope["method"] == "HEAD")
+
+
+def _request_id(scope: Scope) -> str:
+    """Return the caller's id when it is one plain word, so that it can stand in logs; else a fresh one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return os.urandom(12).hex()
+
+
+def _route(scope: Scope) -> str:
+    """Return the path as it may stand in a log line: the caller chose it."""
+    path: str = scope["path"]
+    return "".join(char if char.isprintable() else "?" for char in path[:200])
+
+
+def _complete(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+    if not any(name == b"cache-control" for name, _ in headers):
+        headers.append((b"cache-control", b"no-store"))
+    headers.append((b"x-content-type-options", b"nosniff"))
+    headers.append((b"x-request-id", request_id.encode()))

@@ -1,0 +1,64 @@
+"""What the operations of external logins share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from authkit_issuer import errors
+from authkit_issuer.http.operations import Limit
+
+if TYPE_CHECKING:
+    from authkit_issuer.http.operations import Call
+    from authkit_issuer.service import Service
+
+DISCORD = "discord"
+TAG = "external logins"
+
+Nonce = Annotated[
+    str | None, Field(description="Comes back with the popup's message; 128 URL-safe characters")
+]
+ReturnTo = Annotated[str | None, Field(description="A path of the app, which comes back with the result")]
+
+# Not closed: while nobody can count the state cannot be kept either, and only the handler knows the way back
+# to the app.
+STARTING = Limit(bucket="auth_oidc_start")
+START_ERRORS = (
+    errors.UnknownProvider,
+    errors.NotConfigured,
+    errors.ProviderUnavailable,
+    errors.EphemeralStoreUnavailable,
+)
+OPENING_ERRORS = (
+    errors.InvalidCredentials,
+    errors.UserBanned,
+    errors.UserDisabled,
+    errors.SessionEnded,
+    errors.TwoFactorRequired,
+    errors.TwoFactorMethodUnavailable,
+    errors.TooManyRequests,
+    errors.EmailUnavailable,
+    errors.SmsUnavailable,
+    errors.EmailDeliveryFailed,
+    errors.SmsDeliveryFailed,
+    errors.MissingSigner,
+    errors.EntitlementsUnavailable,
+    errors.DatabaseUnavailable,
+    errors.EphemeralStoreUnavailable,
+)
+
+
+def provider_of(call: Call[Any, Any]) -> str:
+    """Return the provider that a path names; the paths of one provider name it themselves."""
+    return call.path.get("provider", DISCORD)
+
+
+def with_providers(service: Service) -> bool:
+    """Tell whether there are external logins."""
+    return bool(service.config.providers)
+
+
+def with_discord(service: Service) -> bool:
+    """Tell whether Discord is among them."""
+    return DISCORD in service.config.providers

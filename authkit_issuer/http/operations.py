@@ -1,0 +1,241 @@
+"""The table of operations: what is served, to whom, and what may go wrong, as typed values.
+
+The same table answers requests (``dispatch``) and documents them (``openapi``). A handler is a few lines that
+call one method of one capability; it gets a ``Call`` and returns the value to serialise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from authkit_issuer.errors import AuthError
+from authkit_issuer.ports import Client
+
+if TYPE_CHECKING:
+    from authkit_issuer.domains.orgs.service import Org
+    from authkit_issuer.domains.sessions.service import Account, Standing, TokenPair
+    from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
+    from authkit_issuer.service import Service
+
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+"""A text whose surrounding blanks mean nothing; never used for passwords."""
+
+
+Headers = tuple[tuple[bytes, bytes], ...]
+"""ASGI header pairs, names in lower case."""
+
+JSON = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A finished answer; ``headers`` are ASGI pairs and exclude the length."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Body(BaseModel):
+    """A request body: JSON types are taken as they are, unknown members are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class NoBody(Body):
+    """Nothing at all, or an empty object."""
+
+
+class Params(BaseModel):
+    """Query parameters: texts read as the declared types; unknown names are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class NoParams(Params):
+    """No query parameter means anything here."""
+
+
+class Auth(Enum):
+    """Who may call an operation."""
+
+    PUBLIC = "public"
+    USER = "user"
+    """The bearer of an access token whose session is live and whose user may act, asked on every call."""
+    ADMIN = "admin"
+    """Such a bearer who holds the role ``admin`` in storage now, whatever the token says."""
+    CLIENT = "client"
+    """A service that may introspect tokens, by HTTP Basic (RFC 7662 section 2.1)."""
+    LOOPBACK = "loopback"
+    """A browser or program on the same machine that names it by a loopback host."""
+
+    @property
+    def takes_token(self) -> bool:
+        """Tell whether an access token is asked for."""
+        return self in {Auth.USER, Auth.ADMIN}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """How often an operation may be called: the name of a bucket, and what is counted."""
+
+    bucket: str
+    by_user: bool = False
+    """Counts the signed-in user in place of the address."""
+    closed: bool = False
+    """Refuses when nobody can count, for what checks or makes a credential; others go on, with a log line."""
+    account: Callable[[Any], str] | None = None
+    """Reads from the body which account a call is about, to count these whoever asks; ``""`` is none."""
+    by_device: bool = False
+    """Counts the calls about an account apart for those who signed in before, whom strangers cannot use up.
+
+    By whose device it is, not by which, since anybody can have many of their own.
+    """
+
+
+OrgGate = Literal["member", "owner", "owner_or_self"]
+"""Who may call an operation on ``{org}``; ``self`` is the ``{user_id}`` of the path."""
+
+B = TypeVar("B", bound=Body)
+P = TypeVar("P", bound=Params)
+R = TypeVar("R")
+Pair = TypeVar("Pair", bound="TokenPair")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Generic[B, P]):
+    """One request as a handler sees it."""
+
+    service: Service
+    client: Client
+    body: B
+    params: P
+    path: Mapping[str, str]
+    headers: tuple[tuple[bytes, bytes], ...]
+    caller: Standing | None = field(default=None, repr=False)
+    org: Org | None = None
+    cookie: RefreshCookie | None = None
+    device_cookie: DeviceCookie | None = None
+    root_path: str = ""
+    extra: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
+    """Headers that the answer gets beside its own, a refusal too."""
+
+    @property
+    def organisation(self) -> Org:
+        """The organisation of the path, which the caller was let into."""
+        if self.org is None:
+            raise LookupError("only operations on an organisation have one")
+        return self.org
+
+    @property
+    def account(self) -> Standing:
+        """The caller's account; only operations for users have one."""
+        if self.caller is None:
+            raise LookupError("a public operation has no caller")
+        return self.caller
+
+    def signed_in(self, pair: Pair) -> Pair:
+        """Return the tokens of a sign-in, after giving the browser the cookie that it is known by."""
+        if self.device_cookie and pair.device:
+            self.extra.append(self.device_cookie.write(pair.device, self.root_path))
+        return pair
+
+    def signed_out(self) -> None:
+        """Take the refresh cookie back from a browser whose own session has just ended."""
+        if self.cookie:
+            self.extra.append(self.cookie.clear(self.root_path))
+
+    def header(self, name: bytes) -> str:
+        """Return a request header, repeated ones joined with commas (RFC 9110 section 5.2), else ``""``."""
+        return ", ".join(value.decode("latin-1") for key, value in self.headers if key == name)
+
+
+Plain: TypeAlias = Call[NoBody, NoParams]
+
+# The defaults stand for "no body" and "no parameters"; a type variable cannot have a default in Python 3.11.
+_NO_BODY = cast("Any", NoBody)
+_NO_PARAMS = cast("Any", NoParams)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Generic[B, P, R]):
+    """One method of one path."""
+
+    method: Method
+    path: str
+    summary: str
+    tag: str
+    handler: Callable[[Call[B, P]], Awaitable[R | Answer]]
+    returns: type[R]
+    """A frozen dataclass; its JSON is the body of the answer."""
+    auth: Auth
+    offered: Callable[[Service], bool] | None = None
+    """Tells whether a service has this at all; None is always."""
+    limit: Limit | None
+    """None, spelled out, for what is answered from memory alone."""
+    fresh: bool | Callable[[Account], bool] = False
+    """Asks for a recent proof of who is calling (RFC 9470); a function says of whom."""
+    org: OrgGate | None = None
+    signs_out: bool = False
+    """Ends the session that asks, and with it the refresh cookie."""
+    body: type[B] = _NO_BODY
+    params: type[P] = _NO_PARAMS
+    status: int = 200
+    errors: tuple[type[AuthError], ...] = ()
+    """The refusals of the capability called; those of the guard and the parser are known from the rest."""
+    omit_none: bool = False
+    """Leave members that are None out of the answer."""
+    oauth: bool = False
+    """The token endpoint: takes forms as well, and refuses as RFC 6749 section 5.2 says."""
+    form: bool = False
+    """Takes forms as well, which another site's page sends, and ignores what it does not know in them."""
+    redirect: int | None = None
+    """The status of an answer that sends a browser elsewhere, where there is one."""
+    cors: bool = False
+    """Any web page may read this; it is public and changes nothing."""
+    media_types: tuple[str, ...] = ("application/json",)
+
+    @property
+    def gives_refresh_token(self) -> bool:
+        """Tell whether the answer holds a refresh token, which may go into a cookie instead."""
+        return "refresh_token" in getattr(self.returns, "__dataclass_fields__", ())
+
+    @property
+    def gives_tokens(self) -> bool:
+        """Tell whether the answer holds tokens, which no cache may keep (RFC 6749 section 5.1)."""
+        return "access_token" in getattr(self.returns, "__dataclass_fields__", ())
+
+
+def with_orgs(service: Service) -> bool:
+    """Tell whether there are organisations."""
+    return service.config.org_mode == "multi"
+
+
+def with_mail(service: Service) -> bool:
+    """Tell whether mails can be sent."""
+    return service.has_email_sender
+
+
+def with_texts(service: Service) -> bool:
+    """Tell whether text messages can be sent."""
+    return service.has_sms_sender
+
+
+def with_messages(service: Service) -> bool:
+    """Tell whether either can be sent."""
+    return service.has_email_sender or service.has_sms_sender
+
+
+def with_wallets(service: Service) -> bool:
+    """Tell whether there is a domain that wallets may sign in on."""
+    return bool(service.solana.domains)
+
+
+AnyOperation: TypeAlias = Operation[Any, Any, Any]

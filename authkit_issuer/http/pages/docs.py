@@ -1,0 +1,148 @@
+"""The document and the page that shows it, as operations of the same table."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from authkit_issuer.http import openapi
+from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Operation, Plain
+from authkit_issuer.http.pages import html
+
+_EXAMPLES = {
+    "identifier": "ada@example.com", "email": "ada@example.com", "username": "ada_lovelace",
+    "password": "correct horse battery", "code": "123456", "grant_type": "refresh_token",
+    "refresh_token": "<refresh token>", "registration_id": "<registration id>",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenApi:
+    """An OpenAPI 3.1 document."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
+    components: dict[str, Any]
+
+
+class Docs:
+    """The documentation of a table of operations, built when it is first asked for."""
+
+    def __init__(
+        self, operations: Sequence[AnyOperation], *, base_url: str | None, refresh_cookie: bool = False
+    ) -> None:
+        """Document these operations and the two added here.
+
+        With ``refresh_cookie`` no answer is said to hold a refresh token.
+        """
+        self.operations: tuple[AnyOperation, ...] = (
+            *operations,
+            _page("/openapi.json", "This document", self.openapi_json, "application/json"),
+            _page("/docs", "A page that lists every operation", self.docs, "text/html"),
+        )
+        self._base_url = base_url
+        self._refresh_cookie = refresh_cookie
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The document."""
+        return openapi.document(self.operations, base_url=self._base_url, refresh_cookie=self._refresh_cookie)
+
+    @cached_property
+    def _json(self) -> Answer:
+        body = json.dumps(self.document, separators=(",", ":")).encode()
+        return Answer(status=200, headers=((b"content-type", b"application/json"),), body=body)
+
+    @cached_property
+    def _html(self) -> Answer:
+        return html.render("docs.html", document=self.document, groups=_groups(self.document))
+
+    async def openapi_json(self, _call: Plain) -> Answer:
+        """Answer the document."""
+        return self._json
+
+    async def docs(self, _call: Plain) -> Answer:
+        """Answer the page."""
+        return self._html
+
+
+def _page(path: str, summary: str, handler: Any, media_type: str) -> AnyOperation:
+    return Operation(
+        method="GET",
+        path=path,
+        summary=summary,
+        tag="documentation",
+        handler=handler,
+        returns=OpenApi,
+        auth=Auth.PUBLIC,
+        limit=None,
+        media_types=(media_type,),
+    )
+
+
+def _groups(document: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+    groups: dict[str, list[dict[str, Any]]] = {tag["name"]: [] for tag in document["tags"]}
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            groups[operation["tags"][0]].append(_entry(document, method.upper(), path, operation))
+    return list(groups.items())
+
+
+def _entry(document: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    fields = _body_fields(document, operation)
+    parameters = [
+        _field(entry["name"], entry["schema"], required=entry["required"])
+        for entry in operation.get("parameters", ())
+    ]
+    return {
+        "method": method,
+        "path": path,
+        "summary": operation["summary"],
+        "secured": bool(operation["security"]),
+        "inputs": parameters + fields,
+        "answers": [
+            {"status": status, "description": answer["description"]}
+            for status, answer in operation["responses"].items()
+        ],
+        "curl": _curl(method, path, fields, secured=bool(operation["security"])),
+    }
+
+
+def _body_fields(document: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
+    if "requestBody" not in operation:
+        return []
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    target = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return [
+        _field(name, member, required=name in target.get("required", ()))
+        for name, member in target["properties"].items()
+    ]
+
+
+def _field(name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    kinds = [schema.get("type"), *(choice.get("type") for choice in schema.get("anyOf", ()))]
+    return {
+        "name": name,
+        "type": " or ".join(kind for kind in kinds if kind and kind != "null"),
+        "required": required,
+        "description": schema.get("description", ""),
+    }
+
+
+def _curl(method: str, path: str, fields: list[dict[str, Any]], *, secured: bool) -> str:
+    parts = ["curl"] if method == "GET" else ["curl", "-X", method]
+    if secured:
+        parts += ["-H", '"Authorization: Bearer $ACCESS_TOKEN"']
+    sample = {
+        field["name"]: _EXAMPLES[field["name"]]
+        for field in fields
+        if field["name"] in _EXAMPLES and not (field["name"] == "email" and fields[0]["name"] == "identifier")
+    }
+    if sample:
+        parts += ["-H", shlex.quote("Content-Type: application/json"), "-d", shlex.quote(json.dumps(sample))]
+    return " ".join([*parts, f'"$ISSUER{path}"'])

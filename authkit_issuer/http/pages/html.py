@@ -1,0 +1,72 @@
+"""The few HTML pages: rendered here, escaped, and under a policy that allows no script.
+
+The one that ends a login in a popup has a script, always the same one, which the policy names by its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+from jinja2 import DictLoader, Environment, StrictUndefined
+
+from authkit_issuer.http.operations import Answer, Headers
+
+_FOLDER = Path(__file__).parent / "templates"
+# Read once, when the module is loaded: a request must not wait for a disk.
+_TEXTS = {file.name: file.read_text("utf-8") for file in sorted(_FOLDER.glob("*.*"))}
+_STYLE = _TEXTS["style.css"]
+_PAGES = Environment(
+    loader=DictLoader(_TEXTS),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def digest(text: str) -> str:
+    """Return the hash by which a content security policy admits an inline text (CSP 3 section 8.3)."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _headers(*allowed: str) -> Headers:
+    """Return the headers of a page that may have our style, and what else is named."""
+    policy = (
+        "default-src 'none'", f"style-src 'sha256-{digest(_STYLE)}'", *allowed,
+        "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+    )  # fmt: skip
+    return (
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-security-policy", "; ".join(policy).encode()),
+        (b"referrer-policy", b"no-referrer"),
+    )
+
+
+_HEADERS = _headers()
+_SCRIPT = _TEXTS["popup.js"]
+_POPUP = _headers(f"script-src 'sha256-{digest(_SCRIPT)}'")
+_QUALITY = re.compile(r"q\s*=\s*0(?:\.0*)?\s*")
+
+
+def wanted(accept: str) -> bool:
+    """Tell whether a page is asked for by name; ``*/*``, as programs send it, is not enough."""
+    for entry in accept.lower().split(","):
+        kind, _, parameters = entry.partition(";")
+        if kind.strip() == "text/html" and not _QUALITY.fullmatch(parameters.strip()):
+            return True
+    return False
+
+
+def render(name: str, **values: object) -> Answer:
+    """Return a page; every value is escaped."""
+    body = _PAGES.get_template(name).render(style=_STYLE, **values)
+    return Answer(status=200, headers=_HEADERS, body=body.encode())
+
+
+def popup(told: str) -> Answer:
+    """Return the page that tells its opener and closes; ``told`` is JSON fit for a script element."""
+    body = _PAGES.get_template("popup.html").render(style=_STYLE, script=_SCRIPT, told=told)
+    return Answer(status=200, headers=_POPUP, body=body.encode())

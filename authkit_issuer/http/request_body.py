@@ -1,0 +1,181 @@
+"""Read request bodies and queries strictly: bounded, UTF-8, one meaning only.
+
+Everything that two parsers could read in two ways is refused: duplicate members, NaN, lone surrogates, NUL.
+No refusal repeats what was sent, except the name of a member.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
+
+from pydantic import BaseModel, ValidationError
+from starlette.types import Receive, Scope
+
+from authkit_issuer.errors import Invalid
+from authkit_issuer.http.errors import PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from authkit_issuer.http.operations import NoBody
+from authkit_issuer.identifiers import storable
+
+MAX_BODY = 64 * 1024
+"""Bytes a request body may have."""
+BODY_DEADLINE = 10.0
+"""Seconds for a body to arrive, from the moment it is asked for."""
+MAX_FIELDS = 100
+_MAX_PARAM = 64
+_FORM = "application/x-www-form-urlencoded"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ClientGone(Exception):
+    """The caller hung up before the request was complete: nobody is left to answer."""
+
+
+async def read_body(scope: Scope, receive: Receive, model: type[Model], *, form: bool) -> Model:
+    """Return the body of a request as a model.
+
+    Raises ``PayloadTooLarge`` above ``MAX_BODY``, counted as it arrives, ``RequestTimeout`` when it is not
+    there within ``BODY_DEADLINE`` seconds, ``UnsupportedMediaType``, and
+    ``Invalid`` with the name of the offending member where there is one. No body at all is an empty object,
+    so that an operation without members takes nothing or ``{}``.
+    """
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    if model is NoBody and not _announces_body(headers):
+        return _validate(model, {})
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            raw = await _collect(receive, headers.get(b"content-length"))
+    except TimeoutError:
+        raise RequestTimeout from None
+    if not raw:
+        return _validate(model, {})
+    if _media_type(headers, form=form) == _FORM:
+        return _validate(model, _pairs(raw, keep_blank=False))
+    return _validate(model, _object(raw))
+
+
+def read_query(scope: Scope, model: type[Model]) -> Model:
+    """Return the query of a request as a model; raises ``Invalid``, also for a repeated parameter."""
+    return _validate(model, _pairs(scope["query_string"]))
+
+
+def _announces_body(headers: dict[bytes, bytes]) -> bool:
+    # RFC 9112 section 6.3. A body that HTTP/2 leaves unannounced goes unread, where none means anything.
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
+async def _collect(receive: Receive, announced: bytes | None) -> bytes:
+    if announced is not None and announced.isdigit() and int(announced[:20]) > MAX_BODY:
+        raise PayloadTooLarge
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > MAX_BODY:
+            raise PayloadTooLarge
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _media_type(headers: dict[bytes, bytes], *, form: bool) -> str:
+    kind, *parameters = headers.get(b"content-type", b"").decode("latin-1").lower().split(";")
+    kind = kind.strip()
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in {"utf-8", "utf8"}:
+            raise UnsupportedMediaType
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaType("The request body must not be compressed.")
+    json_like = kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    if not json_like and not (form and kind == _FORM):
+        raise UnsupportedMediaType
+    return kind
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    try:
+        found = _DECODER.decode(raw.decode())
+    except (ValueError, RecursionError) as error:  # ValueError: syntax, UTF-8, an integer of 5,000 digits
+        raise Invalid("The body is not JSON in UTF-8.") from error
+    if not isinstance(found, dict):
+        raise Invalid("The body must be a JSON object.")
+    members = cast("dict[str, Any]", found)
+    # Raw NULs and surrogates do not pass the parser; they can only come in as \u escapes.
+    if b"\\u" in raw:
+        for name, value in members.items():
+            _require_storable(name, value)
+    return members
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise Invalid(
+            "A member stands twice.", param=_named(next(name for name in names if names.count(name) > 1))
+        )
+    return members
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_constant)
+
+
+def _require_storable(name: str, value: object) -> None:
+    """Refuse what PostgreSQL and UTF-8 cannot hold, at any depth."""
+    if not storable(name):
+        raise Invalid("A member's name holds characters that are not text.")
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend(cast("dict[str, object]", item).keys())
+            waiting.extend(cast("dict[str, object]", item).values())
+        elif isinstance(item, list):
+            waiting.extend(cast("list[object]", item))
+        elif isinstance(item, str) and not storable(item):
+            raise Invalid("A text holds characters that are not text.", param=_named(name))
+
+
+def _pairs(raw: bytes, *, keep_blank: bool = True) -> dict[str, Any]:
+    """Return the pairs of a form or a query; a parameter without a value in a form counts as left out.
+
+    RFC 6749 section 3.2: values may be empty, names must not repeat.
+    """
+    if not raw:
+        return {}
+    try:
+        pairs = parse_qsl(
+            raw.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS
+        )
+    except ValueError as error:
+        raise Invalid("The parameters are not in UTF-8, or too many.") from error
+    for name, value in pairs:
+        _require_storable(name, value)
+    members = _members(pairs)
+    return members if keep_blank else {name: value for name, value in members.items() if value}
+
+
+def _validate(model: type[Model], members: dict[str, Any]) -> Model:
+    try:
+        return model.model_validate(members)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        name = first["loc"][0] if first["loc"] else None
+        raise Invalid(f"{first['msg']}.", param=_named(name) if isinstance(name, str) else None) from None
+
+
+def _named(name: str) -> str | None:
+    """Return a member's name as far as it may be repeated in a refusal and in a log."""
+    return name if len(name) <= _MAX_PARAM and name.isprintable() and storable(name) else None

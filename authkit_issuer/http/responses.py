@@ -1,0 +1,168 @@
+"""Answers that several operations give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from authkit_issuer.domains.login.external.service import Opened
+    from authkit_issuer.domains.sessions.service import TokenPair
+    from authkit_issuer.domains.tokens.service import AccessToken
+    from authkit_issuer.event_types import AuthSessionEvent
+    from authkit_issuer.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """It is done."""
+
+    ok: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded:
+    """It is done, in the word that some operations have for it."""
+
+    success: Literal[True] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """It is done, or on its way; ``message`` is a sentence for people."""
+
+    ok: Literal[True] = True
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requested:
+    """A message is on its way if the address or number can get one; the answer does not tell.
+
+    ``request_id`` belongs to this browser: a code counts only together with it.
+    """
+
+    ok: Literal[True] = True
+    message: str = "If an account goes with it, a message is on its way."
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """A login: the access token for ``expires_in`` seconds and the refresh token for one more exchange."""
+
+    access_token: str = field(repr=False)
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+    refresh_token: str = field(repr=False)
+
+    @classmethod
+    def of(cls, pair: TokenPair) -> Tokens:
+        """Return what the client is told of a token pair."""
+        return cls(
+            access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessOnly:
+    """An access token for ``expires_in`` seconds; the session and its refresh token stay as they are."""
+
+    access_token: str = field(repr=False)
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+
+    @classmethod
+    def of(cls, service: Service, access: AccessToken) -> AccessOnly:
+        """Return what the client is told of an access token."""
+        return cls(access_token=access.token, expires_in=_seconds(service, access.expires_at))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OidcResult:
+    """What an external login opened: a session, or an access token alone for a step-up.
+
+    ``linked`` stands alone: the session that asked for the link goes on as it is.
+    """
+
+    flow: Literal["login", "link", "step_up"]
+    provider: str
+    return_to: str | None = None
+    created: bool | None = None
+    linked: Literal[True] | None = None
+    access_token: str | None = field(default=None, repr=False)
+    token_type: Literal["Bearer"] | None = None
+    expires_in: int | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, service: Service, opened: Opened) -> OidcResult:
+        """Return what the client is told of a finished login."""
+        told = cls(flow=opened.flow, provider=opened.provider, return_to=opened.return_to or None)
+        if opened.pair is not None:
+            pair = Tokens.of(opened.pair)
+            return replace(
+                told,
+                created=opened.created,
+                access_token=pair.access_token,
+                token_type=pair.token_type,
+                expires_in=pair.expires_in,
+                refresh_token=pair.refresh_token,
+            )
+        if opened.access is not None:
+            access = AccessOnly.of(service, opened.access)
+            return replace(
+                told,
+                access_token=access.access_token,
+                token_type=access.token_type,
+                expires_in=access.expires_in,
+            )
+        return replace(told, linked=True)
+
+    def without_refresh_token(self) -> OidcResult:
+        """Return the same for those whose refresh token is in a cookie."""
+        return replace(self, refresh_token=None)
+
+    def members(self) -> dict[str, str]:
+        """Return what there is, as texts."""
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in found.items()
+            if value is not None
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to an account; where from is told of the owner's own doings only."""
+
+    id: int
+    occurred_at: datetime
+    event: str
+    session_id: str | None
+    method: str | None
+    reason: str | None
+    ip: str | None
+    ua: str | None
+
+    @classmethod
+    def of(cls, event: AuthSessionEvent) -> Event:
+        """Return what a user is told of an event."""
+        # An operator's address is none of the user's business.
+        own = event.actor in {None, event.user_id}
+        return cls(
+            id=event.id,
+            occurred_at=event.occurred_at,
+            event=event.event,
+            session_id=event.session_id or None,
+            method=event.method,
+            reason=event.reason,
+            ip=event.ip_addr if own else None,
+            ua=event.user_agent if own else None,
+        )
+
+
+def _seconds(service: Service, end: datetime) -> int:
+    return max(0, int(end.timestamp() - service.rt.clock()))

@@ -1,0 +1,75 @@
+"""What happened to one's own account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from authkit_issuer.event_types import AuthSessionEvent
+from authkit_issuer.http.operations import AnyOperation, Auth, Call, Limit, NoBody, Operation, Params
+from authkit_issuer.http.responses import Event
+
+
+class EventsPage(Params):
+    """Which events are listed."""
+
+    limit: Annotated[int, Field(ge=1, le=100, description="How many at most")] = 50
+    before: Annotated[
+        str,
+        Field(pattern=r"^(\d{1,17}\.\d{1,18})?$", description="The `next` of the page before"),
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnEvents:
+    """Events, newest first; ``next`` leads to the page after, null on the last one."""
+
+    data: list[Event]
+    next: str | None
+
+
+async def list_events(call: Call[NoBody, EventsPage]) -> OwnEvents:
+    """List what happened to the caller's account."""
+    account, page = call.account, call.params
+    found = await call.service.events.list_session_events(
+        account.id, limit=page.limit, before=_read(page.before)
+    )
+    last = _write(found[-1]) if len(found) == page.limit else None
+    return OwnEvents(data=[Event.of(event) for event in found], next=last)
+
+
+def _write(event: AuthSessionEvent) -> str:
+    micros = (event.occurred_at - _EPOCH) // _MICROSECOND
+    return f"{micros}.{event.id}"
+
+
+def _read(text: str) -> AuthSessionEvent | None:
+    """Return the last event of the page before, as far as its place among the others goes."""
+    if not text:
+        return None
+    micros, _, number = text.partition(".")
+    moment = _EPOCH + int(micros) * _MICROSECOND
+    return AuthSessionEvent(
+        id=int(number), occurred_at=moment, issuer="", user_id="", session_id="", event=""
+    )
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = datetime.resolution
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="GET",
+        path="/auth/user/events",
+        summary="What happened to your account",
+        tag="account",
+        handler=list_events,
+        params=EventsPage,
+        returns=OwnEvents,
+        auth=Auth.USER,
+        limit=Limit(bucket="auth_user_events", by_user=True),
+    ),
+)

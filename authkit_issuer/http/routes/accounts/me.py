@@ -1,0 +1,97 @@
+"""The caller's own account."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from authkit_issuer import errors
+from authkit_issuer.domains.orgs.members import OrgMembership
+from authkit_issuer.domains.sessions.service import Account
+from authkit_issuer.domains.signup.contact_changes import PendingContacts
+from authkit_issuer.http.operations import (
+    AnyOperation,
+    Auth,
+    Limit,
+    Operation,
+    Plain,
+    with_orgs,
+    with_wallets,
+)
+
+if TYPE_CHECKING:
+    from authkit_issuer.domains.accounts.external_identities import LinkedProvider
+    from authkit_issuer.service import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Me(Account):
+    """The account, the session that asks, and the names of what the user may use now.
+
+    ``orgs`` is null where there are no organisations; pending contacts wait for their proof, and are null
+    also while nobody can say.
+    """
+
+    entitlements: list[str]
+    solana_address: str | None
+    linked_providers: list[str]
+    enabled_providers: list[str]
+    orgs: list[OrgMembership] | None
+    pending_email: str | None
+    pending_phone_number: str | None
+
+
+_FIELDS = tuple(entry.name for entry in dataclasses.fields(Account))
+
+
+async def me(call: Plain) -> Me:
+    """Tell the caller about themselves."""
+    return await _me(call.service, call.account)
+
+
+async def _me(service: Service, account: Account) -> Me:
+    pending = await _pending(service, account.id)
+    links = await service.providers.list_for_user(account.id)
+    return Me(
+        **{name: getattr(account, name) for name in _FIELDS},
+        **_logins(service, links),
+        entitlements=await service.entitlements.list_names(account.id),
+        orgs=await service.org_members.list_memberships(account.id) if with_orgs(service) else None,
+        pending_email=pending.email,
+        pending_phone_number=pending.phone_number,
+    )
+
+
+def _logins(service: Service, links: list[LinkedProvider]) -> dict[str, Any]:
+    """Return which external logins are linked, and which may be."""
+    wallets = f"solana:{service.config.solana_chain}"
+    enabled = {*service.config.providers, *(["solana"] if with_wallets(service) else [])}
+    return {
+        "solana_address": next((link.subject for link in links if link.issuer == wallets), None),
+        "linked_providers": sorted({link.provider_slug or link.issuer for link in links}),
+        "enabled_providers": sorted(enabled),
+    }
+
+
+async def _pending(service: Service, user_id: str) -> PendingContacts:
+    try:
+        return await service.contact_changes.list_pending(user_id)
+    except errors.EphemeralStoreUnavailable:
+        # Nobody decides anything by it, and the rest of the answer is there.
+        return PendingContacts()
+
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="GET",
+        path="/auth/user/me",
+        summary="Your account and session",
+        tag="account",
+        handler=me,
+        returns=Me,
+        auth=Auth.USER,
+        limit=Limit(bucket="auth_user_me"),
+        errors=(errors.EntitlementsUnavailable,),
+    ),
+)

@@ -1,0 +1,199 @@
+"""Administration: finding users, and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from authkit_issuer import errors
+from authkit_issuer.domains.admin.directory import Match, Sort, Status
+from authkit_issuer.domains.admin.service import AdminUser, UserExplanation
+from authkit_issuer.domains.sessions.service import Session
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.http.operations import (
+    AnyOperation,
+    Auth,
+    Call,
+    Limit,
+    NoBody,
+    Operation,
+    Params,
+    Plain,
+)
+from authkit_issuer.http.responses import Event
+
+if TYPE_CHECKING:
+    from authkit_issuer.domains.admin.service import AdminListUsersResult
+
+
+class DeletedPage(Params):
+    """Which page of the deleted users is listed, and who is on it."""
+
+    page: Annotated[int, Field(description="From 1")] = 1
+    page_size: Annotated[int, Field(description="1 to 200, else 50")] = 50
+    search: Annotated[str, Field(description="An id, mail address or number, or the beginning of a name")] = (
+        ""
+    )
+    match: Annotated[Match, Field(description="substring looks inside of names, for at most two seconds")] = (
+        "prefix"
+    )
+
+
+class UsersPage(DeletedPage):
+    """Which page is listed, who is on it, and in which order."""
+
+    filter: Annotated[str, Field(description="One of the four historic names; better: role")] = ""
+    role: Annotated[str | None, Field(description="Only holders of this role")] = None
+    status: Annotated[Status | None, Field(description="Left out: everybody but the deleted")] = None
+    sort: Sort = "created_at"
+    order: Literal["asc", "desc"] = "desc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """One page of users; ``total`` is exact up to 10,000."""
+
+    object: Literal["list"] = "list"
+    data: list[AdminUser]
+    total: int
+    total_is_estimate: bool
+    limit: int
+    offset: int
+    has_more: bool
+
+    @classmethod
+    def of(cls, found: AdminListUsersResult) -> Users:
+        """Return what an operator is shown of a page."""
+        return cls(
+            data=found.users,
+            total=found.total,
+            total_is_estimate=found.total_is_estimate,
+            limit=found.limit,
+            offset=found.offset,
+            has_more=found.offset + len(found.users) < found.total,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserSessions:
+    """The live sessions of a user, the last used one first."""
+
+    data: list[Session]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIns:
+    """The latest sign-ins of a user and those that were refused, newest first."""
+
+    data: list[Event]
+
+
+async def list_users(call: Call[NoBody, UsersPage]) -> Users:
+    """List users."""
+    page = call.params.model_dump()
+    order = page.pop("order")
+    return Users.of(await call.service.admin.list_users(**page, desc=order == "desc"))
+
+
+async def list_deleted(call: Call[NoBody, DeletedPage]) -> Users:
+    """List users who can still be restored."""
+    page = call.params.model_dump()
+    return Users.of(await call.service.admin.list_users(**page, only_deleted=True))
+
+
+async def show(call: Plain) -> AdminUser:
+    """Show one user, deleted or not."""
+    return await call.service.admin.get_user(call.path["user_id"])
+
+
+async def explain(call: Plain) -> UserExplanation:
+    """Say why a user cannot sign in, or was signed out."""
+    return await call.service.admin.explain_user(call.path["user_id"])
+
+
+async def list_sessions(call: Plain) -> UserSessions:
+    """List the live sessions of a user."""
+    return UserSessions(data=await call.service.admin.list_sessions(call.path["user_id"]))
+
+
+async def list_sign_ins(call: Plain) -> SignIns:
+    """List the latest sign-ins of a user."""
+    found = await call.service.events.list_session_events(
+        call.path["user_id"], SessionEventType.SESSION_CREATED, SessionEventType.SESSION_FAILED
+    )
+    return SignIns(data=[Event.of(event) for event in found])
+
+
+_READ = Limit(bucket="auth_admin_user_sessions_list", by_user=True)
+_USER = "/auth/admin/users/{user_id}"
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="GET",
+        path="/auth/admin/users",
+        summary="List users",
+        tag="administration",
+        handler=list_users,
+        params=UsersPage,
+        returns=Users,
+        auth=Auth.ADMIN,
+        limit=_READ,
+        errors=(errors.SearchTooSlow,),
+    ),
+    Operation(
+        method="GET",
+        path="/auth/admin/users/deleted",
+        summary="List deleted users",
+        tag="administration",
+        handler=list_deleted,
+        params=DeletedPage,
+        returns=Users,
+        auth=Auth.ADMIN,
+        limit=_READ,
+        errors=(errors.SearchTooSlow,),
+    ),
+    Operation(
+        method="GET",
+        path=_USER,
+        summary="Show a user",
+        tag="administration",
+        handler=show,
+        returns=AdminUser,
+        auth=Auth.ADMIN,
+        limit=_READ,
+        errors=(errors.UserNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path=f"{_USER}/explain",
+        summary="Why a user cannot sign in, or was signed out",
+        tag="administration",
+        handler=explain,
+        returns=UserExplanation,
+        auth=Auth.ADMIN,
+        limit=_READ,
+        errors=(errors.UserNotFound,),
+    ),
+    Operation(
+        method="GET",
+        path=f"{_USER}/sessions",
+        summary="List the live sessions of a user",
+        tag="administration",
+        handler=list_sessions,
+        returns=UserSessions,
+        auth=Auth.ADMIN,
+        limit=_READ,
+    ),
+    Operation(
+        method="GET",
+        path=f"{_USER}/signins",
+        summary="List the latest sign-ins of a user",
+        tag="administration",
+        handler=list_sign_ins,
+        returns=SignIns,
+        auth=Auth.ADMIN,
+        limit=_READ,
+    ),
+)

@@ -1,0 +1,228 @@
+"""Getting back in without the password. Asking is answered alike whoever has an account."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from authkit_issuer import errors
+from authkit_issuer.http.operations import (
+    AnyOperation,
+    Auth,
+    Body,
+    Call,
+    Limit,
+    NoParams,
+    Operation,
+    Text,
+    with_messages,
+    with_texts,
+)
+from authkit_issuer.http.responses import Done, Requested
+
+if TYPE_CHECKING:
+    from authkit_issuer.ports import Client
+    from authkit_issuer.service import Service
+
+NewPassword = Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
+RequestId = Annotated[Text | None, Field(description="What the request answered; a code counts only with it")]
+
+
+class ResetRequest(Body):
+    """Whose password is to be replaced."""
+
+    identifier: Annotated[Text, Field(description="A mail address or an E.164 phone number")]
+
+
+class PhoneResetRequest(Body):
+    """Whose password is to be replaced, by the number."""
+
+    phone_number: Text
+
+
+class Reset(Body):
+    """The token of the link, or the six digits with the address they went to and the id of the request."""
+
+    code: Annotated[Text, Field(repr=False)]
+    new_password: NewPassword
+    identifier: Text | None = None
+    request_id: RequestId = None
+
+
+class LinkReset(Body):
+    """The token of the link."""
+
+    token: Annotated[Text, Field(repr=False)]
+    new_password: NewPassword
+
+
+class PhoneReset(Body):
+    """The token of the link, or the six digits with the id of the request, and the number they went to."""
+
+    phone_number: Text
+    code: Annotated[Text, Field(repr=False)]
+    new_password: NewPassword
+    request_id: RequestId = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneResetDone:
+    """The password is replaced; ``user_id`` says whose."""
+
+    ok: Literal[True] = True
+    user_id: str
+    message: str = "The password has been replaced; sign in with the new one."
+
+
+async def request_reset(call: Call[ResetRequest, NoParams]) -> Requested:
+    """Send a link or code to an address or number."""
+    return Requested(request_id=await _request(call.service, call.body.identifier, call.client))
+
+
+async def request_phone_reset(call: Call[PhoneResetRequest, NoParams]) -> Requested:
+    """Send a link or code to a number."""
+    passwords, phone = call.service.passwords, call.body.phone_number
+    return Requested(request_id=await passwords.request_phone_reset(phone, client=call.client))
+
+
+async def reset(call: Call[Reset, NoParams]) -> Done:
+    """Replace the password by a code or the token of a link."""
+    await _reset(call.service, call.body, call.client)
+    return Done()
+
+
+async def reset_by_link(call: Call[LinkReset, NoParams]) -> Done:
+    """Replace the password by the token of a link."""
+    await call.service.passwords.confirm_reset(call.body.token, call.body.new_password, client=call.client)
+    return Done()
+
+
+async def reset_by_phone(call: Call[PhoneReset, NoParams]) -> PhoneResetDone:
+    """Replace the password by what a number got."""
+    return PhoneResetDone(user_id=await _reset_by_phone(call.service, call.body, call.client))
+
+
+async def _request(service: Service, identifier: str, client: Client) -> str:
+    if identifier.startswith("+"):
+        return await service.passwords.request_phone_reset(identifier, client=client)
+    return await service.passwords.request_reset(identifier, client=client)
+
+
+async def _reset(service: Service, body: Reset, client: Client) -> None:
+    passwords, new = service.passwords, body.new_password
+    if body.identifier is not None and _is_code(body.code):
+        await passwords.confirm_reset_code(
+            body.identifier, body.code, new, request_id=body.request_id, client=client
+        )
+    else:
+        await passwords.confirm_reset(body.code, new, client=client)
+
+
+async def _reset_by_phone(service: Service, body: PhoneReset, client: Client) -> str:
+    passwords, phone, new = service.passwords, body.phone_number, body.new_password
+    if _is_code(body.code):
+        return await passwords.confirm_reset_code(
+            phone, body.code, new, request_id=body.request_id, client=client
+        )
+    return await passwords.confirm_phone_reset(phone, body.code, new, client=client)
+
+
+def _is_code(text: str) -> bool:
+    return len(text) == 6 and text.isascii() and text.isdigit()
+
+
+_ASKING = Limit(
+    bucket="auth_pwd_reset_request",
+    closed=True,
+    account=lambda body: body.identifier if isinstance(body, ResetRequest) else body.phone_number,
+)
+# What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
+_TRYING = Limit(
+    bucket="auth_pwd_reset_confirm", closed=True, account=lambda body: getattr(body, "request_id", None) or ""
+)
+_DOWN = (errors.DatabaseUnavailable, errors.EphemeralStoreUnavailable)
+_REFUSALS = (
+    errors.InvalidOrExpiredToken,
+    errors.PasswordTooShort,
+    errors.PasswordTooLong,
+    errors.PasswordTooCommon,
+    errors.PasswordBreached,
+    errors.BreachCheckUnavailable,
+    errors.ServerBusy,
+    *_DOWN,
+)
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="POST",
+        path="/auth/password/reset/request",
+        summary="Ask for a way to replace a forgotten password",
+        tag="login",
+        handler=request_reset,
+        body=ResetRequest,
+        returns=Requested,
+        auth=Auth.PUBLIC,
+        limit=_ASKING,
+        offered=with_messages,
+        status=202,
+        errors=(
+            errors.InvalidEmail,
+            errors.InvalidPhoneNumber,
+            errors.EmailUnavailable,
+            errors.SmsUnavailable,
+            *_DOWN,
+        ),
+    ),
+    Operation(
+        method="POST",
+        path="/auth/password/reset/confirm",
+        summary="Replace a forgotten password by a code or the token of a link",
+        tag="login",
+        handler=reset,
+        body=Reset,
+        returns=Done,
+        auth=Auth.PUBLIC,
+        limit=_TRYING,
+        errors=(errors.InvalidOrExpiredCode, *_REFUSALS),
+    ),
+    Operation(
+        method="POST",
+        path="/auth/password/reset/confirm-link",
+        summary="Replace a forgotten password by the token of a link",
+        tag="login",
+        handler=reset_by_link,
+        body=LinkReset,
+        returns=Done,
+        auth=Auth.PUBLIC,
+        limit=_TRYING,
+        errors=_REFUSALS,
+    ),
+    Operation(
+        method="POST",
+        path="/auth/phone/password/reset/request",
+        summary="Ask for a way to replace a forgotten password, by text message",
+        tag="login",
+        handler=request_phone_reset,
+        body=PhoneResetRequest,
+        returns=Requested,
+        auth=Auth.PUBLIC,
+        limit=_ASKING,
+        offered=with_texts,
+        status=202,
+        errors=(errors.InvalidPhoneNumber, errors.SmsUnavailable, *_DOWN),
+    ),
+    Operation(
+        method="POST",
+        path="/auth/phone/password/reset/confirm",
+        summary="Replace a forgotten password by what a phone got",
+        tag="login",
+        handler=reset_by_phone,
+        body=PhoneReset,
+        returns=PhoneResetDone,
+        auth=Auth.PUBLIC,
+        limit=_TRYING,
+        errors=(errors.InvalidOrExpiredCode, *_REFUSALS),
+    ),
+)

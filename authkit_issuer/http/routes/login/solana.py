@@ -1,0 +1,214 @@
+"""Sign In With Solana: a challenge, and what a wallet's answer to it opens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from authkit_issuer import errors
+from authkit_issuer.domains.login.solana.service import build_message
+from authkit_issuer.http.operations import (
+    AnyOperation,
+    Auth,
+    Body,
+    Call,
+    Limit,
+    NoParams,
+    Operation,
+    Text,
+    with_wallets,
+)
+from authkit_issuer.http.solana_models import WalletAnswer
+
+if TYPE_CHECKING:
+    from authkit_issuer.domains.login.solana.service import SignInInput, SiwsLogin
+
+
+class ChallengeRequest(Body):
+    """The wallet, and what a new account is to be called."""
+
+    address: Text
+    username: Text | None = None
+    domain: Annotated[
+        Text | None,
+        Field(description="Where the wallet shows it: one of ours; else the page's own"),
+    ] = None
+    chain_id: Annotated[Text | None, Field(description="Of no effect: a service has one network")] = None
+
+
+class WalletLink(WalletAnswer):
+    """A wallet's answer to a challenge."""
+
+    replace: Annotated[bool, Field(description="In place of another wallet of the account")] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """What the wallet is to sign: as text, and as the members of the wallet standard's ``signIn``."""
+
+    nonce: str
+    issued_at: str
+    message: str
+    input: dict[str, Any]
+
+    @classmethod
+    def of(cls, challenge: SignInInput) -> Challenge:
+        """Return what the client is told of a challenge."""
+        return cls(
+            nonce=challenge.nonce or "",
+            issued_at=challenge.issued_at or "",
+            message=build_message(challenge),
+            input=challenge.to_json(),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletUser:
+    """Whose wallet it is."""
+
+    id: str
+    solana_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletTokens:
+    """A login; ``created`` tells that the account is new."""
+
+    access_token: str = field(repr=False)
+    token_type: Literal["Bearer"] = "Bearer"
+    expires_in: int
+    refresh_token: str = field(repr=False)
+    created: bool
+    user: WalletUser
+
+    @classmethod
+    def of(cls, login: SiwsLogin, address: str) -> WalletTokens:
+        """Return what the client is told of a login."""
+        return cls(
+            access_token=login.access_token,
+            expires_in=login.expires_in,
+            refresh_token=login.refresh_token,
+            created=login.created,
+            user=WalletUser(id=login.user_id, solana_address=address),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """The wallet is the caller's."""
+
+    success: Literal[True] = True
+    message: str = "The wallet is linked."
+    solana_address: str
+
+
+async def challenge(call: Call[ChallengeRequest, NoParams]) -> Challenge:
+    """Issue a challenge."""
+    body = call.body
+    domain = body.domain or _domain(call.header(b"origin"), call.service.solana.domains)
+    return Challenge.of(await call.service.solana.generate_challenge(domain, body.address, body.username))
+
+
+async def login(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
+    """Sign in with a wallet."""
+    pair = await call.service.solana.verify_and_login(call.body.signed(), client=call.client)
+    return WalletTokens.of(call.signed_in(pair), call.body.output.account.address)
+
+
+async def link(call: Call[WalletLink, NoParams]) -> Linked:
+    """Link a wallet."""
+    body = call.body
+    await call.service.solana.link_wallet(
+        call.account.id, body.signed(), replace=body.replace, client=call.client
+    )
+    return Linked(solana_address=body.output.account.address)
+
+
+def _domain(origin: str, domains: tuple[str, ...]) -> str:
+    """Return the domain of the page that asks, if it is one of ours, else the first of ours."""
+    host = origin.partition("://")[2].lower()
+    return host if host in domains else domains[0]
+
+
+_ANSWERS = (
+    errors.SiwsMessageInvalid,
+    errors.SiwsDomainInvalid,
+    errors.SiwsAddressMismatch,
+    errors.InvalidAddress,
+    errors.SiwsChallengeNotFound,
+    errors.SiwsChallengeExpired,
+    errors.SiwsChallengeMismatch,
+    errors.SiwsTimestampInvalid,
+    errors.SiwsSignatureInvalid,
+    errors.EphemeralStoreUnavailable,
+)
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="POST",
+        path="/auth/solana/challenge",
+        summary="A challenge for a wallet to sign",
+        tag="wallets",
+        handler=challenge,
+        body=ChallengeRequest,
+        returns=Challenge,
+        auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_solana_challenge", closed=True),
+        offered=with_wallets,
+        errors=(
+            errors.SiwsDomainInvalid,
+            errors.InvalidAddress,
+            errors.UsernameTooShort,
+            errors.UsernameTooLong,
+            errors.UsernameCannotContainAt,
+            errors.UsernameMustStartWithLetter,
+            errors.UsernameInvalidCharacters,
+            errors.UsernameReserved,
+            errors.EphemeralStoreUnavailable,
+        ),
+    ),
+    Operation(
+        method="POST",
+        path="/auth/solana/login",
+        summary="Sign in with a wallet",
+        tag="wallets",
+        handler=login,
+        body=WalletAnswer,
+        returns=WalletTokens,
+        auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_solana_login", closed=True),
+        offered=with_wallets,
+        errors=(
+            *_ANSWERS,
+            errors.UserBanned,
+            errors.InvalidCredentials,
+            errors.TwoFactorRequired,
+            errors.TwoFactorMethodUnavailable,
+            errors.EmailUnavailable,
+            errors.SmsUnavailable,
+            errors.EmailDeliveryFailed,
+            errors.SmsDeliveryFailed,
+            errors.TooManyRequests,
+            errors.UsernameInUse,
+            errors.MissingSigner,
+            errors.EntitlementsUnavailable,
+            errors.DatabaseUnavailable,
+        ),
+    ),
+    Operation(
+        method="POST",
+        path="/auth/solana/link",
+        summary="Link a wallet to your account",
+        tag="wallets",
+        handler=link,
+        body=WalletLink,
+        returns=Linked,
+        auth=Auth.USER,
+        limit=Limit(bucket="auth_solana_link", by_user=True, closed=True),
+        offered=with_wallets,
+        fresh=True,
+        errors=(*_ANSWERS, errors.WalletAlreadyLinked),
+    ),
+)

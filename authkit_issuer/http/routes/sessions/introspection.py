@@ -1,0 +1,111 @@
+"""What a token opens now, told to the services that are configured for it (RFC 7662)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from authkit_issuer import errors
+from authkit_issuer.http.operations import AnyOperation, Auth, Body, Call, Limit, NoParams, Operation, Text
+
+if TYPE_CHECKING:
+    from authkit_issuer.domains.sessions.service import Grant
+    from authkit_issuer.service import Service
+
+
+class Introspect(Body):
+    """A token of either kind; members that mean nothing here are ignored (RFC 7662 section 2.1)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    token: Annotated[Text, Field(min_length=1, repr=False)]
+    token_type_hint: Text | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Introspection:
+    """What a token opens; only ``active`` for one that opens nothing (RFC 7662 section 2.2)."""
+
+    active: bool
+    token_type: Literal["Bearer", "refresh_token"] | None = None
+    iss: str | None = None
+    sub: str | None = None
+    aud: str | list[str] | None = None
+    client_id: str | None = None
+    username: str | None = None
+    scope: str | None = None
+    iat: int | None = None
+    exp: int | None = None
+    jti: str | None = None
+    sid: str | None = None
+    auth_time: int | None = None
+    org: str | None = None
+    roles: list[str] | None = None
+
+    @classmethod
+    def of_access(cls, claims: Mapping[str, Any]) -> Introspection:
+        """Return what an access token says that still counts."""
+        known = {name: _plain(claims[name]) for name in _CLAIMS if claims.get(name) is not None}
+        return cls(active=True, token_type="Bearer", **known)  # noqa: S106 - the type
+
+    @classmethod
+    def of_refresh(cls, grant: Grant, issuer: str, client_id: str) -> Introspection:
+        """Return what a refresh token stands for."""
+        return cls(
+            active=True,
+            token_type="refresh_token",  # noqa: S106 - the type
+            iss=issuer,
+            sub=grant.user_id,
+            client_id=client_id,
+            username=grant.username,
+            iat=grant.issued_at,
+            exp=grant.expires_at,
+            sid=grant.session_id,
+        )
+
+
+_CLAIMS = (
+    "iss", "sub", "aud", "client_id", "username", "scope", "iat", "exp", "jti", "sid", "auth_time", "org",
+    "roles",
+)  # fmt: skip
+INACTIVE = Introspection(active=False)
+
+
+async def introspect(call: Call[Introspect, NoParams]) -> Introspection:
+    """Tell a resource server what a token opens now."""
+    return await _look(call.service, call.body.token)
+
+
+async def _look(service: Service, token: str) -> Introspection:
+    if token.startswith("akr_"):
+        grant = await service.sessions.grant_of(token)
+        config = service.config
+        return INACTIVE if grant is None else Introspection.of_refresh(grant, config.issuer, config.client_id)
+    claims = await service.sessions.claims_of(token)
+    return INACTIVE if claims is None else Introspection.of_access(claims)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="POST",
+        path="/auth/introspect",
+        summary="What a token opens now",
+        tag="sessions",
+        handler=introspect,
+        body=Introspect,
+        returns=Introspection,
+        auth=Auth.CLIENT,
+        offered=lambda service: bool(service.config.introspection_clients),
+        limit=Limit(bucket="auth_introspect"),
+        omit_none=True,
+        errors=(errors.DatabaseUnavailable,),
+        oauth=True,
+    ),
+)

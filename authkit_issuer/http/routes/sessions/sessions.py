@@ -1,0 +1,156 @@
+"""A user's own sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from authkit_issuer import errors
+from authkit_issuer.event_types import SessionRevokeReason
+from authkit_issuer.http.operations import (
+    AnyOperation,
+    Auth,
+    Call,
+    Limit,
+    NoBody,
+    Operation,
+    Params,
+    Plain,
+)
+from authkit_issuer.http.responses import Done
+
+if TYPE_CHECKING:
+    from authkit_issuer.domains.sessions.service import Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSession:
+    """One live session; ``current`` marks the one that asks."""
+
+    session_id: str
+    family_id: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime | None
+    ip: str | None
+    ua: str | None
+    current: bool
+
+    @classmethod
+    def of(cls, session: Session, current_id: str) -> OwnSession:
+        """Return what a user is told of a session."""
+        return cls(
+            session_id=session.id,
+            family_id=session.family_id,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            expires_at=session.expires_at,
+            ip=session.ip,
+            ua=session.user_agent,
+            current=session.id == current_id,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnSessions:
+    """The live sessions, the last used one first."""
+
+    data: list[OwnSession]
+
+
+class Keep(Params):
+    """Which sessions stay."""
+
+    keep_current: Annotated[bool, Field(description="Leave the session that asks signed in")] = False
+
+
+async def logout(call: Plain) -> Done:
+    """End the session that asks."""
+    account = call.account
+    await call.service.sessions.revoke_for_user(
+        account.id, account.session_id, reason=SessionRevokeReason.LOGOUT, client=call.client
+    )
+    return Done()
+
+
+async def list_sessions(call: Plain) -> OwnSessions:
+    """List the live sessions of the caller."""
+    account = call.account
+    found = await call.service.sessions.list_for_user(account.id)
+    return OwnSessions(data=[OwnSession.of(session, account.session_id) for session in found])
+
+
+async def revoke_session(call: Plain) -> Done:
+    """End one session of the caller."""
+    session_id, account = call.path["session_id"], call.account
+    if not await call.service.sessions.revoke_for_user(
+        account.id, session_id, reason=SessionRevokeReason.USER_REVOKE, client=call.client
+    ):
+        raise errors.SessionNotFound
+    if session_id.lower() == account.session_id:
+        call.signed_out()
+    return Done()
+
+
+async def revoke_sessions(call: Call[NoBody, Keep]) -> Done:
+    """End every session of the caller."""
+    account = call.account
+    await call.service.sessions.revoke_all(
+        account.id,
+        account.session_id if call.params.keep_current else None,
+        reason=SessionRevokeReason.USER_REVOKE_ALL,
+        client=call.client,
+    )
+    if not call.params.keep_current:
+        call.signed_out()
+    return Done()
+
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="DELETE",
+        path="/auth/logout",
+        summary="Sign out: end the session that asks",
+        tag="sessions",
+        handler=logout,
+        returns=Done,
+        auth=Auth.USER,
+        limit=Limit(bucket="auth_logout"),
+        signs_out=True,
+    ),
+    Operation(
+        method="GET",
+        path="/auth/user/sessions",
+        summary="List your live sessions",
+        tag="sessions",
+        handler=list_sessions,
+        returns=OwnSessions,
+        auth=Auth.USER,
+        limit=Limit(bucket="auth_sessions_list"),
+    ),
+    Operation(
+        method="DELETE",
+        path="/auth/user/sessions/{session_id}",
+        summary="End one of your sessions",
+        tag="sessions",
+        handler=revoke_session,
+        returns=Done,
+        auth=Auth.USER,
+        limit=Limit(bucket="auth_sessions_revoke"),
+        errors=(errors.SessionNotFound,),
+    ),
+    Operation(
+        method="DELETE",
+        path="/auth/user/sessions",
+        summary="Sign out everywhere",
+        tag="sessions",
+        handler=revoke_sessions,
+        params=Keep,
+        returns=Done,
+        auth=Auth.USER,
+        limit=Limit(bucket="auth_sessions_revoke_all"),
+    ),
+)

@@ -1,0 +1,84 @@
+"""Registration by mail address or phone number; its proof is with the other verifications."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from authkit_issuer import errors
+from authkit_issuer.http.operations import AnyOperation, Auth, Body, Call, Limit, NoParams, Operation, Text
+
+
+class Register(Body):
+    """Who wants an account; the password is taken as it is, blanks included."""
+
+    identifier: Annotated[Text, Field(description="A mail address or an E.164 phone number")]
+    username: Text
+    password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """A code is on its way if the address can have an account; the answer does not tell.
+
+    ``registration_id`` belongs to this browser: the code opens the account only together with it.
+    """
+
+    ok: Literal[True] = True
+    message: str = "If this can become an account, a code is on its way."
+    registration_id: str
+    email: str | None = None
+    phone: str | None = None
+
+
+async def register(call: Call[Register, NoParams]) -> Accepted:
+    """Start a registration and send a code."""
+    body = call.body
+    found = await call.service.registration.register(
+        body.identifier, body.username, body.password, client=call.client
+    )
+    return Accepted(registration_id=found.registration_id, email=found.email, phone=found.phone)
+
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="POST",
+        path="/auth/register",
+        summary="Start a registration and send a code",
+        tag="registration",
+        handler=register,
+        body=Register,
+        returns=Accepted,
+        auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_register", closed=True, account=lambda body: body.identifier),
+        status=202,
+        omit_none=True,
+        errors=(
+            errors.InvalidIdentifier,
+            errors.InvalidEmail,
+            errors.InvalidPhoneNumber,
+            errors.UsernameTooShort,
+            errors.UsernameTooLong,
+            errors.UsernameCannotContainAt,
+            errors.UsernameMustStartWithLetter,
+            errors.UsernameInvalidCharacters,
+            errors.UsernameReserved,
+            errors.UsernameInUse,
+            errors.EmailInUse,
+            errors.PhoneInUse,
+            errors.PasswordTooShort,
+            errors.PasswordTooLong,
+            errors.PasswordTooCommon,
+            errors.TooManyRequests,
+            errors.EmailUnavailable,
+            errors.SmsUnavailable,
+            errors.EmailDeliveryFailed,
+            errors.SmsDeliveryFailed,
+            errors.ServerBusy,
+            errors.DatabaseUnavailable,
+            errors.EphemeralStoreUnavailable,
+        ),
+    ),
+)

@@ -1,0 +1,188 @@
+"""Tokens: exchange (RFC 6749 section 6), one for an organisation, and the end of one (RFC 7009)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from authkit_issuer import errors
+from authkit_issuer.http.cookies import presented
+from authkit_issuer.http.operations import (
+    AnyOperation,
+    Auth,
+    Body,
+    Call,
+    Limit,
+    NoParams,
+    Operation,
+    Text,
+    with_orgs,
+)
+from authkit_issuer.http.responses import AccessOnly, Done, Tokens
+
+
+class UnsupportedGrantType(errors.Invalid):
+    """The token endpoint was asked for a grant it does not offer (RFC 6749 section 5.2)."""
+
+    code = "unsupported_grant_type"
+    default = "The only grant type offered here is refresh_token."
+
+
+class Exchange(Body):
+    """A grant; members that mean nothing here are ignored (RFC 6749 section 3.2)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    grant_type: Annotated[Text, Field(description="refresh_token, in any letter case")]
+    refresh_token: Annotated[
+        Text | None,
+        Field(repr=False, description="Left out only where this service keeps it in a cookie"),
+    ] = None
+    org: Annotated[Text | None, Field(description="The organisation the access token is for")] = None
+
+
+class Revoke(Body):
+    """A token of either kind; the hint is not needed (RFC 7009 section 2.1)."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    token: Annotated[Text, Field(min_length=1, repr=False)]
+    token_type_hint: Text | None = None
+
+
+class Presented(Body):
+    """The refresh token of the session that is asked about."""
+
+    refresh_token: Annotated[
+        Text | None,
+        Field(repr=False, description="Left out only where this service keeps it in a cookie"),
+    ] = None
+
+
+class ForOrg(Body):
+    """The organisation an access token is wanted for, by its current or a former name."""
+
+    org: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentSession:
+    """The session behind a refresh token."""
+
+    session_id: str
+
+
+async def exchange(call: Call[Exchange, NoParams]) -> Tokens:
+    """Trade a refresh token for its successor and a fresh access token."""
+    body = call.body
+    if body.grant_type.lower() != "refresh_token":
+        raise UnsupportedGrantType(param="grant_type")
+    token = presented(call, body.refresh_token)
+    pair = await call.service.sessions.exchange(token, org=body.org, client=call.client)
+    return Tokens.of(pair)
+
+
+async def exchange_for_org(call: Call[ForOrg, NoParams]) -> AccessOnly:
+    """Give a signed-in user an access token for one of their organisations."""
+    account = call.account
+    access = await call.service.tokens.issue_org_access(
+        account.id,
+        account.email or "",
+        call.body.org,
+        session_id=account.session_id,
+        auth_time=account.auth_time,
+        amr=account.amr,
+    )
+    return AccessOnly.of(call.service, access)
+
+
+async def revoke(call: Call[Revoke, NoParams]) -> Done:
+    """End the session behind a token; a token that opens nothing is no error (RFC 7009 section 2.2)."""
+    await call.service.sessions.revoke_token(call.body.token, client=call.client)
+    return Done()
+
+
+async def current_session(call: Call[Presented, NoParams]) -> CurrentSession:
+    """Tell which session a refresh token belongs to; the token stays as it is."""
+    token = presented(call, call.body.refresh_token)
+    return CurrentSession(session_id=await call.service.sessions.resolve(token))
+
+
+def _session_of(body: Presented) -> str:
+    """Return what is alike in every refresh token of one session: prefix, version, secret and session id."""
+    return (body.refresh_token or "")[:28]
+
+
+OPERATIONS: tuple[AnyOperation, ...] = (
+    Operation(
+        method="POST",
+        path="/auth/token",
+        summary="Exchange a refresh token",
+        tag="sessions",
+        handler=exchange,
+        body=Exchange,
+        returns=Tokens,
+        auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_token"),
+        errors=(
+            errors.InvalidRefreshToken,
+            errors.RefreshTokenReuseDetected,
+            errors.UserBanned,
+            errors.OrgModeNotMulti,
+            errors.InvalidOrgSlug,
+            errors.OrgNotFound,
+            errors.NotOrgMember,
+            UnsupportedGrantType,
+            errors.MissingSigner,
+            errors.DatabaseUnavailable,
+        ),
+        oauth=True,
+    ),
+    Operation(
+        method="POST",
+        path="/auth/revoke",
+        summary="End the session behind a token",
+        tag="sessions",
+        handler=revoke,
+        body=Revoke,
+        returns=Done,
+        auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_revoke"),
+        errors=(errors.DatabaseUnavailable,),
+        oauth=True,
+    ),
+    Operation(
+        method="POST",
+        path="/auth/sessions/current",
+        summary="Which session a refresh token belongs to",
+        tag="sessions",
+        handler=current_session,
+        body=Presented,
+        returns=CurrentSession,
+        auth=Auth.PUBLIC,
+        limit=Limit(bucket="auth_sessions_current", account=_session_of),
+        errors=(errors.InvalidRefreshToken, errors.DatabaseUnavailable),
+    ),
+    Operation(
+        method="POST",
+        path="/auth/token/org",
+        summary="Get an access token for one of your organisations",
+        tag="sessions",
+        handler=exchange_for_org,
+        body=ForOrg,
+        returns=AccessOnly,
+        auth=Auth.USER,
+        offered=with_orgs,
+        limit=Limit(bucket="auth_token"),
+        errors=(
+            errors.InvalidOrgSlug,
+            errors.OrgNotFound,
+            errors.NotOrgMember,
+            errors.UserBanned,
+            errors.UserNotFound,
+            errors.MissingSigner,
+        ),
+    ),
+)

@@ -1,0 +1,46 @@
+"""What a wallet hands over, in the shape of the wallet standard's ``SolanaSignInOutput``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from authkit_issuer.domains.login.solana.service import SignInOutput
+from authkit_issuer.http.operations import Body
+
+Bytes = Annotated[
+    str | list[Annotated[int, Field(ge=0, le=255)]],
+    Field(description="Base64 in either alphabet, padded or not, or a list of byte values"),
+]
+
+
+class _Standard(BaseModel):
+    """An object of the standard; wallets add members of their own, which mean nothing here."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class WalletAccount(_Standard):
+    """The account that signed; its key is that of the address."""
+
+    address: str
+    publicKey: Bytes | None = None  # noqa: N815 - the standard's name
+
+
+class WalletOutput(_Standard):
+    """The account, the signature, and the bytes the wallet says it signed."""
+
+    account: WalletAccount
+    signature: Annotated[Bytes, Field(repr=False)]
+    signedMessage: Annotated[Bytes, Field(repr=False)]  # noqa: N815 - the standard's name
+
+
+class WalletAnswer(Body):
+    """A wallet's answer to a challenge."""
+
+    output: WalletOutput
+
+    def signed(self) -> SignInOutput:
+        """Return the answer with its bytes; raises ``SiwsMessageInvalid`` for what is not base64."""
+        return SignInOutput.from_json(self.output.model_dump())

@@ -1,0 +1,1 @@
+"""The ASGI layer: middleware, guards and challenges."""

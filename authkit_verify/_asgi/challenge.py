@@ -1,0 +1,166 @@
+"""Refusals over HTTP: the status, the ``WWW-Authenticate`` challenge and the body of each error code.
+
+The only place of this package with HTTP numbers. RFC 6750 section 3 shapes the challenge, RFC 9470 section 3
+adds step-up, RFC 9728 section 5.1 adds ``resource_metadata``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+from authkit_verify._asgi.types import Receive, Scope, Send
+from authkit_verify.errors import TokenError
+
+_STATUS = {
+    "invalid_request": 400,
+    "insufficient_scope": 403,
+    "forbidden": 403,
+    "keys_unavailable": 503,
+    "enrichment_unavailable": 503,
+}  # every other code is 401
+_DEFAULT_RETRY = 5.0
+
+POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
+TRY_AGAIN_LATER = 1013  # registered with IANA for an overloaded or unready server
+TOKEN_EXPIRED = 4401  # private use range: the HTTP 401 of a connection that was open
+
+
+class AccessDenied(Exception):
+    """The caller is known, or rightly unknown, and this route is not for them.
+
+    ``code`` is one of ``missing_token``, ``insufficient_scope``, ``forbidden``,
+    ``insufficient_user_authentication``, ``keys_unavailable``, ``enrichment_unavailable``.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        description: str,
+        *,
+        scopes: tuple[str, ...] = (),
+        max_age: int | None = None,
+        acr_values: tuple[str, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {description}")
+        self.code = code
+        self.description = description
+        self.scopes = scopes
+        self.max_age = max_age
+        self.acr_values = acr_values
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A finished answer: ``status``, ASGI ``headers``, JSON ``body``, and the close code of a websocket."""
+
+    code: str
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
+    close_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """How a refusal introduces the resource: its realm, scopes to ask for, and its metadata document.
+
+    ``scopes`` are named when no token came, so that a client knows what to request (RFC 6750, 3); those that
+    a guard asks for come first.
+    """
+
+    realm: str = "authkit"
+    scopes: tuple[str, ...] = ()
+    resource_metadata: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse text that cannot stand in a quoted-string now, and not in the middle of a refusal."""
+        for text in (self.realm, *self.scopes, self.resource_metadata or ""):
+            if _quotable(text) != text:
+                raise ValueError(f"not printable ASCII without quote and backslash: {text!r}")
+
+    def refuse(self, error: TokenError | AccessDenied) -> Refusal:
+        """Return the answer for an error. Neither header nor body ever holds any part of a token."""
+        status = _STATUS.get(error.code, 401)
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"cache-control", b"no-store"),
+        ]
+        body = _body(error.code, error.description)
+        headers.append((b"content-length", str(len(body)).encode()))
+        if status == 503:
+            wait = error.retry_after if error.retry_after is not None else _DEFAULT_RETRY
+            headers.append((b"retry-after", str(max(1, math.ceil(wait))).encode()))
+        elif error.code != "forbidden":
+            headers.append((b"www-authenticate", self._header(error).encode("ascii")))
+        return Refusal(
+            code=error.code,
+            status=status,
+            headers=tuple(headers),
+            body=body,
+            close_code=TRY_AGAIN_LATER if status == 503 else POLICY_VIOLATION,
+        )
+
+    def _header(self, error: TokenError | AccessDenied) -> str:
+        fields = [("realm", self.realm)]
+        scopes = (error.scopes or self.scopes) if error.code == "missing_token" else ()
+        if error.code != "missing_token":  # RFC 6750, 3.1: no error when no credentials were presented
+            public, detail = _oauth_error(error)
+            fields += [("error", public), ("error_description", _quotable(detail))]
+            scopes = error.scopes or (self.scopes if public == "insufficient_scope" else ())
+        if scopes:
+            fields.append(("scope", _quotable(" ".join(scopes))))
+        if isinstance(error, AccessDenied):
+            if error.max_age is not None:
+                fields.append(("max_age", str(error.max_age)))
+            if error.acr_values:
+                fields.append(("acr_values", _quotable(" ".join(error.acr_values))))
+        if self.resource_metadata is not None:
+            fields.append(("resource_metadata", self.resource_metadata))
+        return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in fields)
+
+
+def _oauth_error(error: TokenError | AccessDenied) -> tuple[str, str]:
+    """Return the registered error and its description; for a bad token the latter is our fine code."""
+    if error.code in {"invalid_request", "insufficient_scope", "insufficient_user_authentication"}:
+        return error.code, error.description
+    return "invalid_token", error.code
+
+
+def _quotable(text: str) -> str:
+    # RFC 6750, 3: error_description is %x20-21 / %x23-5B / %x5D-7E. That also keeps out CR and LF.
+    return "".join(char if " " <= char <= "~" and char not in '"\\' else "?" for char in text)
+
+
+def _body(code: str, description: str) -> bytes:
+    return json.dumps({"error": code, "error_description": description}, separators=(",", ":")).encode()
+
+
+async def send_refusal(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
+    """Answer a request that was not let in; a websocket is refused before it is accepted.
+
+    With the ``websocket.http.response`` extension the client sees the status and the challenge (a denial
+    response); without it the handshake ends with 1008, or 1013 when trying again later may help.
+    """
+    if scope["type"] == "websocket":
+        message = await receive()  # the server hands over websocket.connect before it expects an answer
+        if message["type"] == "websocket.connect":
+            await deny_websocket(scope, send, refusal)
+        return
+    await _send_response(send, refusal, "http.response", b"" if scope["method"] == "HEAD" else refusal.body)
+
+
+async def deny_websocket(scope: Scope, send: Send, refusal: Refusal) -> None:
+    """Refuse a websocket that has asked to connect and was not accepted, as ``send_refusal`` does."""
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await _send_response(send, refusal, "websocket.http.response", refusal.body)
+    else:
+        await send({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.code})
+
+
+async def _send_response(send: Send, refusal: Refusal, kind: str, body: bytes) -> None:
+    await send({"type": f"{kind}.start", "status": refusal.status, "headers": list(refusal.headers)})
+    await send({"type": f"{kind}.body", "body": body, "more_body": False})

@@ -1,0 +1,130 @@
+"""Find the one bearer token of a request, or refuse the request (RFC 6750, section 2).
+
+A token comes in exactly one ``Authorization`` header. A websocket may also bring it in the query or among
+its subprotocols, since browsers cannot set headers there; each way only when asked for by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from authkit_verify._asgi.types import Message, Scope, Send
+from authkit_verify.errors import TokenError
+
+_BEARER = re.compile(rb"(?i:bearer)(?: +|$)")
+_MISPLACED = re.compile(rb"(?i:(?:^|,)[ \t]*bearer(?:[ \t]|$))")
+_HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
+def sole_authorization(scope: Scope) -> bytes | None:
+    """Return the raw ``Authorization`` value, None when there is none. Raises TokenError on a second one."""
+    found: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if found is not None:
+                raise TokenError("invalid_request", "more than one Authorization header")
+            found = value
+    return found
+
+
+def bearer_token(authorization: bytes | None) -> str | None:
+    """Return the token of a Bearer value, None when there is no header or it has another scheme.
+
+    Raises TokenError ``invalid_request`` when anything but one token follows the scheme, or when the scheme
+    comes after another credential: whoever brings a token is never taken for nobody.
+    """
+    if authorization is None:
+        return None
+    if authorization.startswith(b"Bearer ") and not authorization.startswith(b"Bearer  "):
+        start = 7  # as nearly everybody spells it
+    elif (match := _BEARER.match(authorization)) is not None:
+        start = match.end()
+    elif _MISPLACED.search(authorization):
+        raise TokenError("invalid_request", "the Bearer scheme is not followed by a blank, or not alone")
+    else:
+        return None
+    token = authorization[start:].decode("latin-1")
+    if not token:
+        raise TokenError("invalid_request", "the Bearer scheme is followed by no token")
+    # What separates two values in one field (RFC 9110, 5.6) stands in no token (RFC 6750, 2.1). Spelled out:
+    # a regular expression takes as long as everything else a request pays for.
+    if " " in token or "," in token or "\t" in token or "\n" in token or "\r" in token:
+        raise TokenError("invalid_request", "more than one token after the Bearer scheme")
+    return token
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandshakeSources:
+    """Where a websocket handshake may carry its token besides the header.
+
+    ``query`` names a query parameter. ``subprotocol`` names a marker that the client offers directly before
+    the token: ``new WebSocket(url, ["authkit.bearer", token, "chat"])``.
+    """
+
+    query: str | None = None
+    subprotocol: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that no client could send."""
+        if self.query == "":
+            raise ValueError("websocket_query names a query parameter")
+        if self.subprotocol is not None and not _HTTP_TOKEN.fullmatch(self.subprotocol):
+            raise ValueError(f"websocket_subprotocol is not a subprotocol name: {self.subprotocol!r}")
+
+    def token(self, scope: Scope) -> str | None:
+        """Return the token of a handshake, None when it brings none.
+
+        Raises TokenError ``invalid_request`` when credentials come in more than one place. The token is
+        taken out of ``scope["subprotocols"]``, so that no application can echo it by accident.
+        """
+        tokens = [bearer_token(sole_authorization(scope))]
+        if self.query is not None:
+            tokens.append(_sole(_query_values(scope, self.query)))
+        if self.subprotocol is not None:
+            tokens.append(self._take_subprotocol(scope))
+        return _sole(token for token in tokens if token is not None)
+
+    def _take_subprotocol(self, scope: Scope) -> str | None:
+        offered: list[str] = list(scope.get("subprotocols") or ())
+        if self.subprotocol not in offered:
+            return None
+        at = offered.index(self.subprotocol)
+        if at + 1 == len(offered) or offered.count(self.subprotocol) > 1:
+            raise TokenError("invalid_request", "the subprotocol marker is followed by exactly one token")
+        token = offered[at + 1]
+        scope["subprotocols"] = offered[: at + 1] + offered[at + 2 :]
+        scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"sec-websocket-protocol"]
+        return token
+
+    def answering(self, scope: Scope, send: Send) -> Send:
+        """Return ``send`` that selects the marker when the application accepts without a subprotocol.
+
+        A browser drops a connection whose offered subprotocols were all ignored (WHATWG WebSockets, 2.1).
+        """
+        marker = self.subprotocol
+        if marker is None or marker not in (scope.get("subprotocols") or ()):
+            return send
+
+        async def send_accept(message: Message) -> None:
+            if message["type"] == "websocket.accept" and message.get("subprotocol") is None:
+                message = {**message, "subprotocol": marker}
+            await send(message)
+
+        return send_accept
+
+
+def _query_values(scope: Scope, name: str) -> list[str]:
+    pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
+    return [value for key, value in pairs if key == name]
+
+
+def _sole(tokens: Iterable[str]) -> str | None:
+    found = list(tokens)
+    if len(found) > 1:
+        raise TokenError("invalid_request", "more than one token")
+    if found and not found[0]:
+        raise TokenError("invalid_request", "an empty token")
+    return found[0] if found else None

@@ -1,0 +1,93 @@
+"""The metadata of a protected resource (RFC 9728): where a client learns who issues tokens for it.
+
+An MCP client finds the document through ``resource_metadata`` in the challenge of a 401. ``AuthMiddleware``
+serves it by itself where it wraps the whole host; where it protects only a part that is mounted below a path,
+the host serves the document, which is an ASGI application of its own::
+
+    metadata = ResourceMetadata(resource="https://api.example.com/mcp", authorization_servers=[...])
+    routes = [Route(metadata.path, metadata), Mount("/mcp", app=AuthMiddleware(...))]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from authkit_verify._asgi.types import Receive, Scope, Send, route_path
+
+_WELL_KNOWN = "/.well-known/oauth-protected-resource"
+_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"public, max-age=300"),
+    # The document is public and browsers' clients read it from other origins.
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", b"*"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceMetadata:
+    """What is published about a resource; ``resource`` is its address, byte for byte as clients know it."""
+
+    resource: str
+    authorization_servers: Sequence[str]
+    scopes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse an address that RFC 9728, 1.2 does not allow; http passes for development."""
+        parts = urlsplit(self.resource)
+        if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or "#" in self.resource:
+            raise ValueError(f"resource is an https address without query and fragment: {self.resource!r}")
+
+    @property
+    def url(self) -> str:
+        """The address of the document: the well-known part goes between host and path (RFC 9728, 3.1)."""
+        parts = urlsplit(self.resource)
+        return f"{parts.scheme}://{parts.netloc}{self.path}"
+
+    @property
+    def path(self) -> str:
+        """The path of the document on the resource's host."""
+        return _WELL_KNOWN + urlsplit(self.resource).path.rstrip("/")
+
+    def is_asked_for(self, scope: Scope) -> bool:
+        """Tell whether a request is for the document, under the resource's path or at the root."""
+        if _WELL_KNOWN not in scope["path"] or scope["method"] not in _METHODS:
+            return False
+        paths = {_WELL_KNOWN, self.path, f"{self.path}/"}
+        return scope["path"] in paths or route_path(scope) in paths
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Answer whatever path it is mounted at; a method other than GET, HEAD and OPTIONS is 405."""
+        if scope["type"] != "http":
+            raise RuntimeError(f"the metadata of a resource is served over http, not {scope['type']}")
+        if scope["method"] in _METHODS:
+            await self.answer(scope, send)
+            return
+        headers = [(b"allow", b"GET, HEAD, OPTIONS"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 405, "headers": headers})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def answer(self, scope: Scope, send: Send) -> None:
+        """Send the document, or the answer to a CORS preflight."""
+        preflight = scope["method"] == "OPTIONS"
+        body = b"" if preflight else self._document()
+        headers = [*_HEADERS, (b"content-length", str(len(body)).encode())]
+        status = 204 if preflight else 200
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        shown = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": shown, "more_body": False})
+
+    def _document(self) -> bytes:
+        document: dict[str, object] = {
+            "resource": self.resource,
+            "authorization_servers": list(self.authorization_servers),
+            "bearer_methods_supported": ["header"],
+        }
+        if self.scopes:
+            document["scopes_supported"] = list(self.scopes)
+        return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,125 @@
+"""Judge a published key set with the verifier's own reader, one key at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from authkit_verify._doctor.report import Finding
+from authkit_verify._explain.explanation import MAX_ITEMS, shortened
+from authkit_verify._jose.jwk import MAX_KEYS, UnusableDocument, is_private, read_jwk, read_jwks
+from authkit_verify._jose.keys import MAX_CANDIDATES, Key, UnusableKey
+from authkit_verify._jwks.fetch import MAX_BYTES
+
+
+def judge_keys(document: bytes, accepted: frozenset[str]) -> Iterator[Finding]:
+    """Yield what is to be said about a key set and about each key, for the algorithms that are accepted."""
+    try:
+        reading = read_jwks(document)
+    except UnusableDocument as error:
+        yield _no_key_set(document, error)
+        return
+    members: list[Any] = json.loads(document.decode("utf-8-sig"))["keys"]
+    usable = len(reading.keys)
+    size = f"{len(members)} keys in {len(document)} bytes, {usable} of them usable"
+    yield Finding("ok", "key_set", f"The key set has {size}.")
+    if len(members) > MAX_KEYS:
+        yield Finding("warning", "too_many_keys", f"Only the first {MAX_KEYS} keys are read.")
+    if len(document) > MAX_BYTES // 2:
+        yield Finding("warning", "key_set_large", f"Above {MAX_BYTES} bytes it would be refused.")
+    for number, member in enumerate(members[:MAX_KEYS]):
+        yield from _judge_key(number, member)
+    if not usable:
+        yield Finding(
+            "error",
+            "no_usable_key",
+            "No key of the set can verify tokens.",
+            "Publish an RSA, EC or Ed25519 key.",
+        )
+        return
+    yield from _judge_names(reading.keys.keys)
+    yield from _judge_algorithms(reading.keys.keys, accepted)
+
+
+def _no_key_set(document: bytes, error: UnusableDocument) -> Finding:
+    try:
+        json.loads(document.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        page = " It looks like a web page." if document.lstrip()[:1] == b"<" else ""
+        return Finding("error", "not_json", f"{_sentence(error)}{page}", "Check jwks_url.")
+    return Finding("error", "not_a_key_set", _sentence(error), "Check jwks_url.")
+
+
+def _judge_key(number: int, member: Any) -> Iterator[Finding]:
+    kid = member.get("kid") if isinstance(member, dict) else None
+    name = f"Key {number}" + (f" ({shortened(ascii(kid))})" if isinstance(kid, str) else "")
+    if is_private(member):
+        yield Finding(
+            "error", "private_key_published", f"{name} is published with its secret half.",
+            "Whoever reads the set can sign tokens: replace the key at once.",
+        )  # fmt: skip
+    try:
+        key = read_jwk(member)
+    except UnusableKey as reason:
+        if isinstance(member, dict) and member.get("use") == "enc":
+            yield Finding("ok", "key_for_other_use", f"{name} is passed over: {reason}.")
+        else:
+            yield Finding(
+                "warning", "key_unusable", f"{name} is passed over: {reason}.", "Tokens it signs are refused."
+            )
+    else:
+        yield Finding("ok", "key_usable", f"{name} verifies {', '.join(sorted(key.algorithms))}.")
+
+
+def _judge_names(keys: tuple[Key, ...]) -> Iterator[Finding]:
+    if len(keys) > 1 and any(key.kid is None for key in keys):
+        yield Finding(
+            "warning", "kid_missing", "A key has no id.",
+            "Tokens without a kid pass only where one key fits their algorithm.",
+        )  # fmt: skip
+    holders: dict[str, set[bytes]] = {}
+    for key in keys:
+        if key.kid is not None:
+            holders.setdefault(key.kid, set()).add(key.digest)
+    repeated = [kid for kid, digests in holders.items() if len(digests) > 1]
+    if repeated:
+        yield Finding(
+            "warning", "kid_repeated", f"Several keys share an id: {_list(repeated)}.",
+            f"At most {MAX_CANDIDATES} keys are tried for one token.",
+        )  # fmt: skip
+    nameless = sum(len(key.algorithms) > 1 for key in keys)
+    if nameless:
+        yield Finding(
+            "warning", "alg_missing", f"{nameless} keys name no algorithm.",
+            "They verify every accepted algorithm of their kind.",
+        )  # fmt: skip
+
+
+def _judge_algorithms(keys: tuple[Key, ...], accepted: frozenset[str]) -> Iterator[Finding]:
+    offered = frozenset[str]().union(*(key.algorithms for key in keys))
+    named = frozenset[str]().union(*(key.algorithms for key in keys if len(key.algorithms) == 1))
+    if not offered & accepted:
+        yield Finding(
+            "error", "no_key_for_algorithms",
+            f"The keys are for {_list(sorted(offered))}, and accepted are {_list(sorted(accepted))}.",
+            "Set algorithms to what the issuer signs with.",
+        )  # fmt: skip
+        return
+    yield Finding("ok", "algorithms", f"Accepted, with a key: {_list(sorted(offered & accepted))}.")
+    if named - accepted:
+        yield Finding(
+            "warning", "algorithm_not_accepted",
+            f"The issuer has keys for {_list(sorted(named - accepted))}, which is not accepted.",
+            "Tokens signed with them are refused; add it to algorithms if they are meant to pass.",
+        )  # fmt: skip
+
+
+def _list(words: list[str]) -> str:
+    more = f" and {len(words) - MAX_ITEMS} more" if len(words) > MAX_ITEMS else ""
+    return ", ".join(shortened(ascii(word)) for word in words[:MAX_ITEMS]) + more
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

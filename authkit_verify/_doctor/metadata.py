@@ -1,0 +1,147 @@
+"""Judge an issuer's name, its metadata, and how its key set is served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from authkit_verify._doctor.probe import Probe
+from authkit_verify._doctor.report import Finding, Level
+from authkit_verify._explain.explanation import shortened
+from authkit_verify._jwks.cache_lifetime import MIN_FRESH, lifetime
+from authkit_verify._jwks.discovery import keys_url, origin
+from authkit_verify._jwks.fetch import Answer, FetchError
+from authkit_verify._jwks.remote_keys import MAX_WAIT
+from authkit_verify.config import IssuerAccept, is_allowed_url
+
+SLOW = 1.0
+"""Seconds; a key set that takes longer keeps first requests waiting noticeably."""
+OFFSET = 30.0
+"""Seconds; a clock that is further off than this is worth a warning."""
+
+
+def judge_form(accept: IssuerAccept) -> Finding:
+    """Judge the issuer's name as an address (RFC 8414, 2)."""
+    parts = urlsplit(accept.issuer)
+    if parts.scheme not in {"http", "https"} or not parts.netloc:
+        return Finding(
+            "warning", "issuer_not_a_url", "The issuer is not an address.", "RFC 8414 asks for an https URL."
+        )
+    if parts.query or parts.fragment:
+        return Finding(
+            "warning", "issuer_has_query", "The issuer has a query or a fragment.", "RFC 8414 forbids both."
+        )
+    if parts.scheme == "http":
+        return Finding(
+            "warning",
+            "http_loopback",
+            "The issuer is asked over plain http.",
+            "Only on this machine, never in use.",
+        )
+    slash = " It ends with a slash, and so must the iss of its tokens." if accept.issuer.endswith("/") else ""
+    return Finding("ok", "issuer_form", f"The issuer is an https address.{slash}")
+
+
+def judge_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | None]:
+    """Return what is to be said about one metadata document, and the address of the keys it names."""
+    if found.answer is None:
+        fault = found.fault
+        if fault is None or fault.status == 404:
+            return Finding("ok", "no_metadata", f"There is no metadata at {shown(found.url)}."), None
+        sentence = f"The metadata at {shown(found.url)} cannot be had: {fault.reason}."
+        return Finding("warning", fault.code, sentence, fault.advice), None
+    try:
+        url = keys_url(found.answer, accept.issuer)
+    except FetchError as error:
+        return _unfit(found, found.answer, accept, error), None
+    if not is_allowed_url(url, http_loopback=accept.allow_http_loopback):
+        level: Level = "error" if accept.discovery else "warning"
+        sentence = f"The metadata names its keys at {shown(url)}, which is no https address."
+        return Finding(level, "jwks_uri_refused", sentence, "Keys are fetched over https only."), None
+    if origin(url) != origin(accept.issuer):
+        sentence = f"The metadata names keys of another origin: {shown(url)}."
+        advice = "Check that this host is the issuer's; same_origin=True refuses it."
+        return Finding("warning", "jwks_uri_other_origin", sentence, advice), url
+    return Finding("ok", "metadata", f"The metadata at {shown(found.url)} is this issuer's."), url
+
+
+def _unfit(found: Probe, answer: Answer, accept: IssuerAccept, error: FetchError) -> Finding:
+    """Say what is wrong with a document that the verifier would not take."""
+    where = f"The metadata at {shown(found.url)}"
+    try:
+        document: Any = json.loads((answer.body or b"").decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return Finding("warning", "metadata_not_json", f"{where} is not JSON.")
+    theirs = document.get("issuer") if isinstance(document, dict) else None
+    if theirs == accept.issuer or not isinstance(theirs, str):
+        return Finding("warning", "metadata_unfit", f"{where} is of no use: {error}.")
+    advice = f"Tokens carry the issuer's own spelling: configure issuer={shown(theirs)} if you trust it."
+    if theirs.rstrip("/") == accept.issuer.rstrip("/"):
+        sentence = f"{where} names {shown(theirs)}, which differs by the slash at the end."
+        return Finding("error", "issuer_trailing_slash", sentence, advice)
+    return Finding("error", "issuer_mismatch", f"{where} names another issuer: {shown(theirs)}.", advice)
+
+
+def judge_service(found: Probe, accept: IssuerAccept) -> Iterator[Finding]:
+    """Yield what is to be said about time, caching and validators of the key set's answer."""
+    if found.took > SLOW:
+        wait = (
+            f" Requests wait {MAX_WAIT:g} s at most and are then told 503." if found.took > MAX_WAIT else ""
+        )
+        yield Finding("warning", "slow", f"The key set took {found.took:.1f} s.{wait}")
+    else:
+        yield Finding("ok", "response_time", f"The key set took {found.took:.2f} s.")
+    if "etag" in found.headers:
+        yield Finding("ok", "etag", "The key set has an ETag, so that a refresh need not send it again.")
+    else:
+        yield Finding("warning", "no_etag", "The key set has no ETag; every refresh sends all of it.")
+    lives = lifetime(found.headers, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)
+    header = found.headers.get("cache-control", found.headers.get("expires"))
+    said = "Without cache headers" if header is None else f"Under {shown(header)}"
+    kept = f"{said} the set is fresh for {lives.fresh:g} s and outlives an outage by {lives.stale:g} s."
+    if lives.fresh < accept.cache_ttl and lives.fresh <= MIN_FRESH:
+        advice = f"Headers never shorten it below {MIN_FRESH:g} s; ask the issuer for a longer max-age."
+        yield Finding("warning", "cache_short", kept, advice)
+    elif lives.stale < accept.max_stale:
+        yield Finding("warning", "stale_short", kept, "The issuer's stale-if-error shortens max_stale.")
+    else:
+        yield Finding("ok", "cache", kept)
+
+
+def judge_clock(probes: Sequence[Probe], skew: float) -> Iterator[Finding]:
+    """Yield how far the issuer's clock is from ours, by the last answer that says what time it is."""
+    offset = next((one for one in map(_offset, reversed(probes)) if one is not None), None)
+    if offset is None:
+        yield Finding("warning", "no_date", "No answer says what time it is at the issuer.")
+        return
+    sentence = f"The issuer's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} ours."
+    if abs(offset) > skew:
+        yield Finding(
+            "error", "clock_offset", sentence, f"That is more than the skew of {skew:g} s; set the clocks."
+        )
+    elif abs(offset) > OFFSET:
+        yield Finding("warning", "clock_offset", sentence, "Set the clocks before the skew is used up.")
+    else:
+        yield Finding("ok", "clock", sentence)
+
+
+def _offset(found: Probe) -> float | None:
+    """Return seconds the issuer is ahead; 0 within what a Date of whole seconds and the way can tell."""
+    try:
+        date = parsedate_to_datetime(found.headers.get("date", ""))
+        # An answer out of a cache keeps the Date of its making and says how old it is (RFC 9111, 5.1).
+        age = int(found.headers.get("age", "0")[:10])
+        theirs = date.replace(tzinfo=date.tzinfo or UTC).timestamp() + age
+    except (ValueError, TypeError, OverflowError):
+        return None
+    offset = theirs - found.middle
+    return offset if abs(offset) > 1.0 + found.took / 2 else 0.0
+
+
+def shown(text: str) -> str:
+    """Return a text that is the issuer's, quoted, escaped and cut short."""
+    return shortened(ascii(text))

@@ -1,0 +1,167 @@
+"""Public keys, sets of them, and where a set came from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+
+from authkit_verify._jose.algorithms import PublicKey, fitting
+
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # RFC 7518, 3.3; the upper bound keeps one verification cheap
+MAX_CANDIDATES = 4
+"""How many keys are tried for one token when an issuer repeats a key id."""
+
+Source = Literal["fresh", "stale", "last_known_good", "pinned"]
+
+
+class KeyState(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the keys that admitted a request came from, and their age (seconds since last confirmed).
+
+    ``stale``: past its time, the issuer cannot be reached. ``last_known_good``: kept because the issuer's
+    newest document held no usable key. ``pinned``: from the configuration; its age is 0.
+    """
+
+    source: Source
+    age: float
+
+
+class UnusableKey(ValueError):
+    """A key that must not verify signatures; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Key:
+    """A public key with its id and the algorithms it may verify.
+
+    ``digest`` is the SHA-256 of the key itself (SPKI): two keys are the same key when digests are equal.
+    """
+
+    kid: str | None
+    algorithms: frozenset[str]
+    public_key: PublicKey
+    """Of the kind that the algorithms are bound to."""
+    digest: bytes
+
+
+class KeySet:
+    """An immutable set of keys, in the order of its document, each once; key ids may repeat."""
+
+    __slots__ = ("_by_kid", "_named", "digest", "keys")
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self.keys = tuple({(key.kid, key.algorithms, key.digest): key for key in keys}.values())
+        self._by_kid: dict[str, list[Key]] = {}
+        for key in self.keys:
+            if key.kid is not None:
+                self._by_kid.setdefault(key.kid, []).append(key)
+        self._named = {
+            (kid, alg): tuple([key for key in same if alg in key.algorithms][:MAX_CANDIDATES])
+            for kid, same in self._by_kid.items()
+            for alg in frozenset().union(*(key.algorithms for key in same))
+        }
+        parts = [repr((key.kid, sorted(key.algorithms), key.digest)).encode() for key in self.keys]
+        self.digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """Every key id, without repeats, in document order."""
+        return tuple(self._by_kid)
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Every key id that more than one key has."""
+        return tuple([kid for kid, same in self._by_kid.items() if len(same) > 1])
+
+    def has(self, kid: str) -> bool:
+        """Tell whether any key has this id."""
+        return kid in self._by_kid
+
+    def named(self, kid: str, alg: str) -> tuple[Key, ...]:
+        """Return the keys of this id that fit the algorithm, at most ``MAX_CANDIDATES``."""
+        return self._named.get((kid, alg), ())
+
+    def fitting(self, alg: str) -> tuple[Key, ...]:
+        """Return every key that fits the algorithm."""
+        return tuple([key for key in self.keys if alg in key.algorithms])
+
+
+def make_key(public_key: object, *, kid: str | None = None, only: str | None = None) -> Key:
+    """Return a key fit for use; ``only`` narrows it to one algorithm. Raises UnusableKey otherwise."""
+    if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
+        raise UnusableKey("neither an RSA, nor an EC, nor an Ed25519 public key")
+    if isinstance(public_key, rsa.RSAPublicKey):
+        _check_rsa(public_key.public_numbers())
+    if isinstance(public_key, ed25519.Ed25519PublicKey):
+        _check_ed25519(public_key.public_bytes_raw())
+    algorithms = fitting(public_key)
+    if only is not None:
+        algorithms &= {only}
+    if not algorithms:
+        raise UnusableKey("its algorithm is not one of this kind of key" if only else "an unsupported curve")
+    der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return Key(kid, algorithms, public_key, hashlib.sha256(der).digest())
+
+
+def pinned_key(pin: str | bytes | tuple[str, str | bytes]) -> Key:
+    """Read a pinned public key or certificate. Raises ValueError: a bad pin must stop the start-up."""
+    kid, pem = pin if isinstance(pin, tuple) else (None, pin)
+    if kid is not None and (not isinstance(kid, str) or not kid):
+        raise ValueError("the key id of a pinned PEM is a text that is not empty")
+    data = pem.encode() if isinstance(pem, str) else pem
+    if b"PRIVATE KEY" in data:
+        raise ValueError("a pinned PEM is a public key or a certificate, never a private key")
+    try:
+        if b"-----BEGIN CERTIFICATE-----" in data:
+            return make_key(x509.load_pem_x509_certificate(data).public_key(), kid=kid)
+        return make_key(serialization.load_pem_public_key(data), kid=kid)
+    except UnusableKey as error:
+        raise ValueError(f"a pinned key cannot be used: {error}") from error
+    except Exception as error:  # the library raises several unrelated kinds for unreadable input
+        raise ValueError("a pinned PEM is not a readable public key or certificate") from error
+
+
+def _check_ed25519(raw: bytes) -> None:
+    if int.from_bytes(raw, "little") & (2**255 - 1) in _SMALL_ORDER:
+        raise UnusableKey("an Ed25519 key of small order")
+
+
+def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
+    n, e = numbers.n, numbers.e
+    if not MIN_RSA_BITS <= n.bit_length() <= MAX_RSA_BITS:
+        raise UnusableKey(f"an RSA key of {n.bit_length()} bits")
+    if e < 3 or e % 2 == 0 or e.bit_length() > 33:
+        raise UnusableKey("an RSA key with an unsafe exponent")
+    if all(n % prime in residues for prime, residues in _ROCA):
+        raise UnusableKey("an RSA key of the kind that can be factored (CVE-2017-15361)")
+
+
+# The seven y-coordinates, reduced or not, of points of order 1, 2, 4 and 8: signatures can be made for such a
+# key by anybody (RFC 8032, 5.1; Chalkias et al., Taming the Many EdDSAs, 2020).
+_P = 2**255 - 19
+_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _P, _P + 1, _Y8, _P - _Y8})
+
+
+def _powers(prime: int) -> frozenset[int]:
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
+
+
+# Keys of the flawed library are powers of 65537 modulo every small prime; a random key is so with
+# probability below 2^-27 (Nemec et al., The Return of Coppersmith's Attack, 2017).
+_ROCA = tuple(
+    (prime, _powers(prime))
+    for prime in (
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
+        107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    )
+)  # fmt: skip

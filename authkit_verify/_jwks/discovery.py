@@ -1,0 +1,62 @@
+"""Find an issuer's key set through its metadata (OpenID Connect Discovery 1.0, section 4; RFC 8414)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from authkit_verify._jwks.fetch import Answer, FetchError, HttpClient, fetch
+from authkit_verify.config import is_allowed_url
+
+
+def metadata_urls(issuer: str) -> tuple[str, str]:
+    """Return where the metadata may be: OpenID Connect appends to the path, RFC 8414 inserts before it."""
+    parts = urlsplit(issuer)
+    path = parts.path.rstrip("/")
+    inserted = f"/.well-known/oauth-authorization-server{path}"
+    return (
+        issuer.rstrip("/") + "/.well-known/openid-configuration",
+        urlunsplit((parts.scheme, parts.netloc, inserted, "", "")),
+    )
+
+
+async def discover(client: HttpClient, issuer: str, *, http_loopback: bool, same_origin: bool = False) -> str:
+    """Return the issuer's ``jwks_uri``. Raises FetchError when no document names it truthfully.
+
+    The document's ``issuer`` must equal ours byte for byte (RFC 8414, 3.3): that is what stops one tenant
+    from answering for another. ``same_origin`` refuses a key set on any other scheme, host or port.
+    """
+    reasons: list[str] = []
+    for place in metadata_urls(issuer):
+        try:
+            url = keys_url(await fetch(client, place), issuer)
+        except FetchError as reason:  # a site may answer anything with its front page: ask at both places
+            reasons.append(str(reason))
+            continue
+        if not is_allowed_url(url, http_loopback=http_loopback):
+            raise FetchError("the metadata names no https jwks_uri")
+        if same_origin and origin(url) != origin(issuer):
+            raise FetchError("the metadata names a jwks_uri of another origin")
+        return url
+    raise FetchError(f"no metadata: {'; '.join(reasons)}")
+
+
+def keys_url(answer: Answer, issuer: str) -> str:
+    """Return the ``jwks_uri`` of one document, unjudged. Raises FetchError when it is not this issuer's."""
+    try:
+        metadata: Any = json.loads((answer.body or b"").decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise FetchError("the metadata is not JSON") from None
+    if not isinstance(metadata, dict) or metadata.get("issuer") != issuer:
+        raise FetchError("the metadata names another issuer")
+    url = metadata.get("jwks_uri")
+    if not isinstance(url, str):
+        raise FetchError("the metadata names no jwks_uri")
+    return url
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of an address."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

@@ -1,0 +1,255 @@
+"""Which keys judge a token of an issuer: fresh, else stale, else pinned, else nobody can say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypedDict
+
+import msgspec
+
+from authkit_verify._jose.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
+from authkit_verify._jwks.discovery import discover
+from authkit_verify._jwks.fetch import TOTAL_TIMEOUT, Clients, HttpClient
+from authkit_verify._jwks.remote_keys import Origin, RemoteKeys
+from authkit_verify._telemetry.events import Tell, silent
+from authkit_verify.config import IssuerAccept
+from authkit_verify.errors import TokenError
+
+Clock = Callable[[], float]
+
+
+class IssuerHealth(TypedDict):
+    """The state of one issuer's keys, in plain JSON types; durations are seconds.
+
+    ``source`` is None when nothing can answer. ``failures`` are fetches that failed in a row, ``keys`` counts
+    those without an id too. ``digest`` changes exactly when the set does.
+    """
+
+    source: Source | None
+    age: float | None
+    failures: int
+    keys: int
+    kids: list[str]
+    digest: str | None
+    next_refresh_in: float | None
+
+
+_PINNED = KeyState(source="pinned", age=0.0)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The keys to try for one token, best first, the set they are of, and where that comes from."""
+
+    keys: tuple[Key, ...]
+    whole: KeySet
+    state: KeyState
+
+
+class IssuerKeys:
+    """The keys of one configured issuer. ``wall`` is Unix time, ``clock`` measures ages."""
+
+    def __init__(
+        self, accept: IssuerAccept, clients: Clients, *, wall: Clock, clock: Clock, tell: Tell = silent
+    ) -> None:
+        self.accept = accept
+        self._tell = tell
+        self._wall = wall
+        self._clock = clock
+        self._pins = KeySet([pinned_key(pin) for pin in accept.pinned_pems])
+        self._remote = None if accept.pinned_only else RemoteKeys(_origin(accept, clients), clock, tell=tell)
+        self._answering: KeySet | None = None
+        self._source: Source | None = None
+        self._turn = -1
+        self._quiet_until = -math.inf
+        self._told: tuple[int, Source] | None = None
+
+    def usable(self) -> tuple[KeySet, KeyState] | None:
+        """Return the set that answers now and its state, or None; never waits."""
+        keys = self.answering()
+        return None if keys is None else (keys, self.state())
+
+    def answering(self) -> KeySet | None:
+        """Return the set that answers now, or None; cheap enough for every request.
+
+        The set's identity is the state of the keys: another object answers as soon as keys change, a
+        pinned set takes over or gives way, or nothing is usable any more.
+        """
+        remote = self._remote
+        if self._clock() >= self._quiet_until or (remote is not None and remote.turns != self._turn):
+            self._look()
+        return self._answering
+
+    def state(self) -> KeyState:
+        """Return where the set that ``answering`` returned this moment stands."""
+        if self._remote is None or self._source is None or self._source == "pinned":
+            return _PINNED
+        return KeyState(source=self._source, age=self._remote.age)
+
+    def at_hand(self, kid: str | None, alg: str) -> Found | None:
+        """Do what ``find`` does, from memory; None when that cannot tell. Raises TokenError as it does."""
+        keys = self.answering()
+        if keys is None:
+            return None
+        state = self.state()
+        found = self._select(keys, state, kid, alg)
+        if found:
+            return Found(found, keys, state)
+        # Told here as well as in ``find``: refusing what strangers send must stay cheap.
+        if state is not _PINNED and kid is not None and self._remote is not None and self._remote.lacks(kid):
+            raise _unknown()
+        return None
+
+    async def find(self, kid: str | None, alg: str) -> Found:
+        """Return the keys for a token. Waits for the network only where nothing in memory can answer.
+
+        Raises TokenError ``unknown_kid``, ``missing_kid``, ``disallowed_alg`` or ``keys_unavailable``.
+        """
+        held = self.usable()
+        keys, state = held or await self._load()
+        found = self._select(keys, state, kid, alg)
+        if found or kid is None:
+            return Found(found, keys, state)
+        if state is _PINNED:
+            raise self._unavailable() if self._remote else _unknown()
+        assert self._remote is not None  # noqa: S101 - only a remote set has another state
+        answered = await self._remote.look_for(kid)
+        keys, state = self.usable() or await self._load()
+        found = self._select(keys, state, kid, alg)
+        if found:
+            return Found(found, keys, state)
+        raise _unknown() if answered else self._unavailable()
+
+    async def find_again(self, kid: str | None, alg: str, tried: Found) -> Found | None:
+        """Return keys not tried yet, after a signature was bad: the issuer may have reused the key id."""
+        if self._remote is None or tried.state is _PINNED or not await self._remote.look_again():
+            return None
+        held = self.usable()
+        if held is None:
+            return None
+        seen = {key.digest for key in tried.keys}
+        found = tuple(key for key in self._select(*held, kid, alg) if key.digest not in seen)
+        return Found(found, *held) if found else None
+
+    async def confirmed(self, whole: KeySet, max_age: float) -> bool:
+        """Tell whether the issuer confirmed this very set within ``max_age`` seconds; if not, ask it now."""
+        if self._remote is None or not await self._remote.confirm(max_age):
+            return False
+        return self.answering() is whole and self.state().source in {"fresh", "stale"}
+
+    async def warm(self) -> None:
+        """Fetch the set if it is not there yet; wait for the end of it, and never raise."""
+        if self._remote is not None and self.usable() is None:
+            await self._remote.load(wait=TOTAL_TIMEOUT + 1.0)
+
+    def health(self) -> IssuerHealth:
+        """Return the state of the keys, without starting anything."""
+        remote = self._remote
+        held = remote.held(self._clock()) if remote is not None else None
+        if held is None and (remote is None or remote.attempted):
+            held = self._pinned()
+        keys, state = held or (None, None)
+        return {
+            "source": state.source if state is not None else None,
+            "age": state.age if state is not None else None,
+            "failures": remote.failures if remote is not None else 0,
+            "keys": len(keys) if keys is not None else 0,
+            "kids": list(keys.kids) if keys is not None else [],
+            "digest": keys.digest if keys is not None else None,
+            "next_refresh_in": remote.refresh_in if remote is not None else None,
+        }
+
+    def fetches(self) -> tuple[int, int]:
+        """Return how many fetches ended well so far, and how many did not."""
+        remote = self._remote
+        return (remote.good, remote.turns - remote.good) if remote is not None else (0, 0)
+
+    async def aclose(self) -> None:
+        """Stop what runs in the background."""
+        if self._remote is not None:
+            await self._remote.aclose()
+
+    async def _load(self) -> tuple[KeySet, KeyState]:
+        if self._remote is not None:
+            await self._remote.load()
+        held = self.usable()
+        if held is None:
+            raise self._unavailable()
+        return held
+
+    def _look(self) -> None:
+        """Find out which set answers, until when that is so, and tell when it is not a fresh one."""
+        remote = self._remote
+        held = remote.usable() if remote is not None else None
+        # Pins wait for the first fetch to fail: blocking a verifier's start must not be a way to old keys.
+        if held is None and (remote is None or remote.attempted):
+            held = self._pinned()
+        self._answering, state = held or (None, None)
+        self._source = state.source if state is not None else None
+        if remote is not None and state is not _PINNED:
+            self._turn, self._quiet_until = remote.turns, remote.quiet_until()
+        else:
+            self._quiet_until = -math.inf  # pins may end at any moment, by the other clock
+        if state is not None and self._told != (told := (self._turn, state.source)):
+            self._told = told
+            if state.source == "stale":
+                self._tell("stale_keys_used", f"not confirmed for {state.age:.0f} s")
+            elif state.source == "last_known_good":
+                self._tell("last_known_good_used", f"not confirmed for {state.age:.0f} s")
+
+    def _pinned(self) -> tuple[KeySet, KeyState] | None:
+        until = self.accept.pinned_until
+        if not len(self._pins) or (until is not None and self._wall() >= until):
+            return None
+        return self._pins, _PINNED
+
+    def _select(self, keys: KeySet, state: KeyState, kid: str | None, alg: str) -> tuple[Key, ...]:
+        """Return the keys to try, none when the key id is unknown."""
+        if kid is not None:
+            found = keys.named(kid, alg)
+            if found:
+                return found
+            if keys.has(kid):
+                raise TokenError("disallowed_alg", "the key of this id does not fit the token's algorithm")
+            if state is not _PINNED:
+                return ()
+        fitting = keys.fitting(alg)
+        if state is _PINNED:  # a pin without a key id answers for any
+            nameless = tuple(key for key in fitting if key.kid is None)
+            if nameless:
+                return nameless[:MAX_CANDIDATES]
+        if kid is not None:
+            return ()
+        if len(fitting) != 1:
+            raise TokenError("missing_kid", "the token names no key and not exactly one fits")
+        return fitting
+
+    def _unavailable(self) -> TokenError:
+        wait = self._remote.refresh_in if self._remote is not None else None
+        return TokenError(
+            "keys_unavailable", "the issuer's keys cannot be had at the moment", retry_after=wait
+        )
+
+
+def _unknown() -> TokenError:
+    return TokenError("unknown_kid", "the issuer has no key of this id")
+
+
+def _origin(accept: IssuerAccept, clients: Clients) -> Origin:
+    async def locate(client: HttpClient) -> str:
+        if accept.discovery:
+            return await discover(
+                client,
+                accept.issuer,
+                http_loopback=accept.allow_http_loopback,
+                same_origin=accept.same_origin,
+            )
+        return accept.keys_url
+
+    return Origin(
+        issuer=accept.issuer,
+        locate=locate,
+        client=clients.get,
+        cache_ttl=accept.cache_ttl,
+        max_stale=accept.max_stale,
+    )

@@ -1,0 +1,1 @@
+"""What each issuer's tokens must satisfy, and the claims that result."""

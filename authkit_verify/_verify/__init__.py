@@ -1,0 +1,1 @@
+"""The verifier and its cache of verified tokens."""

@@ -1,0 +1,83 @@
+"""Remember verified tokens, so that a token seen before costs a look-up instead of a signature.
+
+Only genuine tokens get in, under their one spelling (an ECDSA signature has two), so strangers cannot fill
+it. An entry counts only while the very key set that admitted it still answers, and while the token's times
+allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from authkit_verify._jose.keys import KeySet
+from authkit_verify._jwks.issuer_keys import IssuerKeys
+from authkit_verify._policy.claims import Claims
+from authkit_verify._telemetry.counters import Tally
+
+_TAIL = 32
+# Bytes in memory, roughly: of an entry whatever its token, of a character of the token, and of every member
+# and every object of the claims, with the read-only copy of them that an application may ask for.
+_ENTRY, _CHARACTER, _MEMBER, _OBJECT = 500, 2, 70, 450
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A verified token: its claims, the keys that admitted it, and the Unix times it holds between."""
+
+    token: str
+    claims: Claims
+    tally: Tally
+    source: IssuerKeys
+    keys: KeySet
+    starts: float
+    ends: float
+
+
+class TokenCache:
+    """At most ``max_entries`` tokens and about ``max_bytes`` bytes, in two generations.
+
+    New tokens go to the young generation. When that is half of everything, the old one is dropped and the
+    young one grows old: nothing is written on a hit, and an expired token is gone after two turns.
+    ``clock`` returns Unix seconds.
+    """
+
+    __slots__ = ("_bytes", "_clock", "_max_bytes", "_max_entries", "_old", "_young")
+
+    def __init__(self, clock: Callable[[], float], *, max_entries: int, max_bytes: int) -> None:
+        self._clock = clock
+        self._max_entries = max_entries // 2
+        self._max_bytes = max_bytes // 2
+        # By the end of the token, which is the end of a signature: hashing a thousand characters is half of
+        # what a look-up costs. The whole token is compared with the one that was verified.
+        self._young: dict[str, Entry] = {}
+        self._old: dict[str, Entry] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
+
+    def get(self, token: str) -> Entry | None:
+        """Return the entry of a token that may still be accepted, or None."""
+        if type(token) is not str:
+            return None
+        tail = token[-_TAIL:]
+        entry = self._young.get(tail) or self._old.get(tail)
+        if entry is None or entry.token != token or not entry.starts <= self._clock() < entry.ends:
+            return None
+        # The same object: a set is another one as soon as any key of it changes (see ``answering``).
+        return entry if entry.source.answering() is entry.keys else None
+
+    def put(self, entry: Entry, payload: bytes) -> None:
+        """Remember a token that was verified this moment; its claims were read from ``payload``."""
+        token = entry.token
+        members, objects = payload.count(b","), payload.count(b"{")
+        cost = _ENTRY + _CHARACTER * len(token) + _MEMBER * members + _OBJECT * objects
+        if cost > self._max_bytes or not self._max_entries:
+            return
+        if len(self._young) >= self._max_entries or self._bytes + cost > self._max_bytes:
+            self._old, self._young, self._bytes = self._young, {}, 0
+        tail = token[-_TAIL:]
+        if tail not in self._young:
+            self._bytes += cost
+        self._young[tail] = entry

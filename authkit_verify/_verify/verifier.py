@@ -1,0 +1,216 @@
+"""The verifier: one numbered list of checks behind ``verify`` and the middleware alike."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Self, TypedDict
+
+import msgspec
+
+from authkit_verify._explain.explain import explain
+from authkit_verify._explain.explanation import Explanation
+from authkit_verify._jose import compact
+from authkit_verify._jose.compact import Header
+from authkit_verify._jose.keys import KeySet, KeyState
+from authkit_verify._jwks.fetch import Clients, HttpClient
+from authkit_verify._jwks.issuer_keys import Found, IssuerHealth, IssuerKeys
+from authkit_verify._policy import checks, claims
+from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.issuer_policy import Rule, rule_of, second_look, signed_by
+from authkit_verify._telemetry.counters import UNKNOWN, Counters, Tally
+from authkit_verify._telemetry.events import Events, Listener
+from authkit_verify._verify.token_cache import Entry, TokenCache
+from authkit_verify.config import AcceptConfig
+from authkit_verify.errors import TokenError
+
+_MAX_HEADERS = 256
+_MAX_HEADER_SEGMENT = 512
+
+
+class Verified(msgspec.Struct, frozen=True):
+    """An accepted token: what it says, where the keys came from that admitted it, and those keys."""
+
+    claims: Claims
+    keys: KeyState
+    key_set: KeySet
+
+
+class Health(TypedDict):
+    """``ready`` when every issuer has keys that answer; ``issuers`` maps each to its state."""
+
+    ready: bool
+    issuers: dict[str, IssuerHealth]
+
+
+class Verifier:
+    """Verifies access tokens of the configured issuers.
+
+    Nothing is fetched until the first token (or ``warm``) needs it, and no task runs without a request. When
+    keys are in memory, ``verify`` never suspends. ``clock`` returns Unix seconds; an injected one also
+    measures the age of keys, where the default takes the monotonic clock. For asyncio only.
+
+    Verified tokens are remembered, ``cache_entries`` of them in about ``cache_bytes`` bytes at most (0
+    switches that off), for as long as their times allow and the keys that admitted them answer.
+
+    ``on_event`` is called with an ``Event`` for what is rare and worth knowing, between two steps of a
+    verification: it must not block.
+    """
+
+    def __init__(
+        self,
+        config: AcceptConfig,
+        http_client: HttpClient | None = None,
+        clock: Callable[[], float] | None = None,
+        *,
+        cache_entries: int = 32_768,
+        cache_bytes: int = 96 * 1024 * 1024,
+        on_event: Listener | None = None,
+    ) -> None:
+        self.config = config
+        self._wall = clock or time.time
+        self._skew = config.skew
+        self._clients = Clients(http_client)
+        ages = clock or time.monotonic
+        events = Events(on_event, self._wall)
+        self._rules: dict[str, Rule] = {}
+        for accept in config.issuers:
+            tell = events.of(accept.issuer)
+            keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=ages, tell=tell)
+            self._rules[accept.issuer] = Rule(accept, config, keys, tell)
+        self._strangers = Tally()
+        self._algorithms = frozenset[str]().union(*(rule.algorithms for rule in self._rules.values()))
+        self._headers: dict[bytes, Header] = {}
+        self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exc_info: object) -> None:
+        await self.aclose()
+
+    async def verify(self, token: str) -> Claims:
+        """Return the claims of a genuine token that is valid here and now. Raises TokenError only."""
+        entry = self._cache.get(token)
+        if entry is None:
+            return (await self._examine(token)).claims
+        entry.tally.cached += 1
+        return entry.claims
+
+    async def authenticate(self, token: str) -> Verified:
+        """Do what ``verify`` does and also say where the keys behind the answer stand at this moment."""
+        return self.recall(token) or await self._examine(token)
+
+    def recall(self, token: str) -> Verified | None:
+        """Do what ``authenticate`` does for a token that is remembered; return None for any other."""
+        entry = self._cache.get(token)
+        if entry is None:
+            return None
+        entry.tally.cached += 1
+        return Verified(entry.claims, entry.source.state(), entry.keys)
+
+    async def explain(self, token: str) -> Explanation:
+        """Return what every check says of a token; the verdict is that of ``verify``. Remembers nothing.
+
+        Safe to show to whoever holds the token: it repeats no part of it as it was spelled.
+        """
+        return await explain(
+            token, self.config, rules=self._rules, algorithms=self._algorithms, clock=self._wall
+        )
+
+    async def _examine(self, token: str) -> Verified:
+        """Judge a token from its text.
+
+        The checks, in the order that decides which code is reported: shape, algorithm, issuer, key,
+        signature, type, times, audience, scope.
+        """
+        tally = self._strangers
+        try:
+            # 1. The shape: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12.
+            parts = compact.split(token)
+            header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
+            payload = compact.read_object(parts.payload)
+            # 2. An algorithm that some issuer may use: RFC 8725 section 3.1.
+            checks.check_algorithm(header.alg, self._algorithms)
+            # 3. A known issuer, and an algorithm of its own: RFC 8725 section 3.8. No I/O before this.
+            rule = rule_of(self._rules, payload)
+            tally = rule.tally
+            checks.check_algorithm(header.alg, rule.algorithms)
+            # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
+            keys = rule.keys
+            found = keys.at_hand(header.kid, header.alg) or await keys.find(header.kid, header.alg)
+            # 5. The signature: RFC 7515 section 5.2.
+            if not signed_by(rule, found, header, parts):
+                found = await second_look(rule, header, parts, found)
+            self._remember(parts.header_segment, header)
+            # 6. to 9. What the token says about itself.
+            accepted, starts, ends = self._judge(rule, header, payload)
+        except TokenError as error:
+            tally.refuse(error.code)
+            raise
+        tally.accepted += 1
+        self._report(rule, header, accepted, found)
+        self._cache.put(
+            Entry(token, accepted, rule.tally, rule.keys, found.whole, starts, ends), parts.payload
+        )
+        return Verified(accepted, found.state, found.whole)
+
+    def remaining(self, accepted: Claims) -> float:
+        """Return the seconds an accepted token still has, the skew included."""
+        return float(accepted.raw["exp"]) + self._skew - self._wall()
+
+    async def confirmed(self, issuer: str, key_set: KeySet, max_age: float) -> bool:
+        """Tell whether the issuer confirmed these keys within ``max_age`` seconds; if not, ask it now."""
+        return await self._rules[issuer].keys.confirmed(key_set, max_age)
+
+    async def warm(self) -> Health:
+        """Fetch every issuer's keys now and report; an issuer that is down does not raise."""
+        await asyncio.gather(*(rule.keys.warm() for rule in self._rules.values()))
+        return self.health()
+
+    def health(self) -> Health:
+        """Return the state of every issuer's keys, without any I/O."""
+        issuers = {issuer: rule.keys.health() for issuer, rule in self._rules.items()}
+        return {"ready": all(one["source"] is not None for one in issuers.values()), "issuers": issuers}
+
+    def counters(self) -> Counters:
+        """Return what was counted since the verifier was made, by issuer: a copy, without any I/O."""
+        counted = {issuer: rule.counters() for issuer, rule in self._rules.items()}
+        return {**counted, UNKNOWN: self._strangers.snapshot()}
+
+    async def aclose(self) -> None:
+        """Stop background fetches and close the HTTP client, unless it is the host's own."""
+        for rule in self._rules.values():
+            await rule.keys.aclose()
+        await self._clients.aclose()
+
+    def _remember(self, segment: bytes, header: Header) -> None:
+        """Keep a header that came with a good signature: strangers cannot fill this."""
+        if segment not in self._headers and len(segment) <= _MAX_HEADER_SEGMENT:
+            if len(self._headers) >= _MAX_HEADERS:
+                self._headers.clear()
+            self._headers[segment] = header
+
+    def _report(self, rule: Rule, header: Header, accepted: Claims, found: Found) -> None:
+        """Tell what is worth knowing about a token that was accepted."""
+        if found.state.source == "pinned" and not rule.accept.pinned_only:
+            rule.tell("pinned_key_used", "a token was verified with a pinned key")
+        if rule.shadow is not None:
+            for name, refusal in rule.shadow.failures(header, accepted):
+                rule.tally.would_refuse(refusal.code)
+                rule.tell("would_refuse", name, refusal.code)
+
+    def _judge(self, rule: Rule, header: Header, payload: dict[str, Any]) -> tuple[Claims, float, float]:
+        """Return the claims, and the times that they are good between."""
+        # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4.
+        checks.check_type(header.typ, rule.types)
+        # 7. The times: RFC 7519 sections 4.1.4 to 4.1.6.
+        starts, ends = checks.check_times(payload, self._wall(), self._skew, rule.accept.max_lifetime)
+        checks.check_subject(payload)
+        # 8. The audience: RFC 7519 section 4.1.3.
+        audience = checks.check_audience(payload.get("aud"), rule.audiences)
+        accepted = claims.build(payload, audience)
+        # 9. The scope: RFC 6750 section 3.1.
+        checks.check_scopes(accepted.scopes, rule.scopes)
+        return accepted, starts, ends

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from authkit_verify import AcceptConfig, TokenError, Verifier
+from authkit_verify._jose import fast_algorithms
+from authkit_verify._jose.keys import Key, make_key
+from authkit_verify.testing import FakeIssuer, FakeKey
+
+
+def config(issuer: FakeIssuer, backend: Any = "fast") -> AcceptConfig:
+    return AcceptConfig(issuers=[issuer.accept()], algorithms=[issuer.algorithm], signature_backend=backend)
+
+
+def refuse(_key: Key) -> fast_algorithms.Bound:
+    raise ValueError("not a key for me")
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "RS384", "ES512"])
+async def test_a_verifier_with_faster_libraries_accepts_and_refuses_the_same(alg: str) -> None:
+    issuer = FakeIssuer("https://fast.test", algorithm=alg)
+    stranger = FakeKey(issuer.key.kid, alg, FakeKey.generate("other", alg).private_key)
+    async with Verifier(config(issuer), http_client=issuer.client) as verifier:
+        assert (await verifier.verify(issuer.mint(sub="ada"))).user_id == "ada"
+        for token in (issuer.mint(key=stranger), issuer.mint()[:-4] + "AAAA"):
+            with pytest.raises(TokenError) as caught:
+                await verifier.verify(token)
+            assert caught.value.code == "invalid_token"
+        issuer.rotate()
+        assert (await verifier.verify(issuer.mint(sub="bob"))).user_id == "bob"
+        explained = await verifier.explain(issuer.mint())
+        assert explained.accepted
+    await issuer.client.aclose()
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+def test_a_key_that_a_faster_library_does_not_take_is_checked_by_cryptography(alg: str) -> None:
+    fake = FakeKey.generate("k", alg)
+    key = make_key(fake.private_key.public_key())
+    check = fast_algorithms._checked(alg, refuse)
+    assert check(key, b"signed", fake.sign(b"signed"))
+    assert not check(key, b"Signed", fake.sign(b"signed"))
+
+
+@pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
+def test_what_a_faster_library_fails_at_is_checked_by_cryptography(alg: str) -> None:
+    def fail(_signed: bytes, _signature: bytes) -> bool:
+        raise RuntimeError("2051 (AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED)")
+
+    fake = FakeKey.generate("k", alg)
+    key = make_key(fake.private_key.public_key())
+    check = fast_algorithms._checked(alg, lambda _: fail)
+    assert check(key, b"signed", fake.sign(b"signed"))
+    assert not check(key, b"Signed", fake.sign(b"signed"))
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
+def test_the_faster_libraries_are_really_asked(alg: str) -> None:
+    fake = FakeKey.generate("k", alg)
+    key = make_key(fake.private_key.public_key())
+    mute = SimpleNamespace(public_bytes=key.public_key.public_bytes)
+    blind = Key(key.kid, key.algorithms, mute, key.digest)
+    assert fast_algorithms.FAST_ALGORITHMS[alg](blind, b"signed", fake.sign(b"signed"))
+    with pytest.raises(AttributeError):
+        fast_algorithms.ALGORITHMS[alg](blind, b"signed", fake.sign(b"signed"))
+
+
+def test_a_backend_that_is_not_installed_or_not_known_is_refused_at_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    issuer = FakeIssuer("https://fast.test")
+    for odd in ("openssl", ["fast"], None):
+        with pytest.raises(ValueError, match="cryptography or fast"):
+            config(issuer, odd)
+    monkeypatch.delitem(sys.modules, "authkit_verify._jose.fast_algorithms")
+    monkeypatch.setitem(sys.modules, "awscrt.crypto", None)
+    with pytest.raises(ValueError, match=r"authkit\[fast\]"):
+        config(issuer)
+    assert config(issuer, "cryptography")
