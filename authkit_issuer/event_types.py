@@ -56,7 +56,7 @@ class SessionEventType(StrEnum):
     ORG_RENAMED = "org_renamed"
     ORG_ROLE_DEFINED = "org_role_defined"
     ORG_ROLE_DELETED = "org_role_deleted"
-    """The role is gone from the organisation and from the members who held it (``data.members``)."""
+    """The role is gone from the organization and from the members who held it (``data.members``)."""
     ORG_MEMBER_ADDED = "org_member_added"
     ORG_MEMBER_REMOVED = "org_member_removed"
     ORG_ROLE_ASSIGNED = "org_role_assigned"

@@ -1,4 +1,4 @@
-"""Normal forms and rules of mail addresses, phone numbers, user names, slugs and ids. Pure functions.
+"""Normal forms and rules of email addresses, phone numbers, user names, slugs and ids. Pure functions.
 
 Every path that stores or looks up one of these goes through here, so that two spellings of one thing never
 become two things.
@@ -32,7 +32,7 @@ _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 
 
 def email(text: str) -> str:
-    """Return the normal form (trimmed, lower case) of an ASCII mail address, or raise ``InvalidEmail``.
+    """Return the normal form (trimmed, lower case) of an ASCII email address, or raise ``InvalidEmail``.
 
     The rule is ours and deliberately plain: one ``@``, a dotted domain, no white space or control
     characters (which could split a mail header), at most 64 and 254 characters.
@@ -134,7 +134,7 @@ def owner_slug(name: str) -> str:
 
 
 def org_slug(text: str) -> str:
-    """Return the normal form of an organisation slug, or raise ``InvalidOrgSlug``."""
+    """Return the normal form of an organization slug, or raise ``InvalidOrgSlug``."""
     value = text.strip().lower()
     if not _ORG_SLUG.fullmatch(value):
         raise errors.InvalidOrgSlug(param="org")

@@ -158,7 +158,7 @@ class EmailSenderWithSecurityNotice(Protocol):
 
 @runtime_checkable
 class SMSSender(Protocol):
-    """Sends text messages to E.164 numbers."""
+    """Sends SMS messages to E.164 numbers."""
 
     async def send_verification_code(self, phone: str, code: str) -> None:
         """Send a six-digit verification code."""
@@ -205,7 +205,7 @@ class Senders:
 
     @property
     def verification_links(self) -> bool:
-        """Tell whether a link that confirms a mail address can be sent."""
+        """Tell whether a link that confirms an email address can be sent."""
         return self.code_and_link is not None or self.verification_link is not None
 
 

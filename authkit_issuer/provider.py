@@ -34,7 +34,7 @@ class Provider(Protocol):
 
     @property
     def config(self) -> Config:
-        """The configuration, normalised."""
+        """The configuration, normalized."""
         ...
 
     @property
@@ -119,17 +119,17 @@ class Provider(Protocol):
 
     @property
     def orgs(self) -> Orgs:
-        """Organisations and their roles."""
+        """Organizations and their roles."""
         ...
 
     @property
     def org_members(self) -> OrgMembers:
-        """Who belongs to which organisation."""
+        """Who belongs to which organization."""
         ...
 
     @property
     def org_invites(self) -> OrgInvites:
-        """Invites into organisations."""
+        """Invites into organizations."""
         ...
 
     @property
@@ -154,5 +154,5 @@ class Provider(Protocol):
 
     @property
     def has_sms_sender(self) -> bool:
-        """Tell whether text messages can be sent."""
+        """Tell whether SMS messages can be sent."""
         ...

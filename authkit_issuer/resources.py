@@ -144,11 +144,11 @@ class Resources:
 
 
 async def _refuse_downgrade(connection: Any, schema: str) -> None:
-    """Refuse to run without organisations over data that has them: their roles would be read as nothing."""
+    """Refuse to run without organizations over data that has them: their roles would be read as nothing."""
     found = await connection.fetch(SHARED_ORGS.text(schema))
     if len(found) > 1:
         raise errors.OrgModeDowngradeRefused(
-            "org_mode is single, and this database has organisations with several members "
+            "org_mode is single, and this database has organizations with several members "
             "(org_mode_downgrade_refused); set org_mode to multi."
         )
 

@@ -30,11 +30,11 @@ from authkit_issuer.ports import (
     Senders,
     SMSSender,
 )
-from authkit_issuer.security.access_token_signer import Minter
+from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.keys import KeySource
 from authkit_issuer.security.own_tokens import OwnTokens
-from authkit_issuer.store.batched import SharedStatements
+from authkit_issuer.store.batched import BatchedStatements
 from authkit_issuer.store.postgres import NoStore, Store
 from authkit_issuer.store.query import Query
 
@@ -86,11 +86,11 @@ class Runtime:
     store: Store
     ephemeral: EphemeralStore
     keys: KeySource
-    minter: Minter
+    minter: AccessTokenSigner
     own_tokens: OwnTokens
     hasher: PasswordHasher
     background: Background
-    shared: SharedStatements
+    shared: BatchedStatements
     senders: Senders = field(default_factory=Senders)
     identity: Mapping[str, IdentityProvider] = field(default_factory=dict[str, IdentityProvider])
     """External login providers by name."""
@@ -111,7 +111,7 @@ class Runtime:
 
     @property
     def sms_sender(self) -> SMSSender | None:
-        """What sends text messages, or None."""
+        """What sends SMS messages, or None."""
         return self.senders.sms
 
     @property

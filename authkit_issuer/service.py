@@ -51,13 +51,13 @@ from authkit_issuer.ports import (
 )
 from authkit_issuer.resources import Resources, mail_sender
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.security.access_token_signer import Minter
+from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import HashingLoad
 from authkit_issuer.security.key_sources import load_keys
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.store import postgres
-from authkit_issuer.store.batched import SharedStatements
+from authkit_issuer.store.batched import BatchedStatements
 from authkit_verify import EnrichmentSource
 
 if TYPE_CHECKING:
@@ -138,10 +138,10 @@ class Service:
                 clock=clock,
                 random_bytes=random_bytes,
                 store=database,
-                shared=SharedStatements(database),
+                shared=BatchedStatements(database),
                 ephemeral=store,
                 keys=keys,
-                minter=Minter(keys),
+                minter=AccessTokenSigner(keys),
                 own_tokens=OwnTokens(config, keys, clock),
                 hasher=resources.hasher(config),
                 identity=resources.identity(config, http_client, clock),
@@ -217,12 +217,12 @@ class Service:
 
     @property
     def config(self) -> Config:
-        """The configuration, normalised."""
+        """The configuration, normalized."""
         return self.rt.config
 
     @property
     def options(self) -> Config:
-        """The configuration, normalised."""
+        """The configuration, normalized."""
         return self.rt.config
 
     @property
@@ -237,7 +237,7 @@ class Service:
 
     @property
     def has_sms_sender(self) -> bool:
-        """Tell whether text messages can be sent."""
+        """Tell whether SMS messages can be sent."""
         return self.rt.sms_sender is not None
 
     @property

@@ -35,7 +35,7 @@ class StricterRules:
     max_lifetime: float | None = None
 
     def __post_init__(self) -> None:
-        """Normalise lists to tuples, then check."""
+        """Normalize lists to tuples, then check."""
         for name in ("algorithms", "token_types", "audiences", "required_scopes"):
             value = getattr(self, name)
             if value is None:
@@ -91,7 +91,7 @@ class IssuerAccept:
     allow_http_loopback: bool = False
 
     def __post_init__(self) -> None:
-        """Normalise lists to tuples, then check."""
+        """Normalize lists to tuples, then check."""
         for name in ("audiences", "algorithms", "token_types", "required_scopes"):
             value = getattr(self, name)
             if value is not None:
@@ -116,7 +116,7 @@ class AcceptConfig:
     """What checks signatures: ``cryptography``, or the faster libraries of ``authkit[fast]``."""
 
     def __post_init__(self) -> None:
-        """Normalise lists to tuples, then check."""
+        """Normalize lists to tuples, then check."""
         object.__setattr__(self, "issuers", tuple(self.issuers))
         object.__setattr__(self, "algorithms", _words("algorithms", self.algorithms))
         if not self.issuers:

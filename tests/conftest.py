@@ -193,7 +193,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def mailbox() -> Mailbox:
-    """Takes every mail; ``mailbox.texts`` takes the text messages."""
+    """Takes every mail; ``mailbox.texts`` takes the SMS messages."""
     return Mailbox()
 
 

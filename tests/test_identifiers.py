@@ -95,14 +95,14 @@ def test_owner_slugs_follow_from_names(name: str, slug: str) -> None:
 
 
 @given(st.text(max_size=80))
-def test_an_owner_slug_is_an_organisation_slug_or_empty(name: str) -> None:
+def test_an_owner_slug_is_an_organization_slug_or_empty(name: str) -> None:
     slug = identifiers.owner_slug(name)[:63].strip("-")
     if slug:
         assert identifiers.org_slug(slug) == slug
 
 
 @pytest.mark.parametrize("text", ["", "-a", "a-", "a_b", "a.b", "a/b", "a" * 64, "ä"])
-def test_what_is_no_organisation_slug_is_refused(text: str) -> None:
+def test_what_is_no_organization_slug_is_refused(text: str) -> None:
     with pytest.raises(errors.InvalidOrgSlug):
         identifiers.org_slug(text)
 

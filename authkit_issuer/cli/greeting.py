@@ -21,7 +21,7 @@ def text(config: Config, base: str, data_dir: Path) -> str:
     return f"""authkit is listening on {base}
 
   API page      {base}/docs
-  Dev inbox     {base}/dev/inbox   (every mail and text message)
+  Dev inbox     {base}/dev/inbox   (every mail and SMS)
   Keys          {base}/.well-known/jwks.json
   Sessions      at most {config.session_max_per_user} a user; the least recently used one makes room
 

@@ -1,4 +1,4 @@
-"""``authkit orgs``: organisations of the configured database."""
+"""``authkit orgs``: organizations of the configured database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from authkit_issuer.cli.opening import run
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.service import Service
 
-app = typer.Typer(no_args_is_help=True, help="Organisations of the configured database.")
+app = typer.Typer(no_args_is_help=True, help="Organizations of the configured database.")
 
 
 @app.callback()
@@ -18,11 +18,11 @@ def _group() -> None:
 
 @app.command("backfill-personal")
 def backfill_personal() -> None:
-    """Make the personal organisation of every user who has none; safe to repeat."""
+    """Make the personal organization of every user who has none; safe to repeat."""
     typer.echo(f"made {run(_backfilled)}")
 
 
 async def _backfilled(service: Service) -> int:
     if service.config.org_mode != "multi":
-        raise ConfigError("AUTHKIT_ORG_MODE is not multi: there are no personal organisations.")
+        raise ConfigError("AUTHKIT_ORG_MODE is not multi: there are no personal organizations.")
     return await service.orgs.backfill_personal()

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="Users of the configured database.")
 
-Who = Annotated[str, typer.Argument(help="Id, mail address, phone number or user name.")]
+Who = Annotated[str, typer.Argument(help="Id, email address, phone number or user name.")]
 
 
 def run_on(who: str, work: Callable[[Service, User], Awaitable[T]]) -> T:
@@ -45,7 +45,7 @@ async def _find(service: Service, who: str) -> User:
 
 @app.command("create")
 def create(
-    email: Annotated[str, typer.Option(help="Mail address.")] = "",
+    email: Annotated[str, typer.Option(help="Email address.")] = "",
     username: Annotated[str, typer.Option(help="User name.")] = "",
 ) -> None:
     """Create an account without a password and print its id."""
@@ -58,7 +58,7 @@ def list_users(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
     deleted: Annotated[bool, typer.Option("--deleted", help="Those who are deleted instead.")] = False,
 ) -> None:
-    """Print the newest accounts: id, user name, mail address, phone number, state."""
+    """Print the newest accounts: id, user name, email address, phone number, state."""
     now = datetime.now(UTC)
     for user in run(lambda service: service.users.newest(limit, deleted=deleted)):
         facts = (user.id, user.username, user.email, user.phone_number, _state(user, now))
@@ -97,7 +97,7 @@ def delete(
     who: Who,
     *,
     for_good: Annotated[bool, typer.Option("--for-good", help="At once and beyond recall.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even the only owner of an organisation.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even the only owner of an organization.")] = False,
 ) -> None:
     """Delete a user and end every session; until the purge it can be taken back."""
     run_on(who, lambda service, user: service.lifecycle.delete(user.id, soft=not for_good, force=force))

@@ -126,7 +126,7 @@ class Config:
     max_codes_per_target_hour: int = 20
     code_cooldown: float = 60.0
     contact_change_ends_sessions: bool = False
-    """Whether a new mail address or phone number ends the user's other sessions."""
+    """Whether a new email address or phone number ends the user's other sessions."""
     send_timeout: float = 15.0
     smtp_url: str | None = field(default=None, repr=False)
     """Where mails are handed over when no sender is passed in: ``smtps://user:password@host``."""
@@ -200,8 +200,8 @@ class Config:
     """After this a deleted account is gone for good; None keeps it until the host purges it itself."""
 
     def __post_init__(self) -> None:
-        """Normalise, then check."""
-        for name, value in _normalised(self).items():
+        """Normalize, then check."""
+        for name, value in _normalized(self).items():
             object.__setattr__(self, name, value)
         check(self)
 
@@ -246,10 +246,10 @@ class Config:
 
 
 Options = Config
-"""The normalised configuration a service runs with: ``Config`` normalises itself when it is built."""
+"""The normalized configuration a service runs with: ``Config`` normalizes itself when it is built."""
 
 
-def _normalised(config: Config) -> dict[str, Any]:
+def _normalized(config: Config) -> dict[str, Any]:
     """Return the fields whose stored form differs from what a caller may write."""
     out: dict[str, Any] = {
         entry.name: getattr(config, entry.name).total_seconds()

@@ -8,7 +8,7 @@
     ├── Conflict             the state of something else stands in the way
     ├── Limited              too often; carries ``retry_after``
     ├── NotConfigured        the deployment has not switched this on
-    ├── DeliveryFailed       a mail or text message could not be handed over
+    ├── DeliveryFailed       a mail or SMS could not be handed over
     └── Unavailable          a part of the service is down; carries ``retry_after``
     ConfigError              the configuration cannot work; raised before anything starts
     StartupError             the process cannot start: one plain sentence for the operator

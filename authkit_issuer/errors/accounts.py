@@ -27,10 +27,10 @@ class UserDisabled(Unauthenticated):
 
 
 class InvalidEmail(Invalid):
-    """The text is not a mail address this service accepts."""
+    """The text is not an email address this service accepts."""
 
     code = "invalid_email"
-    default = "This is not a mail address this service accepts."
+    default = "This is not an email address this service accepts."
 
 
 class InvalidPhoneNumber(Invalid):
@@ -41,10 +41,10 @@ class InvalidPhoneNumber(Invalid):
 
 
 class InvalidIdentifier(Invalid):
-    """The text is neither a mail address nor an E.164 number nor, where allowed, a user name."""
+    """The text is neither an email address nor an E.164 number nor, where allowed, a user name."""
 
     code = "invalid_identifier"
-    default = "The identifier must be a mail address or a phone number."
+    default = "The identifier must be an email address or a phone number."
 
 
 class UsernameTooShort(Invalid):
@@ -69,7 +69,7 @@ class UsernameMustStartWithLetter(Invalid):
 
 
 class UsernameCannotContainAt(Invalid):
-    """The user name holds an ``@`` and could be taken for a mail address."""
+    """The user name holds an ``@`` and could be taken for an email address."""
 
     code = "username_cannot_contain_at"
     default = "The user name must not contain @."
@@ -90,10 +90,10 @@ class UsernameReserved(Invalid):
 
 
 class EmailInUse(Invalid):
-    """Another account has this mail address."""
+    """Another account has this email address."""
 
     code = "email_in_use"
-    default = "This mail address is in use."
+    default = "This email address is in use."
 
 
 class PhoneInUse(Invalid):
@@ -111,7 +111,7 @@ class UsernameInUse(Invalid):
 
 
 class OwnerSlugTaken(Invalid):
-    """The name is taken in the namespace that users and organisations share."""
+    """The name is taken in the namespace that users and organizations share."""
 
     code = "owner_slug_taken"
     default = "This name is taken."
@@ -153,7 +153,7 @@ class InvalidRoleSlug(Invalid):
 
 
 class ReservedRoleSlug(Invalid):
-    """The name belongs to a role that organisations define."""
+    """The name belongs to a role that organizations define."""
 
     code = "reserved_role_slug"
     default = "This role name is reserved."

@@ -34,10 +34,10 @@ class EmailUnavailable(NotConfigured):
 
 
 class SmsUnavailable(NotConfigured):
-    """No text-message sender is configured."""
+    """No SMS sender is configured."""
 
     code = "sms_unavailable"
-    default = "No text-message sender is configured."
+    default = "No SMS sender is configured."
 
 
 class EmailDeliveryFailed(DeliveryFailed):
@@ -48,10 +48,10 @@ class EmailDeliveryFailed(DeliveryFailed):
 
 
 class SmsDeliveryFailed(DeliveryFailed):
-    """The text message could not be handed over."""
+    """The SMS could not be handed over."""
 
     code = "sms_delivery_failed"
-    default = "The text message could not be sent."
+    default = "The SMS could not be sent."
 
 
 class TooManyRequests(Limited):

@@ -75,7 +75,7 @@ class NotConfigured(AuthError):
 
 
 class DeliveryFailed(AuthError):
-    """A mail or text message could not be handed over."""
+    """A mail or SMS could not be handed over."""
 
     code = "delivery_failed"
     default = "The message could not be sent."
@@ -113,7 +113,7 @@ class StartupError(RuntimeError):
 
 
 class OrgModeDowngradeRefused(StartupError):
-    """The service would read organisations that several people share as if there were none."""
+    """The service would read organizations that several people share as if there were none."""
 
     code: ClassVar[str] = "org_mode_downgrade_refused"
 

@@ -10,10 +10,10 @@ class InvalidCredentials(Unauthenticated):
 
 
 class EmailNotVerified(Unauthenticated):
-    """The password was right and the mail address is not confirmed."""
+    """The password was right and the email address is not confirmed."""
 
     code = "email_not_verified"
-    default = "The mail address is not confirmed yet."
+    default = "The email address is not confirmed yet."
 
 
 class PhoneNotVerified(Unauthenticated):

@@ -1,4 +1,4 @@
-"""Organisations, their members and invites."""
+"""Organizations, their members and invites."""
 
 from __future__ import annotations
 
@@ -6,87 +6,87 @@ from authkit_issuer.errors.categories import Conflict, Denied, Invalid, NotFound
 
 
 class InvalidOrgSlug(Invalid):
-    """The text is not an organisation slug."""
+    """The text is not an organization slug."""
 
     code = "invalid_org_slug"
-    default = "An organisation name has 1 to 63 of a-z, 0-9 and inner hyphens."
+    default = "An organization name has 1 to 63 of a-z, 0-9 and inner hyphens."
 
 
 class OrgNotFound(NotFound):
-    """No such organisation."""
+    """No such organization."""
 
     code = "org_not_found"
-    default = "There is no such organisation."
+    default = "There is no such organization."
 
 
 class NotOrgMember(Denied):
-    """The user is not a member of the organisation."""
+    """The user is not a member of the organization."""
 
     code = "not_org_member"
-    default = "Not a member of this organisation."
+    default = "Not a member of this organization."
 
 
 class OrgModeNotMulti(Invalid):
-    """The service runs in single-organisation mode."""
+    """The service runs in single-organization mode."""
 
     code = "org_mode_not_multi"
-    default = "This service has no organisations."
+    default = "This service has no organizations."
 
 
 class InvalidOrgRole(Invalid):
-    """The text cannot name a role of an organisation."""
+    """The text cannot name a role of an organization."""
 
     code = "invalid_org_role"
-    default = "A role of an organisation has 1 to 64 of A-Z, a-z, 0-9, underscore, colon and hyphen."
+    default = "A role of an organization has 1 to 64 of A-Z, a-z, 0-9, underscore, colon and hyphen."
 
 
 class OrgRoleNotFound(NotFound):
-    """The organisation does not define this role."""
+    """The organization does not define this role."""
 
     code = "org_role_not_found"
-    default = "The organisation has no such role."
+    default = "The organization has no such role."
 
 
 class ProtectedOrgRole(Conflict):
-    """Every organisation has the role, so it cannot be deleted."""
+    """Every organization has the role, so it cannot be deleted."""
 
     code = "protected_org_role"
     default = "This role cannot be deleted."
 
 
 class CannotRemoveLastOwner(Conflict):
-    """An organisation with members must keep an owner who may act."""
+    """An organization with members must keep an owner who may act."""
 
     code = "cannot_remove_last_owner"
-    default = "The organisation would have no owner left."
+    default = "The organization would have no owner left."
 
 
 class CannotRemovePersonalOrgOwner(Conflict):
-    """A personal organisation is its user's for good."""
+    """A personal organization is its user's for good."""
 
     code = "cannot_remove_personal_org_owner"
-    default = "A personal organisation keeps its owner."
+    default = "A personal organization keeps its owner."
 
 
 class PersonalOrgLocked(Conflict):
-    """A personal organisation is renamed with its user, and no other way."""
+    """A personal organization is renamed with its user, and no other way."""
 
     code = "personal_org_locked"
-    default = "A personal organisation has the name of its user."
+    default = "A personal organization has the name of its user."
 
 
 class PersonalOrgNotFound(NotFound):
-    """The user has no personal organisation."""
+    """The user has no personal organization."""
 
     code = "personal_org_not_found"
-    default = "There is no personal organisation."
+    default = "There is no personal organization."
 
 
 class OrgMembershipLimitExceeded(Conflict):
-    """A user may belong to a limited number of organisations."""
+    """A user may belong to a limited number of organizations."""
 
     code = "org_membership_limit_exceeded"
-    default = "A user may belong to at most 200 organisations."
+    default = "A user may belong to at most 200 organizations."
 
 
 class OrgRoleLimitExceeded(Conflict):
@@ -104,7 +104,7 @@ class AlreadyOrgMember(Conflict):
 
 
 class OrgInviteAlreadyPending(Conflict):
-    """One open invite per organisation and person."""
+    """One open invite per organization and person."""
 
     code = "org_invite_already_pending"
     default = "There is an open invite already."

@@ -6,10 +6,10 @@ from authkit_issuer.errors.categories import Invalid
 
 
 class EmailUnchanged(Invalid):
-    """The account has this mail address already."""
+    """The account has this email address already."""
 
     code = "email_unchanged"
-    default = "This is the mail address of the account already."
+    default = "This is the email address of the account already."
 
 
 class PhoneUnchanged(Invalid):
@@ -20,10 +20,10 @@ class PhoneUnchanged(Invalid):
 
 
 class NoPendingEmailChange(Invalid):
-    """No change of the mail address waits for its proof."""
+    """No change of the email address waits for its proof."""
 
     code = "no_pending_email_change"
-    default = "No change of the mail address is pending."
+    default = "No change of the email address is pending."
 
 
 class NoPendingPhoneChange(Invalid):

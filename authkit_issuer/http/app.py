@@ -18,7 +18,7 @@ from authkit_issuer.http.middleware import Edge, not_found
 from authkit_issuer.http.operations import AnyOperation
 from authkit_issuer.http.pages import inbox
 from authkit_issuer.http.pages.docs import Docs
-from authkit_issuer.http.rate_limits import Limiter
+from authkit_issuer.http.rate_limits import RateLimiter
 from authkit_issuer.http.routes import discovery, health
 from authkit_issuer.http.routes.accounts import account, bootstrap, events, external_identities, me
 from authkit_issuer.http.routes.admin import actions, roles, users
@@ -77,7 +77,7 @@ def create_app(service: Service) -> Starlette:
     docs = Docs(offered, base_url=config.base_url, refresh_cookie=config.refresh_cookie)
     surface = Surface(
         service=service,
-        limiter=Limiter(service),
+        limiter=RateLimiter(service),
         trusted=guards.networks(config.trusted_proxies),
         languages=config.languages,
         cookie=RefreshCookie(config) if config.refresh_cookie else None,

@@ -1,6 +1,6 @@
 """Answer requests from the table of operations.
 
-Per request: limit, guard, body, query, handler, serialisation. The limit and the guard come first, so that a
+Per request: limit, guard, body, query, handler, serialization. The limit and the guard come first, so that a
 stranger's body is not even read where an access token is needed.
 """
 
@@ -27,7 +27,7 @@ from authkit_verify import TokenError
 if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import Standing
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
-    from authkit_issuer.http.rate_limits import HeaderList, Limiter
+    from authkit_issuer.http.rate_limits import HeaderList, RateLimiter
     from authkit_issuer.service import Service
 
 REQUEST_ID = "authkit.request_id"
@@ -45,7 +45,7 @@ class Surface:
     """What the operations of one application share."""
 
     service: Service
-    limiter: Limiter
+    limiter: RateLimiter
     trusted: tuple[guards.Network, ...] = ()
     languages: tuple[str, ...] = ()
     cookie: RefreshCookie | None = None

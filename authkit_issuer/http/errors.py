@@ -176,7 +176,7 @@ def whole_seconds(wait: float) -> int:
 def oauth_code(kind: type[AuthError]) -> str:
     """Return the code the token endpoint gives a refusal, mostly its own.
 
-    An organisation that cannot be had is the target's fault, not the grant's (RFC 8707 section 2).
+    An organization that cannot be had is the target's fault, not the grant's (RFC 8707 section 2).
     """
     if issubclass(kind, errors.Unauthenticated) and not issubclass(kind, InvalidClient):
         return "invalid_grant"

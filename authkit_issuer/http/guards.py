@@ -83,7 +83,7 @@ async def require_fresh(service: Service, account: Standing) -> None:
 
 
 async def admit_to_org(service: Service, account: Standing, gate: OrgGate, path: Mapping[str, str]) -> Org:
-    """Return the organisation of the path for those whom the gate lets in.
+    """Return the organization of the path for those whom the gate lets in.
 
     Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``NotOrgMember``, and ``Denied`` for a member who is no owner.
     """
@@ -93,7 +93,7 @@ async def admit_to_org(service: Service, account: Standing, gate: OrgGate, path:
     if gate == "member" or (gate == "owner_or_self" and is_same_user(account.id, path["user_id"])):
         return org
     if "owner" not in await service.org_members.list_roles(org.slug, account.id):
-        raise Denied("Only an owner of this organisation may do this.")
+        raise Denied("Only an owner of this organization may do this.")
     return org
 
 

@@ -1,7 +1,7 @@
 """The table of operations: what is served, to whom, and what may go wrong, as typed values.
 
 The same table answers requests (``dispatch``) and documents them (``openapi``). A handler is a few lines that
-call one method of one capability; it gets a ``Call`` and returns the value to serialise.
+call one method of one capability; it gets a ``Call`` and returns the value to serialize.
 """
 
 from __future__ import annotations
@@ -128,10 +128,10 @@ class Call(Generic[B, P]):
     """Headers that the answer gets beside its own, a refusal too."""
 
     @property
-    def organisation(self) -> Org:
-        """The organisation of the path, which the caller was let into."""
+    def organization(self) -> Org:
+        """The organization of the path, which the caller was let into."""
         if self.org is None:
-            raise LookupError("only operations on an organisation have one")
+            raise LookupError("only operations on an organization have one")
         return self.org
 
     @property
@@ -214,7 +214,7 @@ class Operation(Generic[B, P, R]):
 
 
 def with_orgs(service: Service) -> bool:
-    """Tell whether there are organisations."""
+    """Tell whether there are organizations."""
     return service.config.org_mode == "multi"
 
 
@@ -224,7 +224,7 @@ def with_mail(service: Service) -> bool:
 
 
 def with_texts(service: Service) -> bool:
-    """Tell whether text messages can be sent."""
+    """Tell whether SMS messages can be sent."""
     return service.has_sms_sender
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from authkit_issuer import errors
 from authkit_issuer.config.limits import Rate, account_rate, caller_rate
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.http.errors import RateLimited, whole_seconds
 from authkit_issuer.identifiers import ip_prefix
 
@@ -30,7 +30,7 @@ _TOLD_EVERY = 10.0
 logger = logging.getLogger("authkit.limits")
 
 
-class Limiter:
+class RateLimiter:
     """Counts the calls of one service."""
 
     def __init__(self, service: Service) -> None:
@@ -65,7 +65,7 @@ class Limiter:
         rate = self._accounts.get(limit.bucket)
         if rate is None:
             rate = self._accounts[limit.bucket] = account_rate(self._service.config, limit.bucket)
-        digest = OneTime(self._service.rt).identifier(limit.bucket, wanted)
+        digest = OneTimeCodes(self._service.rt).identifier(limit.bucket, wanted)
         ahead = await self._admit(limit, f"account:{digest}", rate)
         if ahead is not None and ahead < 0:
             headers[:] = _fields(rate, 0, -ahead)

@@ -22,14 +22,14 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Succeeded:
+class SuccessResponse:
     """It is done, in the word that some operations have for it."""
 
     success: Literal[True] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class MessageResponse:
     """It is done, or on its way; ``message`` is a sentence for people."""
 
     ok: Literal[True] = True
@@ -66,7 +66,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessOnly:
+class AccessTokenResponse:
     """An access token for ``expires_in`` seconds; the session and its refresh token stay as they are."""
 
     access_token: str = field(repr=False)
@@ -74,7 +74,7 @@ class AccessOnly:
     expires_in: int
 
     @classmethod
-    def of(cls, service: Service, access: AccessToken) -> AccessOnly:
+    def of(cls, service: Service, access: AccessToken) -> AccessTokenResponse:
         """Return what the client is told of an access token."""
         return cls(access_token=access.token, expires_in=_seconds(service, access.expires_at))
 
@@ -111,7 +111,7 @@ class OidcResult:
                 refresh_token=pair.refresh_token,
             )
         if opened.access is not None:
-            access = AccessOnly.of(service, opened.access)
+            access = AccessTokenResponse.of(service, opened.access)
             return replace(
                 told,
                 access_token=access.access_token,

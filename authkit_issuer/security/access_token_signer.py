@@ -20,7 +20,7 @@ _PKCS1 = padding.PKCS1v15()
 _encode = msgspec.json.Encoder().encode
 
 
-class Minter:
+class AccessTokenSigner:
     """Signs claims with the key in force, read anew on every call."""
 
     __slots__ = ("_headers", "_keys")

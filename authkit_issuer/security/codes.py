@@ -15,7 +15,7 @@ from authkit_issuer.security.keys import KeySet
 
 CODE_DIGITS = 6
 _CODES = 10**CODE_DIGITS
-# The largest multiple of a million below 2**24: numbers above it are drawn again, so no digit is favoured.
+# The largest multiple of a million below 2**24: numbers above it are drawn again, so no digit is favored.
 _FAIR = (2**24 // _CODES) * _CODES
 
 

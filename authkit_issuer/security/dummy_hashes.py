@@ -18,7 +18,7 @@ REFRESH = 3600.0
 """Seconds between two looks at what is stored."""
 
 
-class Decoys:
+class DummyHashes:
     """Remembers how frequent each cost is, and draws from that."""
 
     def __init__(self, default: Cost) -> None:

@@ -12,8 +12,8 @@ from argon2.low_level import Type
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
-from authkit_issuer.security.dummy_hashes import Decoys
-from authkit_issuer.security.hashing_pool import HashingLoad, Lanes
+from authkit_issuer.security.dummy_hashes import DummyHashes
+from authkit_issuer.security.hashing_pool import HashingLoad, HashingPool
 from authkit_issuer.security.stored_hashes import (
     RESET_REQUIRED,
     Cost,
@@ -88,10 +88,10 @@ class PasswordHasher:
             lanes=config.argon2_lanes,
         )
         """What a new hash costs."""
-        self.decoys = Decoys(self.target)
+        self.decoys = DummyHashes(self.target)
         lanes = config.hash_threads or default_lanes(usable_cores())
         by_memory = config.hash_memory_mib * 1024 // config.argon2_memory_kib
-        self._lanes = Lanes(
+        self._lanes = HashingPool(
             count=max(1, min(lanes, by_memory)),
             memory_kib=config.hash_memory_mib * 1024,
             queue=config.hash_queue,
@@ -132,7 +132,7 @@ class PasswordHasher:
     ) -> Verdict:
         """Compare; with nothing to compare with do the work of ``decoy`` and answer no.
 
-        ``client``, ``known`` and ``before`` are those of ``Lanes.run``.
+        ``client``, ``known`` and ``before`` are those of ``HashingPool.run``.
         """
         cost = None if stored is None else cost_of(stored)
         if stored is None or cost is None:

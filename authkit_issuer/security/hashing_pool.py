@@ -85,7 +85,7 @@ class _Line:
                 del self._queues[waiter.client]
 
 
-class Lanes:
+class HashingPool:
     """Runs work in threads, at most ``count`` at once and within ``memory_kib``."""
 
     def __init__(self, *, count: int, memory_kib: int, queue: int, deadline: float) -> None:

@@ -1,4 +1,4 @@
-"""Where mails and text messages go."""
+"""Where mails and SMS messages go."""
 
 from __future__ import annotations
 

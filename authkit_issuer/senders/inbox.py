@@ -1,4 +1,4 @@
-"""The development inbox: takes every mail and text message and shows it instead of sending it.
+"""The development inbox: takes every mail and SMS and shows it instead of sending it.
 
 For development only: it holds secrets in the clear, in memory, the newest 500 messages, and logs them under a
 name of its own.
@@ -36,7 +36,7 @@ class InboxMessage:
 
 
 class Texts:
-    """The text-message side of an inbox: an ``SMSSender`` with reset links."""
+    """The SMS side of an inbox: an ``SMSSender`` with reset links."""
 
     def __init__(self, inbox: Inbox) -> None:
         """Take the inbox that is to be filled."""

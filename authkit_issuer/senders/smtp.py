@@ -180,7 +180,7 @@ def _sender(text: str) -> Address:
     found = getaddresses([text])
     name, address = found[0] if len(found) == 1 else ("", "")
     if not _PLAIN_ADDRESS.fullmatch(address) or not text.isprintable():
-        raise ConfigError("smtp_from must be a mail address, or a name and an address in angle brackets.")
+        raise ConfigError("smtp_from must be an email address, or a name and an address in angle brackets.")
     return Address(display_name=name, addr_spec=address)
 
 

@@ -21,11 +21,11 @@ ENGLISH = {
         "Your verification code", f"Hello{{name}},\n\nyour verification code is {{code}}.\n\n{_IGNORE}"
     ),
     "email_verification_link": Text(
-        "Confirm your mail address",
-        f"Hello{{name}},\n\nfollow this link to confirm your mail address:\n\n{{link}}\n\n{_IGNORE}",
+        "Confirm your email address",
+        f"Hello{{name}},\n\nfollow this link to confirm your email address:\n\n{{link}}\n\n{_IGNORE}",
     ),
     "email_verification": Text(
-        "Confirm your mail address",
+        "Confirm your email address",
         "Hello{name},\n\nyour verification code is {code}. You can also follow this link:\n\n{link}\n\n"
         + _IGNORE,
     ),
@@ -44,16 +44,16 @@ ENGLISH = {
     "welcome": Text("Welcome", "Hello{name},\n\nyour account is ready.\n"),
     "registration_attempt": Text(
         "You already have an account",
-        "Hello,\n\nsomebody tried to register with this mail address, which has an account already.\n"
+        "Hello,\n\nsomebody tried to register with this email address, which has an account already.\n"
         "If it was you, sign in or reset your password. Otherwise you can ignore this mail.\n",
     ),
     "email_change_requested": Text(
-        "Your mail address is to be changed",
-        f"Hello{{name}},\n\na change of your account's mail address was requested.\n\n{_NOT_YOU}",
+        "Your email address is to be changed",
+        f"Hello{{name}},\n\na change of your account's email address was requested.\n\n{_NOT_YOU}",
     ),
     "email_changed": Text(
-        "Your mail address was changed",
-        f"Hello{{name}},\n\nyour account now has another mail address.\n\n{_NOT_YOU}",
+        "Your email address was changed",
+        f"Hello{{name}},\n\nyour account now has another email address.\n\n{_NOT_YOU}",
     ),
     "phone_change_requested": Text(
         "Your phone number is to be changed",

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import DatabaseUnavailable, StartupError
-from authkit_issuer.store.advisory_lock import SolePlace
+from authkit_issuer.store.advisory_lock import AdvisoryLock
 
 INTERVAL = 1.0
 """Seconds between two looks at a place that a restarted database took away."""
@@ -27,7 +27,7 @@ async def alone(config: Config) -> AsyncGenerator[None, None]:
     if config.redis_url is not None or config.is_production or config.database_url is None:
         yield
         return
-    place = SolePlace(config.database_url, f"authkit memory mode {config.database_schema}")
+    place = AdvisoryLock(config.database_url, f"authkit memory mode {config.database_schema}")
     if not await place.take():
         raise StartupError(
             "Another server without Redis runs on this database; "
@@ -42,7 +42,7 @@ async def alone(config: Config) -> AsyncGenerator[None, None]:
         await place.leave()
 
 
-async def _keep(place: SolePlace) -> None:
+async def _keep(place: AdvisoryLock) -> None:
     """Take the place again after the database was away; say once when somebody else was faster."""
     told = False
     while True:

@@ -23,7 +23,7 @@ PATIENCE = 2.0
 _POLL = 0.1
 
 
-class SolePlace:
+class AdvisoryLock:
     """One named place, on a connection of its own."""
 
     def __init__(self, dsn: str, name: str) -> None:

@@ -31,7 +31,7 @@ PATIENCE = 0.02
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SharedQuery(Generic[Row]):
+class BatchedQuery(Generic[Row]):
     """One statement in two forms, for one caller and for many.
 
     ``one`` takes a caller's own arguments and then the common ones, ``many`` an array of each of the own
@@ -49,7 +49,7 @@ class _Waiting:
     result: asyncio.Future[Any]
 
 
-class SharedStatements:
+class BatchedStatements:
     """The shared statements of one service. Only for statements outside of any transaction."""
 
     def __init__(self, store: Store) -> None:
@@ -58,7 +58,7 @@ class SharedStatements:
         self._lanes: dict[tuple[Any, tuple[object, ...]], _Lane] = {}
 
     async def maybe(
-        self, query: SharedQuery[Row], own: tuple[object, ...], common: tuple[object, ...]
+        self, query: BatchedQuery[Row], own: tuple[object, ...], common: tuple[object, ...]
     ) -> Row | None:
         """Return the caller's row, or None when there is none; raises as the store does."""
         lane = self._lanes.get((query, common))
@@ -71,7 +71,7 @@ class SharedStatements:
 class _Lane:
     """All callers of one statement with the same common arguments."""
 
-    def __init__(self, store: Store, query: SharedQuery[Any], common: tuple[object, ...]) -> None:
+    def __init__(self, store: Store, query: BatchedQuery[Any], common: tuple[object, ...]) -> None:
         self._store = store
         self._query = query
         self._common = common

@@ -46,7 +46,7 @@ _DOWN = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
-    # Losers of a deadlock or serialisation conflict did nothing: the caller may simply try again.
+    # Losers of a deadlock or serialization conflict did nothing: the caller may simply try again.
     asyncpg.TransactionRollbackError,
     # What asyncpg says of a connection whose server has said farewell but has not hung up yet.
     asyncpg.InternalClientError,

@@ -57,7 +57,7 @@ class Enricher:
 
     ``issuers`` are those whose subjects are the source's user ids. With ``live_gate`` a user who is not
     allowed is refused; without it the source is asked only where its roles are needed. Roles never count for
-    the token of an organisation. One may be shared by several middlewares.
+    the token of an organization. One may be shared by several middlewares.
     """
 
     def __init__(

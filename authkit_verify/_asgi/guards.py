@@ -89,7 +89,7 @@ def require_scope(*scopes: str) -> Guard:
 
 
 def require_role(*roles: str) -> Guard:
-    """Ask for any one of these in ``Principal.roles``: global ones, never those in an organisation."""
+    """Ask for any one of these in ``Principal.roles``: global ones, never those in an organization."""
     _named("role", roles)
     wanted = {role.casefold() for role in roles}
 
@@ -101,7 +101,7 @@ def require_role(*roles: str) -> Guard:
 
 
 def require_org_role(*roles: str, org: str | None = None) -> Guard:
-    """Ask for any one of these roles in the token's organisation, which must be ``org`` if one is named."""
+    """Ask for any one of these roles in the token's organization, which must be ``org`` if one is named."""
     _named("role", roles)
     wanted = {role.casefold() for role in roles}
 
@@ -129,7 +129,7 @@ def require_admin(*, role: str = "admin") -> Guard:
     """Ask the host's own records, at this moment, whether the caller has this global role.
 
     What the token says of roles never counts: a demotion takes effect with the next request. A caller whose
-    issuer the records do not know, or whose token is for an organisation, is nobody's admin. Raises
+    issuer the records do not know, or whose token is for an organization, is nobody's admin. Raises
     RuntimeError when the middleware has no ``enrichment`` to ask.
     """
 

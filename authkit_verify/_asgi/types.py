@@ -65,7 +65,7 @@ class PathSet:
 
 
 def _climbs(path: str) -> bool:
-    # A wildcard must not cover what a later hand normalises out of it: "/docs/../admin" is not under /docs.
+    # A wildcard must not cover what a later hand normalizes out of it: "/docs/../admin" is not under /docs.
     return "\\" in path or any(part in {".", ".."} for part in path.split("/"))
 
 

@@ -18,7 +18,7 @@ from authkit_verify._explain.explanation import (
 from authkit_verify._jose.compact import Header
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.issuer_policy import Rule
-from authkit_verify._policy.report_only import Shadow
+from authkit_verify._policy.report_only import ReportOnlyPolicy
 
 _SOURCES = {
     "expiry": "RFC 7519 4.1.4",
@@ -134,7 +134,9 @@ def _scope(notes: Notes, words: Words, scopes: tuple[str, ...], rule: Rule | Non
         notes.add("scope", "skipped", f"none is required; {seen}", setting, source)
 
 
-def _report_only(notes: Notes, header: Header, payload: dict[str, Any], rule: Rule, shadow: Shadow) -> None:
+def _report_only(
+    notes: Notes, header: Header, payload: dict[str, Any], rule: Rule, shadow: ReportOnlyPolicy
+) -> None:
     """Note the rules on trial; like the verifier, try them on accepted tokens only."""
     accepted = None
     if not notes.refused:

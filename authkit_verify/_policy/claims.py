@@ -78,22 +78,22 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def roles(self) -> tuple[str, ...]:
-        """Global roles; always empty for a token of an organisation."""
+        """Global roles; always empty for a token of an organization."""
         return () if self.has_org else _texts(self._payload.get("roles"))
 
     @cached_property
     def has_org(self) -> bool:
-        """True for a token of an organisation, however it names it: nobody has global roles there."""
+        """True for a token of an organization, however it names it: nobody has global roles there."""
         return self._payload.get("org") is not None
 
     @cached_property
     def org(self) -> str | None:
-        """The organisation the token is for."""
+        """The organization the token is for."""
         return _text(self._payload.get("org"))
 
     @cached_property
     def org_roles(self) -> tuple[str, ...]:
-        """Roles in ``org``. An organisation's owner names its roles, so none of them is ever a global one."""
+        """Roles in ``org``. An organization's owner names its roles, so none of them is ever a global one."""
         return _texts(self._payload.get("roles")) if self.has_org else ()
 
     @cached_property

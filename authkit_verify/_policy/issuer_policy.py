@@ -9,8 +9,8 @@ from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import Found, IssuerKeys
 from authkit_verify._policy import checks
-from authkit_verify._policy.report_only import Shadow
-from authkit_verify._telemetry.counters import IssuerCounters, Tally
+from authkit_verify._policy.report_only import ReportOnlyPolicy
+from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
 from authkit_verify._telemetry.events import Tell, silent
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.errors import TokenError
@@ -42,8 +42,8 @@ class Rule:
         self.keys = keys
         self.scopes = tuple(accept.required_scopes)
         self.types = checks.token_types(accept.token_types)
-        self.shadow = Shadow(accept.report_only) if accept.report_only is not None else None
-        self.tally = Tally()
+        self.shadow = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
+        self.tally = TokenCounters()
         self.tell = tell
 
     def counters(self) -> IssuerCounters:

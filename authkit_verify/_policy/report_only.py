@@ -14,7 +14,7 @@ from authkit_verify.errors import TokenError
 Trial = Callable[[Header, Claims], object]
 
 
-class Shadow:
+class ReportOnlyPolicy:
     """The rules of one issuer that are on trial, each with the check that will enforce it one day."""
 
     __slots__ = ("trials",)

@@ -28,7 +28,7 @@ Counters = dict[str, IssuerCounters]
 """By issuer; ``UNKNOWN`` holds what was refused before its issuer was known to be one of ours."""
 
 
-class Tally:
+class TokenCounters:
     """The counters of one issuer's tokens."""
 
     __slots__ = ("_refused", "_would_refuse", "accepted", "cached")

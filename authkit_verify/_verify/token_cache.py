@@ -14,7 +14,7 @@ import msgspec
 from authkit_verify._jose.keys import KeySet
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy.claims import Claims
-from authkit_verify._telemetry.counters import Tally
+from authkit_verify._telemetry.counters import TokenCounters
 
 _TAIL = 32
 # Bytes in memory, roughly: of an entry whatever its token, of a character of the token, and of every member
@@ -27,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     token: str
     claims: Claims
-    tally: Tally
+    tally: TokenCounters
     source: IssuerKeys
     keys: KeySet
     starts: float

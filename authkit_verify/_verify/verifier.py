@@ -19,7 +19,7 @@ from authkit_verify._jwks.issuer_keys import Found, IssuerHealth, IssuerKeys
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import Rule, rule_of, second_look, signed_by
-from authkit_verify._telemetry.counters import UNKNOWN, Counters, Tally
+from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.token_cache import Entry, TokenCache
 from authkit_verify.config import AcceptConfig
@@ -79,7 +79,7 @@ class Verifier:
             tell = events.of(accept.issuer)
             keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=ages, tell=tell)
             self._rules[accept.issuer] = Rule(accept, config, keys, tell)
-        self._strangers = Tally()
+        self._strangers = TokenCounters()
         self._algorithms = frozenset[str]().union(*(rule.algorithms for rule in self._rules.values()))
         self._headers: dict[bytes, Header] = {}
         self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)

@@ -20,7 +20,7 @@ async def new_users(service: Service, *names: str | None) -> list[str]:
     return [(await service.users.create(None, name)).id for name in names]
 
 
-async def test_two_organisations_that_want_each_others_name_are_both_refused(make_service, rounds) -> None:
+async def test_two_organizations_that_want_each_others_name_are_both_refused(make_service, rounds) -> None:
     service = await make_service(org_mode="multi")
     for number in range(rounds(200)):
         one, other = [(await service.orgs.create(f"{name}-{number}")).id for name in "ab"]
@@ -31,7 +31,7 @@ async def test_two_organisations_that_want_each_others_name_are_both_refused(mak
         assert [type(outcome) for outcome in outcomes] == [errors.OwnerSlugTaken] * 2
 
 
-async def test_a_name_that_an_organisation_is_giving_up_is_refused_without_waiting(service: Service) -> None:
+async def test_a_name_that_an_organization_is_giving_up_is_refused_without_waiting(service: Service) -> None:
     one, other = await service.orgs.create("one"), await service.orgs.create("other")
     async with service.transaction() as tx:
         await tx.orgs.rename(one.id, "another")
@@ -78,7 +78,7 @@ async def test_who_is_given_a_role_is_not_held_while_the_role_is(service: Servic
     assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], errors.UserNotFound)
 
 
-async def test_members_of_each_others_personal_organisation_are_deleted_together(
+async def test_members_of_each_others_personal_organization_are_deleted_together(
     make_service, rounds
 ) -> None:
     service = await make_service(org_mode="multi")
@@ -92,7 +92,7 @@ async def test_members_of_each_others_personal_organisation_are_deleted_together
         assert outcomes == [True, True]
 
 
-async def test_personal_organisations_are_filled_in_while_users_register(make_service, rounds) -> None:
+async def test_personal_organizations_are_filled_in_while_users_register(make_service, rounds) -> None:
     count = rounds(500)
     single = await make_service()
     for number in range(count):

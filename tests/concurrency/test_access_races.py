@@ -1,4 +1,4 @@
-"""Sessions, roles, organisations and invites: what must hold whatever happens at the same moment."""
+"""Sessions, roles, organizations and invites: what must hold whatever happens at the same moment."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ async def test_a_role_for_somebody_who_is_being_deleted_is_given_or_refused(serv
         assert await service.roles.list_for_user(user) == []
 
 
-async def test_joining_an_organisation_that_is_being_closed_is_refused_or_keeps_it_open(
+async def test_joining_an_organization_that_is_being_closed_is_refused_or_keeps_it_open(
     service: Service, rounds
 ) -> None:
     for number in range(rounds(500)):

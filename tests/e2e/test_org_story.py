@@ -1,4 +1,4 @@
-"""Organisations over sockets: founded, joined, used at an application that knows only the keys, and left."""
+"""Organizations over sockets: founded, joined, used at an application that knows only the keys, and left."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def application(issuer: Deployment) -> Iterator[Application]:
         yield running
 
 
-def test_an_organisation_from_its_foundation_to_a_member_who_leaves(
+def test_an_organization_from_its_foundation_to_a_member_who_leaves(
     issuer: Deployment, application: Application
 ) -> None:
     ada, bob, eve = (issuer.join(name) for name in ("ada_l", "bob_m", "eve_n"))

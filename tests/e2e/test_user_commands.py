@@ -77,7 +77,7 @@ def test_what_cannot_be_done_is_one_line(settings: dict[str, str]) -> None:
     assert listed(settings, "--deleted") == []
 
 
-def test_users_from_before_organisations_are_given_theirs_once(
+def test_users_from_before_organizations_are_given_theirs_once(
     settings: dict[str, str], database_url: str
 ) -> None:
     for name in ("ada_l", "bob_m"):

@@ -21,7 +21,7 @@ _api = httpx.Client(base_url=os.environ.get("CONTRACT_URL", ""), trust_env=False
 
 @schemathesis.auth(refresh_interval=None)
 class Credentials:
-    """An access token of an administrator who owns an organisation, or the secret of a client."""
+    """An access token of an administrator who owns an organization, or the secret of a client."""
 
     def get(self, case: Any, _context: Any) -> str | None:
         """Return what goes into ``Authorization``."""

@@ -82,7 +82,7 @@ class Deployment:
         person.keep(self.expect(200, "POST", "/auth/password/login", who))
 
     def refresh(self, person: Person, **more: str) -> None:
-        """Exchange the refresh token; ``org`` asks for an organisation's token."""
+        """Exchange the refresh token; ``org`` asks for an organization's token."""
         body = {"grant_type": "refresh_token", "refresh_token": person.refresh, **more}
         person.keep(self.expect(200, "POST", "/auth/token", body))
 

@@ -1,4 +1,4 @@
-"""A mailbox: takes every mail and text message, and fails on demand."""
+"""A mailbox: takes every mail and SMS, and fails on demand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One mail or text message; ``code`` and ``token`` are ``""`` when it carries none."""
+    """One mail or SMS; ``code`` and ``token`` are ``""`` when it carries none."""
 
     channel: str
     to: str
@@ -19,7 +19,7 @@ class Message:
 
 
 class Texts:
-    """The text-message side of a mailbox: an ``SMSSender`` with reset links."""
+    """The SMS side of a mailbox: an ``SMSSender`` with reset links."""
 
     def __init__(self, box: Mailbox) -> None:
         self._box = box

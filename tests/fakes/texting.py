@@ -1,4 +1,4 @@
-"""A running issuer that sends text messages; what it sent stands in the inboxes of its servers."""
+"""A running issuer that sends SMS messages; what it sent stands in the inboxes of its servers."""
 
 from __future__ import annotations
 

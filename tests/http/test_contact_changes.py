@@ -1,4 +1,4 @@
-"""Another mail address or phone number for an account, over HTTP."""
+"""Another email address or phone number for an account, over HTTP."""
 
 from __future__ import annotations
 

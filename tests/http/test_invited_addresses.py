@@ -1,4 +1,4 @@
-"""An organisation's owner may be anybody: inviting an address does not tell whether it has an account."""
+"""An organization's owner may be anybody: inviting an address does not tell whether it has an account."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ async def test_a_login_before_confirmation_names_the_registration(api):
     assert answer.json()["metadata"] == {"registration_id": accepted.json()["registration_id"]}
 
 
-async def test_an_organisation_that_cannot_be_had_opens_no_session(api, sign_up):
+async def test_an_organization_that_cannot_be_had_opens_no_session(api, sign_up):
     tokens = await sign_up(api)
     answer = await _login(api, identifier="ada_l", org="acme")
     assert _code(answer) == (400, "org_mode_not_multi")
@@ -194,7 +194,7 @@ async def test_the_token_endpoint_refuses_in_the_words_of_its_standard(api, body
     assert answer.headers["pragma"] == "no-cache"
 
 
-async def test_an_organisation_that_cannot_be_had_leaves_the_refresh_token_good(api, sign_up):
+async def test_an_organization_that_cannot_be_had_leaves_the_refresh_token_good(api, sign_up):
     tokens = await sign_up(api)
     body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     assert _code(await api.post("/auth/token", json=body | {"org": "acme"})) == (400, "invalid_target")

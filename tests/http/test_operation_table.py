@@ -264,7 +264,7 @@ def test_types_that_are_documented_under_one_name_are_one_type():
     assert len({kind.__qualname__ for kind in kinds}) == len(kinds)
 
 
-def test_every_answer_type_can_be_serialised():
+def test_every_answer_type_can_be_serialized():
     for operation in ALL:
         assert TypeAdapter(operation.returns).json_schema(mode="serialization")
 

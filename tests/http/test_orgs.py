@@ -1,4 +1,4 @@
-"""Organisations over HTTP: who may do what, and what everybody else is told."""
+"""Organizations over HTTP: who may do what, and what everybody else is told."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ async def test_an_invite_into_the_past_is_refused(people):
     assert _told(answer) == (400, "invalid_expiry")
 
 
-async def test_where_there_are_no_organisations_there_are_no_such_operations(make_service, serve, sign_up):
+async def test_where_there_are_no_organizations_there_are_no_such_operations(make_service, serve, sign_up):
     async with serve(await make_service()) as api:
         tokens = await sign_up(api)
         headers = {"authorization": f"Bearer {tokens['access_token']}"}

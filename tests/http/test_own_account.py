@@ -90,7 +90,7 @@ async def test_external_logins_are_listed_and_unlinked(api, ada, service):
 # --- bootstrap --------------------------------------------------------------------------------------------
 
 
-async def test_bootstrap_says_who_one_is_without_organisations(api, ada):
+async def test_bootstrap_says_who_one_is_without_organizations(api, ada):
     body = (await api.get("/auth/user/bootstrap")).json()
     assert (body["username"], body["personal_org"], body["orgs"]) == ("ada_l", None, [])
 

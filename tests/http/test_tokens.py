@@ -196,7 +196,7 @@ def test_clients_are_configured_with_care(clients):
         Config(issuer="https://i.test", issued_audiences=("app",), introspection_clients=clients)
 
 
-# --- the session of a token, and a token of an organisation ------------------------------------------------
+# --- the session of a token, and a token of an organization ------------------------------------------------
 
 
 async def test_a_refresh_token_names_its_session_and_is_not_used_up(api, sign_up):
@@ -217,7 +217,7 @@ async def test_guesses_at_one_session_are_counted_together(make_service, serve, 
     assert (answer.status_code, refused_body["error"]) == (429, "rate_limited")
 
 
-async def test_a_token_for_an_organisation_has_its_roles_and_the_proof_of_the_session(
+async def test_a_token_for_an_organization_has_its_roles_and_the_proof_of_the_session(
     make_service, serve, sign_up
 ):
     service = await make_service(org_mode="multi")

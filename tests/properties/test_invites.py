@@ -140,7 +140,7 @@ class Invites(RuleBasedStateMachine):
 
     def delete_for_good(self, number: int) -> None:
         person = self.person(number)
-        # The founder stays, so that the organisation does.
+        # The founder stays, so that the organization does.
         if person is self.everybody[0] or self.members.get(person) == {"owner"}:
             return
         if self.driver.attempt(self.service.lifecycle.hard_delete(person.id)) is True:

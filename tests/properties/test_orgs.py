@@ -1,4 +1,4 @@
-"""Organisations, their members and roles, and the one namespace, against a model."""
+"""Organizations, their members and roles, and the one namespace, against a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authkit_issuer.identifiers import owner_slug
 # Few names, so that they collide: as they are, as owner slugs of each other, in another letter case.
 USERNAMES = st.sampled_from(["anna", "ANNA", "an_na", "an__na", "beat", "be_at"])
 SLUGS = st.sampled_from(["anna", "an-na", "beat", "acme", "zeta"])
-NAMING = st.sampled_from(["register", "rename a user", "found", "found for nobody", "rename an organisation"])
+NAMING = st.sampled_from(["register", "rename a user", "found", "found for nobody", "rename an organization"])
 # Counted from the newest of those that are shared: small numbers meet often.
 PERSON = st.integers(0, 2)
 ORG = st.sampled_from([0, 0, 0, 1, 2, 3])
@@ -38,7 +38,7 @@ class Modelled:
     id: str
     slug: str
     owner: Person | None = None
-    """Whose personal organisation it is."""
+    """Whose personal organization it is."""
     members: dict[Person, set[str]] = field(default_factory=dict)
     roles: set[str] = field(default_factory=lambda: {"owner", "member"})
 
@@ -103,7 +103,7 @@ class Orgs(RuleBasedStateMachine):
             case "found for nobody":
                 self.found(slug, None)
             case _:
-                self.rename_an_organisation(place, slug)
+                self.rename_an_organization(place, slug)
 
     def register(self, username: str) -> None:
         person = Person("", username)
@@ -142,7 +142,7 @@ class Orgs(RuleBasedStateMachine):
         self.everything.append(org)
         self.holders[slug] = org
 
-    def rename_an_organisation(self, place: int, slug: str) -> None:
+    def rename_an_organization(self, place: int, slug: str) -> None:
         org = self.org(place)
         wanted = (
             errors.PersonalOrgLocked
@@ -304,7 +304,7 @@ class Orgs(RuleBasedStateMachine):
         assert stored == wanted
 
     @invariant()
-    def an_organisation_that_had_an_owner_has_one(self) -> None:
+    def an_organization_that_had_an_owner_has_one(self) -> None:
         for org in self.everything:
             assert not org.owner or "owner" in org.members[org.owner]
 
@@ -335,5 +335,5 @@ class Orgs(RuleBasedStateMachine):
             assert run(service.orgs.get_personal(person.id)).slug == owner_slug(person.username)
 
 
-def test_organisations_behave_like_their_model(drive) -> None:
+def test_organizations_behave_like_their_model(drive) -> None:
     drive(Orgs, org_mode="multi")

@@ -12,7 +12,7 @@ OLD = KeySet(signing=None, public={}, refresh_secrets={0: b"a" * 32}, active_sec
 NEW = KeySet(signing=None, public={}, refresh_secrets={0: b"a" * 32, 1: b"b" * 32}, active_secret=1)
 
 
-def test_codes_are_six_digits_with_leading_zeros_and_no_favourite() -> None:
+def test_codes_are_six_digits_with_leading_zeros_and_no_favorite() -> None:
     drawn = [codes.new_code(os.urandom) for _ in range(4000)]
     assert all(len(code) == 6 and code.isascii() and code.isdigit() for code in drawn)
     counts = Counter(code[0] for code in drawn)
@@ -31,7 +31,7 @@ def test_a_digest_is_bound_to_purpose_scope_and_code() -> None:
     assert all(codes.digest(OLD, *other) != base for other in others)
 
 
-def test_a_digest_of_a_retired_secret_is_still_recognised() -> None:
+def test_a_digest_of_a_retired_secret_is_still_recognized() -> None:
     assert codes.digest(OLD, "reg", "a", "1") in codes.digests(NEW, "reg", "a", "1")
     assert codes.digests(NEW, "reg", "a", "1")[0] == codes.digest(NEW, "reg", "a", "1")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from authkit_issuer.security.dummy_hashes import REFRESH, Decoys
+from authkit_issuer.security.dummy_hashes import REFRESH, DummyHashes
 from authkit_issuer.security.stored_hashes import Cost
 
 DEFAULT = Cost(algo="argon2id", memory_kib=19_456, passes=2)
@@ -14,14 +14,14 @@ KEY = bytes(32)
 
 
 def test_before_anything_is_known_every_decoy_costs_what_a_new_hash_does() -> None:
-    decoys = Decoys(DEFAULT)
+    decoys = DummyHashes(DEFAULT)
     assert {decoys.draw(KEY, str(number)) for number in range(100)} == {DEFAULT}
     decoys.learn({})
     assert decoys.draw(KEY, "ada") == DEFAULT
 
 
 def test_decoys_are_as_frequent_as_the_stored_hashes() -> None:
-    decoys = Decoys(DEFAULT)
+    decoys = DummyHashes(DEFAULT)
     decoys.learn({DEFAULT: 500, IMPORTED: 300, OLD: 200})
     drawn = Counter(decoys.draw(KEY, f"user{number}@example.test") for number in range(10_000))
     for cost, share in ((DEFAULT, 0.5), (IMPORTED, 0.3), (OLD, 0.2)):
@@ -29,7 +29,7 @@ def test_decoys_are_as_frequent_as_the_stored_hashes() -> None:
 
 
 def test_an_identifier_draws_the_same_every_time_and_nobody_can_compute_it() -> None:
-    decoys = Decoys(DEFAULT)
+    decoys = DummyHashes(DEFAULT)
     decoys.learn({DEFAULT: 1, IMPORTED: 1})
     names = [str(number) for number in range(200)]
     drawn = [decoys.draw(KEY, name) for name in names]
@@ -38,7 +38,7 @@ def test_an_identifier_draws_the_same_every_time_and_nobody_can_compute_it() -> 
 
 
 def test_a_small_change_of_the_shares_moves_few_identifiers() -> None:
-    decoys = Decoys(DEFAULT)
+    decoys = DummyHashes(DEFAULT)
     names = [str(number) for number in range(2000)]
     decoys.learn({DEFAULT: 500, IMPORTED: 500})
     before = [decoys.draw(KEY, name) for name in names]
@@ -48,7 +48,7 @@ def test_a_small_change_of_the_shares_moves_few_identifiers() -> None:
 
 
 def test_it_is_time_to_look_again_after_an_hour() -> None:
-    decoys = Decoys(DEFAULT)
+    decoys = DummyHashes(DEFAULT)
     assert decoys.empty
     assert decoys.due(0.0)
     decoys.claim(1000.0)

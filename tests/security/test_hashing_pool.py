@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.security.hashing_pool import ALONE_KIB, Lanes
+from authkit_issuer.security.hashing_pool import ALONE_KIB, HashingPool
 
 SMALL = 64
 
@@ -17,7 +17,7 @@ SMALL = 64
 class Held:
     """Occupies lanes until told to let go; notes who got in, in order."""
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: HashingPool) -> None:
         self.lanes = lanes
         self.gate = threading.Event()
         self.order: list[str] = []
@@ -53,12 +53,12 @@ async def settled(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def make() -> AsyncIterator[Callable[..., Lanes]]:
-    made: list[Lanes] = []
+async def make() -> AsyncIterator[Callable[..., HashingPool]]:
+    made: list[HashingPool] = []
 
-    def build(**fields: float) -> Lanes:
+    def build(**fields: float) -> HashingPool:
         usual = {"count": 1, "memory_kib": 256 * 1024, "queue": 16, "deadline": 5.0}
-        made.append(Lanes(**(usual | fields)))  # type: ignore[arg-type]
+        made.append(HashingPool(**(usual | fields)))  # type: ignore[arg-type]
         return made[-1]
 
     yield build

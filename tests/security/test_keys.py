@@ -14,7 +14,7 @@ import pytest
 from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError, MissingSigner
 from authkit_issuer.security import key_file
-from authkit_issuer.security.access_token_signer import Minter
+from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.key_sources import FileKeys, load_keys
 from authkit_issuer.security.keys import KeySet, SigningKey, StaticKeys, public_pem, thumbprint
 
@@ -52,7 +52,7 @@ def test_another_library_verifies_what_we_sign_with_what_we_publish(alg: str) ->
         refresh_secrets={0: b"s" * 32},
         active_secret=0,
     )
-    token = Minter(StaticKeys(keys)).mint({"sub": "me", "aud": "api", "email": "ü@example.test"})
+    token = AccessTokenSigner(StaticKeys(keys)).mint({"sub": "me", "aud": "api", "email": "ü@example.test"})
     header = jwt.get_unverified_header(token)
     assert header == {"alg": alg, "kid": kid, "typ": "at+jwt"}
     published = jwt.PyJWK(json.loads(keys.jwks_body)["keys"][0])
@@ -62,7 +62,7 @@ def test_another_library_verifies_what_we_sign_with_what_we_publish(alg: str) ->
 def test_without_a_signing_key_nothing_is_minted() -> None:
     keys = KeySet(signing=None, public={}, refresh_secrets={0: b"s" * 32}, active_secret=0)
     with pytest.raises(MissingSigner):
-        Minter(StaticKeys(keys)).mint({})
+        AccessTokenSigner(StaticKeys(keys)).mint({})
 
 
 def test_the_file_is_for_its_owner_only_and_the_first_creator_wins(path: Path) -> None:

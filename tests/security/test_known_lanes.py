@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.security.hashing_pool import ALONE_KIB, Lanes
+from authkit_issuer.security.hashing_pool import ALONE_KIB, HashingPool
 
 SMALL = 64
 
@@ -17,7 +17,7 @@ SMALL = 64
 class Stage:
     """Callers of lanes whose work ends when the test says so."""
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: HashingPool) -> None:
         self.lanes = lanes
         self.admitted: list[str] = []
         self.running: dict[str, tuple[bool, int]] = {}
@@ -54,11 +54,11 @@ async def still() -> None:
 
 @pytest.fixture
 def make() -> Iterator[object]:
-    made: list[Lanes] = []
+    made: list[HashingPool] = []
 
     def build(**fields: float) -> Stage:
         usual = {"count": 1, "memory_kib": 256 * 1024, "queue": 16, "deadline": 5.0}
-        made.append(Lanes(**(usual | fields)))  # type: ignore[arg-type]
+        made.append(HashingPool(**(usual | fields)))  # type: ignore[arg-type]
         return Stage(made[-1])
 
     yield build

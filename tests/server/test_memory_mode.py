@@ -12,7 +12,7 @@ from authkit_issuer.config import Config
 from authkit_issuer.errors import StartupError
 from authkit_issuer.server import memory_mode
 from authkit_issuer.server.memory_mode import alone
-from authkit_issuer.store.advisory_lock import SolePlace
+from authkit_issuer.store.advisory_lock import AdvisoryLock
 from fakes import servers
 
 # The view shows the locks of every database of the server, those of tests beside this one too.
@@ -70,7 +70,7 @@ async def test_the_place_is_taken_again_after_the_database_was_away(
 async def test_somebody_who_was_faster_is_told_of_once(
     config: Config, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = SolePlace(database_url, f"authkit memory mode {config.database_schema}")
+    place = AdvisoryLock(database_url, f"authkit memory mode {config.database_schema}")
     with caplog.at_level(logging.ERROR, "authkit.server"):
         async with alone(config):
             async with asyncio.timeout(30):

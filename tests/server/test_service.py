@@ -41,11 +41,11 @@ async def test_the_provider_of_entitlements_is_the_hosts_own(make_service) -> No
     assert (await make_service()).entitlements.provider is None
 
 
-async def test_shared_organisations_are_not_read_as_none(make_service) -> None:
+async def test_shared_organizations_are_not_read_as_none(make_service) -> None:
     multi = await make_service(org_mode="multi")
     users = [(await multi.users.create(None, name)).id for name in ("ada_l", "bob_m")]
     for slug in ("one", "two"):
-        assert await make_service(org_mode="single")  # one of them, or none, may be the only organisation
+        assert await make_service(org_mode="single")  # one of them, or none, may be the only organization
         await multi.orgs.create(slug, owner_user_id=users[0])
         await multi.org_members.add(slug, users[1])
     with pytest.raises(errors.OrgModeDowngradeRefused, match="set org_mode to multi") as refused:

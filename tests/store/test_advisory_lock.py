@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from authkit_issuer.errors import ConfigError, DatabaseUnavailable
-from authkit_issuer.store.advisory_lock import SolePlace
+from authkit_issuer.store.advisory_lock import AdvisoryLock
 from fakes import servers
 
 END = "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' and granted"
@@ -19,7 +19,7 @@ async def end_holders(database_url: str) -> None:
 
 
 async def test_a_place_is_held_by_one_and_free_again_when_that_one_leaves(database_url: str) -> None:
-    first, second, elsewhere = (SolePlace(database_url, name) for name in ("a", "a", "b"))
+    first, second, elsewhere = (AdvisoryLock(database_url, name) for name in ("a", "a", "b"))
     assert await first.take()
     assert first.held
     assert not await second.take(patience=0)
@@ -33,7 +33,7 @@ async def test_a_place_is_held_by_one_and_free_again_when_that_one_leaves(databa
 
 
 async def test_whoever_lost_the_place_knows_and_may_take_it_again(database_url: str) -> None:
-    first, second = SolePlace(database_url, "a"), SolePlace(database_url, "a")
+    first, second = AdvisoryLock(database_url, "a"), AdvisoryLock(database_url, "a")
     assert await first.take()
     await end_holders(database_url)
     async with asyncio.timeout(30):
@@ -47,7 +47,7 @@ async def test_whoever_lost_the_place_knows_and_may_take_it_again(database_url: 
 
 
 async def test_taking_again_keeps_the_place(database_url: str) -> None:
-    place = SolePlace(database_url, "a")
+    place = AdvisoryLock(database_url, "a")
     assert await place.take()
     assert await place.take()
     await place.leave()
@@ -58,7 +58,7 @@ async def test_taking_again_keeps_the_place(database_url: str) -> None:
     [("postgresql://127.0.0.1:1/x", DatabaseUnavailable), ("mysql://127.0.0.1/x", ConfigError)],
 )
 async def test_a_database_that_cannot_be_asked_gives_no_place(address: str, error: type[Exception]) -> None:
-    place = SolePlace(address, "a")
+    place = AdvisoryLock(address, "a")
     with pytest.raises(error):
         await place.take()
     assert not place.held

@@ -4,11 +4,11 @@ import pytest
 
 from authkit_issuer import Service, errors
 from authkit_issuer.store import batched
-from authkit_issuer.store.batched import SharedQuery, SharedStatements
+from authkit_issuer.store.batched import BatchedQuery, BatchedStatements
 from authkit_issuer.store.query import Query
 
 ONE, MANY = Query(str, "one"), Query(str, "many")
-ASK = SharedQuery(one=ONE, many=MANY, key=lambda row: row.partition(":")[0])
+ASK = BatchedQuery(one=ONE, many=MANY, key=lambda row: row.partition(":")[0])
 
 
 class Server:
@@ -59,20 +59,20 @@ def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def statements(server: Server, crowded: None) -> SharedStatements:
-    return SharedStatements(server)
+def statements(server: Server, crowded: None) -> BatchedStatements:
+    return BatchedStatements(server)
 
 
 async def test_a_few_callers_each_send_their_own_statement(server: Server):
     server.open.clear()
-    tasks = await asked_for(SharedStatements(server), *(f"k{number}" for number in range(batched.CROWD)))
+    tasks = await asked_for(BatchedStatements(server), *(f"k{number}" for number in range(batched.CROWD)))
     assert server.asked == [f"k{number}" for number in range(batched.CROWD)]
     server.open.set()
     await asyncio.gather(*tasks)
 
 
 async def test_a_crowd_shares_until_it_has_thinned_out(server: Server):
-    statements = SharedStatements(server)
+    statements = BatchedStatements(server)
     server.open.clear()
     first = await asked_for(statements, *(f"k{number}" for number in range(batched.CROWD)))
     late = await asked_for(statements, "x", "y")
@@ -88,7 +88,7 @@ async def test_a_crowd_shares_until_it_has_thinned_out(server: Server):
     await asyncio.gather(*few)
 
 
-async def asked_for(statements: SharedStatements, *keys: str) -> list[asyncio.Task[str | None]]:
+async def asked_for(statements: BatchedStatements, *keys: str) -> list[asyncio.Task[str | None]]:
     tasks = [
         asyncio.create_task(statements.maybe(ASK, (key, number), ("common",)))
         for number, key in enumerate(keys)
@@ -98,13 +98,13 @@ async def asked_for(statements: SharedStatements, *keys: str) -> list[asyncio.Ta
     return tasks
 
 
-async def test_a_lone_caller_sends_the_plain_statement_at_once(statements: SharedStatements, server: Server):
+async def test_a_lone_caller_sends_the_plain_statement_at_once(statements: BatchedStatements, server: Server):
     assert await statements.maybe(ASK, ("a", 1), ("common",)) == "a:1"
     assert await statements.maybe(ASK, ("b", 2), ("common",)) == "b:2"
     assert server.asked == ["a", "b"]
 
 
-async def test_callers_who_come_meanwhile_travel_together(statements: SharedStatements, server: Server):
+async def test_callers_who_come_meanwhile_travel_together(statements: BatchedStatements, server: Server):
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c", "d", "e")
     assert server.asked == ["a", "b"]
@@ -113,7 +113,7 @@ async def test_callers_who_come_meanwhile_travel_together(statements: SharedStat
     assert server.asked == ["a", "b", ["c", "d", "e"]]
 
 
-async def test_who_is_not_served_together_asks_alone(statements: SharedStatements, server: Server):
+async def test_who_is_not_served_together_asks_alone(statements: BatchedStatements, server: Server):
     server.open.clear()
     server.skipped = {"d"}
     tasks = await asked_for(statements, "a", "b", "c", "d", "none")
@@ -122,7 +122,7 @@ async def test_who_is_not_served_together_asks_alone(statements: SharedStatement
     assert server.asked[3:] == ["d", "none"]
 
 
-async def test_two_callers_of_one_row_are_not_in_one_statement(statements: SharedStatements, server: Server):
+async def test_two_callers_of_one_row_are_not_in_one_statement(statements: BatchedStatements, server: Server):
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c", "c", "d")
     server.open.set()
@@ -131,7 +131,7 @@ async def test_two_callers_of_one_row_are_not_in_one_statement(statements: Share
 
 
 async def test_a_statement_that_hangs_holds_the_others_up_for_a_moment_only(
-    statements: SharedStatements, server: Server
+    statements: BatchedStatements, server: Server
 ):
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c")
@@ -142,7 +142,7 @@ async def test_a_statement_that_hangs_holds_the_others_up_for_a_moment_only(
 
 
 async def test_a_full_statement_sets_out_at_once(
-    statements: SharedStatements, server: Server, monkeypatch: pytest.MonkeyPatch
+    statements: BatchedStatements, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(batched, "MOST", 2)
     server.open.clear()
@@ -154,7 +154,7 @@ async def test_a_full_statement_sets_out_at_once(
 
 
 async def test_a_failure_is_everybodys_and_the_next_caller_starts_anew(
-    statements: SharedStatements, server: Server
+    statements: BatchedStatements, server: Server
 ):
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c", "d")
@@ -167,7 +167,7 @@ async def test_a_failure_is_everybodys_and_the_next_caller_starts_anew(
 
 
 async def test_a_value_that_breaks_the_statement_fails_for_its_caller_alone(
-    statements: SharedStatements, server: Server
+    statements: BatchedStatements, server: Server
 ):
     server.open.clear()
     server.poison = "d"
@@ -177,7 +177,7 @@ async def test_a_value_that_breaks_the_statement_fails_for_its_caller_alone(
     assert [str(outcome) for outcome in outcomes] == ["a:0", "b:1", "c:2", "bad value", "e:4"]
 
 
-async def test_who_gives_up_waiting_does_not_travel(statements: SharedStatements, server: Server):
+async def test_who_gives_up_waiting_does_not_travel(statements: BatchedStatements, server: Server):
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c", "d")
     tasks[2].cancel()

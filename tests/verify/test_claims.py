@@ -66,14 +66,14 @@ def test_scopes_are_separated_by_blanks_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("org", ["acme", "", 7])
-def test_roles_in_an_organisation_are_never_global_roles(org: object) -> None:
+def test_roles_in_an_organization_are_never_global_roles(org: object) -> None:
     made = claims(org=org, roles=["admin"])
     assert made.roles == ()
     assert made.org_roles == ("admin",)
     assert not made.has_role("admin")
 
 
-def test_a_null_organisation_is_no_organisation() -> None:
+def test_a_null_organization_is_no_organization() -> None:
     assert claims(org=None, roles=["admin"]).roles == ("admin",)
 
 

@@ -189,7 +189,7 @@ async def test_the_subject_of_another_issuer_is_never_looked_up() -> None:
 
 
 @pytest.mark.parametrize("org", ["acme", "", 7, {"id": "acme"}])
-async def test_nobody_is_admin_with_the_token_of_an_organisation_however_it_is_named(org: Any) -> None:
+async def test_nobody_is_admin_with_the_token_of_an_organization_however_it_is_named(org: Any) -> None:
     records = Records(ALLOWED)
     assert not await asking(records).confirms(caller(org=org), "admin")
     assert records.asked == []

@@ -190,7 +190,7 @@ class Records:
         ("bob", {"roles": ["admin"]}, 403),
         ("eve", {"roles": ["admin"]}, 401),
     ],
-    ids=["admin in the records", "admin with a token of an organisation", "admin in the token", "no user"],
+    ids=["admin in the records", "admin with a token of an organization", "admin in the token", "no user"],
 )
 async def test_an_admin_is_who_the_records_say_and_never_who_the_token_says(
     issuer: FakeIssuer, connect: Connect, user: str, claims: dict[str, Any], status: int

@@ -1,4 +1,4 @@
-"""An operator's change of a user's mail address."""
+"""An operator's change of a user's email address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from authkit_issuer.domains.accounts.locking import held_user
 from authkit_issuer.domains.accounts.queries import SET_EMAIL, Held
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -51,7 +51,7 @@ class EmailUpdate:
     async def _verify(self, user_id: str, held: Held) -> None:
         """Send what proves the address: a link, for a code wants the id of a request the user never made."""
         config = self.rt.config
-        issued = await OneTime(self.rt).issue(
+        issued = await OneTimeCodes(self.rt).issue(
             KIND,
             target=self.email,
             code_ttl=config.code_ttl,

@@ -110,7 +110,7 @@ EXPORT = Query(
             select coalesce(jsonb_agg(r.slug order by r.slug), '[]')
             from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id where ur.user_id = u.id
         ),
-        'organisations', (
+        'organizations', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'slug', o.slug, 'personal', o.is_personal, 'since', m.created_at, 'roles', array(
                     select mr.role from profiles.org_member_roles mr
@@ -121,7 +121,7 @@ EXPORT = Query(
         ),
         'invitations', (
             select coalesce(jsonb_agg(jsonb_build_object(
-                'organisation', o.slug, 'status', i.status, 'created_at', i.created_at
+                'organization', o.slug, 'status', i.status, 'created_at', i.created_at
             ) order by i.created_at, i.id), '[]')
             from profiles.org_invites i join profiles.orgs o on o.id = i.org_id where i.user_id = u.id
         ),

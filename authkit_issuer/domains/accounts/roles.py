@@ -1,6 +1,6 @@
 """Global roles: the catalogue, and who holds which.
 
-Roles stand in storage in both organisation modes and appear in tokens in single mode only. The catalogue is
+Roles stand in storage in both organization modes and appear in tokens in single mode only. The catalogue is
 the host's, except for ``admin``, which every database starts with.
 """
 
@@ -24,7 +24,7 @@ NAMESPACE = uuid.UUID("ef5d0f45-83c6-5dbe-b15a-e017bc88ab5a")
 """Role ids are UUIDv5 of ``role:<slug>`` in this namespace (RFC 9562 section 5.5): equal everywhere."""
 
 RESERVED = frozenset({"owner"})
-"""``owner`` is a role of organisations, never a global one."""
+"""``owner`` is a role of organizations, never a global one."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9 _:.-]{0,62}[a-z0-9])?")
 

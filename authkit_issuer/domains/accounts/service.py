@@ -1,7 +1,7 @@
 """Users: creating them, finding them, and what an account says about its owner.
 
 Lookups include banned and soft-deleted users; the caller decides what that means. A soft-deleted user keeps
-the mail address, phone number and user name until the account is purged.
+the email address, phone number and user name until the account is purged.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class Users:
     ) -> User:
         """Create an account with whatever contacts it starts with; every path to a new user ends here.
 
-        User, name, personal organisation and event are one transaction. ``verified`` speaks of the contacts
+        User, name, personal organization and event are one transaction. ``verified`` speaks of the contacts
         given, ``phone_verified`` of the number where that differs. ``user_id`` may be chosen beforehand, so
-        that a caller whose answer was lost can be recognised.
+        that a caller whose answer was lost can be recognized.
         """
         if email is not None:
             email = identifiers.email(email)

@@ -20,7 +20,7 @@ Status = Literal["active", "banned", "deleted", "any"]
 EXACT_UP_TO = 10_000
 """Beyond this many matches the total is an estimate."""
 MAX_SEARCH = 100
-"""Characters that are looked for, of anything but a whole mail address."""
+"""Characters that are looked for, of anything but a whole email address."""
 _HIGHEST = "\U0010ffff"
 
 COLUMNS = """
@@ -145,7 +145,7 @@ ESTIMATE = Query(
 def search_terms(search: str, match: Match) -> tuple[str, tuple[str, ...]]:
     """Return the kind of search a text asks for, with its parameters.
 
-    An id, a whole mail address or a phone number is looked up exactly, everything else by its beginning, or
+    An id, a whole email address or a phone number is looked up exactly, everything else by its beginning, or
     anywhere inside with ``match="substring"``.
     """
     whole = search.strip()

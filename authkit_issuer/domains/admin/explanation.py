@@ -10,7 +10,7 @@ from datetime import datetime
 from authkit_issuer import errors
 from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, Failures
+from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts
 from authkit_issuer.domains.credentials.queries import By, Identifier
 from authkit_issuer.domains.login.solana.service import SOLANA_PROVIDER_SLUG
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
@@ -99,7 +99,7 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     SessionRevokeReason.BANNED: ("The account was banned.", "lifecycle.ban"),
     SessionRevokeReason.SOFT_DELETED: ("The account was deleted.", "lifecycle.soft_delete"),
     SessionRevokeReason.CONTACT_CHANGE: (
-        "The mail address or phone number was changed.", "contact_changes",
+        "The email address or phone number was changed.", "contact_changes",
     ),
     SessionRevokeReason.EVICTED: (
         "A newer sign-in needed room: the least recently used session ended.", "session_max_per_user",
@@ -112,9 +112,9 @@ _ENDINGS: dict[str, tuple[str, str]] = {
 
 
 _WAITING: dict[By, str] = {
-    "email": "Passwords are not looked at for another {} s with this mail address; known devices are let in.",
-    "phone": "Passwords are not looked at for another {} s with this phone number; known devices are let in.",
-    "username": "Passwords are not looked at for another {} s with this user name; known devices are let in.",
+    "email": "Passwords are not checked for another {} s with this email address; known devices are let in.",
+    "phone": "Passwords are not checked for another {} s with this phone number; known devices are let in.",
+    "username": "Passwords are not checked for another {} s with this user name; known devices are let in.",
     "user_id": "For {} s at most even the right password is refused; known devices are let in.",
 }
 """What is said of each identifier, and of the account behind them, after too many wrong passwords."""
@@ -188,10 +188,10 @@ class Explaining:
             ("email", user.email), ("phone", user.phone_number), ("username", user.username)
         )  # fmt: skip
         identifiers = [Identifier.typed(by, text) for by, text in known if text]
-        subjects: list[tuple[By, Failures]] = [
-            (one.by, Failures(self.rt, LOGIN, f"{one.by}|{one.text}")) for one in identifiers
+        subjects: list[tuple[By, LoginAttempts]] = [
+            (one.by, LoginAttempts(self.rt, LOGIN, f"{one.by}|{one.text}")) for one in identifiers
         ]
-        subjects.append(("user_id", Failures(self.rt, USER, user.id)))
+        subjects.append(("user_id", LoginAttempts(self.rt, USER, user.id)))
         try:
             waits: list[tuple[By, int]] = [
                 (by, math.ceil(await failures.left())) for by, failures in subjects

@@ -86,8 +86,8 @@ class Admin:
     ) -> AdminListUsersResult:
         """Return one page of users; soft-deleted ones only when asked for.
 
-        A ``page`` below 1 is 1, a ``page_size`` outside of 1 to 200 is 50. ``search`` looks up an id, a mail
-        address or a phone number exactly and anything else by the beginning of name, address or number;
+        A ``page`` below 1 is 1, a ``page_size`` outside of 1 to 200 is 50. ``search`` looks up an id, email
+        address or phone number exactly and anything else by the beginning of name, address or number;
         ``match="substring"`` looks inside and gives up after two seconds (``SearchTooSlow``). ``filter``
         takes the four historic names, which stand for roles. Raises ``Invalid`` for anything unknown.
         """

@@ -24,7 +24,7 @@ from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
 
-__all__ = ["NOBODYS", "Issued", "Lives", "OneTime", "Record"]
+__all__ = ["NOBODYS", "Issued", "Lives", "OneTimeCodes", "Record"]
 
 NOBODYS = "-"
 """A request id that no record has; looking it up costs what looking up another does."""
@@ -33,7 +33,7 @@ _HOUR = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class OneTime:
+class OneTimeCodes:
     """Issues and redeems one-time codes and links."""
 
     rt: Runtime

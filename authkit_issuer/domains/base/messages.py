@@ -1,4 +1,4 @@
-"""Mails and text messages: whether they can be sent, and how a sending is waited for.
+"""Mails and SMS messages: whether they can be sent, and how a sending is waited for.
 
 A signed-in caller waits and hears of a failure. Where the answer must not depend on who has an account, the
 message leaves in the background and its failure is logged and counted. Every sending has a deadline.

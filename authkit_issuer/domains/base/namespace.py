@@ -1,4 +1,4 @@
-"""The names that users and organisations hold, and the one rule of who gets a name.
+"""The names that users and organizations hold, and the one rule of who gets a name.
 
 The primary key of ``names`` decides. A former name stays with its first holder, who may take it back.
 """
@@ -53,7 +53,7 @@ RETIRE_OF_USER = Statement(
 RETIRE_OF_ORG = Statement(
     "update profiles.names set is_current = false where org_id = $1::uuid and is_current"
 )
-# A personal organisation has no name of its own: its user's names, current and former, lead to it.
+# A personal organization has no name of its own: its user's names, current and former, lead to it.
 FIND_ORG = Query(
     OrgName,
     """
@@ -89,9 +89,9 @@ class Namespace:
     rt: Runtime
 
     async def claim_username(self, user_id: str, username: str) -> None:
-        """Make ``username`` (and, with organisations, its owner slug) the current name of the user.
+        """Make ``username`` (and, with organizations, its owner slug) the current name of the user.
 
-        Raises ``UsernameInUse`` when another user or an organisation holds or once held the name itself,
+        Raises ``UsernameInUse`` when another user or an organization holds or once held the name itself,
         ``OwnerSlugTaken`` when only its owner slug is taken.
         """
         names = self.names_of(username)
@@ -141,13 +141,13 @@ class Namespace:
             raise errors.OwnerSlugTaken(param="slug")
 
     async def claim_org_slug(self, org_id: str, slug: str) -> None:
-        """Make ``slug`` the current name of the organisation, or raise ``OwnerSlugTaken``."""
+        """Make ``slug`` the current name of the organization, or raise ``OwnerSlugTaken``."""
         await self.rt.execute(RETIRE_OF_ORG, org_id)
         if await self.rt.maybe(CLAIM_FOR_ORG, slug, org_id) is None:
             raise errors.OwnerSlugTaken(param="slug")
 
     async def find_org(self, slug: str) -> OrgName:
-        """Return the organisation that has or had this name; ``InvalidOrgSlug``, ``OrgNotFound``."""
+        """Return the organization that has or had this name; ``InvalidOrgSlug``, ``OrgNotFound``."""
         found = await self.rt.maybe(FIND_ORG, org_slug(slug))
         if found is None:
             raise errors.OrgNotFound
@@ -162,12 +162,12 @@ class Namespace:
         return set(await self.rt.all(TAKEN, list(slugs)))
 
     def names_of(self, username: str) -> list[str]:
-        """Return the names that go with a user name: itself and, with organisations, its owner slug."""
+        """Return the names that go with a user name: itself and, with organizations, its owner slug."""
         name, slug = username.lower(), self.owner_slug_of(username)
         return [name, slug] if slug and slug != name else [name]
 
     def owner_slug_of(self, username: str) -> str:
-        """Return the owner slug that goes with a user name, ``""`` where there are no organisations."""
+        """Return the owner slug that goes with a user name, ``""`` where there are no organizations."""
         if self.rt.config.org_mode != "multi":
             return ""
         slug = owner_slug(username)

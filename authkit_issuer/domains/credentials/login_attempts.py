@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.runtime import Runtime
 
 LOGIN, USER, DEVICE, REAUTHENTICATION = "login", "login_user", "login_device", "reauth"
@@ -20,7 +20,7 @@ FIRST_DELAYED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
+class LoginAttempts:
     """The wrong passwords tried for one subject."""
 
     rt: Runtime
@@ -94,4 +94,4 @@ class Failures:
 
     @property
     def _key(self) -> str:
-        return OneTime(self.rt).identifier(self.kind, self.subject)
+        return OneTimeCodes(self.rt).identifier(self.kind, self.subject)

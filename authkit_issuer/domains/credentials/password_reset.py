@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTime, Record
-from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, Failures
+from authkit_issuer.domains.base.codes import OneTimeCodes, Record
+from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts
 from authkit_issuer.domains.credentials.password_update import Setting
 from authkit_issuer.domains.credentials.password_verifier import prefix
 from authkit_issuer.domains.credentials.policy import check_policy
@@ -91,7 +91,7 @@ class Resets:
         return await self._start(self._asked(EMAIL, target, ttl, client), found)
 
     async def request_phone(self, phone: str, ttl: float | None, client: Client | None) -> str:
-        """Start a reset by text message and return its request id."""
+        """Start a reset by SMS and return its request id."""
         self.rt.refuse_joining("passwords.request_phone_reset")
         if self.rt.sms_sender is None:
             raise errors.SmsUnavailable
@@ -103,11 +103,11 @@ class Resets:
         if ttl is not None and not 0 < ttl < math.inf:
             # Here and not where it is used: nobody is told what goes wrong in the background.
             raise ValueError("ttl must be a positive number of seconds")
-        request_id = OneTime(self.rt).new_request_id()
+        request_id = OneTimeCodes(self.rt).new_request_id()
         return _Asked(kind=kind, target=target, request_id=request_id, ttl=ttl, client=client)
 
     async def _start(self, asked: _Asked, found: Resettable | None) -> str:
-        may_send = await OneTime(self.rt).may_send(asked.kind, asked.target, asked.client)
+        may_send = await OneTimeCodes(self.rt).may_send(asked.kind, asked.target, asked.client)
 
         async def work() -> None:
             if found is not None and may_send:
@@ -121,7 +121,7 @@ class Resets:
         senders = self.rt.senders
         with_link = bool(senders.email_reset_link if asked.kind == EMAIL else senders.sms_reset_link)
         life = asked.ttl or (self.rt.config.link_ttl if with_link else self.rt.config.code_ttl)
-        issued = await OneTime(self.rt).issue(
+        issued = await OneTimeCodes(self.rt).issue(
             asked.kind,
             target=asked.target,
             # Of the two only the one that is sent may be redeemed.
@@ -157,11 +157,11 @@ class Resets:
     ) -> str:
         """Redeem a link token; for one sent to a phone its number must be named."""
         self.rt.refuse_joining("passwords.confirm_reset")
-        record = await OneTime(self.rt).find_link(kind, token)
+        record = await OneTimeCodes(self.rt).find_link(kind, token)
         if phone is not None and record.target != phone.strip():
             raise errors.InvalidOrExpiredToken
         await check_policy(self.rt, new)
-        redeemed = await OneTime(self.rt).redeem_link(kind, token)
+        redeemed = await OneTimeCodes(self.rt).redeem_link(kind, token)
         return await self._finish(redeemed, new, client, errors.InvalidOrExpiredToken)
 
     async def confirm_code(
@@ -171,10 +171,10 @@ class Resets:
         self.rt.refuse_joining("passwords.confirm_reset_code")
         text = identifier.strip()
         kind, target = (EMAIL, text.lower()) if "@" in text else (PHONE, text)
-        if await OneTime(self.rt).peek(kind, request_id or "") is None:
+        if await OneTimeCodes(self.rt).peek(kind, request_id or "") is None:
             raise errors.InvalidOrExpiredCode
         await check_policy(self.rt, new)
-        redeemed = await OneTime(self.rt).redeem_code(kind, request_id, target, code)
+        redeemed = await OneTimeCodes(self.rt).redeem_code(kind, request_id, target, code)
         return await self._finish(redeemed, new, client, errors.InvalidOrExpiredCode)
 
     async def _finish(
@@ -185,7 +185,7 @@ class Resets:
             new_hash = await self.rt.hasher.hash(new, client=prefix(client))
             await self._set(record, new_hash, client, dead)
         except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(record))
+            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
             raise
         await self._unlock(record)
         return record.user_id
@@ -207,5 +207,5 @@ class Resets:
         """Let the owner in who was kept out by somebody's guesses; the password is set either way."""
         by = "email" if record.kind == EMAIL else "phone"
         with suppress(errors.EphemeralStoreUnavailable):
-            await Failures(self.rt, LOGIN, f"{by}|{record.target}").clear()
-            await Failures(self.rt, USER, record.user_id).clear()
+            await LoginAttempts(self.rt, LOGIN, f"{by}|{record.target}").clear()
+            await LoginAttempts(self.rt, USER, record.user_id).clear()

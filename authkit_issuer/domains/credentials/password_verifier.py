@@ -18,7 +18,7 @@ from authkit_issuer.domains.credentials.login_attempts import (
     LOGIN,
     REAUTHENTICATION,
     USER,
-    Failures,
+    LoginAttempts,
 )
 from authkit_issuer.domains.credentials.queries import BY_ID, Credential, Identifier
 from authkit_issuer.domains.factors.service import TwoFactor
@@ -78,8 +78,8 @@ class Attempt:
     """A password about to be tried: whose it would be, what counts it, and who asks for a lane."""
 
     found: Credential | None
-    own: Failures
-    of_user: Failures | None
+    own: LoginAttempts
+    of_user: LoginAttempts | None
     """None for a device that the account trusts, which is counted on its own."""
     client: str
 
@@ -148,7 +148,7 @@ class Proving:
         The tries are counted on their own: strangers who fail to sign in do not keep the user from this.
         Raises ``TooManyRequests``.
         """
-        own = Failures(self.rt, REAUTHENTICATION, user_id)
+        own = LoginAttempts(self.rt, REAUTHENTICATION, user_id)
         await own.check()
         tries: list[int] = []
 
@@ -176,14 +176,14 @@ class Proving:
             # Whose device it is, whatever was typed: it must not matter whether that is anybody's name.
             holder = await self.rt.maybe(BY_ID, device.user_id)
             if holder and device.is_trusted(holder.user_id, holder.auth_epoch) and identifier.is_of(holder):
-                own = Failures(self.rt, DEVICE, device.id)
+                own = LoginAttempts(self.rt, DEVICE, device.id)
                 await own.check()
                 return Attempt(found=holder, own=own, of_user=None, client=holder.user_id)
-        own = Failures(self.rt, LOGIN, f"{identifier.by}|{identifier.text}")
+        own = LoginAttempts(self.rt, LOGIN, f"{identifier.by}|{identifier.text}")
         await own.check()
         found = await identifier.find(self.rt)
         # Unknown ones have such a counter too: the store is asked alike for both.
-        of_user = Failures(self.rt, USER, found.user_id if found else own.subject)
+        of_user = LoginAttempts(self.rt, USER, found.user_id if found else own.subject)
         return Attempt(found=found, own=own, of_user=of_user, client=prefix(client))
 
     async def _require_second_factor(

@@ -101,7 +101,7 @@ class Identifier:
 
     @classmethod
     def of(cls, text: str) -> Identifier:
-        """Read a mail address, an E.164 number or a user name by its shape."""
+        """Read an email address, an E.164 number or a user name by its shape."""
         value = text.strip()
         if "@" in value:
             return cls.typed("email", value)

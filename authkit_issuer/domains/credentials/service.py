@@ -29,7 +29,7 @@ class Passwords:
     rt: Runtime
 
     async def prove(self, identifier: str, password: str, *, client: Client | None = None) -> Proof:
-        """Check a password for a mail address, E.164 number or user name; nothing is opened.
+        """Check a password for an email address, E.164 number or user name; nothing is opened.
 
         Raises ``InvalidCredentials``, ``TooManyRequests`` after too many wrong ones, ``ServerBusy``; after a
         right password ``UserBanned``, ``PasswordResetRequired``, ``EmailNotVerified``, ``PhoneNotVerified``.
@@ -46,7 +46,7 @@ class Passwords:
         *,
         client: Client | None = None,
     ) -> AccessToken:
-        """Return an access token without a session for a mail address and password; sets ``last_login``.
+        """Return an access token without a session for an email address and password; sets ``last_login``.
 
         Raises as ``prove`` does, ``ReservedClaim`` and, where the account asks for a second factor,
         ``TwoFactorRequired`` with the challenge that ``logins.complete_two_factor`` takes.
@@ -179,7 +179,7 @@ class Passwords:
     async def request_reset(
         self, email: str, ttl: float | None = None, *, client: Client | None = None
     ) -> str:
-        """Send a reset to a mail address and return an opaque request id, whoever's address it is.
+        """Send a reset to an email address and return an opaque request id, whoever's address it is.
 
         Only a proved address of a user who may act gets one (any address where verification is not
         required), as a link, or as a code where the sender sends no links; beyond the sending limits nothing
@@ -215,7 +215,7 @@ class Passwords:
         request_id: str | None = None,
         client: Client | None = None,
     ) -> str:
-        """Set a password with a code that was sent to a mail address or phone number.
+        """Set a password with a code that was sent to an email address or phone number.
 
         ``request_id`` is what the request answered; without it no code fits and no try is counted. Raises
         ``InvalidOrExpiredCode``, and as ``confirm_reset``.

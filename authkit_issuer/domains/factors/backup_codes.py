@@ -31,7 +31,7 @@ class BackupCodes:
     def digests(self, user_id: str, shown: list[str]) -> list[str]:
         """Return what is stored of a set."""
         keys = self.rt.keys.current()
-        return [codes.digest(keys, _PURPOSE, user_id, normalised(code)) for code in shown]
+        return [codes.digest(keys, _PURPOSE, user_id, normalized(code)) for code in shown]
 
     async def holds(self, user_id: str, code: str) -> bool:
         """Tell whether the user has this code left; nothing is used up."""
@@ -54,14 +54,14 @@ class BackupCodes:
         return left
 
     def _new(self) -> str:
-        # 32 symbols divide 256: no symbol is favoured.
+        # 32 symbols divide 256: no symbol is favored.
         text = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self.rt.random_bytes(_LENGTH))
         return "-".join(text[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
 
     def _candidates(self, user_id: str, code: str) -> list[str]:
-        return codes.digests(self.rt.keys.current(), _PURPOSE, user_id, normalised(code))
+        return codes.digests(self.rt.keys.current(), _PURPOSE, user_id, normalized(code))
 
 
-def normalised(code: str) -> str:
+def normalized(code: str) -> str:
     """Return a code as it is compared: upper case, without spaces and hyphens."""
     return "".join(code.split()).replace("-", "").upper()

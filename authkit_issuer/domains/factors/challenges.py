@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.base.codes import Issued, OneTime, Record
+from authkit_issuer.domains.base.codes import Issued, OneTimeCodes, Record
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.queries import Factor
@@ -81,7 +81,7 @@ class Challenges:
         """Store a challenge and return it with its code; without a destination it has none of its own."""
         challenge = codes.new_token(self.rt.random_bytes)
         config = self.rt.config
-        issued = await OneTime(self.rt).issue(
+        issued = await OneTimeCodes(self.rt).issue(
             CHALLENGE,
             target=factor.user_id,
             code_ttl=config.code_ttl,
@@ -101,8 +101,8 @@ class Challenges:
     async def find(self, user_id: str, challenge: str) -> Record | None:
         """Return a live challenge of this user without using it up."""
         known = identifiers.user_id(user_id)
-        record = await OneTime(self.rt).peek(CHALLENGE, _digest(challenge)) if known else None
-        if record is None or record.user_id != known or await OneTime(self.rt).is_void(record):
+        record = await OneTimeCodes(self.rt).peek(CHALLENGE, _digest(challenge)) if known else None
+        if record is None or record.user_id != known or await OneTimeCodes(self.rt).is_void(record):
             return None
         # An absent mark says that nothing was cleared while any live challenge could have been waiting.
         if await self._round(record.user_id) not in {"", record.data["round"]}:
@@ -118,7 +118,7 @@ class Challenges:
         record = await self.find(user_id, challenge)
         if record is None:
             raise errors.InvalidChallenge
-        one_time = OneTime(self.rt)
+        one_time = OneTimeCodes(self.rt)
         factor = record.data["factor"]
         if record.data["destination"] and not is_backup:
             await one_time.redeem_code(CHALLENGE, record.request_id, record.target, code)
@@ -138,7 +138,7 @@ class Challenges:
     async def issue_user_code(self, factor: Factor, destination: str) -> Issued:
         """Store a code that belongs to the user and to no challenge; it replaces the one before."""
         config = self.rt.config
-        return await OneTime(self.rt).issue(
+        return await OneTimeCodes(self.rt).issue(
             CODE,
             target=f"{factor.method}:{destination}",
             code_ttl=config.code_ttl,
@@ -151,11 +151,11 @@ class Challenges:
 
     async def redeem_user_code(self, user_id: str, code: str) -> bool:
         """Use up the user's own code; False when it is wrong, or not good any more."""
-        record = await OneTime(self.rt).peek(CODE, user_id)
+        record = await OneTimeCodes(self.rt).peek(CODE, user_id)
         if record is None or not _stands(record, await self.rt.maybe(sql.FACTOR, user_id)):
             return False
         try:
-            await OneTime(self.rt).redeem_code(CODE, user_id, record.target, code)
+            await OneTimeCodes(self.rt).redeem_code(CODE, user_id, record.target, code)
         except errors.InvalidOrExpiredCode:
             return False
         return True

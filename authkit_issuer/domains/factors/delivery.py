@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.messages import Channel, Messages
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -25,7 +25,7 @@ class Delivery:
 
     async def limit(self, kind: str, target: str, client: Client | None, *, cooldown: bool = True) -> None:
         """Count one sending; raises ``TooManyRequests`` beyond the limits."""
-        wait = await OneTime(self.rt).must_wait(kind, target, client, cooldown=cooldown)
+        wait = await OneTimeCodes(self.rt).must_wait(kind, target, client, cooldown=cooldown)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
 

@@ -1,4 +1,4 @@
-"""Enrolment: proof that an address or number is the user's, before a second factor relies on it.
+"""Enrollment: proof that an address or number is the user's, before a second factor relies on it.
 
 Records stand under the user's id: nobody else can replace or burn them.
 """
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.factors.delivery import Delivery, channel_of
 from authkit_issuer.domains.factors.queries import Factor
@@ -22,7 +22,7 @@ PutBack = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class Enrollment:
     """Sends set-up codes and keeps what they proved."""
 
     rt: Runtime
@@ -35,7 +35,7 @@ class Enrolment:
         await delivery.limit(SETUP, person.user_id, client)
         # Whoever asks, one number is not sent to without end: accounts are cheap, messages are not.
         await delivery.limit(f"{SETUP}_to", destination, client, cooldown=False)
-        issued = await OneTime(self.rt).issue(
+        issued = await OneTimeCodes(self.rt).issue(
             SETUP,
             target=f"{method}:{destination}",
             code_ttl=self.rt.config.code_ttl,
@@ -72,7 +72,7 @@ class Enrolment:
         return lambda: store.set(key, proof, ttl, only_if_absent=True)
 
     async def _redeem(self, person: Factor, method: str, destination: str, code: str) -> PutBack:
-        one_time = OneTime(self.rt)
+        one_time = OneTimeCodes(self.rt)
         record = await one_time.redeem_code(SETUP, person.user_id, f"{method}:{destination}", code)
         if record.auth_epoch != person.auth_epoch:
             raise errors.InvalidOrExpiredCode

@@ -1,4 +1,4 @@
-"""The second factor: six digits by mail or text message, and backup codes for when neither arrives.
+"""The second factor: six digits by mail or SMS, and backup codes for when neither arrives.
 
 Only "no row" means that a user has none: a database or store that does not answer is an error, so that an
 outage never lets a sign-in past its second factor.
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.asking import Asking, Challenged
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.challenges import Challenges, FirstFactor, Redeemed
 from authkit_issuer.domains.factors.delivery import Delivery
-from authkit_issuer.domains.factors.enrollment import Enrolment
+from authkit_issuer.domains.factors.enrollment import Enrollment
 from authkit_issuer.domains.factors.queries import Factor, TwoFactorSettings
 from authkit_issuer.domains.factors.switch import Switch
 from authkit_issuer.event_types import SessionEventType
@@ -49,24 +49,24 @@ class TwoFactor:
         ``SmsDeliveryFailed``, ``TooManyRequests``.
         """
         person = await self._person(user_id)
-        await Enrolment(self.rt).send(person, "sms", identifiers.phone(phone), client)
+        await Enrollment(self.rt).send(person, "sms", identifiers.phone(phone), client)
 
     async def send_email_setup_code(self, user_id: str, *, client: Client | None = None) -> None:
         """Send a code to the user's verified address; ``EmailNotVerified`` where there is none."""
         person = await self._person(user_id)
-        await Enrolment(self.rt).send(person, "email", _verified_email(person), client)
+        await Enrollment(self.rt).send(person, "email", _verified_email(person), client)
 
     async def verify_phone_setup_code(self, user_id: str, phone: str, code: str) -> bool:
         """Tell whether this is the code that was sent to the number; ``enable`` then needs none."""
         self.rt.refuse_joining("two_factor.verify_phone_setup_code")
         person = await self._person(user_id)
-        return await Enrolment(self.rt).verify(person, "sms", identifiers.phone(phone), code)
+        return await Enrollment(self.rt).verify(person, "sms", identifiers.phone(phone), code)
 
     async def verify_email_setup_code(self, user_id: str, code: str) -> bool:
         """Tell whether this is the code that was sent to the address; ``enable`` then needs none."""
         self.rt.refuse_joining("two_factor.verify_email_setup_code")
         person = await self._person(user_id)
-        return await Enrolment(self.rt).verify(person, "email", _verified_email(person), code)
+        return await Enrollment(self.rt).verify(person, "email", _verified_email(person), code)
 
     async def enable(
         self,
@@ -92,7 +92,7 @@ class TwoFactor:
             raise errors.TwoFactorMethodUnavailable(param="method")
         phone = identifiers.phone(phone_number or "") if method == "sms" else None
         person = await self._person(user_id)
-        put_back = await Enrolment(self.rt).use(person, method, phone or _verified_email(person), code)
+        put_back = await Enrollment(self.rt).use(person, method, phone or _verified_email(person), code)
         try:
             return await Switch(self.rt).on(person, method, phone, client)
         except (errors.Unavailable, asyncio.CancelledError):
@@ -193,7 +193,7 @@ class TwoFactor:
         try:
             await self.use_backup_code(redeemed.record.user_id, code, client=client)
         except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(redeemed.record))
+            await asyncio.shield(OneTimeCodes(self.rt).put_back(redeemed.record))
             raise
 
     async def require_for_login(self, user_id: str, *, client: Client | None = None) -> str:

@@ -19,7 +19,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftBehind:
-    """An organisation as it would be without one of its members."""
+    """An organization as it would be without one of its members."""
 
     id: str
     has_members: bool
@@ -75,7 +75,7 @@ RESTORE = Statement(
     where id = $1::uuid and deleted_at is not null
     """
 )
-# Organisations are locked after the user, like everywhere. Of two owners who are deleted at once, the second
+# Organizations are locked after the user, like everywhere. Of two owners who are deleted at once, the second
 # then sees that the first is gone. Personal ones too: what is deleted with them belongs to others as well.
 HOLD_ORGS = Query(
     str,
@@ -109,7 +109,7 @@ LEFT_BEHIND = Query(
 CLOSE_ORGS = Statement(
     "update profiles.orgs set deleted_at = now(), updated_at = now() where id = any($1::text[]::uuid[])"
 )
-# Everything that belongs to the account goes with it, its personal organisation included; what merely
+# Everything that belongs to the account goes with it, its personal organization included; what merely
 # mentions it (the author of a ban, of an invitation) forgets it.
 DELETE = Statement("delete from profiles.users where id = $1::uuid")
 

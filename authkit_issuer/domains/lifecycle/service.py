@@ -124,7 +124,7 @@ class Lifecycle:
     ) -> bool:
         """Delete the account and all that belongs to it for good; False when there is no such user.
 
-        Organisations in which nobody is left are closed. Raises ``CannotRemoveLastOwner`` when one with other
+        Organizations in which nobody is left are closed. Raises ``CannotRemoveLastOwner`` when one with other
         members would lose its only owner, unless ``force``. Events stay: ``anonymise_events`` wipes them.
         """
         known = identifiers.user_id(user_id)

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.delivery import Delivery, masked
@@ -113,7 +113,7 @@ class StepUp:
         method, destination = found
         delivery = Delivery(self.rt)
         await delivery.limit(CODE, means.user_id, self.client)
-        issued = await OneTime(self.rt).issue(
+        issued = await OneTimeCodes(self.rt).issue(
             CODE,
             target=f"{means.user_id}|{method}:{destination}",
             code_ttl=self.rt.config.code_ttl,
@@ -133,7 +133,7 @@ class StepUp:
             raise errors.InvalidOrExpiredCode
         method, destination = found
         target = f"{means.user_id}|{method}:{destination}"
-        one_time = OneTime(self.rt)
+        one_time = OneTimeCodes(self.rt)
         record = await one_time.redeem_code(CODE, self.session_id, target, code)
         if record.auth_epoch != means.auth_epoch:
             raise errors.InvalidOrExpiredCode

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTime
+from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.credentials.service import Passwords, Proof
 from authkit_issuer.domains.factors.service import Redeemed, TwoFactor
@@ -33,7 +33,7 @@ class Logins:
     async def with_password(
         self, identifier: str, password: str, *, org: str | None = None, client: Client | None = None
     ) -> TokenPair:
-        """Sign in by mail address, phone number or user name and a password.
+        """Sign in by email address, phone number or user name and a password.
 
         Raises ``InvalidCredentials`` and, after a right password, ``UserBanned``, ``EmailNotVerified`` (with
         ``metadata.registration_id`` while a registration is pending), ``PhoneNotVerified``,
@@ -49,7 +49,7 @@ class Logins:
     async def with_registration_code(
         self, identifier: str, code: str, *, registration_id: str | None, client: Client | None = None
     ) -> TokenPair:
-        """Confirm the registration of a mail address or phone number by its code and sign its owner in.
+        """Confirm the registration of an email address or phone number by its code and sign its owner in.
 
         Raises as ``registration.confirm_email`` does. When storage fails on the way, the code stays good.
         """
@@ -65,7 +65,7 @@ class Logins:
         try:
             return await self.finish(proof, method=method, amr=("otp",), client=client)
         except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(record))
+            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
             raise
 
     async def finish(
@@ -85,7 +85,7 @@ class Logins:
         with ``user_id``, ``method``, ``destination`` and ``challenge`` in its metadata; what
         ``two_factor.begin`` raises passes through. ``extra`` goes into the access token. Raises
         ``InvalidCredentials`` when the account changed since the proof, ``UserBanned``, ``ReservedClaim``,
-        and what ``tokens.issue_org_access`` raises of an organisation, before anything is opened.
+        and what ``tokens.issue_org_access`` raises of an organization, before anything is opened.
         """
         check_extra(extra)
         factor = proof.factor(self.rt, method, client)
@@ -147,7 +147,7 @@ class Logins:
             # The account changed since the first factor was proved.
             raise errors.InvalidChallenge from error
         except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(redeemed.record))
+            await asyncio.shield(OneTimeCodes(self.rt).put_back(redeemed.record))
             raise
         return pair
 

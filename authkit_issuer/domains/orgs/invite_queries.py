@@ -131,7 +131,7 @@ ACCOUNT_OF = Query(
     "select id::text from profiles.users where lower(email) = $1 and email_verified and deleted_at is null",
 )
 ADDRESS_OF = Query(str, "select email from profiles.users where id = $1::uuid and email_verified")
-# Read under the organisation's row lock: an owner who lost the role meanwhile or may not act lets nobody in.
+# Read under the organization's row lock: an owner who lost the role meanwhile or may not act lets nobody in.
 INVITER_STANDS = Query(
     bool,
     f"""

@@ -1,4 +1,4 @@
-"""Invites into organisations, for accounts and for addresses that have no account yet.
+"""Invites into organizations, for accounts and for addresses that have no account yet.
 
 An invite is answered once: one statement moves it out of ``pending``, and only the caller whose statement
 did so acts. Methods that must leave a mark when they refuse (an expired invite is written as expired) run
@@ -63,7 +63,7 @@ class OrgInvites:
             return await _create(tx, org, person=person, address=address, by=invited_by, until=until)
 
     async def list_for_org(self, org_slug: str, status: str = "") -> list[OrgInvite]:
-        """Return the organisation's invites, newest first; an unknown ``status`` raises ``Invalid``."""
+        """Return the organization's invites, newest first; an unknown ``status`` raises ``Invalid``."""
         org = await Namespace(self.rt).find_org(org_slug)
         return await self.rt.all(sql.OF_ORG, org.id, _status(status))
 

@@ -10,7 +10,7 @@ from authkit_issuer.store.query import Query
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgMembership:
-    """One organisation of a user, with the roles held there, sorted."""
+    """One organization of a user, with the roles held there, sorted."""
 
     org: str
     roles: list[str]

@@ -1,8 +1,8 @@
-"""Who belongs to which organisation, and with which roles there.
+"""Who belongs to which organization, and with which roles there.
 
 A membership that ends is deleted with its roles: who comes back starts anew. Every change that could leave
-an organisation without an owner holds the organisation's row lock from before the counting to its commit.
-Locks are taken in one order, the user's row before the organisation's.
+an organization without an owner holds the organization's row lock from before the counting to its commit.
+Locks are taken in one order, the user's row before the organization's.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class OrgMembers:
     async def join(
         self, org: OrgName, user_id: str, roles: Sequence[str], *, actor: str | None = None
     ) -> bool:
-        """Add a member with those of the roles that the organisation defines; inside a transaction.
+        """Add a member with those of the roles that the organization defines; inside a transaction.
 
-        Every path into an organisation ends here. The limit is counted under the user's row lock. Returns
+        Every path into an organization ends here. The limit is counted under the user's row lock. Returns
         whether the membership is new; an old one keeps its roles and gets none.
         """
         person = identifiers.user_id(user_id)
@@ -111,16 +111,16 @@ class OrgMembers:
         return await self.rt.all(sql.MEMBERS, org.id)
 
     async def list_orgs(self, user_id: str) -> List[str]:
-        """Return the current slugs of the user's organisations, sorted."""
+        """Return the current slugs of the user's organizations, sorted."""
         return [membership.org for membership in await self.list_memberships(user_id)]
 
     async def list_memberships(self, user_id: str) -> List[OrgMembership]:
-        """Return the user's organisations with the roles held there, sorted by slug; one query."""
+        """Return the user's organizations with the roles held there, sorted by slug; one query."""
         person = identifiers.user_id(user_id)
         return [] if person is None else await self.rt.all(sql.OF_USER, person)
 
     async def assign_role(self, org_slug: str, user_id: str, role: str, *, actor: str | None = None) -> None:
-        """Give a member a role that the organisation defines; again is no change.
+        """Give a member a role that the organization defines; again is no change.
 
         Raises ``InvalidOrgRole``, ``NotOrgMember``, ``OrgRoleNotFound``, ``OrgRoleLimitExceeded``.
         """

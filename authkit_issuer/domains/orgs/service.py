@@ -1,6 +1,6 @@
-"""Organisations: their names, their roles, and the personal one of each user.
+"""Organizations: their names, their roles, and the personal one of each user.
 
-Every name goes through the one namespace that users and organisations share. Each organisation defines
+Every name goes through the one namespace that users and organizations share. Each organization defines
 ``owner`` and ``member`` from the moment it exists.
 """
 
@@ -19,7 +19,7 @@ from authkit_issuer.store.predicates import LOCK_USER
 from authkit_issuer.store.query import Query, Statement
 
 Org = OrgName
-"""An organisation: ``id``, current ``slug``, ``is_personal``, ``owner_user_id`` (of a personal one only)."""
+"""An organization: ``id``, current ``slug``, ``is_personal``, ``owner_user_id`` (of a personal one only)."""
 
 BACKFILL_BATCH = 500
 BACKFILL_TRIES = 5
@@ -94,18 +94,18 @@ WITHOUT_PERSONAL = Query(
 
 @dataclass(frozen=True, slots=True)
 class Orgs:
-    """Creates, names and finds organisations, and defines their roles."""
+    """Creates, names and finds organizations, and defines their roles."""
 
     rt: Runtime
 
     async def resolve(self, slug: str) -> Org:
-        """Return the organisation with this current or former name; ``InvalidOrgSlug``, ``OrgNotFound``."""
+        """Return the organization with this current or former name; ``InvalidOrgSlug``, ``OrgNotFound``."""
         return await Namespace(self.rt).find_org(slug)
 
     async def create(self, slug: str, *, owner_user_id: str | None = None) -> Org:
-        """Found an organisation; its owner, when given, becomes a member with the role ``owner``.
+        """Found an organization; its owner, when given, becomes a member with the role ``owner``.
 
-        Organisation, name, roles and membership are one transaction. Raises ``InvalidOrgSlug``,
+        Organization, name, roles and membership are one transaction. Raises ``InvalidOrgSlug``,
         ``OwnerSlugTaken``, ``UserNotFound``, ``OrgMembershipLimitExceeded``.
         """
         name = identifiers.org_slug(slug)
@@ -119,11 +119,11 @@ class Orgs:
         return org
 
     async def keep_personal(self, user_id: str, username: str) -> None:
-        """Let the user's personal organisation be named after the user; made when there is none yet.
+        """Let the user's personal organization be named after the user; made when there is none yet.
 
-        Joins the transaction that claims the name afterwards: everybody writes the organisation's slug before
+        Joins the transaction that claims the name afterwards: everybody writes the organization's slug before
         the name, so that two who want one name never wait for each other. Nothing happens where there are no
-        organisations. Raises ``UsernameInUse``, ``OwnerSlugTaken``.
+        organizations. Raises ``UsernameInUse``, ``OwnerSlugTaken``.
         """
         slug = Namespace(self.rt).owner_slug_of(username)
         if not slug:
@@ -137,7 +137,7 @@ class Orgs:
             await self.rt.execute(SET_SLUG, org.id, slug)
 
     async def rename(self, org_id: str, new_slug: str, *, actor: str | None = None) -> None:
-        """Give an organisation another name; the old one keeps leading to it. The same name is no change.
+        """Give an organization another name; the old one keeps leading to it. The same name is no change.
 
         Raises ``OrgNotFound``, ``InvalidOrgSlug``, ``PersonalOrgLocked``, ``OwnerSlugTaken``.
         """
@@ -165,14 +165,14 @@ class Orgs:
             )
 
     async def list_aliases(self, org_id: str) -> list[str]:
-        """Return the organisation's former names, sorted; raises ``OrgNotFound``."""
+        """Return the organization's former names, sorted; raises ``OrgNotFound``."""
         known = identifiers.user_id(org_id)
         if known is None or await self.rt.maybe(BY_ID, known) is None:
             raise errors.OrgNotFound
         return await self.rt.all(ALIASES, known)
 
     async def get_personal(self, user_id: str) -> Org:
-        """Return the user's personal organisation or raise ``PersonalOrgNotFound``."""
+        """Return the user's personal organization or raise ``PersonalOrgNotFound``."""
         person = identifiers.user_id(user_id)
         found = await self.rt.maybe(PERSONAL, person) if person else None
         if found is None:
@@ -180,7 +180,7 @@ class Orgs:
         return found
 
     async def define_role(self, org_slug: str, role: str, *, actor: str | None = None) -> None:
-        """Let the organisation have this role; again is no change.
+        """Let the organization have this role; again is no change.
 
         Two spellings that differ in letter case alone are one name: the second raises ``InvalidOrgRole``.
         """
@@ -193,7 +193,7 @@ class Orgs:
                 raise errors.InvalidOrgRole("A role of this name in other letter case exists.", param="role")
 
     async def delete_role(self, org_slug: str, role: str, *, actor: str | None = None) -> bool:
-        """Remove a role from the organisation and from every member; False when it was not defined.
+        """Remove a role from the organization and from every member; False when it was not defined.
 
         Raises ``ProtectedOrgRole`` for ``owner``.
         """
@@ -211,12 +211,12 @@ class Orgs:
         return True
 
     async def list_roles(self, org_slug: str) -> list[str]:
-        """Return the roles the organisation defines, sorted."""
+        """Return the roles the organization defines, sorted."""
         org = await Namespace(self.rt).find_org(org_slug)
         return await self.rt.all(DEFINED_ROLES, org.id)
 
     async def backfill_personal(self) -> int:
-        """Give every user with a name a personal organisation, for a service that had none so far.
+        """Give every user with a name a personal organization, for a service that had none so far.
 
         Safe to repeat. Where two names lead to one owner slug (``a_b`` and ``a__b``), the second user gets
         it with ``-2`` and so on, and the event says so. Returns how many were made.
@@ -229,7 +229,7 @@ class Orgs:
         return made
 
     async def _backfilled(self, user: _Named) -> int:
-        """Make the organisation of one user; who lost the race for a slug looks for another one."""
+        """Make the organization of one user; who lost the race for a slug looks for another one."""
         for _ in range(BACKFILL_TRIES):
             try:
                 async with self.rt.transaction() as tx:
@@ -240,7 +240,7 @@ class Orgs:
 
 
 async def _establish(tx: Runtime, slug: str, owner_user_id: str | None) -> Org:
-    """Write the organisation, its two roles and the event; its name is claimed by the caller."""
+    """Write the organization, its two roles and the event; its name is claimed by the caller."""
     org = await tx.one(INSERT, slug, owner_user_id)
     for role in (OWNER, MEMBER):
         await tx.execute(DEFINE_ROLE, org.id, role)
@@ -266,7 +266,7 @@ async def _backfill(tx: Runtime, user: _Named) -> int:
     wanted = Namespace(tx).owner_slug_of(user.username)
     if not wanted or await tx.maybe(PERSONAL, user.id) is not None:
         return 0
-    # The organisation before the name, as everywhere.
+    # The organization before the name, as everywhere.
     slug = await Namespace(tx).free_slug(user.id, wanted)
     org = await _establish(tx, slug, user.id)
     await Namespace(tx).claim_slug(user.id, slug)

@@ -87,7 +87,7 @@ class Opening:
         )
 
     async def run_for(self, org: str) -> tuple[IssuedSession, OrgGrant]:
-        """Open it together with a grant of an organisation; who is no member leaves no session behind."""
+        """Open it together with a grant of an organization; who is no member leaves no session behind."""
         async with self.rt.transaction() as tx:
             return await replace(self, rt=tx).run(), await Tokens(tx).org_grant(self.user_id, org)
 

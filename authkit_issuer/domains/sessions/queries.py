@@ -10,7 +10,7 @@ from operator import attrgetter
 
 from authkit_issuer.domains.sessions.rows import Diagnosis, Gate, Opened, Rotated, Session, Standing
 from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, IS_MEMBER, ORG_ROLES
-from authkit_issuer.store.batched import SharedQuery
+from authkit_issuer.store.batched import BatchedQuery
 from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR
 from authkit_issuer.store.query import Query, Statement
 
@@ -108,12 +108,12 @@ _MANY = """
 
 
 # A new grace window opens only when the last one is over, so that a chain of rotations within one window
-# (a refresh in one tab, an organisation switch in another) forgives them all, and yet ends.
+# (a refresh in one tab, an organization switch in another) forgives them all, and yet ends.
 def _rotating(presented: str, *, gate: str = "", roles: str = _NO_ROLES) -> Query[Rotated]:
     """Build the statement that rotates the sessions of the tokens that ``presented`` selects.
 
     $1 session ids · $2 generations · $3 token keys · $4 user agents · $5 addresses · $6 the issuer ·
-    $7 seconds a session may idle · $8 seconds of grace · $9 the organisation.
+    $7 seconds a session may idle · $8 seconds of grace · $9 the organization.
     """
     return Query(
         Rotated,
@@ -160,9 +160,9 @@ def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
     )
 
 
-ROTATE = SharedQuery(one=_rotating(_ONE), many=_rotating(_MANY), key=attrgetter("session_id"))
+ROTATE = BatchedQuery(one=_rotating(_ONE), many=_rotating(_MANY), key=attrgetter("session_id"))
 DIAGNOSE = _diagnosing("true", _NO_ROLES)
-# For a token of an organisation: who is no member does not rotate either.
+# For a token of an organization: who is no member does not rotate either.
 ROTATE_ORG = _rotating(
     _ONE, gate=f"and {IS_MEMBER.format(org='$9::uuid')}", roles=ORG_ROLES.format(org="$9::uuid")
 )

@@ -121,7 +121,7 @@ class Exchange:
             await self._note_sharing(found)
             return await self._answer(found, found.generation)
         if self.token.generation >= found.generation:
-            # The user was let in (or into the organisation) between the two statements; the next try rotates.
+            # The user was let in (or into the organization) between the two statements; the next try rotates.
             raise errors.DatabaseUnavailable
         raise await self._end_replayed(found)
 

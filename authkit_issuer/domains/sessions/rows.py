@@ -60,7 +60,7 @@ class Rotated(TokenFacts):
     amr: list[str]
     expires_at: datetime | None
     org_roles: list[str]
-    """Empty unless an organisation was asked for."""
+    """Empty unless an organization was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Diagnosis(Rotated):
     allowed: bool
     deleted: bool
     is_member: bool
-    """True where no organisation was asked for."""
+    """True where no organization was asked for."""
     live: bool
     generation: int
     forgiven: bool

@@ -79,7 +79,7 @@ class Sessions:
         entitlements: list[str] | None = None,
         factor: Factor = "asked",
     ) -> TokenPair:
-        """Open a session for a finished login and return its tokens, for an organisation if one is named.
+        """Open a session for a finished login and return its tokens, for an organization if one is named.
 
         ``factor`` tells what the device remembers of the second one, or is to remember from now on. A caller
         that holds a transaction asks for the ``entitlements`` before it begins. Raises as ``issue``

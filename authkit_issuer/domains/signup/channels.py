@@ -1,4 +1,4 @@
-"""What differs between a registration by mail and one by text message."""
+"""What differs between a registration by mail and one by SMS."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import hmac
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import OneTime, Record
+from authkit_issuer.domains.base.codes import OneTimeCodes, Record
 from authkit_issuer.domains.signup.accounts import make_account
 from authkit_issuer.domains.signup.channels import BY_KIND, EMAIL, channel_of
 from authkit_issuer.domains.signup.records import hash_of
@@ -29,7 +29,7 @@ class Finishing:
         target = channel.target(identifier)
         if target is None:
             raise errors.InvalidOrExpiredCode
-        record = await OneTime(self.rt).redeem_code(channel.kind, registration_id, target, code)
+        record = await OneTimeCodes(self.rt).redeem_code(channel.kind, registration_id, target, code)
         if record.data["taken"]:
             raise errors.InvalidOrExpiredCode
         await self._make_account(record)
@@ -44,10 +44,10 @@ class Finishing:
         they would open an account whose password is somebody else's. Passwords are tried as often as codes.
         """
         self.rt.refuse_joining("registration.confirm_email_link")
-        found = await OneTime(self.rt).find_link(EMAIL.kind, token)
+        found = await OneTimeCodes(self.rt).find_link(EMAIL.kind, token)
         if not await self._belongs(found, registration_id, password, client):
             raise errors.CurrentPasswordRequired(param="password")
-        record = await OneTime(self.rt).redeem_link(EMAIL.kind, token)
+        record = await OneTimeCodes(self.rt).redeem_link(EMAIL.kind, token)
         if record.data["taken"]:
             raise errors.InvalidOrExpiredToken
         await self._make_account(record)
@@ -64,7 +64,7 @@ class Finishing:
 
         async def count() -> None:
             try:
-                await OneTime(self.rt).count_try(record)
+                await OneTimeCodes(self.rt).count_try(record)
             except errors.InvalidOrExpiredCode as error:
                 raise errors.InvalidOrExpiredToken from error
 
@@ -83,5 +83,5 @@ class Finishing:
                 verified=True,
             )
         except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(record))
+            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
             raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import Lives, OneTime, Record
+from authkit_issuer.domains.base.codes import Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
 from authkit_issuer.domains.sessions.service import Sessions
@@ -32,12 +32,12 @@ class Changing:
         if target == owner.current:
             raise self.contact.unchanged(param=self.contact.param)
         # Counted before the look-up, whose answer tells a signed-in user of other accounts.
-        await OneTime(self.rt).count_for_user(self.contact.kind, owner.user_id)
+        await OneTimeCodes(self.rt).count_for_user(self.contact.kind, owner.user_id)
         if await self.rt.one(self.contact.taken, target):
             raise self.contact.in_use(param=self.contact.param)
         await self._pace(target, client)
         lives = self._lives()
-        issued = await OneTime(self.rt).issue(
+        issued = await OneTimeCodes(self.rt).issue(
             self.contact.kind,
             request_id=owner.user_id,
             target=target,
@@ -65,8 +65,8 @@ class Changing:
         if record is None or (text is not None and text.strip() != record.target):
             raise self.contact.nothing_pending
         await self._pace(record.target, client)
-        await OneTime(self.rt).count_for_user(self.contact.kind, record.user_id)
-        issued = await OneTime(self.rt).renew(record, self._lives())
+        await OneTimeCodes(self.rt).count_for_user(self.contact.kind, record.user_id)
+        issued = await OneTimeCodes(self.rt).renew(record, self._lives())
         if issued is None:
             raise self.contact.nothing_pending
         await self._send(issued.record, issued.code)
@@ -78,11 +78,11 @@ class Changing:
         self.rt.refuse_joining(f"contact_changes.confirm_{self.contact.name}")
         known = identifiers.user_id(user_id)
         target = None if text is None else text.strip()
-        record = await OneTime(self.rt).redeem_code(self.contact.kind, known, target, code)
+        record = await OneTimeCodes(self.rt).redeem_code(self.contact.kind, known, target, code)
         try:
             before = await self._change(record, client, keep_session_id)
         except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(record))
+            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
             raise
         await self._tell(record, before)
 
@@ -90,7 +90,7 @@ class Changing:
         """Drop the pending change; its code is worth nothing from here on."""
         known = identifiers.user_id(user_id)
         if known is not None:
-            await OneTime(self.rt).forget(self.contact.kind, known)
+            await OneTimeCodes(self.rt).forget(self.contact.kind, known)
 
     async def pending(self, user_id: str) -> str | None:
         """Return the contact that waits for its proof, or None."""
@@ -100,7 +100,7 @@ class Changing:
     async def glance(self, user_id: str) -> str | None:
         """Return the same, asking the database only where something waits."""
         known = identifiers.user_id(user_id)
-        if known is None or await OneTime(self.rt).peek(self.contact.kind, known) is None:
+        if known is None or await OneTimeCodes(self.rt).peek(self.contact.kind, known) is None:
             return None
         return await self.pending(known)
 
@@ -115,11 +115,11 @@ class Changing:
 
     async def _pending(self, owner: Owner) -> Record | None:
         """Return the record unless the account has moved on since it was made."""
-        record = await OneTime(self.rt).peek(self.contact.kind, owner.user_id)
+        record = await OneTimeCodes(self.rt).peek(self.contact.kind, owner.user_id)
         return record if record is not None and _still_stands(record, owner) else None
 
     async def _pace(self, target: str, client: Client | None) -> None:
-        wait = await OneTime(self.rt).must_wait(self.contact.limit, target, client)
+        wait = await OneTimeCodes(self.rt).must_wait(self.contact.limit, target, client)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
 

@@ -1,4 +1,4 @@
-"""Contact changes: a signed-in user replaces their mail address or phone number.
+"""Contact changes: a signed-in user replaces their email address or phone number.
 
 The new one is only noted until a code that went to it comes back: the old one stays in force, verified and in
 nobody's way. There is one pending change per user and kind; it dies when the address it was to replace, or

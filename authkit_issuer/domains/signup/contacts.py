@@ -1,4 +1,4 @@
-"""What differs between a change of the mail address and one of the phone number."""
+"""What differs between a change of the email address and one of the phone number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Owner:
     username: str | None
     email: str | None
     two_factor: bool
-    """Tells that sign-in codes go to the mail address."""
+    """Tells that sign-in codes go to the email address."""
     current: str | None
     verified: bool
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from authkit_issuer.domains.base.codes import NOBODYS, OneTime, Record
+from authkit_issuer.domains.base.codes import NOBODYS, OneTimeCodes, Record
 from authkit_issuer.domains.signup.channels import BY_KIND, EMAIL, Channel
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash
@@ -89,20 +89,20 @@ class Pending:
         ids = _words(await self.rt.ephemeral.get(self._target_key(channel.kind, target)))
         # As many look-ups whatever there is: what the pointer still names may have become an account.
         ids = (ids + [NOBODYS] * REMEMBERED)[:REMEMBERED]
-        found = [await OneTime(self.rt).peek(channel.kind, request_id) for request_id in ids]
+        found = [await OneTimeCodes(self.rt).peek(channel.kind, request_id) for request_id in ids]
         return [record for record in found if record is not None and record.target == target]
 
     async def of_name(self, name: str) -> Record | None:
         """Return the live registration that holds a name, by mail or by phone, or None."""
         pointer = await self.rt.ephemeral.get(_name_key(name))
         kind, _, request_id = (pointer or b"").decode().partition(":")
-        record = await OneTime(self.rt).peek(kind, request_id) if kind in BY_KIND else None
+        record = await OneTimeCodes(self.rt).peek(kind, request_id) if kind in BY_KIND else None
         if record is None or record.data["username"].lower() != name.lower():
             return None
         return record
 
     def _target_key(self, kind: str, target: str) -> str:
-        return f"pending:{kind}:{OneTime(self.rt).identifier(kind, target)}"
+        return f"pending:{kind}:{OneTimeCodes(self.rt).identifier(kind, target)}"
 
 
 def public(record: Record | None) -> PendingRegistration | None:

@@ -39,7 +39,7 @@ class Registration:
     async def register(
         self, identifier: str, username: str, password: str, *, client: Client | None = None
     ) -> Registered:
-        """Hash the password and start a registration, by mail address or E.164 number.
+        """Hash the password and start a registration, by email address or E.164 number.
 
         Raises ``InvalidIdentifier``, ``InvalidEmail``, ``InvalidPhoneNumber``, ``username_*``,
         ``UsernameInUse``, ``password_*``, ``EmailUnavailable``, ``SmsUnavailable``, ``ServerBusy``. The

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.service import Users
-from authkit_issuer.domains.base.codes import Issued, Lives, OneTime, Record
+from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.domains.signup.accounts import make_account
@@ -68,7 +68,7 @@ class Starting:
         name = username.strip()
         if not identifiers.storable(name):
             return taken, False
-        # With organisations a name needs its owner slug as well.
+        # With organizations a name needs its owner slug as well.
         slugs = [identifiers.owner_slug(name)] if self.rt.config.org_mode == "multi" else []
         if await Namespace(self.rt).is_taken(name.lower(), *slugs):
             return taken, True
@@ -79,19 +79,19 @@ class Starting:
         """Give a pending registration a new code, link and life; nothing beyond the limits."""
         self.rt.refuse_joining("registration.resend")
         self.require_sender()
-        record = await OneTime(self.rt).peek(self.channel.kind, registration_id)
+        record = await OneTimeCodes(self.rt).peek(self.channel.kind, registration_id)
         if record is not None:
             await self.renew(record, client)
 
     async def renew(self, record: Record, client: Client | None) -> None:
         """Send a fresh code for a record that was just read."""
-        wait = await OneTime(self.rt).must_wait(self.channel.limit, record.target, client)
+        wait = await OneTimeCodes(self.rt).must_wait(self.channel.limit, record.target, client)
         if wait:
             if not self.rt.config.private_registration:
                 raise errors.TooManyRequests(retry_after=wait)
             return
         lives = self._lives(None)
-        issued = await OneTime(self.rt).renew(record, lives)
+        issued = await OneTimeCodes(self.rt).renew(record, lives)
         if issued is not None:
             await Pending(self.rt).remember(issued.record, lives.record)
             await self._send(issued)
@@ -99,7 +99,7 @@ class Starting:
     async def _issue(
         self, target: str, data: dict[str, str], ttl: float | None, client: Client | None
     ) -> Issued:
-        one_time, lives = OneTime(self.rt), self._lives(ttl)
+        one_time, lives = OneTimeCodes(self.rt), self._lives(ttl)
         record = Record(
             kind=self.channel.kind,
             request_id=one_time.new_request_id(),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base import messages
-from authkit_issuer.domains.base.codes import Issued, Lives, OneTime, Record
+from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -53,7 +53,7 @@ PROVE_PHONE = Query(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """What differs between a mail address and a phone number."""
+    """What differs between an email address and a phone number."""
 
     name: messages.Channel
     kind: str
@@ -119,12 +119,12 @@ class Verification:
         if found is None or found.user_id != known:
             raise errors.UserNotFound
         if found.verified:
-            return OneTime(self.rt).new_request_id()
-        wait = await OneTime(self.rt).must_wait(PHONE.limit, number, client)
+            return OneTimeCodes(self.rt).new_request_id()
+        wait = await OneTimeCodes(self.rt).must_wait(PHONE.limit, number, client)
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
         life = ttl or self.rt.config.code_ttl
-        issued = await OneTime(self.rt).issue(
+        issued = await OneTimeCodes(self.rt).issue(
             PHONE.kind,
             target=number,
             code_ttl=life,
@@ -147,7 +147,7 @@ class Verification:
     async def confirm_email_link(self, token: str) -> str:
         """Mark the address as proved by the token of a mailed link; raises ``InvalidOrExpiredToken``."""
         self.rt.refuse_joining("verification.confirm_email_link")
-        record = await OneTime(self.rt).redeem_link(EMAIL.kind, token)
+        record = await OneTimeCodes(self.rt).redeem_link(EMAIL.kind, token)
         return await self._prove(EMAIL, record, errors.InvalidOrExpiredToken)
 
     async def confirm_phone(self, phone: str, code: str, *, request_id: str | None = None) -> None:
@@ -157,7 +157,7 @@ class Verification:
     async def _request(self, contact: Contact, text: str, ttl: float | None, client: Client | None) -> str:
         self.rt.refuse_joining(f"verification.request_{contact.name}")
         Messages(self.rt).require(contact.name)
-        target, one_time = contact.normal(text), OneTime(self.rt)
+        target, one_time = contact.normal(text), OneTimeCodes(self.rt)
         found = await self.rt.maybe(contact.find, target)
         wanted = found if found is not None and not found.verified else None
         record = Record(
@@ -194,7 +194,7 @@ class Verification:
             target = contact.normal(text)
         except errors.Invalid as error:
             raise errors.InvalidOrExpiredCode from error
-        record = await OneTime(self.rt).redeem_code(contact.kind, request_id, target, code)
+        record = await OneTimeCodes(self.rt).redeem_code(contact.kind, request_id, target, code)
         return await self._prove(contact, record, errors.InvalidOrExpiredCode)
 
     async def _prove(self, contact: Contact, record: Record, dead: type[errors.AuthError]) -> str:
@@ -210,6 +210,6 @@ class Verification:
                     SessionEventType.CONTACT_VERIFIED, user_id=proved, method=contact.name
                 )
         except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTime(self.rt).put_back(record))
+            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
             raise
         return proved

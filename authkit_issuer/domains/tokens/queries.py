@@ -22,7 +22,7 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgGrant:
-    """What a token says about one organisation: its current slug and the roles held there."""
+    """What a token says about one organization: its current slug and the roles held there."""
 
     slug: str
     roles: list[str]
@@ -56,7 +56,7 @@ GATED_FACTS = Query(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """Whether a user belongs to an organisation, and the roles held there."""
+    """Whether a user belongs to an organization, and the roles held there."""
 
     is_member: bool
     roles: list[str]
@@ -68,10 +68,10 @@ ORG_ROLES = """
         where r.org_id = {org} and r.user_id = u.id order by r.role
     )
 """
-"""SQL of the roles that the user ``u`` holds in an organisation."""
+"""SQL of the roles that the user ``u`` holds in an organization."""
 
 IS_MEMBER = "exists (select from profiles.org_members m where m.org_id = {org} and m.user_id = u.id)"
-"""SQL that tells whether the user ``u`` is a member of an organisation."""
+"""SQL that tells whether the user ``u`` is a member of an organization."""
 
 MEMBERSHIP = Query(
     Membership,

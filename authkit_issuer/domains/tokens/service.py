@@ -138,7 +138,7 @@ class Tokens:
         return OrgGrant(slug=org.slug, roles=standing.roles)
 
     async def find_org(self, org_slug: str) -> OrgName:
-        """Return the organisation a token is asked for; raises as ``issue_org_access`` does."""
+        """Return the organization a token is asked for; raises as ``issue_org_access`` does."""
         if self.rt.config.org_mode != "multi":
             raise errors.OrgModeNotMulti
         return await Namespace(self.rt).find_org(org_slug)

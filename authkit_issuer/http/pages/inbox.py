@@ -1,4 +1,4 @@
-"""The development inbox: every mail and text message this service would have sent."""
+"""The development inbox: every mail and SMS this service would have sent."""
 
 from __future__ import annotations
 

@@ -270,7 +270,7 @@ async def test_an_export_holds_what_is_stored_and_nothing_that_proves_the_user(s
     assert exported["sessions"][0]["ip"] == "192.0.2.1"
     assert exported["providers"][0]["subject"] == "sub-1"
     assert exported["events"][-1]["ip_addr"] == "192.0.2.1"
-    assert {"password", "two_factor", "roles", "organisations", "invitations"} < exported.keys()
+    assert {"password", "two_factor", "roles", "organizations", "invitations"} < exported.keys()
     text = json.dumps(exported)
     assert "secret" not in text
     assert "token_key" not in text

@@ -145,7 +145,7 @@ async def test_a_lost_race_for_a_name_is_tried_again_inside_a_transaction(
         await service.users.add_with_free_name("ada_l", method="test")
 
 
-async def test_with_organisations_a_name_is_free_only_with_its_owner_slug(make_service) -> None:
+async def test_with_organizations_a_name_is_free_only_with_its_owner_slug(make_service) -> None:
     service = await make_service(org_mode="multi")
     user = (await service.users.create(None, "ada__l")).id
     assert await service.usernames.resolve("Ada-L") == (user, "ada__l")

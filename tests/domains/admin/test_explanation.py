@@ -111,9 +111,9 @@ async def test_an_identifier_that_waits_after_wrong_passwords_is_named_until_it_
     assert await waiting(service, user) == []
     await guess(service, EMAIL, 3, clock)
     await guess(service, "+4915112345678", 5, clock)
-    by_phone = "Passwords are not looked at for another 1 s with this phone number"
+    by_phone = "Passwords are not checked for another 1 s with this phone number"
     account = "For 900 s at most even the right password is refused"
-    by_mail = "Passwords are not looked at for another 4 s with this mail address"
+    by_mail = "Passwords are not checked for another 4 s with this email address"
     assert await waiting(service, user) == [by_mail, by_phone, account]
     clock.advance(3.5)
     assert await waiting(service, user) == [by_mail.replace(" 4 s", " 1 s"), account]

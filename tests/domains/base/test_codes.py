@@ -7,21 +7,21 @@ import asyncio
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import Issued, OneTime
+from authkit_issuer.domains.base.codes import Issued, OneTimeCodes
 from authkit_issuer.service import Service
 
 EMAIL = "ada@example.test"
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def one_time(request: pytest.FixtureRequest, make_service) -> OneTime:
+async def one_time(request: pytest.FixtureRequest, make_service) -> OneTimeCodes:
     redis_url = request.getfixturevalue("redis_url") if request.param == "redis" else None
     service: Service = await make_service(redis_url=redis_url)
     assert service.ephemeral_mode == request.param
-    return OneTime(service.rt)
+    return OneTimeCodes(service.rt)
 
 
-async def issue(one_time: OneTime, **fields: object) -> Issued:
+async def issue(one_time: OneTimeCodes, **fields: object) -> Issued:
     defaults = {"target": EMAIL, "code_ttl": 600.0, "record_ttl": 3600.0, "link_ttl": 1800.0}
     return await one_time.issue("kind", **(defaults | fields))  # type: ignore[arg-type]
 
@@ -33,7 +33,7 @@ async def wins(attempts: list) -> int:
     return len(results) - len(refused)
 
 
-async def test_fifty_parallel_uses_of_a_code_have_one_winner(one_time: OneTime, rounds) -> None:
+async def test_fifty_parallel_uses_of_a_code_have_one_winner(one_time: OneTimeCodes, rounds) -> None:
     for _ in range(rounds(200)):
         issued = await issue(one_time)
         request_id = issued.record.request_id
@@ -41,20 +41,20 @@ async def test_fifty_parallel_uses_of_a_code_have_one_winner(one_time: OneTime, 
         assert await wins(tries) == 1
 
 
-async def test_fifty_parallel_uses_of_a_link_have_one_winner(one_time: OneTime, rounds) -> None:
+async def test_fifty_parallel_uses_of_a_link_have_one_winner(one_time: OneTimeCodes, rounds) -> None:
     for _ in range(rounds(200)):
         issued = await issue(one_time)
         assert await wins([one_time.redeem_link("kind", issued.link) for _ in range(50)]) == 1
 
 
-async def test_code_and_link_are_one_record(one_time: OneTime) -> None:
+async def test_code_and_link_are_one_record(one_time: OneTimeCodes) -> None:
     issued = await issue(one_time)
     await one_time.redeem_link("kind", issued.link)
     with pytest.raises(errors.InvalidOrExpiredCode):
         await one_time.redeem_code("kind", issued.record.request_id, EMAIL, issued.code)
 
 
-async def test_nothing_fits_outside_its_scope(one_time: OneTime) -> None:
+async def test_nothing_fits_outside_its_scope(one_time: OneTimeCodes) -> None:
     issued = await issue(one_time)
     request_id, code = issued.record.request_id, issued.code
     for kind, some_id, target in (
@@ -73,7 +73,7 @@ async def test_nothing_fits_outside_its_scope(one_time: OneTime) -> None:
     assert await one_time.redeem_code("kind", request_id, EMAIL, code)
 
 
-async def test_a_code_put_back_works_again_but_never_over_a_newer_one(one_time: OneTime) -> None:
+async def test_a_code_put_back_works_again_but_never_over_a_newer_one(one_time: OneTimeCodes) -> None:
     issued = await issue(one_time)
     record = await one_time.redeem_code("kind", issued.record.request_id, EMAIL, issued.code)
     await one_time.put_back(record)
@@ -83,7 +83,7 @@ async def test_a_code_put_back_works_again_but_never_over_a_newer_one(one_time: 
     assert await one_time.redeem_code("kind", record.request_id, EMAIL, newer.code)
 
 
-async def test_what_was_given_up_while_it_was_redeemed_does_not_come_back(one_time: OneTime) -> None:
+async def test_what_was_given_up_while_it_was_redeemed_does_not_come_back(one_time: OneTimeCodes) -> None:
     issued = await issue(one_time, request_id="ada")
     record = await one_time.redeem_code("kind", "ada", EMAIL, issued.code)
     await one_time.forget("kind", "ada")
@@ -97,7 +97,7 @@ async def test_what_was_given_up_while_it_was_redeemed_does_not_come_back(one_ti
     assert await one_time.redeem_code("kind", "ada", EMAIL, newer.code)
 
 
-async def test_a_right_code_is_no_guess_however_often_storage_fails_behind_it(one_time: OneTime) -> None:
+async def test_a_right_code_is_no_guess_however_often_storage_fails_behind_it(one_time: OneTimeCodes) -> None:
     issued = await issue(one_time)
     request_id = issued.record.request_id
     for _ in range(one_time.rt.config.max_code_attempts + 1):
@@ -109,7 +109,7 @@ async def test_a_right_code_is_no_guess_however_often_storage_fails_behind_it(on
         await one_time.redeem_code("kind", request_id, EMAIL, issued.code)
 
 
-async def test_the_store_learns_neither_codes_nor_links(one_time: OneTime) -> None:
+async def test_the_store_learns_neither_codes_nor_links(one_time: OneTimeCodes) -> None:
     issued = await issue(one_time)
     stored = await one_time.rt.ephemeral.get(f"kind:{issued.record.request_id}")
     assert stored is not None
@@ -119,7 +119,7 @@ async def test_the_store_learns_neither_codes_nor_links(one_time: OneTime) -> No
     assert issued.link not in repr(issued)
 
 
-async def test_secrets_are_compared_in_constant_time(one_time: OneTime, monkeypatch) -> None:
+async def test_secrets_are_compared_in_constant_time(one_time: OneTimeCodes, monkeypatch) -> None:
     compared: list[object] = []
 
     def spy(left: str, right: str) -> bool:
@@ -134,7 +134,7 @@ async def test_secrets_are_compared_in_constant_time(one_time: OneTime, monkeypa
     assert compared == [issued.record.code_digest, issued.record.link_hash]
 
 
-async def test_codes_and_links_end_by_the_clock(one_time: OneTime, clock) -> None:
+async def test_codes_and_links_end_by_the_clock(one_time: OneTimeCodes, clock) -> None:
     issued = await issue(one_time)
     clock.advance(600)
     with pytest.raises(errors.InvalidOrExpiredCode):
@@ -145,7 +145,7 @@ async def test_codes_and_links_end_by_the_clock(one_time: OneTime, clock) -> Non
         await one_time.find_link("kind", issued.link)
 
 
-async def test_sending_is_limited_per_client_and_per_target(one_time: OneTime, clock) -> None:
+async def test_sending_is_limited_per_client_and_per_target(one_time: OneTimeCodes, clock) -> None:
     from authkit_issuer.ports import Client
 
     async def send(number: int) -> bool:
@@ -159,7 +159,7 @@ async def test_sending_is_limited_per_client_and_per_target(one_time: OneTime, c
     assert sent == one_time.rt.config.max_codes_per_target_hour
 
 
-async def test_addresses_of_one_ipv6_network_are_one_client(one_time: OneTime) -> None:
+async def test_addresses_of_one_ipv6_network_are_one_client(one_time: OneTimeCodes) -> None:
     from authkit_issuer.ports import Client
 
     assert await one_time.may_send("kind", EMAIL, Client(ip="2001:db8::1"))

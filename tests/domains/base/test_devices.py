@@ -11,7 +11,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.ports import Client, language
-from authkit_issuer.security.hashing_pool import Lanes
+from authkit_issuer.security.hashing_pool import HashingPool
 from authkit_issuer.service import Service
 
 EMAIL, NAME = "ada@example.test", "ada_l"
@@ -131,7 +131,7 @@ async def test_a_forged_an_old_and_a_future_token_are_no_device(service: Service
     assert service.devices.of(None) is None
 
 
-async def held(service: Service) -> tuple[Lanes, asyncio.Event]:
+async def held(service: Service) -> tuple[HashingPool, asyncio.Event]:
     """Occupy a lane until the event is set."""
     entered, let_go, lanes = asyncio.Event(), asyncio.Event(), service.rt.hasher._lanes
 

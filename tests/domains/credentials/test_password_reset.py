@@ -26,7 +26,7 @@ class PlainMail:
 
 
 class PlainTexts:
-    """A text-message sender without any optional part, over a mailbox."""
+    """A SMS sender without any optional part, over a mailbox."""
 
     def __init__(self, box) -> None:
         self.send_verification_code = box.texts.send_verification_code

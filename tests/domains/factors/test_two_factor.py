@@ -1,4 +1,4 @@
-"""The second factor: enrolment, settings, backup codes, and the steps a host may walk itself."""
+"""The second factor: enrollment, settings, backup codes, and the steps a host may walk itself."""
 
 from __future__ import annotations
 

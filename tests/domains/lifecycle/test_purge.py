@@ -1,4 +1,4 @@
-"""Deletion for good: organisations, invitations, and the purge that nobody can stop."""
+"""Deletion for good: organizations, invitations, and the purge that nobody can stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def deleted(service: Service, age, name: str, by: float = MONTH + 1) -> st
 async def org(
     service: Service, slug: str, *members: tuple[str, str | None], personal: str | None = None
 ) -> str:
-    """Make an organisation with these members, each with a role or none."""
+    """Make an organization with these members, each with a role or none."""
     made = await service.pool.fetchval(
         "insert into profiles.orgs (slug, is_personal, owner_user_id)"
         " values ($1, $2, $3::text::uuid) returning id::text",
@@ -65,7 +65,7 @@ async def closed(service: Service, org_id: str) -> bool:
     )
 
 
-async def test_a_user_with_a_personal_organisation_and_sent_invitations_can_be_deleted(
+async def test_a_user_with_a_personal_organization_and_sent_invitations_can_be_deleted(
     service: Service,
 ) -> None:
     user, other = await ada(service), await ada(service, "other")
@@ -111,7 +111,7 @@ async def test_an_owner_who_may_not_act_does_not_replace_one_who_goes(service: S
         await service.lifecycle.hard_delete(banned)
 
 
-async def test_an_organisation_in_which_nobody_is_left_is_closed(service: Service) -> None:
+async def test_an_organization_in_which_nobody_is_left_is_closed(service: Service) -> None:
     user, other = await ada(service), await ada(service, "other")
     alone = await org(service, "alone", (user, None))
     owned = await org(service, "owned", (user, "owner"))

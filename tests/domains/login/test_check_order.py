@@ -91,7 +91,7 @@ async def test_without_grace_not_even_a_rotation_of_the_same_moment_is_forgiven(
         await service.sessions.exchange(issued.refresh_token)
 
 
-async def test_who_leaves_an_organisation_during_the_sign_in_gets_no_token_of_it(
+async def test_who_leaves_an_organization_during_the_sign_in_gets_no_token_of_it(
     make_service, slow: Slow
 ) -> None:
     service = await make_service(org_mode="multi", entitlements_provider=slow)
@@ -109,7 +109,7 @@ async def test_who_leaves_an_organisation_during_the_sign_in_gets_no_token_of_it
     assert await service.sessions.list_for_user(user) == []
 
 
-async def test_a_sign_in_that_an_organisation_refuses_ends_no_other_session(make_service) -> None:
+async def test_a_sign_in_that_an_organization_refuses_ends_no_other_session(make_service) -> None:
     service: Service = await make_service(org_mode="multi", session_max_per_user=1)
     user = (await service.users.create(None, "ada_l")).id
     await service.orgs.create("acme")

@@ -175,7 +175,7 @@ async def test_a_login_that_proved_itself_before_everything_was_signed_out_opens
         )
 
 
-async def test_an_organisation_that_cannot_be_had_is_refused_before_anything_is_opened(
+async def test_an_organization_that_cannot_be_had_is_refused_before_anything_is_opened(
     service: Service, ada: str
 ) -> None:
     with pytest.raises(errors.OrgModeNotMulti):

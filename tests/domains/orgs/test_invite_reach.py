@@ -97,7 +97,7 @@ async def test_a_person_has_one_open_invite_whichever_way_it_came(service: Servi
         await service.org_invites.create_for_email("acme", "new@example.test", owner)
 
 
-async def test_who_belongs_to_too_many_organisations_may_accept_later(
+async def test_who_belongs_to_too_many_organizations_may_accept_later(
     service: Service, owner: str, guest: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     invite = await service.org_invites.create("acme", guest, owner)

@@ -97,7 +97,7 @@ async def test_what_does_not_exist_is_not_found(service: Service, owner: str, gu
         await service.org_invites.list_for_org("acme", "unheard-of")
 
 
-async def test_revoking_ends_an_open_invite_of_this_organisation_only(
+async def test_revoking_ends_an_open_invite_of_this_organization_only(
     service: Service, invite: OrgInvite, owner: str, guest: str
 ):
     await service.orgs.create("other", owner_user_id=owner)

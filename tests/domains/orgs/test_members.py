@@ -117,7 +117,7 @@ async def test_two_owners_who_remove_each_other_leave_one(service: Service, ada:
         assert sum(isinstance(outcome, errors.CannotRemoveLastOwner) for outcome in outcomes) == 1
 
 
-async def test_a_user_joins_at_most_two_hundred_organisations(service: Service, bob: str):
+async def test_a_user_joins_at_most_two_hundred_organizations(service: Service, bob: str):
     await service.pool.execute(
         """
         with made as (
@@ -151,7 +151,7 @@ async def test_a_member_holds_at_most_fifty_roles(service: Service, ada: str):
     assert len(await service.org_members.list_roles("acme", ada)) == 50
 
 
-async def test_a_deleted_user_leaves_the_organisation_to_the_others(service: Service, ada: str, bob: str):
+async def test_a_deleted_user_leaves_the_organization_to_the_others(service: Service, ada: str, bob: str):
     await service.org_members.add("acme", bob)
     await service.lifecycle.hard_delete(bob)
     assert await service.org_members.list("acme") == [ada]

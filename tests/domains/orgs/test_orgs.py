@@ -22,7 +22,7 @@ async def bob(service: Service) -> str:
 
 
 class TestNames:
-    async def test_an_organisation_is_found_by_its_name_in_any_spelling(self, service: Service, ada: str):
+    async def test_an_organization_is_found_by_its_name_in_any_spelling(self, service: Service, ada: str):
         made = await service.orgs.create(" Acme-1 ", owner_user_id=ada)
         assert (made.slug, made.is_personal, made.owner_user_id) == ("acme-1", False, None)
         assert await service.orgs.resolve("ACME-1") == made
@@ -33,7 +33,7 @@ class TestNames:
             with pytest.raises(errors.InvalidOrgSlug):
                 await call(slug)
 
-    async def test_a_former_name_leads_to_the_organisation_and_to_no_other(self, service: Service):
+    async def test_a_former_name_leads_to_the_organization_and_to_no_other(self, service: Service):
         org = await service.orgs.create("old-name")
         await service.orgs.rename(org.id, "new-name")
         assert (await service.orgs.resolve("old-name")).slug == "new-name"
@@ -48,7 +48,7 @@ class TestNames:
         assert (event.actor, event.target) == (ada, f"org:{org.id}")
         assert event.data == {"before": "old-name", "after": "new-name"}
 
-    async def test_an_organisation_may_return_to_a_former_name(self, service: Service):
+    async def test_an_organization_may_return_to_a_former_name(self, service: Service):
         org = await service.orgs.create("first")
         await service.orgs.rename(org.id, "second")
         await service.orgs.rename(org.id, "first")
@@ -56,7 +56,7 @@ class TestNames:
         assert await service.orgs.list_aliases(org.id) == ["second"]
         await service.orgs.rename(org.id, "FIRST")
 
-    async def test_one_namespace_holds_users_and_organisations(self, service: Service, ada: str):
+    async def test_one_namespace_holds_users_and_organizations(self, service: Service, ada: str):
         await service.orgs.create("carol")
         with pytest.raises(errors.UsernameInUse):
             await service.users.create(None, "Carol")
@@ -67,7 +67,7 @@ class TestNames:
             with pytest.raises(errors.OwnerSlugTaken):
                 await service.orgs.create(taken)
 
-    async def test_a_user_and_an_organisation_that_want_one_name_leave_one_holder(
+    async def test_a_user_and_an_organization_that_want_one_name_leave_one_holder(
         self, service: Service, rounds
     ):
         for number in range(rounds(1000)):
@@ -128,14 +128,14 @@ class TestPersonal:
         with pytest.raises(errors.CannotRemovePersonalOrgOwner):
             await service.org_members.unassign_role("bob-m", bob, "owner")
 
-    async def test_a_name_taken_by_an_organisation_undoes_the_whole_registration(self, service: Service):
+    async def test_a_name_taken_by_an_organization_undoes_the_whole_registration(self, service: Service):
         await service.orgs.create("taken-name")
         with pytest.raises(errors.OwnerSlugTaken):
             await service.users.create("t@example.com", "taken_name")
         assert await service.users.get_by_email("t@example.com") is None
         assert await service.pool.fetchval("select count(*) from profiles.orgs") == 1
 
-    async def test_users_from_before_organisations_are_given_theirs(self, make_service):
+    async def test_users_from_before_organizations_are_given_theirs(self, make_service):
         single = await make_service(org_mode="single")
         names = ("a_bc", "a__bc", "zoe_q")
         users = [(await single.users.create(None, name)).id for name in names]
@@ -208,7 +208,7 @@ class TestRoles:
 
 
 class TestTokens:
-    async def test_a_token_of_an_organisation_carries_its_roles_and_no_global_one(
+    async def test_a_token_of_an_organization_carries_its_roles_and_no_global_one(
         self, service: Service, ada: str
     ):
         await service.orgs.create("acme", owner_user_id=ada)
@@ -248,7 +248,7 @@ class TestTokens:
         with pytest.raises(errors.OrgModeNotMulti):
             await single.tokens.issue_org_access(user, "", "acme")
 
-    async def test_an_exchange_switches_the_organisation_and_a_wrong_one_costs_nothing(
+    async def test_an_exchange_switches_the_organization_and_a_wrong_one_costs_nothing(
         self, service: Service, ada: str, bob: str
     ):
         await service.orgs.create("acme", owner_user_id=ada)
@@ -267,7 +267,7 @@ class TestTokens:
         assert again.refresh_token == pair.refresh_token
         assert (await service.tokens.verify(again.access_token)).org == "acme"
 
-    async def test_removal_during_an_exchange_leaves_no_token_of_the_organisation(
+    async def test_removal_during_an_exchange_leaves_no_token_of_the_organization(
         self, service: Service, ada: str, bob: str, rounds
     ):
         await service.orgs.create("acme", owner_user_id=ada)

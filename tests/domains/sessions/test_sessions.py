@@ -307,7 +307,7 @@ class TestGates:
             assert await service.sessions.list_for_user(user_id) == []
             assert await service.sessions.revoke_all(user_id) == 0
 
-    async def test_a_wrong_organisation_leaves_the_token_good(self, service: Service, user: str) -> None:
+    async def test_a_wrong_organization_leaves_the_token_good(self, service: Service, user: str) -> None:
         issued = await service.sessions.issue(user)
         with pytest.raises(errors.OrgModeNotMulti):
             await service.sessions.exchange(issued.refresh_token, org="acme")

@@ -1,4 +1,4 @@
-"""Changing the mail address or the phone number of an account."""
+"""Changing the email address or the phone number of an account."""
 
 from __future__ import annotations
 

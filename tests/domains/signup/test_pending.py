@@ -128,7 +128,7 @@ async def test_a_message_that_is_waited_for_does_not_leave_inside_a_host_transac
     assert mailbox.messages == []
 
 
-async def test_a_name_needs_its_owner_slug_where_there_are_organisations(make_service) -> None:
+async def test_a_name_needs_its_owner_slug_where_there_are_organizations(make_service) -> None:
     service = await make_service(org_mode="multi")
     await service.users.create("first@example.test", "ada_l")
     assert await service.registration.check_email_conflict(EMAIL, "ada__l") == (False, True)

@@ -121,7 +121,7 @@ async def open_result(
     The link is read again, so that one that is gone meanwhile opens nothing.
     """
     if org is not None and result.flow != "login":
-        raise errors.Invalid("Only a login is for an organisation.", param="org")
+        raise errors.Invalid("Only a login is for an organization.", param="org")
     opened = Opened(
         provider=result.provider,
         flow=result.flow,

@@ -114,7 +114,7 @@ class OidcLogin:
         """Open what the code of a landing stands for, once, in the browser that got it, within a minute.
 
         Raises ``InvalidOrExpiredCode``, ``InvalidCredentials`` when the account or its link changed since,
-        and as ``logins.finish`` and ``logins.step_up_vouched`` do. When storage fails, or the organisation
+        and as ``logins.finish`` and ``logins.step_up_vouched`` do. When storage fails, or the organization
         cannot be had, the code stays good. Only a login takes ``org``; for another flow it is ``Invalid``.
         """
         self.rt.refuse_joining("oidc_login.trade")

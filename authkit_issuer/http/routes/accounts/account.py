@@ -53,7 +53,7 @@ class Export:
     two_factor: dict[str, Any] | None
     providers: list[dict[str, Any]]
     roles: list[str]
-    organisations: list[dict[str, Any]]
+    organizations: list[dict[str, Any]]
     invitations: list[dict[str, Any]]
     sessions: list[dict[str, Any]]
     events: list[dict[str, Any]]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bootstrap:
-    """Who the caller is and where they belong; ``personal_org`` is null where there are no organisations."""
+    """Who the caller is and where they belong; ``personal_org`` is null where there are no organizations."""
 
     user_id: str
     username: str | None
@@ -45,7 +45,7 @@ async def _bootstrap(service: Service, account: Account) -> Bootstrap:
 
 
 async def _personal(service: Service, user_id: str) -> tuple[str | None, list[str]]:
-    """Return the name of a user's personal organisation, None when there is none, and its former names."""
+    """Return the name of a user's personal organization, None when there is none, and its former names."""
     try:
         org = await service.orgs.get_personal(user_id)
     except errors.PersonalOrgNotFound:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Me(Account):
     """The account, the session that asks, and the names of what the user may use now.
 
-    ``orgs`` is null where there are no organisations; pending contacts wait for their proof, and are null
+    ``orgs`` is null where there are no organizations; pending contacts wait for their proof, and are null
     also while nobody can say.
     """
 

@@ -225,7 +225,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         returns=Toggled,
     ),
     _action(
-        ("POST", "/set-email", "Give a user another mail address"),
+        ("POST", "/set-email", "Give a user another email address"),
         set_email,
         errors.InvalidEmail,
         errors.EmailInUse,

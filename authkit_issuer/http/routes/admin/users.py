@@ -33,9 +33,7 @@ class DeletedPage(Params):
 
     page: Annotated[int, Field(description="From 1")] = 1
     page_size: Annotated[int, Field(description="1 to 200, else 50")] = 50
-    search: Annotated[str, Field(description="An id, mail address or number, or the beginning of a name")] = (
-        ""
-    )
+    search: Annotated[str, Field(description="An id, email address or number, or how a name begins")] = ""
     match: Annotated[Match, Field(description="substring looks inside of names, for at most two seconds")] = (
         "prefix"
     )

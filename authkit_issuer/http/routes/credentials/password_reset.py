@@ -33,7 +33,7 @@ RequestId = Annotated[Text | None, Field(description="What the request answered;
 class ResetRequest(Body):
     """Whose password is to be replaced."""
 
-    identifier: Annotated[Text, Field(description="A mail address or an E.164 phone number")]
+    identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
 
 
 class PhoneResetRequest(Body):
@@ -202,7 +202,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="POST",
         path="/auth/phone/password/reset/request",
-        summary="Ask for a way to replace a forgotten password, by text message",
+        summary="Ask for a way to replace a forgotten password, by SMS",
         tag="login",
         handler=request_phone_reset,
         body=PhoneResetRequest,

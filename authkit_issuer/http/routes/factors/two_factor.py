@@ -24,7 +24,7 @@ from authkit_issuer.http.operations import (
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.responses import Done, Succeeded, Tokens
+from authkit_issuer.http.responses import Done, SuccessResponse, Tokens
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.factors.service import TwoFactorSettings
@@ -110,7 +110,7 @@ async def start_phone(call: Call[StartPhone, NoParams]) -> Done:
 
 
 async def start_email(call: Plain) -> Done:
-    """Send a code that proves the caller's mail address."""
+    """Send a code that proves the caller's email address."""
     await call.service.two_factor.send_email_setup_code(call.account.id, client=call.client)
     return Done()
 
@@ -124,10 +124,10 @@ async def enable(call: Call[Enable, NoParams]) -> Enabled:
     return Enabled(method=body.method.lower(), backup_codes=codes)
 
 
-async def disable(call: Plain) -> Succeeded:
+async def disable(call: Plain) -> SuccessResponse:
     """Switch the second factor off."""
     await call.service.two_factor.disable(call.account.id, client=call.client)
-    return Succeeded()
+    return SuccessResponse()
 
 
 async def regenerate(call: Plain) -> BackupCodes:
@@ -210,7 +210,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     ),
     _set_up(
         "/auth/user/2fa/start-email",
-        "Send a code to your mail address, which is to be the second factor",
+        "Send a code to your email address, which is to be the second factor",
         start_email,
         Done,
         bucket="auth_2fa_start_email",
@@ -244,7 +244,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         "/auth/user/2fa/disable",
         "Switch the second factor off",
         disable,
-        Succeeded,
+        SuccessResponse,
         bucket="auth_2fa_disable",
         refusals=(),
         fresh=True,

@@ -42,7 +42,7 @@ class ResultCode(Body):
     """The code from the fragment or the popup's message."""
 
     code: Annotated[Text, Field(repr=False)]
-    org: Annotated[Text | None, Field(description="The organisation a login's access token is for")] = None
+    org: Annotated[Text | None, Field(description="The organization a login's access token is for")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

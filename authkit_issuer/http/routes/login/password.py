@@ -30,11 +30,11 @@ class Login(Body):
         Text,
         # Two of the names at once mean two accounts; the one that lost is refused as unknown.
         Field(
-            validation_alias=AliasChoices(*_NAMES), description="A mail address, phone number or user name"
+            validation_alias=AliasChoices(*_NAMES), description="An email address, phone number or user name"
         ),
     ]
     password: Annotated[str, Field(repr=False)]
-    org: Annotated[Text | None, Field(description="The organisation the access token is for")] = None
+    org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
 
 
 async def login(call: Call[Login, NoParams]) -> Tokens:

@@ -22,7 +22,7 @@ from authkit_issuer.http.operations import (
     Text,
     with_wallets,
 )
-from authkit_issuer.http.responses import AccessOnly
+from authkit_issuer.http.responses import AccessTokenResponse
 from authkit_issuer.http.solana_models import WalletAnswer
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ class SteppedUp:
     destination: str | None = None
 
 
-async def with_password(call: Call[PasswordAgain, NoParams]) -> AccessOnly:
+async def with_password(call: Call[PasswordAgain, NoParams]) -> AccessTokenResponse:
     """Prove the password again."""
     account = call.account
     stepped = await call.service.logins.step_up_password(
         account.id, account.session_id, call.body.password, client=call.client
     )
-    return AccessOnly.of(call.service, stepped)
+    return AccessTokenResponse.of(call.service, stepped)
 
 
 async def with_code(call: Call[CodeAgain, NoParams]) -> SteppedUp:
@@ -68,12 +68,12 @@ async def with_code(call: Call[CodeAgain, NoParams]) -> SteppedUp:
     return await _with_code(call.service, call.account, call.body, call.client)
 
 
-async def with_wallet(call: Call[WalletAnswer, NoParams]) -> AccessOnly:
+async def with_wallet(call: Call[WalletAnswer, NoParams]) -> AccessTokenResponse:
     """Prove the linked wallet again."""
     account, output = call.account, call.body.signed()
     solana = call.service.solana
     stepped = await solana.step_up(account.id, account.session_id, output, client=call.client)
-    return AccessOnly.of(call.service, stepped)
+    return AccessTokenResponse.of(call.service, stepped)
 
 
 async def _with_code(service: Service, account: Standing, body: CodeAgain, client: Client) -> SteppedUp:
@@ -83,7 +83,7 @@ async def _with_code(service: Service, account: Standing, body: CodeAgain, clien
     stepped = await service.logins.step_up_two_factor(
         *who, body.code, is_backup=body.backup_code, client=client
     )
-    return SteppedUp(**asdict(AccessOnly.of(service, stepped)))
+    return SteppedUp(**asdict(AccessTokenResponse.of(service, stepped)))
 
 
 _TRYING = Limit(bucket="auth_step_up", by_user=True, closed=True)
@@ -102,7 +102,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         tag="step-up",
         handler=with_password,
         body=PasswordAgain,
-        returns=AccessOnly,
+        returns=AccessTokenResponse,
         auth=Auth.USER,
         limit=_TRYING,
         errors=(errors.InvalidCredentials, errors.TwoFactorRequired, errors.ServerBusy, *_COMMON),
@@ -136,7 +136,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         tag="step-up",
         handler=with_wallet,
         body=WalletAnswer,
-        returns=AccessOnly,
+        returns=AccessTokenResponse,
         auth=Auth.USER,
         limit=_TRYING,
         offered=with_wallets,

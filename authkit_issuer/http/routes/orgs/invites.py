@@ -1,4 +1,4 @@
-"""Invites into organisations. Served only where there are organisations."""
+"""Invites into organizations. Served only where there are organizations."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class OrgInviteList:
 
 
 async def list_of_org(call: Call[NoBody, ByStatus]) -> OrgInviteList:
-    """List the invites of an organisation."""
-    found = await call.service.org_invites.list_for_org(call.organisation.slug, call.params.status)
+    """List the invites of an organization."""
+    found = await call.service.org_invites.list_for_org(call.organization.slug, call.params.status)
     return OrgInviteList(invites=[_as_made(invite) for invite in found])
 
 
@@ -62,7 +62,7 @@ async def invite(call: Call[Invite, NoParams]) -> OrgInvite:
     body, invites = call.body, call.service.org_invites
     if (body.user_id is None) == (body.email is None):
         raise errors.Invalid("Either user_id or email says who is invited.", param="user_id")
-    org, owner, end = call.organisation.slug, call.account.id, body.expires_at
+    org, owner, end = call.organization.slug, call.account.id, body.expires_at
     if body.email is not None:
         return _as_made(await invites.create_for_email(org, body.email, owner, end))
     return await invites.create(org, body.user_id or "", owner, end)
@@ -77,7 +77,7 @@ def _as_made(invite: OrgInvite) -> OrgInvite:
 async def revoke(call: Plain) -> Done:
     """Withdraw an open invite."""
     await call.service.org_invites.revoke(
-        call.organisation.slug, call.path["invite_id"], actor=call.account.id
+        call.organization.slug, call.path["invite_id"], actor=call.account.id
     )
     return Done()
 
@@ -114,8 +114,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="GET",
         path="/auth/orgs/{org}/invites",
-        summary="List the invites of an organisation",
-        tag="organisations",
+        summary="List the invites of an organization",
+        tag="organizations",
         handler=list_of_org,
         params=ByStatus,
         returns=OrgInviteList,
@@ -128,7 +128,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="POST",
         path="/auth/orgs/{org}/invites",
         summary="Invite an account or an address",
-        tag="organisations",
+        tag="organizations",
         handler=invite,
         body=Invite,
         returns=OrgInvite,
@@ -149,7 +149,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="POST",
         path="/auth/orgs/{org}/invites/{invite_id}/revoke",
         summary="Withdraw an invite",
-        tag="organisations",
+        tag="organizations",
         handler=revoke,
         returns=Done,
         auth=Auth.USER,
@@ -162,7 +162,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="GET",
         path="/auth/org-invites",
         summary="List your invites",
-        tag="organisations",
+        tag="organizations",
         handler=list_own,
         params=ByStatus,
         returns=OrgInviteList,
@@ -174,7 +174,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="POST",
         path="/auth/org-invites/{invite_id}/accept",
         summary="Accept an invite",
-        tag="organisations",
+        tag="organizations",
         handler=accept,
         returns=Done,
         auth=Auth.USER,
@@ -186,7 +186,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="POST",
         path="/auth/org-invites/{invite_id}/decline",
         summary="Turn an invite down",
-        tag="organisations",
+        tag="organizations",
         handler=decline,
         returns=Done,
         auth=Auth.USER,

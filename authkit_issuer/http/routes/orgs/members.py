@@ -1,4 +1,4 @@
-"""The members of an organisation and their roles there. Served only where there are organisations."""
+"""The members of an organization and their roles there. Served only where there are organizations."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class MemberRoles:
 
 async def list_members(call: Plain) -> Members:
     """List the members."""
-    return Members(members=await call.service.org_members.list(call.organisation.slug))
+    return Members(members=await call.service.org_members.list(call.organization.slug))
 
 
 async def add(call: Call[Member, NoParams]) -> Done:
     """Make a user a member, without any role."""
-    await call.service.org_members.add(call.organisation.slug, call.body.user_id, actor=call.account.id)
+    await call.service.org_members.add(call.organization.slug, call.body.user_id, actor=call.account.id)
     return Done()
 
 
@@ -80,14 +80,14 @@ async def remove_named(call: Plain) -> Done:
 
 async def list_roles(call: Plain) -> MemberRoles:
     """List the roles of a member."""
-    roles = await call.service.org_members.list_roles(call.organisation.slug, call.path["user_id"])
+    roles = await call.service.org_members.list_roles(call.organization.slug, call.path["user_id"])
     return MemberRoles(roles=roles)
 
 
 async def assign(call: Call[MemberRole, NoParams]) -> Done:
     """Give a member a role."""
     await call.service.org_members.assign_role(
-        call.organisation.slug, call.path["user_id"], call.body.role, actor=call.account.id
+        call.organization.slug, call.path["user_id"], call.body.role, actor=call.account.id
     )
     return Done()
 
@@ -103,14 +103,14 @@ async def unassign_named(call: Plain) -> Done:
 
 
 async def _remove(members: OrgMembers, call: Call[Any, Any], user_id: str) -> Done:
-    if not await members.remove(call.organisation.slug, user_id, actor=call.account.id):
+    if not await members.remove(call.organization.slug, user_id, actor=call.account.id):
         raise MemberNotFound
     return Done()
 
 
 async def _unassign(members: OrgMembers, call: Call[Any, Any], role: str) -> Done:
     user_id = call.path["user_id"]
-    if not await members.unassign_role(call.organisation.slug, user_id, role, actor=call.account.id):
+    if not await members.unassign_role(call.organization.slug, user_id, role, actor=call.account.id):
         raise MemberNotFound
     return Done()
 
@@ -126,7 +126,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="GET",
         path=_MEMBERS,
         summary="List the members",
-        tag="organisations",
+        tag="organizations",
         handler=list_members,
         returns=Members,
         auth=Auth.USER,
@@ -138,7 +138,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="POST",
         path=_MEMBERS,
         summary="Add a member",
-        tag="organisations",
+        tag="organizations",
         handler=add,
         body=Member,
         returns=Done,
@@ -152,7 +152,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="DELETE",
         path=_MEMBERS,
         summary="Remove a member, named in the body",
-        tag="organisations",
+        tag="organizations",
         handler=remove,
         body=Member,
         returns=Done,
@@ -166,7 +166,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="DELETE",
         path=f"{_MEMBERS}/{{user_id}}",
         summary="Remove a member, or leave",
-        tag="organisations",
+        tag="organizations",
         handler=remove_named,
         returns=Done,
         auth=Auth.USER,
@@ -179,7 +179,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="GET",
         path=_ROLES,
         summary="List the roles of a member",
-        tag="organisations",
+        tag="organizations",
         handler=list_roles,
         returns=MemberRoles,
         auth=Auth.USER,
@@ -191,7 +191,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="POST",
         path=_ROLES,
         summary="Give a member a role",
-        tag="organisations",
+        tag="organizations",
         handler=assign,
         body=MemberRole,
         returns=Done,
@@ -205,7 +205,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="DELETE",
         path=_ROLES,
         summary="Take a role from a member, named in the body",
-        tag="organisations",
+        tag="organizations",
         handler=unassign,
         body=MemberRole,
         returns=Done,
@@ -219,7 +219,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="DELETE",
         path=f"{_ROLES}/{{role}}",
         summary="Take a role from a member",
-        tag="organisations",
+        tag="organizations",
         handler=unassign_named,
         returns=Done,
         auth=Auth.USER,

@@ -1,4 +1,4 @@
-"""Organisations: founding, naming, and the roles they define. Served only where there are organisations."""
+"""Organizations: founding, naming, and the roles they define. Served only where there are organizations."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from authkit_issuer.http.responses import Done
 
 
 class OrgSlug(Body):
-    """The name of an organisation to be."""
+    """The name of an organization to be."""
 
     slug: Text
 
 
 class OrgRename(Body):
-    """The name an organisation is to have; the old one keeps leading to it."""
+    """The name an organization is to have; the old one keeps leading to it."""
 
     new_slug: Text
 
@@ -42,14 +42,14 @@ class OrgRole(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgAnswer:
-    """An organisation by its current name."""
+    """An organization by its current name."""
 
     org: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnOrgs:
-    """The organisations of the caller, with the roles held there."""
+    """The organizations of the caller, with the roles held there."""
 
     orgs: list[OrgMembership]
 
@@ -66,51 +66,51 @@ WRITE = Limit(bucket="auth_org_write", by_user=True)
 
 
 async def list_orgs(call: Plain) -> OwnOrgs:
-    """List the caller's organisations."""
+    """List the caller's organizations."""
     return OwnOrgs(orgs=await call.service.org_members.list_memberships(call.account.id))
 
 
 async def found(call: Call[OrgSlug, NoParams]) -> OrgAnswer:
-    """Found an organisation, owned by the caller."""
+    """Found an organization, owned by the caller."""
     org = await call.service.orgs.create(call.body.slug, owner_user_id=call.account.id)
     return OrgAnswer(org=org.slug)
 
 
 async def show(call: Plain) -> OrgAnswer:
     """Tell a member the current name."""
-    return OrgAnswer(org=call.organisation.slug)
+    return OrgAnswer(org=call.organization.slug)
 
 
 async def rename(call: Call[OrgRename, NoParams]) -> OrgAnswer:
-    """Give the organisation another name."""
-    await call.service.orgs.rename(call.organisation.id, call.body.new_slug, actor=call.account.id)
+    """Give the organization another name."""
+    await call.service.orgs.rename(call.organization.id, call.body.new_slug, actor=call.account.id)
     return OrgAnswer(org=call.body.new_slug.strip().lower())
 
 
 async def list_roles(call: Plain) -> OrgRoles:
-    """List the roles the organisation defines."""
-    return OrgRoles(roles=await call.service.orgs.list_roles(call.organisation.slug))
+    """List the roles the organization defines."""
+    return OrgRoles(roles=await call.service.orgs.list_roles(call.organization.slug))
 
 
 async def define_role(call: Call[OrgRole, NoParams]) -> Done:
-    """Let the organisation have a role."""
-    org, actor = call.organisation.slug, call.account.id
+    """Let the organization have a role."""
+    org, actor = call.organization.slug, call.account.id
     await call.service.orgs.define_role(org, call.body.role, actor=actor)
     return Done()
 
 
 async def delete_role(call: Call[OrgRole, NoParams]) -> Done:
-    """Remove the role of the body from the organisation and from every member."""
+    """Remove the role of the body from the organization and from every member."""
     return await _delete(call, call.body.role)
 
 
 async def delete_named_role(call: Plain) -> Done:
-    """Remove the role of the path from the organisation and from every member."""
+    """Remove the role of the path from the organization and from every member."""
     return await _delete(call, call.path["role"])
 
 
 async def _delete(call: Call[Any, NoParams], role: str) -> Done:
-    org, actor = call.organisation.slug, call.account.id
+    org, actor = call.organization.slug, call.account.id
     if not await call.service.orgs.delete_role(org, role, actor=actor):
         raise errors.OrgRoleNotFound
     return Done()
@@ -122,8 +122,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="GET",
         path="/auth/orgs",
-        summary="List your organisations",
-        tag="organisations",
+        summary="List your organizations",
+        tag="organizations",
         handler=list_orgs,
         returns=OwnOrgs,
         auth=Auth.USER,
@@ -133,8 +133,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="POST",
         path="/auth/orgs",
-        summary="Found an organisation",
-        tag="organisations",
+        summary="Found an organization",
+        tag="organizations",
         handler=found,
         body=OrgSlug,
         returns=OrgAnswer,
@@ -152,8 +152,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="GET",
         path="/auth/orgs/{org}",
-        summary="The current name of an organisation",
-        tag="organisations",
+        summary="The current name of an organization",
+        tag="organizations",
         handler=show,
         returns=OrgAnswer,
         auth=Auth.USER,
@@ -164,8 +164,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="POST",
         path="/auth/orgs/{org}/rename",
-        summary="Rename an organisation",
-        tag="organisations",
+        summary="Rename an organization",
+        tag="organizations",
         handler=rename,
         body=OrgRename,
         returns=OrgAnswer,
@@ -178,8 +178,8 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="GET",
         path="/auth/orgs/{org}/roles",
-        summary="List the roles of an organisation",
-        tag="organisations",
+        summary="List the roles of an organization",
+        tag="organizations",
         handler=list_roles,
         returns=OrgRoles,
         auth=Auth.USER,
@@ -191,7 +191,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="POST",
         path="/auth/orgs/{org}/roles",
         summary="Define a role",
-        tag="organisations",
+        tag="organizations",
         handler=define_role,
         body=OrgRole,
         returns=Done,
@@ -205,7 +205,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="DELETE",
         path="/auth/orgs/{org}/roles",
         summary="Delete a role, named in the body",
-        tag="organisations",
+        tag="organizations",
         handler=delete_role,
         body=OrgRole,
         returns=Done,
@@ -219,7 +219,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         method="DELETE",
         path="/auth/orgs/{org}/roles/{role}",
         summary="Delete a role",
-        tag="organisations",
+        tag="organizations",
         handler=delete_named_role,
         returns=Done,
         auth=Auth.USER,

@@ -1,4 +1,4 @@
-"""Another mail address or phone number for the caller: in force once a code from there comes back."""
+"""Another email address or phone number for the caller: in force once a code from there comes back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from authkit_issuer.http.operations import (
     with_texts,
 )
 from authkit_issuer.http.reauth import require_password_or_fresh
-from authkit_issuer.http.responses import Done, Told
+from authkit_issuer.http.responses import Done, MessageResponse
 
 if TYPE_CHECKING:
     from authkit_issuer.service import Service
@@ -73,27 +73,27 @@ class PendingPhone(Body):
     phone_number: Text
 
 
-async def request_email(call: Call[EmailChange, NoParams]) -> Told:
+async def request_email(call: Call[EmailChange, NoParams]) -> MessageResponse:
     """Send a code to the new address."""
     await require_password_or_fresh(call, call.body.password)
     changes = call.service.contact_changes
     await changes.request_email(call.account.id, call.body.new_email, client=call.client)
-    return Told(message=_SENT)
+    return MessageResponse(message=_SENT)
 
 
-async def confirm_email(call: Call[EmailChangeCode, NoParams]) -> Told:
+async def confirm_email(call: Call[EmailChangeCode, NoParams]) -> MessageResponse:
     """Put the new address in force."""
     account = call.account
     await call.service.contact_changes.confirm_email(
         account.id, call.body.code, keep_session_id=account.session_id, client=call.client
     )
-    return Told(message="The new mail address is in force.")
+    return MessageResponse(message="The new email address is in force.")
 
 
-async def resend_email(call: Plain) -> Told:
+async def resend_email(call: Plain) -> MessageResponse:
     """Send a new code to the new address."""
     await call.service.contact_changes.resend_email(call.account.id, client=call.client)
-    return Told(message=_SENT)
+    return MessageResponse(message=_SENT)
 
 
 async def cancel_email(call: Plain) -> Done:
@@ -102,28 +102,28 @@ async def cancel_email(call: Plain) -> Done:
     return Done()
 
 
-async def request_phone(call: Call[PhoneChange, NoParams]) -> Told:
+async def request_phone(call: Call[PhoneChange, NoParams]) -> MessageResponse:
     """Send a code to the new number."""
     await require_password_or_fresh(call, call.body.password)
     changes = call.service.contact_changes
     await changes.request_phone(call.account.id, call.body.phone_number, client=call.client)
-    return Told(message=_TEXTED)
+    return MessageResponse(message=_TEXTED)
 
 
-async def confirm_phone(call: Call[PhoneChangeCode, NoParams]) -> Told:
+async def confirm_phone(call: Call[PhoneChangeCode, NoParams]) -> MessageResponse:
     """Put the new number in force."""
     account, body = call.account, call.body
     await call.service.contact_changes.confirm_phone(
         account.id, body.phone_number, body.code, keep_session_id=account.session_id, client=call.client
     )
-    return Told(message="The new phone number is in force.")
+    return MessageResponse(message="The new phone number is in force.")
 
 
-async def resend_phone(call: Call[PendingPhone, NoParams]) -> Told:
+async def resend_phone(call: Call[PendingPhone, NoParams]) -> MessageResponse:
     """Send a new code to the new number."""
     changes = call.service.contact_changes
     await changes.resend_phone(call.account.id, call.body.phone_number, client=call.client)
-    return Told(message=_TEXTED)
+    return MessageResponse(message=_TEXTED)
 
 
 async def cancel_phone(call: Plain) -> Done:
@@ -159,7 +159,7 @@ def _step(
         tag="account",
         handler=handler,
         body=body,
-        returns=Done if handler in {cancel_email, cancel_phone} else Told,
+        returns=Done if handler in {cancel_email, cancel_phone} else MessageResponse,
         auth=Auth.USER,
         limit=Limit(bucket=bucket, by_user=True, closed=closed),
         offered=offered,
@@ -171,7 +171,7 @@ def _step(
 OPERATIONS: tuple[AnyOperation, ...] = (
     _step(
         "/auth/user/email/change/request",
-        "Ask for another mail address",
+        "Ask for another email address",
         request_email,
         "auth_user_email_change_request",
         (errors.InvalidEmail, errors.EmailUnchanged, errors.EmailInUse, *_BY_MAIL, *_PROVING, *_SENDING),
@@ -182,7 +182,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     ),
     _step(
         "/auth/user/email/change/confirm",
-        "Put the new mail address in force",
+        "Put the new email address in force",
         confirm_email,
         "auth_user_email_change_confirm",
         (errors.InvalidOrExpiredCode, errors.EmailInUse, *_STORE),
@@ -191,7 +191,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     ),
     _step(
         "/auth/user/email/change/resend",
-        "Send a new code to the new mail address",
+        "Send a new code to the new email address",
         resend_email,
         "auth_user_email_change_resend",
         (errors.NoPendingEmailChange, *_BY_MAIL, *_SENDING),
@@ -201,7 +201,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     ),
     _step(
         "/auth/user/email/change",
-        "Drop the change of the mail address",
+        "Drop the change of the email address",
         cancel_email,
         "auth_user_change_cancel",
         _STORE,

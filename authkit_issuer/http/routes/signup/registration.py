@@ -1,4 +1,4 @@
-"""Registration by mail address or phone number; its proof is with the other verifications."""
+"""Registration by email address or phone number; its proof is with the other verifications."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authkit_issuer.http.operations import AnyOperation, Auth, Body, Call, Limit
 class Register(Body):
     """Who wants an account; the password is taken as it is, blanks included."""
 
-    identifier: Annotated[Text, Field(description="A mail address or an E.164 phone number")]
+    identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
     username: Text
     password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
 

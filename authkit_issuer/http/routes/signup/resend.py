@@ -19,7 +19,7 @@ from authkit_issuer.http.operations import (
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.responses import Told
+from authkit_issuer.http.responses import MessageResponse
 
 _SENT = "If the registration still waits, a new code is on its way."
 
@@ -30,16 +30,16 @@ class Resend(Body):
     registration_id: Annotated[Text, Field(min_length=1)]
 
 
-async def resend_email(call: Call[Resend, NoParams]) -> Told:
-    """Send a new code to the mail address of a registration."""
+async def resend_email(call: Call[Resend, NoParams]) -> MessageResponse:
+    """Send a new code to the email address of a registration."""
     await call.service.registration.resend_email(call.body.registration_id, client=call.client)
-    return Told(message=_SENT)
+    return MessageResponse(message=_SENT)
 
 
-async def resend_phone(call: Call[Resend, NoParams]) -> Told:
+async def resend_phone(call: Call[Resend, NoParams]) -> MessageResponse:
     """Send a new code to the number of a registration."""
     await call.service.registration.resend_phone(call.body.registration_id, client=call.client)
-    return Told(message=_SENT)
+    return MessageResponse(message=_SENT)
 
 
 _DOWN = (errors.TooManyRequests, errors.DatabaseUnavailable, errors.EphemeralStoreUnavailable)
@@ -52,7 +52,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
         tag="registration",
         handler=resend_email,
         body=Resend,
-        returns=Told,
+        returns=MessageResponse,
         auth=Auth.PUBLIC,
         limit=Limit(
             bucket="auth_register_resend_email", closed=True, account=lambda body: body.registration_id
@@ -64,11 +64,11 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="POST",
         path="/auth/register/resend-phone",
-        summary="Send a new code for a registration by text message",
+        summary="Send a new code for a registration by SMS",
         tag="registration",
         handler=resend_phone,
         body=Resend,
-        returns=Told,
+        returns=MessageResponse,
         auth=Auth.PUBLIC,
         limit=Limit(
             bucket="auth_register_resend_phone", closed=True, account=lambda body: body.registration_id

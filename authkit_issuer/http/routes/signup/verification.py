@@ -1,4 +1,4 @@
-"""Proofs of mail addresses and phone numbers: of a registration, which sign in, and of an account."""
+"""Proofs of email addresses and phone numbers: of a registration, which sign in, and of an account."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class EmailLinkProof(Body):
 
 
 class PhoneProof(Body):
-    """The code from the text message, with the id of the registration or request it was sent for."""
+    """The code from the SMS, with the id of the registration or request it was sent for."""
 
     phone_number: Text
     code: Code
@@ -101,7 +101,7 @@ async def confirm_email(call: Call[EmailProof, NoParams]) -> Proved:
 
 
 async def confirm_phone(call: Call[PhoneProof, NoParams]) -> Proved:
-    """Take the code from a text message."""
+    """Take the code from an SMS."""
     return await _confirm(call, call.body)
 
 
@@ -157,7 +157,7 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="POST",
         path="/auth/email/verify/request",
-        summary="Ask for a code that proves the mail address of an account",
+        summary="Ask for a code that proves the email address of an account",
         tag="verification",
         handler=request_email,
         body=EmailProofRequest,

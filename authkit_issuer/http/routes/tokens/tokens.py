@@ -1,4 +1,4 @@
-"""Tokens: exchange (RFC 6749 section 6), one for an organisation, and the end of one (RFC 7009)."""
+"""Tokens: exchange (RFC 6749 section 6), one for an organization, and the end of one (RFC 7009)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from authkit_issuer.http.operations import (
     Text,
     with_orgs,
 )
-from authkit_issuer.http.responses import AccessOnly, Done, Tokens
+from authkit_issuer.http.responses import AccessTokenResponse, Done, Tokens
 
 
 class UnsupportedGrantType(errors.Invalid):
@@ -40,7 +40,7 @@ class Exchange(Body):
         Text | None,
         Field(repr=False, description="Left out only where this service keeps it in a cookie"),
     ] = None
-    org: Annotated[Text | None, Field(description="The organisation the access token is for")] = None
+    org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
 
 
 class Revoke(Body):
@@ -62,7 +62,7 @@ class Presented(Body):
 
 
 class ForOrg(Body):
-    """The organisation an access token is wanted for, by its current or a former name."""
+    """The organization an access token is wanted for, by its current or a former name."""
 
     org: Text
 
@@ -84,8 +84,8 @@ async def exchange(call: Call[Exchange, NoParams]) -> Tokens:
     return Tokens.of(pair)
 
 
-async def exchange_for_org(call: Call[ForOrg, NoParams]) -> AccessOnly:
-    """Give a signed-in user an access token for one of their organisations."""
+async def exchange_for_org(call: Call[ForOrg, NoParams]) -> AccessTokenResponse:
+    """Give a signed-in user an access token for one of their organizations."""
     account = call.account
     access = await call.service.tokens.issue_org_access(
         account.id,
@@ -95,7 +95,7 @@ async def exchange_for_org(call: Call[ForOrg, NoParams]) -> AccessOnly:
         auth_time=account.auth_time,
         amr=account.amr,
     )
-    return AccessOnly.of(call.service, access)
+    return AccessTokenResponse.of(call.service, access)
 
 
 async def revoke(call: Call[Revoke, NoParams]) -> Done:
@@ -168,11 +168,11 @@ OPERATIONS: tuple[AnyOperation, ...] = (
     Operation(
         method="POST",
         path="/auth/token/org",
-        summary="Get an access token for one of your organisations",
+        summary="Get an access token for one of your organizations",
         tag="sessions",
         handler=exchange_for_org,
         body=ForOrg,
-        returns=AccessOnly,
+        returns=AccessTokenResponse,
         auth=Auth.USER,
         offered=with_orgs,
         limit=Limit(bucket="auth_token"),

@@ -354,7 +354,7 @@ async def test_a_second_factor_is_asked_of_whoever_trades(make_api, idp, mailbox
     assert asked.json()["metadata"]["challenge"]
 
 
-async def test_a_result_is_traded_for_the_token_of_an_organisation_or_stays_good(make_api, idp):
+async def test_a_result_is_traded_for_the_token_of_an_organization_or_stays_good(make_api, idp):
     service, api = await make_api(org_mode="multi")
     user_id = (await service.tokens.verify((await tokens(api, idp))["access_token"])).user_id
     await service.sessions.revoke_all(user_id)
@@ -376,14 +376,14 @@ async def test_a_result_is_traded_for_the_token_of_an_organisation_or_stays_good
     assert (again.status_code, again.json()["error"]) == (400, "invalid_or_expired_code")
 
 
-async def test_without_organisations_a_result_is_for_none_and_stays_good(api, idp):
+async def test_without_organizations_a_result_is_for_none_and_stays_good(api, idp):
     code = told(await go(api, idp))["result_code"]
     refused = await api.post(RESULT, json={"code": code, "org": "acme"})
     assert (refused.status_code, refused.json()["error"]) == (400, "org_mode_not_multi")
     assert (await api.post(RESULT, json={"code": code})).status_code == 200
 
 
-async def test_an_organisation_is_kept_through_the_second_factor(make_api, idp, mailbox):
+async def test_an_organization_is_kept_through_the_second_factor(make_api, idp, mailbox):
     service, api = await make_api(org_mode="multi")
     user_id, _ = await with_email_factor(service, mailbox)
     await service.orgs.create("acme", owner_user_id=user_id)

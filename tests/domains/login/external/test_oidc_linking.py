@@ -47,7 +47,7 @@ async def test_the_trail_says_from_where_a_login_was_linked_or_came_first(servic
     assert [(event.ip_addr, event.user_agent) for event in trail] == [("192.0.2.7", "Firefox")] * 2
 
 
-async def test_only_a_login_is_for_an_organisation_and_the_result_stays_good(service, browser):
+async def test_only_a_login_is_for_an_organization_and_the_result_stays_good(service, browser):
     user_id, session_id = await signed_in(service)
     landing = await link(browser, user_id, session_id)
     cookies = tuple(browser.cookies.items())
