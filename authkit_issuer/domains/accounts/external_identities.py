@@ -14,6 +14,7 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts import external_identity_queries as sql
 from authkit_issuer.domains.accounts.external_identity_queries import LinkedProvider
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -123,6 +124,7 @@ class Providers:
         person = identifiers.user_id(user_id)
         return [] if person is None else await self.rt.all(sql.OF_USER, person)
 
+    @raises(errors.CannotUnlinkLastLoginMethod)
     async def unlink(
         self, user_id: str, provider_slug: str, *, force: bool = False, client: Client | None = None
     ) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import ALLOWED
@@ -106,6 +107,7 @@ class Roles:
 
     rt: Runtime
 
+    @raises(errors.ReservedRoleSlug, errors.InvalidRoleSlug)
     async def define(self, slug: str, name: str = "", description: str | None = None) -> Role:
         """Add a role to the catalogue, or give a known one this name and description.
 
@@ -121,6 +123,7 @@ class Roles:
         """Return the catalogue, sorted by slug."""
         return await self.rt.all(CATALOGUE)
 
+    @raises(errors.ReservedRoleSlug, errors.InvalidRoleSlug, errors.RoleNotFound, errors.UserNotFound)
     async def assign(self, user_id: str, slug: str, *, actor: str | None = None) -> None:
         """Give a user a role; again is no change. ``actor`` is the id of who did it, for the audit trail.
 
@@ -141,6 +144,7 @@ class Roles:
             if grant.granted:
                 await _record(tx, SessionEventType.ROLE_ASSIGNED, person, role, actor)
 
+    @raises(errors.ReservedRoleSlug, errors.InvalidRoleSlug, errors.CannotRemoveLastAdminRole)
     async def remove(self, user_id: str, slug: str, *, force: bool = False, actor: str | None = None) -> bool:
         """Take a role from a user; False when the user did not hold it.
 

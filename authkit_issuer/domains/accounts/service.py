@@ -21,6 +21,7 @@ from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.domains.orgs.service import Orgs
+from authkit_issuer.errors.declared import USERNAME_RULES, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -140,6 +141,14 @@ class Users:
         known = identifiers.user_id(user_id)
         return known is not None and bool(await self.rt.maybe(sql.IS_ALLOWED, known))
 
+    @raises(
+        *USERNAME_RULES,
+        errors.UsernameInUse,
+        errors.OwnerSlugTaken,
+        errors.InvalidUsernameForOwnerNamespace,
+        errors.TooManyRequests,
+        errors.UserNotFound,
+    )
     async def update_username(
         self,
         user_id: str,
@@ -179,6 +188,7 @@ class Users:
                 data={"before": held.username, "after": name},
             )
 
+    @raises(errors.InvalidEmail, errors.EmailInUse, errors.UserNotFound)
     async def update_email(
         self, user_id: str, email: str, *, actor: str | None = None, client: Client | None = None
     ) -> None:
@@ -191,6 +201,7 @@ class Users:
         update = EmailUpdate(rt=self.rt, email=identifiers.email(email), actor=actor, client=client)
         await update.run(user_id)
 
+    @raises(errors.BiographyTooLong, errors.UserNotFound)
     async def update_biography(
         self,
         user_id: str,
@@ -257,6 +268,7 @@ class Users:
 
         await self.rt.start_after_commit(send, name="welcome mail")
 
+    @raises(errors.UserNotFound)
     async def export(self, user_id: str) -> dict[str, Any]:
         """Return everything stored about the user but what proves who they are, as plain JSON values.
 

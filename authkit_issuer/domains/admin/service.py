@@ -20,6 +20,7 @@ from authkit_issuer.domains.admin.explanation import Explaining, UserExplanation
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.domains.sessions.service import Session, Sessions
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -70,6 +71,7 @@ class Admin:
 
     rt: Runtime
 
+    @raises(errors.SearchTooSlow)
     async def list_users(
         self,
         page: int = 1,
@@ -118,6 +120,7 @@ class Admin:
             total_is_estimate=estimate,
         )
 
+    @raises(errors.UserNotFound)
     async def get_user(self, user_id: str) -> AdminUser:
         """Return one user, deleted or not; raises ``UserNotFound``."""
         known = identifiers.user_id(user_id)
@@ -133,6 +136,7 @@ class Admin:
         """Delete a user for good, as ``lifecycle.hard_delete`` does; False for an unknown one."""
         return await Lifecycle(self.rt).hard_delete(user_id, force=force, actor=actor, client=client)
 
+    @raises(errors.UserNotFound, errors.InvalidUntil, errors.CannotRemoveLastAdminRole)
     async def ban(
         self,
         user_id: str,
@@ -148,6 +152,7 @@ class Admin:
         """
         await Guarded(self.rt).ban(user_id, reason, until, actor=actor, client=client)
 
+    @raises(errors.UserNotFound, errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner)
     async def delete(self, user_id: str, *, soft: bool, actor: str, client: Client | None = None) -> None:
         """Delete as ``lifecycle.delete`` does, with the same exception; raises ``UserNotFound`` too."""
         await Guarded(self.rt).delete(user_id, soft=soft, actor=actor, client=client)
@@ -156,6 +161,7 @@ class Admin:
         """Return the user's live sessions, the last used one first, at most 100."""
         return await Sessions(self.rt).list_for_user(user_id)
 
+    @raises(errors.UserNotFound)
     async def revoke_sessions(
         self,
         user_id: str,
@@ -166,6 +172,7 @@ class Admin:
         """End every session of the user and every login under way; returns how many sessions ended."""
         return await Sessions(self.rt).revoke_all(user_id, reason=reason, client=client)
 
+    @raises(errors.UserNotFound)
     async def explain_user(self, user_id: str) -> UserExplanation:
         """Say, from the record and the events, why this user cannot sign in or was signed out.
 

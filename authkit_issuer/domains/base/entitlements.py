@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from authkit_issuer.errors import EntitlementsUnavailable
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.identifiers import storable
 from authkit_issuer.ports import Entitlement, EntitlementsOfMany, EntitlementsProvider
 from authkit_issuer.runtime import Runtime
@@ -45,6 +46,7 @@ class Entitlements:
         async with _asking(self.rt):
             return _kept(await provider.list_entitlements(user_id), self.rt.clock())
 
+    @raises(EntitlementsUnavailable)
     async def list_names(self, user_id: str) -> List[str]:
         """Return the names in force now, sorted; raises as ``list`` does."""
         return [*_names(await self.list(user_id))]

@@ -12,6 +12,7 @@ from authkit_issuer.domains.credentials.password_verifier import Proof, Proving,
 from authkit_issuer.domains.credentials.policy import check_policy
 from authkit_issuer.domains.credentials.queries import BY_ID, Identifier
 from authkit_issuer.domains.tokens.service import AccessToken
+from authkit_issuer.errors.declared import PASSWORD_RULES, STORES, raises
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -86,6 +87,7 @@ class Passwords:
         """Return an access token without a session for a user name and password; raises as ``login``."""
         return await Proving(self.rt).login(Identifier.typed("username", username), password, extra, client)
 
+    @raises(errors.TooManyRequests, errors.ServerBusy, errors.EphemeralStoreUnavailable)
     async def verify(self, user_id: str, password: str, *, client: Client | None = None) -> bool:
         """Tell whether this is the user's password: mints nothing, moves nothing, reveals nothing else.
 
@@ -97,6 +99,18 @@ class Passwords:
         found = await self.rt.maybe(BY_ID, known) if known else None
         return await Proving(self.rt).fits(found, known or "", password, client)
 
+    @raises(
+        errors.CurrentPasswordRequired,
+        errors.InvalidCredentials,
+        errors.PasswordResetRequired,
+        *PASSWORD_RULES,
+        errors.SessionNotFound,
+        errors.UserNotFound,
+        errors.UserBanned,
+        errors.TooManyRequests,
+        errors.ServerBusy,
+        errors.EphemeralStoreUnavailable,
+    )
     async def change(
         self,
         user_id: str,
@@ -122,6 +136,7 @@ class Passwords:
                 raise errors.SessionNotFound
         await Setting(self.rt).change(user_id, current, new, keep, client)
 
+    @raises(errors.UserNotFound, *PASSWORD_RULES, errors.ServerBusy)
     async def admin_set(
         self,
         user_id: str,
@@ -176,6 +191,7 @@ class Passwords:
             user_id, readable(hash, algo), params, revoke_sessions=revoke_sessions
         )
 
+    @raises(errors.InvalidEmail, errors.EmailUnavailable, *STORES)
     async def request_reset(
         self, email: str, ttl: float | None = None, *, client: Client | None = None
     ) -> str:
@@ -188,6 +204,7 @@ class Passwords:
         """
         return await Resets(self.rt).request_email(email, ttl, client)
 
+    @raises(errors.InvalidPhoneNumber, errors.SmsUnavailable, *STORES)
     async def request_phone_reset(
         self, phone: str, ttl: float | None = None, *, client: Client | None = None
     ) -> str:
@@ -197,6 +214,7 @@ class Passwords:
         """
         return await Resets(self.rt).request_phone(phone, ttl, client)
 
+    @raises(errors.InvalidOrExpiredToken, *PASSWORD_RULES, errors.ServerBusy, *STORES)
     async def confirm_reset(self, token: str, new: str, *, client: Client | None = None) -> str:
         """Set a password with the token of a mailed link and return the user id; all sessions end.
 
@@ -206,6 +224,7 @@ class Passwords:
         """
         return await Resets(self.rt).confirm_link(EMAIL, token, new, client)
 
+    @raises(errors.InvalidOrExpiredCode, *PASSWORD_RULES, errors.ServerBusy, *STORES)
     async def confirm_reset_code(
         self,
         email: str,
@@ -222,6 +241,7 @@ class Passwords:
         """
         return await Resets(self.rt).confirm_code(email, code, new, request_id, client)
 
+    @raises(errors.InvalidOrExpiredToken, *PASSWORD_RULES, errors.ServerBusy, *STORES)
     async def confirm_phone_reset(
         self, phone: str, token: str, new: str, *, client: Client | None = None
     ) -> str:

@@ -22,6 +22,7 @@ from authkit_issuer.domains.factors.delivery import Delivery
 from authkit_issuer.domains.factors.enrollment import Enrollment
 from authkit_issuer.domains.factors.queries import Factor, TwoFactorSettings
 from authkit_issuer.domains.factors.switch import Switch
+from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -42,6 +43,7 @@ class TwoFactor:
         known = identifiers.user_id(user_id)
         return None if known is None else await self.rt.maybe(sql.SETTINGS, known)
 
+    @raises(errors.InvalidPhoneNumber, *SMS_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable)
     async def send_phone_setup_code(self, user_id: str, phone: str, *, client: Client | None = None) -> None:
         """Send a code that proves a number is the user's.
 
@@ -51,6 +53,7 @@ class TwoFactor:
         person = await self._person(user_id)
         await Enrollment(self.rt).send(person, "sms", identifiers.phone(phone), client)
 
+    @raises(errors.EmailNotVerified, *EMAIL_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable)
     async def send_email_setup_code(self, user_id: str, *, client: Client | None = None) -> None:
         """Send a code to the user's verified address; ``EmailNotVerified`` where there is none."""
         person = await self._person(user_id)
@@ -68,6 +71,14 @@ class TwoFactor:
         person = await self._person(user_id)
         return await Enrollment(self.rt).verify(person, "email", _verified_email(person), code)
 
+    @raises(
+        errors.TwoFactorMethodInvalid,
+        errors.TwoFactorMethodUnavailable,
+        errors.InvalidPhoneNumber,
+        errors.EmailNotVerified,
+        errors.InvalidOrExpiredCode,
+        errors.EphemeralStoreUnavailable,
+    )
     async def enable(
         self,
         user_id: str,
@@ -118,6 +129,7 @@ class TwoFactor:
         why = identifiers.reason(reason)
         return await Switch(self.rt).off(_known(user_id), client, actor=actor, reason=why)
 
+    @raises(errors.TwoFactorNotEnabled)
     async def regenerate_backup_codes(self, user_id: str, *, client: Client | None = None) -> list[str]:
         """Replace the backup codes by ten fresh ones, shown once; raises ``TwoFactorNotEnabled``."""
         known = identifiers.user_id(user_id)

@@ -16,6 +16,7 @@ from authkit_issuer.domains.lifecycle import queries as sql
 from authkit_issuer.domains.lifecycle.deletion import Removal
 from authkit_issuer.domains.lifecycle.purge import DEFAULT_RETENTION, BeforePurge, Purge, Purged
 from authkit_issuer.domains.sessions.service import Sessions
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -71,6 +72,7 @@ class Lifecycle:
                 data={"reason": text, "until": until.isoformat() if until else None},
             )
 
+    @raises(errors.UserNotFound)
     async def unban(self, user_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
         """Lift the ban, whichever there is now; its sessions stay ended. Raises ``UserNotFound``."""
         await self._change(user_id, sql.UNBAN, SessionEventType.USER_UNBANNED, actor=actor, client=client)
@@ -93,6 +95,7 @@ class Lifecycle:
             if len(lifted) < BATCH:
                 return total
 
+    @raises(errors.UserNotFound)
     async def soft_delete(
         self, user_id: str, *, actor: str | None = None, client: Client | None = None
     ) -> None:
@@ -110,6 +113,7 @@ class Lifecycle:
                 return
             await Sessions(tx).revoke_all(known, reason=SessionRevokeReason.SOFT_DELETED, client=client)
 
+    @raises(errors.UserNotFound)
     async def restore(self, user_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
         """Take the deletion back and nothing else: the sessions stay ended. Raises ``UserNotFound``."""
         await self._change(user_id, sql.RESTORE, SessionEventType.USER_RESTORED, actor=actor, client=client)

@@ -16,6 +16,7 @@ from authkit_issuer.domains.login.reauthentication import StepUp
 from authkit_issuer.domains.sessions.service import Sessions, TokenPair
 from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens, check_extra
+from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
@@ -30,6 +31,22 @@ class Logins:
 
     rt: Runtime
 
+    @raises(
+        errors.InvalidCredentials,
+        errors.UserBanned,
+        errors.EmailNotVerified,
+        errors.PhoneNotVerified,
+        errors.PasswordResetRequired,
+        errors.TwoFactorRequired,
+        errors.OrgModeNotMulti,
+        errors.InvalidOrgSlug,
+        errors.OrgNotFound,
+        errors.NotOrgMember,
+        errors.TooManyRequests,
+        errors.MissingSigner,
+        errors.ServerBusy,
+        *STORES,
+    )
     async def with_password(
         self, identifier: str, password: str, *, org: str | None = None, client: Client | None = None
     ) -> TokenPair:
@@ -46,6 +63,17 @@ class Logins:
             await self.note_failure(refusal, client)
             raise
 
+    @raises(
+        errors.InvalidOrExpiredCode,
+        errors.EmailInUse,
+        errors.PhoneInUse,
+        errors.UsernameInUse,
+        errors.OwnerSlugTaken,
+        errors.UserBanned,
+        errors.InvalidCredentials,
+        errors.MissingSigner,
+        *STORES,
+    )
     async def with_registration_code(
         self, identifier: str, code: str, *, registration_id: str | None, client: Client | None = None
     ) -> TokenPair:
@@ -113,6 +141,14 @@ class Logins:
             factor=factor,
         )
 
+    @raises(
+        errors.InvalidChallenge,
+        errors.InvalidOrExpiredCode,
+        errors.UserBanned,
+        errors.MissingSigner,
+        errors.EntitlementsUnavailable,
+        *STORES,
+    )
     async def complete_two_factor(
         self,
         user_id: str,
@@ -151,6 +187,15 @@ class Logins:
             raise
         return pair
 
+    @raises(
+        errors.InvalidCredentials,
+        errors.TwoFactorRequired,
+        errors.ServerBusy,
+        errors.TooManyRequests,
+        errors.MissingSigner,
+        errors.EntitlementsUnavailable,
+        errors.EphemeralStoreUnavailable,
+    )
     async def step_up_password(
         self, user_id: str, session_id: str, password: str, *, client: Client | None = None
     ) -> AccessToken:
@@ -161,6 +206,14 @@ class Logins:
         """
         return await self._stepping(user_id, session_id, client).with_password(password)
 
+    @raises(
+        errors.TwoFactorNotEnabled,
+        errors.TwoFactorMethodUnavailable,
+        *EMAIL_SENDING,
+        *SMS_SENDING,
+        errors.TooManyRequests,
+        errors.EphemeralStoreUnavailable,
+    )
     async def step_up_send_code(self, user_id: str, session_id: str, *, client: Client | None = None) -> str:
         """Send a code to step up with and return where it went, masked.
 
@@ -170,6 +223,14 @@ class Logins:
         """
         return await self._stepping(user_id, session_id, client).send_code()
 
+    @raises(
+        errors.InvalidOrExpiredCode,
+        errors.TwoFactorNotEnabled,
+        errors.TooManyRequests,
+        errors.MissingSigner,
+        errors.EntitlementsUnavailable,
+        errors.EphemeralStoreUnavailable,
+    )
     async def step_up_two_factor(
         self,
         user_id: str,

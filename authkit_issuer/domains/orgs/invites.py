@@ -17,6 +17,7 @@ from authkit_issuer.domains.orgs import invite_queries as sql
 from authkit_issuer.domains.orgs.invite_queries import OrgInvite
 from authkit_issuer.domains.orgs.member_queries import IS_MEMBER, LOCK_ORG
 from authkit_issuer.domains.orgs.members import MEMBER, OrgMembers
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
@@ -32,6 +33,9 @@ class OrgInvites:
 
     rt: Runtime
 
+    @raises(
+        errors.UserNotFound, errors.InvalidExpiry, errors.AlreadyOrgMember, errors.OrgInviteAlreadyPending
+    )
     async def create(
         self, org_slug: str, user_id: str, invited_by: str | None, expires_at: datetime | None = None
     ) -> OrgInvite:
@@ -48,6 +52,13 @@ class OrgInvites:
             until = await _future(tx, expires_at)
             return await _create(tx, org, person=person, address=None, by=invited_by, until=until)
 
+    @raises(
+        errors.UserNotFound,
+        errors.InvalidEmail,
+        errors.InvalidExpiry,
+        errors.AlreadyOrgMember,
+        errors.OrgInviteAlreadyPending,
+    )
     async def create_for_email(
         self, org_slug: str, email: str, invited_by: str | None, expires_at: datetime | None = None
     ) -> OrgInvite:
@@ -72,6 +83,7 @@ class OrgInvites:
         person, wanted = identifiers.user_id(user_id), _status(status)
         return [] if person is None else await self.rt.all(sql.OF_USER, person, wanted)
 
+    @raises(errors.OrgInviteNotFound, errors.OrgInviteNotPending)
     async def revoke(self, org_slug: str, invite_id: str, *, actor: str | None = None) -> None:
         """Withdraw an open invite; raises ``OrgInviteNotFound``, ``OrgInviteNotPending``."""
         known = identifiers.user_id(invite_id)
@@ -85,6 +97,14 @@ class OrgInvites:
             raise errors.OrgInviteNotFound
         raise errors.OrgInviteNotPending
 
+    @raises(
+        errors.OrgInviteNotFound,
+        errors.OrgInviteNotForUser,
+        errors.OrgInviteNotPending,
+        errors.OrgInviteExpired,
+        errors.OrgNotFound,
+        errors.OrgMembershipLimitExceeded,
+    )
     async def accept(self, invite_id: str, user_id: str) -> None:
         """Become a member, with the role ``member`` and no other.
 
@@ -104,6 +124,13 @@ class OrgInvites:
                 return
         raise errors.OrgInviteNotPending
 
+    @raises(
+        errors.OrgInviteNotFound,
+        errors.OrgInviteNotForUser,
+        errors.OrgInviteNotPending,
+        errors.OrgInviteExpired,
+        errors.OrgNotFound,
+    )
     async def decline(self, invite_id: str, user_id: str) -> None:
         """Turn an invite down; raises as ``accept`` does, but for the limit."""
         self.rt.refuse_joining("org_invites.decline")

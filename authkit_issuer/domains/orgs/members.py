@@ -16,6 +16,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.orgs import member_queries as sql
 from authkit_issuer.domains.orgs.member_queries import OrgMembership
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
@@ -38,6 +39,7 @@ class OrgMembers:
 
     rt: Runtime
 
+    @raises(errors.UserNotFound, errors.OrgMembershipLimitExceeded)
     async def add(self, org_slug: str, user_id: str, *, actor: str | None = None) -> None:
         """Make a user a member, without any role; again is no change.
 
@@ -70,6 +72,7 @@ class OrgMembers:
         )
         return True
 
+    @raises(errors.CannotRemovePersonalOrgOwner, errors.CannotRemoveLastOwner)
     async def remove(self, org_slug: str, user_id: str, *, actor: str | None = None) -> bool:
         """End a membership with its roles, and the person's open invites; False when there was none.
 
@@ -119,6 +122,7 @@ class OrgMembers:
         person = identifiers.user_id(user_id)
         return [] if person is None else await self.rt.all(sql.OF_USER, person)
 
+    @raises(errors.InvalidOrgRole, errors.OrgRoleNotFound, errors.OrgRoleLimitExceeded)
     async def assign_role(self, org_slug: str, user_id: str, role: str, *, actor: str | None = None) -> None:
         """Give a member a role that the organization defines; again is no change.
 
@@ -142,6 +146,7 @@ class OrgMembers:
             await tx.all(sql.ASSIGN, org.id, person, [name])
             await _record(tx, SessionEventType.ORG_ROLE_ASSIGNED, person, org, actor=actor, roles=[name])
 
+    @raises(errors.InvalidOrgRole, errors.CannotRemovePersonalOrgOwner, errors.CannotRemoveLastOwner)
     async def unassign_role(
         self, org_slug: str, user_id: str, role: str, *, actor: str | None = None
     ) -> bool:

@@ -13,6 +13,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.orgs.member_queries import LOCK_ORG
 from authkit_issuer.domains.orgs.members import MEMBER, OWNER, OrgMembers, org_role
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
@@ -102,6 +103,9 @@ class Orgs:
         """Return the organization with this current or former name; ``InvalidOrgSlug``, ``OrgNotFound``."""
         return await Namespace(self.rt).find_org(slug)
 
+    @raises(
+        errors.InvalidOrgSlug, errors.OwnerSlugTaken, errors.OrgMembershipLimitExceeded, errors.UserNotFound
+    )
     async def create(self, slug: str, *, owner_user_id: str | None = None) -> Org:
         """Found an organization; its owner, when given, becomes a member with the role ``owner``.
 
@@ -136,6 +140,7 @@ class Orgs:
         elif org.slug != slug:
             await self.rt.execute(SET_SLUG, org.id, slug)
 
+    @raises(errors.InvalidOrgSlug, errors.PersonalOrgLocked, errors.OwnerSlugTaken)
     async def rename(self, org_id: str, new_slug: str, *, actor: str | None = None) -> None:
         """Give an organization another name; the old one keeps leading to it. The same name is no change.
 
@@ -179,6 +184,7 @@ class Orgs:
             raise errors.PersonalOrgNotFound
         return found
 
+    @raises(errors.InvalidOrgRole)
     async def define_role(self, org_slug: str, role: str, *, actor: str | None = None) -> None:
         """Let the organization have this role; again is no change.
 
@@ -192,6 +198,7 @@ class Orgs:
             elif await tx.maybe(ROLE_CASELESS, org.id, name) != name:
                 raise errors.InvalidOrgRole("A role of this name in other letter case exists.", param="role")
 
+    @raises(errors.InvalidOrgRole, errors.ProtectedOrgRole)
     async def delete_role(self, org_slug: str, role: str, *, actor: str | None = None) -> bool:
         """Remove a role from the organization and from every member; False when it was not defined.
 

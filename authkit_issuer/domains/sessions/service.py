@@ -22,6 +22,7 @@ from authkit_issuer.domains.sessions.rotation import Exchange
 from authkit_issuer.domains.sessions.rows import Account, Session, Standing
 from authkit_issuer.domains.sessions.token_pair import TokenPair, pair
 from authkit_issuer.domains.tokens.service import Tokens
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -126,6 +127,17 @@ class Sessions:
             ),
         )
 
+    @raises(
+        errors.InvalidRefreshToken,
+        errors.RefreshTokenReuseDetected,
+        errors.UserBanned,
+        errors.OrgModeNotMulti,
+        errors.InvalidOrgSlug,
+        errors.OrgNotFound,
+        errors.NotOrgMember,
+        errors.MissingSigner,
+        errors.DatabaseUnavailable,
+    )
     async def exchange(
         self,
         refresh_token: str,
@@ -149,6 +161,7 @@ class Sessions:
         who = client or Client(ip=ip, user_agent=user_agent)
         return await Exchange(rt=self.rt, token=token, client=who, org=wanted).run()
 
+    @raises(errors.InvalidRefreshToken, errors.DatabaseUnavailable)
     async def resolve(self, refresh_token: str) -> str:
         """Return the id of the live session this token stands for, or raise ``InvalidRefreshToken``.
 
@@ -156,14 +169,17 @@ class Sessions:
         """
         return await Presented(rt=self.rt, token=refresh_token).resolve()
 
+    @raises(errors.DatabaseUnavailable)
     async def grant_of(self, refresh_token: str) -> Grant | None:
         """Return what a refresh token opens now, None when that is nothing (RFC 7662)."""
         return await Presented(rt=self.rt, token=refresh_token).grant()
 
+    @raises(errors.DatabaseUnavailable)
     async def claims_of(self, access_token: str) -> Mapping[str, Any] | None:
         """Return the claims of an access token that still counts, session and user included, else None."""
         return await Presented(rt=self.rt, token=access_token).claims()
 
+    @raises(errors.DatabaseUnavailable)
     async def revoke_token(self, token: str, *, client: Client | None = None) -> bool:
         """End the session behind a token of either kind and any age; False when nothing ended (RFC 7009)."""
         return await Presented(rt=self.rt, token=token).revoke(client)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authkit_issuer import errors
 from authkit_issuer.domains.signup.contact_change import Changing
 from authkit_issuer.domains.signup.contacts import EMAIL, PHONE
+from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
@@ -31,6 +33,14 @@ class ContactChanges:
 
     rt: Runtime
 
+    @raises(
+        errors.InvalidEmail,
+        errors.EmailUnchanged,
+        errors.EmailInUse,
+        *EMAIL_SENDING,
+        errors.TooManyRequests,
+        errors.EphemeralStoreUnavailable,
+    )
     async def request_email(self, user_id: str, new_email: str, *, client: Client | None = None) -> None:
         """Send a code to the new address, and a notice to the present one where the sender can.
 
@@ -40,6 +50,7 @@ class ContactChanges:
         """
         await Changing(self.rt, EMAIL).request(user_id, new_email, client)
 
+    @raises(errors.InvalidOrExpiredCode, errors.EmailInUse, errors.EphemeralStoreUnavailable)
     async def confirm_email(
         self,
         user_id: str,
@@ -56,6 +67,9 @@ class ContactChanges:
         """
         await Changing(self.rt, EMAIL).confirm(user_id, None, code, client, keep_session_id)
 
+    @raises(
+        errors.NoPendingEmailChange, *EMAIL_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable
+    )
     async def resend_email(self, user_id: str, *, client: Client | None = None) -> None:
         """Send a new code to the new address; the one before it is worth nothing from here on.
 
@@ -63,6 +77,7 @@ class ContactChanges:
         """
         await Changing(self.rt, EMAIL).resend(user_id, None, client)
 
+    @raises(errors.EphemeralStoreUnavailable)
     async def cancel_email(self, user_id: str) -> None:
         """Drop the pending change of the address; none is fine too."""
         await Changing(self.rt, EMAIL).cancel(user_id)
@@ -71,10 +86,19 @@ class ContactChanges:
         """Return the address that waits for its proof, or None; raises ``UserNotFound``, ``UserBanned``."""
         return await Changing(self.rt, EMAIL).pending(user_id)
 
+    @raises(
+        errors.InvalidPhoneNumber,
+        errors.PhoneUnchanged,
+        errors.PhoneInUse,
+        *SMS_SENDING,
+        errors.TooManyRequests,
+        errors.EphemeralStoreUnavailable,
+    )
     async def request_phone(self, user_id: str, new_phone: str, *, client: Client | None = None) -> None:
         """Send a code to the new number; as ``request_email``, with ``Phone*`` and ``Sms*`` errors."""
         await Changing(self.rt, PHONE).request(user_id, new_phone, client)
 
+    @raises(errors.InvalidOrExpiredCode, errors.PhoneInUse, errors.EphemeralStoreUnavailable)
     async def confirm_phone(
         self,
         user_id: str,
@@ -87,10 +111,14 @@ class ContactChanges:
         """Put the new number in force, verified; as ``confirm_email``, with ``PhoneInUse``."""
         await Changing(self.rt, PHONE).confirm(user_id, phone, code, client, keep_session_id)
 
+    @raises(
+        errors.NoPendingPhoneChange, *SMS_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable
+    )
     async def resend_phone(self, user_id: str, phone: str, *, client: Client | None = None) -> None:
         """Send a new code to the new number; raises ``NoPendingPhoneChange`` unless it is this one."""
         await Changing(self.rt, PHONE).resend(user_id, phone, client)
 
+    @raises(errors.EphemeralStoreUnavailable)
     async def cancel_phone(self, user_id: str) -> None:
         """Drop the pending change of the number; none is fine too."""
         await Changing(self.rt, PHONE).cancel(user_id)

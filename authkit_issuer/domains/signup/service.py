@@ -23,6 +23,14 @@ from authkit_issuer.domains.signup.records import (
     public,
 )
 from authkit_issuer.domains.signup.start import Starting
+from authkit_issuer.errors.declared import (
+    EMAIL_SENDING,
+    PASSWORD_LENGTH,
+    SMS_SENDING,
+    STORES,
+    USERNAME_RULES,
+    raises,
+)
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -36,6 +44,21 @@ class Registration:
 
     rt: Runtime
 
+    @raises(
+        errors.InvalidIdentifier,
+        errors.InvalidEmail,
+        errors.InvalidPhoneNumber,
+        *USERNAME_RULES,
+        errors.UsernameInUse,
+        errors.EmailInUse,
+        errors.PhoneInUse,
+        *PASSWORD_LENGTH,
+        errors.TooManyRequests,
+        *EMAIL_SENDING,
+        *SMS_SENDING,
+        errors.ServerBusy,
+        *STORES,
+    )
     async def register(
         self, identifier: str, username: str, password: str, *, client: Client | None = None
     ) -> Registered:
@@ -110,6 +133,7 @@ class Registration:
         """Return the newest live registration of a number that can still be confirmed, or None."""
         return public(await Pending(self.rt).newest(PHONE, phone))
 
+    @raises(*EMAIL_SENDING, errors.TooManyRequests, *STORES)
     async def resend_email(self, registration_id: str, *, client: Client | None = None) -> None:
         """Send a new code to the address of a pending registration and start its time afresh.
 
@@ -118,6 +142,7 @@ class Registration:
         """
         await Starting(self.rt, EMAIL).resend(registration_id, client)
 
+    @raises(*SMS_SENDING, errors.TooManyRequests, *STORES)
     async def resend_phone(self, registration_id: str, *, client: Client | None = None) -> None:
         """Send a new code to the number of a pending registration; as ``resend_email``."""
         await Starting(self.rt, PHONE).resend(registration_id, client)
@@ -157,6 +182,15 @@ class Registration:
         """Turn a pending registration into an account with a verified number; as ``confirm_email``."""
         return (await self.redeem(phone, code, registration_id=registration_id)).user_id
 
+    @raises(
+        errors.InvalidOrExpiredToken,
+        errors.CurrentPasswordRequired,
+        errors.EmailInUse,
+        errors.UsernameInUse,
+        errors.OwnerSlugTaken,
+        errors.ServerBusy,
+        *STORES,
+    )
     async def confirm_email_link(
         self,
         token: str,

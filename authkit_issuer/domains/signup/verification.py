@@ -15,6 +15,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base import messages
 from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.errors.declared import STORES, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -87,6 +88,7 @@ class Verification:
 
     rt: Runtime
 
+    @raises(errors.InvalidEmail, errors.EmailUnavailable, *STORES)
     async def request_email(
         self, email: str, ttl: float | None = None, *, client: Client | None = None
     ) -> str:
@@ -98,6 +100,7 @@ class Verification:
         """
         return await self._request(EMAIL, email, ttl, client)
 
+    @raises(errors.InvalidPhoneNumber, errors.SmsUnavailable, *STORES)
     async def request_phone(
         self, phone: str, ttl: float | None = None, *, client: Client | None = None
     ) -> str:
@@ -135,6 +138,7 @@ class Verification:
         await Messages(self.rt).insist("phone", self._hand_over(PHONE, issued, ""))
         return issued.record.request_id
 
+    @raises(errors.InvalidOrExpiredCode, errors.EmailInUse, *STORES)
     async def confirm_email(self, email: str, code: str, *, request_id: str | None = None) -> str:
         """Mark the address as proved and return the user id; nobody is signed in.
 
@@ -144,12 +148,14 @@ class Verification:
         """
         return await self._confirm_code(EMAIL, email, code, request_id)
 
+    @raises(errors.InvalidOrExpiredToken, errors.EmailInUse, *STORES)
     async def confirm_email_link(self, token: str) -> str:
         """Mark the address as proved by the token of a mailed link; raises ``InvalidOrExpiredToken``."""
         self.rt.refuse_joining("verification.confirm_email_link")
         record = await OneTimeCodes(self.rt).redeem_link(EMAIL.kind, token)
         return await self._prove(EMAIL, record, errors.InvalidOrExpiredToken)
 
+    @raises(errors.InvalidOrExpiredCode, errors.PhoneInUse, *STORES)
     async def confirm_phone(self, phone: str, code: str, *, request_id: str | None = None) -> None:
         """Mark the number as proved; as ``confirm_email``."""
         await self._confirm_code(PHONE, phone, code, request_id)

@@ -23,6 +23,7 @@ from authkit_issuer.domains.tokens.queries import (
     OrgGrant,
     TokenFacts,
 )
+from authkit_issuer.errors.declared import raises
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.keys import PublicKey, algorithm
 from authkit_verify import Claims, Enrichment
@@ -97,6 +98,14 @@ class Tokens:
         entitlements = await Entitlements(self.rt).for_token(user_id)
         return self.mint(facts, entitlements, session_id=session_id, extra=extra)
 
+    @raises(
+        errors.InvalidOrgSlug,
+        errors.OrgNotFound,
+        errors.NotOrgMember,
+        errors.UserBanned,
+        errors.UserNotFound,
+        errors.MissingSigner,
+    )
     async def issue_org_access(
         self,
         user_id: str,

@@ -19,6 +19,7 @@ from authkit_issuer.domains.login.external.records import Cookies, Flow, FlowCoo
 from authkit_issuer.domains.login.external.redirect_urls import addresses
 from authkit_issuer.domains.login.external.result import Begun, Landing, Opened
 from authkit_issuer.domains.login.service import Logins
+from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, raises
 from authkit_issuer.federation import IdentityProvider
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -29,12 +30,34 @@ _OAUTH = ("discord", "github")
 _OF_THE_ORG = (errors.Invalid, errors.OrgNotFound, errors.NotOrgMember)
 
 
+_OPENING = (
+    errors.InvalidCredentials,
+    errors.UserBanned,
+    errors.UserDisabled,
+    errors.SessionEnded,
+    errors.TwoFactorRequired,
+    errors.TwoFactorMethodUnavailable,
+    errors.TooManyRequests,
+    *EMAIL_SENDING,
+    *SMS_SENDING,
+    errors.MissingSigner,
+    errors.EntitlementsUnavailable,
+    *STORES,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class OidcLogin:
     """Sends browsers to providers and takes them back."""
 
     rt: Runtime
 
+    @raises(
+        errors.UnknownProvider,
+        errors.NotConfigured,
+        errors.ProviderUnavailable,
+        errors.EphemeralStoreUnavailable,
+    )
     async def begin(
         self,
         provider: str,
@@ -66,6 +89,20 @@ class OidcLogin:
         )
         return await Starting(rt=self.rt, slug=provider, idp=idp, method=method_of(provider)).run(wish)
 
+    @raises(
+        errors.UnknownProvider,
+        errors.NotConfigured,
+        errors.InvalidState,
+        errors.ProviderDenied,
+        errors.ProviderRefused,
+        errors.ProviderUnavailable,
+        errors.AccountExistsLinkRequired,
+        errors.ProviderAlreadyLinked,
+        errors.ProviderNotLinked,
+        errors.UsernameInUse,
+        errors.Conflict,
+        *_OPENING,
+    )
     async def finish(
         self,
         provider: str,
@@ -108,6 +145,14 @@ class OidcLogin:
             await self._note(refusal, record.flow, client)
             return landing.refused(refusal)
 
+    @raises(
+        errors.InvalidOrExpiredCode,
+        errors.OrgModeNotMulti,
+        errors.InvalidOrgSlug,
+        errors.OrgNotFound,
+        errors.NotOrgMember,
+        *_OPENING,
+    )
     async def trade(
         self, code: str, cookies: Cookies, *, org: str | None = None, client: Client | None = None
     ) -> Opened:

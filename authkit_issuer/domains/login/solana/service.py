@@ -26,6 +26,7 @@ from authkit_issuer.domains.login.solana.records import (
 )
 from authkit_issuer.domains.sessions.service import TokenPair
 from authkit_issuer.domains.tokens.service import AccessToken, check_extra
+from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, USERNAME_RULES, raises
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import siws
@@ -54,12 +55,29 @@ class SiwsLogin(TokenPair):
     created: bool
 
 
+_WALLET_ANSWER = (
+    errors.SiwsMessageInvalid,
+    errors.SiwsDomainInvalid,
+    errors.SiwsAddressMismatch,
+    errors.InvalidAddress,
+    errors.SiwsChallengeNotFound,
+    errors.SiwsChallengeExpired,
+    errors.SiwsChallengeMismatch,
+    errors.SiwsTimestampInvalid,
+    errors.SiwsSignatureInvalid,
+    errors.EphemeralStoreUnavailable,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Solana:
     """Challenges wallets, signs them in and links them."""
 
     rt: Runtime
 
+    @raises(
+        errors.SiwsDomainInvalid, errors.InvalidAddress, *USERNAME_RULES, errors.EphemeralStoreUnavailable
+    )
     async def generate_challenge(
         self,
         domain: str,
@@ -99,6 +117,20 @@ class Solana:
         await self._cache(cache).put(nonce, data)
         return challenge
 
+    @raises(
+        *_WALLET_ANSWER,
+        errors.UserBanned,
+        errors.InvalidCredentials,
+        errors.TwoFactorRequired,
+        errors.TwoFactorMethodUnavailable,
+        *EMAIL_SENDING,
+        *SMS_SENDING,
+        errors.TooManyRequests,
+        errors.UsernameInUse,
+        errors.MissingSigner,
+        errors.EntitlementsUnavailable,
+        errors.DatabaseUnavailable,
+    )
     async def verify_and_login(
         self,
         output: SignInOutput,
@@ -139,6 +171,7 @@ class Solana:
             created=created,
         )
 
+    @raises(*_WALLET_ANSWER, errors.WalletAlreadyLinked)
     async def link_wallet(
         self,
         user_id: str,
@@ -163,6 +196,13 @@ class Solana:
         async with put_back_on_outage(challenges, nonce, data):
             await self._link(known, data.address, replace=replace, client=client)
 
+    @raises(
+        *_WALLET_ANSWER,
+        errors.TwoFactorRequired,
+        errors.TooManyRequests,
+        errors.MissingSigner,
+        errors.EntitlementsUnavailable,
+    )
     async def step_up(
         self,
         user_id: str,
