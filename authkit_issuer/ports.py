@@ -101,7 +101,12 @@ class EphemeralStore(Protocol):
 
 @runtime_checkable
 class EmailSender(Protocol):
-    """Sends mails. ``username`` is ``""`` when the account has none."""
+    """Sends mails. ``username`` is ``""`` when the account has none.
+
+    ``email`` follows ``authkit_issuer.identifiers.email``: ASCII, a dot-atom, one ``@`` and a host name (in
+    A-labels), no quotes, comments, commas, angle brackets, white space or control characters. It names one
+    recipient in a mail header and in an SMTP command, and needs no quoting in either.
+    """
 
     async def send_password_reset_code(self, email: str, username: str, code: str) -> None:
         """Send a six-digit reset code."""

@@ -27,10 +27,10 @@ class UserDisabled(Unauthenticated):
 
 
 class InvalidEmail(Invalid):
-    """The text is not an email address this service accepts."""
+    """The text is not an email address this service accepts; the message says which rule it breaks."""
 
     code = "invalid_email"
-    default = "This is not an email address this service accepts."
+    default = "This is not an email address; write one like ada@example.com."
 
 
 class InvalidPhoneNumber(Invalid):

@@ -11,6 +11,7 @@ from pydantic import Field
 from authkit_issuer import errors
 from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Call, NoBody, Operation, Params
 from authkit_issuer.http.pages import html
+from authkit_issuer.identifiers import displayed_email
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,9 @@ async def read_inbox(call: Call[NoBody, Whose]) -> InboxPage | Answer:
         raise errors.NotConfigured
     messages = inbox.messages(call.params.to)
     if html.wanted(call.header(b"accept")):
-        return html.render("inbox.html", messages=messages, to=call.params.to)
+        return html.render(
+            "inbox.html", messages=messages, to=call.params.to, displayed_email=displayed_email
+        )
     return InboxPage(
         messages=[InboxMessage(**{name: getattr(m, name) for name in _FIELDS}) for m in messages]
     )
