@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from authkit_issuer.security.calibration import Proposal, propose
-from authkit_issuer.security.hashing import Cost, default_lanes, usable_cores
+from authkit_issuer.security.hashing import Cost, default_threads, usable_cores
 from authkit_issuer.security.stored_hashes import spend
 
 ROUNDS = 5
@@ -26,8 +26,8 @@ def calibrate(
     ] = MEMORY_MIB,
 ) -> None:
     """Measure this machine and propose how passwords should be hashed on it."""
-    lanes = default_lanes(usable_cores())
-    proposal = propose(measure, target=target_ms / 1000, lanes=lanes, memory_mib=memory_mib)
+    threads = default_threads(usable_cores())
+    proposal = propose(measure, target=target_ms / 1000, threads=threads, memory_mib=memory_mib)
     for line in report(proposal, memory_mib):
         typer.echo(line)
 
@@ -37,7 +37,7 @@ def report(proposal: Proposal, memory_mib: int) -> list[str]:
     return [
         f"AUTHKIT_ARGON2_MEMORY_KIB={proposal.memory_kib}",
         f"AUTHKIT_ARGON2_TIME={proposal.passes}",
-        f"AUTHKIT_HASH_THREADS={proposal.lanes}",
+        f"AUTHKIT_HASH_THREADS={proposal.threads}",
         f"AUTHKIT_HASH_MEMORY_MIB={memory_mib}",
         f"# {proposal.seconds * 1000:.0f} ms a hash, at most {proposal.per_second:.0f} logins a second",
     ]

@@ -10,7 +10,7 @@ from authkit_issuer.config import MAX_ARGON2_TIME
 FLOOR_MEMORY_KIB, FLOOR_PASSES = 19_456, 2
 """OWASP Password Storage Cheat Sheet: the least that Argon2id with one lane should cost."""
 MEMORIES_KIB = (FLOOR_MEMORY_KIB, 32_768, 47_104, 65_536)
-"""Up to 64 MiB: a hash beyond that has the lanes to itself."""
+"""Up to 64 MiB: a hash beyond that runs alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,22 +20,24 @@ class Proposal:
     memory_kib: int
     passes: int
     seconds: float
-    """How long one hash takes in one lane."""
-    lanes: int
+    """How long one hash takes in one thread."""
+    threads: int
 
     @property
     def per_second(self) -> float:
-        """How many logins a second the lanes can take, at most."""
-        return self.lanes / self.seconds
+        """How many logins per second the threads can take, at most."""
+        return self.threads / self.seconds
 
 
-def propose(measure: Callable[[int, int], float], *, target: float, lanes: int, memory_mib: int) -> Proposal:
+def propose(
+    measure: Callable[[int, int], float], *, target: float, threads: int, memory_mib: int
+) -> Proposal:
     """Return parameters under which one hash takes about ``target`` seconds.
 
-    ``measure(memory_kib, passes)`` returns seconds. As much memory as fits the time and, with every lane
+    ``measure(memory_kib, passes)`` returns seconds. As much memory as fits the time and, with every thread
     busy, ``memory_mib`` comes first, then passes. The floor holds even where it takes longer.
     """
-    allowed = max(FLOOR_MEMORY_KIB, memory_mib * 1024 // lanes)
+    allowed = max(FLOOR_MEMORY_KIB, memory_mib * 1024 // threads)
     best = (FLOOR_MEMORY_KIB, FLOOR_PASSES, measure(FLOOR_MEMORY_KIB, FLOOR_PASSES))
     for memory in MEMORIES_KIB[1:]:
         seconds = measure(memory, FLOOR_PASSES) if memory <= allowed else target + 1
@@ -48,5 +50,5 @@ def propose(measure: Callable[[int, int], float], *, target: float, lanes: int, 
         if longer > target:
             break
         passes, seconds = passes + 1, longer
-    fitting = max(1, min(lanes, memory_mib * 1024 // memory))
-    return Proposal(memory_kib=memory, passes=passes, seconds=seconds, lanes=fitting)
+    fitting = max(1, min(threads, memory_mib * 1024 // memory))
+    return Proposal(memory_kib=memory, passes=passes, seconds=seconds, threads=fitting)

@@ -1,7 +1,7 @@
 """One-time codes and link tokens, and the keyed digests under which codes are stored.
 
-Six digits can be searched in a moment, so a code is never stored under a plain hash: its digest is
-``<secret id>:HMAC-SHA256(sub-key, purpose | scope | code)``, deterministic and worthless without the key.
+All six-digit codes can be tried in a moment, so a code is never stored as a plain hash: its digest is
+``<secret id>:HMAC-SHA256(sub-key, purpose | scope | code)``, deterministic and useless without the key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from authkit_issuer.security.keys import KeySet
 
 CODE_DIGITS = 6
 _CODES = 10**CODE_DIGITS
-# The largest multiple of a million below 2**24: numbers above it are drawn again, so no digit is favored.
+# The largest multiple of a million below 2**24. Numbers above it are drawn again: no code is more likely.
 _FAIR = (2**24 // _CODES) * _CODES
 
 
@@ -38,7 +38,7 @@ def digest(keys: KeySet, purpose: str, scope: str, code: str) -> str:
 
 
 def digests(keys: KeySet, purpose: str, scope: str, code: str) -> list[str]:
-    """Return the digests a stored one may equal: one per secret that is still known, the active one first."""
+    """Return the digests that a stored one may equal: one per known secret, the active one first."""
     ids = sorted(keys.refresh_secrets, key=lambda number: number != keys.active_secret)
     return [_digest(keys, number, purpose, scope, code) for number in ids]
 

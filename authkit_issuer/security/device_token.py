@@ -1,8 +1,8 @@
-"""The device token: tells a browser in which an account was signed in before from everybody else's.
+"""The device token: proves that an account was signed in to on this device before.
 
 ``akd_`` + base64url(version 1 · secret id 1 · user 16 · epoch 8 · time 8 · factor 8 · id 16 · HMAC 32).
-Nothing is stored: the HMAC-SHA256 of everything before it and the issuer proves all of it. It opens nothing.
-What it is worth is told by ``domains/base/devices.py``, which follows OWASP's device cookies.
+Nothing is stored: an HMAC-SHA256 over everything before it and the issuer authenticates the token. It is no
+credential. ``domains/base/devices.py`` says what it is good for (OWASP device cookies).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from authkit_issuer.security.keys import KeySet
-from authkit_issuer.security.token_codec import spelled, unspelled
+from authkit_issuer.security.token_codec import decode_token, encode_token
 
 PREFIX = "akd_"
 ID_BYTES = 16
@@ -27,9 +27,9 @@ _KEY = "device tokens"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceToken:
-    """What a proved token says: who signed in there, at which epoch of the account, and when.
+    """The claims of a valid token: the user, the epoch of the account, and the time of the sign-in.
 
-    Times are Unix seconds. ``factor_at`` is when a second factor was proved that is remembered; 0 is never.
+    Times are Unix seconds. ``factor_at`` is when the remembered second factor was verified; 0 means never.
     """
 
     user_id: str
@@ -40,7 +40,7 @@ class DeviceToken:
 
 
 def encode(keys: KeySet, issuer: str, token: DeviceToken) -> str:
-    """Return the text of a token, signed with a key of the active refresh secret."""
+    """Return the token text, authenticated with a key derived from the active refresh secret."""
     body = _BODY.pack(
         _VERSION,
         keys.active_secret,
@@ -50,12 +50,12 @@ def encode(keys: KeySet, issuer: str, token: DeviceToken) -> str:
         token.factor_at,
         token.id,
     )
-    return spelled(PREFIX, body + _mac(keys.derive(_KEY), body, issuer))
+    return encode_token(PREFIX, body + _mac(keys.derive(_KEY), body, issuer))
 
 
 def decode(keys: KeySet, issuer: str, text: str) -> DeviceToken | None:
-    """Return what a token says, or None when it was not made by this service."""
-    raw = unspelled(PREFIX, _SIZE, text)
+    """Return the claims of a token, or None if this service did not issue it."""
+    raw = decode_token(PREFIX, _SIZE, text)
     if raw is None:
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]

@@ -1,8 +1,8 @@
-"""Decoys: what a login that has nothing to compare with must cost.
+"""Dummy hashes: the cost of a login that has no stored hash to compare with.
 
-Imported accounts may have dearer or cheaper hashes than new ones. If every unknown account cost the default,
-the time of an answer would tell imported accounts apart. So the cost of an unknown one is drawn from the
-costs that are stored, by a keyed digest of the identifier: the same on every try, and as frequent as in the
+Imported accounts may have more or less expensive hashes than new ones. If every unknown account cost the
+default, response times would tell imported accounts apart. So the cost for an unknown identifier is drawn
+from the stored costs by a keyed digest of the identifier: the same on every try, and as frequent as in the
 table.
 """
 
@@ -15,33 +15,33 @@ from collections.abc import Mapping
 from authkit_issuer.security.stored_hashes import Cost
 
 REFRESH = 3600.0
-"""Seconds between two looks at what is stored."""
+"""Seconds between two samples of the stored costs."""
 
 
 class DummyHashes:
-    """Remembers how frequent each cost is, and draws from that."""
+    """Knows how frequent each cost is, and draws from that distribution."""
 
     def __init__(self, default: Cost) -> None:
-        """Start with the one cost of new hashes."""
+        """Start with the cost of new hashes alone."""
         self._default = default
         self._shares: list[tuple[float, Cost]] = [(1.0, default)]
         self._due = float("-inf")
 
     @property
     def empty(self) -> bool:
-        """Tell whether nothing was looked at yet."""
+        """True until the first sample."""
         return self._due == float("-inf")
 
     def due(self, now: float) -> bool:
-        """Tell whether it is time to look again."""
+        """True if it is time for another sample."""
         return now >= self._due
 
     def claim(self, now: float) -> None:
-        """Put the next look off: somebody is looking."""
+        """Put the next sample off, because one is being taken."""
         self._due = now + REFRESH
 
     def learn(self, accounts: Mapping[Cost, int]) -> None:
-        """Take how many accounts have each cost; none at all means the default."""
+        """Set how many accounts have each cost; without any, the default is drawn."""
         total = sum(accounts.values())
         shares: list[tuple[float, Cost]] = []
         reached = 0

@@ -1,4 +1,4 @@
-"""Password hashing: Argon2id for new hashes, what was imported for old ones, in the lanes of this process."""
+"""Password hashing: Argon2id for new hashes, and the imported algorithms for old ones."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ __all__ = [
     "check_length",
 ]
 
+_NOT_UTF8 = "The password contains lone surrogates, which have no UTF-8 form. Send it as Unicode text."
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_BYTES = 1024
 
@@ -43,9 +44,12 @@ T = TypeVar("T")
 
 
 def check_length(password: str) -> None:
-    """Raise ``PasswordTooShort`` or ``PasswordTooLong``; 8 code points to 1024 UTF-8 bytes, never trimmed.
+    """Check that a password has 8 code points to 1024 UTF-8 bytes; it is never trimmed.
 
-    Text that has no UTF-8 form is refused as malformed.
+    Raises:
+        PasswordTooShort: It has fewer than 8 code points.
+        PasswordTooLong: It has more than 1024 UTF-8 bytes.
+        Invalid: It has no UTF-8 form (lone surrogates).
     """
     if len(password) < MIN_PASSWORD_CHARS:
         raise errors.PasswordTooShort(param="password")
@@ -54,27 +58,30 @@ def check_length(password: str) -> None:
 
 
 def as_bytes(password: str) -> bytes:
-    """Return the UTF-8 bytes, or raise ``Invalid`` for lone surrogates."""
+    """The UTF-8 bytes of a password; raises ``Invalid`` for lone surrogates."""
     try:
         return password.encode("utf-8")
     except UnicodeEncodeError:
         # Not chained: the error holds the password.
-        raise errors.Invalid("The password is not valid text.", param="password") from None
+        raise errors.Invalid(
+            _NOT_UTF8,
+            param="password",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Whether the password fits, and whether its hash should be replaced by a stronger one."""
+    """True ``fits`` if the password is right; ``needs_rehash`` if its hash is weaker than a new one."""
 
     fits: bool
     needs_rehash: bool = False
 
 
 class PasswordHasher:
-    """Hashes and verifies within the lanes of this process."""
+    """Hashes and verifies passwords in the hashing pool of this process."""
 
     def __init__(self, config: Config) -> None:
-        """Size the lanes from the configuration, else from the cores."""
+        """Size the pool from the configuration, else from the cores."""
         self._argon2 = argon2.PasswordHasher(
             time_cost=config.argon2_time,
             memory_cost=config.argon2_memory_kib,
@@ -88,11 +95,11 @@ class PasswordHasher:
             lanes=config.argon2_lanes,
         )
         """What a new hash costs."""
-        self.decoys = DummyHashes(self.target)
-        lanes = config.hash_threads or default_lanes(usable_cores())
+        self.dummy_hashes = DummyHashes(self.target)
+        threads = config.hash_threads or default_threads(usable_cores())
         by_memory = config.hash_memory_mib * 1024 // config.argon2_memory_kib
-        self._lanes = HashingPool(
-            count=max(1, min(lanes, by_memory)),
+        self._pool = HashingPool(
+            count=max(1, min(threads, by_memory)),
             memory_kib=config.hash_memory_mib * 1024,
             queue=config.hash_queue,
             deadline=config.hash_deadline,
@@ -102,21 +109,21 @@ class PasswordHasher:
 
     @property
     def load(self) -> HashingLoad:
-        """How busy the lanes are."""
-        return self._lanes.load
+        """How busy the hashing threads are."""
+        return self._pool.load
 
     @property
     def computed(self) -> int:
-        """How many hashes were computed, decoys included."""
-        return self._lanes.load.computed
+        """How many hashes were computed, dummy hashes included."""
+        return self._pool.load.computed
 
     async def hash(self, password: str, *, client: str = "") -> str:
-        """Return the Argon2id string of a password of an allowed length."""
+        """Return the Argon2id string of a password; raises as ``check_length``."""
         check_length(password)
         return await self.rehash(password, client=client)
 
     async def rehash(self, password: str, *, client: str = "", known: bool = False) -> str:
-        """Return the Argon2id string of a password that just proved right, whatever the rules say now."""
+        """Return the Argon2id string of a password that was just verified, whatever its length."""
         secret = as_bytes(password)
         return await self._run(lambda: self._argon2.hash(secret), self.target, client=client, known=known)
 
@@ -125,18 +132,25 @@ class PasswordHasher:
         stored: StoredHash | None,
         password: str,
         *,
-        decoy: Cost | None = None,
+        dummy: Cost | None = None,
         client: str = "",
         known: bool = False,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> Verdict:
-        """Compare; with nothing to compare with do the work of ``decoy`` and answer no.
+        """Compare a password with a stored hash.
 
-        ``client``, ``known`` and ``before`` are those of ``HashingPool.run``.
+        Args:
+            stored: The hash. With None, or one that cannot be read, the work of ``dummy`` is done instead and
+                the password does not fit.
+            password: What was typed.
+            dummy: The cost of the dummy hash, that of a new hash by default.
+            client: As for ``HashingPool.run``.
+            known: As for ``HashingPool.run``.
+            before: As for ``HashingPool.run``.
         """
         cost = None if stored is None else cost_of(stored)
         if stored is None or cost is None:
-            instead = decoy or self.target
+            instead = dummy or self.target
             await self._run(
                 lambda: spend(instead, password), instead, client=client, known=known, before=before
             )
@@ -162,21 +176,21 @@ class PasswordHasher:
                 await before()
             self.spent += cost.work
 
-        return await self._lanes.run(
+        return await self._pool.run(
             work, memory_kib=cost.memory_kib, client=client, known=known, before=admitted
         )
 
     def close(self) -> None:
-        """Let the threads go; work that has started is finished."""
-        self._lanes.close()
+        """Shut the threads down; work that has started is finished."""
+        self._pool.close()
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """How many cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 2
 
 
-def default_lanes(cores: int) -> int:
-    """Return the lanes for a number of cores: one core is left to everything that is not a login."""
+def default_threads(cores: int) -> int:
+    """How many hashing threads suit a number of cores: one core stays free for everything else."""
     return max(1, cores - 1)

@@ -1,9 +1,9 @@
-"""Lanes: a bounded number of threads for costly work, with a queue that is fair and honest about being full.
+"""A pool of threads for password hashing, with a bounded queue that is fair between clients.
 
-Work is admitted by lane and by memory. Whoever finds no room waits in a queue of its client; the queues take
-turns, so that one busy address cannot keep the others out. Known callers wait in a line of their own, which
-strangers cannot fill, and one lane's share is theirs: nobody's flood keeps them out. A lane is held until its
-thread ends, whether or not anybody still waits for the result: a caller that hangs up frees no core.
+Work starts when a thread and enough memory are free. Callers that find neither wait in a queue of their
+client, and the clients take turns, so that one busy address cannot keep the others out. Known devices have a
+queue of their own, which unknown clients cannot fill, and a share of one thread. A thread stays taken until
+its work ends, even after the caller has hung up: hanging up frees no core.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashingLoad:
-    """How busy the hashing lanes of this process are. Times are seconds; counts are since the start."""
+    """How busy the hashing threads of this process are. Times are seconds; counts are since the start."""
 
     lanes: int
+    """Threads of the pool: how many hashes can run at once."""
     running: int
     waiting: int
     memory_kib: int
     """Memory that the running hashes use."""
     computed: int
     refused: int
-    """Callers that were told to come back: the queue was full, or the wait too long."""
+    """Calls refused with ``ServerBusy``: the queue was full, or the wait too long."""
     waited: float
-    """How long all callers together waited for a lane."""
+    """How long all callers together waited for a thread."""
     longest_wait: float
 
 
@@ -50,8 +51,8 @@ class _Waiter:
     admitted: asyncio.Future[None]
 
 
-class _Line:
-    """Those who wait, by client; the clients take turns."""
+class _FairQueue:
+    """Waiting callers by client; the clients take turns (round robin)."""
 
     def __init__(self) -> None:
         self._queues: OrderedDict[str, deque[_Waiter]] = OrderedDict()
@@ -69,7 +70,7 @@ class _Line:
         return next(iter(self._queues.values()))[0] if self._queues else None
 
     def pop(self) -> None:
-        """Take the first one out; its client goes to the back."""
+        """Remove the first waiter; its client goes to the back."""
         client, queue = next(iter(self._queues.items()))
         queue.popleft()
         if queue:
@@ -89,16 +90,23 @@ class HashingPool:
     """Runs work in threads, at most ``count`` at once and within ``memory_kib``."""
 
     def __init__(self, *, count: int, memory_kib: int, queue: int, deadline: float) -> None:
-        """Start the threads; ``queue`` strangers and as many known callers may wait ``deadline`` seconds."""
+        """Start the threads.
+
+        Args:
+            count: How many threads there are.
+            memory_kib: How much memory the running work may use together.
+            queue: How many unknown clients may wait, and as many known devices beside them.
+            deadline: For how many seconds a caller may wait.
+        """
         self.count = count
         self._budget = memory_kib
         self._queue_limit = queue
         self._deadline = deadline
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="authkit-hash")
-        self._strangers, self._known = _Line(), _Line()
+        self._unknown, self._known = _FairQueue(), _FairQueue()
         self._running = 0
         self._known_running = 0
-        self._strangers_turn = False
+        self._unknown_next = False
         self._memory = 0
         self._alone = False
         self._computed = 0
@@ -108,7 +116,7 @@ class HashingPool:
 
     @property
     def load(self) -> HashingLoad:
-        """How busy the lanes are now."""
+        """How busy the threads are now."""
         return HashingLoad(
             lanes=self.count,
             running=self._running,
@@ -122,7 +130,7 @@ class HashingPool:
 
     @property
     def _waiting(self) -> int:
-        return len(self._strangers) + len(self._known)
+        return len(self._unknown) + len(self._known)
 
     async def run(
         self,
@@ -133,14 +141,18 @@ class HashingPool:
         known: bool = False,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Return the result of the work, run in a lane.
+        """Return the result of the work, run in a thread.
 
-        ``client`` tells whoever asks from others, such as by the network prefix: of one client at most two
-        callers may wait. ``known`` callers have a line and a share of their own, and when that line is full
-        they are as good as strangers.
-        ``before`` runs once a lane is there, so that a try is counted only when it is really looked at.
-        Raises ``ServerBusy`` when there is no room to wait or the wait is too long, and what ``before``
-        raises.
+        Args:
+            work: What to compute.
+            memory_kib: How much memory it needs.
+            client: What tells callers apart, such as a network prefix; two callers of one client may wait.
+            known: True for a known device, which has its own queue and share of the threads. When that queue
+                is full, the caller waits with the unknown clients.
+            before: Runs once a thread is free, so that a try is counted only if its password is checked.
+
+        Raises:
+            ServerBusy: There is no room to wait, or the wait was too long.
         """
         known = await self._admit(memory_kib, client, known=known)
         try:
@@ -152,22 +164,22 @@ class HashingPool:
             raise
         self._computed += 1
         running.add_done_callback(lambda _: self._release(memory_kib, known=known))
-        # Shielded: cancelling the caller must not free the lane while its thread still burns.
+        # Shielded: cancelling the caller must not count the thread as free while it still computes.
         return await asyncio.shield(running)
 
     async def _admit(self, memory_kib: int, client: str, *, known: bool) -> bool:
-        """Wait for a lane; returns whether it is of the share of known callers."""
+        """Wait for a thread; True if it counts towards the share of known devices."""
         if not self._waiting and self._fits(memory_kib):
             self._take(memory_kib, known=known)
             return known
         known = known and len(self._known) < self._queue_limit
-        line = self._known if known else self._strangers
-        crowded = client and line.waiting_of(client) >= WAITING_PER_CLIENT
-        if crowded or len(line) >= self._queue_limit:
+        queue = self._known if known else self._unknown
+        too_many = client and queue.waiting_of(client) >= WAITING_PER_CLIENT
+        if too_many or len(queue) >= self._queue_limit:
             raise self._busy()
         loop = asyncio.get_running_loop()
         waiter = _Waiter(client, known, memory_kib, loop.time(), loop.create_future())
-        line.join(waiter)
+        queue.join(waiter)
         self._dispatch()
         try:
             async with asyncio.timeout(self._deadline):
@@ -201,31 +213,34 @@ class HashingPool:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Let in whose turn it is. Who does not fit yet is waited for, else heavy work would never run."""
-        while line := self._next_line():
-            waiter = line.first()
-            assert waiter is not None  # noqa: S101 - a line that is next has somebody
+        """Admit waiters in turn.
+
+        A waiter that does not fit yet holds up those behind it: otherwise heavy work would never run.
+        """
+        while queue := self._next_queue():
+            waiter = queue.first()
+            assert waiter is not None  # noqa: S101 - the next queue is not empty
             gone = waiter.admitted.done()  # cancelled, and its task has not run since
             if not gone and not self._fits(waiter.memory_kib):
                 return
-            line.pop()
+            queue.pop()
             if not gone:
-                self._strangers_turn = waiter.known
+                self._unknown_next = waiter.known
                 self._take(waiter.memory_kib, known=waiter.known)
                 self._note_wait(waiter)
                 waiter.admitted.set_result(None)
 
-    def _next_line(self) -> _Line | None:
-        """Return the line whose turn it is, None when nobody waits.
+    def _next_queue(self) -> _FairQueue | None:
+        """The queue whose turn it is, or None when both are empty.
 
-        A known caller goes first while no other one runs, unless the last one that was let in was known too:
-        then strangers have their turn, so that neither of the two can keep the other waiting.
+        A known device goes first while no other one runs, unless the last waiter admitted was known too: then
+        it is the turn of the unknown clients. So neither queue can starve the other.
         """
         if not self._known:
-            return self._strangers or None
-        if not self._strangers or not (self._known_running or self._strangers_turn):
+            return self._unknown or None
+        if not self._unknown or not (self._known_running or self._unknown_next):
             return self._known
-        return self._strangers
+        return self._unknown
 
     def _note_wait(self, waiter: _Waiter) -> None:
         wait = asyncio.get_running_loop().time() - waiter.since
@@ -234,10 +249,10 @@ class HashingPool:
 
     def _leave(self, waiter: _Waiter) -> None:
         if waiter.admitted.done() and not waiter.admitted.cancelled():
-            # Let in at the very moment of giving up.
+            # Admitted at the very moment of giving up.
             self._release(waiter.memory_kib, known=waiter.known)
             return
-        (self._known if waiter.known else self._strangers).leave(waiter)
+        (self._known if waiter.known else self._unknown).leave(waiter)
         self._dispatch()
 
     def _busy(self) -> errors.ServerBusy:
@@ -245,5 +260,5 @@ class HashingPool:
         return errors.ServerBusy(retry_after=self._deadline)
 
     def close(self) -> None:
-        """Let the threads go; work that has started is finished."""
+        """Shut the threads down; work that has started is finished."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""The refresh token: proved by a MAC, then looked up by key.
+"""The refresh token: authenticated by a MAC, then looked up by key.
 
 ``akr_`` + base64url(version 1 · secret id 1 · session id 16 · generation 4 · nonce 16 · HMAC-SHA256 32).
 The MAC covers everything before it and the issuer. A forged, truncated or foreign token is refused without a
@@ -14,7 +14,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from authkit_issuer.security.keys import KeySet
-from authkit_issuer.security.token_codec import spelled, unspelled
+from authkit_issuer.security.token_codec import decode_token, encode_token
 
 PREFIX = "akr_"
 NONCE_BYTES = 16
@@ -28,7 +28,7 @@ _DOMAIN = b"authkit-refresh-v1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefreshToken:
-    """What a proved token says."""
+    """The claims of a valid token."""
 
     session_id: str
     generation: int
@@ -36,25 +36,25 @@ class RefreshToken:
 
     @property
     def key(self) -> bytes:
-        """The value its session's row keeps."""
+        """The value stored in the row of its session."""
         return token_key(self.nonce)
 
 
 def token_key(nonce: bytes) -> bytes:
-    """Return SHA-256 of the nonce: worthless to a reader of the database."""
+    """SHA-256 of the nonce: useless to a reader of the database."""
     return hashlib.sha256(nonce).digest()
 
 
 def encode(keys: KeySet, issuer: str, *, session_id: str, generation: int, nonce: bytes) -> str:
-    """Return the token of this generation, signed with the active refresh secret."""
+    """Return the token of this generation, authenticated with the active refresh secret."""
     body = _BODY.pack(_VERSION, keys.active_secret, uuid.UUID(session_id).bytes, generation, nonce)
     mac = _mac(keys.refresh_secrets[keys.active_secret], body, issuer)
-    return spelled(PREFIX, body + mac)
+    return encode_token(PREFIX, body + mac)
 
 
 def decode(keys: KeySet, issuer: str, token: str) -> RefreshToken | None:
-    """Return what the token says, or None when it was not made by this service; takes no query."""
-    raw = unspelled(PREFIX, _BODY.size + _MAC_BYTES, token)
+    """Return the claims of a token, or None if this service did not issue it; runs no query."""
+    raw = decode_token(PREFIX, _BODY.size + _MAC_BYTES, token)
     if raw is None:
         return None
     body, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]

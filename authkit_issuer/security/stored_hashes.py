@@ -1,4 +1,4 @@
-"""Stored password hashes: reading them, what they cost, and comparing with one.
+"""Stored password hashes: their parameters, their cost, and the comparison.
 
 A hash comes from a table that may have been imported: its parameters are read and capped before anything is
 computed with them.
@@ -28,20 +28,20 @@ _verifier = argon2.PasswordHasher()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredHash:
-    """A hash as it stands in ``user_passwords``."""
+    """A hash as stored in ``user_passwords``."""
 
     text: str = field(repr=False)
     algo: str
 
     @property
     def is_bcrypt(self) -> bool:
-        """Tell whether it is a bcrypt hash, by its algorithm or, with none named, by its prefix."""
+        """True for a bcrypt hash, by its algorithm or, if none is named, by its prefix."""
         return self.algo == "bcrypt" or (self.algo == "" and self.text.startswith(_BCRYPT_PREFIXES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Cost:
-    """What one comparison costs. For bcrypt ``passes`` is 2 to the power of its cost factor."""
+    """The cost of one comparison. For bcrypt ``passes`` is 2 to the power of its cost factor."""
 
     algo: str
     memory_kib: int
@@ -55,7 +55,7 @@ class Cost:
 
 
 def cost_of(stored: StoredHash) -> Cost | None:
-    """Return what comparing with the hash costs, or None for one that is unreadable or asks for too much."""
+    """The cost of comparing with a hash; None if it is unreadable or too expensive."""
     if stored.algo == RESET_REQUIRED:
         return None
     if stored.is_bcrypt:
@@ -82,7 +82,7 @@ def cost_of(stored: StoredHash) -> Cost | None:
 
 
 def acceptable(stored: StoredHash) -> bool:
-    """Tell whether a stored hash can be read and asks for a sane amount of work."""
+    """True if a stored hash can be read and its cost is within the limits."""
     return cost_of(stored) is not None
 
 
@@ -94,7 +94,7 @@ def _bcrypt_cost(text: str) -> Cost | None:
 
 
 def compare(stored: StoredHash, password: str) -> bool:
-    """Tell whether the password fits; blocks for as long as the hash costs."""
+    """True if the password fits; blocks for as long as the hash takes."""
     if stored.is_bcrypt:
         try:
             return bcrypt.checkpw(_legacy_bytes(password), stored.text.encode())
@@ -107,7 +107,7 @@ def compare(stored: StoredHash, password: str) -> bool:
 
 
 def spend(cost: Cost, password: str) -> None:
-    """Do the work of comparing with a hash of this cost, and learn nothing."""
+    """Do the work of comparing with a hash of this cost, without a result (a dummy hash)."""
     if cost.algo == "bcrypt":
         factor = cost.passes.bit_length() - 1
         bcrypt.hashpw(_legacy_bytes(password), b"$2b$%02d$" % factor + b"." * 22)

@@ -1,4 +1,4 @@
-"""How opaque tokens are spelled: a prefix and canonical base64url, one text per value."""
+"""The text form of opaque tokens: a prefix and canonical base64url, one text per value."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import base64
 import binascii
 
 
-def spelled(prefix: str, raw: bytes) -> str:
+def encode_token(prefix: str, raw: bytes) -> str:
     """Return the text of a token."""
     return prefix + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def unspelled(prefix: str, size: int, token: str) -> bytes | None:
-    """Return the ``size`` bytes of a token, or None when it is spelled in any other way."""
+def decode_token(prefix: str, size: int, token: str) -> bytes | None:
+    """Return the ``size`` bytes of a token, or None for any text but its canonical one."""
     length = len(prefix) + (size * 8 + 5) // 6
     if len(token) != length or not token.startswith(prefix) or not token.isascii():
         return None
@@ -22,4 +22,4 @@ def unspelled(prefix: str, size: int, token: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     # The last character may carry bits that belong to no byte and must be zero.
-    return raw if spelled(prefix, raw) == token else None
+    return raw if encode_token(prefix, raw) == token else None

@@ -1,4 +1,4 @@
-"""Password hashing: bounded lanes, honest refusals, no absurd work."""
+"""Password hashing: bounded threads, limits on stored costs, honest refusals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from authkit_issuer.security.hashing import (
     acceptable,
     as_bytes,
     check_length,
-    default_lanes,
+    default_threads,
 )
 
 PASSWORD = "correct horse"
@@ -119,7 +119,7 @@ def test_length_is_counted_in_characters_and_capped_in_bytes() -> None:
         check_length("\ud800" * 8)
 
 
-async def test_a_decoy_costs_what_it_is_told_to() -> None:
+async def test_a_dummy_costs_what_it_is_given() -> None:
     made = PasswordHasher(config())
     for cost in (
         Cost(algo="argon2id", memory_kib=64, passes=3),
@@ -127,7 +127,7 @@ async def test_a_decoy_costs_what_it_is_told_to() -> None:
         Cost(algo="bcrypt", memory_kib=4, passes=16),
     ):
         before = made.computed, made.spent
-        assert not (await made.verify(None, PASSWORD, decoy=cost)).fits
+        assert not (await made.verify(None, PASSWORD, dummy=cost)).fits
         assert (made.computed, made.spent) == (before[0] + 1, before[1] + cost.work)
     made.close()
 
@@ -145,8 +145,8 @@ def test_a_stored_hash_and_its_errors_show_no_secret() -> None:
     assert PASSWORD not in "".join(traceback.format_exception(refused.value))
 
 
-def test_the_lanes_leave_a_core_to_the_rest_and_fit_the_memory_budget() -> None:
+def test_the_threads_leave_a_core_to_the_rest_and_fit_the_memory_budget() -> None:
     hasher = PasswordHasher(config(argon2_memory_kib=64 * 1024, hash_threads=16, hash_memory_mib=128))
     assert hasher.load.lanes == 2
     hasher.close()
-    assert [default_lanes(cores) for cores in (1, 2, 8)] == [1, 1, 7]
+    assert [default_threads(cores) for cores in (1, 2, 8)] == [1, 1, 7]

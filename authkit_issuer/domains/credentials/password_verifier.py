@@ -93,7 +93,7 @@ class Proving:
     async def prove(self, identifier: Identifier, password: str, client: Client | None) -> Proof:
         """Check the password of an identifier and everything that may keep its user out."""
         self.rt.refuse_joining("a password check")
-        decoy = await identifier.decoy(self.rt)
+        dummy = await identifier.dummy_cost(self.rt)
         attempt = await self._attempt(identifier, client)
         found, own, of_user = attempt.found, attempt.own, attempt.of_user
         tries: list[int] = []
@@ -104,7 +104,7 @@ class Proving:
         verdict = await self.rt.hasher.verify(
             found.stored if found else None,
             password,
-            decoy=decoy,
+            dummy=dummy,
             client=attempt.client,
             known=of_user is None,
             before=count,
@@ -158,7 +158,7 @@ class Proving:
         verdict = await self.rt.hasher.verify(
             found.stored if found else None,
             password,
-            decoy=await Identifier.typed("user_id", user_id).decoy(self.rt),
+            dummy=await Identifier.typed("user_id", user_id).dummy_cost(self.rt),
             client=prefix(client),
             before=count,
         )

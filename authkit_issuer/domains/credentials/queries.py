@@ -133,21 +133,21 @@ class Identifier:
         }
         return bool(self.text) and names[self.by] == self.text
 
-    async def decoy(self, rt: Runtime) -> Cost:
+    async def dummy_cost(self, rt: Runtime) -> Cost:
         """Return what a login with this identifier costs when there is nothing to compare with."""
         await know_costs(rt)
-        return rt.hasher.decoys.draw(rt.keys.current().derive("decoys"), f"{self.by}|{self.text}")
+        return rt.hasher.dummy_hashes.draw(rt.keys.current().derive("decoys"), f"{self.by}|{self.text}")
 
 
 async def know_costs(rt: Runtime) -> None:
     """See to it that the frequency of each hash cost is known; looks again in the background once an hour."""
-    decoys, now = rt.hasher.decoys, rt.clock()
-    if not decoys.due(now):
+    dummies, now = rt.hasher.dummy_hashes, rt.clock()
+    if not dummies.due(now):
         return
-    if decoys.empty:
+    if dummies.empty:
         await _learn_costs(rt)
         return
-    decoys.claim(now)
+    dummies.claim(now)
     rt.background.start(lambda: _learn_costs(rt), name="hash costs")
 
 
@@ -160,5 +160,5 @@ async def _learn_costs(rt: Runtime) -> None:
         cost = cost_of(StoredHash(text=found.example, algo=found.hash_algo))
         if cost is not None:
             accounts[cost] = accounts.get(cost, 0) + found.accounts
-    rt.hasher.decoys.learn(accounts)
-    rt.hasher.decoys.claim(rt.clock())
+    rt.hasher.dummy_hashes.learn(accounts)
+    rt.hasher.dummy_hashes.claim(rt.clock())

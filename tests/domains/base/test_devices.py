@@ -133,7 +133,7 @@ async def test_a_forged_an_old_and_a_future_token_are_no_device(service: Service
 
 async def held(service: Service) -> tuple[HashingPool, asyncio.Event]:
     """Occupy a lane until the event is set."""
-    entered, let_go, lanes = asyncio.Event(), asyncio.Event(), service.rt.hasher._lanes
+    entered, let_go, lanes = asyncio.Event(), asyncio.Event(), service.rt.hasher._pool
 
     async def hold() -> None:
         entered.set()

@@ -168,7 +168,7 @@ async def test_a_busy_server_counts_no_try(make_service, monkeypatch: pytest.Mon
         raise errors.ServerBusy(retry_after=1.0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.rt.hasher._lanes, "_admit", busy)
+        patch.setattr(service.rt.hasher._pool, "_admit", busy)
         for _ in range(30):
             with pytest.raises(errors.ServerBusy):
                 await service.passwords.prove(EMAIL, WRONG)

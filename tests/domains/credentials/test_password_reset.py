@@ -264,7 +264,7 @@ async def test_a_busy_server_leaves_the_token_good(service: Service, ada, mailbo
         raise errors.ServerBusy(retry_after=1.0)
 
     with monkeypatch.context() as patch:
-        patch.setattr(service.rt.hasher._lanes, "_admit", busy)
+        patch.setattr(service.rt.hasher._pool, "_admit", busy)
         with pytest.raises(errors.ServerBusy):
             await service.passwords.confirm_reset(token, NEW)
     assert await service.passwords.confirm_reset(token, NEW) == ada
