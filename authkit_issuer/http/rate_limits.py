@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from authkit_issuer import errors
 from authkit_issuer.config.limits import Rate, account_rate, caller_rate
-from authkit_issuer.domains.base.codes import OneTimeCodes
+from authkit_issuer.domains.base.code_records import identifier_digest
 from authkit_issuer.http.errors import RateLimited, whole_seconds
 from authkit_issuer.identifiers import ip_prefix
 
@@ -65,7 +65,7 @@ class RateLimiter:
         rate = self._accounts.get(limit.bucket)
         if rate is None:
             rate = self._accounts[limit.bucket] = account_rate(self._service.config, limit.bucket)
-        digest = OneTimeCodes(self._service.rt).identifier(limit.bucket, wanted)
+        digest = identifier_digest(self._service.rt, limit.bucket, wanted)
         ahead = await self._admit(limit, f"account:{digest}", rate)
         if ahead is not None and ahead < 0:
             headers[:] = _fields(rate, 0, -ahead)

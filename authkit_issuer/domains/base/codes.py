@@ -10,26 +10,53 @@ parallel guesses under the cap; taking by value makes exactly one of any number 
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import hashlib
 import hmac
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 import msgspec
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.code_records import Issued, Lives, Record, decode, key_of, link_hash
-from authkit_issuer.identifiers import ip_prefix
+from authkit_issuer.domains.base.code_records import (
+    Issued,
+    Lives,
+    Record,
+    decode,
+    identifier_digest,
+    key_of,
+    link_hash,
+)
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
 
-__all__ = ["NOBODYS", "Issued", "Lives", "OneTimeCodes", "Record"]
+__all__ = ["NOBODYS", "Issued", "Lives", "OneTimeCodes", "Record", "on_outage"]
 
 NOBODYS = "-"
 """A request id that no record has; looking it up costs what looking up another does."""
 
 _HOUR = 3600.0
+
+
+@asynccontextmanager
+async def on_outage(undo: Callable[[], Awaitable[object]], *also: type[Exception]) -> AsyncGenerator[None]:
+    """Run ``undo``, shielded from cancellation, if the block ends with ``Unavailable`` or is cancelled.
+
+    Args:
+        undo: Makes what was redeemed valid again.
+        also: Further errors after which it must stay valid.
+
+    """
+    caught: tuple[type[BaseException], ...] = (errors.Unavailable, asyncio.CancelledError, *also)
+    try:
+        yield
+    except caught:
+        await asyncio.shield(undo())
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +68,6 @@ class OneTimeCodes:
     def new_request_id(self) -> str:
         """Return a fresh opaque id of 128 bits; unknown addresses get one too."""
         return base64.urlsafe_b64encode(self.rt.random_bytes(16)).rstrip(b"=").decode()
-
-    async def may_send(self, kind: str, target: str, client: Client | None, *, cooldown: bool = True) -> bool:
-        """Count one sending to ``target`` and tell whether it is within the limits of ``must_wait``."""
-        return not await self.must_wait(kind, target, client, cooldown=cooldown)
-
-    async def must_wait(
-        self, kind: str, target: str, client: Client | None, *, cooldown: bool = True
-    ) -> float:
-        """Count one sending to ``target`` and return 0, or the seconds after which it may go through.
-
-        One in ``code_cooldown`` seconds (unless ``cooldown`` is off) and ``max_codes_per_hour`` per client,
-        ``max_codes_per_target_hour`` per target whoever asks. Counters are kept under a keyed digest: the
-        store learns no addresses.
-        """
-        config, store = self.rt.config, self.rt.ephemeral
-        who = f"{kind}:{self.identifier(kind, target)}:{ip_prefix(client.ip if client else None)}"
-        if (
-            cooldown
-            and config.code_cooldown
-            and not await store.set(f"cooldown:{who}", b"1", config.code_cooldown, only_if_absent=True)
-        ):
-            return config.code_cooldown
-        if await store.incr(f"issued:{who}", _HOUR) > config.max_codes_per_hour:
-            return _HOUR
-        everyone = f"issued:{kind}:{self.identifier(kind, target)}"
-        within = await store.incr(everyone, _HOUR) <= config.max_codes_per_target_hour
-        return 0.0 if within else _HOUR
-
-    async def count_for_user(self, kind: str, user_id: str) -> None:
-        """Count one act of a signed-in user; ``TooManyRequests`` beyond ``max_codes_per_hour``."""
-        if (
-            await self.rt.ephemeral.incr(f"issued:{kind}:{user_id}", _HOUR)
-            > self.rt.config.max_codes_per_hour
-        ):
-            raise errors.TooManyRequests(retry_after=_HOUR)
 
     async def issue(
         self,
@@ -115,7 +107,7 @@ class OneTimeCodes:
         """
         issued = self._make(record, lives)
         newest = self._newest(record)
-        if await self.may_send(limit, record.target, client):
+        if not await SendingLimits(self.rt).count(limit, record.target, client):
             await self._store(issued, lives)
             await self.rt.ephemeral.set(newest, record.request_id.encode(), lives.code)
             return issued
@@ -172,7 +164,7 @@ class OneTimeCodes:
 
     def _newest(self, record: Record) -> str:
         """Where it is noted which request's code was sent to an address last."""
-        return f"sent:{record.kind}:{self.identifier(record.kind, record.target)}"
+        return f"sent:{record.kind}:{identifier_digest(self.rt, record.kind, record.target)}"
 
     async def peek(self, kind: str, request_id: str) -> Record | None:
         """Return a live record without using it up."""
@@ -189,7 +181,7 @@ class OneTimeCodes:
         if found is None:
             raise errors.InvalidOrExpiredCode
         record, stored = found
-        await self._count_try(record)
+        await self.count_try(record)
         wanted = record.target if target is None else target
         presented = self._digests(kind, record.coded_for, wanted, code)
         matches = [hmac.compare_digest(record.code_digest, candidate) for candidate in presented]
@@ -198,10 +190,6 @@ class OneTimeCodes:
         if not await self.rt.ephemeral.take_if(record.key, stored):
             raise errors.InvalidOrExpiredCode
         return record
-
-    async def count_try(self, record: Record) -> None:
-        """Count a try at a record that another proof than its code may redeem; refuses as ``redeem_code``."""
-        await self._count_try(record)
 
     async def is_void(self, record: Record) -> bool:
         """Tell whether every try at a record has been used."""
@@ -230,10 +218,14 @@ class OneTimeCodes:
             raise errors.InvalidOrExpiredToken
         return record
 
-    async def put_back(self, record: Record) -> None:
-        """Restore a record whose action failed for an infrastructure reason; never over a newer one.
+    def restore_on_outage(self, record: Record) -> AbstractAsyncContextManager[None]:
+        """Restore a redeemed record if storage fails or the caller leaves inside the block."""
+        return on_outage(lambda: self.restore(record))
 
-        Its tries are as many as at first: whoever brought it here had the right proof and guessed nothing.
+    async def restore(self, record: Record) -> None:
+        """Store a redeemed record again, never over a newer one.
+
+        Its tries start at zero again: the caller had the right proof and guessed nothing.
         """
         left = record.expires_at - self.rt.clock()
         if left > 0:
@@ -249,7 +241,7 @@ class OneTimeCodes:
         record = decode(stored)
         return (record, stored) if record.expires_at > self.rt.clock() else None
 
-    async def _count_try(self, record: Record) -> None:
+    async def count_try(self, record: Record) -> None:
         """Count a guess at this code; beyond the cap no further one is looked at, right or wrong.
 
         The record is left to its end: deleting it here would take it from a right guess that is under way.
@@ -263,8 +255,3 @@ class OneTimeCodes:
 
     def _digests(self, kind: str, request_id: str, target: str, code: str) -> list[str]:
         return codes.digests(self.rt.keys.current(), kind, f"{request_id}|{target}", code)
-
-    def identifier(self, kind: str, target: str) -> str:
-        """Return the keyed digest under which an address stands in the store: the store learns none."""
-        key = self.rt.keys.current().derive("identifiers")
-        return hmac.new(key, f"{kind}|{target}".encode(), hashlib.sha256).hexdigest()[:32]

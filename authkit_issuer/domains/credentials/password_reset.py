@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.codes import OneTimeCodes, Record
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts
 from authkit_issuer.domains.credentials.password_update import Setting
 from authkit_issuer.domains.credentials.password_verifier import prefix
@@ -107,10 +108,10 @@ class Resets:
         return _Asked(kind=kind, target=target, request_id=request_id, ttl=ttl, client=client)
 
     async def _start(self, asked: _Asked, found: Resettable | None) -> str:
-        may_send = await OneTimeCodes(self.rt).may_send(asked.kind, asked.target, asked.client)
+        wait = await SendingLimits(self.rt).count(asked.kind, asked.target, asked.client)
 
         async def work() -> None:
-            if found is not None and may_send:
+            if found is not None and not wait:
                 await self._send(asked, found)
 
         self.rt.background.start(work, name="password reset")
@@ -180,13 +181,10 @@ class Resets:
     async def _finish(
         self, record: Record, new: str, client: Client | None, dead: type[errors.AuthError]
     ) -> str:
-        """Set the password; the record is put back when storage or the lanes fail."""
-        try:
+        """Set the password; the record is restored if storage or the hashing pool fails."""
+        async with OneTimeCodes(self.rt).restore_on_outage(record):
             new_hash = await self.rt.hasher.hash(new, client=prefix(client))
             await self._set(record, new_hash, client, dead)
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
-            raise
         await self._unlock(record)
         return record.user_id
 

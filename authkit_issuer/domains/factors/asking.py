@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.factors.challenges import Challenges, FirstFactor
 from authkit_issuer.domains.factors.delivery import Delivery, masked
 from authkit_issuer.domains.factors.queries import Factor
@@ -44,9 +45,8 @@ class Asking:
 
     async def ask(self, factor: Factor, first: FirstFactor, client: Client | None) -> Challenged:
         """Store and send; a failed sending carries the challenge, so that a backup code still helps."""
-        delivery = Delivery(self.rt)
         # No cool-down: a second sign-in must not have to wait for the first.
-        await delivery.limit("2fa_login", factor.user_id, client, cooldown=False)
+        await SendingLimits(self.rt).check("2fa_login", factor.user_id, client, cooldown=False)
         destination = factor.destination or ""
         challenge, issued = await Challenges(self.rt).create(factor, first, destination)
         challenged = Challenged(
@@ -58,7 +58,7 @@ class Asking:
         try:
             if not destination:
                 raise errors.TwoFactorMethodUnavailable
-            await delivery.login_code(factor.method, destination, factor.username, issued.code)
+            await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
         except (errors.Conflict, errors.NotConfigured, errors.DeliveryFailed) as refusal:
             refusal.metadata.update(challenged.metadata)
             raise

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.messages import Channel, Messages
-from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
 
@@ -22,12 +19,6 @@ class Delivery:
         """Tell whether there is a sender for the method."""
         senders = self.rt.senders
         return (senders.sms if method == "sms" else senders.email) is not None
-
-    async def limit(self, kind: str, target: str, client: Client | None, *, cooldown: bool = True) -> None:
-        """Count one sending; raises ``TooManyRequests`` beyond the limits."""
-        wait = await OneTimeCodes(self.rt).must_wait(kind, target, client, cooldown=cooldown)
-        if wait:
-            raise errors.TooManyRequests(retry_after=wait)
 
     async def login_code(self, method: str, destination: str, username: str, code: str) -> None:
         """Send a sign-in code; ``EmailUnavailable``, ``SmsUnavailable``, ``*DeliveryFailed``."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.factors.delivery import Delivery, channel_of
 from authkit_issuer.domains.factors.queries import Factor
 from authkit_issuer.ports import Client
@@ -18,7 +19,7 @@ from authkit_issuer.runtime import Runtime
 
 SETUP = "2fa_setup"
 
-PutBack = Callable[[], Awaitable[object]]
+Restore = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,11 @@ class Enrollment:
     async def send(self, person: Factor, method: str, destination: str, client: Client | None) -> None:
         """Send a set-up code to the destination; it replaces the one before."""
         self.rt.refuse_joining("sending a set-up code")
-        delivery = Delivery(self.rt)
+        limits = SendingLimits(self.rt)
         Messages(self.rt).require(channel_of(method))
-        await delivery.limit(SETUP, person.user_id, client)
+        await limits.check(SETUP, person.user_id, client)
         # Whoever asks, one number is not sent to without end: accounts are cheap, messages are not.
-        await delivery.limit(f"{SETUP}_to", destination, client, cooldown=False)
+        await limits.check(f"{SETUP}_to", destination, client, cooldown=False)
         issued = await OneTimeCodes(self.rt).issue(
             SETUP,
             target=f"{method}:{destination}",
@@ -44,7 +45,7 @@ class Enrollment:
             user_id=person.user_id,
             auth_epoch=person.auth_epoch,
         )
-        await delivery.setup_code(method, destination, person.username, issued.code)
+        await Delivery(self.rt).setup_code(method, destination, person.username, issued.code)
 
     async def verify(self, person: Factor, method: str, destination: str, code: str) -> bool:
         """Use a set-up code up; the destination then counts as proved for as long as a code lives."""
@@ -57,8 +58,8 @@ class Enrollment:
         )
         return True
 
-    async def use(self, person: Factor, method: str, destination: str, code: str | None) -> PutBack:
-        """Use up the proof, or the code itself, and return what puts it back.
+    async def use(self, person: Factor, method: str, destination: str, code: str | None) -> Restore:
+        """Use up the proof, or the code itself, and return what restores it.
 
         Raises ``InvalidOrExpiredCode``; without a code and a proof ``PhoneNotVerified`` or
         ``EmailNotVerified``.
@@ -71,12 +72,12 @@ class Enrollment:
         store, ttl = self.rt.ephemeral, self.rt.config.code_ttl
         return lambda: store.set(key, proof, ttl, only_if_absent=True)
 
-    async def _redeem(self, person: Factor, method: str, destination: str, code: str) -> PutBack:
+    async def _redeem(self, person: Factor, method: str, destination: str, code: str) -> Restore:
         one_time = OneTimeCodes(self.rt)
         record = await one_time.redeem_code(SETUP, person.user_id, f"{method}:{destination}", code)
         if record.auth_epoch != person.auth_epoch:
             raise errors.InvalidOrExpiredCode
-        return lambda: one_time.put_back(record)
+        return lambda: one_time.restore(record)
 
 
 def _key(person: Factor) -> str:

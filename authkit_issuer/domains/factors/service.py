@@ -6,14 +6,14 @@ outage never lets a sign-in past its second factor.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTimeCodes
+from authkit_issuer.domains.base.codes import OneTimeCodes, on_outage
 from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.asking import Asking, Challenged
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
@@ -103,12 +103,9 @@ class TwoFactor:
             raise errors.TwoFactorMethodUnavailable(param="method")
         phone = identifiers.phone(phone_number or "") if method == "sms" else None
         person = await self._person(user_id)
-        put_back = await Enrollment(self.rt).use(person, method, phone or _verified_email(person), code)
-        try:
+        restore = await Enrollment(self.rt).use(person, method, phone or _verified_email(person), code)
+        async with on_outage(restore):
             return await Switch(self.rt).on(person, method, phone, client)
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(asyncio.ensure_future(put_back()))
-            raise
 
     async def disable(self, user_id: str, *, client: Client | None = None) -> None:
         """Switch the second factor off; number, backup codes, codes and challenges are gone with it.
@@ -202,11 +199,8 @@ class TwoFactor:
         redeemed = await self.redeem(user_id, challenge, code, is_backup=is_backup)
         if not is_backup:
             return
-        try:
+        async with OneTimeCodes(self.rt).restore_on_outage(redeemed.record):
             await self.use_backup_code(redeemed.record.user_id, code, client=client)
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTimeCodes(self.rt).put_back(redeemed.record))
-            raise
 
     async def require_for_login(self, user_id: str, *, client: Client | None = None) -> str:
         """Send a code that belongs to no challenge and return where it went, unmasked.
@@ -219,10 +213,9 @@ class TwoFactor:
         destination = factor.destination
         if destination is None:
             raise errors.TwoFactorMethodUnavailable
-        delivery = Delivery(self.rt)
-        await delivery.limit("2fa_code", factor.user_id, client)
+        await SendingLimits(self.rt).check("2fa_code", factor.user_id, client)
         issued = await Challenges(self.rt).issue_user_code(factor, destination)
-        await delivery.login_code(factor.method, destination, factor.username, issued.code)
+        await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
         return destination
 
     async def create_challenge(self, user_id: str) -> str:

@@ -6,12 +6,12 @@ a password, and could otherwise never do what asks for a fresh proof.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.delivery import Delivery, masked
 from authkit_issuer.domains.factors.service import TwoFactor
@@ -111,8 +111,7 @@ class StepUp:
         if found is None:
             raise errors.TwoFactorMethodUnavailable
         method, destination = found
-        delivery = Delivery(self.rt)
-        await delivery.limit(CODE, means.user_id, self.client)
+        await SendingLimits(self.rt).check(CODE, means.user_id, self.client)
         issued = await OneTimeCodes(self.rt).issue(
             CODE,
             target=f"{means.user_id}|{method}:{destination}",
@@ -122,7 +121,7 @@ class StepUp:
             user_id=means.user_id,
             auth_epoch=means.auth_epoch,
         )
-        await delivery.login_code(method, destination, means.username, issued.code)
+        await Delivery(self.rt).login_code(method, destination, means.username, issued.code)
         return masked(destination)
 
     async def with_code(self, code: str) -> AccessToken:
@@ -138,11 +137,8 @@ class StepUp:
         if record.auth_epoch != means.auth_epoch:
             raise errors.InvalidOrExpiredCode
         second = ("mfa",) if means.two_factor else ()
-        try:
+        async with one_time.restore_on_outage(record):
             return await self._finish(means, f"{method}_code", ("sms" if method == "sms" else "otp", *second))
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(one_time.put_back(record))
-            raise
 
     async def with_backup_code(self, code: str) -> AccessToken:
         """Take a backup code, within the tries of ``two_factor.verify_backup_code``."""

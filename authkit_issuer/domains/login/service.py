@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -90,11 +89,8 @@ class Logins:
         # The account is new: a second factor switched on since would have moved its epoch.
         proof = Proof(user_id=record.user_id, auth_epoch=record.auth_epoch)
         method = "phone_verification" if _is_phone(identifier) else "email_verification"
-        try:
+        async with OneTimeCodes(self.rt).restore_on_outage(record):
             return await self.finish(proof, method=method, amr=("otp",), client=client)
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
-            raise
 
     async def finish(
         self,
@@ -172,19 +168,17 @@ class Logins:
             await self.note_failure(refusal, client)
             raise
         try:
-            if not is_backup:
-                return await _resume(self.rt, redeemed, client, remember=remember_device)
-            entitlements = await Entitlements(self.rt).for_token(redeemed.record.user_id)
-            # One transaction: neither is the code spent without the session, nor the session had without it.
-            async with self.rt.transaction() as tx:
-                pair = await _resume(tx, redeemed, client, entitlements, remember=remember_device)
-                await TwoFactor(tx).use_backup_code(redeemed.record.user_id, code, client=client)
+            async with OneTimeCodes(self.rt).restore_on_outage(redeemed.record):
+                if not is_backup:
+                    return await _resume(self.rt, redeemed, client, remember=remember_device)
+                entitlements = await Entitlements(self.rt).for_token(redeemed.record.user_id)
+                # One transaction: the code is used up if and only if the session is opened.
+                async with self.rt.transaction() as tx:
+                    pair = await _resume(tx, redeemed, client, entitlements, remember=remember_device)
+                    await TwoFactor(tx).use_backup_code(redeemed.record.user_id, code, client=client)
         except errors.InvalidCredentials as error:
             # The account changed since the first factor was proved.
             raise errors.InvalidChallenge from error
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTimeCodes(self.rt).put_back(redeemed.record))
-            raise
         return pair
 
     @raises(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 from dataclasses import dataclass
 
@@ -72,7 +71,7 @@ class Finishing:
         return (await self.rt.hasher.verify(hash_of(record), password, client=caller, before=count)).fits
 
     async def _make_account(self, record: Record) -> None:
-        try:
+        async with OneTimeCodes(self.rt).restore_on_outage(record):
             await make_account(
                 self.rt,
                 BY_KIND[record.kind],
@@ -82,6 +81,3 @@ class Finishing:
                 record.data["password_hash"],
                 verified=True,
             )
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
-            raise

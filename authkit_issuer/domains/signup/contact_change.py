@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.codes import Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.domains.signup.contacts import EMAIL, Contact, Owner
@@ -32,10 +32,10 @@ class Changing:
         if target == owner.current:
             raise self.contact.unchanged(param=self.contact.param)
         # Counted before the look-up, whose answer tells a signed-in user of other accounts.
-        await OneTimeCodes(self.rt).count_for_user(self.contact.kind, owner.user_id)
+        await SendingLimits(self.rt).check_user(self.contact.kind, owner.user_id)
         if await self.rt.one(self.contact.taken, target):
             raise self.contact.in_use(param=self.contact.param)
-        await self._pace(target, client)
+        await SendingLimits(self.rt).check(self.contact.limit, target, client)
         lives = self._lives()
         issued = await OneTimeCodes(self.rt).issue(
             self.contact.kind,
@@ -64,8 +64,8 @@ class Changing:
         record = await self._pending(await self._owner(user_id))
         if record is None or (text is not None and text.strip() != record.target):
             raise self.contact.nothing_pending
-        await self._pace(record.target, client)
-        await OneTimeCodes(self.rt).count_for_user(self.contact.kind, record.user_id)
+        await SendingLimits(self.rt).check(self.contact.limit, record.target, client)
+        await SendingLimits(self.rt).check_user(self.contact.kind, record.user_id)
         issued = await OneTimeCodes(self.rt).renew(record, self._lives())
         if issued is None:
             raise self.contact.nothing_pending
@@ -79,11 +79,8 @@ class Changing:
         known = identifiers.user_id(user_id)
         target = None if text is None else text.strip()
         record = await OneTimeCodes(self.rt).redeem_code(self.contact.kind, known, target, code)
-        try:
+        async with OneTimeCodes(self.rt).restore_on_outage(record):
             before = await self._change(record, client, keep_session_id)
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
-            raise
         await self._tell(record, before)
 
     async def cancel(self, user_id: str) -> None:
@@ -117,11 +114,6 @@ class Changing:
         """Return the record unless the account has moved on since it was made."""
         record = await OneTimeCodes(self.rt).peek(self.contact.kind, owner.user_id)
         return record if record is not None and _still_stands(record, owner) else None
-
-    async def _pace(self, target: str, client: Client | None) -> None:
-        wait = await OneTimeCodes(self.rt).must_wait(self.contact.limit, target, client)
-        if wait:
-            raise errors.TooManyRequests(retry_after=wait)
 
     async def _send(self, record: Record, code: str) -> None:
         messages, username = Messages(self.rt), record.data["username"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from authkit_issuer.domains.base.code_records import identifier_digest
 from authkit_issuer.domains.base.codes import NOBODYS, OneTimeCodes, Record
 from authkit_issuer.domains.signup.channels import BY_KIND, EMAIL, Channel
 from authkit_issuer.runtime import Runtime
@@ -102,7 +103,7 @@ class Pending:
         return record
 
     def _target_key(self, kind: str, target: str) -> str:
-        return f"pending:{kind}:{OneTimeCodes(self.rt).identifier(kind, target)}"
+        return f"pending:{kind}:{identifier_digest(self.rt, kind, target)}"
 
 
 def public(record: Record | None) -> PendingRegistration | None:

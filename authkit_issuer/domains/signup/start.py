@@ -9,6 +9,7 @@ from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.signup.accounts import make_account
 from authkit_issuer.domains.signup.channels import EMAIL, Channel
 from authkit_issuer.domains.signup.records import Pending, PendingCode
@@ -85,7 +86,7 @@ class Starting:
 
     async def renew(self, record: Record, client: Client | None) -> None:
         """Send a fresh code for a record that was just read."""
-        wait = await OneTimeCodes(self.rt).must_wait(self.channel.limit, record.target, client)
+        wait = await SendingLimits(self.rt).count(self.channel.limit, record.target, client)
         if wait:
             if not self.rt.config.private_registration:
                 raise errors.TooManyRequests(retry_after=wait)

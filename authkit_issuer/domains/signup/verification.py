@@ -6,7 +6,6 @@ a foreign address would be opened to its maker's password by the very proof of t
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base import messages
 from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.errors.declared import STORES, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -123,9 +123,7 @@ class Verification:
             raise errors.UserNotFound
         if found.verified:
             return OneTimeCodes(self.rt).new_request_id()
-        wait = await OneTimeCodes(self.rt).must_wait(PHONE.limit, number, client)
-        if wait:
-            raise errors.TooManyRequests(retry_after=wait)
+        await SendingLimits(self.rt).check(PHONE.limit, number, client)
         life = ttl or self.rt.config.code_ttl
         issued = await OneTimeCodes(self.rt).issue(
             PHONE.kind,
@@ -207,15 +205,9 @@ class Verification:
         """Write the proof and its event in one transaction; the record comes back when storage fails."""
         if not record.user_id:
             raise dead
-        try:
-            async with self.rt.transaction() as tx:
-                proved = await tx.maybe(contact.prove, record.user_id, record.target, record.auth_epoch)
-                if proved is None:
-                    raise dead
-                await Events(tx).record(
-                    SessionEventType.CONTACT_VERIFIED, user_id=proved, method=contact.name
-                )
-        except (errors.Unavailable, asyncio.CancelledError):
-            await asyncio.shield(OneTimeCodes(self.rt).put_back(record))
-            raise
+        async with OneTimeCodes(self.rt).restore_on_outage(record), self.rt.transaction() as tx:
+            proved = await tx.maybe(contact.prove, record.user_id, record.target, record.auth_epoch)
+            if proved is None:
+                raise dead
+            await Events(tx).record(SessionEventType.CONTACT_VERIFIED, user_id=proved, method=contact.name)
         return proved

@@ -8,6 +8,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.codes import Issued, OneTimeCodes
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.service import Service
 
 EMAIL = "ada@example.test"
@@ -73,13 +74,13 @@ async def test_nothing_fits_outside_its_scope(one_time: OneTimeCodes) -> None:
     assert await one_time.redeem_code("kind", request_id, EMAIL, code)
 
 
-async def test_a_code_put_back_works_again_but_never_over_a_newer_one(one_time: OneTimeCodes) -> None:
+async def test_a_code_restore_works_again_but_never_over_a_newer_one(one_time: OneTimeCodes) -> None:
     issued = await issue(one_time)
     record = await one_time.redeem_code("kind", issued.record.request_id, EMAIL, issued.code)
-    await one_time.put_back(record)
+    await one_time.restore(record)
     assert await one_time.redeem_code("kind", record.request_id, EMAIL, issued.code)
     newer = await issue(one_time, request_id=record.request_id)
-    await one_time.put_back(record)
+    await one_time.restore(record)
     assert await one_time.redeem_code("kind", record.request_id, EMAIL, newer.code)
 
 
@@ -87,7 +88,7 @@ async def test_what_was_given_up_while_it_was_redeemed_does_not_come_back(one_ti
     issued = await issue(one_time, request_id="ada")
     record = await one_time.redeem_code("kind", "ada", EMAIL, issued.code)
     await one_time.forget("kind", "ada")
-    await one_time.put_back(record)
+    await one_time.restore(record)
     assert await one_time.peek("kind", "ada") is None
     with pytest.raises(errors.InvalidOrExpiredCode):
         await one_time.redeem_code("kind", "ada", EMAIL, issued.code)
@@ -101,7 +102,7 @@ async def test_a_right_code_is_no_guess_however_often_storage_fails_behind_it(on
     issued = await issue(one_time)
     request_id = issued.record.request_id
     for _ in range(one_time.rt.config.max_code_attempts + 1):
-        await one_time.put_back(await one_time.redeem_code("kind", request_id, EMAIL, issued.code))
+        await one_time.restore(await one_time.redeem_code("kind", request_id, EMAIL, issued.code))
     for _ in range(one_time.rt.config.max_code_attempts):
         with pytest.raises(errors.InvalidOrExpiredCode):
             await one_time.redeem_code("kind", request_id, EMAIL, "wrong")
@@ -149,7 +150,7 @@ async def test_sending_is_limited_per_client_and_per_target(one_time: OneTimeCod
     from authkit_issuer.ports import Client
 
     async def send(number: int) -> bool:
-        return await one_time.may_send("kind", EMAIL, Client(ip=f"192.0.2.{number}"))
+        return not await SendingLimits(one_time.rt).count("kind", EMAIL, Client(ip=f"192.0.2.{number}"))
 
     assert await send(1)
     assert not await send(1)
@@ -162,6 +163,9 @@ async def test_sending_is_limited_per_client_and_per_target(one_time: OneTimeCod
 async def test_addresses_of_one_ipv6_network_are_one_client(one_time: OneTimeCodes) -> None:
     from authkit_issuer.ports import Client
 
-    assert await one_time.may_send("kind", EMAIL, Client(ip="2001:db8::1"))
-    assert not await one_time.may_send("kind", EMAIL, Client(ip="2001:db8::2"))
-    assert await one_time.may_send("kind", EMAIL, Client(ip="2001:db8:0:1::1"))
+    limits = SendingLimits(one_time.rt)
+    await limits.check("kind", EMAIL, Client(ip="2001:db8::1"))
+    with pytest.raises(errors.TooManyRequests) as refused:
+        await limits.check("kind", EMAIL, Client(ip="2001:db8::2"))
+    assert refused.value.retry_after == one_time.rt.config.code_cooldown
+    await limits.check("kind", EMAIL, Client(ip="2001:db8:0:1::1"))

@@ -7,12 +7,12 @@ the session opened only when the app trades it.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base.codes import on_outage
 from authkit_issuer.domains.login.external.authorization_request import Starting, Wish
 from authkit_issuer.domains.login.external.callback import Returned, Returning, open_result
 from authkit_issuer.domains.login.external.records import Cookies, Flow, FlowCookie, Flows
@@ -166,10 +166,8 @@ class OidcLogin:
         flows = Flows(self.rt)
         result = await flows.take_result(code, cookies)
         try:
-            return await open_result(self.rt, result, method_of(result.provider), client, org=org)
-        except (errors.Unavailable, asyncio.CancelledError, *_OF_THE_ORG):
-            await asyncio.shield(flows.put_back(code, result))
-            raise
+            async with on_outage(lambda: flows.put_back(code, result), *_OF_THE_ORG):
+                return await open_result(self.rt, result, method_of(result.provider), client, org=org)
         except errors.AuthError as refusal:
             await self._note(refusal, result.flow, client)
             raise

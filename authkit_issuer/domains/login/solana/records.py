@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
-from authkit_issuer import errors
 from authkit_issuer.ports import Clock, EphemeralStore
 from authkit_issuer.security.siws import SignInInput
 
@@ -75,18 +71,6 @@ class StoredChallenges:
     async def consume(self, nonce: str) -> ChallengeData | None:
         """See ``ChallengeCache``."""
         return _decode(await self.store.take(_key(nonce))) if _NONCE.fullmatch(nonce) else None
-
-
-@asynccontextmanager
-async def put_back_on_outage(
-    challenges: ChallengeCache, nonce: str, data: ChallengeData
-) -> AsyncGenerator[None]:
-    """Let a challenge be answered again when storage fails, or the caller leaves, in the block."""
-    try:
-        yield
-    except (errors.Unavailable, asyncio.CancelledError):
-        await asyncio.shield(challenges.put(nonce, data))
-        raise
 
 
 class _Stored(msgspec.Struct, frozen=True):

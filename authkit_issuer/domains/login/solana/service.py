@@ -15,6 +15,7 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.external_identities import Providers
 from authkit_issuer.domains.accounts.service import User, Users
 from authkit_issuer.domains.accounts.usernames import Usernames
+from authkit_issuer.domains.base.codes import on_outage
 from authkit_issuer.domains.credentials.service import Proof
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.login.solana import queries as sql
@@ -22,7 +23,6 @@ from authkit_issuer.domains.login.solana.records import (
     ChallengeCache,
     ChallengeData,
     StoredChallenges,
-    put_back_on_outage,
 )
 from authkit_issuer.domains.sessions.service import TokenPair
 from authkit_issuer.domains.tokens.service import AccessToken, check_extra
@@ -157,7 +157,7 @@ class Solana:
             await Logins(self.rt).note_failure(refusal, who)
             raise
         claims = {**(extra or {}), "provider": SOLANA_PROVIDER_SLUG, "solana_address": data.address}
-        async with put_back_on_outage(challenges, nonce, data):
+        async with on_outage(lambda: challenges.put(nonce, data)):
             linked, created = await self._account(data, who)
             pair = await self._enter(linked, claims, who)
         return SiwsLogin(
@@ -193,7 +193,7 @@ class Solana:
             raise errors.UserNotFound
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
-        async with put_back_on_outage(challenges, nonce, data):
+        async with on_outage(lambda: challenges.put(nonce, data)):
             await self._link(known, data.address, replace=replace, client=client)
 
     @raises(
@@ -220,7 +220,7 @@ class Solana:
         self.rt.refuse_joining("solana.step_up")
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
-        async with put_back_on_outage(challenges, nonce, data):
+        async with on_outage(lambda: challenges.put(nonce, data)):
             linked = await self.rt.maybe(sql.LINKED, self._issuer(), data.address)
             if linked is None or linked.user_id != identifiers.user_id(user_id):
                 raise errors.SiwsAddressMismatch
