@@ -204,7 +204,12 @@ def org_slug(text: str) -> str:
 
 
 def user_id(text: str) -> str | None:
-    """Return the id in canonical form, or None when it cannot be anybody's id."""
+    """Return a user's id in canonical form, or None if the text is not one."""
+    return uuid_or_none(text)
+
+
+def uuid_or_none(text: str) -> str | None:
+    """Return a UUID in canonical form, or None if the text is not one."""
     if _UUID.fullmatch(text):
         return text
     try:

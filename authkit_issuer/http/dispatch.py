@@ -25,7 +25,7 @@ from authkit_issuer.ports import Client, language
 from authkit_verify import TokenError
 
 if TYPE_CHECKING:
-    from authkit_issuer.domains.sessions.service import Standing
+    from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
     from authkit_issuer.http.rate_limits import HeaderList, RateLimiter
     from authkit_issuer.service import Service
@@ -117,7 +117,7 @@ class Runner:
             extra=extra,
         )
 
-    async def _admit(self, scope: Scope, client: Client, extra: HeaderList) -> Standing | None:
+    async def _admit(self, scope: Scope, client: Client, extra: HeaderList) -> AuthenticatedSession | None:
         operation, service, limit = self.operation, self._surface.service, self.operation.limit
         if limit is not None and not limit.by_user:
             await self._surface.limiter.address(limit, client.ip, extra)

@@ -23,7 +23,7 @@ from authkit_verify._asgi.credentials import bearer_token, sole_authorization
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.orgs.service import Org
-    from authkit_issuer.domains.sessions.service import Standing
+    from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.http.operations import OrgGate
     from authkit_issuer.service import Service
 
@@ -46,7 +46,7 @@ class LoopbackOnly(Denied):
     default = "This is answered only on this machine, under a loopback host name."
 
 
-async def authenticate(service: Service, scope: Scope) -> Standing:
+async def authenticate(service: Service, scope: Scope) -> AuthenticatedSession:
     """Return the account of the request's bearer token, asking the database once.
 
     A revoked session ends here at once, although its access token lives on. Raises ``TokenError`` for the
@@ -61,13 +61,13 @@ async def authenticate(service: Service, scope: Scope) -> Standing:
     return await service.sessions.authenticate(claims.user_id, claims.session_id)
 
 
-def require_admin(account: Standing) -> None:
+def require_admin(account: AuthenticatedSession) -> None:
     """Raise ``Denied`` unless the user holds the role ``admin`` now; what the token says is nothing."""
     if "admin" not in account.roles:
         raise Denied
 
 
-async def require_fresh(service: Service, account: Standing) -> None:
+async def require_fresh(service: Service, account: AuthenticatedSession) -> None:
     """Raise ``StepUpRequired`` unless the session's last proof is recent enough (``step_up_max_age``).
 
     Where the second factor is on, it must have been part of the proof. The age is the database's word, so
@@ -82,7 +82,9 @@ async def require_fresh(service: Service, account: Standing) -> None:
     raise refusal
 
 
-async def admit_to_org(service: Service, account: Standing, gate: OrgGate, path: Mapping[str, str]) -> Org:
+async def admit_to_org(
+    service: Service, account: AuthenticatedSession, gate: OrgGate, path: Mapping[str, str]
+) -> Org:
     """Return the organization of the path for those whom the gate lets in.
 
     Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``NotOrgMember``, and ``Denied`` for a member who is no owner.

@@ -18,7 +18,7 @@ from authkit_issuer.ports import Client
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.orgs.service import Org
-    from authkit_issuer.domains.sessions.service import Account, Standing, TokenPair
+    from authkit_issuer.domains.sessions.service import Account, AuthenticatedSession, TokenPair
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
     from authkit_issuer.service import Service
 
@@ -119,7 +119,7 @@ class Call(Generic[B, P]):
     params: P
     path: Mapping[str, str]
     headers: tuple[tuple[bytes, bytes], ...]
-    caller: Standing | None = field(default=None, repr=False)
+    caller: AuthenticatedSession | None = field(default=None, repr=False)
     org: Org | None = None
     cookie: RefreshCookie | None = None
     device_cookie: DeviceCookie | None = None
@@ -135,7 +135,7 @@ class Call(Generic[B, P]):
         return self.org
 
     @property
-    def account(self) -> Standing:
+    def account(self) -> AuthenticatedSession:
         """The caller's account; only operations for users have one."""
         if self.caller is None:
             raise LookupError("a public operation has no caller")

@@ -1,14 +1,34 @@
-"""What every capability must agree on about a user ``u``, written once, and the lock of a user's row."""
+"""SQL predicates of users and sessions that several domains share, and the lock of a user's row."""
 
 from __future__ import annotations
 
 from authkit_issuer.store.query import Query
 
 ALLOWED = "(u.deleted_at is null and (u.banned_at is null or coalesce(u.banned_until <= now(), false)))"
-"""SQL that tells whether the user ``u`` may act now; a lapsed ban does not count."""
+"""SQL that is true if the user ``u`` may act now; a lapsed ban does not count."""
 
 HAS_TWO_FACTOR = "exists (select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled)"
-"""SQL that tells whether the user ``u`` is asked for a second factor."""
+"""SQL that is true if the user ``u`` must prove a second factor."""
+
+
+def live(session: str) -> str:
+    """Return SQL that is true if the session of this alias is neither revoked nor expired.
+
+    The idle time is ``awake``'s part.
+    """
+    return (
+        f"({session}.revoked_at is null and ({session}.expires_at is null or {session}.expires_at > now()))"
+    )
+
+
+def awake(session: str, parameter: int) -> str:
+    """Return SQL that is true if the session was used within the seconds of ``$parameter``.
+
+    Null is no limit.
+    """
+    used = f"{session}.last_used_at > now() - ${parameter} * interval '1 second'"
+    return f"(${parameter}::float8 is null or {used})"
+
 
 LOCK_USER = Query(str, "select id::text from profiles.users where id = $1::uuid for no key update")
 """Holds a user's row until the transaction ends; everything else of that user is locked after it."""

@@ -57,7 +57,7 @@ class Modelled:
     used: int
     generation: int = 0
     rotated_at: int = 0
-    grace_from: int = 0
+    grace_generation: int = 0
     grace_since: int = -(10**9)
     expired: bool = False
     ended: str | None = None
@@ -69,7 +69,7 @@ class Modelled:
 
     def forgives(self, generation: int, now: int) -> bool:
         last = generation == self.generation - 1 and self.rotated_at > now - GRACE
-        return last or (generation >= self.grace_from and self.grace_since > now - GRACE)
+        return last or (generation >= self.grace_generation and self.grace_since > now - GRACE)
 
 
 class Sessions(RuleBasedStateMachine):
@@ -161,7 +161,7 @@ class Sessions(RuleBasedStateMachine):
             return errors.InvalidRefreshToken
         if generation >= session.generation:
             if session.grace_since <= self.now - GRACE:
-                session.grace_from, session.grace_since = generation, self.now
+                session.grace_generation, session.grace_since = generation, self.now
             session.generation, session.rotated_at = generation + 1, self.now
             session.used = next(self.ticks)
         elif not session.forgives(generation, self.now):

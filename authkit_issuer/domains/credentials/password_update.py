@@ -16,13 +16,13 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.credentials.password_verifier import Proving, prefix
 from authkit_issuer.domains.credentials.policy import check_policy
 from authkit_issuer.domains.credentials.queries import BY_ID, Credential
-from authkit_issuer.domains.sessions.queries import LIVE, LOCK_USER, RAISE_EPOCH
-from authkit_issuer.domains.sessions.rows import Gate
+from authkit_issuer.domains.sessions.queries import LOCK_USER, RAISE_EPOCH, LockedUser
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash, acceptable
+from authkit_issuer.store.predicates import live
 from authkit_issuer.store.query import Query, Statement
 
 MAX_HASH_CHARS = 512
@@ -41,7 +41,7 @@ OWNS_SESSION = Query(
     bool,
     f"""
     select exists (
-        select from profiles.refresh_sessions s where s.id = $1::uuid and s.user_id = $2::uuid and {LIVE}
+        select from profiles.refresh_sessions s where s.id = $1::uuid and s.user_id = $2::uuid and {live("s")}
     )
     """,
 )
@@ -134,7 +134,7 @@ class Setting:
             await Events(tx).record(SessionEventType.PASSWORD_CHANGED, user_id=known, method="import")
 
 
-async def lock(tx: Runtime, user_id: str) -> Gate:
+async def lock(tx: Runtime, user_id: str) -> LockedUser:
     """Lock the user's row for this transaction, or raise ``UserNotFound``."""
     gate = await tx.maybe(LOCK_USER, user_id)
     if gate is None:

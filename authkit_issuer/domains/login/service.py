@@ -11,7 +11,7 @@ from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.credentials.service import Passwords, Proof
 from authkit_issuer.domains.factors.service import Redeemed, TwoFactor
-from authkit_issuer.domains.login.reauthentication import StepUp
+from authkit_issuer.domains.login import reauthentication
 from authkit_issuer.domains.sessions.service import Sessions, TokenPair
 from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens, check_extra
@@ -193,12 +193,18 @@ class Logins:
     async def step_up_password(
         self, user_id: str, session_id: str, password: str, *, client: Client | None = None
     ) -> AccessToken:
-        """Prove the password again for a live session, which then says when and how.
+        """Reauthenticate in a live session with the password.
 
-        Raises ``InvalidCredentials``, ``TooManyRequests``, ``SessionEnded``, ``UserDisabled``;
-        ``TwoFactorRequired`` where the second factor is on, and must be used.
+        Returns:
+            An access token; the session keeps its ``auth_time`` and ``amr`` for later tokens.
+
+        Raises:
+            InvalidCredentials: The password is wrong.
+            TwoFactorRequired: The second factor is on, and must be used.
+            TooManyRequests, ServerBusy: No attempt was made.
+            SessionEnded, UserDisabled: The session is over, or the user may not act.
         """
-        return await self._stepping(user_id, session_id, client).with_password(password)
+        return await reauthentication.with_password(self.rt, user_id, session_id, password, client)
 
     @raises(
         errors.TwoFactorNotEnabled,
@@ -209,13 +215,21 @@ class Logins:
         errors.EphemeralStoreUnavailable,
     )
     async def step_up_send_code(self, user_id: str, session_id: str, *, client: Client | None = None) -> str:
-        """Send a code to step up with and return where it went, masked.
+        """Send a code to reauthenticate with.
 
-        It goes to the second factor; without one and without a password to the verified contact. Raises
-        ``TwoFactorMethodUnavailable`` for everybody else, ``TooManyRequests``, ``SessionEnded``,
-        ``UserDisabled``, ``EmailUnavailable``, ``SmsUnavailable``, ``*DeliveryFailed``.
+        The code goes to the second factor; without a second factor and a password, to the verified contact.
+
+        Returns:
+            The destination, masked.
+
+        Raises:
+            TwoFactorMethodUnavailable: Codes are not open to this user.
+            TooManyRequests: A code was sent too recently, or too many were.
+            SessionEnded, UserDisabled: The session is over, or the user may not act.
+            EmailUnavailable, SmsUnavailable: The service has no such sender.
+            EmailDeliveryFailed, SmsDeliveryFailed: The sender failed.
         """
-        return await self._stepping(user_id, session_id, client).send_code()
+        return await reauthentication.send_code(self.rt, user_id, session_id, client)
 
     @raises(
         errors.InvalidOrExpiredCode,
@@ -234,12 +248,18 @@ class Logins:
         is_backup: bool = False,
         client: Client | None = None,
     ) -> AccessToken:
-        """Prove the code of ``step_up_send_code``, or a backup code, for a live session.
+        """Reauthenticate in a live session with the code of ``step_up_send_code``, or with a backup code.
 
-        Raises ``InvalidOrExpiredCode``, ``TwoFactorNotEnabled``, ``SessionEnded``, ``UserDisabled``.
+        Returns:
+            An access token, as ``step_up_password`` does.
+
+        Raises:
+            InvalidOrExpiredCode: The code is wrong, used or too old.
+            TwoFactorNotEnabled: A backup code, and the second factor is off.
+            SessionEnded, UserDisabled: The session is over, or the user may not act.
         """
-        stepping = self._stepping(user_id, session_id, client)
-        return await (stepping.with_backup_code(code) if is_backup else stepping.with_code(code))
+        take = reauthentication.with_backup_code if is_backup else reauthentication.with_code
+        return await take(self.rt, user_id, session_id, code, client)
 
     async def step_up_vouched(
         self,
@@ -251,21 +271,31 @@ class Logins:
         amr: Sequence[str],
         client: Client | None = None,
     ) -> AccessToken:
-        """Take a proof that the caller has checked itself, of a wallet or provider of this user.
+        """Reauthenticate in a live session with a proof that the caller has verified itself.
 
-        ``auth_epoch`` is the user's as it was read with the credential. Raises as ``step_up_password``.
+        Args:
+            user_id: The user whose wallet or provider account was proved.
+            session_id: The session.
+            auth_epoch: The user's epoch as read with the proof.
+            method: The method of the event.
+            amr: The authentication methods (RFC 8176).
+            client: The client.
+
+        Raises:
+            TwoFactorRequired: The second factor is on, and ``method`` is not exempt from it.
+            SessionEnded, UserDisabled: The session is over, the account changed, or the user may not act.
         """
-        return await self._stepping(user_id, session_id, client).vouched(auth_epoch, method, tuple(amr))
+        return await reauthentication.with_verified_proof(
+            self.rt, user_id, session_id, auth_epoch=auth_epoch, method=method, amr=amr, client=client
+        )
 
     async def step_up_methods(self, user_id: str) -> list[str]:
-        """Return what the user can step up with.
+        """Return what the user can reauthenticate with.
 
-        ``2fa`` alone where it is on; else ``password`` or ``code``, ``solana``, ``oidc:<provider>``.
+        ``2fa`` alone if the second factor is on; else ``password`` or ``code``, ``solana`` and
+        ``oidc:<provider>``.
         """
-        return await StepUp(rt=self.rt, user_id=user_id, session_id=user_id, client=None).methods()
-
-    def _stepping(self, user_id: str, session_id: str, client: Client | None) -> StepUp:
-        return StepUp(rt=self.rt, user_id=user_id, session_id=session_id, client=client)
+        return await reauthentication.available_methods(self.rt, user_id)
 
     async def _prove(self, identifier: str, password: str, client: Client | None) -> Proof:
         try:

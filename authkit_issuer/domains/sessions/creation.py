@@ -1,9 +1,9 @@
-"""Opening a session: who is let in, what it is told, and what its owner hears of it."""
+"""Opens a session: the checks under the lock of the user's row, the insert, and the event with its notice."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from authkit_issuer import errors, identifiers
@@ -11,10 +11,9 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.sessions import queries as sql
-from authkit_issuer.domains.sessions.revocation import Ending
-from authkit_issuer.domains.sessions.rows import Opened
-from authkit_issuer.domains.tokens.service import OrgGrant, TokenFacts, Tokens
-from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.domains.sessions.revocation import end_sessions
+from authkit_issuer.domains.tokens.service import TokenFacts
+from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import refresh_token
@@ -36,95 +35,97 @@ class IssuedSession:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """A session about to be opened.
+class NewSession:
+    """What a caller knows of the session it opens.
 
-    ``signs_in`` tells a login of ours, whose device counts, from a host that vouches for the user; ``spared``
-    that the second factor was not asked for, because the device remembers it.
+    ``is_login`` separates a login through this service, where the device counts, from a session that the host
+    vouches for. ``factor_remembered`` is true if the device remembers the second factor, which the user
+    therefore did not prove.
     """
 
-    rt: Runtime
-    user_id: str
     method: str | None
     auth_epoch: int | None
     amr: Sequence[str]
     client: Client
-    signs_in: bool
-    spared: bool = False
-
-    async def run(self) -> IssuedSession:
-        """Open it in one transaction, under the lock of the user's row; raises as ``sessions.issue``."""
-        rt, nonce = self.rt, self.rt.random_bytes(NONCE_BYTES)
-        known = identifiers.user_id(self.user_id)
-        if known is None:
-            raise errors.UserNotFound
-        session_id = identifiers.new_id(rt.random_bytes)
-        async with rt.transaction() as tx:
-            await _let_in(tx, known, self.auth_epoch)
-            opened = await tx.one(
-                sql.INSERT,
-                known,
-                session_id,
-                tx.config.issuer,
-                token_key(nonce),
-                tx.config.refresh_token_duration,
-                self.method,
-                list(self.amr),
-                identifiers.user_agent(self.client.user_agent),
-                identifiers.ip_address(self.client.ip),
-            )
-            await self._tell(tx, session_id, opened)
-        token = refresh_token.encode(
-            rt.keys.current(), rt.config.issuer, session_id=session_id, generation=0, nonce=nonce
-        )
-        return IssuedSession(
-            session_id=session_id,
-            refresh_token=token,
-            expires_at=opened.expires_at,
-            facts=opened,
-            auth_time=opened.auth_time,
-            amr=tuple(self.amr),
-        )
-
-    async def run_for(self, org: str) -> tuple[IssuedSession, OrgGrant]:
-        """Open it together with a grant of an organization; who is no member leaves no session behind."""
-        async with self.rt.transaction() as tx:
-            return await replace(self, rt=tx).run(), await Tokens(tx).org_grant(self.user_id, org)
-
-    async def _tell(self, tx: Runtime, session_id: str, opened: Opened) -> None:
-        new = self.signs_in and self._is_new(opened)
-        if self.method is not None:
-            await Events(tx).record(
-                SessionEventType.SESSION_CREATED,
-                user_id=opened.user_id,
-                session_id=session_id,
-                method=self.method,
-                client=self.client,
-                data={NEW_DEVICE: True} if new else {FACTOR_REMEMBERED: True} if self.spared else None,
-            )
-        if new and tx.config.new_device_notices and opened.email_verified:
-            await Messages(tx).notify(opened.email, opened.username, NEW_DEVICE, by_owner=False)
-
-    def _is_new(self, opened: Opened) -> bool:
-        """Tell whether the sign-in is from where the account was not signed in to before.
-
-        Clients that keep no device token are spared where one of the last 30 days had the same user agent and
-        network. Of a caller who is not told apart by anything nothing can be said.
-        """
-        if opened.first or opened.familiar or not (self.client.ip or self.client.user_agent):
-            return False
-        device = Devices(self.rt).of(self.client)
-        return device is None or not device.is_of(opened.user_id)
+    is_login: bool
+    factor_remembered: bool = False
 
 
-async def _let_in(tx: Runtime, user_id: str, auth_epoch: int | None) -> None:
-    """Lock the user's row, refuse who may not act or whose proof is too old, and make room for a session."""
-    gate = await tx.maybe(sql.LOCK_USER, user_id)
-    if gate is None:
+async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSession:
+    """Open a session in one transaction, under the lock of the user's row; raises as ``sessions.issue``."""
+    nonce = rt.random_bytes(NONCE_BYTES)
+    canonical_id = identifiers.user_id(user_id)
+    if canonical_id is None:
         raise errors.UserNotFound
-    if not gate.allowed:
+    session_id = identifiers.new_id(rt.random_bytes)
+    async with rt.transaction() as tx:
+        await _lock_and_check(tx, canonical_id, new.auth_epoch)
+        inserted = await tx.one(
+            sql.INSERT,
+            canonical_id,
+            session_id,
+            tx.config.issuer,
+            token_key(nonce),
+            tx.config.refresh_token_duration,
+            new.method,
+            list(new.amr),
+            identifiers.user_agent(new.client.user_agent),
+            identifiers.ip_address(new.client.ip),
+        )
+        await _record(tx, session_id, inserted, new)
+    token = refresh_token.encode(
+        rt.keys.current(), rt.config.issuer, session_id=session_id, generation=0, nonce=nonce
+    )
+    return IssuedSession(
+        session_id=session_id,
+        refresh_token=token,
+        expires_at=inserted.expires_at,
+        facts=inserted,
+        auth_time=inserted.auth_time,
+        amr=tuple(new.amr),
+    )
+
+
+async def _lock_and_check(tx: Runtime, user_id: str, auth_epoch: int | None) -> None:
+    """Lock the user's row, refuse a banned user or a stale proof, and end the sessions beyond the limit."""
+    user = await tx.maybe(sql.LOCK_USER, user_id)
+    if user is None:
+        raise errors.UserNotFound
+    if not user.allowed:
         raise errors.UserBanned
-    if auth_epoch is not None and auth_epoch != gate.auth_epoch:
+    if auth_epoch is not None and auth_epoch != user.auth_epoch:
         raise errors.InvalidCredentials
     if tx.config.session_max_per_user is not None:
-        await Ending(tx).oldest(user_id, tx.config.session_max_per_user - 1)
+        keep_newest = tx.config.session_max_per_user - 1
+        await end_sessions(
+            tx, sql.END_OLDEST, user_id, tx.config.issuer, keep_newest, reason=SessionRevokeReason.EVICTED
+        )
+
+
+async def _record(tx: Runtime, session_id: str, inserted: sql.InsertedSession, new: NewSession) -> None:
+    """Record the event, and notify the user of a login from a new device."""
+    new_device = new.is_login and _is_new_device(tx, inserted, new.client)
+    remembered = {FACTOR_REMEMBERED: True} if new.factor_remembered else None
+    if new.method is not None:
+        await Events(tx).record(
+            SessionEventType.SESSION_CREATED,
+            user_id=inserted.user_id,
+            session_id=session_id,
+            method=new.method,
+            client=new.client,
+            data={NEW_DEVICE: True} if new_device else remembered,
+        )
+    if new_device and tx.config.new_device_notices and inserted.email_verified:
+        await Messages(tx).notify(inserted.email, inserted.username, NEW_DEVICE, by_owner=False)
+
+
+def _is_new_device(tx: Runtime, inserted: sql.InsertedSession, client: Client) -> bool:
+    """True if the user has not signed in from this device before.
+
+    A client that keeps no device token counts as known if a sign-in of the last 30 days had the same user
+    agent and network. A client with neither address nor user agent looks like any other: it is not new.
+    """
+    if inserted.first or inserted.familiar or not (client.ip or client.user_agent):
+        return False
+    device = Devices(tx).of(client)
+    return device is None or not device.is_of(inserted.user_id)

@@ -1,30 +1,134 @@
 """The rows and the SQL of refresh sessions.
 
-Whatever ends a session writes its ``session_revoked`` event and that event's outbox rows in the same
-statement: neither can stand without the other.
+A statement that ends a session also writes its ``session_revoked`` event and that event's outbox rows:
+neither is ever stored without the other.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from operator import attrgetter
 
-from authkit_issuer.domains.sessions.rows import Diagnosis, Gate, Opened, Rotated, Session, Standing
-from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, IS_MEMBER, ORG_ROLES
+from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, IS_MEMBER, ORG_ROLES, TokenFacts
 from authkit_issuer.store.batched import BatchedQuery
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, awake, live
 from authkit_issuer.store.query import Query, Statement
 
-LIVE = "s.revoked_at is null and (s.expires_at is null or s.expires_at > now())"
-"""SQL that tells whether the session ``s`` may still be used, idle time left aside."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session as its user may see it. Times are aware, in UTC."""
+
+    id: str
+    family_id: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    user_agent: str | None
+    ip: str | None
 
 
-def _awake(number: int) -> str:
-    """Return SQL that tells whether ``s`` was used within the seconds of this parameter; null is no limit."""
-    return f"(${number}::float8 is null or s.last_used_at > now() - ${number} * interval '1 second')"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The user of a live session, as ``/auth/user/me`` shows it."""
+
+    id: str
+    email: str | None
+    phone_number: str | None
+    username: str | None
+    discord_username: str | None
+    email_verified: bool
+    phone_verified: bool
+    has_password: bool
+    roles: list[str]
+    biography: str | None
+    created_at: datetime
+    last_login: datetime | None
+    session_id: str
+    auth_time: datetime
+    amr: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedUser:
+    """A user whose row is locked until the transaction ends."""
+
+    auth_epoch: int
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RotatedSession(TokenFacts):
+    """A session that was just rotated, with all that the next access token says."""
+
+    session_id: str
+    auth_time: datetime
+    amr: list[str]
+    expires_at: datetime | None
+    org_roles: list[str]
+    """Empty unless the client asked for an organization's token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis(RotatedSession):
+    """A session that did not rotate, with every possible reason."""
+
+    key_fits: bool
+    allowed: bool
+    deleted: bool
+    is_member: bool
+    """True unless the client asked for a token of an organization that the user is not a member of."""
+    live: bool
+    generation: int
+    within_grace: bool
+    """The presented generation is in the grace window."""
+    ip: str | None
+    user_agent: str | None
+
+    @property
+    def rotates(self) -> bool:
+        """True if a token of the current generation would rotate."""
+        return self.key_fits and self.allowed and self.live and self.is_member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticatedSession(Account):
+    """The account and session of an access token, and whether both are still in force."""
+
+    allowed: bool
+    live: bool
+    auth_age: float
+    """Seconds since the last authentication, by the clock of the database."""
+    two_factor: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsertedSession(TokenFacts):
+    """A session that was just inserted."""
+
+    auth_time: datetime
+    expires_at: datetime | None
+    first: bool
+    """The user has never signed in before."""
+    familiar: bool
+    """A sign-in of the last 30 days had the same user agent and network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """The live session of a refresh token (RFC 7662). Times are Unix seconds."""
+
+    session_id: str
+    user_id: str
+    username: str | None
+    issued_at: int
+    expires_at: int | None
 
 
 LOCK_USER = Query(
-    Gate,
+    LockedUser,
     f"""
     select u.auth_epoch, {ALLOWED} as allowed from profiles.users u where u.id = $1::uuid
     for no key update
@@ -32,9 +136,9 @@ LOCK_USER = Query(
 )
 RAISE_EPOCH = Statement("update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid")
 _PREFIX = "network(set_masklen({0}, case family({0}) when 4 then 32 else 64 end))"
-"""SQL of what ``identifiers.ip_prefix`` says of an address."""
+"""The SQL of ``identifiers.ip_prefix``."""
 INSERT = Query(
-    Opened,
+    InsertedSession,
     f"""
     with session as (
         insert into profiles.refresh_sessions
@@ -62,21 +166,37 @@ LIST = Query(
     select s.id::text, s.family_id::text, s.created_at, s.last_used_at, s.expires_at, s.revoked_at,
            s.user_agent, host(s.ip_addr) as ip
     from profiles.refresh_sessions s
-    where s.user_id = $1::uuid and s.issuer = $2 and {LIVE}
-      and {_awake(3)}
+    where s.user_id = $1::uuid and s.issuer = $2 and {live("s")}
+      and {awake("s", 3)}
     order by s.last_used_at desc, s.id limit 100
+    """,
+)
+OWNER = Query(
+    str,
+    """
+    select s.user_id::text from profiles.refresh_sessions s
+    where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3
+    """,
+)
+GRANT = Query(
+    Grant,
+    """
+    select s.id::text as session_id, u.id::text as user_id, u.username,
+           extract(epoch from coalesce(s.rotated_at, s.created_at))::bigint as issued_at,
+           extract(epoch from s.expires_at)::bigint as expires_at
+    from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id where s.id = $1::uuid
     """,
 )
 RESOLVE = Query(
     str,
     f"""
     select s.id::text from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
-    where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and s.generation <= $4 and {LIVE}
-      and {_awake(5)} and {ALLOWED}
+    where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and s.generation <= $4 and {live("s")}
+      and {awake("s", 5)} and {ALLOWED}
     """,
 )
 AUTHENTICATE = Query(
-    Standing,
+    AuthenticatedSession,
     f"""
     select u.id::text, u.email, u.phone_number, u.username, u.discord_username, u.email_verified,
            u.phone_verified,
@@ -87,7 +207,7 @@ AUTHENTICATE = Query(
            ) as roles,
            u.biography, u.created_at, u.last_login, s.id::text as session_id, s.auth_time, s.amr,
            {ALLOWED} as allowed,
-           {LIVE} and {_awake(4)} as live,
+           {live("s")} and {awake("s", 4)} as live,
            extract(epoch from now() - s.auth_time)::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
@@ -98,7 +218,7 @@ AUTHENTICATE = Query(
 
 _NO_ROLES = "'{}'::text[]"
 _ONE = "select $1::uuid as id, $2::bigint as generation, $3::bytea as key, $4::text as agent, $5::text as ip"
-# Rows that somebody else holds are passed over, so that one slow transaction does not stop everybody's.
+# The statement skips locked rows, so that one slow transaction does not delay every rotation of the batch.
 _MANY = """
     select (select f.id from profiles.refresh_sessions f where f.id = given.id for no key update skip locked),
            given.generation, given.key, given.agent, given.ip
@@ -107,16 +227,16 @@ _MANY = """
 """
 
 
-# A new grace window opens only when the last one is over, so that a chain of rotations within one window
-# (a refresh in one tab, an organization switch in another) forgives them all, and yet ends.
-def _rotating(presented: str, *, gate: str = "", roles: str = _NO_ROLES) -> Query[Rotated]:
-    """Build the statement that rotates the sessions of the tokens that ``presented`` selects.
+# A new grace window opens only when the last one is over: a chain of rotations within one window (a refresh
+# in one tab, an organization switch in another) is accepted as a whole, and still ends.
+def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) -> Query[RotatedSession]:
+    """Return the statement that rotates the sessions of the tokens that ``presented`` selects.
 
     $1 session ids · $2 generations · $3 token keys · $4 user agents · $5 addresses · $6 the issuer ·
     $7 seconds a session may idle · $8 seconds of grace · $9 the organization.
     """
     return Query(
-        Rotated,
+        RotatedSession,
         f"""
         with a (id, generation, key, agent, ip) as ({presented})
         update profiles.refresh_sessions s
@@ -131,28 +251,33 @@ def _rotating(presented: str, *, gate: str = "", roles: str = _NO_ROLES) -> Quer
             ip_addr = coalesce(a.ip::inet, s.ip_addr)
         from a cross join profiles.users u
         where s.id = a.id and s.token_key = a.key and s.issuer = $6 and s.generation <= a.generation
-          and {LIVE} and {_awake(7)}
-          and u.id = s.user_id and {ALLOWED} {gate}
+          and {live("s")} and {awake("s", 7)}
+          and u.id = s.user_id and {ALLOWED} {condition}
         returning {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
                   {roles} as org_roles
         """,
     )
 
 
-# Without grace nothing is forgiven, not even what was rotated after this statement's now().
+# With a grace of 0 no earlier generation is accepted, not even one rotated after this statement's now().
 def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
+    """Return the statement that reads why a session did not rotate.
+
+    $1 session id · $2 token key · $3 the issuer · $4 generation · $5 seconds a session may idle ·
+    $6 seconds of grace · $7 the organization.
+    """
     return Query(
         Diagnosis,
         f"""
     select {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at, {roles} as org_roles,
            s.token_key = $2 as key_fits, {ALLOWED} as allowed, u.deleted_at is not null as deleted,
            {member} as is_member,
-           {LIVE} and {_awake(5)} as live,
+           {live("s")} and {awake("s", 5)} as live,
            s.generation,
            $6::float8 > 0 and $4::bigint < s.generation and (
                ($4::bigint = s.generation - 1 and s.rotated_at > now() - $6::float8 * interval '1 second')
                or ($4::bigint >= s.grace_from and s.grace_since > now() - $6::float8 * interval '1 second')
-           ) as forgiven,
+           ) as within_grace,
            host(s.ip_addr) as ip, s.user_agent
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.issuer = $3
@@ -162,9 +287,9 @@ def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
 
 ROTATE = BatchedQuery(one=_rotating(_ONE), many=_rotating(_MANY), key=attrgetter("session_id"))
 DIAGNOSE = _diagnosing("true", _NO_ROLES)
-# For a token of an organization: who is no member does not rotate either.
+# For a token of an organization: the session rotates only if the user is a member.
 ROTATE_ORG = _rotating(
-    _ONE, gate=f"and {IS_MEMBER.format(org='$9::uuid')}", roles=ORG_ROLES.format(org="$9::uuid")
+    _ONE, condition=f"and {IS_MEMBER.format(org='$9::uuid')}", roles=ORG_ROLES.format(org="$9::uuid")
 )
 DIAGNOSE_ORG = _diagnosing(IS_MEMBER.format(org="$7::uuid"), ORG_ROLES.format(org="$7::uuid"))
 PURGE = Query(
@@ -185,7 +310,7 @@ PURGE = Query(
 
 
 def _ending(which: str) -> Query[str]:
-    """Build the statement that ends the live sessions of a condition; returns their ids.
+    """Return the statement that ends the live sessions of a condition and returns their ids.
 
     $1 the issuer · $2 reason · $3 address · $4 user agent · $5 data · $6 sinks · $7 on: the condition.
     Rows are locked in the order of their ids, so that two sweeps never deadlock.
@@ -194,7 +319,7 @@ def _ending(which: str) -> Query[str]:
         str,
         f"""
         with doomed as (
-            select s.id from profiles.refresh_sessions s where {LIVE} and ({which})
+            select s.id from profiles.refresh_sessions s where {live("s")} and ({which})
             order by s.id for no key update
         ), ended as (
             update profiles.refresh_sessions s set revoked_at = now(), revoke_reason = $2
@@ -218,11 +343,11 @@ END_OF_USER = _ending("s.id = $7::uuid and s.user_id = $8::uuid")
 END_ALL = _ending("s.user_id = $7::uuid and s.id is distinct from $8::uuid")
 END_REPLAYED = _ending("s.id = $7::uuid and s.generation > $8::bigint")
 END_OLDEST = _ending(
-    """
+    f"""
     s.id in (
         select k.id from profiles.refresh_sessions k
         where k.user_id = $7::uuid and k.issuer = $8
-          and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
+          and {live("k")}
         order by k.last_used_at desc, k.id offset $9
     )
     """

@@ -1,4 +1,4 @@
-"""Exchanging a refresh token for its successor."""
+"""Rotates a refresh token: one statement decides, and only a refusal reads why."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.namespace import OrgName
 from authkit_issuer.domains.sessions import queries as sql
-from authkit_issuer.domains.sessions.revocation import Ending
-from authkit_issuer.domains.sessions.rows import Diagnosis, Rotated
+from authkit_issuer.domains.sessions.queries import Diagnosis, RotatedSession
+from authkit_issuer.domains.sessions.revocation import end_sessions
 from authkit_issuer.domains.sessions.token_pair import TokenPair, pair
 from authkit_issuer.domains.tokens.service import OrgGrant, Tokens
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
@@ -21,141 +21,147 @@ from authkit_issuer.security.refresh_token import RefreshToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """One presented token, on its way to a successor or to a refusal."""
+class RefreshRequest:
+    """A presented refresh token, its client, and the organization that the access token is to name."""
 
-    rt: Runtime
     token: RefreshToken
     client: Client
     org: OrgName | None = None
 
-    async def run(self) -> TokenPair:
-        """Rotate in one statement; only when that moved no row, read why."""
-        if self.rt.keys.current().signing is None:
-            # Before anything is rotated: a service that cannot mint must not use tokens up.
-            raise errors.MissingSigner
-        if self.token.generation >= refresh_token.MAX_GENERATION:
-            raise errors.InvalidRefreshToken
-        if not self.rt.config.refresh_rotation_grace:
-            return await self._mint_first()
-        rotated = await self._rotate()
-        if rotated is None:
-            return await self._explain(await self._diagnose())
-        return await self._answer(rotated, self.token.generation + 1)
 
-    async def _mint_first(self) -> TokenPair:
-        """Rotate last: without grace nothing heals a caller whose token is used up and who has no other."""
-        found = await self._diagnose()
-        if not (found and found.opens and self.token.generation >= found.generation):
-            return await self._explain(found)
-        answer = await self._answer(found, self.token.generation + 1)
-        if await self._rotate() is None:
-            return await self._explain(await self._diagnose())
-        return answer
+async def rotate(rt: Runtime, request: RefreshRequest) -> TokenPair:
+    """Return the successor of a refresh token and a fresh access token; raises as ``sessions.exchange``."""
+    token = request.token
+    if rt.keys.current().signing is None:
+        # Before anything is rotated: a service that cannot sign must not use tokens up.
+        raise errors.MissingSigner
+    if token.generation >= refresh_token.MAX_GENERATION:
+        raise errors.InvalidRefreshToken
+    if not rt.config.refresh_rotation_grace:
+        return await _sign_then_rotate(rt, request)
+    rotated = await _rotate(rt, request)
+    if rotated is None:
+        return await _refuse_or_repeat(rt, request, await _diagnose(rt, request))
+    return await _token_pair(rt, request, rotated, token.generation + 1)
 
-    async def _rotate(self) -> Rotated | None:
-        config = self.rt.config
-        own = (
-            self.token.session_id,
-            self.token.generation,
-            self.token.key,
-            identifiers.user_agent(self.client.user_agent),
-            identifiers.ip_address(self.client.ip),
-        )
-        common = (config.issuer, config.refresh_idle_duration, config.refresh_rotation_grace)
-        if self.org is None:
-            return await self.rt.shared.maybe(sql.ROTATE, own, common)
-        return await self.rt.maybe(sql.ROTATE_ORG, *own, *common, self.org.id)
 
-    async def _answer(self, facts: Rotated, generation: int) -> TokenPair:
-        """Mint; whatever fails from here on is healed by asking again within the grace window."""
-        entitlements = await Entitlements(self.rt).for_token(facts.user_id)
-        access = Tokens(self.rt).mint(
-            facts,
-            entitlements,
-            session_id=facts.session_id,
-            auth_time=facts.auth_time,
-            amr=facts.amr,
-            not_after=facts.expires_at,
-            org=None if self.org is None else OrgGrant(slug=self.org.slug, roles=facts.org_roles),
-        )
-        refresh = refresh_token.encode(
-            self.rt.keys.current(),
-            self.rt.config.issuer,
-            session_id=facts.session_id,
-            generation=generation,
-            nonce=self.token.nonce,
-        )
-        return pair(self.rt, access, refresh, session_id=facts.session_id, user_id=facts.user_id)
+async def _sign_then_rotate(rt: Runtime, request: RefreshRequest) -> TokenPair:
+    """Rotate last: with a grace of 0, a client whose token is used up and who got no other cannot recover."""
+    found = await _diagnose(rt, request)
+    if not (found and found.rotates and request.token.generation >= found.generation):
+        return await _refuse_or_repeat(rt, request, found)
+    tokens = await _token_pair(rt, request, found, request.token.generation + 1)
+    if await _rotate(rt, request) is None:
+        return await _refuse_or_repeat(rt, request, await _diagnose(rt, request))
+    return tokens
 
-    async def _diagnose(self) -> Diagnosis | None:
-        config = self.rt.config
-        org = () if self.org is None else (self.org.id,)
-        return await self.rt.maybe(
-            sql.DIAGNOSE_ORG if org else sql.DIAGNOSE,
-            self.token.session_id,
-            self.token.key,
-            config.issuer,
-            self.token.generation,
-            config.refresh_idle_duration,
-            config.refresh_rotation_grace,
-            *org,
-        )
 
-    async def _explain(self, found: Diagnosis | None) -> TokenPair:
-        """Say why nothing rotated; nothing has been changed so far."""
-        if found is None:
-            raise errors.InvalidRefreshToken
-        if not found.key_fits:
-            await self._alarm(found)
-            raise errors.InvalidRefreshToken
-        if not found.allowed:
-            reason = SessionRevokeReason.SOFT_DELETED if found.deleted else SessionRevokeReason.BANNED
-            await Ending(self.rt).all_of(found.user_id, None, reason=reason, client=self.client)
-            raise errors.UserBanned
-        if not found.live:
-            raise errors.InvalidRefreshToken
-        if not found.is_member:
-            raise errors.NotOrgMember
-        if found.forgiven:
-            await self._note_sharing(found)
-            return await self._answer(found, found.generation)
-        if self.token.generation >= found.generation:
-            # The user was let in (or into the organization) between the two statements; the next try rotates.
-            raise errors.DatabaseUnavailable
-        raise await self._end_replayed(found)
+async def _rotate(rt: Runtime, request: RefreshRequest) -> RotatedSession | None:
+    config = rt.config
+    own = (
+        request.token.session_id,
+        request.token.generation,
+        request.token.key,
+        identifiers.user_agent(request.client.user_agent),
+        identifiers.ip_address(request.client.ip),
+    )
+    common = (config.issuer, config.refresh_idle_duration, config.refresh_rotation_grace)
+    if request.org is None:
+        return await rt.shared.maybe(sql.ROTATE, own, common)
+    return await rt.maybe(sql.ROTATE_ORG, *own, *common, request.org.id)
 
-    async def _end_replayed(self, found: Diagnosis) -> errors.AuthError:
-        distance = found.generation - self.token.generation
-        data = {
-            "class": "recent" if distance == 1 else "stale",
-            "presented": self.token.generation,
-            "current": found.generation,
-            "distance": distance,
-        }
-        ended = await Ending(self.rt).replayed(
-            found.session_id, self.token.generation, client=self.client, data=data
-        )
-        if not ended:
-            return errors.InvalidRefreshToken()
-        return errors.RefreshTokenReuseDetected(evidence=data)
 
-    async def _alarm(self, found: Diagnosis) -> None:
-        await Events(self.rt).record(
-            SessionEventType.REFRESH_TOKEN_FORGED,
-            user_id=found.user_id,
-            session_id=found.session_id,
-            client=self.client,
-        )
+async def _token_pair(
+    rt: Runtime, request: RefreshRequest, session: RotatedSession, generation: int
+) -> TokenPair:
+    """Return the tokens of a generation; after a failure here the client repeats within the grace window."""
+    entitlements = await Entitlements(rt).for_token(session.user_id)
+    access = Tokens(rt).mint(
+        session,
+        entitlements,
+        session_id=session.session_id,
+        auth_time=session.auth_time,
+        amr=session.amr,
+        not_after=session.expires_at,
+        org=None if request.org is None else OrgGrant(slug=request.org.slug, roles=session.org_roles),
+    )
+    refresh = refresh_token.encode(
+        rt.keys.current(),
+        rt.config.issuer,
+        session_id=session.session_id,
+        generation=generation,
+        nonce=request.token.nonce,
+    )
+    return pair(rt, access, refresh, session_id=session.session_id, user_id=session.user_id)
 
-    async def _note_sharing(self, found: Diagnosis) -> None:
-        """Leave a trace when a forgiven token comes from elsewhere than the one that rotated."""
-        agent = identifiers.user_agent(self.client.user_agent)
-        moved = identifiers.ip_prefix(self.client.ip) != identifiers.ip_prefix(found.ip)
-        if (self.client.ip and moved) or (agent and agent != found.user_agent):
-            await Events(self.rt).record(
-                SessionEventType.SESSION_REFRESH_SHARED,
-                user_id=found.user_id,
-                session_id=found.session_id,
-                client=self.client,
-            )
+
+async def _diagnose(rt: Runtime, request: RefreshRequest) -> Diagnosis | None:
+    org = () if request.org is None else (request.org.id,)
+    return await rt.maybe(
+        sql.DIAGNOSE_ORG if org else sql.DIAGNOSE,
+        request.token.session_id,
+        request.token.key,
+        rt.config.issuer,
+        request.token.generation,
+        rt.config.refresh_idle_duration,
+        rt.config.refresh_rotation_grace,
+        *org,
+    )
+
+
+async def _refuse_or_repeat(rt: Runtime, request: RefreshRequest, found: Diagnosis | None) -> TokenPair:
+    """Raise why nothing rotated, or return the same successor again; nothing has been changed so far."""
+    if found is None:
+        raise errors.InvalidRefreshToken
+    if not found.key_fits:
+        await _record(rt, request, found, SessionEventType.REFRESH_TOKEN_FORGED)
+        raise errors.InvalidRefreshToken
+    if not found.allowed:
+        reason = SessionRevokeReason.SOFT_DELETED if found.deleted else SessionRevokeReason.BANNED
+        await end_sessions(rt, sql.END_ALL, found.user_id, None, reason=reason, client=request.client)
+        raise errors.UserBanned
+    if not found.live:
+        raise errors.InvalidRefreshToken
+    if not found.is_member:
+        raise errors.NotOrgMember
+    if found.within_grace:
+        if _is_from_elsewhere(request.client, found):
+            await _record(rt, request, found, SessionEventType.SESSION_REFRESH_SHARED)
+        return await _token_pair(rt, request, found, found.generation)
+    if request.token.generation >= found.generation:
+        # A ban was lifted, or the user joined the organization, between the two statements; a retry rotates.
+        raise errors.DatabaseUnavailable
+    raise await _end_replayed(rt, request, found)
+
+
+async def _end_replayed(rt: Runtime, request: RefreshRequest, found: Diagnosis) -> errors.AuthError:
+    """End the session of a replayed token and return the refusal."""
+    presented = request.token.generation
+    distance = found.generation - presented
+    data = {
+        "class": "recent" if distance == 1 else "stale",
+        "presented": presented,
+        "current": found.generation,
+        "distance": distance,
+    }
+    ended = await end_sessions(
+        rt,
+        sql.END_REPLAYED,
+        found.session_id,
+        presented,
+        reason=SessionRevokeReason.REFRESH_REUSE_DETECTED,
+        client=request.client,
+        data=data,
+    )
+    return errors.RefreshTokenReuseDetected(evidence=data) if ended else errors.InvalidRefreshToken()
+
+
+def _is_from_elsewhere(client: Client, found: Diagnosis) -> bool:
+    """True if the client's network or user agent is not that of the latest rotation."""
+    agent = identifiers.user_agent(client.user_agent)
+    moved = identifiers.ip_prefix(client.ip) != identifiers.ip_prefix(found.ip)
+    return bool((client.ip and moved) or (agent and agent != found.user_agent))
+
+
+async def _record(rt: Runtime, request: RefreshRequest, found: Diagnosis, event: SessionEventType) -> None:
+    await Events(rt).record(event, user_id=found.user_id, session_id=found.session_id, client=request.client)

@@ -1,8 +1,8 @@
 """Refresh sessions: one row each, for life; a refresh token is one generation of its session.
 
-Rotation is a single statement that gates and rotates; it has exactly one winner per generation. Whoever comes
-with an earlier generation within the grace window is given the same successor. Anything older is a replay and
-ends the session (RFC 9700 section 4.14.2).
+Rotation is a single statement that checks and rotates; of concurrent requests one wins each generation. A
+client that presents an earlier generation within the grace window gets the same successor. Any older
+generation is a replay and ends the session (RFC 9700 section 4.14.2).
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Any
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.devices import Devices, Factor
 from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.sessions import introspection
 from authkit_issuer.domains.sessions import queries as sql
-from authkit_issuer.domains.sessions.creation import IssuedSession, Opening
-from authkit_issuer.domains.sessions.introspection import Grant, Presented
-from authkit_issuer.domains.sessions.revocation import Ending
-from authkit_issuer.domains.sessions.rotation import Exchange
-from authkit_issuer.domains.sessions.rows import Account, Session, Standing
+from authkit_issuer.domains.sessions.creation import IssuedSession, NewSession, open_session
+from authkit_issuer.domains.sessions.queries import Account, AuthenticatedSession, Grant, Session
+from authkit_issuer.domains.sessions.revocation import end_sessions
+from authkit_issuer.domains.sessions.rotation import RefreshRequest, rotate
 from authkit_issuer.domains.sessions.token_pair import TokenPair, pair
-from authkit_issuer.domains.tokens.service import Tokens
+from authkit_issuer.domains.tokens.service import OrgGrant, Tokens
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
-__all__ = ["Account", "Grant", "IssuedSession", "Session", "Sessions", "Standing", "TokenPair"]
+__all__ = ["Account", "AuthenticatedSession", "Grant", "IssuedSession", "Session", "Sessions", "TokenPair"]
 
 _PURGE_BATCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Sessions:
-    """Opens, rotates, lists and ends sessions."""
+    """Opens, rotates, introspects, lists and ends sessions."""
 
     rt: Runtime
 
@@ -49,23 +49,34 @@ class Sessions:
         amr: Sequence[str] = (),
         client: Client | None = None,
     ) -> IssuedSession:
-        """Open a session; beyond the limit the least recently used ones of the user end.
+        """Open a session in one transaction, under the lock of the user's row.
 
-        ``auth_epoch`` is the user's epoch as read with the credential: when a password change, ban, deletion
-        or sign-out-everywhere has raised it since, the proof is stale and ``InvalidCredentials`` is raised. A
-        host that vouches for the user itself leaves it out. ``method`` records a ``session_created`` event.
-        Raises ``UserNotFound``, ``UserBanned``. One transaction under the lock of the user's row.
+        Beyond ``session_max_per_user`` the least recently used sessions of the user end.
+
+        Args:
+            user_id: The user.
+            user_agent: The user agent, unless ``client`` says it.
+            ip: The address, unless ``client`` says it.
+            method: The method of the ``session_created`` event; None records no event.
+            auth_epoch: The user's epoch as read with the credential. A password change, ban, deletion or
+                sign-out everywhere raises the epoch and makes the proof stale. None if the host itself
+                vouches for the user.
+            amr: The authentication methods (RFC 8176).
+            client: The client, in place of ``user_agent`` and ``ip``.
+
+        Raises:
+            UserNotFound: No such user.
+            UserBanned: The user may not act.
+            InvalidCredentials: The account changed since ``auth_epoch``.
         """
-        opening = Opening(
-            rt=self.rt,
-            user_id=user_id,
+        new = NewSession(
             method=method,
             auth_epoch=auth_epoch,
             amr=amr,
             client=client or Client(ip=ip, user_agent=user_agent),
-            signs_in=False,
+            is_login=False,
         )
-        return await opening.run()
+        return await open_session(self.rt, user_id, new)
 
     async def sign_in(
         self,
@@ -80,31 +91,42 @@ class Sessions:
         entitlements: list[str] | None = None,
         factor: Factor = "asked",
     ) -> TokenPair:
-        """Open a session for a finished login and return its tokens, for an organization if one is named.
+        """Open a session for a finished login and return its tokens.
 
-        ``factor`` tells what the device remembers of the second one, or is to remember from now on. A caller
-        that holds a transaction asks for the ``entitlements`` before it begins. Raises as ``issue``
-        does, but ``InvalidCredentials`` for a user who is gone; the errors of ``tokens.issue_org_access``,
-        and then nothing is opened and nothing ended.
+        Args:
+            user_id: The user.
+            method: The method of the ``session_created`` event.
+            auth_epoch: The user's epoch as read with the credential.
+            amr: The authentication methods (RFC 8176).
+            org: The slug of the organization that the access token is to name.
+            client: The client that signs in.
+            extra: Further claims of the access token.
+            entitlements: The entitlements of the token. A caller inside a transaction reads them before it
+                begins; None reads them here.
+            factor: What the device remembers of the second factor, or is to remember from now on.
+
+        Raises:
+            InvalidCredentials: The account changed since ``auth_epoch``, or was deleted.
+            UserBanned: The user may not act.
+            MissingSigner: The service has no signing key.
+            OrgModeNotMulti, InvalidOrgSlug, OrgNotFound, NotOrgMember: No session was opened, none ended.
         """
         if self.rt.keys.current().signing is None:
             raise errors.MissingSigner
         if entitlements is None:
             entitlements = await Entitlements(self.rt).for_token(user_id)
-        opening = Opening(
-            rt=self.rt,
-            user_id=user_id,
+        new = NewSession(
             method=method,
             auth_epoch=auth_epoch,
             amr=amr,
             client=client or Client(),
-            signs_in=True,
-            spared=factor == "spared",
+            is_login=True,
+            factor_remembered=factor == "spared",
         )
         try:
-            opened, grant = (await opening.run(), None) if org is None else await opening.run_for(org)
+            opened, grant = await self._open_for_org(user_id, new, org)
         except errors.UserNotFound as error:
-            # Deleted for good since the proof: the proof is worth as much as any wrong one.
+            # The user was deleted for good since the proof, which is now worth as much as a wrong one.
             raise errors.InvalidCredentials from error
         access = Tokens(self.rt).mint(
             opened.facts,
@@ -126,6 +148,15 @@ class Sessions:
                 opened.facts.user_id, auth_epoch, client, remember_factor=factor == "remember"
             ),
         )
+
+    async def _open_for_org(
+        self, user_id: str, new: NewSession, org: str | None
+    ) -> tuple[IssuedSession, OrgGrant | None]:
+        """Open a session and read an organization's grant in one transaction: no grant, no session."""
+        if org is None:
+            return await open_session(self.rt, user_id, new), None
+        async with self.rt.transaction() as tx:
+            return await open_session(tx, user_id, new), await Tokens(tx).org_grant(user_id, org)
 
     @raises(
         errors.InvalidRefreshToken,
@@ -149,59 +180,72 @@ class Sessions:
     ) -> TokenPair:
         """Trade a refresh token for its successor and a fresh access token.
 
-        Raises ``InvalidRefreshToken``; ``RefreshTokenReuseDetected`` after ending the session of a replayed
-        token; ``UserBanned``; ``OrgModeNotMulti``, ``InvalidOrgSlug``, ``OrgNotFound`` and ``NotOrgMember``
-        with the token still good. A storage failure is ``Unavailable``: asking again with the same token
-        gives the same successor. Not inside a transaction, whose rollback would undo the ending of a stolen
-        session.
+        Not inside a transaction: its rollback would undo the ending of a stolen session.
+
+        Args:
+            refresh_token: The refresh token.
+            user_agent: The user agent, unless ``client`` says it.
+            ip: The address, unless ``client`` says it.
+            org: The slug of the organization that the access token is to name.
+            client: The client, in place of ``user_agent`` and ``ip``.
+
+        Raises:
+            InvalidRefreshToken: The token is unknown, or its session has ended.
+            RefreshTokenReuseDetected: The token was replayed; its session has ended now.
+            UserBanned: The user may not act.
+            OrgModeNotMulti, InvalidOrgSlug, OrgNotFound, NotOrgMember: The token is still good.
+            Unavailable: Storage failed. The same token gives the same successor on the next try.
         """
         self.rt.refuse_joining("sessions.exchange")
-        token = Presented(rt=self.rt, token=refresh_token).decoded()
-        wanted = None if org is None else await Tokens(self.rt).find_org(org)
-        who = client or Client(ip=ip, user_agent=user_agent)
-        return await Exchange(rt=self.rt, token=token, client=who, org=wanted).run()
+        request = RefreshRequest(
+            token=introspection.decode_refresh_token(self.rt, refresh_token),
+            client=client or Client(ip=ip, user_agent=user_agent),
+            org=None if org is None else await Tokens(self.rt).find_org(org),
+        )
+        return await rotate(self.rt, request)
 
     @raises(errors.InvalidRefreshToken, errors.DatabaseUnavailable)
     async def resolve(self, refresh_token: str) -> str:
-        """Return the id of the live session this token stands for, or raise ``InvalidRefreshToken``.
+        """Return the id of the live session of a refresh token, or raise ``InvalidRefreshToken``.
 
-        A token that was already rotated is invalid here too and ends nothing.
+        A rotated token is invalid here too, and does not end its session.
         """
-        return await Presented(rt=self.rt, token=refresh_token).resolve()
+        return await introspection.resolve_refresh_token(self.rt, refresh_token)
 
     @raises(errors.DatabaseUnavailable)
     async def grant_of(self, refresh_token: str) -> Grant | None:
-        """Return what a refresh token opens now, None when that is nothing (RFC 7662)."""
-        return await Presented(rt=self.rt, token=refresh_token).grant()
+        """Return the live session of a refresh token, None for an invalid token (RFC 7662)."""
+        try:
+            return await self.rt.maybe(sql.GRANT, await self.resolve(refresh_token))
+        except errors.InvalidRefreshToken:
+            return None
 
     @raises(errors.DatabaseUnavailable)
     async def claims_of(self, access_token: str) -> Mapping[str, Any] | None:
-        """Return the claims of an access token that still counts, session and user included, else None."""
-        return await Presented(rt=self.rt, token=access_token).claims()
+        """Return the claims of an access token in force, session and user included, else None (RFC 7662).
+
+        Raises:
+            Unavailable: Storage failed, so the answer is not "no".
+            TokenError: ``keys_unavailable``, for the same reason.
+        """
+        return await introspection.introspect_access_token(self.rt, access_token)
 
     @raises(errors.DatabaseUnavailable)
     async def revoke_token(self, token: str, *, client: Client | None = None) -> bool:
-        """End the session behind a token of either kind and any age; False when nothing ended (RFC 7009)."""
-        return await Presented(rt=self.rt, token=token).revoke(client)
+        """End the session of a refresh token of any generation, or of an access token (RFC 7009).
 
-    async def authenticate(self, user_id: str, session_id: str) -> Standing:
-        """Return the account behind an access token's ``sub`` and ``sid``, asking the database once.
-
-        Raises ``UserDisabled`` for a banned or deleted user and ``SessionEnded`` for a session that is over
-        or was never there.
+        Returns False for a token of another issuer, and if the session is over already.
         """
-        user, session = identifiers.user_id(user_id), identifiers.user_id(session_id)
-        found = (
-            await self.rt.maybe(
-                sql.AUTHENTICATE,
-                session,
-                user,
-                self.rt.config.issuer,
-                self.rt.config.refresh_idle_duration,
-            )
-            if user and session
-            else None
-        )
+        return await introspection.revoke_token(self.rt, token, client)
+
+    async def authenticate(self, user_id: str, session_id: str) -> AuthenticatedSession:
+        """Return the account and session of an access token's ``sub`` and ``sid``, in one query.
+
+        Raises:
+            UserDisabled: The user is banned or deleted.
+            SessionEnded: The session is over, or was never this user's.
+        """
+        found = await introspection.find_session(self.rt, user_id, session_id)
         if found is None:
             raise errors.SessionEnded
         if not found.allowed:
@@ -211,12 +255,12 @@ class Sessions:
         return found
 
     async def list_for_user(self, user_id: str) -> list[Session]:
-        """Return the live sessions, the last used one first, at most 100."""
-        known = identifiers.user_id(user_id)
-        if known is None:
+        """Return the live sessions of the user, the last used one first, at most 100."""
+        canonical_id = identifiers.user_id(user_id)
+        if canonical_id is None:
             return []
         config = self.rt.config
-        return await self.rt.all(sql.LIST, known, config.issuer, config.refresh_idle_duration)
+        return await self.rt.all(sql.LIST, canonical_id, config.issuer, config.refresh_idle_duration)
 
     async def revoke(
         self,
@@ -225,9 +269,11 @@ class Sessions:
         reason: SessionRevokeReason = SessionRevokeReason.ADMIN_REVOKE,
         client: Client | None = None,
     ) -> bool:
-        """End a session; False when there was nothing to end."""
-        known = identifiers.user_id(session_id)
-        return known is not None and bool(await Ending(self.rt).one(known, reason=reason, client=client))
+        """End a session; False if it is unknown or over already."""
+        session = identifiers.uuid_or_none(session_id)
+        if session is None:
+            return False
+        return bool(await end_sessions(self.rt, sql.END_ONE, session, reason=reason, client=client))
 
     async def revoke_for_user(
         self,
@@ -237,11 +283,11 @@ class Sessions:
         reason: SessionRevokeReason = SessionRevokeReason.USER_REVOKE,
         client: Client | None = None,
     ) -> bool:
-        """End a session if it is this user's; False when it is not, or is over already."""
-        user, session = identifiers.user_id(user_id), identifiers.user_id(session_id)
+        """End a session of this user; False if it is not this user's, or over already."""
+        user, session = identifiers.user_id(user_id), identifiers.uuid_or_none(session_id)
         if user is None or session is None:
             return False
-        return bool(await Ending(self.rt).of_user(user, session, reason=reason, client=client))
+        return bool(await end_sessions(self.rt, sql.END_OF_USER, session, user, reason=reason, client=client))
 
     async def revoke_all(
         self,
@@ -251,21 +297,24 @@ class Sessions:
         reason: SessionRevokeReason = SessionRevokeReason.USER_REVOKE_ALL,
         client: Client | None = None,
     ) -> int:
-        """End every session of the user but ``keep_session_id``, and every login that is under way.
+        """End every session of the user but ``keep_session_id``, and every login in progress.
 
-        Returns how many ended. The user's epoch moves first, under the row lock: a sign-in that proved itself
-        before cannot open a session after.
+        The epoch of the user is raised first, under the row lock: a login that proved its credential before
+        opens no session after.
+
+        Returns:
+            How many sessions ended, of every issuer.
         """
-        known = identifiers.user_id(user_id)
-        if known is None:
+        user = identifiers.user_id(user_id)
+        if user is None:
             return 0
-        keep = identifiers.user_id(keep_session_id) if keep_session_id else None
+        keep = identifiers.uuid_or_none(keep_session_id) if keep_session_id else None
         async with self.rt.transaction() as tx:
-            await tx.execute(sql.RAISE_EPOCH, known)
-            return len(await Ending(tx).all_of(known, keep, reason=reason, client=client))
+            await tx.execute(sql.RAISE_EPOCH, user)
+            return len(await end_sessions(tx, sql.END_ALL, user, keep, reason=reason, client=client))
 
     async def purge(self) -> int:
-        """Delete sessions that have been over for the retention time, in batches; returns how many."""
+        """Delete sessions that have been over for ``session_retention`` seconds; returns how many."""
         total = 0
         while True:
             gone = await self.rt.one(

@@ -1,4 +1,4 @@
-"""What a sign-in and an exchange answer."""
+"""The token response of a login or a refresh."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class TokenPair:
     session_id: str
     user_id: str
     device: str | None = field(default=None, repr=False)
-    """Of a sign-in: what to bring as ``Client.device`` from then on. It opens nothing, and outlasts the
-    session."""
+    """The device token, after a login only: the app sends it as ``Client.device`` from then on. It
+    authenticates no request, and outlives the session."""
 
 
 def pair(
@@ -33,7 +33,7 @@ def pair(
     user_id: str,
     device: str | None = None,
 ) -> TokenPair:
-    """Put the two together."""
+    """Return the pair, with the seconds until the access token expires."""
     return TokenPair(
         access_token=access.token,
         expires_in=max(0, int(access.expires_at.timestamp() - rt.clock())),

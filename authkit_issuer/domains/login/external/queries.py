@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authkit_issuer.domains.sessions.queries import LIVE
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, live
 from authkit_issuer.store.query import Query
 
 
@@ -77,7 +76,7 @@ ACTOR = Query(
                select from profiles.user_providers l where l.user_id = u.id and l.issuer = $3
            ) as linked
     from profiles.users u join profiles.refresh_sessions s on s.user_id = u.id
-    where u.id = $1::uuid and s.id = $2::uuid and {LIVE}
+    where u.id = $1::uuid and s.id = $2::uuid and {live("s")}
     """,
 )
 _HELD = f"""
@@ -96,7 +95,7 @@ HOLD_SESSION = Query(
     f"""
     {_HELD}
     where u.id = $1::uuid and exists (
-        select from profiles.refresh_sessions s where s.id = $4::uuid and s.user_id = u.id and {LIVE}
+        select from profiles.refresh_sessions s where s.id = $4::uuid and s.user_id = u.id and {live("s")}
     )
     for no key update of u
     """,

@@ -26,7 +26,7 @@ from authkit_issuer.http.responses import AccessTokenResponse
 from authkit_issuer.http.solana_models import WalletAnswer
 
 if TYPE_CHECKING:
-    from authkit_issuer.domains.sessions.service import Standing
+    from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.ports import Client
     from authkit_issuer.service import Service
 
@@ -76,7 +76,9 @@ async def with_wallet(call: Call[WalletAnswer, NoParams]) -> AccessTokenResponse
     return AccessTokenResponse.of(call.service, stepped)
 
 
-async def _with_code(service: Service, account: Standing, body: CodeAgain, client: Client) -> SteppedUp:
+async def _with_code(
+    service: Service, account: AuthenticatedSession, body: CodeAgain, client: Client
+) -> SteppedUp:
     who = (account.id, account.session_id)
     if body.code is None:
         return SteppedUp(destination=await service.logins.step_up_send_code(*who, client=client))

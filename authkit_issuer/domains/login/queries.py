@@ -1,0 +1,87 @@
+"""The rows and the SQL of reauthentication."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
+from authkit_issuer.store.predicates import ALLOWED, awake, live
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvailableMethods:
+    """What a user can authenticate with again, read in one statement."""
+
+    user_id: str
+    auth_epoch: int
+    allowed: bool
+    username: str
+    email: str | None
+    phone: str | None
+    has_password: bool
+    two_factor: bool
+    factor: str
+    factor_phone: str | None
+    has_wallet: bool
+    providers: list[str]
+
+    @property
+    def code_destination(self) -> tuple[str, str] | None:
+        """The method and the address of a code; None if this user cannot use one."""
+        if self.two_factor:
+            to = self.factor_phone if self.factor == "sms" else self.email
+            return (self.factor, to) if to else None
+        if self.has_password:
+            return None
+        if self.email:
+            return "email", self.email
+        return ("sms", self.phone) if self.phone else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReauthenticatedSession(TokenFacts):
+    """A session whose ``auth_time`` was just set."""
+
+    auth_time: datetime
+    expires_at: datetime | None
+
+
+AVAILABLE_METHODS = Query(
+    AvailableMethods,
+    f"""
+    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, coalesce(u.username, '') as username,
+           case when u.email_verified then u.email end as email,
+           case when u.phone_verified then u.phone_number end as phone,
+           exists (select from profiles.user_passwords p where p.user_id = u.id) as has_password,
+           coalesce(t.enabled, false) as two_factor, coalesce(t.method, 'email') as factor,
+           t.phone_number as factor_phone,
+           exists (
+               select from profiles.user_providers l where l.user_id = u.id and l.issuer = $2
+           ) as has_wallet,
+           array(
+               select l.provider_slug from profiles.user_providers l
+               where l.user_id = u.id and l.provider_slug = any($3::text[]) order by l.provider_slug
+           ) as providers
+    from profiles.users u left join profiles.two_factor_settings t on t.user_id = u.id
+    where u.id = $1::uuid
+    """,
+)
+# The statement does not lock the user's row: what ends sessions raises the epoch, and ends this one too.
+REAUTHENTICATE = Query(
+    ReauthenticatedSession,
+    f"""
+    with stepped as (
+        update profiles.refresh_sessions s
+        set auth_time = now(), amr = $5::text[], last_used_at = now()
+        from profiles.users u
+        where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3 and {live("s")}
+          and {awake("s", 6)}
+          and u.id = s.user_id and u.auth_epoch = $4 and {ALLOWED}
+        returning s.user_id, s.auth_time, s.expires_at
+    )
+    select {FACT_COLUMNS}, s.auth_time, s.expires_at
+    from stepped s join profiles.users u on u.id = s.user_id
+    """,
+)
