@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.signup.accounts import make_account
-from authkit_issuer.domains.signup.channels import EMAIL
+from authkit_issuer.domains.base.contacts import EMAIL
+from authkit_issuer.domains.signup.creation import make_account
 from authkit_issuer.service import Service
 from fakes.together import together
 
@@ -37,7 +37,7 @@ async def test_an_account_whose_first_commit_is_still_under_way_is_made_once(ser
     stored, user_id = await service.rt.hasher.hash("correct horse battery"), str(uuid.uuid4())
     make = partial(
         make_account,
-        channel=EMAIL,
+        kind=EMAIL,
         user_id=user_id,
         target="ada@example.test",
         username="ada_l",

@@ -46,7 +46,7 @@ class EmailUpdate:
             messages = Messages(tx)
             await messages.notify(held.email, held.username, "email_changed")
             if self.rt.senders.verification_links:
-                await messages.unseen(lambda: self._verify(known, held), name="verification mail")
+                await messages.send_in_background(lambda: self._verify(known, held), name="verification mail")
 
     async def _verify(self, user_id: str, held: Held) -> None:
         """Send what proves the address: a link, for a code wants the id of a request the user never made."""

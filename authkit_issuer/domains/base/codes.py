@@ -34,9 +34,9 @@ from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
 
-__all__ = ["NOBODYS", "Issued", "Lives", "OneTimeCodes", "Record", "on_outage"]
+__all__ = ["NO_RECORD", "Issued", "Lives", "OneTimeCodes", "Record", "on_outage"]
 
-NOBODYS = "-"
+NO_RECORD = "-"
 """A request id that no record has; looking it up costs what looking up another does."""
 
 _HOUR = 3600.0
@@ -112,7 +112,7 @@ class OneTimeCodes:
             await self.rt.ephemeral.set(newest, record.request_id.encode(), lives.code)
             return issued
         pointer = await self.rt.ephemeral.get(newest)
-        sent = await self.peek(record.kind, pointer.decode() if pointer else NOBODYS)
+        sent = await self.peek(record.kind, pointer.decode() if pointer else NO_RECORD)
         made = issued.record.without_code() if sent is None else issued.record.leaning_on(sent)
         beyond = Issued(record=made, code="", link="")
         await self._store(beyond, lives)

@@ -1,7 +1,7 @@
-"""Mails and SMS messages: whether they can be sent, and how a sending is waited for.
+"""Emails and SMS messages: whether they can be sent, and who waits for the sender.
 
 A signed-in caller waits and hears of a failure. Where the answer must not depend on who has an account, the
-message leaves in the background and its failure is logged and counted. Every sending has a deadline.
+message leaves in the background and its failure is logged and counted. Every message has a deadline.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Literal
 
-from authkit_issuer import errors
+from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.ports import language
 from authkit_issuer.runtime import Delivery, Runtime
-
-Channel = Literal["email", "phone"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,37 +21,36 @@ class Messages:
 
     rt: Runtime
 
-    def require(self, channel: Channel) -> None:
-        """Raise ``EmailUnavailable`` or ``SmsUnavailable``.
+    def require(self, kind: ContactKind) -> None:
+        """Raise ``EmailUnavailable`` or ``SmsUnavailable`` if there is no sender.
 
-        Called before any lookup: that there is no sender says nothing about an account.
+        Called before any lookup, so that the error says nothing about an account.
         """
-        if channel == "email" and self.rt.senders.email is None:
-            raise errors.EmailUnavailable
-        if channel == "phone" and self.rt.senders.sms is None:
-            raise errors.SmsUnavailable
+        if kind.sender(self.rt.senders) is None:
+            raise kind.unavailable
 
-    async def insist(self, channel: Channel, sending: Awaitable[None]) -> None:
-        """Wait for a sending; raises ``EmailDeliveryFailed`` or ``SmsDeliveryFailed``."""
+    async def send(self, kind: ContactKind, sending: Awaitable[None]) -> None:
+        """Wait for a message to leave; raise ``EmailDeliveryFailed`` or ``SmsDeliveryFailed``."""
         try:
             await self._in_time(sending)
         except Exception:  # noqa: BLE001 - a sender may raise anything
-            failed = errors.EmailDeliveryFailed if channel == "email" else errors.SmsDeliveryFailed
             # Not chained: a sender's own words may quote the code.
-            raise failed from None
+            raise kind.delivery_failed from None
 
-    async def unseen(self, sending: Delivery, *, name: str) -> None:
-        """Send in the background, after the commit inside a transaction; the caller sees no failure."""
+    async def send_in_background(self, sending: Delivery, *, name: str) -> None:
+        """Send in the background, inside a transaction after its commit; the caller sees no failure."""
 
         async def start() -> None:
             self.rt.background.start(lambda: self._in_time(sending()), name=name)
 
         await self.rt.after_commit(start)
 
-    async def verification(self, channel: Channel, to: str, username: str, code: str, link: str = "") -> None:
-        """Hand over a verification code; where the sender can, with the link that does the same."""
+    async def verification(
+        self, kind: ContactKind, to: str, username: str, code: str, link: str = ""
+    ) -> None:
+        """Send a verification code, with the link that does the same if the sender supports links."""
         senders = self.rt.senders
-        if channel == "phone":
+        if kind is PHONE:
             if senders.sms is not None:
                 await senders.sms.send_verification_code(to, code)
             return
@@ -67,11 +63,15 @@ class Messages:
             await senders.email.send_email_verification_code(to, username, code)
 
     async def notify(
-        self, email: str | None, username: str | None, kind: str, *, by_owner: bool = True
+        self, email: str | None, username: str | None, notice: str, *, by_owner: bool = True
     ) -> None:
-        """Tell the owner of an account in the background; nothing without an address or the extension.
+        """Send a security notice in the background; does nothing without an address or a notice sender.
 
-        The language of the caller is the owner's only ``by_owner``.
+        Args:
+            email: The owner's address.
+            username: The name the email greets.
+            notice: The kind of notice, such as ``email_changed``.
+            by_owner: The caller is the owner, whose language the email then uses.
         """
         notices = self.rt.senders.security_notice
         if not email or notices is None:
@@ -80,9 +80,9 @@ class Messages:
         async def send() -> None:
             if not by_owner:
                 language.set("")
-            await notices.send_security_notice(email, username or "", kind)
+            await notices.send_security_notice(email, username or "", notice)
 
-        await self.unseen(send, name="security notice")
+        await self.send_in_background(send, name="security notice")
 
     async def _in_time(self, sending: Awaitable[None]) -> None:
         async with asyncio.timeout(self.rt.config.send_timeout):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-from authkit_issuer.domains.base.messages import Channel, Messages
+from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.runtime import Runtime
 
 
@@ -17,20 +18,19 @@ class Delivery:
 
     def can_send(self, method: str) -> bool:
         """Tell whether there is a sender for the method."""
-        senders = self.rt.senders
-        return (senders.sms if method == "sms" else senders.email) is not None
+        return contact_kind(method).sender(self.rt.senders) is not None
 
     async def login_code(self, method: str, destination: str, username: str, code: str) -> None:
         """Send a sign-in code; ``EmailUnavailable``, ``SmsUnavailable``, ``*DeliveryFailed``."""
-        messages, channel = Messages(self.rt), channel_of(method)
-        messages.require(channel)
-        await messages.insist(channel, self._login_code(method, destination, username, code))
+        messages, kind = Messages(self.rt), contact_kind(method)
+        messages.require(kind)
+        await messages.send(kind, self._login_code(method, destination, username, code))
 
     async def setup_code(self, method: str, destination: str, username: str, code: str) -> None:
         """Send a code that proves an address or number; raises as ``login_code``."""
-        messages, channel = Messages(self.rt), channel_of(method)
-        messages.require(channel)
-        await messages.insist(channel, messages.verification(channel, destination, username, code))
+        messages, kind = Messages(self.rt), contact_kind(method)
+        messages.require(kind)
+        await messages.send(kind, messages.verification(kind, destination, username, code))
 
     def _login_code(self, method: str, destination: str, username: str, code: str) -> Awaitable[None]:
         senders = self.rt.senders
@@ -41,9 +41,9 @@ class Delivery:
         return senders.email.send_login_code(destination, username, code)
 
 
-def channel_of(method: str) -> Channel:
-    """Return the channel a method sends on."""
-    return "phone" if method == "sms" else "email"
+def contact_kind(method: str) -> ContactKind:
+    """The kind of contact that a method sends to."""
+    return PHONE if method == "sms" else EMAIL
 
 
 def masked(destination: str) -> str:

@@ -12,7 +12,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
-from authkit_issuer.domains.factors.delivery import Delivery, channel_of
+from authkit_issuer.domains.factors.delivery import Delivery, contact_kind
 from authkit_issuer.domains.factors.queries import Factor
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -32,7 +32,7 @@ class Enrollment:
         """Send a set-up code to the destination; it replaces the one before."""
         self.rt.refuse_joining("sending a set-up code")
         limits = SendingLimits(self.rt)
-        Messages(self.rt).require(channel_of(method))
+        Messages(self.rt).require(contact_kind(method))
         await limits.check(SETUP, person.user_id, client)
         # Whoever asks, one number is not sent to without end: accounts are cheap, messages are not.
         await limits.check(f"{SETUP}_to", destination, client, cooldown=False)

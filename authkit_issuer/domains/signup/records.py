@@ -1,6 +1,6 @@
-"""Pending registrations: what they are, and how they are found by address and by name.
+"""Pending registrations: their records, and the pointers by which they are found.
 
-A record stands under its own id. An address and a name point to ids, and a pointer counts only while the
+A record is stored under its own id. An address and a name point to ids, and a pointer counts only while the
 record it names agrees.
 """
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from authkit_issuer.domains.base.code_records import identifier_digest
-from authkit_issuer.domains.base.codes import NOBODYS, OneTimeCodes, Record
-from authkit_issuer.domains.signup.channels import BY_KIND, EMAIL, Channel
+from authkit_issuer.domains.base.codes import NO_RECORD, OneTimeCodes, Record
+from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, ContactKind
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash
 
 if TYPE_CHECKING:
     from typing import Self
 
-REMEMBERED = 3
+MAX_LIVE = 3
 """How many live registrations of one address a login looks at."""
 
 
 class PendingCode(str):
-    """The code that was sent, ``""`` when none was. Secret: it belongs to the address and to no answer."""
+    """The code that was sent, ``""`` if none was. Secret: send it to the address, never in a response."""
 
     registration_id: str
     """What the browser that registers must show to confirm; ``""`` when nothing is pending."""
@@ -43,7 +43,7 @@ class PendingCode(str):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingRegistration:
-    """A registration that waits for its proof."""
+    """A registration that waits for its code or link."""
 
     email: str | None
     phone: str | None
@@ -54,50 +54,58 @@ class PendingRegistration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """What a registration form may be told: the same for free and taken addresses."""
+    """The answer to a registration form: the same for free and taken addresses."""
 
     registration_id: str
     email: str | None = None
     phone: str | None = None
 
 
+def record_kind(kind: ContactKind) -> str:
+    """The kind of the one-time records of registrations."""
+    return f"reg_{kind.name}"
+
+
+KINDS = {record_kind(kind): kind for kind in CONTACT_KINDS}
+
+
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """Finds pending registrations."""
+class PendingRecords:
+    """Finds the records of pending registrations by address, number and name."""
 
     rt: Runtime
 
-    async def remember(self, record: Record, ttl: float) -> None:
-        """Point from the target and from the name to the record; a pointer counts only while both agree."""
+    async def point_to(self, record: Record, ttl: float) -> None:
+        """Point from the target and from the name to the record, for ``ttl`` seconds."""
         store, key = self.rt.ephemeral, self._target_key(record.kind, record.target)
-        earlier = [known for known in _words(await store.get(key)) if known != record.request_id]
-        newest = [record.request_id, *earlier][:REMEMBERED]
+        earlier = [known for known in _ids(await store.get(key)) if known != record.request_id]
+        newest = [record.request_id, *earlier][:MAX_LIVE]
         await store.set(key, ",".join(newest).encode(), ttl)
         await store.set(
             _name_key(record.data["username"]), f"{record.kind}:{record.request_id}".encode(), ttl
         )
 
-    async def newest(self, channel: Channel, text: str) -> Record | None:
-        """Return the newest live registration of an address or number, or None."""
-        live = await self.live(channel, text)
+    async def newest(self, kind: ContactKind, text: str) -> Record | None:
+        """The newest live registration of an address or number, or None."""
+        live = await self.live(kind, text)
         return live[0] if live else None
 
-    async def live(self, channel: Channel, text: str) -> list[Record]:
-        """Return the live registrations of an address or number, the newest first."""
-        target = channel.target(text)
+    async def live(self, kind: ContactKind, text: str) -> list[Record]:
+        """The live registrations of an address or number, the newest first."""
+        target = kind.normal_or_none(text)
         if target is None:
             return []
-        ids = _words(await self.rt.ephemeral.get(self._target_key(channel.kind, target)))
+        ids = _ids(await self.rt.ephemeral.get(self._target_key(record_kind(kind), target)))
         # As many look-ups whatever there is: what the pointer still names may have become an account.
-        ids = (ids + [NOBODYS] * REMEMBERED)[:REMEMBERED]
-        found = [await OneTimeCodes(self.rt).peek(channel.kind, request_id) for request_id in ids]
+        ids = (ids + [NO_RECORD] * MAX_LIVE)[:MAX_LIVE]
+        found = [await OneTimeCodes(self.rt).peek(record_kind(kind), request_id) for request_id in ids]
         return [record for record in found if record is not None and record.target == target]
 
-    async def of_name(self, name: str) -> Record | None:
-        """Return the live registration that holds a name, by mail or by phone, or None."""
+    async def by_username(self, name: str) -> Record | None:
+        """The live registration that holds a name, by email or by phone, or None."""
         pointer = await self.rt.ephemeral.get(_name_key(name))
         kind, _, request_id = (pointer or b"").decode().partition(":")
-        record = await OneTimeCodes(self.rt).peek(kind, request_id) if kind in BY_KIND else None
+        record = await OneTimeCodes(self.rt).peek(kind, request_id) if kind in KINDS else None
         if record is None or record.data["username"].lower() != name.lower():
             return None
         return record
@@ -107,10 +115,10 @@ class Pending:
 
 
 def public(record: Record | None) -> PendingRegistration | None:
-    """Return what a host may see of a record; nothing of one that can never be confirmed."""
+    """What a host may see of a record; None for one that can never be confirmed."""
     if record is None or record.data["taken"]:
         return None
-    by_email = record.kind == EMAIL.kind
+    by_email = KINDS[record.kind] is EMAIL
     return PendingRegistration(
         email=record.target if by_email else None,
         phone=None if by_email else record.target,
@@ -121,11 +129,11 @@ def public(record: Record | None) -> PendingRegistration | None:
 
 
 def hash_of(record: Record | None) -> StoredHash | None:
-    """Return the password hash of a pending registration, None when there is none."""
+    """The password hash of a pending registration, None without one."""
     return None if record is None else StoredHash(text=record.data["password_hash"], algo="argon2id")
 
 
-def _words(pointer: bytes | None) -> list[str]:
+def _ids(pointer: bytes | None) -> list[str]:
     return pointer.decode().split(",") if pointer else []
 
 

@@ -1,28 +1,37 @@
 """Registration: an account is pending until its owner proves the address; the first proof wins.
 
-A pending record lives in the ephemeral store under its ``registration_id``. For an address that already has
-an account the same record is written and can never be confirmed, so that no answer, no login and no later
-registration tells a stranger which addresses are taken (OWASP ASVS 6.3.8).
+A pending record is stored in the ephemeral store under its ``registration_id``. For an address that already
+has an account the same record is written and can never be confirmed. So no answer, no login and no later
+registration shows which addresses are taken (OWASP ASVS 6.3.8).
 """
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.base.codes import Record
+from authkit_issuer.domains.base.codes import OneTimeCodes, Record
+from authkit_issuer.domains.base.contacts import EMAIL, PHONE, kind_of
 from authkit_issuer.domains.credentials.service import Passwords
-from authkit_issuer.domains.signup.channels import EMAIL, PHONE, channel_of
-from authkit_issuer.domains.signup.confirmation import Finishing
+from authkit_issuer.domains.signup.creation import (
+    conflict,
+    create,
+    make_account,
+    renew,
+    require_sender,
+    resend,
+)
 from authkit_issuer.domains.signup.records import (
-    Pending,
+    KINDS,
     PendingCode,
+    PendingRecords,
     PendingRegistration,
     Registered,
     hash_of,
     public,
+    record_kind,
 )
-from authkit_issuer.domains.signup.start import Starting
 from authkit_issuer.errors.declared import (
     EMAIL_SENDING,
     PASSWORD_LENGTH,
@@ -62,26 +71,31 @@ class Registration:
     async def register(
         self, identifier: str, username: str, password: str, *, client: Client | None = None
     ) -> Registered:
-        """Hash the password and start a registration, by email address or E.164 number.
+        """Hash the password and start a registration.
 
-        Raises ``InvalidIdentifier``, ``InvalidEmail``, ``InvalidPhoneNumber``, ``username_*``,
-        ``UsernameInUse``, ``password_*``, ``EmailUnavailable``, ``SmsUnavailable``, ``ServerBusy``. The
-        password is hashed whether the address is free or taken.
+        The password is hashed whether the address is free or taken. ``UsernameInUse`` is raised for a name
+        that an account or a live registration of another address holds; ``EmailInUse`` and ``PhoneInUse``
+        only without ``private_registration`` or without required verification.
+
+        Args:
+            identifier: An email address or an E.164 number.
+            username: The name of the new account.
+            password: In the clear.
+            client: Where the request came from; the sending limits count by it.
         """
         self.rt.refuse_joining("registration.register")
-        channel = channel_of(identifier)
-        if channel is EMAIL and "@" not in identifier:
+        kind = kind_of(identifier)
+        if kind is EMAIL and "@" not in identifier:
             raise errors.InvalidIdentifier(param="identifier")
-        starting = Starting(self.rt, channel)
-        starting.require_sender()
-        target = channel.normal(identifier)
+        require_sender(self.rt, kind)
+        target = kind.normalize(identifier)
         name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
         password_hash = await Passwords(self.rt).hash(password, client=client)
-        pending = await starting.create(target, name, password_hash, None, client)
+        pending = await create(self.rt, kind, target, name, password_hash, None, client)
         return Registered(
             registration_id=pending.registration_id,
-            email=target if channel is EMAIL else None,
-            phone=target if channel is PHONE else None,
+            email=target if kind is EMAIL else None,
+            phone=target if kind is PHONE else None,
         )
 
     async def create_pending_email(
@@ -93,14 +107,27 @@ class Registration:
         *,
         client: Client | None = None,
     ) -> PendingCode:
-        """Start a registration with a hash made by the caller and send the code; ``ttl`` is in seconds.
+        """Start a registration with a hash made by the caller and send the code.
 
-        Where verification is not required the account is made at once, its address unverified, and ``""`` is
-        returned. Raises ``EmailInUse`` only without ``private_registration`` or without verification. Beyond
-        the sending limits a private registration sends nothing and says so to nobody; the code that the
-        address got last then goes with the new id as well.
+        Beyond the sending limits a private registration sends nothing; the code that the address got last
+        then works with the new id as well.
+
+        Args:
+            email: The address to prove.
+            username: The name of the new account.
+            password_hash: An Argon2id string.
+            ttl: Seconds until the registration ends; ``pending_email_ttl`` by default.
+            client: Where the request came from; the sending limits count by it.
+
+        Returns:
+            The code. ``""`` for a taken address, beyond the sending limits, and where verification is not
+            required: then the account is made at once, its address unverified.
+
+        Raises:
+            EmailInUse: The address is taken; only without ``private_registration`` or without required
+                verification.
         """
-        return await Starting(self.rt, EMAIL).create(email, username, password_hash, ttl, client)
+        return await create(self.rt, EMAIL, email, username, password_hash, ttl, client)
 
     async def create_pending_phone(
         self,
@@ -111,70 +138,74 @@ class Registration:
         *,
         client: Client | None = None,
     ) -> PendingCode:
-        """Start a registration by phone number; in all else as ``create_pending_email``."""
-        return await Starting(self.rt, PHONE).create(phone, username, password_hash, ttl, client)
+        """Start a registration by phone number, otherwise as ``create_pending_email``."""
+        return await create(self.rt, PHONE, phone, username, password_hash, ttl, client)
 
     async def check_email_conflict(self, email: str, username: str) -> tuple[bool, bool]:
-        """Tell whether the address and the name are taken: ``(email_taken, username_taken)``.
+        """Return ``(email_taken, username_taken)``.
 
-        Only accounts take an address. A name is also taken by a live registration of another address.
+        Only an account takes an address. A live registration of another address takes a name as well.
         """
-        return await Starting(self.rt, EMAIL).conflict(email, username)
+        return await conflict(self.rt, EMAIL, email, username)
 
     async def check_phone_conflict(self, phone: str, username: str) -> tuple[bool, bool]:
-        """Tell whether the number and the name are taken; as ``check_email_conflict``."""
-        return await Starting(self.rt, PHONE).conflict(phone, username)
+        """Return ``(phone_taken, username_taken)``, as ``check_email_conflict``."""
+        return await conflict(self.rt, PHONE, phone, username)
 
     async def get_pending_by_email(self, email: str) -> PendingRegistration | None:
         """Return the newest live registration of an address that can still be confirmed, or None."""
-        return public(await Pending(self.rt).newest(EMAIL, email))
+        return public(await PendingRecords(self.rt).newest(EMAIL, email))
 
     async def get_pending_by_phone(self, phone: str) -> PendingRegistration | None:
         """Return the newest live registration of a number that can still be confirmed, or None."""
-        return public(await Pending(self.rt).newest(PHONE, phone))
+        return public(await PendingRecords(self.rt).newest(PHONE, phone))
 
     @raises(*EMAIL_SENDING, errors.TooManyRequests, *STORES)
     async def resend_email(self, registration_id: str, *, client: Client | None = None) -> None:
-        """Send a new code to the address of a pending registration and start its time afresh.
+        """Send a new code to the address of a pending registration and restart its lifetime.
 
-        An unknown id, a taken address and the sending limits show in nothing (``TooManyRequests`` and
-        ``EmailDeliveryFailed`` only without ``private_registration``). Raises ``EmailUnavailable``.
+        An unknown id and a taken address change nothing in the answer. ``TooManyRequests`` and
+        ``EmailDeliveryFailed`` are raised only without ``private_registration``.
         """
-        await Starting(self.rt, EMAIL).resend(registration_id, client)
+        await resend(self.rt, EMAIL, registration_id, client)
 
     @raises(*SMS_SENDING, errors.TooManyRequests, *STORES)
     async def resend_phone(self, registration_id: str, *, client: Client | None = None) -> None:
         """Send a new code to the number of a pending registration; as ``resend_email``."""
-        await Starting(self.rt, PHONE).resend(registration_id, client)
+        await resend(self.rt, PHONE, registration_id, client)
 
     async def verify_pending_password(self, email: str, password: str) -> bool:
-        """Tell whether this is the newest live registration's password; the same work when there is none."""
-        record = await Pending(self.rt).newest(channel_of(email), email)
+        """True if this is the password of the newest live registration; without one the same work is done."""
+        record = await PendingRecords(self.rt).newest(kind_of(email), email)
         return (await self.rt.hasher.verify(hash_of(record), password)).fits
 
     async def find_by_password(
         self, identifier: str, password: str, *, client: Client | None = None
     ) -> str | None:
-        """Return the id of the live registration of an address or number that has this password, else None.
+        """Return the id of the live registration of an address or number with this password, or None.
 
-        A new code goes to the address, within the limits. Hashes only where registrations are live: whether
-        some are, only registrants can bring about. Several are tried, so that a stranger who registers the
-        address as well does not hide its owner's.
+        A private registration gets a new code, within the limits. Passwords are hashed only for live
+        registrations, which only registrants can start. Several are tried, so that a stranger who registers
+        the address as well does not hide its owner's.
         """
-        channel, caller = channel_of(identifier), ip_prefix(client.ip if client else None)
-        for record in await Pending(self.rt).live(channel, identifier):
+        kind, caller = kind_of(identifier), ip_prefix(client.ip if client else None)
+        for record in await PendingRecords(self.rt).live(kind, identifier):
             if (await self.rt.hasher.verify(hash_of(record), password, client=caller)).fits:
                 if self.rt.config.private_registration:
-                    await Starting(self.rt, channel).renew(record, client)
+                    await renew(self.rt, kind, record, client)
                 return record.request_id
         return None
 
     async def confirm_email(self, email: str, code: str, *, registration_id: str | None = None) -> str:
         """Turn a pending registration into an account with a verified address and return its user id.
 
-        Raises ``InvalidOrExpiredCode`` for a wrong, used or expired code and for a wrong or missing
-        ``registration_id`` (which counts no try), ``EmailInUse`` and ``UsernameInUse`` when somebody else was
-        faster. When storage fails the code stays good. Not inside a transaction: a wrong try must be counted.
+        If storage fails the code stays valid. Not inside a transaction: a wrong try must be counted.
+
+        Raises:
+            InvalidOrExpiredCode: The code is wrong, used or expired, or the ``registration_id`` is wrong or
+                missing (which counts no try).
+            EmailInUse: Another account has taken the address meanwhile.
+            UsernameInUse: Another account has taken the name meanwhile.
         """
         return (await self.redeem(email, code, registration_id=registration_id)).user_id
 
@@ -201,13 +232,69 @@ class Registration:
     ) -> str:
         """Confirm by the token of a mailed link, and return the user id.
 
-        Whoever follows the link shows that it was they who registered: by the id of that browser, or by the
-        password. Raises ``CurrentPasswordRequired`` when neither fits, and the token stays unused;
-        ``InvalidOrExpiredToken``, also for any password after five wrong ones; else as ``confirm_email``.
+        A reader of the mailbox need not be the registrant: without the browser's id or the password a link
+        would open an account whose password is somebody else's. Passwords are tried as often as codes.
+
+        Args:
+            token: The token of the link.
+            registration_id: The id that the registering browser got.
+            password: The password of the registration, for another browser.
+            client: Where the request came from; the hashing pool counts by it.
+
+        Raises:
+            CurrentPasswordRequired: Neither the id nor the password fits; the token stays unused.
+            InvalidOrExpiredToken: The token is wrong, used or expired, or five passwords were wrong.
         """
-        record = await Finishing(self.rt).by_link(token, registration_id, password, client)
+        self.rt.refuse_joining("registration.confirm_email_link")
+        found = await OneTimeCodes(self.rt).find_link(record_kind(EMAIL), token)
+        if not await self._is_registrant(found, registration_id, password, client):
+            raise errors.CurrentPasswordRequired(param="password")
+        record = await OneTimeCodes(self.rt).redeem_link(record_kind(EMAIL), token)
+        if record.data["taken"]:
+            raise errors.InvalidOrExpiredToken
+        await self._make_account(record)
         return record.user_id
 
     async def redeem(self, identifier: str, code: str, *, registration_id: str | None) -> Record:
-        """Confirm by a code and return the spent record, for a caller who may put it back."""
-        return await Finishing(self.rt).by_code(identifier, code, registration_id)
+        """Confirm by a code and return the used record, which the caller may restore."""
+        kind = kind_of(identifier)
+        self.rt.refuse_joining(f"registration.confirm_{kind.name}")
+        target = kind.normal_or_none(identifier)
+        if target is None:
+            raise errors.InvalidOrExpiredCode
+        record = await OneTimeCodes(self.rt).redeem_code(record_kind(kind), registration_id, target, code)
+        if record.data["taken"]:
+            raise errors.InvalidOrExpiredCode
+        await self._make_account(record)
+        return record
+
+    async def _is_registrant(
+        self, record: Record, registration_id: str | None, password: str | None, client: Client | None
+    ) -> bool:
+        """True if the caller shows the registration's id or its password."""
+        shown = (registration_id or "").encode("utf-8", "replace")
+        if hmac.compare_digest(record.request_id.encode(), shown):
+            return True
+        if password is None:
+            return False
+
+        async def count() -> None:
+            try:
+                await OneTimeCodes(self.rt).count_try(record)
+            except errors.InvalidOrExpiredCode as error:
+                raise errors.InvalidOrExpiredToken from error
+
+        caller = ip_prefix(client.ip if client else None)
+        return (await self.rt.hasher.verify(hash_of(record), password, client=caller, before=count)).fits
+
+    async def _make_account(self, record: Record) -> None:
+        async with OneTimeCodes(self.rt).restore_on_outage(record):
+            await make_account(
+                self.rt,
+                KINDS[record.kind],
+                record.user_id,
+                record.target,
+                record.data["username"],
+                record.data["password_hash"],
+                verified=True,
+            )

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.signup import confirmation
+from authkit_issuer.domains.signup import service as registration
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 
@@ -49,13 +49,13 @@ async def test_a_caller_who_hangs_up_in_the_middle_loses_nothing(
 ) -> None:
     registration_id = await register(service, "ada_l", PASSWORD, "192.0.2.1")
     code = mailbox.last(EMAIL).code
-    reached, original = asyncio.Event(), confirmation.make_account
+    reached, original = asyncio.Event(), registration.make_account
 
     async def stuck(*args: object, **kwargs: object) -> None:
         reached.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(confirmation, "make_account", stuck)
+    monkeypatch.setattr(registration, "make_account", stuck)
     confirm = (
         service.registration.confirm_email if through == "confirm" else service.logins.with_registration_code
     )
@@ -64,7 +64,7 @@ async def test_a_caller_who_hangs_up_in_the_middle_loses_nothing(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    monkeypatch.setattr(confirmation, "make_account", original)
+    monkeypatch.setattr(registration, "make_account", original)
     assert await confirm(EMAIL, code, registration_id=registration_id)
 
 

@@ -1,0 +1,187 @@
+"""The start of a registration, its resends, and the account that it becomes.
+
+A record is written whatever the address is and whether or not anything is sent. So neither the answer nor the
+work shows who has an account, and every id that was answered can be used: with the code that the address got
+last, or after a resend.
+"""
+
+from __future__ import annotations
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts.service import Users
+from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
+from authkit_issuer.domains.base.contacts import EMAIL, ContactKind
+from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.base.namespace import Namespace
+from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.credentials.service import Passwords
+from authkit_issuer.domains.signup.records import PendingCode, PendingRecords, record_kind
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.hashing import StoredHash, acceptable
+
+
+def require_sender(rt: Runtime, kind: ContactKind) -> None:
+    """Raise ``EmailUnavailable`` or ``SmsUnavailable`` if a required code could not be sent."""
+    if rt.config.verification_required:
+        Messages(rt).require(kind)
+
+
+async def create(  # noqa: PLR0917 - the parts of a registration
+    rt: Runtime,
+    kind: ContactKind,
+    target: str,
+    username: str,
+    password_hash: str,
+    ttl: float | None,
+    client: Client | None,
+) -> PendingCode:
+    """Write the record and send the code; without required verification, make the account."""
+    target = kind.normalize(target)
+    username = identifiers.username(username, reserved=rt.config.reserved_usernames)
+    if not acceptable(StoredHash(text=password_hash, algo="argon2id")):
+        raise errors.InvalidPasswordHash
+    if not rt.config.verification_required:
+        await make_account(rt, kind, None, target, username, password_hash, verified=False)
+        return PendingCode("", registration_id="")
+    require_sender(rt, kind)
+    if not rt.config.private_registration:
+        # The message is waited for, and leaves before a host's transaction could commit.
+        rt.refuse_joining(f"registration.create_pending_{kind.name}")
+    taken, username_taken = await conflict(rt, kind, target, username)
+    if username_taken:
+        raise errors.UsernameInUse(param="username")
+    if taken and not rt.config.private_registration:
+        raise kind.in_use(param=kind.param)
+    data = {"username": username, "password_hash": password_hash, "taken": "yes" if taken else ""}
+    issued = await _issue(rt, kind, target, data, ttl, client)
+    await _send(rt, kind, issued)
+    return PendingCode("" if taken else issued.code, registration_id=issued.record.request_id)
+
+
+async def conflict(rt: Runtime, kind: ContactKind, target: str, username: str) -> tuple[bool, bool]:
+    """Whether an account has the address, and whether another holder has the name."""
+    target = kind.normalize(target)
+    users = Users(rt)
+    find = users.get_by_email if kind is EMAIL else users.get_by_phone
+    taken = await find(target) is not None
+    name = username.strip()
+    if not identifiers.storable(name):
+        return taken, False
+    # With organizations a name needs its owner slug as well.
+    slugs = [identifiers.owner_slug(name)] if rt.config.org_mode == "multi" else []
+    if await Namespace(rt).is_taken(name.lower(), *slugs):
+        return taken, True
+    holder = await PendingRecords(rt).by_username(name)
+    return taken, holder is not None and (holder.kind, holder.target) != (record_kind(kind), target)
+
+
+async def resend(rt: Runtime, kind: ContactKind, registration_id: str, client: Client | None) -> None:
+    """Give a pending registration a new code, link and lifetime; nothing beyond the limits."""
+    rt.refuse_joining("registration.resend")
+    require_sender(rt, kind)
+    record = await OneTimeCodes(rt).peek(record_kind(kind), registration_id)
+    if record is not None:
+        await renew(rt, kind, record, client)
+
+
+async def renew(rt: Runtime, kind: ContactKind, record: Record, client: Client | None) -> None:
+    """Send a new code for a record that was just read."""
+    wait = await SendingLimits(rt).count(kind.limit, record.target, client)
+    if wait:
+        if not rt.config.private_registration:
+            raise errors.TooManyRequests(retry_after=wait)
+        return
+    lives = _lives(rt, kind, None)
+    issued = await OneTimeCodes(rt).renew(record, lives)
+    if issued is not None:
+        await PendingRecords(rt).point_to(issued.record, lives.record)
+        await _send(rt, kind, issued)
+
+
+async def make_account(  # noqa: PLR0917 - the parts of an account, in the order of the record
+    rt: Runtime,
+    kind: ContactKind,
+    user_id: str | None,
+    target: str,
+    username: str,
+    password_hash: str,
+    *,
+    verified: bool,
+) -> None:
+    """Write user, name, password and event in one transaction; a repeated call succeeds.
+
+    Raises ``EmailInUse``, ``PhoneInUse``, ``UsernameInUse``, ``OwnerSlugTaken``: the index has the last word.
+    """
+    # The id was chosen with the record: an account under it is our own commit whose answer was lost.
+    if user_id is not None and await Users(rt).get(user_id) is not None:
+        return
+    try:
+        async with rt.transaction() as tx:
+            user = await Users(tx).add(
+                email=target if kind is EMAIL else None,
+                phone=None if kind is EMAIL else target,
+                username=username,
+                verified=verified,
+                user_id=user_id,
+                method="registration",
+            )
+            await Passwords(tx).store_hash(user.id, password_hash)
+    except errors.Conflict:
+        # That commit may still have been under way a moment ago, and then this one met what it wrote.
+        if user_id is None or await Users(rt).get(user_id) is None:
+            raise
+
+
+async def _issue(  # noqa: PLR0917 - the parts of a record
+    rt: Runtime,
+    kind: ContactKind,
+    target: str,
+    data: dict[str, str],
+    ttl: float | None,
+    client: Client | None,
+) -> Issued:
+    one_time, lives = OneTimeCodes(rt), _lives(rt, kind, ttl)
+    record = Record(
+        kind=record_kind(kind),
+        request_id=one_time.new_request_id(),
+        target=target,
+        user_id=identifiers.new_id(rt.random_bytes),
+        data=data,
+    )
+    issued = await one_time.offer(record, lives, limit=kind.limit, client=client)
+    if not issued.to_be_sent and not rt.config.private_registration:
+        raise errors.TooManyRequests(retry_after=rt.config.code_cooldown)
+    await PendingRecords(rt).point_to(issued.record, lives.record)
+    return issued
+
+
+def _lives(rt: Runtime, kind: ContactKind, ttl: float | None) -> Lives:
+    record = ttl or kind.pending_ttl(rt.config)
+    links = kind is EMAIL and rt.senders.verification_links
+    return Lives(
+        code=min(rt.config.code_ttl, record),
+        record=record,
+        link=min(rt.config.link_ttl, record) if links else 0.0,
+    )
+
+
+async def _send(rt: Runtime, kind: ContactKind, issued: Issued) -> None:
+    """Send the code, or a notice to the owner of a taken address.
+
+    A private registration sends in the background, so that the time of the answer shows nothing.
+    """
+    if not rt.config.private_registration:
+        await Messages(rt).send(kind, _message(rt, kind, issued))
+    elif issued.to_be_sent:
+        await Messages(rt).send_in_background(lambda: _message(rt, kind, issued), name="registration message")
+
+
+async def _message(rt: Runtime, kind: ContactKind, issued: Issued) -> None:
+    record, notices = issued.record, rt.senders.security_notice
+    if not record.data["taken"]:
+        await Messages(rt).verification(
+            kind, record.target, record.data["username"], issued.code, issued.link
+        )
+    elif kind is EMAIL and notices is not None:
+        await notices.send_security_notice(record.target, "", "registration_attempt")
