@@ -47,12 +47,11 @@ from authkit_issuer.ports import (
     SMSSenderWithPasswordResetLink,
     language,
 )
-from authkit_issuer.provider import Provider
 from authkit_issuer.security.breaches import RangeBreachCheck
 from authkit_issuer.security.hashing import HashingLoad
 from authkit_issuer.security.keys import KeySet, KeySource, SigningKey, StaticKeys
 from authkit_issuer.security.siws import SignInAccount, SignInInput, SignInOutput
-from authkit_issuer.service import Service
+from authkit_issuer.service import Provider, Service
 
 __all__ = [
     "SOLANA_PROVIDER_SLUG",

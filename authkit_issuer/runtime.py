@@ -86,11 +86,11 @@ class Runtime:
     store: Store
     ephemeral: EphemeralStore
     keys: KeySource
-    minter: AccessTokenSigner
+    access_tokens: AccessTokenSigner
     own_tokens: OwnTokens
     hasher: PasswordHasher
     background: Background
-    shared: BatchedStatements
+    batched: BatchedStatements
     senders: Senders = field(default_factory=Senders)
     identity: Mapping[str, IdentityProvider] = field(default_factory=dict[str, IdentityProvider])
     """External login providers by name."""

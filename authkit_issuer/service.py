@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config, process_environment
@@ -68,7 +69,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """The whole issuer, as a library. Made by ``Service.open``."""
+    """The whole issuer, as a library. Made by ``Service.open``.
+
+    The fields are the one list of capabilities: each is made of the service's Runtime.
+    """
 
     rt: Runtime = field(repr=False)
     pool: postgres.Pool | None = field(repr=False)
@@ -138,10 +142,10 @@ class Service:
                 clock=clock,
                 random_bytes=random_bytes,
                 store=database,
-                shared=BatchedStatements(database),
+                batched=BatchedStatements(database),
                 ephemeral=store,
                 keys=keys,
-                minter=AccessTokenSigner(keys),
+                access_tokens=AccessTokenSigner(keys),
                 own_tokens=OwnTokens(config, keys, clock),
                 hasher=resources.hasher(config),
                 identity=resources.identity(config, http_client, clock),
@@ -161,34 +165,8 @@ class Service:
     def _over(
         cls, rt: Runtime, *, pool: postgres.Pool | None, inbox: Inbox | None, resources: Resources
     ) -> Self:
-        return cls(
-            rt=rt,
-            pool=pool,
-            inbox=inbox,
-            resources=resources,
-            users=Users(rt),
-            usernames=Usernames(rt),
-            lifecycle=Lifecycle(rt),
-            registration=Registration(rt),
-            verification=Verification(rt),
-            contact_changes=ContactChanges(rt),
-            passwords=Passwords(rt),
-            org_invites=OrgInvites(rt),
-            org_members=OrgMembers(rt),
-            orgs=Orgs(rt),
-            providers=Providers(rt),
-            roles=Roles(rt),
-            tokens=Tokens(rt),
-            sessions=Sessions(rt),
-            two_factor=TwoFactor(rt),
-            logins=Logins(rt),
-            devices=Devices(rt),
-            oidc_login=OidcLogin(rt),
-            solana=Solana(rt),
-            entitlements=Entitlements(rt),
-            events=Events(rt),
-            admin=Admin(rt),
-        )
+        made = {name: capability(rt) for name, capability in capabilities().items()}
+        return cls(rt=rt, pool=pool, inbox=inbox, resources=resources, **made)
 
     async def __aenter__(self) -> Self:
         """Return the service itself."""
@@ -276,3 +254,17 @@ class Service:
         await self.lifecycle.lift_lapsed_bans()
         if self.config.deleted_user_retention is not None:
             await self.lifecycle.purge_deleted(before=before_purge)
+
+
+Provider = Service
+"""``Service`` by the name for routes of a host; a stand-in in their tests is a ``typing.cast``."""
+
+
+@cache
+def capabilities() -> dict[str, Callable[[Runtime], Any]]:
+    """Return the class of each capability by the name of its field."""
+    return {
+        name: kind
+        for name, kind in get_type_hints(Service).items()
+        if getattr(kind, "__module__", "").startswith("authkit_issuer.domains.")
+    }

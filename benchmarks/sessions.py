@@ -75,7 +75,7 @@ async def four_chain(service: Service, user_id: str) -> Chain:
     """Return a step of four statements and a signature."""
     issued = await service.sessions.issue(user_id)
     assert service.pool is not None
-    pool, mint = service.pool, service.rt.minter.mint
+    pool, mint = service.pool, service.rt.access_tokens.sign
 
     async def step() -> None:
         async with pool.acquire() as connection:
@@ -136,8 +136,8 @@ def mint_ratio(service: Service) -> float:
     claims = _claims(service, "0" * 36, {"email": "ada@example.com", "username": "ada_l"}, ["admin"])
     signing = _keys(service).signing
     assert signing is not None
-    data = service.rt.minter.mint(claims).rpartition(".")[0].encode()
-    mint, key, name = service.rt.minter.mint, signing.private_key, signing.alg
+    data = service.rt.access_tokens.sign(claims).rpartition(".")[0].encode()
+    mint, key, name = service.rt.access_tokens.sign, signing.private_key, signing.alg
     ratios = []
     for _ in range(ROUNDS * 3):
         started = time.perf_counter()

@@ -10,8 +10,6 @@ import hashlib
 import hmac
 from typing import Any
 
-import jwt
-
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.config.providers import issuer_of
 from authkit_issuer.errors import ProviderRefused, ProviderUnavailable
@@ -21,6 +19,7 @@ from authkit_issuer.federation.metadata import Metadata
 from authkit_issuer.federation.profile import Exchange, Profile, Request
 from authkit_issuer.ports import Clock
 from authkit_verify import AcceptConfig, Claims, IssuerAccept, TokenError, Verifier
+from authkit_verify._jose.compact import read_header
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 """Asymmetric ones alone: a client secret signs nothing that is believed."""
@@ -155,7 +154,8 @@ def _check_access_token(claims: Claims, id_token: str, access_token: object) -> 
     if not isinstance(access_token, str) or not isinstance(expected, str):
         raise ProviderRefused
     # The algorithm was verified with the signature; Ed25519 goes with SHA-512.
-    hashed = _HASHES.get(jwt.get_unverified_header(id_token)["alg"][-3:], hashlib.sha512)
+    algorithm = read_header(id_token.partition(".")[0].encode()).alg
+    hashed = _HASHES.get(algorithm[-3:], hashlib.sha512)
     digest = hashed(access_token.encode()).digest()
     half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
     if not hmac.compare_digest(half, expected.encode()):

@@ -6,12 +6,12 @@ All six-digit codes can be tried in a moment, so a code is never stored as a pla
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 
 from authkit_issuer.ports import RandomBytes
 from authkit_issuer.security.keys import KeySet
+from authkit_issuer.security.token_codec import random_text
 
 CODE_DIGITS = 6
 _CODES = 10**CODE_DIGITS
@@ -29,7 +29,7 @@ def new_code(random_bytes: RandomBytes) -> str:
 
 def new_token(random_bytes: RandomBytes) -> str:
     """Return 256 random bits as 43 characters of unpadded base64url."""
-    return base64.urlsafe_b64encode(random_bytes(32)).rstrip(b"=").decode()
+    return random_text(random_bytes, 32)
 
 
 def digest(keys: KeySet, purpose: str, scope: str, code: str) -> str:

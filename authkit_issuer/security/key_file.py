@@ -40,6 +40,7 @@ from authkit_issuer.security.keys import (
     public_pem,
     thumbprint,
 )
+from authkit_issuer.security.token_codec import random_text
 
 FILE_NAME = "keys.json"
 PUBLISH_AHEAD = 360.0
@@ -171,7 +172,7 @@ def new_private_key(alg: str) -> PrivateKey:
 def generate(alg: str, random_bytes: RandomBytes) -> KeyFile:
     """Return a fresh file with one signing key and one refresh secret."""
     key = new_private_key(alg)
-    secret = base64.urlsafe_b64encode(random_bytes(32)).rstrip(b"=").decode()
+    secret = random_text(random_bytes, 32)
     return KeyFile(
         active_key_id=thumbprint(key.public_key()),
         active_private_key_pem=_private_pem(key),

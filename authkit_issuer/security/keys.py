@@ -6,7 +6,6 @@ RS256, P-256 ES256, P-384 ES384, P-521 ES512, Ed25519 EdDSA (RFC 7518 section 3.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from authkit_issuer.errors import ConfigError
+from authkit_issuer.security.token_codec import base64url
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -202,7 +202,7 @@ def public_jwk(key: PublicKey, kid: str) -> dict[str, str]:
 def thumbprint(key: PublicKey) -> str:
     """Return the JWK thumbprint (RFC 7638): the same key has the same id in every process."""
     text = json.dumps(_members(key), separators=(",", ":"), sort_keys=True)
-    return _b64(hashlib.sha256(text.encode()).digest())
+    return base64url(hashlib.sha256(text.encode()).digest())
 
 
 def _members(key: PublicKey) -> dict[str, str]:
@@ -214,12 +214,8 @@ def _members(key: PublicKey) -> dict[str, str]:
         curve = _CURVES[key.curve.name][0]
         return {"kty": "EC", "crv": curve, "x": _b64_int(point.x, size), "y": _b64_int(point.y, size)}
     raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return {"kty": "OKP", "crv": "Ed25519", "x": _b64(raw)}
-
-
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return {"kty": "OKP", "crv": "Ed25519", "x": base64url(raw)}
 
 
 def _b64_int(number: int, size: int | None = None) -> str:
-    return _b64(number.to_bytes(size or (number.bit_length() + 7) // 8, "big"))
+    return base64url(number.to_bytes(size or (number.bit_length() + 7) // 8, "big"))

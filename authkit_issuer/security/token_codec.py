@@ -1,14 +1,26 @@
-"""The text form of opaque tokens: a prefix and canonical base64url, one text per value."""
+"""Unpadded base64url (RFC 7515 section 2) and the text form of opaque tokens: one text per value."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 
+from authkit_issuer.ports import RandomBytes
+
+
+def base64url(raw: bytes) -> str:
+    """Return the bytes as base64url without padding."""
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def random_text(random_bytes: RandomBytes, size: int) -> str:
+    """Return ``size`` random bytes as base64url without padding."""
+    return base64url(random_bytes(size))
+
 
 def encode_token(prefix: str, raw: bytes) -> str:
     """Return the text of a token."""
-    return prefix + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return prefix + base64url(raw)
 
 
 def decode_token(prefix: str, size: int, token: str) -> bytes | None:

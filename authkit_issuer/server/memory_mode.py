@@ -12,47 +12,47 @@ from authkit_issuer.errors import DatabaseUnavailable, StartupError
 from authkit_issuer.store.advisory_lock import AdvisoryLock
 
 INTERVAL = 1.0
-"""Seconds between two looks at a place that a restarted database took away."""
+"""Seconds between two checks of the lock, which a restart of the database releases."""
 
 logger = logging.getLogger("authkit.server")
 
 
 @asynccontextmanager
 async def alone(config: Config) -> AsyncGenerator[None, None]:
-    """Hold the database's place for a server in memory mode while the block runs.
+    """Hold the database's lock for a server in memory mode while the block runs.
 
-    Raises ``StartupError`` when another one has it, ``DatabaseUnavailable`` when nobody can say. With Redis
-    any number of servers may run.
+    Raises ``StartupError`` when another server holds it, ``DatabaseUnavailable`` when the database does not
+    answer. With Redis any number of servers may run.
     """
     if config.redis_url is not None or config.is_production or config.database_url is None:
         yield
         return
-    place = AdvisoryLock(config.database_url, f"authkit memory mode {config.database_schema}")
-    if not await place.take():
+    lock = AdvisoryLock(config.database_url, f"authkit memory mode {config.database_schema}")
+    if not await lock.acquire():
         raise StartupError(
             "Another server without Redis runs on this database; "
             "set AUTHKIT_REDIS_URL for both, or the codes of one are unknown to the other."
         )
-    keeper = asyncio.create_task(_keep(place), name="authkit place")
+    keeper = asyncio.create_task(_keep(lock), name="authkit lock")
     try:
         yield
     finally:
         keeper.cancel()
         await asyncio.gather(keeper, return_exceptions=True)
-        await place.leave()
+        await lock.release()
 
 
-async def _keep(place: AdvisoryLock) -> None:
-    """Take the place again after the database was away; say once when somebody else was faster."""
-    told = False
+async def _keep(lock: AdvisoryLock) -> None:
+    """Acquire the lock again after the database was away; log once when another server holds it."""
+    logged = False
     while True:
         await asyncio.sleep(INTERVAL)
-        if place.held:
+        if lock.held:
             continue
         try:
-            taken = await place.take(patience=0)
+            acquired = await lock.acquire(timeout=0)
         except DatabaseUnavailable:
             continue
-        if not taken and not told:
+        if not acquired and not logged:
             logger.error("another server without Redis took this database; one of the two must stop")
-        told = not taken
+        logged = not acquired

@@ -52,17 +52,17 @@ def test_another_library_verifies_what_we_sign_with_what_we_publish(alg: str) ->
         refresh_secrets={0: b"s" * 32},
         active_secret=0,
     )
-    token = AccessTokenSigner(StaticKeys(keys)).mint({"sub": "me", "aud": "api", "email": "ü@example.test"})
+    token = AccessTokenSigner(StaticKeys(keys)).sign({"sub": "me", "aud": "api", "email": "ü@example.test"})
     header = jwt.get_unverified_header(token)
     assert header == {"alg": alg, "kid": kid, "typ": "at+jwt"}
     published = jwt.PyJWK(json.loads(keys.jwks_body)["keys"][0])
     assert jwt.decode(token, published, algorithms=[alg], audience="api")["email"] == "ü@example.test"
 
 
-def test_without_a_signing_key_nothing_is_minted() -> None:
+def test_without_a_signing_key_nothing_is_signed() -> None:
     keys = KeySet(signing=None, public={}, refresh_secrets={0: b"s" * 32}, active_secret=0)
     with pytest.raises(MissingSigner):
-        AccessTokenSigner(StaticKeys(keys)).mint({})
+        AccessTokenSigner(StaticKeys(keys)).sign({})
 
 
 def test_the_file_is_for_its_owner_only_and_the_first_creator_wins(path: Path) -> None:

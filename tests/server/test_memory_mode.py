@@ -70,15 +70,15 @@ async def test_the_place_is_taken_again_after_the_database_was_away(
 async def test_somebody_who_was_faster_is_told_of_once(
     config: Config, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    place = AdvisoryLock(database_url, f"authkit memory mode {config.database_schema}")
+    lock = AdvisoryLock(database_url, f"authkit memory mode {config.database_schema}")
     with caplog.at_level(logging.ERROR, "authkit.server"):
         async with alone(config):
             async with asyncio.timeout(30):
-                while not place.held:
+                while not lock.held:
                     await servers.on(database_url, lambda connection: connection.execute(END))
-                    await place.take(patience=0)
+                    await lock.acquire(timeout=0)
                 while not caplog.records:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.1)
     assert [record.getMessage().split()[0] for record in caplog.records] == ["another"]
-    await place.leave()
+    await lock.release()

@@ -1,4 +1,4 @@
-"""A place that one process at a time can hold."""
+"""A lock that one process at a time can hold."""
 
 from __future__ import annotations
 
@@ -14,51 +14,51 @@ END = "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'a
 
 
 async def end_holders(database_url: str) -> None:
-    """End the sessions that hold a place, as a restart of the server would."""
+    """End the sessions that hold a lock, as a restart of the server would."""
     await servers.on(database_url, lambda connection: connection.execute(END))
 
 
-async def test_a_place_is_held_by_one_and_free_again_when_that_one_leaves(database_url: str) -> None:
+async def test_a_lock_is_held_by_one_and_free_again_when_that_one_releases_it(database_url: str) -> None:
     first, second, elsewhere = (AdvisoryLock(database_url, name) for name in ("a", "a", "b"))
-    assert await first.take()
+    assert await first.acquire()
     assert first.held
-    assert not await second.take(patience=0)
+    assert not await second.acquire(timeout=0)
     assert not second.held
-    assert await elsewhere.take()
-    await first.leave()
+    assert await elsewhere.acquire()
+    await first.release()
     assert not first.held
-    assert await second.take()
-    await second.leave()
-    await elsewhere.leave()
+    assert await second.acquire()
+    await second.release()
+    await elsewhere.release()
 
 
-async def test_whoever_lost_the_place_knows_and_may_take_it_again(database_url: str) -> None:
+async def test_a_lock_that_was_lost_reads_as_lost_and_can_be_acquired_again(database_url: str) -> None:
     first, second = AdvisoryLock(database_url, "a"), AdvisoryLock(database_url, "a")
-    assert await first.take()
+    assert await first.acquire()
     await end_holders(database_url)
     async with asyncio.timeout(30):
         while first.held:
             await asyncio.sleep(0.01)
-    assert await second.take()
-    assert not await first.take(patience=0)
-    await second.leave()
-    assert await first.take()
-    await first.leave()
+    assert await second.acquire()
+    assert not await first.acquire(timeout=0)
+    await second.release()
+    assert await first.acquire()
+    await first.release()
 
 
-async def test_taking_again_keeps_the_place(database_url: str) -> None:
-    place = AdvisoryLock(database_url, "a")
-    assert await place.take()
-    assert await place.take()
-    await place.leave()
+async def test_acquiring_again_keeps_the_lock(database_url: str) -> None:
+    lock = AdvisoryLock(database_url, "a")
+    assert await lock.acquire()
+    assert await lock.acquire()
+    await lock.release()
 
 
 @pytest.mark.parametrize(
     ("address", "error"),
     [("postgresql://127.0.0.1:1/x", DatabaseUnavailable), ("mysql://127.0.0.1/x", ConfigError)],
 )
-async def test_a_database_that_cannot_be_asked_gives_no_place(address: str, error: type[Exception]) -> None:
-    place = AdvisoryLock(address, "a")
+async def test_a_database_that_cannot_be_asked_gives_no_lock(address: str, error: type[Exception]) -> None:
+    lock = AdvisoryLock(address, "a")
     with pytest.raises(error):
-        await place.take()
-    assert not place.held
+        await lock.acquire()
+    assert not lock.held

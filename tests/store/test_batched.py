@@ -54,8 +54,8 @@ def server() -> Server:
 @pytest.fixture
 def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take any two callers for a crowd."""
-    monkeypatch.setattr(batched, "CROWD", 0)
-    monkeypatch.setattr(batched, "THIN", 0)
+    monkeypatch.setattr(batched, "BATCH_ABOVE", 0)
+    monkeypatch.setattr(batched, "BATCH_BELOW", 0)
 
 
 @pytest.fixture
@@ -65,8 +65,10 @@ def statements(server: Server, crowded: None) -> BatchedStatements:
 
 async def test_a_few_callers_each_send_their_own_statement(server: Server):
     server.open.clear()
-    tasks = await asked_for(BatchedStatements(server), *(f"k{number}" for number in range(batched.CROWD)))
-    assert server.asked == [f"k{number}" for number in range(batched.CROWD)]
+    tasks = await asked_for(
+        BatchedStatements(server), *(f"k{number}" for number in range(batched.BATCH_ABOVE))
+    )
+    assert server.asked == [f"k{number}" for number in range(batched.BATCH_ABOVE)]
     server.open.set()
     await asyncio.gather(*tasks)
 
@@ -74,12 +76,12 @@ async def test_a_few_callers_each_send_their_own_statement(server: Server):
 async def test_a_crowd_shares_until_it_has_thinned_out(server: Server):
     statements = BatchedStatements(server)
     server.open.clear()
-    first = await asked_for(statements, *(f"k{number}" for number in range(batched.CROWD)))
+    first = await asked_for(statements, *(f"k{number}" for number in range(batched.BATCH_ABOVE)))
     late = await asked_for(statements, "x", "y")
-    assert server.asked[batched.CROWD :] == []
+    assert server.asked[batched.BATCH_ABOVE :] == []
     server.open.set()
     await asyncio.gather(*first, *late)
-    assert server.asked[batched.CROWD :] == [["x", "y"]]
+    assert server.asked[batched.BATCH_ABOVE :] == [["x", "y"]]
     server.asked.clear()
     server.open.clear()
     few = await asked_for(statements, "a", "b", "c")
@@ -135,7 +137,7 @@ async def test_a_statement_that_hangs_holds_the_others_up_for_a_moment_only(
 ):
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c")
-    await asyncio.sleep(batched.PATIENCE * 3)
+    await asyncio.sleep(batched.MAX_DELAY * 3)
     assert server.asked == ["a", "b", ["c"]]
     server.open.set()
     await asyncio.gather(*tasks)
@@ -144,7 +146,7 @@ async def test_a_statement_that_hangs_holds_the_others_up_for_a_moment_only(
 async def test_a_full_statement_sets_out_at_once(
     statements: BatchedStatements, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(batched, "MOST", 2)
+    monkeypatch.setattr(batched, "BATCH_SIZE", 2)
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c", "d")
     await asyncio.sleep(0)

@@ -11,7 +11,6 @@ parallel guesses under the cap; taking by value makes exactly one of any number 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hmac
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,6 +32,7 @@ from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
+from authkit_issuer.security.token_codec import random_text
 
 __all__ = ["NO_RECORD", "Issued", "Lives", "OneTimeCodes", "Record", "on_outage"]
 
@@ -67,7 +67,7 @@ class OneTimeCodes:
 
     def new_request_id(self) -> str:
         """Return a fresh opaque id of 128 bits; unknown addresses get one too."""
-        return base64.urlsafe_b64encode(self.rt.random_bytes(16)).rstrip(b"=").decode()
+        return random_text(self.rt.random_bytes, 16)
 
     async def issue(
         self,

@@ -67,7 +67,7 @@ async def _rotate(rt: Runtime, request: RefreshRequest) -> RotatedSession | None
     )
     common = (config.issuer, config.refresh_idle_duration, config.refresh_rotation_grace)
     if request.org is None:
-        return await rt.shared.maybe(sql.ROTATE, own, common)
+        return await rt.batched.maybe(sql.ROTATE, own, common)
     return await rt.maybe(sql.ROTATE_ORG, *own, *common, request.org.id)
 
 

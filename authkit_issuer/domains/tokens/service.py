@@ -5,7 +5,6 @@ A token is a snapshot: user, roles and entitlements as they were when it was min
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from authkit_issuer.domains.tokens.queries import (
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.keys import PublicKey, algorithm
+from authkit_issuer.security.token_codec import random_text
 from authkit_verify import Claims, Enrichment
 
 __all__ = [
@@ -205,7 +205,9 @@ class Tokens:
         if org is not None:
             claims["org"], claims["roles"] = org.slug, org.roles
         claims.update(extra or {})
-        return AccessToken(token=self.rt.minter.mint(claims), expires_at=datetime.fromtimestamp(expires, UTC))
+        return AccessToken(
+            token=self.rt.access_tokens.sign(claims), expires_at=datetime.fromtimestamp(expires, UTC)
+        )
 
     def _expiry(self, issued_at: int, not_after: datetime | None) -> int:
         config = self.rt.config
@@ -225,7 +227,7 @@ class Tokens:
             "aud": audiences[0] if len(audiences) == 1 else list(audiences),
             "iat": issued_at,
             "exp": expires,
-            "jti": base64.urlsafe_b64encode(self.rt.random_bytes(16)).rstrip(b"=").decode(),
+            "jti": random_text(self.rt.random_bytes, 16),
             "client_id": config.client_id,
             "email": facts.email,
             "email_verified": facts.email_verified,

@@ -6,7 +6,6 @@ cookie of that browser: its name holds a digest of the state, so that logins in 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import re
@@ -18,6 +17,7 @@ import msgspec
 
 from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.codes import new_token
 
 Flow = Literal["login", "link", "step_up"]
 Cookies = Iterable[tuple[str, str]]
@@ -78,7 +78,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 def secret(rt: Runtime) -> str:
     """Return a fresh text of 256 bits."""
-    return base64.urlsafe_b64encode(rt.random_bytes(32)).rstrip(b"=").decode()
+    return new_token(rt.random_bytes)
 
 
 def digest(text: str) -> str:
