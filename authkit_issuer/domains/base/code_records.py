@@ -1,4 +1,4 @@
-"""What is stored of a one-time code or link, and under which keys."""
+"""The stored records of one-time codes and links, and their keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authkit_issuer.runtime import Runtime
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One pending proof. Times are Unix seconds of the injected clock."""
+    """One pending code or link. Times are Unix seconds of the injected clock."""
 
     kind: str
     request_id: str
@@ -25,16 +25,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str = ""
     auth_epoch: int = 0
     code_of: str = ""
-    """The request whose code was mailed, where this one came too soon after it to get its own."""
+    """The earlier request whose code this one shares, because it came too soon to get its own."""
     data: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        """Name the record without its digests or its data."""
+        """Leave out the digests and the data."""
         return f"Record(kind={self.kind!r}, request_id={self.request_id!r})"
 
     @property
     def key(self) -> str:
-        """Where the record is stored."""
+        """The key of the record."""
         return key_of(self.kind, self.request_id)
 
     @property
@@ -44,15 +44,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tries_key(self) -> str:
-        """Where the tries are counted: a new code under the same request id has a count of its own.
+        """The key of the count of tries: a new code under the same request id has its own count.
 
-        Requests that lean on the code of another share one count, apart from that of the other.
+        Requests that share the code of another have one count together, apart from that of the other.
         """
-        shared = ":again" if self.code_of else ""
-        return f"attempts:{self.kind}:{self.coded_for}:{self.code_digest[-16:]}{shared}"
+        again = ":again" if self.code_of else ""
+        return f"attempts:{self.kind}:{self.coded_for}:{self.code_digest[-16:]}{again}"
 
-    def leaning_on(self, sent: Record) -> Record:
-        """Return this record with the code that was sent for another of the same address."""
+    def sharing_code_of(self, sent: Record) -> Record:
+        """Return this record with the code that was sent for another request of the same address."""
         return msgspec.structs.replace(
             self,
             code_of=sent.request_id,
@@ -61,17 +61,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def without_code(self) -> Record:
-        """Return this record with a code and a link that nobody can redeem, because none was sent."""
+        """Return this record with an expired code and link, because none was sent."""
         return msgspec.structs.replace(self, code_expires_at=0.0, link_expires_at=0.0)
 
     def encoded(self) -> bytes:
-        """Return the stored form; the same record always has the same."""
+        """Return the stored form; equal records have equal bytes."""
         return _encode(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lives:
-    """How many seconds the parts of a record live; no link is made with 0."""
+    """How many seconds the parts of a record live; a ``link`` of 0 makes no link."""
 
     code: float
     record: float
@@ -84,24 +84,24 @@ decode = msgspec.json.Decoder(Record).decode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """What was just made. The code and the link token go to the target only, never into an answer."""
+    """A new record with its secrets. Code and link token go to the target only, never into a response."""
 
     record: Record
     code: str
     link: str
 
     def __repr__(self) -> str:
-        """Keep the secrets out of logs."""
+        """Leave out the secrets."""
         return f"Issued({self.record!r})"
 
     @property
     def to_be_sent(self) -> bool:
-        """False beyond the sending limits: the record is live and has no secret of its own to send."""
+        """False beyond the sending limits: the record is live but has no code of its own."""
         return bool(self.code)
 
 
 def key_of(kind: str, request_id: str) -> str:
-    """Return where a record is stored."""
+    """The key of a record."""
     return f"{kind}:{request_id}"
 
 
@@ -112,5 +112,5 @@ def identifier_digest(rt: Runtime, kind: str, identifier: str) -> str:
 
 
 def link_hash(token: str) -> str:
-    """Return the digest of a link token; 256 random bits need no key, it cannot be searched."""
+    """The digest of a link token. It needs no key: 256 random bits cannot be searched."""
     return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

@@ -1,11 +1,11 @@
 """One-time codes and links: issued within limits, bound to a target and a purpose, redeemed by one winner.
 
-A record lives in the ephemeral store under ``<kind>:<request id>``; the request id is opaque, random and
-handed to the caller who asked, so that a stranger who knows only the address can neither replace a record nor
-burn its tries (OWASP ASVS 6.6.2, 6.6.3). Only keyed digests of codes are stored.
+A record is stored in the ephemeral store under ``<kind>:<request id>``. The request id is opaque, random and
+returned to the caller, so an attacker who knows only the address can neither replace a record nor use up its
+tries (OWASP ASVS 6.6.2, 6.6.3). Only keyed digests of codes are stored.
 
 The order of a check is fixed: read, count the try, compare in constant time, take. Counting first keeps
-parallel guesses under the cap; taking by value makes exactly one of any number of right answers win.
+parallel guesses under the limit. Taking by value lets exactly one of any number of right answers win.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from authkit_issuer.security.token_codec import random_text
 __all__ = ["NO_RECORD", "Issued", "Lives", "OneTimeCodes", "Record", "on_outage"]
 
 NO_RECORD = "-"
-"""A request id that no record has; looking it up costs what looking up another does."""
+"""A request id that no record has; a look-up of it costs as much as any other."""
 
 _HOUR = 3600.0
 
@@ -66,7 +66,7 @@ class OneTimeCodes:
     rt: Runtime
 
     def new_request_id(self) -> str:
-        """Return a fresh opaque id of 128 bits; unknown addresses get one too."""
+        """Return a new opaque id of 128 random bits; unknown addresses get one too."""
         return random_text(self.rt.random_bytes, 16)
 
     async def issue(
@@ -82,7 +82,11 @@ class OneTimeCodes:
         auth_epoch: int = 0,
         data: dict[str, str] | None = None,
     ) -> Issued:
-        """Store a fresh record (replacing the one under the same request id) and return its secrets."""
+        """Store a new record and return it with its secrets; it replaces the one under the same request id.
+
+        The TTLs are in seconds; a ``link_ttl`` of 0 makes no link. ``target`` is the contact or other subject
+        that the code is bound to.
+        """
         record = Record(
             kind=kind,
             request_id=request_id or self.new_request_id(),
@@ -97,13 +101,16 @@ class OneTimeCodes:
         return issued
 
     async def offer(self, record: Record, lives: Lives, *, limit: str, client: Client | None) -> Issued:
-        """Issue for somebody who is not signed in, beyond the limits too: then there is nothing to send.
+        """Store a record for a caller that is not signed in, beyond the sending limits too.
 
-        Who asks again within the pause (a double click, a corrected form) still has the earlier mail, and its
-        code goes with either request. All requests that lean on one code share ``max_code_attempts`` tries,
-        apart from the tries of the request it was made for, which nobody else can use up. Where no code is
-        out there is none to guess: only ``renew`` gives the record one. What the store is asked does not
-        depend on who has an account.
+        1. Within the limits the record gets a code of its own, to be sent.
+        2. Beyond them nothing is to be sent. A caller that asks again within the cool-down (a double click, a
+           corrected form) still has the earlier message, and its code works with either request.
+        3. All requests that share one code have ``max_code_attempts`` tries together, apart from the tries of
+           the request it was made for, which no other caller can use up.
+        4. If no code was sent there is none to guess: only ``renew`` gives the record one.
+
+        The calls to the store do not depend on who has an account.
         """
         issued = self._make(record, lives)
         newest = self._newest(record)
@@ -113,15 +120,15 @@ class OneTimeCodes:
             return issued
         pointer = await self.rt.ephemeral.get(newest)
         sent = await self.peek(record.kind, pointer.decode() if pointer else NO_RECORD)
-        made = issued.record.without_code() if sent is None else issued.record.leaning_on(sent)
+        made = issued.record.without_code() if sent is None else issued.record.sharing_code_of(sent)
         beyond = Issued(record=made, code="", link="")
         await self._store(beyond, lives)
         return beyond
 
     async def renew(self, record: Record, lives: Lives) -> Issued | None:
-        """Give a live record new secrets and a new life; None when it was used or replaced meanwhile.
+        """Give a live record new secrets and a new lifetime; None if it was used or replaced meanwhile.
 
-        Only the very record that was read is replaced: one that was just confirmed does not come back.
+        Only the record that was read is replaced: one that was just redeemed does not come back.
         """
         issued = self._make(msgspec.structs.replace(record, code_of=""), lives)
         old, new = record.encoded(), issued.record.encoded()
@@ -132,10 +139,10 @@ class OneTimeCodes:
         return issued
 
     async def forget(self, kind: str, request_id: str) -> None:
-        """Drop a record; none is fine too.
+        """Drop a record; does nothing without one.
 
-        An empty value stays in its place for an hour, over which nothing is put back: whoever gives up
-        something that is being redeemed this moment is rid of it, whatever becomes of that.
+        An empty value takes its place for an hour, and ``restore`` writes nothing over it. So a record that
+        is being redeemed at this moment stays dropped, even if that redemption fails.
         """
         await self.rt.ephemeral.set(key_of(kind, request_id), b"", _HOUR)
 
@@ -163,19 +170,23 @@ class OneTimeCodes:
             await self.rt.ephemeral.set(f"link:{issued.record.link_hash}", pointer, lives.link)
 
     def _newest(self, record: Record) -> str:
-        """Where it is noted which request's code was sent to an address last."""
+        """The key of the pointer to the request whose code was sent to an address last."""
         return f"sent:{record.kind}:{identifier_digest(self.rt, record.kind, record.target)}"
 
     async def peek(self, kind: str, request_id: str) -> Record | None:
-        """Return a live record without using it up."""
+        """Return a live record without using it up, or None."""
         found = await self._read(kind, request_id)
         return None if found is None else found[0]
 
     async def redeem_code(self, kind: str, request_id: str | None, target: str | None, code: str) -> Record:
         """Use up the record and return it, or raise ``InvalidOrExpiredCode``.
 
-        ``target=None`` is the one the record was made for, where the request id is a signed-in user's. A
-        wrong or missing request id names no record and counts no try.
+        Args:
+            kind: The purpose of the code.
+            request_id: A wrong or missing one names no record and counts no try.
+            target: The target that the caller names. None for the target of the record; only safe where the
+                request id is that of a signed-in user.
+            code: The code that the caller presents.
         """
         found = await self._read(kind, request_id or "")
         if found is None:
@@ -191,13 +202,23 @@ class OneTimeCodes:
             raise errors.InvalidOrExpiredCode
         return record
 
+    async def count_try(self, record: Record) -> None:
+        """Count a try at a record; raise ``InvalidOrExpiredCode`` beyond ``max_code_attempts``.
+
+        Also for another proof than the code, such as a password. The record is left to its end: deleting it
+        here would take it from a right guess that is under way.
+        """
+        left = max(record.expires_at - self.rt.clock(), 1.0)
+        if await self.rt.ephemeral.incr(record.tries_key, left) > self.rt.config.max_code_attempts:
+            raise errors.InvalidOrExpiredCode
+
     async def is_void(self, record: Record) -> bool:
-        """Tell whether every try at a record has been used."""
+        """True if all tries at a record are used up."""
         tries = await self.rt.ephemeral.get(record.tries_key)
         return tries is not None and int(tries) >= self.rt.config.max_code_attempts
 
     async def spend(self, record: Record) -> bool:
-        """Use a record up without its code; True for the one caller that did."""
+        """Use up a record without its code; True for the one caller that did."""
         return await self.rt.ephemeral.take_if(record.key, record.encoded())
 
     async def find_link(self, kind: str, token: str) -> Record:
@@ -240,15 +261,6 @@ class OneTimeCodes:
             return None
         record = decode(stored)
         return (record, stored) if record.expires_at > self.rt.clock() else None
-
-    async def count_try(self, record: Record) -> None:
-        """Count a guess at this code; beyond the cap no further one is looked at, right or wrong.
-
-        The record is left to its end: deleting it here would take it from a right guess that is under way.
-        """
-        left = max(record.expires_at - self.rt.clock(), 1.0)
-        if await self.rt.ephemeral.incr(record.tries_key, left) > self.rt.config.max_code_attempts:
-            raise errors.InvalidOrExpiredCode
 
     def _digest(self, kind: str, request_id: str, target: str, code: str) -> str:
         return codes.digest(self.rt.keys.current(), kind, f"{request_id}|{target}", code)

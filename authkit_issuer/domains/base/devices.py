@@ -1,10 +1,15 @@
 """Known devices: browsers that hold proof of an earlier sign-in, after OWASP's device cookies.
 
-The proof opens nothing. Wrong passwords from such a device are counted on the device, so that strangers who
-guess do not keep an account's owner out; its logins keep a share of the hashing lanes; and a sign-in without
-it is news to the owner. With ``two_factor_remember`` the owner may have the second factor remembered there.
-All of it ends with the epoch of the account: a new password, a sign-out everywhere, a ban or a change of the
-second factor makes every device a stranger, apart from the news.
+A device token signs nobody in. Its effects:
+
+- Wrong passwords from the device are counted on the device, so that guesses from elsewhere do not lock the
+  owner out.
+- Logins from the device keep a share of the hashing pool.
+- A sign-in without a device token sends the owner a notice.
+- With ``two_factor_remember`` the device may remember the second factor.
+
+All but the notice end with the epoch of the account: after a new password, a sign-out everywhere, a ban or a
+change of the second factor every device is unknown.
 """
 
 from __future__ import annotations
@@ -16,16 +21,20 @@ from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.device_token import ID_BYTES, DeviceToken, decode, encode
 
-Factor = Literal["asked", "remember", "spared"]
-"""The second factor of a sign-in: proved if there is one, to be remembered, or left out because it was."""
+SecondFactor = Literal["verified", "verified_and_remembered", "remembered"]
+"""The second factor of a sign-in.
+
+``verified``: the user proved it, or has none. ``verified_and_remembered``: the device remembers it from now
+on. ``remembered``: the user did not prove it, because the device remembers it.
+"""
 
 _AHEAD = 60
-"""Seconds that the clock of the process that made a token may be ahead of ours."""
+"""Seconds that the clock of the process that made a token may be ahead of this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """A browser in which somebody signed in before; ``id`` is what its wrong passwords are counted by."""
+    """A browser in which a user signed in before; wrong passwords are counted under its ``id``."""
 
     id: str = field(repr=False)
     user_id: str
@@ -33,27 +42,31 @@ class Device:
     factor_at: int
 
     def is_of(self, user_id: str) -> bool:
-        """Tell whether this account was signed in to there, at whatever epoch."""
+        """True if this user signed in there, at any epoch."""
         return self.user_id == user_id
 
     def is_trusted(self, user_id: str, auth_epoch: int) -> bool:
-        """Tell whether this account was signed in to there, and nothing has ended that since."""
+        """True if this user signed in there and the epoch is still the same."""
         return self.user_id == user_id and self.auth_epoch == auth_epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """Makes and reads the proof."""
+    """Makes and reads device tokens."""
 
     rt: Runtime
 
     def prove(
         self, user_id: str, auth_epoch: int, client: Client | None, *, remember_factor: bool = False
     ) -> str:
-        """Return a new proof of a sign-in that has just been finished.
+        """Return a new device token for a sign-in that has just finished.
 
-        With ``remember_factor`` the second factor that was just proved is remembered; without, the one that
-        the device remembered before still is, and no longer than it was.
+        Args:
+            user_id: The user.
+            auth_epoch: The epoch of the account.
+            client: The caller, with the device token that it sent.
+            remember_factor: The user proved a second factor that the device remembers from now on. If false,
+                a factor that the device remembers already keeps its end.
         """
         rt, before = self.rt, self.of(client)
         now = int(rt.clock())
@@ -71,7 +84,7 @@ class Devices:
         return encode(rt.keys.current(), rt.config.issuer, token)
 
     def of(self, client: Client | None) -> Device | None:
-        """Return the device behind a call; None without a proof of ours that is young enough."""
+        """The device of a caller; None without a valid token younger than ``device_duration``."""
         if client is None or not client.device:
             return None
         token = decode(self.rt.keys.current(), self.rt.config.issuer, client.device)
@@ -88,7 +101,7 @@ class Devices:
         )
 
     def remembers_factor(self, client: Client | None, user_id: str, auth_epoch: int) -> bool:
-        """Tell whether the second factor of this account, as it stands, need not be proved again there."""
+        """True if the device remembers the second factor of this account at this epoch."""
         device, longest = self.of(client), self.rt.config.two_factor_remember
         if device is None or not device.factor_at or longest is None:
             return False

@@ -1,4 +1,4 @@
-"""Entitlements: asked of the host's provider, never stored here."""
+"""Entitlements: read from the host's provider, never stored here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("authkit.entitlements")
 
 @dataclass(frozen=True, slots=True)
 class Entitlements:
-    """Reads what the host grants."""
+    """Reads the entitlements that the host grants."""
 
     rt: Runtime
 
@@ -35,15 +35,17 @@ class Entitlements:
         return self.rt.entitlements_provider
 
     async def list(self, user_id: str) -> List[Entitlement]:
-        """Return what is in force now; without a provider nothing is.
+        """Return the entitlements in force now, none without a provider.
 
-        Expired and revoked entries, blank names and repeats (in any letter case) are left out. A provider
-        that fails or takes longer than two seconds raises ``EntitlementsUnavailable``.
+        Leaves out expired and revoked entries, blank names and repeats (in any letter case).
+
+        Raises:
+            EntitlementsUnavailable: The provider failed or took longer than two seconds.
         """
         provider = self.provider
         if provider is None:
             return []
-        async with _asking(self.rt):
+        async with _calling(self.rt):
             return _kept(await provider.list_entitlements(user_id), self.rt.clock())
 
     @raises(EntitlementsUnavailable)
@@ -54,21 +56,21 @@ class Entitlements:
     async def names_of_many(self, user_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
         """Return the names in force now by user id, for a page of users.
 
-        One question where the provider takes it (``EntitlementsOfMany``), else one each, within two seconds
-        in all. Empty when the provider fails: whoever is not in the answer is not known about.
+        Calls the provider once if it is an ``EntitlementsOfMany``, else once per user, within two seconds in
+        all. Empty if the provider fails: the entitlements of a user who is not in the result are unknown.
         """
         provider, now = self.provider, self.rt.clock()
         if provider is None:
             return dict.fromkeys(user_ids, ())
         try:
-            async with _asking(self.rt):
+            async with _calling(self.rt):
                 given = await _of_many(provider, user_ids)
                 return {user_id: _names(_kept(given.get(user_id, ()), now)) for user_id in user_ids}
         except EntitlementsUnavailable:
             return {}
 
     async def for_token(self, user_id: str) -> List[str]:
-        """Return the names for a token: a failing provider costs the entitlements, not the login."""
+        """Return the names for a token, none if the provider fails: the login goes on without them."""
         try:
             return await self.list_names(user_id)
         except EntitlementsUnavailable:
@@ -76,8 +78,8 @@ class Entitlements:
 
 
 @asynccontextmanager
-async def _asking(rt: Runtime) -> AsyncGenerator[None]:
-    """Bound what a provider may take, and turn whatever it raises into ``EntitlementsUnavailable``."""
+async def _calling(rt: Runtime) -> AsyncGenerator[None]:
+    """Limit the time of a provider and turn its errors into ``EntitlementsUnavailable``."""
     try:
         async with asyncio.timeout(TIMEOUT):
             yield
@@ -100,7 +102,7 @@ def _names(entries: Sequence[Entitlement]) -> tuple[str, ...]:
 
 
 def _kept(given: Sequence[Entitlement], clock: float) -> list[Entitlement]:
-    """Return what counts. Part of asking the provider: an entry that cannot be read is a failure of its."""
+    """Return the entries in force. Inside ``_calling``: an unreadable entry is a failure of the provider."""
     now = datetime.fromtimestamp(clock, UTC)
     found: dict[str, Entitlement] = {}
     for entry in given:

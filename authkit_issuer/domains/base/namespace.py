@@ -1,6 +1,6 @@
-"""The names that users and organizations hold, and the one rule of who gets a name.
+"""The names that users and organizations hold, and the one rule that assigns them.
 
-The primary key of ``names`` decides. A former name stays with its first holder, who may take it back.
+The primary key of ``names`` decides. A former name stays with its first holder, which may take it back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from authkit_issuer.store.query import Query, Statement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgName:
-    """What a slug leads to; ``slug`` is the current one, whatever was asked for."""
+    """The organization that a slug leads to; ``slug`` is the current one even after a look-up by a former."""
 
     id: str
     slug: str
@@ -71,7 +71,7 @@ OF_OTHERS = Query(
 OF_OTHER_ORGS = Query(
     str, "select slug from profiles.names where slug = $1 and org_id is distinct from $2::uuid"
 )
-# Only who has given up a name before is cooling down: the first name is no change.
+# Only a user who has given up a name before is cooling down: the first name is not a change.
 COOLING = Query(
     float,
     """
@@ -91,8 +91,9 @@ class Namespace:
     async def claim_username(self, user_id: str, username: str) -> None:
         """Make ``username`` (and, with organizations, its owner slug) the current name of the user.
 
-        Raises ``UsernameInUse`` when another user or an organization holds or once held the name itself,
-        ``OwnerSlugTaken`` when only its owner slug is taken.
+        Raises:
+            UsernameInUse: Another user or an organization holds or held the name.
+            OwnerSlugTaken: Only the owner slug is taken.
         """
         names = self.names_of(username)
         for name in names:
@@ -101,9 +102,9 @@ class Namespace:
         await self.rt.execute(RETIRE_OF_USER, user_id, names)
 
     async def check_free(self, user_id: str, username: str) -> None:
-        """Raise as ``claim_username`` does when somebody else holds the name, taking no lock.
+        """Raise as ``claim_username`` does if another holder has the name; take no lock.
 
-        Two users who want each other's name are both refused here and never wait for each other.
+        Two users that want each other's name are both refused here, so they never wait for each other.
         """
         names = self.names_of(username)
         held = await self.rt.all(OF_OTHERS, names, user_id)
@@ -111,16 +112,16 @@ class Namespace:
             raise _taken(names[0] if names[0] in held else held[0], username)
 
     async def check_cooldown(self, user_id: str) -> None:
-        """Raise ``TooManyRequests`` while the user's last change of name is too recent."""
+        """Raise ``TooManyRequests`` within ``rename_cooldown`` of the user's last change of name."""
         cooldown = self.rt.config.rename_cooldown
         left = None if cooldown is None else await self.rt.maybe(COOLING, user_id, cooldown)
         if left is not None and left > 0:
             raise errors.TooManyRequests(retry_after=left)
 
     async def free_slug(self, user_id: str, wanted: str) -> str:
-        """Return an owner slug for a user who had none: ``wanted``, else the first free of ``wanted-2`` on.
+        """Return a free owner slug: ``wanted``, else the first free one of ``wanted-2`` on.
 
-        It is only looked up; the claim decides. Raises ``OwnerSlugTaken`` when a thousand are held.
+        It is only looked up; the claim decides. Raises ``OwnerSlugTaken`` if a thousand are held.
         """
         ends = ["", *(f"-{number}" for number in range(2, 1000))]
         slugs = [wanted[: MAX_ORG_SLUG - len(end)].rstrip("-") + end for end in ends]
@@ -136,7 +137,7 @@ class Namespace:
             raise errors.OwnerSlugTaken
 
     async def check_org_slug_free(self, org_id: str, slug: str) -> None:
-        """Raise ``OwnerSlugTaken`` when somebody else holds or held the name, taking no lock."""
+        """Raise ``OwnerSlugTaken`` if another holder has or had the name; take no lock."""
         if await self.rt.maybe(OF_OTHER_ORGS, slug, org_id) is not None:
             raise errors.OwnerSlugTaken(param="slug")
 
@@ -147,27 +148,27 @@ class Namespace:
             raise errors.OwnerSlugTaken(param="slug")
 
     async def find_org(self, slug: str) -> OrgName:
-        """Return the organization that has or had this name; ``InvalidOrgSlug``, ``OrgNotFound``."""
+        """Return the organization that has or had this name; raise ``InvalidOrgSlug``, ``OrgNotFound``."""
         found = await self.rt.maybe(FIND_ORG, org_slug(slug))
         if found is None:
             raise errors.OrgNotFound
         return found
 
     async def is_taken(self, *slugs: str) -> bool:
-        """Tell whether any of the names is held; a courtesy for forms, the claim itself decides."""
+        """True if any of the names is held. For forms: only the claim decides."""
         return bool(await self.rt.all(TAKEN, list(slugs)))
 
     async def taken_of(self, slugs: Iterable[str]) -> set[str]:
-        """Return those of the names that are held."""
+        """Return the names that are held, of those given."""
         return set(await self.rt.all(TAKEN, list(slugs)))
 
     def names_of(self, username: str) -> list[str]:
-        """Return the names that go with a user name: itself and, with organizations, its owner slug."""
+        """Return the names that a username takes: itself and, with organizations, its owner slug."""
         name, slug = username.lower(), self.owner_slug_of(username)
         return [name, slug] if slug and slug != name else [name]
 
     def owner_slug_of(self, username: str) -> str:
-        """Return the owner slug that goes with a user name, ``""`` where there are no organizations."""
+        """Return the owner slug of a username, ``""`` without organizations."""
         if self.rt.config.org_mode != "multi":
             return ""
         slug = owner_slug(username)
@@ -177,6 +178,6 @@ class Namespace:
 
 
 def _taken(name: str, username: str) -> errors.AuthError:
-    """Return the refusal: the name itself is in use, or only the owner slug that goes with it."""
+    """The error for a taken name: the username itself, or only its owner slug."""
     refusal = errors.UsernameInUse if name == username.lower() else errors.OwnerSlugTaken
     return refusal(param="username")

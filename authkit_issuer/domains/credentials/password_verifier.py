@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.devices import Devices, Factor
+from authkit_issuer.domains.base.devices import Devices, SecondFactor
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.credentials.login_attempts import (
     DEVICE,
@@ -66,11 +66,11 @@ class Proof:
     two_factor: bool = False
     """The account asks for a second factor: nothing may be opened before that one is proved too."""
 
-    def factor(self, rt: Runtime, method: str, client: Client | None) -> Factor | None:
+    def factor(self, rt: Runtime, method: str, client: Client | None) -> SecondFactor | None:
         """Return how the second factor stands for a sign-in of this method; None where it is owed."""
         if not self.two_factor or method in rt.config.two_factor_exempt_methods:
-            return "asked"
-        return "spared" if Devices(rt).remembers_factor(client, self.user_id, self.auth_epoch) else None
+            return "verified"
+        return "remembered" if Devices(rt).remembers_factor(client, self.user_id, self.auth_epoch) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

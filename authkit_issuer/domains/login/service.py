@@ -350,5 +350,5 @@ async def _resume(
         client=client,
         extra=first.extra,
         entitlements=entitlements,
-        factor="remember" if remember else "asked",
+        factor="verified_and_remembered" if remember else "verified",
     )

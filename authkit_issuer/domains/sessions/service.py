@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.base.devices import Devices, Factor
+from authkit_issuer.domains.base.devices import Devices, SecondFactor
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.sessions import introspection
 from authkit_issuer.domains.sessions import queries as sql
@@ -89,7 +89,7 @@ class Sessions:
         client: Client | None = None,
         extra: Mapping[str, object] | None = None,
         entitlements: list[str] | None = None,
-        factor: Factor = "asked",
+        factor: SecondFactor = "verified",
     ) -> TokenPair:
         """Open a session for a finished login and return its tokens.
 
@@ -121,7 +121,7 @@ class Sessions:
             amr=amr,
             client=client or Client(),
             is_login=True,
-            factor_remembered=factor == "spared",
+            factor_remembered=factor == "remembered",
         )
         try:
             opened, grant = await self._open_for_org(user_id, new, org)
@@ -145,7 +145,7 @@ class Sessions:
             session_id=opened.session_id,
             user_id=opened.facts.user_id,
             device=Devices(self.rt).prove(
-                opened.facts.user_id, auth_epoch, client, remember_factor=factor == "remember"
+                opened.facts.user_id, auth_epoch, client, remember_factor=factor == "verified_and_remembered"
             ),
         )
 

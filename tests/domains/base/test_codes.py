@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import Issued, OneTimeCodes
+from authkit_issuer.domains.base.codes import Issued, OneTimeCodes, on_outage
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.service import Service
 
@@ -82,6 +83,61 @@ async def test_a_code_restore_works_again_but_never_over_a_newer_one(one_time: O
     newer = await issue(one_time, request_id=record.request_id)
     await one_time.restore(record)
     assert await one_time.redeem_code("kind", record.request_id, EMAIL, newer.code)
+
+
+@pytest.mark.parametrize("outage", [errors.DatabaseUnavailable(), errors.ServerBusy()])
+async def test_a_code_works_again_after_an_outage_behind_it(
+    one_time: OneTimeCodes, outage: errors.AuthError
+) -> None:
+    issued = await issue(one_time)
+    record = await one_time.redeem_code("kind", issued.record.request_id, EMAIL, issued.code)
+    with pytest.raises(type(outage)):
+        async with one_time.restore_on_outage(record):
+            raise outage
+    assert await one_time.redeem_code("kind", record.request_id, EMAIL, issued.code)
+
+
+async def test_a_code_works_again_after_its_caller_left_however_often_it_is_cancelled(
+    one_time: OneTimeCodes,
+) -> None:
+    issued = await issue(one_time)
+    record = await one_time.redeem_code("kind", issued.record.request_id, EMAIL, issued.code)
+    inside, restoring, go_on = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def restore() -> None:
+        restoring.set()
+        await go_on.wait()
+        await one_time.restore(record)
+
+    async def act() -> None:
+        async with on_outage(restore):
+            inside.set()
+            await asyncio.Event().wait()
+
+    caller = asyncio.create_task(act())
+    await inside.wait()
+    caller.cancel()
+    await restoring.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    go_on.set()
+    async with asyncio.timeout(5):
+        while await one_time.peek("kind", record.request_id) is None:
+            await asyncio.sleep(0.001)
+    assert await one_time.redeem_code("kind", record.request_id, EMAIL, issued.code)
+
+
+async def test_a_code_stays_used_after_a_refusal_or_a_success(one_time: OneTimeCodes) -> None:
+    for refusal in (errors.EmailInUse(), None):
+        issued = await issue(one_time)
+        record = await one_time.redeem_code("kind", issued.record.request_id, EMAIL, issued.code)
+        with contextlib.suppress(errors.EmailInUse):
+            async with one_time.restore_on_outage(record):
+                if refusal is not None:
+                    raise refusal
+        with pytest.raises(errors.InvalidOrExpiredCode):
+            await one_time.redeem_code("kind", record.request_id, EMAIL, issued.code)
 
 
 async def test_what_was_given_up_while_it_was_redeemed_does_not_come_back(one_time: OneTimeCodes) -> None:
