@@ -17,7 +17,12 @@ from authkit_issuer.http.pages import html
 from authkit_issuer.http.responses import OidcResult
 
 if TYPE_CHECKING:
-    from authkit_issuer.domains.login.external.service import Begun, FlowCookie, Landing, Opened
+    from authkit_issuer.domains.login.external.service import (
+        AuthorizationRequest,
+        CallbackResult,
+        FlowCookie,
+        LoginResult,
+    )
     from authkit_issuer.http.operations import Call
 
 _NO_REFERRER = (b"referrer-policy", b"no-referrer")
@@ -25,7 +30,7 @@ _NO_REFERRER = (b"referrer-policy", b"no-referrer")
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 
-def land(call: Call[Any, Any], landing: Landing, *, status: int = 302) -> Answer | OidcResult:
+def land(call: Call[Any, Any], landing: CallbackResult, *, status: int = 302) -> Answer | OidcResult:
     """Return the answer for a login that is over; a refusal is raised for those who asked for JSON."""
     if landing.cookie_name and not landing.code:
         call.extra.append(_clear(landing.cookie_name, dev=call.service.config.dev))
@@ -40,7 +45,7 @@ def land(call: Call[Any, Any], landing: Landing, *, status: int = 302) -> Answer
     return send_to(_address(landing, told), status)
 
 
-def result_of(call: Call[Any, Any], opened: Opened) -> OidcResult:
+def result_of(call: Call[Any, Any], opened: LoginResult) -> OidcResult:
     """Return what a login opened, after giving the browser the cookie that it is known by."""
     if opened.pair is not None:
         call.signed_in(opened.pair)
@@ -63,17 +68,17 @@ def origin_of(call: Call[Any, Any]) -> str:
     return f"http://{call.header(b'host')}"
 
 
-def keep(call: Call[Any, Any], begun: Begun) -> None:
+def keep(call: Call[Any, Any], begun: AuthorizationRequest) -> None:
     """Give the browser the cookie of its login."""
     call.extra.append(_set_cookie(begun.cookie, dev=call.service.config.dev))
 
 
-def forget(call: Call[Any, Any], opened: Opened) -> None:
+def forget(call: Call[Any, Any], opened: LoginResult) -> None:
     """Take the cookie of a login back that has been traded."""
     call.extra.append(_clear(opened.cookie_name, dev=call.service.config.dev))
 
 
-def _told(call: Call[Any, Any], landing: Landing) -> dict[str, str]:
+def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
     """Return what the app learns."""
     told = {"flow": landing.flow, "provider": landing.provider}
     if landing.return_to:
@@ -93,7 +98,7 @@ def _told(call: Call[Any, Any], landing: Landing) -> dict[str, str]:
     return told | result.members()
 
 
-def _address(landing: Landing, told: Mapping[str, str]) -> str:
+def _address(landing: CallbackResult, told: Mapping[str, str]) -> str:
     """Return the app's page with the news in its fragment."""
     page = landing.app_url
     if landing.flow == "step_up" and landing.refusal is not None and landing.return_to:
@@ -104,7 +109,7 @@ def _address(landing: Landing, told: Mapping[str, str]) -> str:
     return f"{page}#{urlencode(told, quote_via=quote)}"
 
 
-def _popup(landing: Landing, told: Mapping[str, str]) -> Answer:
+def _popup(landing: CallbackResult, told: Mapping[str, str]) -> Answer:
     kind = "AUTHKIT_OIDC_RESULT" if landing.refusal is None else "AUTHKIT_OIDC_ERROR"
     message = {"type": kind, "nonce": landing.popup_nonce, **told}
     whole = {

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from authkit_issuer.domains.login.external.service import Opened
+    from authkit_issuer.domains.login.external.service import LoginResult
     from authkit_issuer.domains.sessions.service import TokenPair
     from authkit_issuer.domains.tokens.service import AccessToken
     from authkit_issuer.event_types import AuthSessionEvent
@@ -97,7 +97,7 @@ class OidcResult:
     refresh_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, service: Service, opened: Opened) -> OidcResult:
+    def of(cls, service: Service, opened: LoginResult) -> OidcResult:
         """Return what the client is told of a finished login."""
         told = cls(flow=opened.flow, provider=opened.provider, return_to=opened.return_to or None)
         if opened.pair is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.config import ProviderConfig
-from authkit_issuer.domains.login.external.service import Returned
+from authkit_issuer.domains.login.external.service import CallbackParameters
 from authkit_issuer.service import Service
 from fakes.provider import CLIENT, SECRET, LoopbackProvider
 from fakes.saboteur import Moment, Saboteur
@@ -29,7 +29,7 @@ async def service(make_service, idp) -> Service:
 async def land(service: Service, idp: LoopbackProvider):
     begun = await service.oidc_login.begin("loop")
     cookies = ((begun.cookie.name, begun.cookie.value),)
-    returned = Returned(**idp.approve(begun.auth_url), cookies=cookies)
+    returned = CallbackParameters(**idp.approve(begun.auth_url), cookies=cookies)
     return await service.oidc_login.finish("loop", returned), cookies
 
 

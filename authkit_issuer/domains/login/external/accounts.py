@@ -1,7 +1,7 @@
-"""From what a provider says of a person to the account of this service.
+"""Finds, creates or links the account of a login with a provider.
 
-(issuer, subject) alone names a login. An address never does: one that the provider has verified and an
-account has means that its owner must sign in and link; one that it has not verified counts as none.
+Only the pair of issuer and subject identifies a login. An email address never does: if the provider has
+verified one that an account has, the user must sign in and link; an unverified one counts as none.
 """
 
 from __future__ import annotations
@@ -14,113 +14,119 @@ from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.login.external import queries as sql
-from authkit_issuer.domains.login.external.records import State
+from authkit_issuer.domains.login.external.records import PendingLogin
 from authkit_issuer.federation import Profile
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
-_TRIES = 5
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accounts:
-    """Finds, makes and links the account of one provider's login."""
+class ProviderLogin:
+    """A profile that a provider vouches for, and how it reached us."""
 
-    rt: Runtime
-    slug: str
+    provider: str
     method: str
-    client: Client | None = None
+    profile: Profile
+    client: Client | None
 
-    async def resolve(self, profile: Profile) -> tuple[sql.Linked, bool]:
-        """Return the user of a login and whether it was made here; of parallel first logins one makes it.
 
-        Raises ``AccountExistsLinkRequired``.
-        """
-        created = False
-        for attempt in range(_TRIES):
-            linked = await self.rt.maybe(sql.LINKED, profile.issuer, profile.subject)
-            if linked is not None:
-                await self._keep_username(linked, profile)
-                return linked, created
-            try:
-                created = await self._admit(profile, attempt)
-            except (errors.ProviderAlreadyLinked, errors.EmailInUse, errors.UsernameInUse):
-                continue  # somebody was faster: look again who
-        raise errors.Conflict
+async def find_or_create(rt: Runtime, login: ProviderLogin) -> tuple[sql.LinkedUser, bool]:
+    """Return the user of a login and whether the account is new; of concurrent first logins one creates it.
 
-    async def link(self, record: State, profile: Profile) -> None:
-        """Make a login that of the user who asked for it, while the session that asked lives.
+    Raises ``AccountExistsLinkRequired``.
+    """
+    created = False
+    for attempt in range(_ATTEMPTS):
+        user = await rt.maybe(sql.LINKED_USER, login.profile.issuer, login.profile.subject)
+        if user is not None:
+            await _update_username(rt, user, login.profile)
+            return user, created
+        try:
+            created = await _link_or_create(rt, login, attempt)
+        except (errors.ProviderAlreadyLinked, errors.EmailInUse, errors.UsernameInUse):
+            continue  # A concurrent request was faster: look for its user.
+    raise errors.Conflict
 
-        Raises ``SessionEnded``, also when the account changed since; ``UserBanned``,
-        ``ProviderAlreadyLinked``.
-        """
-        async with self.rt.transaction() as tx:
-            held = await tx.maybe(
-                sql.HOLD_SESSION, record.user_id, profile.issuer, profile.subject, record.session_id
-            )
-            if held is None or held.auth_epoch != record.auth_epoch:
-                raise errors.SessionEnded
-            await self._link(tx, held, record.user_id, profile)
 
-    async def _admit(self, profile: Profile, attempt: int) -> bool:
-        """Let a login in that nobody has: with an account of its own, or with the one of its address."""
-        email = verified_email(profile)
-        found = None
-        if email is not None:
-            found = await self.rt.one(sql.ADDRESS, profile.issuer, profile.subject, email)
-        if found is None or found.holder is None:
-            await self._create(profile, email, attempt)
-            return True
-        if found.linked:
-            return False
-        if not (found.verified and self.rt.config.providers[self.slug].auto_link):
-            raise errors.AccountExistsLinkRequired
-        async with self.rt.transaction() as tx:
-            held = await tx.maybe(sql.HOLD_ADDRESS, found.holder, profile.issuer, profile.subject, email)
-            if held is None or (held.has_issuer and not held.has_this):
-                raise errors.AccountExistsLinkRequired
-            await self._link(tx, held, found.holder, profile)
-        return False
+async def link_to_session(rt: Runtime, pending: PendingLogin, login: ProviderLogin) -> None:
+    """Link a login to the user who asked for it, while the session that asked is live.
 
-    async def _create(self, profile: Profile, email: str | None, attempt: int) -> None:
-        name = await Usernames(self.rt).derive_for_oauth(
-            self.slug, profile.username, email or "", profile.display_name
+    Raises ``SessionEnded``, also if the account changed since; ``UserBanned``, ``ProviderAlreadyLinked``.
+    """
+    profile = login.profile
+    async with rt.transaction() as tx:
+        user = await tx.maybe(
+            sql.LOCK_SESSION_USER, pending.user_id, profile.issuer, profile.subject, pending.session_id
         )
-        if attempt:
-            # Whoever else is after the next free name is after it again: a random one parts us.
-            number = int.from_bytes(self.rt.random_bytes(4), "big") % 10_000
-            name = identifiers.suffixed_username(name, f"{number:04d}")
-        async with self.rt.transaction() as tx:
-            users = Users(tx)
-            user = await users.add_with_free_name(
-                name, email=email, verified=email is not None, method=self.method
-            )
-            await self._store(tx, user.id, profile, email)
-            await users.send_welcome(user.id)
+        if user is None or user.auth_epoch != pending.auth_epoch:
+            raise errors.SessionEnded
+        await _link(tx, user, pending.user_id, login)
 
-    async def _link(self, tx: Runtime, held: sql.Held, user_id: str, profile: Profile) -> None:
-        if not held.allowed:
-            raise errors.UserBanned
-        await self._store(tx, user_id, profile, verified_email(profile))
-        if not held.has_this:
-            await Messages(tx).notify(held.email, held.username, "provider_linked")
 
-    async def _store(self, tx: Runtime, user_id: str, profile: Profile, email: str | None) -> None:
-        providers = Providers(tx)
-        issuer, subject = profile.issuer, profile.subject
-        await providers.link_by_issuer(user_id, issuer, self.slug, subject, email, client=self.client)
-        if profile.username:
-            await providers.set_username(user_id, issuer, subject, profile.username)
+async def _link_or_create(rt: Runtime, login: ProviderLogin, attempt: int) -> bool:
+    """Give an unknown login an account: that of its verified address, or a new one; True if it is new."""
+    profile, email = login.profile, verified_email(login.profile)
+    holder = None
+    if email is not None:
+        holder = await rt.one(sql.EMAIL_HOLDER, profile.issuer, profile.subject, email)
+    if holder is None or holder.user_id is None:
+        await _create(rt, login, email, attempt)
+        return True
+    if holder.linked:
+        return False
+    if not (holder.verified and rt.config.providers[login.provider].auto_link):
+        raise errors.AccountExistsLinkRequired
+    async with rt.transaction() as tx:
+        user = await tx.maybe(sql.LOCK_EMAIL_HOLDER, holder.user_id, profile.issuer, profile.subject, email)
+        if user is None or (user.has_issuer and not user.has_login):
+            raise errors.AccountExistsLinkRequired
+        await _link(tx, user, holder.user_id, login)
+    return False
 
-    async def _keep_username(self, linked: sql.Linked, profile: Profile) -> None:
-        if displayable(profile.username) not in {"", linked.username}:
-            await Providers(self.rt).set_username(
-                linked.user_id, profile.issuer, profile.subject, profile.username
-            )
+
+async def _create(rt: Runtime, login: ProviderLogin, email: str | None, attempt: int) -> None:
+    profile = login.profile
+    name = await Usernames(rt).derive_for_oauth(
+        login.provider, profile.username, email or "", profile.display_name
+    )
+    if attempt:
+        # A concurrent request wants the next free name too: a random number keeps the two apart.
+        number = int.from_bytes(rt.random_bytes(4), "big") % 10_000
+        name = identifiers.suffixed_username(name, f"{number:04d}")
+    async with rt.transaction() as tx:
+        users = Users(tx)
+        user = await users.add_with_free_name(
+            name, email=email, verified=email is not None, method=login.method
+        )
+        await _store(tx, user.id, login, email)
+        await users.send_welcome(user.id)
+
+
+async def _link(tx: Runtime, user: sql.LockedAccount, user_id: str, login: ProviderLogin) -> None:
+    if not user.allowed:
+        raise errors.UserBanned
+    await _store(tx, user_id, login, verified_email(login.profile))
+    if not user.has_login:
+        await Messages(tx).notify(user.email, user.username, "provider_linked")
+
+
+async def _store(tx: Runtime, user_id: str, login: ProviderLogin, email: str | None) -> None:
+    providers, profile = Providers(tx), login.profile
+    issuer, subject = profile.issuer, profile.subject
+    await providers.link_by_issuer(user_id, issuer, login.provider, subject, email, client=login.client)
+    if profile.username:
+        await providers.set_username(user_id, issuer, subject, profile.username)
+
+
+async def _update_username(rt: Runtime, user: sql.LinkedUser, profile: Profile) -> None:
+    if displayable(profile.username) not in {"", user.username}:
+        await Providers(rt).set_username(user.user_id, profile.issuer, profile.subject, profile.username)
 
 
 def verified_email(profile: Profile) -> str | None:
-    """Return the address that the provider vouches for, in our form; None for any other."""
+    """Return the address that the provider has verified, in normal form; None for any other."""
     if not profile.email_verified or not profile.email:
         return None
     try:

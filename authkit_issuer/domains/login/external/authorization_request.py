@@ -1,24 +1,39 @@
-"""Sending a browser to a provider."""
+"""Builds the authorization request that sends a browser to a provider (RFC 6749 section 4.1.1)."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.login.external import queries as sql
-from authkit_issuer.domains.login.external.records import Flow, Flows, State, digest, secret
-from authkit_issuer.domains.login.external.redirect_urls import addresses, local_path
-from authkit_issuer.domains.login.external.result import Begun
+from authkit_issuer.domains.login.external.records import (
+    Flow,
+    FlowCookie,
+    FlowStore,
+    PendingLogin,
+    digest,
+)
+from authkit_issuer.domains.login.external.redirect_urls import local_path, redirect_urls
 from authkit_issuer.federation import IdentityProvider, Request
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.codes import new_token
 
 _POPUP_NONCE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What a caller wants of a login."""
+class AuthorizationRequest:
+    """The URL of the provider, and the cookie that the browser must send with the callback."""
+
+    auth_url: str
+    state: str = field(repr=False)
+    cookie: FlowCookie
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginOptions:
+    """What the app wants of a login, not validated yet."""
 
     flow: Flow
     user_id: str
@@ -29,61 +44,59 @@ class Wish:
     origin: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Starting:
-    """One login on its way out."""
+async def authorization_request(
+    rt: Runtime, idp: IdentityProvider, options: LoginOptions, *, provider: str, method: str
+) -> AuthorizationRequest:
+    """Store a pending login under a fresh state and return its authorization request."""
+    if not _POPUP_NONCE.fullmatch(options.popup_nonce):
+        raise errors.Invalid("popup_nonce takes at most 128 URL-safe characters.", param="popup_nonce")
+    return_to = local_path(options.return_to)
+    urls = redirect_urls(rt.config, provider, options.origin)
+    epoch = 0 if options.flow == "login" else await _auth_epoch(rt, idp, options, method)
+    request = Request(
+        state=new_token(rt.random_bytes),
+        nonce=new_token(rt.random_bytes),
+        verifier=new_token(rt.random_bytes),
+        redirect_uri=urls.redirect_uri,
+        fresh=options.flow == "step_up",
+    )
+    auth_url = await idp.authorization_url(request)
+    flows = FlowStore(rt)
+    cookie = flows.cookie(request.state, cross_site=idp.form_post)
+    pending = PendingLogin(
+        provider=provider,
+        flow=options.flow,
+        verifier=request.verifier,
+        nonce=request.nonce,
+        cookie=digest(cookie.value),
+        redirect_uri=urls.redirect_uri,
+        app_url=urls.app_url,
+        begun=rt.clock(),
+        popup=options.popup,
+        popup_nonce=options.popup_nonce,
+        return_to=return_to,
+        user_id=options.user_id,
+        session_id=options.session_id,
+        auth_epoch=epoch,
+    )
+    await flows.put_pending(request.state, pending)
+    return AuthorizationRequest(auth_url=auth_url, state=request.state, cookie=cookie)
 
-    rt: Runtime
-    slug: str
-    idp: IdentityProvider
-    method: str
 
-    async def run(self, wish: Wish) -> Begun:
-        """Keep a record under a fresh state and return where the browser goes."""
-        if not _POPUP_NONCE.fullmatch(wish.popup_nonce):
-            raise errors.Invalid("This may have 128 URL-safe characters.", param="popup_nonce")
-        return_to, place = local_path(wish.return_to), addresses(self.rt.config, self.slug, wish.origin)
-        epoch = 0 if wish.flow == "login" else await self._epoch(wish)
-        request = Request(
-            state=secret(self.rt),
-            nonce=secret(self.rt),
-            verifier=secret(self.rt),
-            redirect_uri=place.redirect_uri,
-            fresh=wish.flow == "step_up",
-        )
-        url = await self.idp.authorization_url(request)
-        flows = Flows(self.rt)
-        cookie = flows.cookie(request.state, cross_site=self.idp.form_post)
-        record = State(
-            provider=self.slug,
-            flow=wish.flow,
-            verifier=request.verifier,
-            nonce=request.nonce,
-            cookie=digest(cookie.value),
-            redirect_uri=place.redirect_uri,
-            app_url=place.app_url,
-            begun=self.rt.clock(),
-            popup=wish.popup,
-            popup_nonce=wish.popup_nonce,
-            return_to=return_to,
-            user_id=wish.user_id,
-            session_id=wish.session_id,
-            auth_epoch=epoch,
-        )
-        await flows.put_state(request.state, record)
-        return Begun(auth_url=url, state=request.state, cookie=cookie)
-
-    async def _epoch(self, wish: Wish) -> int:
-        """Return the epoch of the account that asks, once it may."""
-        user, session = identifiers.user_id(wish.user_id), identifiers.user_id(wish.session_id)
-        actor = await self.rt.maybe(sql.ACTOR, user, session, self.idp.issuer) if user and session else None
-        if actor is None:
-            raise errors.SessionEnded
-        if not actor.allowed:
-            raise errors.UserDisabled
-        if wish.flow == "step_up":
-            if actor.two_factor and self.method not in self.rt.config.two_factor_exempt_methods:
-                raise errors.TwoFactorRequired
-            if not actor.linked:
-                raise errors.ProviderNotLinked
-        return actor.auth_epoch
+async def _auth_epoch(rt: Runtime, idp: IdentityProvider, options: LoginOptions, method: str) -> int:
+    """Return the epoch of the signed-in user, once the user may link or reauthenticate."""
+    user_id = identifiers.user_id(options.user_id)
+    session_id = identifiers.uuid_or_none(options.session_id)
+    if user_id is None or session_id is None:
+        raise errors.SessionEnded
+    user = await rt.maybe(sql.SIGNED_IN_USER, user_id, session_id, idp.issuer)
+    if user is None:
+        raise errors.SessionEnded
+    if not user.allowed:
+        raise errors.UserDisabled
+    if options.flow == "step_up":
+        if user.two_factor and method not in rt.config.two_factor_exempt_methods:
+            raise errors.TwoFactorRequired
+        if not user.linked:
+            raise errors.ProviderNotLinked
+    return user.auth_epoch

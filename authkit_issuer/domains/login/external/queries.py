@@ -1,4 +1,4 @@
-"""The SQL of browser logins."""
+"""The rows and the SQL of logins with a provider."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from authkit_issuer.store.query import Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Linked:
-    """The user of a login, with everything a sign-in asks; ``username`` is what the provider called them."""
+class LinkedUser:
+    """The user of a linked login, with all that a sign-in needs; ``username`` is the one at the provider."""
 
     user_id: str
     auth_epoch: int
@@ -20,17 +20,17 @@ class Linked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
-    """Who has an address, and whether a login is linked, both of one moment."""
+class EmailHolder:
+    """The user with an email address, and whether a login is linked, both read at one moment."""
 
     linked: bool
-    holder: str | None
+    user_id: str | None
     verified: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
-    """A signed-in user about to link a login or to step up with one."""
+class SignedInUser:
+    """The user of a live session who is about to link a login or to reauthenticate with one."""
 
     auth_epoch: int
     allowed: bool
@@ -39,19 +39,19 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A user whose row is held while a login is linked."""
+class LockedAccount:
+    """A user whose row is locked while a login is linked to it."""
 
     allowed: bool
     auth_epoch: int
     email: str | None
     username: str | None
-    has_this: bool
+    has_login: bool
     has_issuer: bool
 
 
-LINKED = Query(
-    Linked,
+LINKED_USER = Query(
+    LinkedUser,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
            coalesce(l.profile ->> 'username', '') as username
@@ -59,17 +59,17 @@ LINKED = Query(
     where l.issuer = $1 and l.subject = $2
     """,
 )
-# One statement: of a parallel first login either both its user and its link are seen, or neither.
-ADDRESS = Query(
-    Address,
+# One statement: of a concurrent first login it sees both the user and the link, or neither.
+EMAIL_HOLDER = Query(
+    EmailHolder,
     """
     select exists (select from profiles.user_providers l where l.issuer = $1 and l.subject = $2) as linked,
-           h.id::text as holder, coalesce(h.email_verified, false) as verified
+           h.id::text as user_id, coalesce(h.email_verified, false) as verified
     from (select 1) as one left join profiles.users h on lower(h.email) = $3
     """,
 )
-ACTOR = Query(
-    Actor,
+SIGNED_IN_USER = Query(
+    SignedInUser,
     f"""
     select u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
            exists (
@@ -79,31 +79,31 @@ ACTOR = Query(
     where u.id = $1::uuid and s.id = $2::uuid and {live("s")}
     """,
 )
-_HELD = f"""
+_ACCOUNT = f"""
     select {ALLOWED} as allowed, u.auth_epoch, u.email, u.username,
            exists (
                select from profiles.user_providers l
                where l.user_id = u.id and l.issuer = $2 and l.subject = $3
-           ) as has_this,
+           ) as has_login,
            exists (
                select from profiles.user_providers l where l.user_id = u.id and l.issuer = $2
            ) as has_issuer
     from profiles.users u
 """
-HOLD_SESSION = Query(
-    Held,
+LOCK_SESSION_USER = Query(
+    LockedAccount,
     f"""
-    {_HELD}
+    {_ACCOUNT}
     where u.id = $1::uuid and exists (
         select from profiles.refresh_sessions s where s.id = $4::uuid and s.user_id = u.id and {live("s")}
     )
     for no key update of u
     """,
 )
-HOLD_ADDRESS = Query(
-    Held,
+LOCK_EMAIL_HOLDER = Query(
+    LockedAccount,
     f"""
-    {_HELD}
+    {_ACCOUNT}
     where u.id = $1::uuid and lower(u.email) = $4 and u.email_verified for no key update of u
     """,
 )

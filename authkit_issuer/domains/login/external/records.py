@@ -1,7 +1,7 @@
-"""What waits in the ephemeral store: logins that are at a provider, and results that wait for their app.
+"""The ephemeral records of a login: pending at the provider, then verified and waiting for the app.
 
-Both are kept under the digest of a random text of 256 bits that only the browser has, and both are bound to a
-cookie of that browser: its name holds a digest of the state, so that logins in two tabs do not clash.
+The key of a record is the digest of a random 256-bit secret that only the browser has. A cookie binds each
+record to that browser; its name holds a digest of the state, so that logins in two tabs do not clash.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ Cookies = Iterable[tuple[str, str]]
 """The cookies of a request as name and value, repeats included."""
 
 STATE_LIFE = 600.0
-"""Seconds a person may take at the provider."""
+"""Seconds a login may stay pending at the provider."""
 RESULT_LIFE = 60.0
-"""Seconds an app may take to trade a result."""
+"""Seconds within which the app must trade a result."""
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowCookie:
-    """The cookie that a login is bound to; ``cross_site`` lets it come with a form from the provider."""
+    """The cookie that binds a login to its browser; ``cross_site`` lets a form of the provider send it."""
 
     name: str
     value: str = field(repr=False)
@@ -40,8 +40,8 @@ class FlowCookie:
     max_age: int = int(STATE_LIFE + RESULT_LIFE)
 
 
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """A login that is at the provider. ``cookie`` is a digest."""
+class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """A login that is at the provider. ``cookie`` is a digest; ``begun`` is Unix time."""
 
     provider: str
     flow: Flow
@@ -59,8 +59,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     auth_epoch: int = 0
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """Who was proved, for the app to trade. No tokens: those are made when it is traded."""
+class VerifiedLogin(msgspec.Struct, frozen=True, kw_only=True):
+    """A user that the provider authenticated. It holds no tokens: the app trades it for them."""
 
     provider: str
     flow: Flow
@@ -76,77 +76,75 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     created: bool = False
 
 
-def secret(rt: Runtime) -> str:
-    """Return a fresh text of 256 bits."""
-    return new_token(rt.random_bytes)
-
-
 def digest(text: str) -> str:
-    """Return the form in which a secret is kept."""
+    """Return the SHA-256 under which a secret is stored."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
-class Flows:
-    """Stores and hands out records; each one once."""
+class FlowStore:
+    """Stores records and takes each one out once."""
 
     rt: Runtime
 
-    async def put_state(self, state: str, record: State) -> None:
-        """Keep a login until the browser comes back."""
+    async def put_pending(self, state: str, record: PendingLogin) -> None:
+        """Store a login until the browser comes back."""
         await self.rt.ephemeral.set(_state_key(state), msgspec.json.encode(record), STATE_LIFE)
 
-    async def take_state(self, provider: str, state: str, cookies: Cookies) -> State:
-        """Return a login to the one caller who has its state; raises ``InvalidState``.
+    async def take_pending(self, provider: str, state: str, cookies: Cookies) -> PendingLogin:
+        """Take out a login by its state; of concurrent requests one gets it. Raises ``InvalidState``.
 
-        Used up before anything is judged: whoever has the state without the cookie is no browser of ours.
+        The state is used up before any check: a request with the state but without the cookie is not from the
+        browser that began the login.
         """
         raw = await self.rt.ephemeral.take(_state_key(state)) if _SECRET.fullmatch(state) else None
         if raw is None:
             raise errors.InvalidState
-        record = msgspec.json.decode(raw, type=State)
+        record = msgspec.json.decode(raw, type=PendingLogin)
         bound = _is_bound(record.cookie, self.cookie_name(state), cookies)
         if record.provider != provider or not bound:
             raise errors.InvalidState
         return record
 
-    async def put_result(self, record: Result) -> str:
-        """Keep a result and return the code it is traded for."""
-        code = secret(self.rt)
+    async def put_verified(self, record: VerifiedLogin) -> str:
+        """Store a verified login and return the code that the app trades for it."""
+        code = new_token(self.rt.random_bytes)
         await self.rt.ephemeral.set(_result_key(code), msgspec.json.encode(record), RESULT_LIFE)
         return code
 
-    async def take_result(self, code: str, cookies: Cookies) -> Result:
-        """Return a result to the one caller who has its code; raises ``InvalidOrExpiredCode``."""
+    async def take_verified(self, code: str, cookies: Cookies) -> VerifiedLogin:
+        """Take out a verified login by its code, once; raises ``InvalidOrExpiredCode``."""
         raw = await self.rt.ephemeral.take(_result_key(code)) if _SECRET.fullmatch(code) else None
-        record = None if raw is None else msgspec.json.decode(raw, type=Result)
+        record = None if raw is None else msgspec.json.decode(raw, type=VerifiedLogin)
         if record is None or not _is_bound(record.cookie, record.cookie_name, cookies):
             raise errors.InvalidOrExpiredCode
         return record
 
-    async def put_back(self, code: str, record: Result) -> None:
-        """Let a result be traded after all: storage failed on the way."""
+    async def restore(self, code: str, record: VerifiedLogin) -> None:
+        """Store a verified login again, for the rest of its life; never over a newer one."""
         left = record.expires - self.rt.clock()
         if left > 0:
             raw = msgspec.json.encode(record)
             await self.rt.ephemeral.set(_result_key(code), raw, left, only_if_absent=True)
 
     def cookie(self, state: str, *, cross_site: bool) -> FlowCookie:
-        """Return a fresh cookie for a login."""
-        return FlowCookie(name=self.cookie_name(state), value=secret(self.rt), cross_site=cross_site)
+        """Return a fresh cookie that binds a login."""
+        return FlowCookie(
+            name=self.cookie_name(state), value=new_token(self.rt.random_bytes), cross_site=cross_site
+        )
 
     def cookie_name(self, state: str) -> str:
         """Return the name of a login's cookie.
 
-        ``__Host-`` keeps sites of the same domain from planting one; on http, in development, browsers would
-        refuse the name.
+        ``__Host-`` keeps sites of the same domain from setting the cookie. Browsers refuse the prefix over
+        http, in development.
         """
         prefix = "" if self.rt.config.dev else "__Host-"
         return f"{prefix}authkit_flow_{digest(f'cookie {state}')[:24]}"
 
 
 def _is_bound(expected: str, name: str, cookies: Cookies) -> bool:
-    """Tell whether exactly one cookie has the name, and the value whose digest is expected."""
+    """True if exactly one cookie has the name, and its value has the expected digest."""
     values = [value for given, value in cookies if given == name]
     return len(values) == 1 and hmac.compare_digest(digest(values[0]), expected)
 

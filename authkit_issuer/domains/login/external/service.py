@@ -1,8 +1,8 @@
 """Logins in the browser with an external provider (RFC 6749, OpenID Connect Core 1.0).
 
-A login is begun, comes back from the provider, and is traded by the app: three requests of one browser, tied
-together by a state and a cookie. What came back is kept as a proof, so that the second factor is asked and
-the session opened only when the app trades it.
+A login is three requests of one browser, tied together by a state and a cookie: it begins, the provider calls
+back, and the app trades a code for the result. The callback stores only who was verified, so that the second
+factor is required, and the session opened, when the app trades.
 """
 
 from __future__ import annotations
@@ -13,23 +13,33 @@ from typing import Literal
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.codes import on_outage
-from authkit_issuer.domains.login.external.authorization_request import Starting, Wish
-from authkit_issuer.domains.login.external.callback import Returned, Returning, open_result
-from authkit_issuer.domains.login.external.records import Cookies, Flow, FlowCookie, Flows
-from authkit_issuer.domains.login.external.redirect_urls import addresses
-from authkit_issuer.domains.login.external.result import Begun, Landing, Opened
+from authkit_issuer.domains.login.external.authorization_request import (
+    AuthorizationRequest,
+    LoginOptions,
+    authorization_request,
+)
+from authkit_issuer.domains.login.external.callback import CallbackParameters, verify_callback
+from authkit_issuer.domains.login.external.records import Cookies, Flow, FlowCookie, FlowStore, PendingLogin
+from authkit_issuer.domains.login.external.redirect_urls import redirect_urls
+from authkit_issuer.domains.login.external.result import CallbackResult, LoginResult, open_verified_login
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, raises
 from authkit_issuer.federation import IdentityProvider
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
-__all__ = ["Begun", "Flow", "FlowCookie", "Landing", "OidcLogin", "Opened", "Returned"]
+__all__ = [
+    "AuthorizationRequest",
+    "CallbackParameters",
+    "CallbackResult",
+    "Flow",
+    "FlowCookie",
+    "LoginResult",
+    "OidcLogin",
+]
 
 _OAUTH = ("discord", "github")
-_OF_THE_ORG = (errors.Invalid, errors.OrgNotFound, errors.NotOrgMember)
-
-
+_ORG_REFUSALS = (errors.Invalid, errors.OrgNotFound, errors.NotOrgMember)
 _OPENING = (
     errors.InvalidCredentials,
     errors.UserBanned,
@@ -48,7 +58,7 @@ _OPENING = (
 
 @dataclass(frozen=True, slots=True)
 class OidcLogin:
-    """Sends browsers to providers and takes them back."""
+    """Sends browsers to providers, verifies their callbacks, and trades the results."""
 
     rt: Runtime
 
@@ -69,16 +79,28 @@ class OidcLogin:
         popup_nonce: str | None = None,
         return_to: str | None = None,
         origin: str = "",
-    ) -> Begun:
-        """Return where to send the browser, which has ten minutes to come back.
+    ) -> AuthorizationRequest:
+        """Begin a login and return the provider's URL for the browser, which has 600 seconds to come back.
 
-        ``link`` and ``step_up`` are for the user of a live session. ``origin`` is the scheme and host that
-        were asked; only development makes use of it. Raises ``UnknownProvider``, ``Invalid``,
-        ``ProviderUnavailable``; ``SessionEnded``, ``UserDisabled``, and of a step-up ``ProviderNotLinked``
-        and ``TwoFactorRequired``.
+        Args:
+            provider: The name of a configured provider.
+            flow: ``login``; ``link`` and ``step_up`` are for the user of a live session.
+            user_id: The user of the session, unless ``flow`` is ``login``.
+            session_id: The session, unless ``flow`` is ``login``.
+            ui: ``popup`` posts the result from a popup to its opener.
+            popup_nonce: A nonce for that message, at most 128 URL-safe characters.
+            return_to: A path of the app, at most 1024 characters.
+            origin: The scheme and host of the request; only development uses it.
+
+        Raises:
+            UnknownProvider: No such provider is configured.
+            NotConfigured: ``base_url`` is not set.
+            Invalid: ``popup_nonce`` or ``return_to`` is malformed.
+            ProviderUnavailable: The provider did not answer.
+            SessionEnded, UserDisabled: The session is over, or the user may not act.
+            ProviderNotLinked, TwoFactorRequired: The user cannot reauthenticate with this provider.
         """
-        idp = self._provider(provider)
-        wish = Wish(
+        options = LoginOptions(
             flow=flow,
             user_id=user_id,
             session_id=session_id,
@@ -87,7 +109,9 @@ class OidcLogin:
             return_to=return_to or "",
             origin=origin,
         )
-        return await Starting(rt=self.rt, slug=provider, idp=idp, method=method_of(provider)).run(wish)
+        return await authorization_request(
+            self.rt, self._provider(provider), options, provider=provider, method=method_of(provider)
+        )
 
     @raises(
         errors.UnknownProvider,
@@ -106,44 +130,46 @@ class OidcLogin:
     async def finish(
         self,
         provider: str,
-        returned: Returned,
+        parameters: CallbackParameters,
         *,
         directly: bool = False,
         origin: str = "",
         client: Client | None = None,
-    ) -> Landing:
-        """Take a browser back: at most once for a state, and only with the cookie that went out with it.
+    ) -> CallbackResult:
+        """Verify a callback, at most once for a state and only with the cookie of ``begin``.
 
-        What is refused stands in the landing, so that the app hears of it where it hears of a success.
-        ``directly`` opens the result at once in place of a code for it. Raises ``UnknownProvider``.
+        Args:
+            provider: The name of the provider whose callback URL the browser requested.
+            parameters: What the browser sent.
+            directly: Open the result at once, in place of a code for it.
+            origin: The scheme and host of the request; only development uses it.
+            client: The client that signs in.
+
+        Returns:
+            The result. A refusal is in the result too, so that the app learns of it where it would learn of a
+            success.
+
+        Raises:
+            UnknownProvider: No such provider is configured.
         """
         self.rt.refuse_joining("oidc_login.finish")
-        idp = self._provider(provider)
-        nobody = self.landing(provider, origin=origin)
+        idp, flows = self._provider(provider), FlowStore(self.rt)
+        unbound = self.unbound_result(provider, origin=origin)
         try:
-            record = await Flows(self.rt).take_state(provider, returned.state, returned.cookies)
+            pending = await flows.take_pending(provider, parameters.state, parameters.cookies)
         except errors.AuthError as refusal:
-            return nobody.refused(refusal)
-        landing = Landing(
-            provider=provider,
-            app_url=record.app_url,
-            flow=record.flow,
-            popup=record.popup,
-            popup_nonce=record.popup_nonce,
-            return_to=record.return_to,
-            cookie_name=Flows(self.rt).cookie_name(returned.state),
-        )
+            return unbound.refused(refusal)
+        result = _callback_result(pending, flows.cookie_name(parameters.state))
         method = method_of(provider)
         try:
-            returning = Returning(rt=self.rt, idp=idp, method=method, record=record, client=client)
-            result = await returning.prove(returned)
+            verified = await verify_callback(self.rt, idp, pending, parameters, method=method, client=client)
             if directly or self.rt.config.oidc_fragment_tokens:
-                opened = await open_result(self.rt, result, method, client)
-                return dataclasses.replace(landing, opened=opened)
-            return dataclasses.replace(landing, code=await Flows(self.rt).put_result(result))
+                opened = await open_verified_login(self.rt, verified, method, client)
+                return dataclasses.replace(result, opened=opened)
+            return dataclasses.replace(result, code=await flows.put_verified(verified))
         except errors.AuthError as refusal:
-            await self._note(refusal, record.flow, client)
-            return landing.refused(refusal)
+            await self._note(refusal, pending.flow, client)
+            return result.refused(refusal)
 
     @raises(
         errors.InvalidOrExpiredCode,
@@ -155,41 +181,66 @@ class OidcLogin:
     )
     async def trade(
         self, code: str, cookies: Cookies, *, org: str | None = None, client: Client | None = None
-    ) -> Opened:
-        """Open what the code of a landing stands for, once, in the browser that got it, within a minute.
+    ) -> LoginResult:
+        """Trade the code of a callback for its result, once, in the same browser, within 60 seconds.
 
-        Raises ``InvalidOrExpiredCode``, ``InvalidCredentials`` when the account or its link changed since,
-        and as ``logins.finish`` and ``logins.step_up_vouched`` do. When storage fails, or the organization
-        cannot be had, the code stays good. Only a login takes ``org``; for another flow it is ``Invalid``.
+        Args:
+            code: The code of the ``CallbackResult``.
+            cookies: The cookies of the request as name and value, repeats included.
+            org: The slug of the organization that the access token is to name; only for a login.
+            client: The client that signs in.
+
+        Raises:
+            InvalidOrExpiredCode: The code is unknown, used or too old, or the browser is another one.
+            InvalidCredentials: The account or its link changed since the callback.
+            Invalid, OrgNotFound, NotOrgMember: ``org`` was refused. The code is still good.
+            Unavailable: Storage failed. The code is still good.
+            AuthError: Any other refusal of ``logins.finish`` or ``logins.step_up_vouched``.
         """
         self.rt.refuse_joining("oidc_login.trade")
-        flows = Flows(self.rt)
-        result = await flows.take_result(code, cookies)
+        flows = FlowStore(self.rt)
+        verified = await flows.take_verified(code, cookies)
+        method = method_of(verified.provider)
         try:
-            async with on_outage(lambda: flows.put_back(code, result), *_OF_THE_ORG):
-                return await open_result(self.rt, result, method_of(result.provider), client, org=org)
+            async with on_outage(lambda: flows.restore(code, verified), *_ORG_REFUSALS):
+                return await open_verified_login(self.rt, verified, method, client, org=org)
         except errors.AuthError as refusal:
-            await self._note(refusal, result.flow, client)
+            await self._note(refusal, verified.flow, client)
             raise
 
-    def landing(self, provider: str, *, origin: str = "", popup: bool = False, nonce: str = "") -> Landing:
-        """Return where a browser lands that has no login under way; raises ``UnknownProvider``."""
+    def unbound_result(
+        self, provider: str, *, origin: str = "", popup: bool = False, nonce: str = ""
+    ) -> CallbackResult:
+        """Return a result for a browser without a pending login; raises ``UnknownProvider``."""
         self._provider(provider)
-        place = addresses(self.rt.config, provider, origin)
-        return Landing(provider=provider, app_url=place.app_url, popup=popup, popup_nonce=nonce)
+        urls = redirect_urls(self.rt.config, provider, origin)
+        return CallbackResult(provider=provider, app_url=urls.app_url, popup=popup, popup_nonce=nonce)
 
     def _provider(self, slug: str) -> IdentityProvider:
-        found = self.rt.identity.get(slug)
-        if found is None:
+        provider = self.rt.identity.get(slug)
+        if provider is None:
             raise errors.UnknownProvider
-        return found
+        return provider
 
     async def _note(self, refusal: errors.AuthError, flow: Flow, client: Client | None) -> None:
-        asked = isinstance(refusal, errors.TwoFactorRequired)
-        if flow == "login" and isinstance(refusal, errors.Unauthenticated) and not asked:
+        """Record the refusal of a login; a required second factor is not a failure."""
+        needs_factor = isinstance(refusal, errors.TwoFactorRequired)
+        if flow == "login" and isinstance(refusal, errors.Unauthenticated) and not needs_factor:
             await Logins(self.rt).note_failure(refusal, client)
 
 
 def method_of(provider: str) -> str:
-    """Return what sessions and events call a login with this provider."""
+    """Return the method of a login with this provider, in sessions and events."""
     return f"oauth_login:{provider}" if provider in _OAUTH else "oidc_login"
+
+
+def _callback_result(pending: PendingLogin, cookie_name: str) -> CallbackResult:
+    return CallbackResult(
+        provider=pending.provider,
+        app_url=pending.app_url,
+        flow=pending.flow,
+        popup=pending.popup,
+        popup_nonce=pending.popup_nonce,
+        return_to=pending.return_to,
+        cookie_name=cookie_name,
+    )

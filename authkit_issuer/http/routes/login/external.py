@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from authkit_issuer import errors
-from authkit_issuer.domains.login.external.service import Returned
+from authkit_issuer.domains.login.external.service import CallbackParameters
 from authkit_issuer.http import oidc_responses
 from authkit_issuer.http.cookies import cookies_of
 from authkit_issuer.http.oidc_common import (
@@ -84,7 +84,7 @@ async def login(call: Call[NoBody, Start]) -> Answer | OidcResult:
 async def callback(call: Call[NoBody, Callback]) -> Answer | OidcResult:
     """Take the browser back."""
     given = call.params
-    back = Returned(
+    back = CallbackParameters(
         state=given.state,
         code=given.code,
         error=given.error,
@@ -97,7 +97,7 @@ async def callback(call: Call[NoBody, Callback]) -> Answer | OidcResult:
 async def form_callback(call: Call[FormCallback, NoParams]) -> Answer | OidcResult:
     """Take the browser back with a form."""
     form = call.body.model_dump()
-    return await _land(call, Returned(**form, cookies=cookies_of(call.headers)), status=303)
+    return await _land(call, CallbackParameters(**form, cookies=cookies_of(call.headers)), status=303)
 
 
 async def _send(call: Call[NoBody, Start]) -> Answer | OidcResult:
@@ -106,13 +106,15 @@ async def _send(call: Call[NoBody, Start]) -> Answer | OidcResult:
     try:
         begun = await flows.begin(provider, origin=origin, **wish.model_dump())
     except errors.Unavailable as refusal:
-        lost = flows.landing(provider, origin=origin, popup=bool(wish.ui), nonce=wish.popup_nonce or "")
+        lost = flows.unbound_result(
+            provider, origin=origin, popup=bool(wish.ui), nonce=wish.popup_nonce or ""
+        )
         return oidc_responses.land(call, lost.refused(refusal))
     oidc_responses.keep(call, begun)
     return oidc_responses.send_to(begun.auth_url)
 
 
-async def _land(call: Call[Any, Any], back: Returned, *, status: int = 302) -> Answer | OidcResult:
+async def _land(call: Call[Any, Any], back: CallbackParameters, *, status: int = 302) -> Answer | OidcResult:
     landing = await call.service.oidc_login.finish(
         provider_of(call),
         back,

@@ -9,7 +9,12 @@ from typing import Any
 import pytest
 
 from authkit_issuer.config import ProviderConfig
-from authkit_issuer.domains.login.external.service import Begun, Landing, Opened, Returned
+from authkit_issuer.domains.login.external.service import (
+    AuthorizationRequest,
+    CallbackParameters,
+    CallbackResult,
+    LoginResult,
+)
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.provider import CLIENT, SECRET, LoopbackProvider
@@ -25,27 +30,32 @@ class Browser:
     idp: LoopbackProvider
     cookies: dict[str, str] = field(default_factory=dict)
 
-    async def begin(self, **wish: Any) -> Begun:
+    async def begin(self, **wish: Any) -> AuthorizationRequest:
         begun = await self.service.oidc_login.begin(wish.pop("provider", "loop"), **wish)
         self.cookies[begun.cookie.name] = begun.cookie.value
         return begun
 
     async def back(
-        self, begun: Begun, *, directly: bool = False, client: Client | None = None, **changes: Any
-    ) -> Landing:
+        self,
+        begun: AuthorizationRequest,
+        *,
+        directly: bool = False,
+        client: Client | None = None,
+        **changes: Any,
+    ) -> CallbackResult:
         """Agree at the provider and come back; ``changes`` are to what it sends along."""
         given: dict[str, Any] = self.idp.approve(begun.auth_url) | changes
-        returned = Returned(**{"cookies": tuple(self.cookies.items()), **given})
+        returned = CallbackParameters(**{"cookies": tuple(self.cookies.items()), **given})
         return await self.service.oidc_login.finish("loop", returned, directly=directly, client=client)
 
-    async def land(self, **wish: Any) -> Landing:
+    async def land(self, **wish: Any) -> CallbackResult:
         return await self.back(await self.begin(**wish))
 
-    async def trade(self, landing: Landing) -> Opened:
+    async def trade(self, landing: CallbackResult) -> LoginResult:
         assert landing.refusal is None, landing.refusal
         return await self.service.oidc_login.trade(landing.code, tuple(self.cookies.items()))
 
-    async def login(self, **wish: Any) -> Opened:
+    async def login(self, **wish: Any) -> LoginResult:
         return await self.trade(await self.land(**wish))
 
 

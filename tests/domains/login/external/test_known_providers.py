@@ -16,7 +16,11 @@ from jwt.algorithms import RSAAlgorithm
 
 from authkit_issuer import errors
 from authkit_issuer.config import ProviderConfig
-from authkit_issuer.domains.login.external.service import Begun, Landing, Returned
+from authkit_issuer.domains.login.external.service import (
+    AuthorizationRequest,
+    CallbackParameters,
+    CallbackResult,
+)
 from fakes.factors import events
 from fakes.provider import RSA_KEY
 
@@ -38,15 +42,15 @@ async def service(make_service) -> Any:
         yield await make_service(providers=PROVIDERS, base_url="https://id.example.test", http_client=client)
 
 
-async def begin(service, provider: str) -> tuple[Begun, dict[str, str]]:
+async def begin(service, provider: str) -> tuple[AuthorizationRequest, dict[str, str]]:
     begun = await service.oidc_login.begin(provider)
     return begun, dict(parse_qsl(urlsplit(begun.auth_url).query))
 
 
-async def back(service, provider: str, begun: Begun, **more: Any) -> Landing:
+async def back(service, provider: str, begun: AuthorizationRequest, **more: Any) -> CallbackResult:
     cookies = ((begun.cookie.name, begun.cookie.value),)
     given = {"state": begun.state, "code": "the code", "cookies": cookies, **more}
-    return await service.oidc_login.finish(provider, Returned(**given), directly=True)
+    return await service.oidc_login.finish(provider, CallbackParameters(**given), directly=True)
 
 
 async def methods(service) -> list[str]:
@@ -265,5 +269,5 @@ async def test_nobody_is_asked_before_somebody_signs_in_and_a_stranger_is_no_pro
         with pytest.raises(errors.UnknownProvider):
             await service.oidc_login.begin(name)
         with pytest.raises(errors.UnknownProvider):
-            await service.oidc_login.finish(name, Returned())
+            await service.oidc_login.finish(name, CallbackParameters())
     assert respx_mock.calls.call_count == 0

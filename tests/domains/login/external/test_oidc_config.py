@@ -7,7 +7,7 @@ import json
 import pytest
 
 from authkit_issuer.config import Config, ProviderConfig
-from authkit_issuer.domains.login.external.redirect_urls import Addresses, addresses, local_path
+from authkit_issuer.domains.login.external.redirect_urls import RedirectUrls, local_path, redirect_urls
 from authkit_issuer.errors import ConfigError, Invalid, NotConfigured
 
 GOOGLE = {"google": ProviderConfig(client_id="g", client_secret="s")}
@@ -70,11 +70,11 @@ def test_what_could_never_work_is_refused_at_once(changes, said):
 def test_the_apps_page_is_the_one_named_else_of_the_site_with_pages_else_of_the_issuer():
     base = {"providers": GOOGLE, "base_url": "https://id.example/api/"}
     redirect = "https://id.example/api/auth/oidc/google/callback"
-    plain = addresses(config(**base), "google", "")
-    assert plain == Addresses(redirect_uri=redirect, app_url="https://id.example/api/login/callback")
-    linked = addresses(config(**base, link_base_url="https://app.example/"), "google", "")
+    plain = redirect_urls(config(**base), "google", "")
+    assert plain == RedirectUrls(redirect_uri=redirect, app_url="https://id.example/api/login/callback")
+    linked = redirect_urls(config(**base, link_base_url="https://app.example/"), "google", "")
     assert linked.app_url == "https://app.example/login/callback"
-    named = addresses(config(**base, login_callback_url="https://app.example/in?x=1"), "google", "")
+    named = redirect_urls(config(**base, login_callback_url="https://app.example/in?x=1"), "google", "")
     assert named.app_url == "https://app.example/in?x=1"
 
 
@@ -84,7 +84,7 @@ def test_the_apps_page_is_the_one_named_else_of_the_site_with_pages_else_of_the_
 )
 def test_a_host_that_is_no_host_stands_in_for_nothing(origin):
     with pytest.raises(NotConfigured):
-        addresses(config(providers=GOOGLE), "google", origin)
+        redirect_urls(config(providers=GOOGLE), "google", origin)
 
 
 @pytest.mark.parametrize("path", ["/", "/a", "/a/b?c=d&e=%2F#f", "/a%0d%0ab", "/@a:b", "/.."])

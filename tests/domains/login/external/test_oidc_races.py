@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.login.external.service import Returned
+from authkit_issuer.domains.login.external.service import CallbackParameters
 from fakes.together import together
 
 
@@ -70,7 +70,7 @@ async def test_parallel_first_logins_of_many_who_want_one_name_all_get_in(servic
 
 
 async def come_back(browser, given):
-    returned = Returned(**given, cookies=tuple(browser.cookies.items()))
+    returned = CallbackParameters(**given, cookies=tuple(browser.cookies.items()))
     return await browser.service.oidc_login.finish("loop", returned, directly=True)
 
 

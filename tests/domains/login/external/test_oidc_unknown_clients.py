@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from authkit_issuer.config import ProviderConfig
-from authkit_issuer.domains.login.external.service import Landing, Returned
+from authkit_issuer.domains.login.external.service import CallbackParameters, CallbackResult
 from authkit_issuer.errors import ProviderDenied, ProviderRefused
 from authkit_issuer.service import Service
 from fakes import node
@@ -76,13 +76,13 @@ class Person:
             answer = await self.browser.post(urljoin(str(answer.url), form[1]), data=data)
         raise AssertionError("the provider never sent the browser back")
 
-    async def land(self, change: dict[str, str] | None = None, **wish: Any) -> Landing:
+    async def land(self, change: dict[str, str] | None = None, **wish: Any) -> CallbackResult:
         begun = await self.service.oidc_login.begin("stranger", **wish)
         back = await self.visit(begun.auth_url) | (change or {})
         back.pop("error_description", None)
         cookies = ((begun.cookie.name, begun.cookie.value),)
         return await self.service.oidc_login.finish(
-            "stranger", Returned(**back, cookies=cookies), directly=True
+            "stranger", CallbackParameters(**back, cookies=cookies), directly=True
         )
 
 
@@ -126,7 +126,7 @@ async def test_it_names_itself_in_every_answer_as_it_promises(person: Person) ->
     begun = await person.service.oidc_login.begin("stranger")
     back = await person.visit(begun.auth_url)
     del back["iss"]
-    returned = Returned(**back, cookies=((begun.cookie.name, begun.cookie.value),))
+    returned = CallbackParameters(**back, cookies=((begun.cookie.name, begun.cookie.value),))
     assert isinstance((await person.service.oidc_login.finish("stranger", returned)).refusal, ProviderRefused)
 
 
@@ -137,7 +137,7 @@ async def test_it_refuses_a_code_of_another_login_and_says_what_it_does_not_like
     assert isinstance((await person.land({"code": stolen})).refusal, ProviderRefused)
     begun = await person.service.oidc_login.begin("stranger")
     back = await person.visit(begun.auth_url.replace("scope=openid", "prompt=none&max_age=0&scope=openid"))
-    returned = Returned(
+    returned = CallbackParameters(
         state=back["state"], error=back["error"], iss=back["iss"],
         cookies=((begun.cookie.name, begun.cookie.value),),
     )  # fmt: skip
