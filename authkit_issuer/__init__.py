@@ -10,7 +10,7 @@ from authkit_issuer.domains.accounts.external_identities import LinkedProvider, 
 from authkit_issuer.domains.accounts.roles import Role
 from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.domains.admin.service import AdminListUsersResult, AdminUser, UserExplanation
-from authkit_issuer.domains.credentials.service import Proof
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.factors.service import Challenged, TwoFactorSettings
 from authkit_issuer.domains.lifecycle.service import BeforePurge, Purged
 from authkit_issuer.domains.login.solana.service import (
@@ -81,6 +81,7 @@ __all__ = [
     "EntitlementsProvider",
     "EphemeralMode",
     "EphemeralStore",
+    "FirstFactor",
     "HashingLoad",
     "JwksDocument",
     "KeySet",
@@ -93,7 +94,6 @@ __all__ = [
     "OrgMembership",
     "OrgMode",
     "PendingRegistration",
-    "Proof",
     "Provider",
     "ProviderConfig",
     "ProviderLink",

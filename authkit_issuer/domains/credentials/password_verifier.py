@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.devices import Devices, SecondFactor
+from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.credentials.login_attempts import (
     DEVICE,
     LOGIN,
@@ -37,6 +38,7 @@ from authkit_issuer.store.predicates import ALLOWED
 from authkit_issuer.store.query import Query, Statement
 
 METHOD = "password_login"
+AMR = ("pwd",)
 
 # Compare and swap: an unconditional write could bring back a password that was changed a moment ago.
 REHASH = Statement(
@@ -58,22 +60,6 @@ LOGGED_IN = Query(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """A password was right at this epoch of the account; any later change of the account voids it."""
-
-    user_id: str
-    auth_epoch: int
-    two_factor: bool = False
-    """The account asks for a second factor: nothing may be opened before that one is proved too."""
-
-    def factor(self, rt: Runtime, method: str, client: Client | None) -> SecondFactor | None:
-        """Return how the second factor stands for a sign-in of this method; None where it is owed."""
-        if not self.two_factor or method in rt.config.two_factor_exempt_methods:
-            return "verified"
-        return "remembered" if Devices(rt).remembers_factor(client, self.user_id, self.auth_epoch) else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """A password about to be tried: whose it would be, what counts it, and who asks for a lane."""
 
@@ -90,7 +76,7 @@ class Proving:
 
     rt: Runtime
 
-    async def prove(self, identifier: Identifier, password: str, client: Client | None) -> Proof:
+    async def prove(self, identifier: Identifier, password: str, client: Client | None) -> FirstFactor:
         """Check the password of an identifier and everything that may keep its user out."""
         self.rt.refuse_joining("a password check")
         dummy = await identifier.dummy_cost(self.rt)
@@ -121,7 +107,13 @@ class Proving:
             self._let_in(found, identifier)
         except errors.Unauthenticated as refusal:
             raise _of(found, refusal) from None
-        return Proof(user_id=found.user_id, auth_epoch=found.auth_epoch, two_factor=found.two_factor)
+        return FirstFactor(
+            user_id=found.user_id,
+            auth_epoch=found.auth_epoch,
+            two_factor=found.two_factor,
+            method=METHOD,
+            amr=AMR,
+        )
 
     async def login(
         self,
@@ -132,12 +124,12 @@ class Proving:
     ) -> AccessToken:
         """Return an access token without a session."""
         check_extra(extra)
-        proof = await self.prove(identifier, password, client)
-        await self._require_second_factor(proof, extra, client)
-        facts = await self.rt.maybe(LOGGED_IN, proof.user_id, proof.auth_epoch)
+        first = await self.prove(identifier, password, client)
+        await self._require_second_factor(first, extra, client)
+        facts = await self.rt.maybe(LOGGED_IN, first.user_id, first.auth_epoch)
         if facts is None:
             raise errors.InvalidCredentials
-        entitlements = await Entitlements(self.rt).for_token(proof.user_id)
+        entitlements = await Entitlements(self.rt).for_token(first.user_id)
         return Tokens(self.rt).mint(facts, entitlements, extra=extra)
 
     async def fits(
@@ -187,16 +179,17 @@ class Proving:
         return Attempt(found=found, own=own, of_user=of_user, client=prefix(client))
 
     async def _require_second_factor(
-        self, proof: Proof, extra: Mapping[str, object] | None, client: Client | None
+        self, first: FirstFactor, extra: Mapping[str, object] | None, client: Client | None
     ) -> None:
         """Open nothing for an account that asks for a second factor: send its code and say so."""
-        if proof.factor(self.rt, METHOD, client) is not None:
+        factors = TwoFactor(self.rt)
+        if not factors.required_for(first, client):
             return
-        challenged = await TwoFactor(self.rt).begin(
-            proof.user_id,
-            auth_epoch=proof.auth_epoch,
-            method=METHOD,
-            amr=("pwd",),
+        challenged = await factors.begin(
+            first.user_id,
+            auth_epoch=first.auth_epoch,
+            method=first.method,
+            amr=first.amr,
             extra=extra,
             client=client,
         )

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.credentials.password_reset import EMAIL, PHONE, Resets
 from authkit_issuer.domains.credentials.password_update import SET_HASH, Setting, lock, readable
-from authkit_issuer.domains.credentials.password_verifier import Proof, Proving, prefix
+from authkit_issuer.domains.credentials.password_verifier import Proving, prefix
 from authkit_issuer.domains.credentials.policy import check_policy
 from authkit_issuer.domains.credentials.queries import BY_ID, Identifier
 from authkit_issuer.domains.tokens.service import AccessToken
@@ -17,8 +18,6 @@ from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query
-
-__all__ = ["Passwords", "Proof"]
 
 HAS = Query(bool, "select exists (select from profiles.user_passwords where user_id = $1::uuid)")
 
@@ -29,13 +28,13 @@ class Passwords:
 
     rt: Runtime
 
-    async def prove(self, identifier: str, password: str, *, client: Client | None = None) -> Proof:
+    async def prove(self, identifier: str, password: str, *, client: Client | None = None) -> FirstFactor:
         """Check a password for an email address, E.164 number or user name; nothing is opened.
 
         Raises ``InvalidCredentials``, ``TooManyRequests`` after too many wrong ones, ``ServerBusy``; after a
         right password ``UserBanned``, ``PasswordResetRequired``, ``EmailNotVerified``, ``PhoneNotVerified``.
-        ``two_factor`` of the proof says that it is only the first half. Not inside a transaction: hashing
-        would hold its connection.
+        ``two_factor`` of the result is True if the account has a second factor, still to be verified. Not
+        inside a transaction: hashing would hold its connection.
         """
         return await Proving(self.rt).prove(Identifier.of(identifier), password, client)
 

@@ -20,27 +20,27 @@ _PURPOSE = "2fa_backup"
 
 @dataclass(frozen=True, slots=True)
 class BackupCodes:
-    """Makes, finds and uses up backup codes."""
+    """Creates, finds and uses up backup codes."""
 
     rt: Runtime
 
     def new(self) -> list[str]:
-        """Return a fresh set, as it is shown: three groups of four."""
+        """Return a new set as shown to the user: three groups of four characters each."""
         return [self._new() for _ in range(COUNT)]
 
     def digests(self, user_id: str, shown: list[str]) -> list[str]:
-        """Return what is stored of a set."""
+        """Return the digests to store for a set."""
         keys = self.rt.keys.current()
         return [codes.digest(keys, _PURPOSE, user_id, normalized(code)) for code in shown]
 
     async def holds(self, user_id: str, code: str) -> bool:
-        """Tell whether the user has this code left; nothing is used up."""
+        """True if the user has this code unused; it stays unused."""
         return await self.rt.one(sql.HOLDS_BACKUP_CODE, user_id, self._candidates(user_id, code))
 
     async def use(self, user_id: str, code: str, client: Client | None) -> int | None:
-        """Use a code up and return how many are left, None when it is none; joins the transaction.
+        """Use a code up and return how many are left; None if it is wrong or used.
 
-        Of any number of callers one is told yes.
+        Joins the transaction. Of parallel callers with one code, one succeeds.
         """
         async with self.rt.transaction() as tx:
             left = await tx.maybe(sql.USE_BACKUP_CODE, user_id, self._candidates(user_id, code))
@@ -54,7 +54,7 @@ class BackupCodes:
         return left
 
     def _new(self) -> str:
-        # 32 symbols divide 256: no symbol is favored.
+        # 32 divides 256: every symbol is equally likely.
         text = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self.rt.random_bytes(_LENGTH))
         return "-".join(text[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
 
@@ -63,5 +63,5 @@ class BackupCodes:
 
 
 def normalized(code: str) -> str:
-    """Return a code as it is compared: upper case, without spaces and hyphens."""
+    """Return the form of a code that is compared: upper case, without spaces and hyphens."""
     return "".join(code.split()).replace("-", "").upper()

@@ -1,8 +1,8 @@
-"""Challenges: a sign-in that waits for its second factor.
+"""Challenges: sign-ins that wait for their second factor.
 
-A challenge is 256 random bits; its record stands under the digest of it, so that any number of sign-ins of
-one user wait side by side. The code is bound to its challenge. A record is dead when the user's epoch or the
-address it was sent to has moved, when five tries were wrong, or when all of the user's were cleared.
+A challenge is 256 random bits; its record is stored under the digest of it, so that any number of sign-ins of
+one user can wait side by side. The code is bound to its challenge. A record is void when the user's epoch or
+the address it was sent to has changed, after five wrong tries, or when all of the user's were cleared.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import msgspec
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.codes import Issued, OneTimeCodes, Record
+from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
-from authkit_issuer.domains.factors.queries import Factor
+from authkit_issuer.domains.factors.delivery import Delivery, masked
+from authkit_issuer.domains.factors.queries import UserFactor
+from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
 
@@ -26,30 +30,58 @@ CODE = "2fa_code"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FirstFactor:
-    """What the sign-in had proved when it began to wait, and what it wants."""
+class Challenged:
+    """A sign-in that waits for its second factor. ``destination`` is masked."""
 
+    user_id: str
+    challenge: str = field(repr=False)
     method: str
-    amr: tuple[str, ...] = ()
+    destination: str
+
+    @property
+    def metadata(self) -> dict[str, object]:
+        """What the client needs to go on."""
+        return {
+            "user_id": self.user_id,
+            "method": self.method,
+            "destination": self.destination,
+            "challenge": self.challenge,
+        }
+
+    def required(self) -> errors.TwoFactorRequired:
+        """Return the refusal that asks for the second factor."""
+        return errors.TwoFactorRequired(metadata=self.metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignIn:
+    """What waits for the second factor: the first one, and what the session is for."""
+
+    first: FirstFactor
     org: str | None = None
     extra: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def to_data(self) -> dict[str, str]:
         """Return it as it is stored."""
         return {
-            "method": self.method,
-            "amr": " ".join(self.amr),
+            "method": self.first.method,
+            "amr": " ".join(self.first.amr),
             "org": self.org or "",
             "extra": msgspec.json.encode(dict(self.extra)).decode(),
         }
 
     @classmethod
-    def of(cls, record: Record) -> FirstFactor:
+    def of(cls, record: Record) -> SignIn:
         """Read it back."""
         data = record.data
         return cls(
-            method=data["method"],
-            amr=tuple(data["amr"].split()),
+            first=FirstFactor(
+                user_id=record.user_id,
+                auth_epoch=record.auth_epoch,
+                two_factor=True,
+                method=data["method"],
+                amr=tuple(data["amr"].split()),
+            ),
             org=data["org"] or None,
             extra=msgspec.json.decode(data["extra"], type=dict[str, object]),
         )
@@ -57,10 +89,10 @@ class FirstFactor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redeemed:
-    """A challenge that was just used up: what it waited with, and how it was met."""
+    """A challenge that was just used up: the sign-in that waited, and how the challenge was met."""
 
     record: Record = field(repr=False)
-    first: FirstFactor
+    sign_in: SignIn
     factor: str
     """``email``, ``sms`` or ``backup_code``."""
 
@@ -68,17 +100,41 @@ class Redeemed:
     def amr(self) -> Sequence[str]:
         """Authentication methods (RFC 8176 section 2) of both factors."""
         second = "sms" if self.factor == "sms" else "otp"
-        return tuple(dict.fromkeys((*self.first.amr, second, "mfa")))
+        return tuple(dict.fromkeys((*self.sign_in.first.amr, second, "mfa")))
 
 
 @dataclass(frozen=True, slots=True)
 class Challenges:
-    """Stores, finds and redeems challenges and the codes that go with them."""
+    """Stores, sends, finds and redeems challenges and the codes that go with them."""
 
     rt: Runtime
 
-    async def create(self, factor: Factor, first: FirstFactor, destination: str) -> tuple[str, Issued]:
-        """Store a challenge and return it with its code; without a destination it has none of its own."""
+    async def send(self, factor: UserFactor, sign_in: SignIn, client: Client | None) -> Challenged:
+        """Store a challenge, then send its code.
+
+        When sending fails, the error carries the challenge, so that a backup code still helps.
+        """
+        # No cool-down: a second sign-in must not have to wait for the first.
+        await SendingLimits(self.rt).check("2fa_login", factor.user_id, client, cooldown=False)
+        destination = factor.destination or ""
+        challenge, issued = await self.create(factor, sign_in, destination)
+        challenged = Challenged(
+            user_id=factor.user_id,
+            challenge=challenge,
+            method=factor.method,
+            destination=masked(destination) if destination else "",
+        )
+        try:
+            if not destination:
+                raise errors.TwoFactorMethodUnavailable
+            await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
+        except (errors.Conflict, errors.NotConfigured, errors.DeliveryFailed) as refusal:
+            refusal.metadata.update(challenged.metadata)
+            raise
+        return challenged
+
+    async def create(self, factor: UserFactor, sign_in: SignIn, destination: str) -> tuple[str, Issued]:
+        """Store a challenge and return it with its code; without a destination no code fits it."""
         challenge = codes.new_token(self.rt.random_bytes)
         config = self.rt.config
         issued = await OneTimeCodes(self.rt).issue(
@@ -90,7 +146,7 @@ class Challenges:
             user_id=factor.user_id,
             auth_epoch=factor.auth_epoch,
             data={
-                **first.to_data(),
+                **sign_in.to_data(),
                 "factor": factor.method,
                 "destination": destination,
                 "round": await self._round(factor.user_id),
@@ -100,20 +156,20 @@ class Challenges:
 
     async def find(self, user_id: str, challenge: str) -> Record | None:
         """Return a live challenge of this user without using it up."""
-        known = identifiers.user_id(user_id)
-        record = await OneTimeCodes(self.rt).peek(CHALLENGE, _digest(challenge)) if known else None
-        if record is None or record.user_id != known or await OneTimeCodes(self.rt).is_void(record):
+        owner = identifiers.user_id(user_id)
+        record = await OneTimeCodes(self.rt).peek(CHALLENGE, _digest(challenge)) if owner else None
+        if record is None or record.user_id != owner or await OneTimeCodes(self.rt).is_void(record):
             return None
-        # An absent mark says that nothing was cleared while any live challenge could have been waiting.
+        # Without a mark, nothing was cleared while any live challenge could have been waiting.
         if await self._round(record.user_id) not in {"", record.data["round"]}:
             return None
-        factor = await self.rt.maybe(sql.FACTOR, known)
-        return record if _stands(record, factor) else None
+        factor = await self.rt.maybe(sql.FACTOR, owner)
+        return record if _is_current(record, factor) else None
 
     async def redeem(self, user_id: str, challenge: str, code: str, *, is_backup: bool) -> Redeemed:
         """Use a challenge up with its code, or with a backup code that is left for the caller to use up.
 
-        One of any number of callers wins. Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``.
+        Of parallel callers one succeeds. Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``.
         """
         record = await self.find(user_id, challenge)
         if record is None:
@@ -133,9 +189,9 @@ class Challenges:
                 raise errors.InvalidOrExpiredCode
             if not await one_time.spend(record):
                 raise errors.InvalidChallenge
-        return Redeemed(record=record, first=FirstFactor.of(record), factor=factor)
+        return Redeemed(record=record, sign_in=SignIn.of(record), factor=factor)
 
-    async def issue_user_code(self, factor: Factor, destination: str) -> Issued:
+    async def issue_user_code(self, factor: UserFactor, destination: str) -> Issued:
         """Store a code that belongs to the user and to no challenge; it replaces the one before."""
         config = self.rt.config
         return await OneTimeCodes(self.rt).issue(
@@ -150,9 +206,9 @@ class Challenges:
         )
 
     async def redeem_user_code(self, user_id: str, code: str) -> bool:
-        """Use up the user's own code; False when it is wrong, or not good any more."""
+        """Use up the user's own code; False if it is wrong or no longer valid."""
         record = await OneTimeCodes(self.rt).peek(CODE, user_id)
-        if record is None or not _stands(record, await self.rt.maybe(sql.FACTOR, user_id)):
+        if record is None or not _is_current(record, await self.rt.maybe(sql.FACTOR, user_id)):
             return False
         try:
             await OneTimeCodes(self.rt).redeem_code(CODE, user_id, record.target, code)
@@ -170,8 +226,8 @@ class Challenges:
         return (await self.rt.ephemeral.get(_round_key(user_id)) or b"").decode()
 
 
-def _stands(record: Record, factor: Factor | None) -> bool:
-    """Tell whether the account is still as it was when the record was made."""
+def _is_current(record: Record, factor: UserFactor | None) -> bool:
+    """True if the account is still as it was when the record was made."""
     if factor is None or not factor.allowed or not factor.enabled or factor.auth_epoch != record.auth_epoch:
         return False
     destination = record.data["destination"]
@@ -179,7 +235,7 @@ def _stands(record: Record, factor: Factor | None) -> bool:
 
 
 def _digest(challenge: str) -> str:
-    """256 random bits need no key: their plain digest cannot be searched."""
+    """Return the plain digest of a challenge: 256 random bits need no key."""
     return hashlib.sha256(challenge.encode("utf-8", "replace")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Sending codes, and what of an address may be shown."""
+"""Sending codes, and masking the addresses they go to."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from authkit_issuer.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Hands codes to the senders; what they cannot take is an error of the caller's."""
+    """Hands codes to the senders; a failure to send is raised to the caller."""
 
     rt: Runtime
 
     def can_send(self, method: str) -> bool:
-        """Tell whether there is a sender for the method."""
+        """True if a sender for the method is configured."""
         return contact_kind(method).sender(self.rt.senders) is not None
 
     async def login_code(self, method: str, destination: str, username: str, code: str) -> None:
@@ -27,7 +27,7 @@ class Delivery:
         await messages.send(kind, self._login_code(method, destination, username, code))
 
     async def setup_code(self, method: str, destination: str, username: str, code: str) -> None:
-        """Send a code that proves an address or number; raises as ``login_code``."""
+        """Send a code that verifies an address or number; raises as ``login_code``."""
         messages, kind = Messages(self.rt), contact_kind(method)
         messages.require(kind)
         await messages.send(kind, messages.verification(kind, destination, username, code))

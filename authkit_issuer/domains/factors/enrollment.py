@@ -1,88 +1,145 @@
-"""Enrollment: proof that an address or number is the user's, before a second factor relies on it.
+"""Enrollment: verify that an address or number is the user's, then enable a second factor that relies on it.
 
-Records stand under the user's id: nobody else can replace or burn them.
+Set-up records are stored under the user's id: other users can neither replace them nor use up their tries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import OneTimeCodes
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.codes import OneTimeCodes, Record, on_outage
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.factors import queries as sql
+from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.delivery import Delivery, contact_kind
-from authkit_issuer.domains.factors.queries import Factor
+from authkit_issuer.domains.factors.queries import UserFactor
+from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
+from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
 SETUP = "2fa_setup"
 
-Restore = Callable[[], Awaitable[object]]
+
+async def send_setup_code(
+    rt: Runtime, user: UserFactor, method: str, destination: str, client: Client | None
+) -> None:
+    """Send a set-up code to the destination; it replaces the one before."""
+    rt.refuse_joining("sending a set-up code")
+    limits = SendingLimits(rt)
+    Messages(rt).require(contact_kind(method))
+    await limits.check(SETUP, user.user_id, client)
+    # One number has a limit of its own over all users: accounts are cheap, messages are not.
+    await limits.check(f"{SETUP}_to", destination, client, cooldown=False)
+    issued = await OneTimeCodes(rt).issue(
+        SETUP,
+        target=f"{method}:{destination}",
+        code_ttl=rt.config.code_ttl,
+        record_ttl=rt.config.code_ttl,
+        request_id=user.user_id,
+        user_id=user.user_id,
+        auth_epoch=user.auth_epoch,
+    )
+    await Delivery(rt).setup_code(method, destination, user.username, issued.code)
 
 
-@dataclass(frozen=True, slots=True)
-class Enrollment:
-    """Sends set-up codes and keeps what they proved."""
+async def verify_setup_code(rt: Runtime, user: UserFactor, method: str, destination: str, code: str) -> bool:
+    """Use up a set-up code; the destination then counts as verified for ``code_ttl`` seconds."""
+    try:
+        await _redeem(rt, user, method, destination, code)
+    except errors.InvalidOrExpiredCode:
+        return False
+    await rt.ephemeral.set(_verified_key(user), _verified(user, method, destination), rt.config.code_ttl)
+    return True
 
-    rt: Runtime
 
-    async def send(self, person: Factor, method: str, destination: str, client: Client | None) -> None:
-        """Send a set-up code to the destination; it replaces the one before."""
-        self.rt.refuse_joining("sending a set-up code")
-        limits = SendingLimits(self.rt)
-        Messages(self.rt).require(contact_kind(method))
-        await limits.check(SETUP, person.user_id, client)
-        # Whoever asks, one number is not sent to without end: accounts are cheap, messages are not.
-        await limits.check(f"{SETUP}_to", destination, client, cooldown=False)
-        issued = await OneTimeCodes(self.rt).issue(
-            SETUP,
-            target=f"{method}:{destination}",
-            code_ttl=self.rt.config.code_ttl,
-            record_ttl=self.rt.config.code_ttl,
-            request_id=person.user_id,
-            user_id=person.user_id,
-            auth_epoch=person.auth_epoch,
-        )
-        await Delivery(self.rt).setup_code(method, destination, person.username, issued.code)
+@asynccontextmanager
+async def use_verification(
+    rt: Runtime, user: UserFactor, method: str, destination: str, code: str | None
+) -> AsyncGenerator[None]:
+    """Use up an earlier verification, or the code itself; an outage in the block restores it.
 
-    async def verify(self, person: Factor, method: str, destination: str, code: str) -> bool:
-        """Use a set-up code up; the destination then counts as proved for as long as a code lives."""
-        try:
-            await self._redeem(person, method, destination, code)
-        except errors.InvalidOrExpiredCode:
-            return False
-        await self.rt.ephemeral.set(
-            _key(person), _proved(person, method, destination), self.rt.config.code_ttl
-        )
-        return True
+    Raises ``InvalidOrExpiredCode``; without a code and a verification ``PhoneNotVerified`` or
+    ``EmailNotVerified``.
+    """
+    async with on_outage(await _use(rt, user, method, destination, code)):
+        yield
 
-    async def use(self, person: Factor, method: str, destination: str, code: str | None) -> Restore:
-        """Use up the proof, or the code itself, and return what restores it.
 
-        Raises ``InvalidOrExpiredCode``; without a code and a proof ``PhoneNotVerified`` or
-        ``EmailNotVerified``.
-        """
-        if code is not None:
-            return await self._redeem(person, method, destination, code)
-        key, proof = _key(person), _proved(person, method, destination)
-        if not await self.rt.ephemeral.take_if(key, proof):
-            raise errors.PhoneNotVerified if method == "sms" else errors.EmailNotVerified
-        store, ttl = self.rt.ephemeral, self.rt.config.code_ttl
-        return lambda: store.set(key, proof, ttl, only_if_absent=True)
+async def _use(
+    rt: Runtime, user: UserFactor, method: str, destination: str, code: str | None
+) -> Callable[[], Awaitable[object]]:
+    """Use the code or the verification up, and return what restores it."""
+    if code is not None:
+        record = await _redeem(rt, user, method, destination, code)
+        return lambda: OneTimeCodes(rt).restore(record)
+    key, verified = _verified_key(user), _verified(user, method, destination)
+    if not await rt.ephemeral.take_if(key, verified):
+        raise errors.PhoneNotVerified if method == "sms" else errors.EmailNotVerified
+    return lambda: rt.ephemeral.set(key, verified, rt.config.code_ttl, only_if_absent=True)
 
-    async def _redeem(self, person: Factor, method: str, destination: str, code: str) -> Restore:
-        one_time = OneTimeCodes(self.rt)
-        record = await one_time.redeem_code(SETUP, person.user_id, f"{method}:{destination}", code)
-        if record.auth_epoch != person.auth_epoch:
+
+async def enable(
+    rt: Runtime, user: UserFactor, method: str, phone: str | None, client: Client | None
+) -> list[str]:
+    """Enable the second factor and return its backup codes; the caller has verified the destination.
+
+    One transaction with its event. Raises ``InvalidOrExpiredCode`` if the account changed meanwhile.
+    """
+    shown = BackupCodes(rt).new()
+    stored = BackupCodes(rt).digests(user.user_id, shown)
+    email = user.email if method == "email" else None
+    async with rt.transaction() as tx:
+        owner = await tx.maybe(sql.CLAIM, user.user_id, user.auth_epoch, email)
+        if owner is None:
             raise errors.InvalidOrExpiredCode
-        return lambda: one_time.restore(record)
+        await tx.execute(sql.ENABLE, user.user_id, method, phone, stored)
+        await Events(tx).record(
+            SessionEventType.TWO_FACTOR_ENABLED, user_id=user.user_id, method=method, client=client
+        )
+        await Messages(tx).notify(owner.email, owner.username, "two_factor_enabled")
+    return shown
 
 
-def _key(person: Factor) -> str:
-    return f"{SETUP}_ok:{person.user_id}"
+async def disable(
+    rt: Runtime, user_id: str, client: Client | None, *, actor: str | None = None, reason: str | None = None
+) -> bool:
+    """Disable the second factor, in one transaction with its event; False if it was off.
+
+    Raises ``UserNotFound``.
+    """
+    async with rt.transaction() as tx:
+        owner = await tx.maybe(sql.LOCK, user_id)
+        if owner is None:
+            raise errors.UserNotFound
+        if not await tx.execute(sql.DISABLE, user_id):
+            return False
+        await tx.execute(RAISE_EPOCH, user_id)
+        await Events(tx).record(
+            SessionEventType.TWO_FACTOR_DISABLED,
+            user_id=user_id,
+            actor=actor,
+            reason=reason,
+            client=client,
+        )
+        await Messages(tx).notify(owner.email, owner.username, "two_factor_disabled")
+    return True
 
 
-def _proved(person: Factor, method: str, destination: str) -> bytes:
-    return f"{person.auth_epoch}|{method}:{destination}".encode()
+async def _redeem(rt: Runtime, user: UserFactor, method: str, destination: str, code: str) -> Record:
+    record = await OneTimeCodes(rt).redeem_code(SETUP, user.user_id, f"{method}:{destination}", code)
+    if record.auth_epoch != user.auth_epoch:
+        raise errors.InvalidOrExpiredCode
+    return record
+
+
+def _verified_key(user: UserFactor) -> str:
+    return f"{SETUP}_ok:{user.user_id}"
+
+
+def _verified(user: UserFactor, method: str, destination: str) -> bytes:
+    return f"{user.auth_epoch}|{method}:{destination}".encode()

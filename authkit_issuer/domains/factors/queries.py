@@ -1,7 +1,7 @@
 """The rows and the SQL of second factors.
 
-Switching a second factor on or off raises the user's ``auth_epoch`` in the same transaction: a sign-in that
-was proved before cannot open a session after, and every challenge and code of the user is dead.
+Enabling or disabling a second factor raises the user's ``auth_epoch`` in the same transaction: a sign-in
+verified before cannot open a session afterwards, and every challenge and code of the user is void.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from authkit_issuer.store.query import Query, Statement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorSettings:
-    """What a user has set up. ``backup_codes`` are keyed digests of the codes that are left."""
+    """The settings of a user. ``backup_codes`` are keyed digests of the unused codes."""
 
     user_id: str
     enabled: bool
@@ -27,7 +27,7 @@ class TwoFactorSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Factor:
+class UserFactor:
     """A user and the second factor, read in one statement."""
 
     user_id: str
@@ -42,15 +42,15 @@ class Factor:
 
     @property
     def destination(self) -> str | None:
-        """Where a code goes; None when the method has nowhere to send to that is surely this user's."""
+        """Where a code goes; None if the user has no verified address for the method."""
         if self.method == "sms":
             return self.phone_number
         return self.email if self.email_verified else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Whom to tell about a change."""
+class Owner:
+    """Where the notice of a change goes."""
 
     email: str | None
     username: str
@@ -64,7 +64,7 @@ SETTINGS = Query(
     """,
 )
 FACTOR = Query(
-    Factor,
+    UserFactor,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.email, u.email_verified,
            coalesce(u.username, '') as username, coalesce(t.enabled, false) as enabled,
@@ -73,9 +73,9 @@ FACTOR = Query(
     where u.id = $1::uuid
     """,
 )
-# No row when the account changed since the proof was made: the proof then counts for nothing.
+# No row if the account changed since its address was verified: that verification is void.
 CLAIM = Query(
-    Person,
+    Owner,
     f"""
     update profiles.users u set auth_epoch = u.auth_epoch + 1
     where u.id = $1::uuid and u.auth_epoch = $2 and {ALLOWED}
@@ -93,7 +93,7 @@ ENABLE = Statement(
     """
 )
 LOCK = Query(
-    Person,
+    Owner,
     """
     select email, coalesce(username, '') as username from profiles.users where id = $1::uuid
     for no key update

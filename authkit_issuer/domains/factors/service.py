@@ -1,7 +1,7 @@
-"""The second factor: six digits by mail or SMS, and backup codes for when neither arrives.
+"""The second factor: a six-digit code by email or SMS, and backup codes for when neither arrives.
 
-Only "no row" means that a user has none: a database or store that does not answer is an error, so that an
-outage never lets a sign-in past its second factor.
+Only "no row" means that a user has no second factor: a database or store that does not answer is an error, so
+that an outage never lets a sign-in pass without it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTimeCodes, on_outage
+from authkit_issuer.domains.base.codes import OneTimeCodes
+from authkit_issuer.domains.base.devices import Devices
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.factors import enrollment
 from authkit_issuer.domains.factors import queries as sql
-from authkit_issuer.domains.factors.asking import Asking, Challenged
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
-from authkit_issuer.domains.factors.challenges import Challenges, FirstFactor, Redeemed
+from authkit_issuer.domains.factors.challenges import Challenged, Challenges, Redeemed, SignIn
 from authkit_issuer.domains.factors.delivery import Delivery
-from authkit_issuer.domains.factors.enrollment import Enrollment
-from authkit_issuer.domains.factors.queries import Factor, TwoFactorSettings
-from authkit_issuer.domains.factors.switch import Switch
+from authkit_issuer.domains.factors.queries import TwoFactorSettings, UserFactor
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -34,42 +34,59 @@ METHODS = ("email", "sms")
 
 @dataclass(frozen=True, slots=True)
 class TwoFactor:
-    """Switches second factors on and off, asks for them and checks them."""
+    """Enables and disables second factors, sends their codes and verifies them."""
 
     rt: Runtime
 
     async def get_settings(self, user_id: str) -> TwoFactorSettings | None:
-        """Return what the user has set up, or None; a failing query is raised."""
-        known = identifiers.user_id(user_id)
-        return None if known is None else await self.rt.maybe(sql.SETTINGS, known)
+        """Return the settings of a user, or None if there are none; a failing query is raised."""
+        owner = identifiers.user_id(user_id)
+        return None if owner is None else await self.rt.maybe(sql.SETTINGS, owner)
+
+    def required_for(self, first: FirstFactor, client: Client | None) -> bool:
+        """True if this sign-in must verify a second factor before anything is opened.
+
+        It need not where the account has none, the method is among ``two_factor_exempt_methods``, or the
+        device remembers an earlier verification.
+        """
+        return self._applies_to(first) and not self.is_remembered(first, client)
+
+    def is_remembered(self, first: FirstFactor, client: Client | None) -> bool:
+        """True if the device remembers the second factor that this sign-in would have to verify."""
+        return self._applies_to(first) and Devices(self.rt).remembers_factor(
+            client, first.user_id, first.auth_epoch
+        )
+
+    def _applies_to(self, first: FirstFactor) -> bool:
+        return first.two_factor and first.method not in self.rt.config.two_factor_exempt_methods
 
     @raises(errors.InvalidPhoneNumber, *SMS_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable)
     async def send_phone_setup_code(self, user_id: str, phone: str, *, client: Client | None = None) -> None:
-        """Send a code that proves a number is the user's.
+        """Send a code that verifies a phone number of the user.
 
         Raises ``UserNotFound``, ``UserBanned``, ``InvalidPhoneNumber``, ``SmsUnavailable``,
         ``SmsDeliveryFailed``, ``TooManyRequests``.
         """
-        person = await self._person(user_id)
-        await Enrollment(self.rt).send(person, "sms", identifiers.phone(phone), client)
+        user = await self._allowed(user_id)
+        await enrollment.send_setup_code(self.rt, user, "sms", identifiers.phone(phone), client)
 
     @raises(errors.EmailNotVerified, *EMAIL_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable)
     async def send_email_setup_code(self, user_id: str, *, client: Client | None = None) -> None:
-        """Send a code to the user's verified address; ``EmailNotVerified`` where there is none."""
-        person = await self._person(user_id)
-        await Enrollment(self.rt).send(person, "email", _verified_email(person), client)
+        """Send a code to the user's verified email address; raises ``EmailNotVerified`` without one."""
+        user = await self._allowed(user_id)
+        await enrollment.send_setup_code(self.rt, user, "email", _verified_email(user), client)
 
     async def verify_phone_setup_code(self, user_id: str, phone: str, code: str) -> bool:
-        """Tell whether this is the code that was sent to the number; ``enable`` then needs none."""
+        """Use up the code sent to the number; True if it was right, and ``enable`` then needs none."""
         self.rt.refuse_joining("two_factor.verify_phone_setup_code")
-        person = await self._person(user_id)
-        return await Enrollment(self.rt).verify(person, "sms", identifiers.phone(phone), code)
+        user = await self._allowed(user_id)
+        return await enrollment.verify_setup_code(self.rt, user, "sms", identifiers.phone(phone), code)
 
     async def verify_email_setup_code(self, user_id: str, code: str) -> bool:
-        """Tell whether this is the code that was sent to the address; ``enable`` then needs none."""
+        """Use up the code sent to the address; True if it was right, and ``enable`` then needs none."""
         self.rt.refuse_joining("two_factor.verify_email_setup_code")
-        person = await self._person(user_id)
-        return await Enrollment(self.rt).verify(person, "email", _verified_email(person), code)
+        user = await self._allowed(user_id)
+        return await enrollment.verify_setup_code(self.rt, user, "email", _verified_email(user), code)
 
     @raises(
         errors.TwoFactorMethodInvalid,
@@ -88,12 +105,26 @@ class TwoFactor:
         code: str | None = None,
         client: Client | None = None,
     ) -> list[str]:
-        """Switch the second factor on, or to another method, and return ten backup codes, shown once.
+        """Enable the second factor, or change its method, and return ten backup codes, shown once.
 
-        The destination must be proved: by ``code``, or by an earlier ``verify_*_setup_code``. Sign-ins that
-        are under way end. Raises ``TwoFactorMethodInvalid``, ``TwoFactorMethodUnavailable`` (no sender),
-        ``InvalidPhoneNumber``, ``PhoneNotVerified``, ``EmailNotVerified``, ``InvalidOrExpiredCode``,
-        ``UserNotFound``, ``UserBanned``. When storage fails the proof stays good.
+        Sign-ins in progress end. When storage fails, the verification stays valid.
+
+        Args:
+            user_id: The user.
+            method: ``email`` (the verified address of the account) or ``sms``.
+            phone_number: For ``sms``, the number, in E.164.
+            code: A set-up code; not needed after ``verify_phone_setup_code`` or ``verify_email_setup_code``.
+            client: The client, for the event.
+
+        Raises:
+            TwoFactorMethodInvalid: There is no such method.
+            TwoFactorMethodUnavailable: No sender is configured for the method.
+            InvalidPhoneNumber: The number is not in E.164.
+            PhoneNotVerified: Neither a code nor an earlier verification of the number was given.
+            EmailNotVerified: As for the number; or the account has no verified email address.
+            InvalidOrExpiredCode: The code is wrong, or the account changed meanwhile.
+            UserNotFound: There is no such user.
+            UserBanned: The user is banned or deleted.
         """
         self.rt.refuse_joining("two_factor.enable")
         method = method.strip().lower()
@@ -102,43 +133,42 @@ class TwoFactor:
         if not Delivery(self.rt).can_send(method):
             raise errors.TwoFactorMethodUnavailable(param="method")
         phone = identifiers.phone(phone_number or "") if method == "sms" else None
-        person = await self._person(user_id)
-        restore = await Enrollment(self.rt).use(person, method, phone or _verified_email(person), code)
-        async with on_outage(restore):
-            return await Switch(self.rt).on(person, method, phone, client)
+        user = await self._allowed(user_id)
+        destination = phone or _verified_email(user)
+        async with enrollment.use_verification(self.rt, user, method, destination, code):
+            return await enrollment.enable(self.rt, user, method, phone, client)
 
     async def disable(self, user_id: str, *, client: Client | None = None) -> None:
-        """Switch the second factor off; number, backup codes, codes and challenges are gone with it.
+        """Disable the second factor; its number, backup codes, codes and challenges are deleted with it.
 
-        Does nothing where it is off. Raises ``UserNotFound``. The caller has made sure that it is the owner
-        who asks.
+        Does nothing if it is off. The caller must have authenticated the owner. Raises ``UserNotFound``.
         """
-        await Switch(self.rt).off(_known(user_id), client)
+        await enrollment.disable(self.rt, _existing(user_id), client)
 
     async def admin_disable(
         self, user_id: str, *, actor: str, reason: str | None = None, client: Client | None = None
     ) -> bool:
-        """Switch off the second factor of a user who lost it; False where it was off.
+        """Disable the second factor of a user who lost it; False if it was off.
 
-        ``actor`` is the operator who vouches for it, and stands in the event. The owner is told by mail.
-        Raises ``UserNotFound``.
+        ``actor`` is the responsible operator, for the event. The owner gets a notice by email. Raises
+        ``UserNotFound``.
         """
         why = identifiers.reason(reason)
-        return await Switch(self.rt).off(_known(user_id), client, actor=actor, reason=why)
+        return await enrollment.disable(self.rt, _existing(user_id), client, actor=actor, reason=why)
 
     @raises(errors.TwoFactorNotEnabled)
     async def regenerate_backup_codes(self, user_id: str, *, client: Client | None = None) -> list[str]:
-        """Replace the backup codes by ten fresh ones, shown once; raises ``TwoFactorNotEnabled``."""
-        known = identifiers.user_id(user_id)
-        if known is None:
+        """Replace the backup codes by ten new ones, shown once; raises ``TwoFactorNotEnabled``."""
+        owner = identifiers.user_id(user_id)
+        if owner is None:
             raise errors.TwoFactorNotEnabled
         shown = BackupCodes(self.rt).new()
         async with self.rt.transaction() as tx:
-            stored = BackupCodes(tx).digests(known, shown)
-            if not await tx.execute(sql.REPLACE_BACKUP_CODES, known, stored):
+            stored = BackupCodes(tx).digests(owner, shown)
+            if not await tx.execute(sql.REPLACE_BACKUP_CODES, owner, stored):
                 raise errors.TwoFactorNotEnabled
             await Events(tx).record(
-                SessionEventType.TWO_FACTOR_BACKUP_CODES_MADE, user_id=known, client=client
+                SessionEventType.TWO_FACTOR_BACKUP_CODES_MADE, user_id=owner, client=client
             )
         return shown
 
@@ -153,24 +183,40 @@ class TwoFactor:
         extra: Mapping[str, object] | None = None,
         client: Client | None = None,
     ) -> Challenged:
-        """Ask for the second factor of a sign-in that has proved the first one.
+        """Send the code of the second factor, for a sign-in whose first factor is verified.
 
-        The challenge is stored, then the code is sent. A failed sending is an error that carries the
-        challenge in its metadata, so that a backup code still helps. Raises ``InvalidCredentials`` when the
-        account changed since the proof, ``TooManyRequests``, ``TwoFactorMethodUnavailable``,
-        ``EmailUnavailable``, ``SmsUnavailable``, ``EmailDeliveryFailed``, ``SmsDeliveryFailed``.
+        The challenge is stored, then the code is sent. When sending fails, the error carries the challenge in
+        its metadata, so that a backup code still helps.
+
+        Args:
+            user_id: The user who signs in.
+            auth_epoch: The epoch of the account at which the first factor was verified.
+            method: How the user signs in, such as ``password_login``.
+            amr: The authentication methods of the first factor (RFC 8176).
+            org: The organization that the session is for.
+            extra: Further claims of the access token.
+            client: The client, for the sending limits.
+
+        Raises:
+            InvalidCredentials: The account changed since the first factor was verified.
+            TooManyRequests: Too many codes were sent.
+            TwoFactorMethodUnavailable: The account has no verified address for its method.
+            EmailUnavailable: No email sender is configured.
+            SmsUnavailable: No SMS sender is configured.
+            EmailDeliveryFailed: The email sender failed.
+            SmsDeliveryFailed: The SMS sender failed.
         """
         self.rt.refuse_joining("two_factor.begin")
         factor = await self._find(user_id)
         if factor is None or factor.auth_epoch != auth_epoch or not factor.enabled:
             raise errors.InvalidCredentials
-        first = FirstFactor(method=method, amr=tuple(amr), org=org, extra=extra or {})
-        return await Asking(self.rt).ask(factor, first, client)
+        first = _first_factor(factor, method, amr)
+        return await Challenges(self.rt).send(factor, SignIn(first=first, org=org, extra=extra or {}), client)
 
     async def redeem(self, user_id: str, challenge: str, code: str, *, is_backup: bool = False) -> Redeemed:
-        """Use up a challenge, for a caller who opens the session and may put the record back.
+        """Use up a challenge, for a caller that opens the session and may restore the record.
 
-        A backup code is checked and left for ``use_backup_code`` in the transaction of the session.
+        A backup code is only checked: ``use_backup_code`` uses it up in the transaction of the session.
         Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``.
         """
         self.rt.refuse_joining("two_factor.redeem")
@@ -192,9 +238,10 @@ class TwoFactor:
         *,
         client: Client | None = None,
     ) -> None:
-        """Return for the one caller who meets the challenge; a host then opens the session itself.
+        """Use up a challenge with its code; the host then opens the session itself.
 
-        Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``; after five wrong codes the challenge is dead.
+        Of parallel callers one succeeds. Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``; after five
+        wrong codes the challenge is void.
         """
         redeemed = await self.redeem(user_id, challenge, code, is_backup=is_backup)
         if not is_backup:
@@ -203,9 +250,9 @@ class TwoFactor:
             await self.use_backup_code(redeemed.record.user_id, code, client=client)
 
     async def require_for_login(self, user_id: str, *, client: Client | None = None) -> str:
-        """Send a code that belongs to no challenge and return where it went, unmasked.
+        """Send a code that belongs to no challenge, and return its destination, unmasked.
 
-        For hosts that walk the steps themselves. Raises as ``begin``, and ``UserNotFound``,
+        For hosts that implement the steps themselves. Raises as ``begin``, and ``UserNotFound``,
         ``TwoFactorNotEnabled``.
         """
         self.rt.refuse_joining("two_factor.require_for_login")
@@ -221,27 +268,28 @@ class TwoFactor:
     async def create_challenge(self, user_id: str) -> str:
         """Return a new challenge, 43 characters, whose code ``require_for_login`` sends.
 
-        Earlier challenges of the user stay good. Raises ``UserNotFound``, ``TwoFactorNotEnabled``.
+        Earlier challenges of the user stay valid. Raises ``UserNotFound``, ``TwoFactorNotEnabled``.
         """
         factor = await self._enabled(user_id)
-        challenge, _ = await Challenges(self.rt).create(factor, FirstFactor(method="host"), "")
+        first = _first_factor(factor, "host", ())
+        challenge, _ = await Challenges(self.rt).create(factor, SignIn(first=first), "")
         return challenge
 
     async def verify_challenge(self, user_id: str, challenge: str) -> bool:
-        """Tell whether this is a live challenge of the user; nothing is used up."""
+        """True if this is a live challenge of the user; it stays unused."""
         return await Challenges(self.rt).find(user_id, challenge) is not None
 
     async def clear_challenge(self, user_id: str) -> None:
         """End every challenge of the user, and the code of ``require_for_login``."""
-        known = identifiers.user_id(user_id)
-        if known is not None:
-            await Challenges(self.rt).clear(known)
+        owner = identifiers.user_id(user_id)
+        if owner is not None:
+            await Challenges(self.rt).clear(owner)
 
     async def verify_code(self, user_id: str, code: str) -> bool:
-        """Use up the code of ``require_for_login``; False when it is wrong, used, expired or replaced."""
+        """Use up the code of ``require_for_login``; False if it is wrong, used, expired or replaced."""
         self.rt.refuse_joining("two_factor.verify_code")
-        known = identifiers.user_id(user_id)
-        return known is not None and await Challenges(self.rt).redeem_user_code(known, code)
+        owner = identifiers.user_id(user_id)
+        return owner is not None and await Challenges(self.rt).redeem_user_code(owner, code)
 
     async def verify_backup_code(self, user_id: str, code: str, *, client: Client | None = None) -> bool:
         """Use up a backup code; five tries per user in ten minutes. Raises ``TwoFactorNotEnabled``."""
@@ -254,7 +302,7 @@ class TwoFactor:
         return True
 
     async def check_backup_code(self, user_id: str, code: str) -> bool:
-        """Count a try and tell whether this is a backup code that is left, for ``use_backup_code``.
+        """Count a try; True if this is an unused backup code, for ``use_backup_code``.
 
         Counted together with ``verify_backup_code``. Raises ``TwoFactorNotEnabled``.
         """
@@ -266,11 +314,11 @@ class TwoFactor:
         tries = await self.rt.ephemeral.incr(f"2fa_backup_tries:{factor.user_id}", config.two_factor_ttl)
         return tries <= config.max_code_attempts and await BackupCodes(self.rt).holds(factor.user_id, code)
 
-    async def _find(self, user_id: str) -> Factor | None:
-        known = identifiers.user_id(user_id)
-        return None if known is None else await self.rt.maybe(sql.FACTOR, known)
+    async def _find(self, user_id: str) -> UserFactor | None:
+        owner = identifiers.user_id(user_id)
+        return None if owner is None else await self.rt.maybe(sql.FACTOR, owner)
 
-    async def _person(self, user_id: str) -> Factor:
+    async def _allowed(self, user_id: str) -> UserFactor:
         found = await self._find(user_id)
         if found is None:
             raise errors.UserNotFound
@@ -278,7 +326,7 @@ class TwoFactor:
             raise errors.UserBanned
         return found
 
-    async def _enabled(self, user_id: str) -> Factor:
+    async def _enabled(self, user_id: str) -> UserFactor:
         found = await self._find(user_id)
         if found is None:
             raise errors.UserNotFound
@@ -287,14 +335,20 @@ class TwoFactor:
         return found
 
 
-def _verified_email(person: Factor) -> str:
-    if person.email is None or not person.email_verified:
+def _first_factor(user: UserFactor, method: str, amr: Sequence[str]) -> FirstFactor:
+    return FirstFactor(
+        user_id=user.user_id, auth_epoch=user.auth_epoch, two_factor=True, method=method, amr=tuple(amr)
+    )
+
+
+def _verified_email(user: UserFactor) -> str:
+    if user.email is None or not user.email_verified:
         raise errors.EmailNotVerified
-    return person.email
+    return user.email
 
 
-def _known(user_id: str) -> str:
-    known = identifiers.user_id(user_id)
-    if known is None:
+def _existing(user_id: str) -> str:
+    owner = identifiers.user_id(user_id)
+    if owner is None:
         raise errors.UserNotFound
-    return known
+    return owner

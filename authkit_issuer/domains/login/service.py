@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
-from authkit_issuer.domains.credentials.service import Passwords, Proof
+from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.service import Redeemed, TwoFactor
 from authkit_issuer.domains.login import reauthentication
 from authkit_issuer.domains.sessions.service import Sessions, TokenPair
@@ -87,14 +88,14 @@ class Logins:
             await self.note_failure(refusal, client)
             raise
         # The account is new: a second factor switched on since would have moved its epoch.
-        proof = Proof(user_id=record.user_id, auth_epoch=record.auth_epoch)
+        proof = FirstFactor(user_id=record.user_id, auth_epoch=record.auth_epoch)
         method = "phone_verification" if _is_phone(identifier) else "email_verification"
         async with OneTimeCodes(self.rt).restore_on_outage(record):
             return await self.finish(proof, method=method, amr=("otp",), client=client)
 
     async def finish(
         self,
-        proof: Proof,
+        proof: FirstFactor,
         *,
         method: str,
         amr: Sequence[str],
@@ -112,11 +113,12 @@ class Logins:
         and what ``tokens.issue_org_access`` raises of an organization, before anything is opened.
         """
         check_extra(extra)
-        factor = proof.factor(self.rt, method, client)
-        if factor is None:
+        first = replace(proof, method=method, amr=tuple(amr))
+        factors = TwoFactor(self.rt)
+        if factors.required_for(first, client):
             if org is not None:
                 await Tokens(self.rt).org_grant(proof.user_id, org)
-            challenged = await TwoFactor(self.rt).begin(
+            challenged = await factors.begin(
                 proof.user_id,
                 auth_epoch=proof.auth_epoch,
                 method=method,
@@ -134,7 +136,7 @@ class Logins:
             org=org,
             client=client,
             extra=extra,
-            factor=factor,
+            factor="remembered" if factors.is_remembered(first, client) else "verified",
         )
 
     @raises(
@@ -297,7 +299,7 @@ class Logins:
         """
         return await reauthentication.available_methods(self.rt, user_id)
 
-    async def _prove(self, identifier: str, password: str, client: Client | None) -> Proof:
+    async def _prove(self, identifier: str, password: str, client: Client | None) -> FirstFactor:
         try:
             return await Passwords(self.rt).prove(identifier, password, client=client)
         except errors.InvalidCredentials:
@@ -340,15 +342,15 @@ async def _resume(
     *,
     remember: bool,
 ) -> TokenPair:
-    first = redeemed.first
+    waiting = redeemed.sign_in
     return await Sessions(rt).sign_in(
-        redeemed.record.user_id,
-        method=f"{first.method}_2fa",
-        auth_epoch=redeemed.record.auth_epoch,
+        waiting.first.user_id,
+        method=f"{waiting.first.method}_2fa",
+        auth_epoch=waiting.first.auth_epoch,
         amr=redeemed.amr,
-        org=first.org,
+        org=waiting.org,
         client=client,
-        extra=first.extra,
+        extra=waiting.extra,
         entitlements=entitlements,
         factor="verified_and_remembered" if remember else "verified",
     )

@@ -8,7 +8,7 @@ import traceback
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.credentials.password_verifier import Proof
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.credentials.queries import BY_EMAIL, Frequency
 from authkit_issuer.service import Service
 
@@ -65,7 +65,7 @@ async def test_rows_that_hold_a_hash_do_not_show_it(service: Service) -> None:
         repr(found),
         repr(found.stored),
         repr(frequency),
-        repr(Proof(user_id=user.id, auth_epoch=0)),
+        repr(FirstFactor(user_id=user.id, auth_epoch=0)),
     ):
         assert found.password_hash not in shown
         assert "argon2id$" not in shown

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.credentials.service import Proof
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.factors.delivery import masked
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.ports import Client
@@ -176,7 +176,7 @@ async def test_an_address_that_is_no_longer_verified_is_not_sent_to(
     await service.pool.execute("update profiles.users set email_verified = false")
     mailbox.messages.clear()
     epoch = await service.pool.fetchval("select auth_epoch from profiles.users")
-    proof = Proof(user_id=user_id, auth_epoch=epoch, two_factor=True)
+    proof = FirstFactor(user_id=user_id, auth_epoch=epoch, two_factor=True)
     with pytest.raises(errors.TwoFactorMethodUnavailable) as refusal:
         await service.logins.finish(proof, method="solana_login", amr=("pop",))
     assert mailbox.messages == []
@@ -201,7 +201,7 @@ async def test_every_first_factor_is_asked_unless_its_method_is_exempt(
     user_id, _ = await with_email_factor(service, mailbox)
     assert service.pool is not None
     epoch = await service.pool.fetchval("select auth_epoch from profiles.users")
-    proof = Proof(user_id=user_id, auth_epoch=epoch, two_factor=True)
+    proof = FirstFactor(user_id=user_id, auth_epoch=epoch, two_factor=True)
     with pytest.raises(errors.TwoFactorRequired) as required:
         await service.logins.finish(
             proof, method="oidc_login", amr=("fed",), client=CLIENT, extra={"provider": "example"}

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 
 from authkit_issuer import errors
-from authkit_issuer.domains.credentials.service import Proof
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.records import Flow, VerifiedLogin
 from authkit_issuer.domains.login.service import Logins
@@ -90,7 +90,7 @@ async def open_verified_login(
         return dataclasses.replace(result, access=access)
     if not user.allowed:
         raise errors.UserBanned
-    proof = Proof(user_id=login.user_id, auth_epoch=login.auth_epoch, two_factor=user.two_factor)
+    proof = FirstFactor(user_id=login.user_id, auth_epoch=login.auth_epoch, two_factor=user.two_factor)
     extra = {"provider": login.provider}
     pair = await logins.finish(proof, method=method, amr=AMR, org=org, client=client, extra=extra)
     return dataclasses.replace(result, pair=pair)

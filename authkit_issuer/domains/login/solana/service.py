@@ -16,7 +16,7 @@ from authkit_issuer.domains.accounts.external_identities import Providers
 from authkit_issuer.domains.accounts.service import User, Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.base.codes import on_outage
-from authkit_issuer.domains.credentials.service import Proof
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.login.solana import queries as sql
 from authkit_issuer.domains.login.solana.records import (
@@ -275,7 +275,9 @@ class Solana:
 
     async def _enter(self, linked: sql.Linked, claims: Mapping[str, object], who: Client) -> TokenPair:
         """Sign a proved wallet's user in; a refusal stands in the trail of that account."""
-        proof = Proof(user_id=linked.user_id, auth_epoch=linked.auth_epoch, two_factor=linked.two_factor)
+        proof = FirstFactor(
+            user_id=linked.user_id, auth_epoch=linked.auth_epoch, two_factor=linked.two_factor
+        )
         try:
             if not linked.allowed:
                 raise errors.UserBanned

@@ -1,0 +1,19 @@
+"""The first factor of a sign-in: what every way to sign in hands to the rest of the login."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstFactor:
+    """A first factor verified at this epoch of the account; any later change of the account voids it."""
+
+    user_id: str
+    auth_epoch: int
+    two_factor: bool = False
+    """True if the account has a second factor: nothing may be opened before that one is verified too."""
+    method: str = ""
+    """How the user signs in, such as ``password_login``; empty until the sign-in is finished."""
+    amr: tuple[str, ...] = ()
+    """Authentication methods (RFC 8176 section 2)."""
