@@ -23,7 +23,7 @@ from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
-from authkit_verify._asgi.authenticator import Gate, gate_of
+from authkit_verify._asgi.authenticator import Authenticator, authenticator_of
 from authkit_verify._asgi.challenge import AccessDenied, Challenge
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._asgi.guards import Guard
@@ -60,7 +60,7 @@ class Bearer(SecurityBase):
     ) -> None:
         self._required = required
         self._challenge = challenge
-        self._gate = Gate(
+        self._authenticator = Authenticator(
             challenge=challenge or Challenge(),
             verifier=verifier,
             enricher=enricher_for(enrichment, verifier.config),
@@ -71,7 +71,7 @@ class Bearer(SecurityBase):
     async def __call__(self, connection: HTTPConnection, asked: SecurityScopes) -> Principal | None:
         """Return the caller. Raises HTTPException, or WebSocketException where no denial can be sent."""
         try:
-            return await self._gate.admit(
+            return await self._authenticator.admit(
                 connection.scope, required=self._required, scopes=tuple(asked.scopes)
             )
         except (TokenError, AccessDenied) as error:
@@ -84,9 +84,11 @@ class Bearer(SecurityBase):
             connection: HTTPConnection, caller: Annotated[Principal | None, Security(self)]
         ) -> Principal:
             try:
-                known = await first.judge(caller, self._gate)
+                admitted_by = authenticator_of(connection.scope) if caller is not None else None
+                authenticator = admitted_by or self._authenticator
+                known = await first.judge(caller, authenticator)
                 for guard in rest:
-                    await guard.judge(known, self._gate)
+                    await guard.judge(known, authenticator)
             except AccessDenied as error:
                 self._refuse(connection, error)
             return known
@@ -94,8 +96,12 @@ class Bearer(SecurityBase):
         return allowed
 
     def _refuse(self, connection: HTTPConnection, error: TokenError | AccessDenied) -> NoReturn:
-        outer = gate_of(connection.scope)
-        challenge = outer.challenge if outer is not None and self._challenge is None else self._gate.challenge
+        outer = authenticator_of(connection.scope)
+        challenge = (
+            outer.challenge
+            if outer is not None and self._challenge is None
+            else self._authenticator.challenge
+        )
         refusal = challenge.refuse(error)
         extensions = connection.scope.get("extensions") or {}
         if connection.scope["type"] == "websocket" and "websocket.http.response" not in extensions:

@@ -25,7 +25,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authkit_verify._asgi.authenticator import Gate, refusal_for
+from authkit_verify._asgi.authenticator import Authenticator, refusal_for
 from authkit_verify._asgi.challenge import POLICY_VIOLATION, AccessDenied, Challenge, Refusal, send_refusal
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._verify.verifier import Verifier
@@ -57,7 +57,7 @@ class BearerBackend(AuthenticationBackend):
         challenge: Challenge | None = None,
     ) -> None:
         self._required = required
-        self._gate = Gate(
+        self._authenticator = Authenticator(
             challenge=challenge or Challenge(),
             verifier=verifier,
             enricher=enricher_for(enrichment, verifier.config),
@@ -66,9 +66,9 @@ class BearerBackend(AuthenticationBackend):
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
         """Return the token's scopes and its ``Principal``; None when no token came. Raises Refused."""
         try:
-            caller = await self._gate.admit(conn.scope, required=self._required)
+            caller = await self._authenticator.admit(conn.scope, required=self._required)
         except (TokenError, AccessDenied) as error:
-            raise Refused(self._gate.challenge.refuse(error)) from error
+            raise Refused(self._authenticator.challenge.refuse(error)) from error
         if caller is None:
             return None
         return AuthCredentials(conn.scope["auth"].scopes), cast("BaseUser", caller)

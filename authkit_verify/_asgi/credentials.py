@@ -99,7 +99,7 @@ class HandshakeSources:
         scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"sec-websocket-protocol"]
         return token
 
-    def answering(self, scope: Scope, send: Send) -> Send:
+    def selecting_marker(self, scope: Scope, send: Send) -> Send:
         """Return ``send`` that selects the marker when the application accepts without a subprotocol.
 
         A browser drops a connection whose offered subprotocols were all ignored (WHATWG WebSockets, 2.1).

@@ -1,9 +1,9 @@
-"""Guards for parts of an application behind ``AuthMiddleware``: who may come through here.
+"""Guards for parts of an application behind ``AuthMiddleware``: conditions on the caller.
 
 A guard wraps any ASGI application: ``require_scope("read")(app)``, or in Starlette
-``Mount("/reports", app=..., middleware=[Middleware(require_scope("read"))])``. It reads what the middleware
-found out and judges no token. Without a caller it answers 401, to the wrong one 403. Inside a handler,
-``await require_scope("read").check(request.scope)`` raises the same refusal as ``AccessDenied``.
+``Mount("/reports", app=..., middleware=[Middleware(require_scope("read"))])``. It reads the caller that the
+middleware admitted and verifies no token. It answers 401 without a caller and 403 to the wrong one. Inside a
+handler, ``await require_scope("read").check(request.scope)`` raises the same refusal as ``AccessDenied``.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from authkit_verify._asgi.authenticator import Gate, gate_of, refusal_for
+from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, refusal_for
 from authkit_verify._asgi.challenge import AccessDenied, send_refusal
 from authkit_verify._asgi.principal import Principal, principal_of
 from authkit_verify._asgi.types import Receive, Scope, Send
 
 _FORBIDDEN = "the caller may not do this"
 
-Condition = Callable[[Principal], Awaitable[None] | None]
+Condition = Callable[[Principal, Authenticator | None], Awaitable[None] | None]
+"""Raises AccessDenied, or returns None or an awaitable that does either."""
 
 
 class Guard:
-    """One condition on the caller. ``check`` raises AccessDenied, or returns the caller.
+    """One condition on the caller of a request.
 
-    ``needs`` looks at the gate before anybody is judged, so that a wrong set-up shows at the first request.
+    Wraps an ASGI application when called with it; ``check`` asks inside a handler. ``needs`` is called before
+    the caller is looked at, so that a wrong setup shows at the first request.
     """
 
     __slots__ = ("_condition", "_needs", "_scopes")
@@ -35,7 +37,7 @@ class Guard:
         condition: Condition,
         scopes: tuple[str, ...] = (),
         *,
-        needs: Callable[[Gate | None], None] | None = None,
+        needs: Callable[[Authenticator | None], None] | None = None,
     ) -> None:
         self._condition = condition
         self._scopes = scopes
@@ -43,15 +45,18 @@ class Guard:
 
     async def check(self, scope: Mapping[str, Any]) -> Principal:
         """Return the caller of this request if the condition holds. Raises AccessDenied if not."""
-        return await self.judge(principal_of(scope), gate_of(scope))
+        return await self.judge(principal_of(scope), authenticator_of(scope))
 
-    async def judge(self, caller: Principal | None, gate: Gate | None) -> Principal:
-        """Return this caller, who came or would have come through ``gate``. Raises AccessDenied."""
+    async def judge(self, caller: Principal | None, authenticator: Authenticator | None) -> Principal:
+        """Return this caller if the condition holds. Raises AccessDenied if not.
+
+        ``authenticator`` is the one that admitted the caller, or would have.
+        """
         if self._needs is not None:
-            self._needs((caller.gate if caller is not None else None) or gate)
+            self._needs(authenticator)
         if caller is None:
             raise AccessDenied("missing_token", "this needs an access token", scopes=self._scopes)
-        outcome = self._condition(caller)
+        outcome = self._condition(caller, authenticator)
         if outcome is not None:
             await outcome
         return caller
@@ -73,15 +78,15 @@ class Guard:
 
 
 def require_login() -> Guard:
-    """Let any caller with a valid token through."""
-    return Guard(lambda _caller: None)
+    """Require a valid token, and nothing else of the caller."""
+    return Guard(lambda _caller, _authenticator: None)
 
 
 def require_scope(*scopes: str) -> Guard:
-    """Ask for every one of these scopes of the token."""
+    """Require every one of these scopes of the token."""
     _named("scope", scopes)
 
-    def condition(caller: Principal) -> None:
+    def condition(caller: Principal, _: Authenticator | None) -> None:
         if not set(scopes).issubset(caller.claims.scopes):
             raise AccessDenied("insufficient_scope", "the token lacks a required scope", scopes=scopes)
 
@@ -89,11 +94,14 @@ def require_scope(*scopes: str) -> Guard:
 
 
 def require_role(*roles: str) -> Guard:
-    """Ask for any one of these in ``Principal.roles``: global ones, never those in an organization."""
+    """Require any one of these global roles (``Principal.roles``), whatever their case.
+
+    Roles in an organization never count here; see ``require_org_role``.
+    """
     _named("role", roles)
     wanted = {role.casefold() for role in roles}
 
-    def condition(caller: Principal) -> None:
+    def condition(caller: Principal, _: Authenticator | None) -> None:
         if wanted.isdisjoint(role.casefold() for role in caller.roles):
             raise AccessDenied("forbidden", _FORBIDDEN)
 
@@ -101,11 +109,17 @@ def require_role(*roles: str) -> Guard:
 
 
 def require_org_role(*roles: str, org: str | None = None) -> Guard:
-    """Ask for any one of these roles in the token's organization, which must be ``org`` if one is named."""
+    """Require any one of these roles in the token's organization, whatever their case.
+
+    Args:
+        roles: The roles; at least one.
+        org: The only organization that counts. Default None: the token's, whichever it is.
+
+    """
     _named("role", roles)
     wanted = {role.casefold() for role in roles}
 
-    def condition(caller: Principal) -> None:
+    def condition(caller: Principal, _: Authenticator | None) -> None:
         claims = caller.claims
         right_org = claims.org is not None and org in {None, claims.org}
         if not right_org or wanted.isdisjoint(role.casefold() for role in claims.org_roles):
@@ -115,10 +129,10 @@ def require_org_role(*roles: str, org: str | None = None) -> Guard:
 
 
 def require_entitlement(*entitlements: str) -> Guard:
-    """Ask for any one of these entitlements."""
+    """Require any one of these entitlements, whatever their case."""
     _named("entitlement", entitlements)
 
-    def condition(caller: Principal) -> None:
+    def condition(caller: Principal, _: Authenticator | None) -> None:
         if not any(map(caller.claims.has_entitlement, entitlements)):
             raise AccessDenied("forbidden", _FORBIDDEN)
 
@@ -126,19 +140,22 @@ def require_entitlement(*entitlements: str) -> Guard:
 
 
 def require_admin(*, role: str = "admin") -> Guard:
-    """Ask the host's own records, at this moment, whether the caller has this global role.
+    """Require this global role in the host's own records, read at this moment.
 
-    What the token says of roles never counts: a demotion takes effect with the next request. A caller whose
-    issuer the records do not know, or whose token is for an organization, is nobody's admin. Raises
-    RuntimeError when the middleware has no ``enrichment`` to ask.
+    The roles of the token never count: a demotion takes effect with the next request. A caller whose issuer
+    the records do not know, or whose token is for an organization, is refused.
+
+    The guard raises RuntimeError at the first request if the middleware has no ``enrichment`` to ask.
     """
 
-    def needs(gate: Gate | None) -> None:
-        if gate is None or gate.enricher is None:
+    def needs(authenticator: Authenticator | None) -> None:
+        if authenticator is None or authenticator.enricher is None:
             raise RuntimeError("require_admin asks the host's records: give AuthMiddleware(enrichment=...)")
 
-    async def condition(caller: Principal) -> None:
-        enricher = caller.gate.enricher if caller.gate is not None else None
+    async def condition(caller: Principal, authenticator: Authenticator | None) -> None:
+        # Only about a caller whom this authenticator's verifier accepted: the same sub may mean two users.
+        known = authenticator is not None and caller.verifier is authenticator.verifier
+        enricher = authenticator.enricher if authenticator is not None and known else None
         if enricher is None or not await enricher.confirms(caller.claims, role):
             raise AccessDenied("forbidden", _FORBIDDEN)
 
@@ -146,36 +163,37 @@ def require_admin(*, role: str = "admin") -> Guard:
 
 
 def require_recent_login(*, max_age: int, clock: Callable[[], float] = time.time) -> Guard:
-    """Ask that the caller signed in within ``max_age`` seconds (RFC 9470: the client is told to ask again).
+    """Require a sign-in within the last ``max_age`` seconds, by the token's ``auth_time``.
 
-    It is the token's ``auth_time`` that counts, and a token without one is refused. ``clock`` is Unix time.
+    A token without ``auth_time`` is refused. The challenge asks the client to sign the user in again
+    (RFC 9470). ``clock`` returns Unix seconds.
     """
 
-    def condition(caller: Principal) -> None:
+    def condition(caller: Principal, _: Authenticator | None) -> None:
         signed_in = caller.claims.auth_time
         if signed_in is None or clock() - signed_in > max_age:
             raise AccessDenied(
-                "insufficient_user_authentication", "the sign-in is too long ago", max_age=max_age
+                "insufficient_user_authentication", f"the sign-in is older than {max_age} s", max_age=max_age
             )
 
     return Guard(condition)
 
 
 def fresh_keys(*, max_age: float) -> Guard:
-    """Ask that the issuer itself confirmed the keys within ``max_age`` seconds; answer 503 otherwise.
+    """Require that the issuer confirmed the keys within the last ``max_age`` seconds; else answer 503.
 
-    For routes that must not act on a key the issuer may have withdrawn during an outage. Where its last word
-    is older the issuer is asked, at most as often as for unknown key ids, and the caller passes if the keys
-    are still the same. Pinned ones, and those kept because the newest document was unusable, are not
-    confirmed.
+    For routes that must not act on a key that the issuer may have withdrawn during an outage. If the last
+    confirmation is older, the guard asks the issuer, at most as often as for unknown key ids; the caller
+    passes if the keys are still the same. Pinned keys, and keys kept because the newest document was
+    unusable, do not count as confirmed.
     """
 
     async def confirm(caller: Principal) -> None:
-        gate, key_set, issuer = caller.gate, caller.key_set, caller.claims.issuer
-        if gate is None or key_set is None or not await gate.verifier.confirmed(issuer, key_set, max_age):
+        verifier, key_set, issuer = caller.verifier, caller.key_set, caller.claims.issuer
+        if verifier is None or key_set is None or not await verifier.confirmed(issuer, key_set, max_age):
             raise AccessDenied("keys_unavailable", "the issuer's keys were not confirmed recently enough")
 
-    def condition(caller: Principal) -> Awaitable[None] | None:
+    def condition(caller: Principal, _: Authenticator | None) -> Awaitable[None] | None:
         keys = caller.keys
         fresh = keys.source in {"fresh", "stale"} and keys.age <= max_age
         return None if fresh else confirm(caller)
@@ -184,5 +202,5 @@ def fresh_keys(*, max_age: float) -> Guard:
 
 
 def _named(what: str, names: tuple[str, ...]) -> None:
-    if not names:  # nothing asked for would let everybody through
-        raise ValueError(f"name at least one {what}")
+    if not names:  # a guard that asks for nothing would let every caller through
+        raise ValueError(f"name at least one {what}: a guard without one would let every caller through")

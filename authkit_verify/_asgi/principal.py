@@ -1,43 +1,51 @@
-"""Who is asking: the values behind ``scope["user"]`` and ``scope["auth"]``."""
+"""The authenticated caller: the values behind ``scope["user"]`` and ``scope["auth"]``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from authkit_verify._asgi.enrichment import Enrichment
+from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.types import Scope
-
-if TYPE_CHECKING:
-    from authkit_verify._asgi.authenticator import Gate
-    from authkit_verify._asgi.enrichment import Enrichment
-    from authkit_verify._asgi.token_lifetime import Lease
-    from authkit_verify._jose.keys import KeySet, KeyState
-    from authkit_verify._policy.claims import Claims
+from authkit_verify._jose.keys import KeySet, KeyState
+from authkit_verify._policy.claims import Claims
+from authkit_verify._verify.verifier import Verifier
 
 
 class Principal:
     """The authenticated caller of one request, shaped as Starlette expects ``scope["user"]``.
 
-    ``keys`` says where the keys that admitted this request came from and how old they were at that moment;
-    ``key_set`` is those keys.
-    ``lease`` is set on a connection that ends with its token, and None elsewhere. ``enrichment`` is what the
-    host's own records said, or None when nobody was asked. ``gate`` is the one that let the caller in.
+    Attributes:
+        claims: The claims of the token.
+        keys: The source and age of the keys that admitted this request, at that moment.
+        key_set: Those keys; None for a principal that no verifier made.
+        verifier: The verifier that accepted the token; None for a principal that no verifier made.
+        lease: The time left to a connection that ends with its token; None on every other request.
+        enrichment: The answer of the host's own records; None if they were not asked.
+        decided_roles: The global roles that the ``Enricher`` decided on; None without one: the token's count.
+
     """
 
     # A plain slotted class: a frozen dataclass sets its fields ten times slower; one is built per request.
-    __slots__ = ("claims", "enrichment", "gate", "key_set", "keys", "lease")
+    __slots__ = ("claims", "decided_roles", "enrichment", "key_set", "keys", "lease", "verifier")
 
     is_authenticated = True
 
     def __init__(
-        self, claims: Claims, keys: KeyState, gate: Gate | None = None, key_set: KeySet | None = None
+        self,
+        claims: Claims,
+        keys: KeyState,
+        key_set: KeySet | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self.claims = claims
         self.keys = keys
-        self.gate = gate
         self.key_set = key_set
+        self.verifier = verifier
         self.lease: Lease | None = None
         self.enrichment: Enrichment | None = None
+        self.decided_roles: tuple[str, ...] | None = None
 
     @property
     def identity(self) -> str:
@@ -51,18 +59,17 @@ class Principal:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The global roles that count here: the token's, or the records' where ``Enricher`` was told so."""
-        enricher = self.gate.enricher if self.gate is not None else None
-        return self.claims.roles if enricher is None else enricher.roles_of(self.claims, self.enrichment)
+        """The global roles, decided at admission: the token's, or those of the host's records."""
+        return self.claims.roles if self.decided_roles is None else self.decided_roles
 
     @property
     def email(self) -> str | None:
-        """The token's email address, else the records'."""
+        """The email address of the token, else of the host's records."""
         return self.claims.email or (self.enrichment.email if self.enrichment is not None else None)
 
     @property
     def discord_username(self) -> str | None:
-        """The records' Discord name, else the token's: people rename themselves there."""
+        """The Discord name of the host's records, else of the token: users rename themselves there."""
         recorded = self.enrichment.discord_username if self.enrichment is not None else None
         return recorded or self.claims.discord_username
 
@@ -81,10 +88,10 @@ class Anonymous:
 
 
 class Scopes:
-    """What a token may do, shaped as Starlette expects ``scope["auth"]``.
+    """The scopes of a token, shaped as Starlette expects ``scope["auth"]``.
 
-    Beside the token's own scopes it lists ``authenticated``, the name Starlette's documentation uses for
-    "any valid login". Guards of this package read the token's scopes and never that word.
+    Besides the token's own scopes it lists ``authenticated``, the name that Starlette's documentation
+    uses for "any valid login". The guards of this package read the token's scopes and never that word.
     """
 
     __slots__ = ("scopes",)
@@ -110,7 +117,7 @@ def admit(scope: Scope, principal: Principal) -> None:
 
 
 def admit_anonymous(scope: Scope) -> None:
-    """Write into the scope that nobody is logged in; a caller named by an outer middleware stays."""
+    """Write an anonymous caller into the scope; a caller from an outer middleware stays."""
     scope.setdefault("user", ANONYMOUS)
     scope.setdefault("auth", NO_SCOPES)
     state = cast("dict[str, Any]", scope.setdefault("state", {}))

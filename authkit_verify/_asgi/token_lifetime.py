@@ -11,13 +11,13 @@ import contextlib
 from collections.abc import Awaitable
 from typing import Literal, Self
 
-from authkit_verify._asgi.authenticator import Gate, refusal_for
+from authkit_verify._asgi.authenticator import refusal_for
 from authkit_verify._asgi.challenge import TOKEN_EXPIRED, deny_websocket
+from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.types import ASGIApp, Message, Receive, Scope, Send
-from authkit_verify._policy.claims import Claims
 from authkit_verify.errors import TokenError
 
-Lifetime = Literal["connections", "all"]
+LifetimeScope = Literal["connections", "all"]
 """``connections``: websockets and ``text/event-stream``. ``all``: every streamed response as well."""
 
 
@@ -26,49 +26,6 @@ _EXPIRED = "the token behind this response has expired"
 
 class StreamExpired(Exception):
     """The token behind a response ended before the response did; raised to the server, which aborts it."""
-
-
-class Lease:
-    """How long a connection may live; ``renew`` extends it without reconnecting, if ``gate`` lets it."""
-
-    __slots__ = ("_changed", "_claims", "gate")
-
-    def __init__(self, gate: Gate, claims: Claims) -> None:
-        self.gate = gate
-        self._claims = claims
-        self._changed: asyncio.Event | None = None  # made when somebody waits: most requests never do
-
-    @property
-    def remaining(self) -> float:
-        """Seconds until the connection ends."""
-        return self.gate.verifier.remaining(self._claims)
-
-    async def renew(self, token: str) -> Claims:
-        """Go on with a new token of the same issuer and user, about whom the records are asked again.
-
-        Raises TokenError and AccessDenied; the old end then stands. Guards were asked when the connection
-        began: look at the claims returned for what they would miss now.
-        """
-        claims = await self.gate.verifier.verify(token)
-        if (claims.issuer, claims.user_id) != (self._claims.issuer, self._claims.user_id):
-            raise TokenError("invalid_token", "the token is about another user")
-        if self.gate.enricher is not None:
-            await self.gate.enricher.of(claims)
-        self._claims = claims
-        if self._changed is not None:
-            self._changed.set()
-        return claims
-
-    async def ended(self) -> None:
-        """Return when the time is over, however often it was extended."""
-        changed = self._changed = asyncio.Event()
-        while (left := self.remaining) > 0:
-            changed.clear()
-            try:
-                async with asyncio.timeout(left):
-                    await changed.wait()
-            except TimeoutError:
-                continue  # the clock that counts is the verifier's: look again
 
 
 async def run_websocket(app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
@@ -144,10 +101,10 @@ class LeasedAnswer:
 
     __slots__ = ("_expired", "_lease", "_send", "_streams", "_task", "_watch")
 
-    def __init__(self, send: Send, lease: Lease, streams: Lifetime) -> None:
+    def __init__(self, send: Send, lease: Lease, streams: LifetimeScope) -> None:
         self._send = send
         self._lease = lease
-        self._streams: Lifetime = streams
+        self._streams: LifetimeScope = streams
         # The application may send from a task of its own: this is the one to cancel.
         self._task: asyncio.Task[object] | None = asyncio.current_task()
         self._watch: asyncio.Task[None] | None = None
@@ -195,7 +152,7 @@ class LeasedAnswer:
             self._task.cancel()
 
 
-def _stays_open(message: Message, streams: Lifetime) -> bool:
+def _stays_open(message: Message, streams: LifetimeScope) -> bool:
     if message["type"] == "http.response.start":
         for name, value in message.get("headers") or ():
             if len(name) == 12 and name.lower() == b"content-type" and _is_event_stream(value):

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from authkit_verify._doctor.probe import Probe
 from authkit_verify._doctor.report import Finding, Level
 from authkit_verify._explain.explanation import shortened
-from authkit_verify._jwks.cache_lifetime import MIN_FRESH, lifetime
+from authkit_verify._jwks.cache_lifetime import MIN_FRESH, cache_lifetime
 from authkit_verify._jwks.discovery import keys_url, origin
 from authkit_verify._jwks.fetch import Answer, FetchError
-from authkit_verify._jwks.remote_keys import MAX_WAIT
+from authkit_verify._jwks.refresher import MAX_WAIT
 from authkit_verify.config import IssuerAccept, is_allowed_url
 
 SLOW = 1.0
@@ -99,7 +99,7 @@ def judge_service(found: Probe, accept: IssuerAccept) -> Iterator[Finding]:
         yield Finding("ok", "etag", "The key set has an ETag, so that a refresh need not send it again.")
     else:
         yield Finding("warning", "no_etag", "The key set has no ETag; every refresh sends all of it.")
-    lives = lifetime(found.headers, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)
+    lives = cache_lifetime(found.headers, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)
     header = found.headers.get("cache-control", found.headers.get("expires"))
     said = "Without cache headers" if header is None else f"Under {shown(header)}"
     kept = f"{said} the set is fresh for {lives.fresh:g} s and outlives an outage by {lives.stale:g} s."

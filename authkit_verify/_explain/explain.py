@@ -11,10 +11,10 @@ from typing import Any
 
 from authkit_verify._explain.claims import explain_claims
 from authkit_verify._explain.explanation import (
+    CheckLog,
     Explanation,
-    Notes,
     Outcome,
-    Words,
+    Redactor,
     address,
     algorithms_setting,
     issuer_setting,
@@ -22,9 +22,14 @@ from authkit_verify._explain.explanation import (
 )
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header, Parts
-from authkit_verify._jwks.issuer_keys import Found
+from authkit_verify._jwks.issuer_keys import KeyCandidates
 from authkit_verify._policy import checks
-from authkit_verify._policy.issuer_policy import Rule, rule_of, second_look, signed_by
+from authkit_verify._policy.issuer_policy import (
+    IssuerPolicy,
+    policy_for,
+    retry_after_refresh,
+    verify_signature,
+)
 from authkit_verify.config import AcceptConfig
 from authkit_verify.errors import TokenError
 
@@ -33,43 +38,54 @@ async def explain(
     token: object,
     config: AcceptConfig,
     *,
-    rules: Mapping[str, Rule],
+    policies: Mapping[str, IssuerPolicy],
     algorithms: frozenset[str],
     clock: Callable[[], float],
 ) -> Explanation:
     """Return the outcome of every check. Waits for keys exactly where a verification would; never raises."""
-    notes, words = Notes(), Words(token)
-    walk = _Walk(token, config, rules, notes, words)
+    log, redactor = CheckLog(), Redactor(token)
+    walk = _Walk(token, config, policies, log, redactor)
     walk.shape()
     walk.algorithm(algorithms)
     walk.issuer()
     await walk.signature()
     explain_claims(
-        notes, words, header=walk.header, payload=walk.payload, rule=walk.rule, now=clock(), skew=config.skew
+        log,
+        redactor,
+        header=walk.header,
+        payload=walk.payload,
+        policy=walk.policy,
+        now=clock(),
+        skew=config.skew,
     )
-    return Explanation(tuple(notes.checks))
+    return Explanation(tuple(log.checks))
 
 
 class _Walk:
     """One token on its way to the keys, and what is known of it so far."""
 
     def __init__(
-        self, token: object, config: AcceptConfig, rules: Mapping[str, Rule], notes: Notes, words: Words
+        self,
+        token: object,
+        config: AcceptConfig,
+        policies: Mapping[str, IssuerPolicy],
+        log: CheckLog,
+        redactor: Redactor,
     ) -> None:
         self._token = token
         self._config = config
-        self._rules = rules
-        self._notes = notes
-        self._words = words
+        self._policies = policies
+        self._log = log
+        self._redactor = redactor
         self._parts: Parts | None = None
         self.header: Header | None = None
         self.payload: dict[str, Any] | None = None
-        self.rule = next(iter(rules.values())) if len(rules) == 1 else None
+        self.policy = next(iter(policies.values())) if len(policies) == 1 else None
         """The rule of the token's issuer; where only one issuer is accepted, its rule in any case."""
 
     def shape(self) -> None:
         """Take the token apart, and read what can be read of it even when it is misshapen."""
-        judge, token = self._notes.judge, self._token
+        judge, token = self._log.judge, self._token
         limit = f"compact.MAX_TOKEN = {compact.MAX_TOKEN}"
         self._parts = judge(
             "shape",
@@ -80,49 +96,58 @@ class _Walk:
         )
         segments = _segments(token)
         if segments is None:
-            self._notes.unknown("header", "there is no header to read", "RFC 7515 4")
-            self._notes.unknown("payload", "there is no payload to read", "RFC 7519 7.2")
+            self._log.unknown("header", "there is no header to read", "RFC 7515 4")
+            self._log.unknown("payload", "there is no payload to read", "RFC 7519 7.2")
             return
         header, payload = segments
         seen = f"{len(header)} characters"
         self.header = judge("header", seen, None, "RFC 7515 4", lambda: compact.read_header(header))
         seen = f"{len(payload)} characters"
         self.payload = judge(
-            "payload", seen, None, "RFC 7519 7.2", lambda: compact.read_object(compact.b64(payload))
+            "payload",
+            seen,
+            None,
+            "RFC 7519 7.2",
+            lambda: compact.read_object(compact.decode_segment(payload)),
         )
 
     def algorithm(self, algorithms: frozenset[str]) -> None:
         """Check that some issuer may use the algorithm."""
-        self._check_algorithm("algorithm", algorithms_setting(self._config, self._rules.values()), algorithms)
+        self._check_algorithm(
+            "algorithm", algorithms_setting(self._config, self._policies.values()), algorithms
+        )
 
     def issuer(self) -> None:
         """Check that the issuer is known, and that the algorithm is one of its own."""
         payload = self.payload
-        setting = shortened(f"AcceptConfig.issuers = {tuple(self._rules)!a}")
+        setting = shortened(f"AcceptConfig.issuers = {tuple(self._policies)!a}")
         if payload is None:
-            self._notes.unknown("issuer", "the payload cannot be read", "RFC 7519 4.1.1", setting)
+            self._log.unknown("issuer", "the payload cannot be read", "RFC 7519 4.1.1", setting)
         else:
             iss = payload.get("iss")
-            found = self._notes.judge(
-                "issuer", f"iss {self._words.value(iss)}{_near(iss, self._rules)}", setting, "RFC 7519 4.1.1",
-                lambda: rule_of(self._rules, payload),
-            )  # fmt: skip
-            self.rule = found or self.rule
-        if self.rule is None:
-            self._notes.unknown("issuer_algorithm", "the issuer decides, and it is not known", "RFC 8725 3.8")
+            found = self._log.judge(
+                "issuer",
+                f"iss {self._redactor.value(iss)}{_near(iss, self._policies)}",
+                setting,
+                "RFC 7519 4.1.1",
+                lambda: policy_for(self._policies, payload),
+            )
+            self.policy = found or self.policy
+        if self.policy is None:
+            self._log.unknown("issuer_algorithm", "the issuer decides, and it is not known", "RFC 8725 3.8")
         else:
-            setting = algorithms_setting(self._config, [self.rule])
-            self._check_algorithm("issuer_algorithm", setting, self.rule.algorithms)
+            setting = algorithms_setting(self._config, [self.policy])
+            self._check_algorithm("issuer_algorithm", setting, self.policy.algorithms)
 
     def _check_algorithm(self, name: str, setting: str, accepted: frozenset[str]) -> None:
         source = "RFC 8725 3.1"
         if self.header is None:
-            self._notes.unknown(name, "the header cannot be read", source, setting)
+            self._log.unknown(name, "the header cannot be read", source, setting)
             return
         alg = self.header.alg
-        self._notes.judge(
+        self._log.judge(
             name,
-            f"alg {self._words.value(alg)}",
+            f"alg {self._redactor.value(alg)}",
             setting,
             source,
             lambda: checks.check_algorithm(alg, accepted),
@@ -130,38 +155,40 @@ class _Walk:
 
     async def signature(self) -> None:
         """Find keys and try them, unless the token is refused before that."""
-        rule, header, parts = self.rule, self.header, self._parts
-        setting = _keys_setting(rule) if rule is not None else None
-        if rule is None or header is None or parts is None or self._notes.refused:
+        policy, header, parts = self.policy, self.header, self._parts
+        setting = _keys_setting(policy) if policy is not None else None
+        if policy is None or header is None or parts is None or self._log.refused:
             reason = "keys are not asked for, because the token is refused before"
-            self._notes.unknown("keys", reason, "RFC 7517 4.5", setting)
-            self._notes.unknown("signature", "there are no keys to try", "RFC 7515 5.2")
+            self._log.unknown("keys", reason, "RFC 7517 4.5", setting)
+            self._log.unknown("signature", "there are no keys to try", "RFC 7515 5.2")
             return
-        seen = f"kid {self._words.value(header.kid)}, alg {header.alg}"
+        seen = f"kid {self._redactor.value(header.kid)}, alg {header.alg}"
         try:
-            found = await rule.keys.find(header.kid, header.alg)
+            found = await policy.keys.find(header.kid, header.alg)
         except TokenError as error:
             outcome: Outcome = "unknown" if error.code == "keys_unavailable" else "failed"
-            self._notes.add(
+            self._log.add(
                 "keys", outcome, f"{error.description}; {seen}", setting, "RFC 7517 4.5", code=error.code
             )
-            self._notes.unknown("signature", "there are no keys to try", "RFC 7515 5.2")
+            self._log.unknown("signature", "there are no keys to try", "RFC 7515 5.2")
             return
-        self._notes.add(
+        self._log.add(
             "keys", "passed", f"{seen}; {len(found.keys)} fitting in {_keys(found)}", setting, "RFC 7517 4.5"
         )
-        await self._try_keys(rule, header, parts, found)
+        await self._try_keys(policy, header, parts, found)
 
-    async def _try_keys(self, rule: Rule, header: Header, parts: Parts, found: Found) -> None:
+    async def _try_keys(
+        self, policy: IssuerPolicy, header: Header, parts: Parts, found: KeyCandidates
+    ) -> None:
         source = "RFC 7515 5.2"
         try:
-            if not signed_by(rule, found, header, parts):
-                found = await second_look(rule, header, parts, found)
+            if not verify_signature(policy, found, header, parts):
+                found = await retry_after_refresh(policy, header, parts, found)
         except TokenError as error:
             seen = f"{error.description}; tried against {_keys(found)}"
-            self._notes.add("signature", "failed", seen, None, source, code=error.code)
+            self._log.add("signature", "failed", seen, None, source, code=error.code)
         else:
-            self._notes.add("signature", "passed", f"made with a key of {_keys(found)}", None, source)
+            self._log.add("signature", "passed", f"made with a key of {_keys(found)}", None, source)
 
 
 def _outline(token: object) -> str:
@@ -182,11 +209,11 @@ def _segments(token: object) -> tuple[bytes, bytes] | None:
     return (segments[0], segments[1]) if len(segments) == 3 else None
 
 
-def _near(iss: object, rules: Mapping[str, Rule]) -> str:
+def _near(iss: object, policies: Mapping[str, IssuerPolicy]) -> str:
     """Name an accepted issuer that the token's one was probably meant to be."""
-    if type(iss) is not str or iss in rules:
+    if type(iss) is not str or iss in policies:
         return ""
-    for issuer in rules:
+    for issuer in policies:
         if iss.rstrip("/") == issuer.rstrip("/"):
             return f", which differs by the slash at the end from {shortened(ascii(issuer))}"
         if iss.strip().rstrip("/").casefold() == issuer.rstrip("/").casefold():
@@ -194,8 +221,8 @@ def _near(iss: object, rules: Mapping[str, Rule]) -> str:
     return ""
 
 
-def _keys_setting(rule: Rule) -> str:
-    accept = rule.accept
+def _keys_setting(policy: IssuerPolicy) -> str:
+    accept = policy.accept
     if accept.pinned_only:
         return issuer_setting(accept, "pinned_only", value=True)
     if accept.discovery:
@@ -203,7 +230,7 @@ def _keys_setting(rule: Rule) -> str:
     return issuer_setting(accept, "jwks_url", address(accept.keys_url))
 
 
-def _keys(found: Found) -> str:
+def _keys(found: KeyCandidates) -> str:
     """Say which set the keys are of."""
     if found.state.source == "pinned":
         return "the pinned set"

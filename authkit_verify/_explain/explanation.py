@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from authkit_verify._policy.issuer_policy import Rule
+from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.errors import TokenCode, TokenError
 
@@ -95,7 +95,7 @@ class Explanation:
         return "\n".join(lines)
 
 
-class Notes:
+class CheckLog:
     """The checks so far, in their order."""
 
     def __init__(self) -> None:
@@ -132,11 +132,11 @@ class Notes:
         return value
 
 
-class Words:
+class Redactor:
     """Put what a token says into words that are safe to print beside it."""
 
     def __init__(self, token: object) -> None:
-        self._unspeakable = token.partition(".")[2] if isinstance(token, str) else ""
+        self._token_tail = token.partition(".")[2] if isinstance(token, str) else ""
 
     def value(self, value: object) -> str:
         """Return a text quoted, a list of texts likewise, and of anything else only its kind."""
@@ -144,27 +144,27 @@ class Words:
             return self._text(value)
         if type(value) is list:
             shown = ", ".join(
-                self.value(item) if type(item) is str else kind(item) for item in value[:MAX_ITEMS]
+                self.value(item) if type(item) is str else json_type(item) for item in value[:MAX_ITEMS]
             )
             more = len(value) - MAX_ITEMS
             return f"[{shown}]" if more <= 0 else f"[{shown} and {more} more]"
-        return kind(value)
+        return json_type(value)
 
     def time(self, value: object) -> str:
         """Return a time in UTC, or what is there instead of one."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
-            return kind(value)
+            return json_type(value)
         return moment(value)
 
     def _text(self, value: str) -> str:
         head = value[:MAX_SHOWN]
         runs = (head[at : at + _RUN] for at in range(max(0, len(head) - _RUN + 1)))
-        if any(run in self._unspeakable for run in runs):
+        if any(run in self._token_tail for run in runs):
             return f"a text of {len(value)} characters that repeats a part of the token"
         return ascii(head) if head == value else f"{head!a} and {len(value) - MAX_SHOWN} characters more"
 
 
-def kind(value: object) -> str:
+def json_type(value: object) -> str:
     """Return what sort of JSON value this is."""
     return "nothing" if value is None else _KINDS.get(type(value), "something else")
 
@@ -179,9 +179,9 @@ def issuer_setting(accept: IssuerAccept, name: str, value: object) -> str:
     return f"IssuerAccept(issuer={shortened(ascii(accept.issuer))}).{name} = {shortened(ascii(value))}"
 
 
-def algorithms_setting(config: AcceptConfig, rules: Iterable[Rule]) -> str:
+def algorithms_setting(config: AcceptConfig, policies: Iterable[IssuerPolicy]) -> str:
     """Name the setting that says which algorithms these rules take."""
-    own = [rule for rule in rules if rule.accept.algorithms is not None]
+    own = [policy for policy in policies if policy.accept.algorithms is not None]
     if not own:
         return f"AcceptConfig.algorithms = {config.algorithms!r}"
     if len(own) == 1:

@@ -1,4 +1,4 @@
-"""The signature algorithms this package verifies, each bound to one kind of key.
+"""The signature algorithms of this package, each bound to one type of key.
 
 Asymmetric only: ``none`` and the HS family are not in the table, so no configuration can admit them
 (RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1.
@@ -7,27 +7,23 @@ Asymmetric only: ``none`` and the HS family are not in the table, so no configur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-if TYPE_CHECKING:
-    from authkit_verify._jose.keys import Key
+from authkit_verify._jose.keys import PublicKey
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
-Check = Callable[["Key", bytes, bytes], bool]
-"""``check(key, signed, signature)``; the key is of the kind the algorithm is bound to."""
+Check = Callable[[PublicKey, bytes, bytes], bool]
+"""``check(key, signed, signature)``; the key is of the type that the algorithm is bound to."""
 
 _SHA: Mapping[str, hashes.HashAlgorithm] = {
     "256": hashes.SHA256(),
     "384": hashes.SHA384(),
     "512": hashes.SHA512(),
 }
-_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-_RSA_NAMES = frozenset(f"{family}{size}" for family in ("RS", "PS") for size in _SHA)
 
 # Built once: a fresh padding or hash object per signature costs more than everything around it.
 _PKCS1V15 = padding.PKCS1v15()
@@ -36,9 +32,9 @@ _PKCS1V15 = padding.PKCS1v15()
 def _rs(size: str) -> Check:
     digest = _SHA[size]
 
-    def check(key: Key, signed: bytes, signature: bytes) -> bool:
+    def check(key: PublicKey, signed: bytes, signature: bytes) -> bool:
         try:
-            cast("rsa.RSAPublicKey", key.public_key).verify(signature, signed, _PKCS1V15, digest)
+            cast("rsa.RSAPublicKey", key).verify(signature, signed, _PKCS1V15, digest)
         except InvalidSignature:
             return False
         return True
@@ -51,8 +47,8 @@ def _ps(size: str) -> Check:
     # RFC 7518, 3.5: the salt is as long as the hash, and MGF1 uses the same hash.
     pss = padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
 
-    def check(key: Key, signed: bytes, signature: bytes) -> bool:
-        public = cast("rsa.RSAPublicKey", key.public_key)
+    def check(key: PublicKey, signed: bytes, signature: bytes) -> bool:
+        public = cast("rsa.RSAPublicKey", key)
         # RFC 8017, 8.1.2 step 1, which the library leaves out: leading zeros make another spelling.
         if len(signature) != (public.key_size + 7) // 8:
             return False
@@ -66,7 +62,7 @@ def _ps(size: str) -> Check:
 
 
 def der_signature(signature: bytes, octets: int) -> bytes | None:
-    """Return an ECDSA signature as the libraries want it; None for one of another form.
+    """Return an ECDSA signature in DER, the form that the libraries take; None if its length is wrong.
 
     RFC 7518, 3.4: R and S as fixed-length octets. Any other length would be a second spelling.
     """
@@ -79,12 +75,12 @@ def der_signature(signature: bytes, octets: int) -> bytes | None:
 def _es(size: str, octets: int) -> Check:
     ecdsa = ec.ECDSA(_SHA[size])
 
-    def check(key: Key, signed: bytes, signature: bytes) -> bool:
+    def check(key: PublicKey, signed: bytes, signature: bytes) -> bool:
         der = der_signature(signature, octets)
         if der is None:
             return False
         try:
-            cast("ec.EllipticCurvePublicKey", key.public_key).verify(der, signed, ecdsa)
+            cast("ec.EllipticCurvePublicKey", key).verify(der, signed, ecdsa)
         except InvalidSignature:
             return False
         return True
@@ -92,9 +88,9 @@ def _es(size: str, octets: int) -> Check:
     return check
 
 
-def _eddsa(key: Key, signed: bytes, signature: bytes) -> bool:
+def _eddsa(key: PublicKey, signed: bytes, signature: bytes) -> bool:
     try:
-        cast("ed25519.Ed25519PublicKey", key.public_key).verify(signature, signed)
+        cast("ed25519.Ed25519PublicKey", key).verify(signature, signed)
     except InvalidSignature:
         return False
     return True
@@ -113,12 +109,3 @@ ALGORITHMS: dict[str, Check] = {
     "EdDSA": _eddsa,
 }
 """Every algorithm that can be allowed. Names are compared exactly, case included."""
-
-
-def fitting(key: PublicKey) -> frozenset[str]:
-    """Return the algorithms this key can verify: those of its type and, for a curve, of that curve."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return _RSA_NAMES
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
-    return frozenset({"EdDSA"})

@@ -73,10 +73,12 @@ def split(token: str) -> Parts:
             "encrypted tokens are not accepted" if encrypted else "the token has not three parts",
         )
     header, payload, signature = segments
-    return Parts(header, b64(payload), raw[: len(header) + 1 + len(payload)], b64(signature))
+    return Parts(
+        header, decode_segment(payload), raw[: len(header) + 1 + len(payload)], decode_segment(signature)
+    )
 
 
-def b64(segment: bytes) -> bytes:
+def decode_segment(segment: bytes) -> bytes:
     """Decode one segment of canonical unpadded base64url. Raises TokenError ``invalid_token``."""
     left = len(segment) & 3
     if not segment or left == 1:
@@ -98,7 +100,7 @@ def read_header(segment: bytes) -> Header:
     ``crit`` names extensions that must be understood (RFC 7515, 4.1.11) and ``b64`` changes what is signed
     (RFC 7797, 3); this package understands none, so both are refused.
     """
-    header = read_object(b64(segment))
+    header = read_object(decode_segment(segment))
     if "crit" in header or "b64" in header:
         raise TokenError("invalid_token", "the token asks for header extensions that are not understood")
     alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")

@@ -1,17 +1,17 @@
-"""Signatures checked by faster libraries: ``awscrt`` and libsodium (PyNaCl).
+"""Signature checks with faster libraries: ``awscrt`` and libsodium (PyNaCl).
 
-``AcceptConfig(signature_backend="fast")`` asks for them and ``pip install "authkit[fast]"`` brings them.
-``awscrt`` is AWS-LC on Linux, and the system's own library on macOS and Windows. What the two do not know,
-RSA and ECDSA with longer hashes, and whatever they fail at is left to ``cryptography``. libsodium refuses a
-little more: signatures of small order, which no honest signer makes.
+``AcceptConfig(signature_backend="fast")`` uses them and ``pip install "authkit[fast]"`` installs them.
+``awscrt`` is AWS-LC on Linux, and the system's own library on macOS and Windows. ``cryptography`` checks the
+algorithms that the two lack (RSA and ECDSA with longer hashes) and every signature on which they fail.
+libsodium refuses a little more: signatures of small order, which no honest signer makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from awscrt.crypto import EC, RSA, RSASignatureAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -19,24 +19,22 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from authkit_verify._jose.algorithms import ALGORITHMS, Check, der_signature
+from authkit_verify._jose.keys import PublicKey
 
-if TYPE_CHECKING:
-    from authkit_verify._jose.keys import Key
-
-_KEYS = 1024
-"""How many keys are held in the form that a library wants."""
+_MAX_KEYS = 1024
+"""Keys that are held in the form of a library, for each algorithm."""
 
 Bound = Callable[[bytes, bytes], bool]
-"""``bound(signed, signature)``, or ``bound(digest, signature)``: a check that has its key."""
+"""``bound(signed, signature)``, or ``bound(digest, signature)``: a check bound to its key."""
 
 
-def _rsa(scheme: RSASignatureAlgorithm, key: Key) -> Bound:
-    der = key.public_key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
+def _rsa(scheme: RSASignatureAlgorithm, key: PublicKey) -> Bound:
+    der = key.public_bytes(Encoding.DER, PublicFormat.PKCS1)
     return partial(RSA.new_public_key_from_der_data(der).verify, scheme)
 
 
-def _p256(key: Key) -> Bound:
-    der = key.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def _p256(key: PublicKey) -> Bound:
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     verify = cast("Bound", EC.new_key_from_der_data(der).verify)
 
     def check(digest: bytes, signature: bytes) -> bool:
@@ -46,8 +44,8 @@ def _p256(key: Key) -> Bound:
     return check
 
 
-def _ed25519(key: Key) -> Bound:
-    verify = VerifyKey(key.public_key.public_bytes(Encoding.Raw, PublicFormat.Raw)).verify
+def _ed25519(key: PublicKey) -> Bound:
+    verify = VerifyKey(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).verify
 
     def check(signed: bytes, signature: bytes) -> bool:
         if len(signature) != 64:
@@ -61,23 +59,42 @@ def _ed25519(key: Key) -> Bound:
     return check
 
 
-def _checked(alg: str, bind: Callable[[Key], Bound], *, hashed: bool = True) -> Check:
-    otherwise = ALGORITHMS[alg]
+class _BoundKeys:
+    """The checks of at most ``_MAX_KEYS`` keys, each key parsed once; None for a key that is not taken."""
 
-    @lru_cache(_KEYS)
-    def bound(key: Key) -> Bound | None:
+    __slots__ = ("_bind", "_known")
+
+    def __init__(self, bind: Callable[[PublicKey], Bound]) -> None:
+        self._bind = bind
+        # By identity, since the keys of ``cryptography`` cannot be hashed. The entry holds the key, so that
+        # its id is not given to another one.
+        self._known: dict[int, tuple[PublicKey, Bound | None]] = {}
+
+    def of(self, key: PublicKey) -> Bound | None:
+        known = self._known.get(id(key))
+        if known is not None:
+            return known[1]
         try:
-            return bind(key)
+            bound = self._bind(key)
         except (RuntimeError, ValueError):
-            return None
+            bound = None
+        if len(self._known) >= _MAX_KEYS:
+            self._known.clear()
+        self._known[id(key)] = (key, bound)
+        return bound
 
-    def check(key: Key, signed: bytes, signature: bytes) -> bool:
-        verify = bound(key)
+
+def _checked(alg: str, bind: Callable[[PublicKey], Bound], *, hashed: bool = True) -> Check:
+    otherwise = ALGORITHMS[alg]
+    bound_keys = _BoundKeys(bind)
+
+    def check(key: PublicKey, signed: bytes, signature: bytes) -> bool:
+        verify = bound_keys.of(key)
         if verify is not None:
             try:
                 return verify(sha256(signed).digest() if hashed else signed, signature)
             except (RuntimeError, ValueError):
-                pass  # awscrt raises whatever its library says beyond "wrong"
+                pass  # awscrt raises every result of its library other than "wrong signature"
         return otherwise(key, signed, signature)
 
     return check

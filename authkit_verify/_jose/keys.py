@@ -12,11 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from authkit_verify._jose.algorithms import PublicKey, fitting
-
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # RFC 7518, 3.3; the upper bound keeps one verification cheap
 MAX_CANDIDATES = 4
 """How many keys are tried for one token when an issuer repeats a key id."""
+
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 
 Source = Literal["fresh", "stale", "last_known_good", "pinned"]
 
@@ -93,6 +95,15 @@ class KeySet:
     def fitting(self, alg: str) -> tuple[Key, ...]:
         """Return every key that fits the algorithm."""
         return tuple([key for key in self.keys if alg in key.algorithms])
+
+
+def fitting(key: PublicKey) -> frozenset[str]:
+    """Return the algorithms that fit this key: those of its type and, for an EC key, of its curve."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return _RSA_ALGORITHMS
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
+    return frozenset({"EdDSA"})
 
 
 def make_key(public_key: object, *, kid: str | None = None, only: str | None = None) -> Key:

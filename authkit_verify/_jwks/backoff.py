@@ -14,7 +14,7 @@ MAX_BACKOFF = 60.0
 system_random = random.SystemRandom().random
 
 
-class Bucket:
+class TokenBucket:
     """Allows ``BURST`` actions at once and one more every ``REFILL`` seconds of the given clock."""
 
     __slots__ = ("_clock", "_level", "_since")

@@ -12,14 +12,14 @@ MIN_FRESH = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetime:
+class CacheLifetime:
     """Seconds a set is fresh, and seconds after that in which it is still used while the issuer is down."""
 
     fresh: float
     stale: float
 
 
-def lifetime(headers: Mapping[str, str], *, cache_ttl: float, max_stale: float) -> Lifetime:
+def cache_lifetime(headers: Mapping[str, str], *, cache_ttl: float, max_stale: float) -> CacheLifetime:
     """Return the lifetime of an answer. Headers only ever shorten what the configuration allows.
 
     ``headers`` has lower-case names. Without cache headers the configuration stands as given.
@@ -32,7 +32,7 @@ def lifetime(headers: Mapping[str, str], *, cache_ttl: float, max_stale: float) 
     outage = _seconds(directives.get("stale-if-error"))
     if outage is not None:
         stale = min(max_stale, outage)
-    return Lifetime(fresh, stale)
+    return CacheLifetime(fresh, stale)
 
 
 def _allowed(directives: Mapping[str, str], headers: Mapping[str, str]) -> float | None:

@@ -70,7 +70,7 @@ class Answer:
 
 
 async def fetch(
-    client: HttpClient, url: str, *, etag: str | None = None, past_caches: bool = False
+    client: HttpClient, url: str, *, etag: str | None = None, bypass_caches: bool = False
 ) -> Answer:
     """Return the document at ``url``. Raises FetchError, or whatever the client raises for its own failures.
 
@@ -79,7 +79,7 @@ async def fetch(
     wanted = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
     if etag is not None:
         wanted["if-none-match"] = etag
-    if past_caches:
+    if bypass_caches:
         wanted["cache-control"] = "no-cache"
     async with client.stream(
         "GET", url, headers=wanted, timeout=_TIMEOUT, follow_redirects=False

@@ -11,8 +11,9 @@ import msgspec
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
 from authkit_verify._jwks.discovery import discover
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT, Clients, HttpClient
-from authkit_verify._jwks.remote_keys import Origin, RemoteKeys
-from authkit_verify._telemetry.events import Tell, silent
+from authkit_verify._jwks.key_set_cache import KeySetCache
+from authkit_verify._jwks.refresher import Origin, Refresher
+from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
 from authkit_verify.errors import TokenError
 
@@ -38,11 +39,11 @@ class IssuerHealth(TypedDict):
 _PINNED = KeyState(source="pinned", age=0.0)
 
 
-class Found(msgspec.Struct, frozen=True):
+class KeyCandidates(msgspec.Struct, frozen=True):
     """The keys to try for one token, best first, the set they are of, and where that comes from."""
 
     keys: tuple[Key, ...]
-    whole: KeySet
+    key_set: KeySet
     state: KeyState
 
 
@@ -50,57 +51,64 @@ class IssuerKeys:
     """The keys of one configured issuer. ``wall`` is Unix time, ``clock`` measures ages."""
 
     def __init__(
-        self, accept: IssuerAccept, clients: Clients, *, wall: Clock, clock: Clock, tell: Tell = silent
+        self, accept: IssuerAccept, clients: Clients, *, wall: Clock, clock: Clock, emit: Emit = noop
     ) -> None:
         self.accept = accept
-        self._tell = tell
+        self._emit = emit
         self._wall = wall
         self._clock = clock
         self._pins = KeySet([pinned_key(pin) for pin in accept.pinned_pems])
-        self._remote = None if accept.pinned_only else RemoteKeys(_origin(accept, clients), clock, tell=tell)
+        self._remote = None if accept.pinned_only else _refresher(accept, clients, clock, emit)
         self._answering: KeySet | None = None
         self._source: Source | None = None
-        self._turn = -1
-        self._quiet_until = -math.inf
-        self._told: tuple[int, Source] | None = None
+        self._fetches = -1
+        self._unchanged_until = -math.inf
+        self._reported: tuple[int, Source] | None = None
 
     def usable(self) -> tuple[KeySet, KeyState] | None:
         """Return the set that answers now and its state, or None; never waits."""
-        keys = self.answering()
+        keys = self.current_set()
         return None if keys is None else (keys, self.state())
 
-    def answering(self) -> KeySet | None:
+    def current_set(self) -> KeySet | None:
         """Return the set that answers now, or None; cheap enough for every request.
 
         The set's identity is the state of the keys: another object answers as soon as keys change, a
         pinned set takes over or gives way, or nothing is usable any more.
         """
         remote = self._remote
-        if self._clock() >= self._quiet_until or (remote is not None and remote.turns != self._turn):
-            self._look()
+        if self._clock() >= self._unchanged_until or (
+            remote is not None and remote.cache.fetches != self._fetches
+        ):
+            self._select_set()
         return self._answering
 
     def state(self) -> KeyState:
         """Return where the set that ``answering`` returned this moment stands."""
         if self._remote is None or self._source is None or self._source == "pinned":
             return _PINNED
-        return KeyState(source=self._source, age=self._remote.age)
+        return KeyState(source=self._source, age=self._remote.cache.age)
 
-    def at_hand(self, kid: str | None, alg: str) -> Found | None:
+    def find_in_memory(self, kid: str | None, alg: str) -> KeyCandidates | None:
         """Do what ``find`` does, from memory; None when that cannot tell. Raises TokenError as it does."""
-        keys = self.answering()
+        keys = self.current_set()
         if keys is None:
             return None
         state = self.state()
         found = self._select(keys, state, kid, alg)
         if found:
-            return Found(found, keys, state)
+            return KeyCandidates(found, keys, state)
         # Told here as well as in ``find``: refusing what strangers send must stay cheap.
-        if state is not _PINNED and kid is not None and self._remote is not None and self._remote.lacks(kid):
+        if (
+            state is not _PINNED
+            and kid is not None
+            and self._remote is not None
+            and self._remote.cache.is_absent(kid)
+        ):
             raise _unknown()
         return None
 
-    async def find(self, kid: str | None, alg: str) -> Found:
+    async def find(self, kid: str | None, alg: str) -> KeyCandidates:
         """Return the keys for a token. Waits for the network only where nothing in memory can answer.
 
         Raises TokenError ``unknown_kid``, ``missing_kid``, ``disallowed_alg`` or ``keys_unavailable``.
@@ -109,33 +117,35 @@ class IssuerKeys:
         keys, state = held or await self._load()
         found = self._select(keys, state, kid, alg)
         if found or kid is None:
-            return Found(found, keys, state)
+            return KeyCandidates(found, keys, state)
         if state is _PINNED:
             raise self._unavailable() if self._remote else _unknown()
         assert self._remote is not None  # noqa: S101 - only a remote set has another state
-        answered = await self._remote.look_for(kid)
+        answered = await self._remote.refresh_for_kid(kid)
         keys, state = self.usable() or await self._load()
         found = self._select(keys, state, kid, alg)
         if found:
-            return Found(found, keys, state)
+            return KeyCandidates(found, keys, state)
         raise _unknown() if answered else self._unavailable()
 
-    async def find_again(self, kid: str | None, alg: str, tried: Found) -> Found | None:
+    async def find_after_refresh(
+        self, kid: str | None, alg: str, tried: KeyCandidates
+    ) -> KeyCandidates | None:
         """Return keys not tried yet, after a signature was bad: the issuer may have reused the key id."""
-        if self._remote is None or tried.state is _PINNED or not await self._remote.look_again():
+        if self._remote is None or tried.state is _PINNED or not await self._remote.refresh_for_signature():
             return None
         held = self.usable()
         if held is None:
             return None
         seen = {key.digest for key in tried.keys}
         found = tuple(key for key in self._select(*held, kid, alg) if key.digest not in seen)
-        return Found(found, *held) if found else None
+        return KeyCandidates(found, *held) if found else None
 
-    async def confirmed(self, whole: KeySet, max_age: float) -> bool:
+    async def confirmed(self, key_set: KeySet, max_age: float) -> bool:
         """Tell whether the issuer confirmed this very set within ``max_age`` seconds; if not, ask it now."""
         if self._remote is None or not await self._remote.confirm(max_age):
             return False
-        return self.answering() is whole and self.state().source in {"fresh", "stale"}
+        return self.current_set() is key_set and self.state().source in {"fresh", "stale"}
 
     async def warm(self) -> None:
         """Fetch the set if it is not there yet; wait for the end of it, and never raise."""
@@ -145,24 +155,28 @@ class IssuerKeys:
     def health(self) -> IssuerHealth:
         """Return the state of the keys, without starting anything."""
         remote = self._remote
-        held = remote.held(self._clock()) if remote is not None else None
-        if held is None and (remote is None or remote.attempted):
+        held = remote.cache.usable(self._clock()) if remote is not None else None
+        if held is None and (remote is None or remote.cache.attempted):
             held = self._pinned()
         keys, state = held or (None, None)
         return {
             "source": state.source if state is not None else None,
             "age": state.age if state is not None else None,
-            "failures": remote.failures if remote is not None else 0,
+            "failures": remote.cache.failures if remote is not None else 0,
             "keys": len(keys) if keys is not None else 0,
             "kids": list(keys.kids) if keys is not None else [],
             "digest": keys.digest if keys is not None else None,
-            "next_refresh_in": remote.refresh_in if remote is not None else None,
+            "next_refresh_in": remote.cache.refresh_in if remote is not None else None,
         }
 
     def fetches(self) -> tuple[int, int]:
         """Return how many fetches ended well so far, and how many did not."""
         remote = self._remote
-        return (remote.good, remote.turns - remote.good) if remote is not None else (0, 0)
+        return (
+            (remote.cache.successes, remote.cache.fetches - remote.cache.successes)
+            if remote is not None
+            else (0, 0)
+        )
 
     async def aclose(self) -> None:
         """Stop what runs in the background."""
@@ -177,25 +191,25 @@ class IssuerKeys:
             raise self._unavailable()
         return held
 
-    def _look(self) -> None:
+    def _select_set(self) -> None:
         """Find out which set answers, until when that is so, and tell when it is not a fresh one."""
         remote = self._remote
         held = remote.usable() if remote is not None else None
         # Pins wait for the first fetch to fail: blocking a verifier's start must not be a way to old keys.
-        if held is None and (remote is None or remote.attempted):
+        if held is None and (remote is None or remote.cache.attempted):
             held = self._pinned()
         self._answering, state = held or (None, None)
         self._source = state.source if state is not None else None
         if remote is not None and state is not _PINNED:
-            self._turn, self._quiet_until = remote.turns, remote.quiet_until()
+            self._fetches, self._unchanged_until = remote.cache.fetches, remote.cache.unchanged_until()
         else:
-            self._quiet_until = -math.inf  # pins may end at any moment, by the other clock
-        if state is not None and self._told != (told := (self._turn, state.source)):
-            self._told = told
+            self._unchanged_until = -math.inf  # pins may end at any moment, by the other clock
+        if state is not None and self._reported != (reported := (self._fetches, state.source)):
+            self._reported = reported
             if state.source == "stale":
-                self._tell("stale_keys_used", f"not confirmed for {state.age:.0f} s")
+                self._emit("stale_keys_used", f"not confirmed for {state.age:.0f} s")
             elif state.source == "last_known_good":
-                self._tell("last_known_good_used", f"not confirmed for {state.age:.0f} s")
+                self._emit("last_known_good_used", f"not confirmed for {state.age:.0f} s")
 
     def _pinned(self) -> tuple[KeySet, KeyState] | None:
         until = self.accept.pinned_until
@@ -225,7 +239,7 @@ class IssuerKeys:
         return fitting
 
     def _unavailable(self) -> TokenError:
-        wait = self._remote.refresh_in if self._remote is not None else None
+        wait = self._remote.cache.refresh_in if self._remote is not None else None
         return TokenError(
             "keys_unavailable", "the issuer's keys cannot be had at the moment", retry_after=wait
         )
@@ -235,7 +249,7 @@ def _unknown() -> TokenError:
     return TokenError("unknown_kid", "the issuer has no key of this id")
 
 
-def _origin(accept: IssuerAccept, clients: Clients) -> Origin:
+def _refresher(accept: IssuerAccept, clients: Clients, clock: Clock, emit: Emit) -> Refresher:
     async def locate(client: HttpClient) -> str:
         if accept.discovery:
             return await discover(
@@ -246,10 +260,6 @@ def _origin(accept: IssuerAccept, clients: Clients) -> Origin:
             )
         return accept.keys_url
 
-    return Origin(
-        issuer=accept.issuer,
-        locate=locate,
-        client=clients.get,
-        cache_ttl=accept.cache_ttl,
-        max_stale=accept.max_stale,
-    )
+    origin = Origin(issuer=accept.issuer, locate=locate, client=clients.get)
+    cache = KeySetCache(clock, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)
+    return Refresher(origin, cache, clock, emit)

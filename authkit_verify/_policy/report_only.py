@@ -1,4 +1,4 @@
-"""Stricter rules on trial: they are checked on every accepted token and refuse none."""
+"""Report-only rules: checked on every accepted token, and they refuse none (``StricterRules``)."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from authkit_verify._policy.claims import Claims
 from authkit_verify.config import StricterRules
 from authkit_verify.errors import TokenError
 
-Trial = Callable[[Header, Claims], object]
+ReportOnlyCheck = Callable[[Header, Claims], object]
 
 
 class ReportOnlyPolicy:
-    """The rules of one issuer that are on trial, each with the check that will enforce it one day."""
+    """The report-only rules of one issuer, each with the check that would enforce it."""
 
-    __slots__ = ("trials",)
+    __slots__ = ("checks_by_name",)
 
     def __init__(self, rules: StricterRules) -> None:
-        trials: dict[str, Trial] = {}
+        checks_by_name: dict[str, ReportOnlyCheck] = {}
         if rules.algorithms is not None:
-            trials["algorithms"] = partial(_algorithm, frozenset(rules.algorithms))
+            checks_by_name["algorithms"] = partial(_algorithm, frozenset(rules.algorithms))
         if rules.token_types is not None:
-            trials["token_types"] = partial(_type, checks.token_types(rules.token_types))
+            checks_by_name["token_types"] = partial(_type, checks.token_types(rules.token_types))
         if rules.max_lifetime is not None:
-            trials["max_lifetime"] = partial(_lifetime, rules.max_lifetime)
+            checks_by_name["max_lifetime"] = partial(_lifetime, rules.max_lifetime)
         if rules.audiences is not None:
-            trials["audiences"] = partial(_audience, frozenset(rules.audiences))
+            checks_by_name["audiences"] = partial(_audience, frozenset(rules.audiences))
         if rules.required_scopes is not None:
-            trials["required_scopes"] = partial(_scopes, tuple(rules.required_scopes))
-        self.trials = trials
-        """By the name of the rule; each raises TokenError or returns."""
+            checks_by_name["required_scopes"] = partial(_scopes, tuple(rules.required_scopes))
+        self.checks_by_name = checks_by_name
+        """By the name of the field in ``StricterRules``; each raises TokenError or returns."""
 
     def failures(self, header: Header, accepted: Claims) -> list[tuple[str, TokenError]]:
-        """Return the rules that would have refused this token, with their refusals."""
+        """Return the name and refusal of each rule that would have refused this token."""
         failed: list[tuple[str, TokenError]] = []
-        for name, trial in self.trials.items():
+        for name, check in self.checks_by_name.items():
             try:
-                trial(header, accepted)
+                check(header, accepted)
             except TokenError as error:
                 failed.append((name, error))
         return failed

@@ -57,7 +57,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 Listener = Callable[[Event], None]
 
 
-class Tell(Protocol):
+class Emit(Protocol):
     """Tell about one issuer."""
 
     def __call__(self, kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
@@ -75,11 +75,11 @@ class Events:
         self._clock = clock
         self._raised = False
 
-    def of(self, issuer: str) -> Tell:
+    def of(self, issuer: str) -> Emit:
         """Return what tells about this issuer."""
-        return partial(self._tell, issuer)
+        return partial(self._emit, issuer)
 
-    def _tell(self, issuer: str, kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
+    def _emit(self, issuer: str, kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
         if self._listener is None:
             return
         try:
@@ -90,5 +90,5 @@ class Events:
                 log.exception("on_event raised; further failures of it are not logged")
 
 
-def silent(kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
+def noop(kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
     """Tell nobody."""

@@ -27,7 +27,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     token: str
     claims: Claims
-    tally: TokenCounters
+    token_counters: TokenCounters
     source: IssuerKeys
     keys: KeySet
     starts: float
@@ -66,7 +66,7 @@ class TokenCache:
         if entry is None or entry.token != token or not entry.starts <= self._clock() < entry.ends:
             return None
         # The same object: a set is another one as soon as any key of it changes (see ``answering``).
-        return entry if entry.source.answering() is entry.keys else None
+        return entry if entry.source.current_set() is entry.keys else None
 
     def put(self, entry: Entry, payload: bytes) -> None:
         """Remember a token that was verified this moment; its claims were read from ``payload``."""

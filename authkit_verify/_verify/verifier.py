@@ -15,10 +15,15 @@ from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.fetch import Clients, HttpClient
-from authkit_verify._jwks.issuer_keys import Found, IssuerHealth, IssuerKeys
+from authkit_verify._jwks.issuer_keys import IssuerHealth, IssuerKeys, KeyCandidates
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claims import Claims
-from authkit_verify._policy.issuer_policy import Rule, rule_of, second_look, signed_by
+from authkit_verify._policy.issuer_policy import (
+    IssuerPolicy,
+    policy_for,
+    retry_after_refresh,
+    verify_signature,
+)
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.token_cache import Entry, TokenCache
@@ -74,13 +79,13 @@ class Verifier:
         self._clients = Clients(http_client)
         ages = clock or time.monotonic
         events = Events(on_event, self._wall)
-        self._rules: dict[str, Rule] = {}
+        self._policies: dict[str, IssuerPolicy] = {}
         for accept in config.issuers:
-            tell = events.of(accept.issuer)
-            keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=ages, tell=tell)
-            self._rules[accept.issuer] = Rule(accept, config, keys, tell)
-        self._strangers = TokenCounters()
-        self._algorithms = frozenset[str]().union(*(rule.algorithms for rule in self._rules.values()))
+            emit = events.of(accept.issuer)
+            keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=ages, emit=emit)
+            self._policies[accept.issuer] = IssuerPolicy(accept, config, keys, emit)
+        self._unknown_issuer = TokenCounters()
+        self._algorithms = frozenset[str]().union(*(policy.algorithms for policy in self._policies.values()))
         self._headers: dict[bytes, Header] = {}
         self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
 
@@ -95,7 +100,7 @@ class Verifier:
         entry = self._cache.get(token)
         if entry is None:
             return (await self._examine(token)).claims
-        entry.tally.cached += 1
+        entry.token_counters.cached += 1
         return entry.claims
 
     async def authenticate(self, token: str) -> Verified:
@@ -107,7 +112,7 @@ class Verifier:
         entry = self._cache.get(token)
         if entry is None:
             return None
-        entry.tally.cached += 1
+        entry.token_counters.cached += 1
         return Verified(entry.claims, entry.source.state(), entry.keys)
 
     async def explain(self, token: str) -> Explanation:
@@ -116,7 +121,7 @@ class Verifier:
         Safe to show to whoever holds the token: it repeats no part of it as it was spelled.
         """
         return await explain(
-            token, self.config, rules=self._rules, algorithms=self._algorithms, clock=self._wall
+            token, self.config, policies=self._policies, algorithms=self._algorithms, clock=self._wall
         )
 
     async def _examine(self, token: str) -> Verified:
@@ -125,7 +130,7 @@ class Verifier:
         The checks, in the order that decides which code is reported: shape, algorithm, issuer, key,
         signature, type, times, audience, scope.
         """
-        tally = self._strangers
+        token_counters = self._unknown_issuer
         try:
             # 1. The shape: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12.
             parts = compact.split(token)
@@ -134,27 +139,28 @@ class Verifier:
             # 2. An algorithm that some issuer may use: RFC 8725 section 3.1.
             checks.check_algorithm(header.alg, self._algorithms)
             # 3. A known issuer, and an algorithm of its own: RFC 8725 section 3.8. No I/O before this.
-            rule = rule_of(self._rules, payload)
-            tally = rule.tally
-            checks.check_algorithm(header.alg, rule.algorithms)
+            policy = policy_for(self._policies, payload)
+            token_counters = policy.token_counters
+            checks.check_algorithm(header.alg, policy.algorithms)
             # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
-            keys = rule.keys
-            found = keys.at_hand(header.kid, header.alg) or await keys.find(header.kid, header.alg)
+            keys = policy.keys
+            found = keys.find_in_memory(header.kid, header.alg) or await keys.find(header.kid, header.alg)
             # 5. The signature: RFC 7515 section 5.2.
-            if not signed_by(rule, found, header, parts):
-                found = await second_look(rule, header, parts, found)
+            if not verify_signature(policy, found, header, parts):
+                found = await retry_after_refresh(policy, header, parts, found)
             self._remember(parts.header_segment, header)
             # 6. to 9. What the token says about itself.
-            accepted, starts, ends = self._judge(rule, header, payload)
+            accepted, starts, ends = self._judge(policy, header, payload)
         except TokenError as error:
-            tally.refuse(error.code)
+            token_counters.refuse(error.code)
             raise
-        tally.accepted += 1
-        self._report(rule, header, accepted, found)
+        token_counters.accepted += 1
+        self._report(policy, header, accepted, found)
         self._cache.put(
-            Entry(token, accepted, rule.tally, rule.keys, found.whole, starts, ends), parts.payload
+            Entry(token, accepted, policy.token_counters, policy.keys, found.key_set, starts, ends),
+            parts.payload,
         )
-        return Verified(accepted, found.state, found.whole)
+        return Verified(accepted, found.state, found.key_set)
 
     def remaining(self, accepted: Claims) -> float:
         """Return the seconds an accepted token still has, the skew included."""
@@ -162,27 +168,27 @@ class Verifier:
 
     async def confirmed(self, issuer: str, key_set: KeySet, max_age: float) -> bool:
         """Tell whether the issuer confirmed these keys within ``max_age`` seconds; if not, ask it now."""
-        return await self._rules[issuer].keys.confirmed(key_set, max_age)
+        return await self._policies[issuer].keys.confirmed(key_set, max_age)
 
     async def warm(self) -> Health:
         """Fetch every issuer's keys now and report; an issuer that is down does not raise."""
-        await asyncio.gather(*(rule.keys.warm() for rule in self._rules.values()))
+        await asyncio.gather(*(policy.keys.warm() for policy in self._policies.values()))
         return self.health()
 
     def health(self) -> Health:
         """Return the state of every issuer's keys, without any I/O."""
-        issuers = {issuer: rule.keys.health() for issuer, rule in self._rules.items()}
+        issuers = {issuer: policy.keys.health() for issuer, policy in self._policies.items()}
         return {"ready": all(one["source"] is not None for one in issuers.values()), "issuers": issuers}
 
     def counters(self) -> Counters:
         """Return what was counted since the verifier was made, by issuer: a copy, without any I/O."""
-        counted = {issuer: rule.counters() for issuer, rule in self._rules.items()}
-        return {**counted, UNKNOWN: self._strangers.snapshot()}
+        counted = {issuer: policy.counters() for issuer, policy in self._policies.items()}
+        return {**counted, UNKNOWN: self._unknown_issuer.snapshot()}
 
     async def aclose(self) -> None:
         """Stop background fetches and close the HTTP client, unless it is the host's own."""
-        for rule in self._rules.values():
-            await rule.keys.aclose()
+        for policy in self._policies.values():
+            await policy.keys.aclose()
         await self._clients.aclose()
 
     def _remember(self, segment: bytes, header: Header) -> None:
@@ -192,25 +198,27 @@ class Verifier:
                 self._headers.clear()
             self._headers[segment] = header
 
-    def _report(self, rule: Rule, header: Header, accepted: Claims, found: Found) -> None:
+    def _report(self, policy: IssuerPolicy, header: Header, accepted: Claims, found: KeyCandidates) -> None:
         """Tell what is worth knowing about a token that was accepted."""
-        if found.state.source == "pinned" and not rule.accept.pinned_only:
-            rule.tell("pinned_key_used", "a token was verified with a pinned key")
-        if rule.shadow is not None:
-            for name, refusal in rule.shadow.failures(header, accepted):
-                rule.tally.would_refuse(refusal.code)
-                rule.tell("would_refuse", name, refusal.code)
+        if found.state.source == "pinned" and not policy.accept.pinned_only:
+            policy.emit("pinned_key_used", "a token was verified with a pinned key")
+        if policy.report_only is not None:
+            for name, refusal in policy.report_only.failures(header, accepted):
+                policy.token_counters.would_refuse(refusal.code)
+                policy.emit("would_refuse", name, refusal.code)
 
-    def _judge(self, rule: Rule, header: Header, payload: dict[str, Any]) -> tuple[Claims, float, float]:
+    def _judge(
+        self, policy: IssuerPolicy, header: Header, payload: dict[str, Any]
+    ) -> tuple[Claims, float, float]:
         """Return the claims, and the times that they are good between."""
         # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4.
-        checks.check_type(header.typ, rule.types)
+        checks.check_type(header.typ, policy.types)
         # 7. The times: RFC 7519 sections 4.1.4 to 4.1.6.
-        starts, ends = checks.check_times(payload, self._wall(), self._skew, rule.accept.max_lifetime)
+        starts, ends = checks.check_times(payload, self._wall(), self._skew, policy.accept.max_lifetime)
         checks.check_subject(payload)
         # 8. The audience: RFC 7519 section 4.1.3.
-        audience = checks.check_audience(payload.get("aud"), rule.audiences)
+        audience = checks.check_audience(payload.get("aud"), policy.audiences)
         accepted = claims.build(payload, audience)
         # 9. The scope: RFC 6750 section 3.1.
-        checks.check_scopes(accepted.scopes, rule.scopes)
+        checks.check_scopes(accepted.scopes, policy.scopes)
         return accepted, starts, ends

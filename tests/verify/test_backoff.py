@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from authkit_verify._jwks.backoff import MAX_BACKOFF, Bucket, backoff
+from authkit_verify._jwks.backoff import MAX_BACKOFF, TokenBucket, backoff
 from fakes.clock import FakeClock
 
 
 def test_the_bucket_allows_two_at_once_and_one_more_every_thirty_seconds(clock: FakeClock) -> None:
-    bucket = Bucket(clock)
+    bucket = TokenBucket(clock)
     assert [bucket.take() for _ in range(4)] == [True, True, False, False]
     clock.advance(29.9)
     assert not bucket.take()
@@ -17,7 +17,7 @@ def test_the_bucket_allows_two_at_once_and_one_more_every_thirty_seconds(clock: 
 
 
 def test_a_clock_set_back_neither_fills_nor_empties_the_bucket(clock: FakeClock) -> None:
-    bucket = Bucket(clock)
+    bucket = TokenBucket(clock)
     clock.advance(-1000)
     assert [bucket.take() for _ in range(3)] == [True, True, False]
     clock.advance(30)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from authkit_verify._jwks.cache_lifetime import lifetime
+from authkit_verify._jwks.cache_lifetime import cache_lifetime
 
 DATE = "Tue, 03 Mar 2026 10:00:00 GMT"
 
@@ -31,9 +31,9 @@ DATE = "Tue, 03 Mar 2026 10:00:00 GMT"
     ],
 )
 def test_headers_shorten_and_never_lengthen(headers: dict[str, str], fresh: float, stale: float) -> None:
-    found = lifetime(headers, cache_ttl=300.0, max_stale=3600.0)
+    found = cache_lifetime(headers, cache_ttl=300.0, max_stale=3600.0)
     assert (found.fresh, found.stale) == (fresh, stale)
 
 
 def test_a_configured_time_below_a_minute_stands() -> None:
-    assert lifetime({"cache-control": "max-age=999"}, cache_ttl=0.5, max_stale=1.0).fresh == 0.5
+    assert cache_lifetime({"cache-control": "max-age=999"}, cache_ttl=0.5, max_stale=1.0).fresh == 0.5

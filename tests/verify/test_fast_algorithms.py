@@ -8,7 +8,7 @@ import pytest
 
 from authkit_verify import AcceptConfig, TokenError, Verifier
 from authkit_verify._jose import fast_algorithms
-from authkit_verify._jose.keys import Key, make_key
+from authkit_verify._jose.keys import PublicKey
 from authkit_verify.testing import FakeIssuer, FakeKey
 
 
@@ -16,7 +16,7 @@ def config(issuer: FakeIssuer, backend: Any = "fast") -> AcceptConfig:
     return AcceptConfig(issuers=[issuer.accept()], algorithms=[issuer.algorithm], signature_backend=backend)
 
 
-def refuse(_key: Key) -> fast_algorithms.Bound:
+def refuse(_key: PublicKey) -> fast_algorithms.Bound:
     raise ValueError("not a key for me")
 
 
@@ -40,7 +40,7 @@ async def test_a_verifier_with_faster_libraries_accepts_and_refuses_the_same(alg
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
 def test_a_key_that_a_faster_library_does_not_take_is_checked_by_cryptography(alg: str) -> None:
     fake = FakeKey.generate("k", alg)
-    key = make_key(fake.private_key.public_key())
+    key = fake.private_key.public_key()
     check = fast_algorithms._checked(alg, refuse)
     assert check(key, b"signed", fake.sign(b"signed"))
     assert not check(key, b"Signed", fake.sign(b"signed"))
@@ -52,18 +52,35 @@ def test_what_a_faster_library_fails_at_is_checked_by_cryptography(alg: str) -> 
         raise RuntimeError("2051 (AWS_ERROR_CAL_CRYPTO_OPERATION_FAILED)")
 
     fake = FakeKey.generate("k", alg)
-    key = make_key(fake.private_key.public_key())
+    key = fake.private_key.public_key()
     check = fast_algorithms._checked(alg, lambda _: fail)
     assert check(key, b"signed", fake.sign(b"signed"))
     assert not check(key, b"Signed", fake.sign(b"signed"))
 
 
+def test_each_key_is_parsed_once_and_few_keys_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast_algorithms, "_MAX_KEYS", 2)
+    parsed: list[PublicKey] = []
+
+    def bind(key: PublicKey) -> fast_algorithms.Bound:
+        parsed.append(key)
+        return lambda _signed, _signature: len(parsed) == 1
+
+    check = fast_algorithms._checked("EdDSA", bind)
+    fakes = [FakeKey.generate(f"k{number}", "EdDSA") for number in range(3)]
+    keys = [fake.private_key.public_key() for fake in fakes]
+    assert check(keys[0], b"signed", b"")
+    assert check(keys[0], b"signed", b"")
+    assert parsed == keys[:1]
+    for key in (keys[1], keys[2], keys[2], keys[0]):  # the third key drops the first two
+        assert not check(key, b"signed", b"")
+    assert parsed == [keys[0], keys[1], keys[2], keys[0]]
+
+
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA"])
 def test_the_faster_libraries_are_really_asked(alg: str) -> None:
     fake = FakeKey.generate("k", alg)
-    key = make_key(fake.private_key.public_key())
-    mute = SimpleNamespace(public_bytes=key.public_key.public_bytes)
-    blind = Key(key.kid, key.algorithms, mute, key.digest)
+    blind: Any = SimpleNamespace(public_bytes=fake.private_key.public_key().public_bytes)
     assert fast_algorithms.FAST_ALGORITHMS[alg](blind, b"signed", fake.sign(b"signed"))
     with pytest.raises(AttributeError):
         fast_algorithms.ALGORITHMS[alg](blind, b"signed", fake.sign(b"signed"))

@@ -26,7 +26,7 @@ async def test_the_document_is_asked_for_plainly_and_conditionally() -> None:
 
     async with client(answer) as http:
         assert (await fetch(http, URL)).body == b"{}"
-        assert (await fetch(http, URL, etag='"e"', past_caches=True)).body is None
+        assert (await fetch(http, URL, etag='"e"', bypass_caches=True)).body is None
     assert seen[0].headers["accept-encoding"] == "identity"
     assert "cache-control" not in seen[0].headers
     assert seen[1].headers["if-none-match"] == '"e"'

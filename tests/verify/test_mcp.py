@@ -23,7 +23,7 @@ async def tools(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": scope["user"].identity.encode()})
 
 
-def whole(issuer: FakeIssuer) -> Any:
+def key_set(issuer: FakeIssuer) -> Any:
     """The server of the resource is wrapped as a whole."""
     return AuthMiddleware(tools, issuer.verifier(), resource=RESOURCE, scopes=["tools:call"])
 
@@ -46,7 +46,7 @@ def parameters(challenge: str) -> dict[str, str]:
     return dict(re.findall(r'(\w+)="([^"]*)"', challenge))
 
 
-@pytest.mark.parametrize("build", [whole, mounted])
+@pytest.mark.parametrize("build", [key_set, mounted])
 async def test_the_challenge_leads_to_the_issuer_and_its_token_leads_back(
     issuer: FakeIssuer, build: Any
 ) -> None:
@@ -69,13 +69,13 @@ async def test_the_challenge_leads_to_the_issuer_and_its_token_leads_back(
 async def test_a_client_that_tries_the_well_known_paths_finds_the_same_document(
     issuer: FakeIssuer, path: str
 ) -> None:
-    async with visitor(whole(issuer)) as client:
+    async with visitor(key_set(issuer)) as client:
         answer = await client.get(f"https://tools.test{WELL_KNOWN}{path}")
     assert (answer.status_code, answer.json()["resource"]) == (200, RESOURCE)
     assert answer.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("build", [whole, mounted])
+@pytest.mark.parametrize("build", [key_set, mounted])
 async def test_a_browser_of_another_origin_may_read_the_document(issuer: FakeIssuer, build: Any) -> None:
     url = ResourceMetadata(resource=RESOURCE, authorization_servers=[]).url
     asking = {"Origin": "https://inspector.test", "Access-Control-Request-Method": "GET"}

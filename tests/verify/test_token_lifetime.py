@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import StreamingResponse
 
 from authkit_verify import AuthMiddleware, Enricher, Enrichment, TokenError
-from authkit_verify._asgi.authenticator import Gate
+from authkit_verify._asgi.authenticator import Authenticator
 from authkit_verify._asgi.challenge import Challenge
 from authkit_verify._asgi.token_lifetime import StreamExpired
 from authkit_verify.testing import FakeIssuer
@@ -123,13 +123,13 @@ async def test_a_timeout_of_the_servers_own_is_no_end_of_the_token(
         AuthMiddleware(impatient, verifier=issuer.verifier()), type="websocket", token=issuer.mint()
     )
     answers = iter([None, TimeoutError()])
-    whole = link.incoming.get
+    key_set = link.incoming.get
 
     async def get() -> Any:
         answer = next(answers, None)
         if answer is not None:
             raise answer
-        return await whole()
+        return await key_set()
 
     link.incoming.get = get
     await link.run()
@@ -167,7 +167,7 @@ async def test_a_connection_goes_on_with_a_new_token_of_the_same_user(short: Any
     assert [message["type"] for message in link.sent] == ["websocket.accept"]
 
 
-@pytest.mark.parametrize("asker", ["the middleware", "a gate behind it"])
+@pytest.mark.parametrize("asker", ["the middleware", "an authenticator behind it"])
 async def test_a_connection_does_not_go_on_for_a_user_who_was_banned_meanwhile(
     issuer: FakeIssuer, connect: Connect, asker: str
 ) -> None:
@@ -179,7 +179,7 @@ async def test_a_connection_does_not_go_on_for_a_user_who_was_banned_meanwhile(
 
     verifier, records = issuer.verifier(), Records()
     enricher = Enricher(records, issuers=[issuer.issuer], ttl=1.0, clock=issuer.clock)
-    inner = Gate(challenge=Challenge(), verifier=verifier, enricher=enricher)
+    inner = Authenticator(challenge=Challenge(), verifier=verifier, enricher=enricher)
 
     async def renewing(scope: Any, receive: Any, send: Any) -> None:
         caller = await inner.admit(scope, required=True)

@@ -10,7 +10,8 @@ import pytest
 
 from authkit_verify import TokenError, Verifier
 from authkit_verify._jwks.fetch import HttpClient
-from authkit_verify._jwks.remote_keys import NEGATIVE_SIZE, Origin, RemoteKeys
+from authkit_verify._jwks.key_set_cache import NEGATIVE_SIZE, KeySetCache
+from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 
@@ -33,7 +34,7 @@ async def settle() -> None:
 
 def remote(
     answer: Callable[[httpx.Request], httpx.Response], clock: FakeClock, *, random_unit: float = 0.5
-) -> RemoteKeys:
+) -> Refresher:
     """Keys from an address whose answers the test writes itself."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
@@ -43,8 +44,9 @@ def remote(
     async def client() -> HttpClient:
         return http
 
-    origin = Origin(issuer="https://i.test", locate=locate, client=client, cache_ttl=300, max_stale=3600)
-    return RemoteKeys(origin, clock, lambda: random_unit)
+    origin = Origin(issuer="https://i.test", locate=locate, client=client)
+    cache = KeySetCache(clock, cache_ttl=300, max_stale=3600, random_unit=lambda: random_unit)
+    return Refresher(origin, cache, clock)
 
 
 async def test_fifty_first_requests_at_once_make_one_fetch(issuer: FakeIssuer) -> None:
@@ -138,11 +140,11 @@ async def test_ids_that_were_not_there_are_remembered_within_bounds(
 ) -> None:
     async with issuer.verifier() as verifier:
         await verifier.verify(issuer.mint())
-        remote = next(iter(verifier._rules.values())).keys._remote
+        remote = next(iter(verifier._policies.values())).keys._remote
         assert remote is not None
         for n in range(3 * NEGATIVE_SIZE):
-            remote._absent[f"kid-{n}"] = None
-        assert len(remote._absent) <= NEGATIVE_SIZE
+            remote.cache.mark_absent(f"kid-{n}")
+        assert len(remote.cache._absent) <= NEGATIVE_SIZE
 
 
 async def test_keys_are_renewed_in_the_background_before_they_are_old(
@@ -255,7 +257,7 @@ async def test_an_unchanged_set_is_not_sent_again_and_is_fresh_again(clock: Fake
     assert after is before  # nothing was read again, and verified tokens stay remembered
     assert state is not None
     assert (state.source, state.age) == ("fresh", 0)
-    assert keys.refresh_in <= 90 * 0.88  # a 304 without cache headers leaves the lifetime as it was
+    assert keys.cache.refresh_in <= 90 * 0.88  # a 304 without cache headers leaves the lifetime as it was
 
 
 async def test_the_mark_of_an_unusable_answer_is_not_kept(clock: FakeClock) -> None:
@@ -282,7 +284,7 @@ async def test_verifiers_that_started_together_do_not_refresh_together(
     for unit in (0.0, 0.5, 1.0):
         keys = remote(lambda _: httpx.Response(200, content=issuer.document()), clock, random_unit=unit)
         await keys.load()
-        due.append(keys.refresh_in)
+        due.append(keys.cache.refresh_in)
     assert due == [pytest.approx(300 * 0.8 * share) for share in (0.9, 1.0, 1.1)]
 
 
@@ -309,8 +311,8 @@ async def test_a_key_replaced_under_its_own_id_is_found_once_the_set_is_a_minute
 async def test_a_request_waits_two_seconds_at_most_and_the_fetch_goes_on(
     issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authkit_verify._jwks.remote_keys.MAX_WAIT", 0.01)
-    monkeypatch.setattr("authkit_verify._jwks.remote_keys.RemoteKeys.load.__kwdefaults__", {"wait": 0.01})
+    monkeypatch.setattr("authkit_verify._jwks.refresher.MAX_WAIT", 0.01)
+    monkeypatch.setattr("authkit_verify._jwks.refresher.Refresher.load.__kwdefaults__", {"wait": 0.01})
     issuer.slow(0.05)
     async with issuer.verifier() as verifier:
         assert await code(verifier, issuer.mint()) == "keys_unavailable"
@@ -322,7 +324,7 @@ async def test_a_request_waits_two_seconds_at_most_and_the_fetch_goes_on(
 async def test_an_unknown_id_is_not_called_unknown_while_the_fetch_goes_on(
     issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authkit_verify._jwks.remote_keys.MAX_WAIT", 0.01)
+    monkeypatch.setattr("authkit_verify._jwks.refresher.MAX_WAIT", 0.01)
     async with issuer.verifier() as verifier:
         await verifier.verify(issuer.mint())
         issuer.rotate()
@@ -368,7 +370,7 @@ async def test_a_cache_on_the_way_cannot_hide_a_new_key_from_the_first_request(i
 async def test_a_fetch_that_drips_for_ever_is_given_up(
     issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authkit_verify._jwks.remote_keys.TOTAL_TIMEOUT", 0.02)
+    monkeypatch.setattr("authkit_verify._jwks.refresher.TOTAL_TIMEOUT", 0.02)
     issuer.slow(30)
     async with issuer.verifier() as verifier:
         assert await code(verifier, issuer.mint()) == "keys_unavailable"
