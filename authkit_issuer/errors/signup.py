@@ -20,14 +20,14 @@ class PhoneUnchanged(Invalid):
 
 
 class NoPendingEmailChange(Invalid):
-    """No change of the email address waits for its proof."""
+    """No change of the email address is pending."""
 
     code = "no_pending_email_change"
     default = "No change of the email address is pending."
 
 
 class NoPendingPhoneChange(Invalid):
-    """No change to this phone number waits for its proof."""
+    """No change to this phone number is pending."""
 
     code = "no_pending_phone_change"
     default = "No change to this phone number is pending."

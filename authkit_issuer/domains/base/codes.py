@@ -110,7 +110,7 @@ class OneTimeCodes:
            the request it was made for, which no other caller can use up.
         4. If no code was sent there is none to guess: only ``renew`` gives the record one.
 
-        The calls to the store do not depend on who has an account.
+        The calls to the store do not depend on which accounts exist.
         """
         issued = self._make(record, lives)
         newest = self._newest(record)

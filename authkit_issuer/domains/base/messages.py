@@ -1,7 +1,8 @@
-"""Emails and SMS messages: whether they can be sent, and who waits for the sender.
+"""Emails and SMS messages, sent while the caller waits or in the background.
 
-A signed-in caller waits and hears of a failure. Where the answer must not depend on who has an account, the
-message leaves in the background and its failure is logged and counted. Every message has a deadline.
+A signed-in caller waits and gets an error if the sender fails. Where the answer must not show which accounts
+exist, the message leaves in the background and its failure is logged and counted. Every message has a
+deadline.
 """
 
 from __future__ import annotations

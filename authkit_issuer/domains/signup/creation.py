@@ -1,8 +1,8 @@
 """The start of a registration, its resends, and the account that it becomes.
 
 A record is written whatever the address is and whether or not anything is sent. So neither the answer nor the
-work shows who has an account, and every id that was answered can be used: with the code that the address got
-last, or after a resend.
+work shows which accounts exist, and every id that was answered can be used: with the code that the address
+got last, or after a resend.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ class Registration:
         """Return the id of the live registration of an address or number with this password, or None.
 
         A private registration gets a new code, within the limits. Passwords are hashed only for live
-        registrations, which only registrants can start. Several are tried, so that a stranger who registers
+        registrations, which only registrants can start. Several are tried, so that an attacker that registers
         the address as well does not hide its owner's.
         """
         kind, caller = kind_of(identifier), ip_prefix(client.ip if client else None)
