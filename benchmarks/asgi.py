@@ -1,4 +1,4 @@
-"""What the door of an ASGI application costs, in process and over sockets, in alternating rounds.
+"""The cost of authentication in an ASGI application, in process and over sockets, in alternating rounds.
 
     python benchmarks/asgi.py [rounds]
 
@@ -27,7 +27,7 @@ from beside.tokens import mint
 LIVE = 64
 SECONDS = 0.2
 LINES = {"bare": apps.BARE, "Starlette": apps.STARLETTE, "FastAPI": apps.FASTAPI}
-"""What a line is set beside: the application of its kind with nobody at the door."""
+"""The base of a line: the application of its kind without authentication."""
 
 
 def base_of(name: str) -> str:
@@ -119,7 +119,7 @@ def socket_table(rates: Times, costs: Times) -> str:
 
 
 def goals(times: Times, rates: Times) -> list[Goal]:
-    """Return what is promised, as ratios of this run."""
+    """Return the goals, as ratios of this run."""
     added = statistics.median(a - b for a, b in zip(times[apps.OURS], times[apps.BARE], strict=True))
     found = [Goal("us added to a bare application, in process", added, most=5)]
     for peer, promise in {"PyJWT 2.15.1": 3.0, "PyJWT 2.10.1": 2.2}.items():

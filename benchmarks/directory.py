@@ -86,7 +86,7 @@ async def seed(service: Service, users: int) -> None:
 
 
 def progress(done: int, of: int) -> None:
-    """Show how far the seeding is, on standard error."""
+    """Print the progress of the seeding, on standard error."""
     width = 40 * done // of
     print(
         f"\r{'#' * width}{'.' * (40 - width)} {done:,} of {of:,} users", end="", file=sys.stderr, flush=True
@@ -104,7 +104,7 @@ def page(order: tuple[str, bool] = ("created_at", True), **shape: Any) -> Query[
 
 
 def pages(service: Service) -> Asked:
-    """Return the questions of somebody who leafs through the directory."""
+    """Return the queries of an administrator who pages through the directory."""
     ask = service.admin.list_users
     return {
         "first page": (ask, page(), (50, 0), False),
@@ -112,13 +112,13 @@ def pages(service: Service) -> Asked:
             lambda: ask(sort="username", desc=False), page(("username", False)), (50, 0), False,
         ),
         "by last login": (lambda: ask(sort="last_login"), page(("last_login", True)), (50, 0), False),
-        "everybody, by age": (lambda: ask(status="any"), page(status="any"), (50, 0), False),
+        "every user, by age": (lambda: ask(status="any"), page(status="any"), (50, 0), False),
         "holders of a role": (lambda: ask(role="admin"), page(with_role=True), ("admin", 50, 0), False),
     }  # fmt: skip
 
 
 def searches(service: Service, users: int) -> Asked:
-    """Return the questions of somebody who looks for one user."""
+    """Return the queries of an administrator who searches for one user."""
     admin, middle = service.admin, users // 2
     name, someone = f"user_{middle:07d}", str(user_id(middle))
     prefix = directory.search_terms(name[:10], "prefix")[1]

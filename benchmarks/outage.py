@@ -1,10 +1,10 @@
-"""What happens to genuine requests when keys are new, gone or asked for by strangers.
+"""Valid requests while keys are new, unavailable or requested by attackers.
 
     python benchmarks/outage.py
 
-Each verifier fetches the keys of an issuer of its own from a real socket. An answer takes 100 ms, as over the
-internet (10 ms where there are a thousand of them). PyJWT's client is synchronous, so it is called the way an
-async application must: in threads, one for each request at once. "fetches" is what the issuer was asked for.
+Each verifier fetches the keys of its own issuer over a real socket. A response takes 100 ms, as over the
+internet (10 ms for a thousand of them). PyJWT's client is synchronous, so it runs as in an async application:
+in threads, one for each concurrent request. "fetches" counts the requests for keys at the issuer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from authkit_verify import AcceptConfig, Verifier
 
 ALGORITHM = "ES256"
 TTL, SHORT_TTL = 300.0, 1.0
-"""Seconds a key set is fresh; in the outage less, so that nobody has to wait five minutes for it."""
+"""Seconds that a key set is fresh; shorter in the outage, so that the run takes no five minutes."""
 Verify = Callable[[str], Awaitable[object]]
 
 
@@ -43,7 +43,7 @@ class Outcome:
         start = time.perf_counter()
         try:
             await verify(token)
-        except Exception:  # noqa: BLE001 - whatever a library says when it cannot tell
+        except Exception:  # noqa: BLE001 - each library has errors of its own
             self.refused += 1
         else:
             self.accepted += 1
@@ -97,7 +97,7 @@ async def rotation(server: KeyServer, verify: Verify) -> Outcome:
     return outcome
 
 
-async def strangers(server: KeyServer, verify: Verify) -> Outcome:
+async def invented_key_ids(server: KeyServer, verify: Verify) -> Outcome:
     await verify(server.issuer.mint())
     server.fetches, server.delay = 0, 0.01
     outcome, noise = Outcome(), Outcome()
@@ -113,7 +113,7 @@ CASES: dict[str, Callable[[KeyServer, Verify], Awaitable[Outcome]]] = {
     "50 first requests at once": stampede,
     "100 after the keys' time, the issuer down": outage,
     "20 with a new key, right after a fetch": rotation,
-    "100 among 1,000 invented key ids": strangers,
+    "100 among 1,000 invented key ids": invented_key_ids,
 }
 
 
@@ -136,7 +136,7 @@ async def main() -> None:
     rows = [[case, name, *await play(case, makers[name])] for case in CASES for name in makers]
     print(
         table(
-            ["genuine requests", "verifier", "fetches", "accepted", "refused", "median ms", "slowest ms"],
+            ["valid requests", "verifier", "fetches", "accepted", "refused", "median ms", "slowest ms"],
             rows,
         )
     )
@@ -144,5 +144,5 @@ async def main() -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    logging.disable()  # a verifier's own words about the outage
+    logging.disable()  # the verifiers log the outage
     asyncio.run(main())

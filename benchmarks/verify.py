@@ -30,7 +30,7 @@ Backend = Literal["cryptography", "fast"]
 LIVE = 64
 MANY = 16_000
 TURNS = 8
-"""What takes less than a microsecond goes over the live tokens so many times in one round."""
+"""Passes over the live tokens in one round, for candidates of less than a microsecond."""
 BARE, LOOK_UP = "bare signature (cryptography)", "dictionary look-up"
 SEEN, CROWD, NEW = "authkit, seen before", f"authkit, seen before, {MANY} live", "authkit, new"
 NEW_FAST = "authkit[fast], new"
@@ -80,7 +80,7 @@ def decodes(decode: decoders.Decode, tokens: list[str]) -> Candidate:
 
 
 def floors(issuer: FakeIssuer, tokens: list[str]) -> dict[str, Candidate]:
-    """Return what nobody can be faster than: with a memory of tokens, and without."""
+    """Return the lower bounds: of a verifier with a cache of tokens, and of one without."""
     key = issuer.key.private_key.public_key()
     check = ALGORITHMS[issuer.algorithm]
     parts = {token: split(token) for token in tokens}
@@ -103,13 +103,13 @@ def floors(issuer: FakeIssuer, tokens: list[str]) -> dict[str, Candidate]:
 
 def ours(issuer: FakeIssuer, tokens: list[str]) -> dict[str, Candidate]:
     hot, cold = verifier(issuer, cache=1000), verifier(issuer, cache=0)
-    stranger = FakeKey("stranger", issuer.algorithm, issuer.key.private_key)
+    unpublished = FakeKey("unpublished", issuer.algorithm, issuer.key.private_key)
     return {
         SEEN: accepts(hot, tokens, TURNS),
         NEW: accepts(cold, tokens),
         NEW_FAST: accepts(verifier(issuer, cache=0, backend="fast"), tokens),
         FORGED: refuses(cold, [token[:-8] + "AAAAAAAA" for token in tokens]),
-        UNKNOWN: refuses(cold, mint(issuer, LIVE, key=stranger)),
+        UNKNOWN: refuses(cold, mint(issuer, LIVE, key=unpublished)),
         HUGE: refuses(cold, ["A" * 60_000] * LIVE),
     }
 
@@ -151,7 +151,7 @@ def report(alg: str, times: Times) -> str:
 
 
 def goals(alg: str, times: Times) -> list[Goal]:
-    """Return what is promised of this algorithm, as ratios of this run."""
+    """Return the goals of this algorithm, as ratios of this run."""
     seen, new = times[SEEN], times[NEW]
     found = [
         Goal("seen before, over a dictionary look-up", ratio(seen, times[LOOK_UP]), most=2.5),

@@ -1,4 +1,4 @@
-"""Send mails your own way: any object with these four methods is an ``EmailSender``."""
+"""Send mails with your own transport: an object with these four methods is an ``EmailSender``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SendMail = Callable[[str, str, str], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class HouseMailer:
-    """Words the mails; ``send`` hands them to whatever the house uses."""
+    """Writes the mails; ``send`` delivers them with your transport."""
 
     send: SendMail
 

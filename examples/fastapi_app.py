@@ -1,4 +1,4 @@
-"""FastAPI: the caller is a dependency, and /docs shows which scopes a route asks for.
+"""FastAPI: the caller is a dependency, and /docs shows the scopes that a route requires.
 
 Run it: uvicorn examples.fastapi_app:app --port 9000
 """

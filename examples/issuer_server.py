@@ -1,4 +1,4 @@
-"""Mount the issuer inside an application of your own, below a path of your choice."""
+"""Mount the issuer inside your own application, below a path of your choice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authkit_issuer.http import create_app
 
 
 def build(config: Config) -> Starlette:
-    """Return an application that opens the service when it starts and closes it when it stops."""
+    """Return an application that opens the service at its start and closes it at its end."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None, None]:

@@ -1,4 +1,4 @@
-"""Litestar: the middleware around everything, guards as the middleware of a handler.
+"""Litestar: the middleware around the application, guards as the middleware of a handler.
 
 Run it: uvicorn examples.litestar_app:app --port 9000
 """

@@ -1,4 +1,4 @@
-"""Quart: the middleware around everything, guards asked inside a handler.
+"""Quart: the middleware around the application, guards inside a handler.
 
 Run it: uvicorn examples.quart_app:app --port 9000
 """
@@ -39,7 +39,7 @@ async def reports() -> dict[str, list[str]]:
 
 
 async def refused(error: AccessDenied) -> Response:
-    """Answer what a guard said, as the middleware would."""
+    """Return the refusal of a guard, as the middleware would."""
     refusal = refusal_for(request.scope, error)
     headers = {name.decode(): value.decode() for name, value in refusal.headers}
     return Response(refusal.body, refusal.status, headers)

@@ -1,4 +1,4 @@
-"""Starlette: the middleware around everything, guards around parts, Starlette's own ``@requires`` as well.
+"""Starlette: the middleware around the application, guards around routes, and ``@requires``.
 
 Run it: uvicorn examples.starlette_app:app --port 9000
 """

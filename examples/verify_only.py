@@ -20,19 +20,19 @@ async def answer(send: Any, value: dict[str, Any]) -> None:
 
 
 async def me(scope: Any, receive: Any, send: Any) -> None:
-    """Answer what the token says; no request comes this far without a good one."""
+    """Return the user of the token; a request without a valid token does not get here."""
     claims = scope["state"]["authkit"]
     await answer(send, {"user_id": claims.user_id, "roles": list(claims.roles)})
 
 
 @require_scope("orders:read")
 async def orders(scope: Any, receive: Any, send: Any) -> None:
-    """A guard wraps any ASGI application, one function of it too."""
+    """A guard wraps any ASGI application, here one function."""
     await answer(send, {"orders_of": scope["user"].identity})
 
 
 async def route(scope: Any, receive: Any, send: Any) -> None:
-    """Stand in for the application."""
+    """Route as the application would."""
     await (orders if scope["path"] == "/orders" else me)(scope, receive, send)
 
 

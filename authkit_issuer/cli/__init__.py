@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
-    help="Run the issuer, look after its keys and users, check tokens.",
+    help="Run the issuer, manage its keys and users, check tokens.",
 )
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
@@ -31,7 +31,7 @@ app.add_typer(orgs.app, name="orgs")
 
 
 def main() -> None:
-    """Run the command of this process; whatever stops it is one line on standard error, never a traceback."""
+    """Run the command of this process; an error is one line on standard error, never a traceback."""
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
@@ -44,21 +44,21 @@ def main() -> None:
 
 def _stop(message: str, status: int) -> None:
     lines = message.strip().splitlines()
-    if status == 2 and len(lines) > 1:  # the help, shown because nothing was asked for
+    if status == 2 and len(lines) > 1:  # the help: no command was given
         typer.echo(message, err=True)
     else:
-        typer.echo(f"authkit: {lines[0] if lines else 'something went wrong'}", err=True)
+        typer.echo(f"authkit: {lines[0] if lines else 'stopped without a message'}", err=True)
     sys.exit(status)
 
 
 @app.command()
 def serve(
     *,
-    dev: Annotated[bool, typer.Option("--dev", help="Everything built in, nothing to configure.")] = False,
+    dev: Annotated[bool, typer.Option("--dev", help="Use built-in PostgreSQL, keys and inbox.")] = False,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 picks a free one.")] = DEFAULT_PORT,
     data_dir: Annotated[
-        Path, typer.Option("--data-dir", help="Where --dev keeps its data and keys.")
+        Path, typer.Option("--data-dir", help="The folder for the data and keys of --dev.")
     ] = DEFAULT_DATA_DIR,
 ) -> None:
     """Run the issuer until Ctrl-C. Without --dev it reads AUTHKIT_* settings and checks as in production."""
@@ -72,7 +72,7 @@ def serve(
 
 @app.command()
 def demo() -> None:
-    """Walk the whole story over real sockets: issuer, protected app, every refusal."""
+    """Run every step over real sockets: issuer, protected app, refusals."""
     from authkit_issuer.demo import run  # noqa: PLC0415 - other commands need no web server
 
     raise typer.Exit(run())
@@ -80,11 +80,11 @@ def demo() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database of AUTHKIT_DATABASE_URL up to date."""
-    # The settings are checked where all of them are; a migration needs neither issuer nor audience.
+    """Apply the pending migrations to the database of AUTHKIT_DATABASE_URL."""
+    # A migration needs neither issuer nor audience; serve checks them.
     config = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
     if config.database_url is None:
-        raise ConfigError("AUTHKIT_DATABASE_URL is not set.")
+        raise ConfigError("AUTHKIT_DATABASE_URL is not set: set the database to migrate.")
     done = asyncio.run(run_migrations(config.database_url, schema=config.database_schema))
     for migration in done:
         typer.echo(f"applied {migration.version:04d} {migration.name}")

@@ -19,13 +19,13 @@ MEMORY_MIB = 256
 def calibrate(
     *,
     target_ms: Annotated[
-        int, typer.Option("--target-ms", min=1, max=5000, help="How long one login may hash, in ms.")
+        int, typer.Option("--target-ms", min=1, max=5000, help="Time to hash one password, in ms.")
     ] = 50,
     memory_mib: Annotated[
         int, typer.Option("--memory-mib", min=20, help="Memory for all hashes at once, in MiB.")
     ] = MEMORY_MIB,
 ) -> None:
-    """Measure this machine and propose how passwords should be hashed on it."""
+    """Measure this machine and propose settings for password hashing."""
     threads = default_threads(usable_cores())
     proposal = propose(measure, target=target_ms / 1000, threads=threads, memory_mib=memory_mib)
     for line in report(proposal, memory_mib):
@@ -33,7 +33,7 @@ def calibrate(
 
 
 def report(proposal: Proposal, memory_mib: int) -> list[str]:
-    """Return the settings, then what they mean."""
+    """Return the settings, then their effect."""
     return [
         f"AUTHKIT_ARGON2_MEMORY_KIB={proposal.memory_kib}",
         f"AUTHKIT_ARGON2_TIME={proposal.passes}",

@@ -1,4 +1,4 @@
-"""``authkit doctor``: what is right and wrong between a configuration and the live issuer."""
+"""``authkit doctor``: compares a configuration with the live issuer."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def doctor(
         list[str] | None, typer.Option(help="An audience to accept; may be given more than once.")
     ] = None,
     jwks_url: Annotated[
-        str | None, typer.Option(help="Where its keys are; default below the issuer.")
+        str | None, typer.Option(help="The URL of its keys; default below the issuer.")
     ] = None,
-    discovery: Annotated[bool, typer.Option("--discovery", help="Find its keys by its metadata.")] = False,
+    discovery: Annotated[bool, typer.Option("--discovery", help="Find the keys in its metadata.")] = False,
     algorithm: Annotated[
         list[str] | None, typer.Option(help="An algorithm to accept; default RS256.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """Examine an issuer as a verifier would meet it; exit status 1 when an error is found."""
+    """Examine an issuer as a verifier sees it; exit status 1 for an error."""
     report = _report(issuer, audience or [], jwks_url, algorithm or ["RS256"], discovery=discovery)
     typer.echo(json.dumps(report.to_dict()) if as_json else str(report))
     raise typer.Exit(0 if report.ok else 1)
@@ -47,5 +47,5 @@ def _report(
             allow_http_loopback=True,
         )
         return asyncio.run(diagnose(accept, algorithms=algorithms))
-    except ValueError as error:  # what a verifier would refuse at its start is a finding too
+    except ValueError as error:  # a configuration that a verifier refuses is a finding too
         return Report(issuer, (Finding("error", "configuration_refused", f"{error}."),))

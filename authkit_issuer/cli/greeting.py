@@ -1,4 +1,4 @@
-"""What ``authkit serve`` says once it answers requests."""
+"""The lines that ``authkit serve`` prints once it answers requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PASSWORD = "correct horse battery"
 
 
 def text(config: Config, base: str, data_dir: Path) -> str:
-    """Return where to look and, in development, what to type first; ``base`` is the server's own address."""
+    """Return the addresses and, in development, the first commands; ``base`` is the server's address."""
     if not config.dev:
         return f"authkit is listening on {base}; its issuer is {config.issuer}"
     steps = "\n".join(first_steps(base, data_dir / "first-registration.json"))
@@ -33,16 +33,16 @@ Stop with Ctrl-C; the data stays."""
 
 
 def first_steps(base: str, answer: Path) -> tuple[str, str, str]:
-    """Return three lines for any shell, to be run one after the other.
+    """Return three lines for any shell, to run one after the other.
 
-    Each stands alone: ``answer`` is where the first leaves the registration's id for the second. The name is
-    a fresh one, because the data outlives the server that printed the lines.
+    No line needs a variable of another: the first writes the registration's id to the file ``answer``, and
+    the second reads it. The user name is new, because the data outlives the server that printed the lines.
     """
     name = f"ada_{secrets.token_hex(3)}"
     email, file = f"{name}@example.com", shlex.quote(str(answer))
     register = json.dumps({"identifier": email, "username": name, "password": _PASSWORD})
     login = json.dumps({"identifier": email, "password": _PASSWORD})
-    # The mail goes out after the answer, hence the pause.
+    # The mail is sent after the response, hence the pause.
     code = f"$(sleep 1; curl -s '{base}/dev/inbox?to={email}' | {_member('code')})"
     registration_id = f"$({_member('registration_id')} {file})"
     confirm = (
@@ -56,5 +56,5 @@ def first_steps(base: str, answer: Path) -> tuple[str, str, str]:
 
 
 def _member(name: str) -> str:
-    """Return a command that prints the text of a member that stands once in a line of JSON."""
+    """Return a command that prints a member of one line of JSON, in which its name is unique."""
     return f"""sed 's/.*"{name}": *"\\([^"]*\\)".*/\\1/'"""

@@ -16,7 +16,7 @@ from authkit_issuer.service import Service
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of the file. ``hash_algo`` left out is told by the hash itself."""
+    """One line of the file; without ``hash_algo`` the hash itself says it."""
 
     id: str | None = None
     email: str | None = None
@@ -35,7 +35,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """How the lines fared."""
+    """The outcome of every line."""
 
     imported: int = 0
     present: int = 0
@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder(Account).decode
 def import_users(
     file: Annotated[typer.FileBinaryRead, typer.Argument(help="JSON lines; - is standard input.")],
 ) -> None:
-    """Create accounts from a file; those whose id is there already stay as they are."""
+    """Create accounts from a file; an account with a known id stays as it is."""
     report = run(lambda service: _import_all(service, file))
     typer.echo(f"imported {report.imported}, already there {report.present}, refused {len(report.refused)}")
     for number, why in report.refused.items():
@@ -58,7 +58,7 @@ def import_users(
 
 
 async def _import_all(service: Service, lines: Iterable[bytes]) -> Report:
-    """Import line by line, each in a transaction of its own; an outage ends it, a bad line does not."""
+    """Import line by line, each in its own transaction; an outage stops it, a bad line does not."""
     report = Report()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -76,7 +76,7 @@ async def _import_all(service: Service, lines: Iterable[bytes]) -> Report:
 
 
 async def _import_one(service: Service, account: Account) -> bool:
-    """Create the account with its password; False when one with its id is there already."""
+    """Create the account with its password; False if its id exists."""
     user_id = None if account.id is None else identifiers.user_id(account.id)
     if account.id is not None and user_id is None:
         raise Invalid("The id is not a UUID.", param="id")
@@ -100,7 +100,7 @@ async def _import_one(service: Service, account: Account) -> bool:
 
 
 def _algorithm(account: Account) -> str:
-    """Return the algorithm of the hash: as given, else Argon2id by its prefix, else bcrypt."""
+    """Return the given algorithm of the hash, else Argon2id by its prefix, else bcrypt."""
     if account.hash_algo is not None:
         return account.hash_algo
     return "argon2id" if (account.password_hash or "").startswith("$argon2id$") else "bcrypt"

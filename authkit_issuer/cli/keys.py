@@ -20,7 +20,7 @@ Alg = Annotated[str, typer.Option("--alg", help="RS256, ES256 or EdDSA.")]
 AccessLife = Annotated[
     float,
     typer.Option(
-        "--access-life", envvar="AUTHKIT_ACCESS_TOKEN_DURATION", help="Life of access tokens, in seconds."
+        "--access-life", envvar="AUTHKIT_ACCESS_TOKEN_DURATION", help="Lifetime of access tokens, in seconds."
     ),
 ]
 _FOLDER = Path(".runtime/authkit")
@@ -29,20 +29,20 @@ _LIFE = 900.0
 
 @app.command("generate")
 def generate(folder: Folder = _FOLDER, alg: Alg = "RS256") -> None:
-    """Write a new keys.json with one signing key and one refresh secret; never overwrites."""
+    """Write a new keys.json with one signing key and one refresh secret; never overwrites a file."""
     path = folder / key_file.FILE_NAME
     try:
         created = key_file.create(path, key_file.generate(alg, os.urandom))
     except OSError as error:
         raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
     if not created:
-        raise StartupError(f"{path} exists already.")
+        raise StartupError(f"{path} exists already: remove it, or use keys rotate.")
     typer.echo(f"wrote {path}")
 
 
 @app.command("list")
 def show(folder: Folder = _FOLDER, access_life: AccessLife = _LIFE) -> None:
-    """Show the published keys: kid, algorithm, which one signs now and which one will."""
+    """Print the published keys: kid, algorithm, the one that signs and the one that will."""
     loaded = key_file.read(folder / key_file.FILE_NAME)
     keys = loaded.at(time.time(), access_life)
     signs = keys.signing.kid if keys.signing else ""
@@ -59,10 +59,10 @@ def rotate(
     *,
     folder: Folder = _FOLDER,
     alg: Alg = "RS256",
-    now: Annotated[bool, typer.Option("--now", help="Sign with it at once; caches may not know it.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Sign with it at once, before caches have it.")] = False,
     access_life: AccessLife = _LIFE,
 ) -> None:
-    """Publish a new signing key; it takes over after six minutes, and running servers pick it up."""
+    """Publish a new signing key; running servers sign with it after six minutes."""
     path = folder / key_file.FILE_NAME
     try:
         kid = key_file.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)

@@ -1,4 +1,4 @@
-"""Opening the service of the environment for one command."""
+"""The service of the environment, opened for one command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def run(work: Callable[[Service], Awaitable[T]]) -> T:
-    """Open the service of the environment, do the work, close it."""
+    """Open the service of the environment, run ``work``, close it."""
 
     async def opened() -> T:
         async with await Service.open(Config.from_env(process_environment())) as service:

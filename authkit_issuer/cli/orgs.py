@@ -13,16 +13,16 @@ app = typer.Typer(no_args_is_help=True, help="Organizations of the configured da
 
 @app.callback()
 def _group() -> None:
-    """Keep the group a group although it has one command."""
+    """Keep this a group although it has one command."""
 
 
 @app.command("backfill-personal")
 def backfill_personal() -> None:
-    """Make the personal organization of every user who has none; safe to repeat."""
+    """Create the missing personal organizations; safe to repeat."""
     typer.echo(f"made {run(_backfilled)}")
 
 
 async def _backfilled(service: Service) -> int:
     if service.config.org_mode != "multi":
-        raise ConfigError("AUTHKIT_ORG_MODE is not multi: there are no personal organizations.")
+        raise ConfigError("AUTHKIT_ORG_MODE is single: set it to multi for personal organizations.")
     return await service.orgs.backfill_personal()

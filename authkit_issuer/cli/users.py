@@ -1,4 +1,4 @@
-"""``authkit users``: users of the configured database, and the purge of those who are deleted."""
+"""``authkit users``: users of the configured database, and the purge of deleted ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Who = Annotated[str, typer.Argument(help="Id, email address, phone number or use
 
 
 def run_on(who: str, work: Callable[[Service, User], Awaitable[T]]) -> T:
-    """Do the work on the user that is meant; raises ``UserNotFound``."""
+    """Run ``work`` on the user; raises ``UserNotFound``."""
 
     async def found(service: Service) -> T:
         return await work(service, await _find(service, who))
@@ -55,8 +55,8 @@ def create(
 @app.command("list")
 def list_users(
     *,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many.")] = 100,
-    deleted: Annotated[bool, typer.Option("--deleted", help="Those who are deleted instead.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The number of accounts.")] = 100,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Deleted accounts instead.")] = False,
 ) -> None:
     """Print the newest accounts: id, user name, email address, phone number, state."""
     now = datetime.now(UTC)
@@ -76,10 +76,8 @@ def _state(user: User, now: datetime) -> str:
 @app.command("ban")
 def ban(
     who: Who,
-    reason: Annotated[str, typer.Option(help="Kept with the account.")] = "",
-    until: Annotated[
-        datetime | None, typer.Option(help="When it ends, in UTC; without it the ban is for ever.")
-    ] = None,
+    reason: Annotated[str, typer.Option(help="The reason, kept with the account.")] = "",
+    until: Annotated[datetime | None, typer.Option(help="The end of the ban, in UTC; default none.")] = None,
 ) -> None:
     """Ban a user and end every session."""
     end = until.replace(tzinfo=UTC) if until else None
@@ -96,26 +94,26 @@ def unban(who: Who) -> None:
 def delete(
     who: Who,
     *,
-    for_good: Annotated[bool, typer.Option("--for-good", help="At once and beyond recall.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even the only owner of an organization.")] = False,
+    for_good: Annotated[bool, typer.Option("--for-good", help="At once and irreversibly.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even an organization's only owner.")] = False,
 ) -> None:
-    """Delete a user and end every session; until the purge it can be taken back."""
+    """Delete a user and end every session; reversible until the purge."""
     run_on(who, lambda service, user: service.lifecycle.delete(user.id, soft=not for_good, force=force))
 
 
 @app.command("restore")
 def restore(who: Who) -> None:
-    """Take back the deletion of a user who is not purged yet."""
+    """Undo the deletion of a user that is not purged yet."""
     run_on(who, lambda service, user: service.lifecycle.restore(user.id))
 
 
 @app.command("grant-role")
-def grant_role(who: Who, role: Annotated[str, typer.Argument(help="A role of the catalogue.")]) -> None:
+def grant_role(who: Who, role: Annotated[str, typer.Argument(help="A role of the catalog.")]) -> None:
     """Give a user a global role, such as admin."""
     try:
         run_on(who, lambda service, user: service.roles.assign(user.id, role, actor="cli"))
     except RoleNotFound as error:
-        raise RoleNotFound(f"There is no role {role}; `authkit roles define {role}` makes it.") from error
+        raise RoleNotFound(f"There is no role {role}; `authkit roles define {role}` adds it.") from error
 
 
 @app.command("revoke-role")
@@ -123,7 +121,7 @@ def revoke_role(
     who: Who,
     role: Annotated[str, typer.Argument(help="A role the user holds.")],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Even the last administrator's.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Even from the last administrator.")] = False,
 ) -> None:
     """Take a global role from a user."""
     run_on(who, lambda service, user: service.roles.remove(user.id, role, force=force, actor="cli"))
@@ -134,10 +132,10 @@ app.command("import")(import_users)
 
 def purge(
     retention_days: Annotated[
-        float | None, typer.Option(min=0, help="Days since the deletion; by default the configured time.")
+        float | None, typer.Option(min=0, help="Days since the deletion; default as configured.")
     ] = None,
 ) -> None:
-    """Delete for good the users whose deletion is old enough."""
+    """Delete for good the users whose retention has passed."""
     retention = None if retention_days is None else retention_days * 86_400
     report = run(lambda service: service.lifecycle.purge_deleted(retention=retention))
     typer.echo(f"purged {len(report.deleted)}")

@@ -1,4 +1,4 @@
-"""``authkit verify``: what a protected application would say about a token. The token is never printed."""
+"""``authkit verify``: the answer of a protected application to a token, which is never printed."""
 
 from __future__ import annotations
 
@@ -21,23 +21,21 @@ def verify(
     audience: Annotated[list[str], typer.Option(help="An audience to accept; may be given more than once.")],
     *,
     jwks_url: Annotated[
-        str | None, typer.Option(help="Where its keys are; default below the issuer.")
+        str | None, typer.Option(help="The URL of its keys; default below the issuer.")
     ] = None,
     pem: Annotated[
         list[Path] | None,
-        typer.Option(help="A file with a public key; without --jwks-url nothing is fetched."),
+        typer.Option(help="A public key file; without --jwks-url nothing is fetched."),
     ] = None,
-    algorithm: Annotated[
-        list[str] | None, typer.Option(help="An algorithm to accept; default all of them.")
-    ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show every check and what decided it.")] = False,
+    algorithm: Annotated[list[str] | None, typer.Option(help="An algorithm to accept; default all.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Print every check and its setting.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the claims or the refusal as JSON.")] = False,
 ) -> None:
-    """Check a token against its issuer's published keys; exit status 1 when it is refused."""
-    if context.args:  # named here, because the command line's own message would repeat them
+    """Check a token against its issuer's published keys; exit status 1 if it is refused."""
+    if context.args:  # refused here, because typer's own message would print them
         raise typer.BadParameter("there is more than one token; quote it, and leave out the word Bearer")
     text = sys.stdin.read().strip() if token == "-" else token
-    # Whatever the issuer signs with: the question here is whether the token is good at all.
+    # Every algorithm: the question is whether the token is valid at all.
     config = _config(issuer, audience, jwks_url, pem or [], algorithm or list(ALGORITHMS))
     if explain:
         raise typer.Exit(asyncio.run(_explained(config, text, as_json=as_json)))

@@ -56,148 +56,181 @@ _ALIASES = {
     "SOLANA_NETWORK": "AUTHKIT_SOLANA_NETWORK",
 }
 _NETWORKS = {"mainnet-beta": "mainnet"}
-"""Other names of Solana's networks."""
+"""Aliases of Solana's networks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything a ``Service`` needs to know. ``ConfigError`` names the field that cannot work."""
+    """The settings of a ``Service``.
+
+    Durations are seconds. ``ConfigError`` names the field, its value and the remedy.
+    """
 
     issuer: str
     """The ``iss`` of every token (RFC 7519 section 4.1.1); compared byte for byte, never rewritten."""
     issued_audiences: tuple[str, ...]
     """The ``aud`` of every access token."""
     expected_audiences: tuple[str, ...] = ()
-    """Audiences this service's own routes accept; empty means the issued ones."""
+    """The audiences that this service's own routes accept; empty means the issued ones."""
     client_id: str = ""
     """The ``client_id`` claim (RFC 9068 section 2.2); empty means the first issued audience."""
     environment: str | None = None
-    """``production``, ``development`` and so on; None asks the environment of the process, once."""
+    """The name of the environment, such as ``production``; None reads it from the process, once."""
     dev: bool = False
-    """Opens the development inbox, codes in logs and loose limits; refused in production."""
+    """Opens the development inbox, writes codes to the log and loosens limits; refused in production."""
     base_url: str | None = None
+    """The public URL of this service: redirect URIs, metadata and cookie paths are built from it."""
     org_mode: OrgMode = "single"
+    """``multi`` offers organizations; ``single`` has none."""
     providers: Mapping[str, ProviderConfig] = field(
         default_factory=dict[str, ProviderConfig], repr=False, hash=False
     )
     """External logins by name: ``google``, ``apple``, ``discord``, ``github``, or any with an ``issuer``."""
     login_callback_url: str | None = None
-    """The app's page that external logins end on; None is ``/login/callback`` of ``link_base_url``, else of
+    """The app's page where external logins end; None is ``/login/callback`` of ``link_base_url``, else of
     ``base_url``."""
     oidc_fragment_tokens: bool = False
-    """Hands that page the tokens themselves in place of a one-time code, as older apps expect."""
+    """Gives that page the tokens themselves in place of a one-time code, as older apps expect."""
 
     database_url: str | None = field(default=None, repr=False)
+    """The PostgreSQL database, as ``postgresql://user:password@host/database``; None opens none."""
     database_schema: str = "profiles"
+    """The schema that holds every table; a lower-case identifier."""
     database_pool_size: int = 16
+    """The most connections to the database that one process opens."""
     database_statement_cache: bool = True
-    """Off behind a connection pooler in transaction mode that knows no prepared statements."""
+    """Turn it off behind a connection pooler in transaction mode that supports no prepared statements."""
     redis_url: str | None = field(default=None, repr=False)
+    """The Redis for codes, counters and rate limits; None keeps them in the memory of one process."""
     key_prefix: str = "auth:"
+    """The prefix of every key in that Redis."""
     keys: KeySource | None = field(default=None, repr=False)
-    """Where signing keys come from; None looks in the environment, then in ``keys.json``, then makes some."""
+    """The source of signing keys; None reads the environment, then ``keys.json``, then generates keys."""
     keys_dir: str | None = None
     """The folder of ``keys.json`` and of generated development keys."""
     key_reload_interval: float = 10.0
-    """Seconds between two looks at ``keys.json``."""
+    """Seconds between two checks of ``keys.json`` for a change."""
 
     access_token_duration: float = 900.0
+    """Seconds that an access token is valid, before jitter."""
     access_token_jitter: float = 0.05
-    """Up to this share is taken off each token's life, so that clients do not refresh in step."""
+    """The share of that time, from 0 to below 1, of which a random part is subtracted for each token, so that
+    clients do not refresh at the same moment."""
     refresh_token_duration: float | None = 30 * _DAY
-    """Absolute life of a session; None, spelled out, means for ever."""
+    """Seconds from sign-in to the end of a session; an explicit None sets no limit."""
     refresh_idle_duration: float | None = None
+    """Seconds without a refresh after which a session ends; None sets no limit."""
     refresh_rotation_grace: float = 30.0
-    """A just-rotated refresh token is forgiven this long; 0 switches forgiveness off."""
+    """Seconds in which a rotated refresh token still works; 0 turns the grace off."""
     session_max_per_user: int | None = 3
+    """Sessions a user may have; a new one ends the least recently used. None sets no limit."""
 
     verification_required: bool = True
+    """Creates an account only after its email address or phone number is verified."""
     private_registration: bool = True
-    """Registration answers alike for free and taken addresses; promised only with verification required."""
+    """Answers alike for free and taken addresses; guaranteed only with ``verification_required``."""
     reserved_usernames: frozenset[str] = DEFAULT_RESERVED_USERNAMES
+    """User names that no user can choose."""
     rename_cooldown: float | None = None
-    """Seconds a user keeps a new name before changing it again; None lets them at once."""
+    """Seconds between two changes of a user name; None sets no limit."""
     code_ttl: float = 600.0
+    """Seconds that a mailed or texted code is valid."""
     link_ttl: float = 1800.0
+    """Seconds that a mailed link is valid."""
     pending_email_ttl: float = _DAY
+    """Seconds that a registration or a change by email waits for its proof."""
     pending_phone_ttl: float = 900.0
+    """Seconds that a registration or a change by phone waits for its proof."""
     max_code_attempts: int = 5
+    """Wrong tries after which a code is void."""
     max_codes_per_hour: int = 5
+    """Codes per hour that one client may request for one address."""
     max_codes_per_target_hour: int = 20
+    """Codes per hour that all clients together may request for one address."""
     code_cooldown: float = 60.0
+    """Seconds between two codes for the same address and client; 0 turns the pause off."""
     contact_change_ends_sessions: bool = False
-    """Whether a new email address or phone number ends the user's other sessions."""
+    """Ends the user's other sessions when the email address or phone number changes."""
     send_timeout: float = 15.0
+    """Seconds that a sender has for one message."""
     smtp_url: str | None = field(default=None, repr=False)
-    """Where mails are handed over when no sender is passed in: ``smtps://user:password@host``."""
+    """The mail server when no sender is passed in: ``smtps://user:password@host``."""
     smtp_from: str = ""
     """The sender of those mails: an address, or ``Name <address>``."""
     link_base_url: str | None = None
-    """The site that has the pages mailed links lead to; without it mails carry codes alone."""
+    """The site with the pages that mailed links open; None sends codes alone."""
 
     two_factor_ttl: float = 600.0
-    """Seconds a sign-in may wait for its second factor."""
+    """Seconds that a sign-in waits for its second factor."""
     two_factor_exempt_methods: tuple[str, ...] = ()
-    """Sign-in methods, such as ``solana_login``, after which no second factor is asked for."""
+    """Sign-in methods, such as ``solana_login``, that need no second factor."""
     two_factor_remember: float | None = None
-    """Seconds for which a device may be asked for no second factor, if its user wants that; None is never."""
+    """Seconds for which a device may skip the second factor, if its user chose that; None is never."""
     solana_domains: tuple[str, ...] = ()
-    """Domains wallets may sign in on, ports included; in development ``localhost:<port>`` when empty."""
+    """Domains that wallets sign in on, ports included; empty is ``localhost:<port>`` in development."""
     solana_network: str | None = None
-    """Part of every wallet's identity; None is ``testnet`` in development, else ``mainnet``."""
+    """The network of every wallet's identity; None is ``testnet`` in development, else ``mainnet``."""
     solana_challenge_ttl: float = 900.0
+    """Seconds that a wallet has to sign a challenge."""
 
     verification_enforced_since: datetime | None = None
-    """Accounts made before this moment may sign in with an unverified contact; None asks it of all."""
+    """Accounts created before this moment may sign in with an unverified contact; None exempts none."""
     refuse_common_passwords: bool = True
+    """Refuses the passwords that attackers try first."""
     login_failure_limit: int = 10
     """Wrong passwords for one identifier, and for one user, before logins are refused for a while."""
     login_failure_window: float = 900.0
-    """Seconds in which they are counted, and for which logins are then refused."""
+    """Seconds in which wrong passwords are counted, and for which logins are then refused."""
 
     device_cookie: bool = True
-    """Keeps a token in the browser that tells it from others at the next sign-in; it opens nothing."""
+    """Recognizes a browser at its next sign-in by a cookie, which authorizes nothing."""
     device_duration: float = 180 * _DAY
-    """Seconds for which a device is known."""
+    """Seconds that a device is recognized."""
     new_device_notices: bool = True
-    """Tells a user by mail of a sign-in from a device or place that was not used before."""
+    """Notifies a user by mail of a sign-in from a new device or network."""
 
     argon2_memory_kib: int = 19_456
+    """Memory of one hash, in KiB; ``authkit calibrate`` proposes this and the next ones."""
     argon2_time: int = 2
+    """Passes of one hash."""
     argon2_lanes: int = 1
+    """Lanes of one hash (RFC 9106's ``p``)."""
     hash_threads: int | None = None
     """Hashes computed at once; None leaves one core to the rest."""
     hash_queue: int = 64
-    """Callers that may wait for a lane."""
+    """Callers that may wait for a hash."""
     hash_deadline: float = 5.0
-    """Seconds one may wait before hearing that the server is busy."""
+    """Seconds a caller waits for a hash before the answer is ``server_busy``."""
     hash_memory_mib: int = 256
-    """Memory for all hashes at once."""
+    """Memory for all hashes at once, in MiB."""
 
     trusted_proxies: tuple[str, ...] = ()
-    """Networks whose ``X-Forwarded-For`` is believed, read from the right."""
+    """Networks whose ``X-Forwarded-For`` is trusted, read from the right; empty trusts none."""
     rate_limits: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """Other rates for named buckets, such as ``{"auth_password_login": "20/1h"}``."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may call from a browser, such as ``https://app.example``."""
     refresh_cookie: bool = False
-    """Keeps refresh tokens in a cookie that no script can read, and out of every body."""
+    """Keeps refresh tokens in an ``HttpOnly`` cookie, and out of every response body."""
     refresh_cookie_same_site: SameSite = "lax"
+    """The ``SameSite`` of the refresh and the device cookie."""
     languages: tuple[str, ...] = ()
-    """Languages that mails are written in, such as ``de``; empty takes whatever a browser prefers."""
+    """Languages of your mails, such as ``de``; empty accepts any that a browser prefers."""
     introspection_clients: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, hash=False)
-    """Secrets of the services that may introspect tokens, by client id; none closes that operation."""
+    """Secrets of the services that may introspect tokens, by client id; empty closes introspection."""
     step_up_max_age: float = 900.0
-    """Seconds for which a proof of identity opens what is sensitive."""
+    """Seconds after a proof of identity in which sensitive operations are allowed."""
     clickhouse_url: str | None = field(default=None, repr=False)
-    """Where the audit trail goes as well, unless a sink of that name is passed in:
-    ``https://user:password@host:8443``."""
+    """A ClickHouse that receives the audit trail as well: ``https://user:password@host:8443``. A sink of that
+    name that is passed in replaces it."""
     clickhouse_table: str = "session_events"
-    """The table there, as ``database.table`` where its database is not ``default``."""
+    """The table there; ``database.table`` if its database is not ``default``."""
     event_retention: float = 365 * _DAY
+    """Seconds that the audit trail keeps an event."""
     session_retention: float = 30 * _DAY
+    """Seconds that the row of an ended session stays."""
     deleted_user_retention: float | None = 30 * _DAY
-    """After this a deleted account is gone for good; None keeps it until the host purges it itself."""
+    """Seconds until a deleted account is purged for good; None leaves the purge to the host."""
 
     def __post_init__(self) -> None:
         """Normalize, then check."""
@@ -207,26 +240,32 @@ class Config:
 
     @property
     def is_production(self) -> bool:
-        """Tell whether generated keys and the memory store are refused."""
+        """True if generated keys and the memory store are refused."""
         return not self.dev and self.environment not in DEVELOPMENT
 
     @property
     def solana_chain(self) -> str:
-        """Return the network that wallets of this service belong to."""
+        """The network of this service's wallets."""
         return self.solana_network or ("testnet" if self.dev else "mainnet")
 
     @property
     def provider_issuers(self) -> dict[str, str]:
-        """Return the issuer of each configured provider by its name."""
+        """The issuer of each configured provider, by its name."""
         return {slug: issuer_of(slug, provider) for slug, provider in self.providers.items()}
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Self:
-        """Build from ``AUTHKIT_<FIELD>`` settings; ``overrides`` win.
+        """Build a configuration from ``AUTHKIT_<FIELD>`` settings.
 
         Lists are separated by commas, maps are JSON, ``none`` is None. ``AUTHKIT_AUDIENCES`` is another name
-        for ``AUTHKIT_ISSUED_AUDIENCES``, ``SOLANA_NETWORK`` for ``AUTHKIT_SOLANA_NETWORK``. An unreadable
-        value raises ``ConfigError`` naming the setting.
+        for ``AUTHKIT_ISSUED_AUDIENCES``, ``SOLANA_NETWORK`` for ``AUTHKIT_SOLANA_NETWORK``.
+
+        Args:
+            env: the settings; None reads the environment of the process.
+            overrides: fields of ``Config`` that win over the settings.
+
+        Raises:
+            ConfigError: a setting is missing, unreadable or cannot work; the message names it.
         """
         source = dict(process_environment() if env is None else env)
         for alias, name in _ALIASES.items():
@@ -241,7 +280,7 @@ class Config:
         values.update(overrides)
         for required, setting in (("issuer", "AUTHKIT_ISSUER"), ("issued_audiences", "AUTHKIT_AUDIENCES")):
             if required not in values:
-                raise ConfigError(f"{setting} is not set.")
+                raise ConfigError(f"{setting} is not set: set it, or pass {required}.")
         return cls(**values)
 
 
@@ -280,10 +319,10 @@ def _normalized(config: Config) -> dict[str, Any]:
 
 
 def _words(name: str, value: object) -> tuple[str, ...]:
-    """Return a list of texts without repeats; a blank entry or a bare string is a mistake."""
+    """Return a list of strings without repeats; a blank entry or a bare string is a mistake."""
     if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ConfigError(f"{name} must be a list of texts.")
+        raise ConfigError(f"{name} must be a list of strings, not {type(value).__name__}.")
     words = [word.strip() for word in value]
     if not all(words):
-        raise ConfigError(f"{name} has a blank entry.")
+        raise ConfigError(f"{name} has a blank entry: remove it.")
     return tuple(dict.fromkeys(words))

@@ -1,4 +1,4 @@
-"""What a configuration must satisfy; the first thing that cannot work is named in one sentence."""
+"""The checks of a configuration; each error is one sentence with setting, value and remedy."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ if TYPE_CHECKING:
 MAX_ARGON2_MEMORY_KIB = 512 * 1024
 MAX_ARGON2_TIME = 10
 MAX_ARGON2_LANES = 16
-"""Beyond these a stored password hash is refused, not computed."""
+"""A stored password hash beyond these is refused, not computed."""
 
 ORG_MODES = ("single", "multi")
 MIN_CLIENT_SECRET = 16
-# As browsers send it (RFC 6454 section 6.2): lower case, no path, no slash at the end.
+# The form that browsers send (RFC 6454 section 6.2): lower case, no path, no slash at the end.
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 def check(config: Config) -> None:
-    """Refuse what cannot work, field by field."""
+    """Raise ``ConfigError`` for the first field that cannot work."""
     if not config.issuer:
-        raise ConfigError("issuer is empty.")
+        raise ConfigError("issuer is empty: set the URL that tokens carry as iss.")
     if not config.issued_audiences:
-        raise ConfigError("issued_audiences is empty.")
+        raise ConfigError("issued_audiences is empty: set at least one audience.")
     if config.org_mode not in ORG_MODES:
-        raise ConfigError("org_mode must be single or multi.")
+        raise ConfigError(f"org_mode is {config.org_mode!r}: set single or multi.")
     if not _SCHEMA.fullmatch(config.database_schema):
-        raise ConfigError("database_schema must be a plain lower-case identifier.")
+        raise ConfigError(f"database_schema is {config.database_schema!r}: use a-z, 0-9 and _.")
     if config.dev and config.environment not in DEVELOPMENT:
-        raise ConfigError(f"dev is set although the environment is {config.environment!r}.")
+        raise ConfigError(f"dev is set although the environment is {config.environment!r}: unset one.")
     _check_addresses(config)
     _check_providers(config)
     for network in config.trusted_proxies:
@@ -52,7 +52,7 @@ def check(config: Config) -> None:
         _check_client(client, secret)
     since = config.verification_enforced_since
     if since is not None and since.tzinfo is None:
-        raise ConfigError("verification_enforced_since must say its time zone.")
+        raise ConfigError(f"verification_enforced_since is {since}, without a time zone: add one.")
     _check_numbers(config)
 
 
@@ -60,21 +60,21 @@ def _check_providers(config: Config) -> None:
     for slug, provider in config.providers.items():
         check_provider(slug, provider)
     if len(set(config.provider_issuers.values())) < len(config.providers):
-        # A login is known by its issuer: whose client it came through must not matter.
-        raise ConfigError("providers: two of them have one issuer.")
+        # A login is identified by issuer and subject: the client it came through must not matter.
+        raise ConfigError("providers: two of them have the same issuer; keep one of the two.")
     if config.providers and config.is_production and config.base_url is None:
-        raise ConfigError("base_url is not set; providers send browsers back to it.")
+        raise ConfigError("base_url is not set: set the public URL that providers send browsers back to.")
 
 
 def _check_addresses(config: Config) -> None:
     for name in ("base_url", "link_base_url", "login_callback_url"):
         address = getattr(config, name)
         if address is not None and not _is_web_address(address):
-            raise ConfigError(f"{name} must be an absolute http or https address.")
+            raise ConfigError(f"{name} is {address!r}: set an absolute http or https URL.")
     if "#" in (config.login_callback_url or ""):
-        raise ConfigError("login_callback_url must have no fragment: results stand there.")
+        raise ConfigError("login_callback_url has a fragment, where the result goes: remove it.")
     if config.smtp_url is not None and not config.smtp_from:
-        raise ConfigError("smtp_from is empty although smtp_url is set.")
+        raise ConfigError("smtp_from is empty although smtp_url is set: set the sender of the mails.")
 
 
 def _check_numbers(config: Config) -> None:
@@ -88,11 +88,11 @@ def _check_numbers(config: Config) -> None:
     )  # fmt: skip
     for name in positive:
         if not getattr(config, name) > 0:
-            raise ConfigError(f"{name} must be greater than zero.")
+            raise ConfigError(f"{name} is {getattr(config, name)}: it must be greater than zero.")
     for entry in dataclasses.fields(config):
         value = getattr(config, entry.name)
         if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{entry.name} must be a finite number.")
+            raise ConfigError(f"{entry.name} is {value}: it must be a finite number.")
     optional = (
         "refresh_token_duration", "refresh_idle_duration", "session_max_per_user", "hash_threads",
         "rename_cooldown", "deleted_user_retention", "two_factor_remember",
@@ -100,30 +100,35 @@ def _check_numbers(config: Config) -> None:
     for name in optional:
         value = getattr(config, name)
         if value is not None and not value > 0:
-            raise ConfigError(f"{name} must be greater than zero, or None.")
+            raise ConfigError(f"{name} is {value}: it must be greater than zero, or None.")
     for name in ("refresh_rotation_grace", "code_cooldown"):
         if getattr(config, name) < 0:
-            raise ConfigError(f"{name} must not be negative.")
+            raise ConfigError(f"{name} is {getattr(config, name)}: it must not be negative.")
     if not 0 <= config.access_token_jitter < 1:
-        raise ConfigError("access_token_jitter must be at least 0 and below 1.")
+        raise ConfigError(
+            f"access_token_jitter is {config.access_token_jitter}: it must be at least 0 and below 1."
+        )
     _check_hashing(config)
 
 
 def _check_hashing(config: Config) -> None:
-    """Refuse parameters under which hashes could be made that are then refused, or not be made at all."""
+    """Refuse parameters whose hashes fail, or are refused once they are stored."""
     if not 1 <= config.argon2_time <= MAX_ARGON2_TIME:
-        raise ConfigError(f"argon2_time must be 1 to {MAX_ARGON2_TIME}.")
+        raise ConfigError(f"argon2_time is {config.argon2_time}: it must be 1 to {MAX_ARGON2_TIME}.")
     if not 1 <= config.argon2_lanes <= MAX_ARGON2_LANES:
-        raise ConfigError(f"argon2_lanes must be 1 to {MAX_ARGON2_LANES}.")
+        raise ConfigError(f"argon2_lanes is {config.argon2_lanes}: it must be 1 to {MAX_ARGON2_LANES}.")
     if not 8 * config.argon2_lanes <= config.argon2_memory_kib <= MAX_ARGON2_MEMORY_KIB:
-        raise ConfigError(f"argon2_memory_kib must be 8 a lane to {MAX_ARGON2_MEMORY_KIB}.")
+        raise ConfigError(
+            f"argon2_memory_kib is {config.argon2_memory_kib}: it must be {8 * config.argon2_lanes}"
+            f" (8 for each lane) to {MAX_ARGON2_MEMORY_KIB}."
+        )
 
 
 def _check_network(network: str) -> None:
     try:
         ipaddress.ip_network(network)
     except ValueError as error:
-        raise ConfigError(f"trusted_proxies: {network!r} is not a network address.") from error
+        raise ConfigError(f"trusted_proxies: {network!r} is not a network such as 10.0.0.0/8.") from error
 
 
 def _check_browsers(config: Config) -> None:
@@ -131,18 +136,22 @@ def _check_browsers(config: Config) -> None:
         if not _ORIGIN.fullmatch(origin):
             raise ConfigError(f"cors_origins: {origin!r} is not an origin such as https://app.example.")
     if config.refresh_cookie_same_site not in {"lax", "strict", "none"}:
-        raise ConfigError("refresh_cookie_same_site must be lax, strict or none.")
+        raise ConfigError(
+            f"refresh_cookie_same_site is {config.refresh_cookie_same_site!r}: set lax, strict or none."
+        )
     if config.refresh_cookie_same_site == "none" and config.dev:
-        raise ConfigError("refresh_cookie_same_site=none needs https, which dev does without.")
+        raise ConfigError("refresh_cookie_same_site is none, which needs https, and dev has none: set lax.")
     for tag in config.languages:
         if not _LANGUAGE.fullmatch(tag):
-            raise ConfigError(f"languages: {tag!r} is not a language such as de or pt-br.")
+            raise ConfigError(f"languages: {tag!r} is not a language tag; write one such as de or pt-br.")
 
 
 def _check_client(client: str, secret: str) -> None:
-    """Refuse what HTTP Basic cannot carry, and secrets that could be guessed."""
+    """Refuse ids that HTTP Basic cannot carry, and secrets that could be guessed."""
     if not client or ":" in client or not client.isascii() or not client.isprintable():
-        raise ConfigError("introspection_clients: a client id is printable ASCII without a colon.")
+        raise ConfigError(
+            f"introspection_clients: {client!r} is not a client id; use printable ASCII without a colon."
+        )
     if len(secret) < MIN_CLIENT_SECRET or not secret.isascii() or not secret.isprintable():
         raise ConfigError(
             f"introspection_clients: {client} needs a secret of {MIN_CLIENT_SECRET} or more ASCII characters."

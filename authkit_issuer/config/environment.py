@@ -1,4 +1,4 @@
-"""Which environment this is and what it sets; the only module that touches ``os.environ``."""
+"""The environment of the process and its settings; the only module that reads ``os.environ``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def process_environment() -> Mapping[str, str]:
 
 
 def environment_name(env: Mapping[str, str] | None = None) -> str:
-    """Return the name of the environment, trimmed and lower case; ``""`` when nothing says."""
+    """Return the name of the environment, trimmed and lower case; ``""`` if none is set."""
     source = process_environment() if env is None else env
     for name in _ENVIRONMENT_NAMES:
         value = source.get(name, "").strip().lower()
@@ -28,16 +28,17 @@ def environment_name(env: Mapping[str, str] | None = None) -> str:
 
 
 def is_dev_environment(env: Mapping[str, str] | None = None) -> bool:
-    """Tell whether this is a development environment.
+    """True if this is a development environment.
 
-    Read first to last: ``AUTHKIT_ENVIRONMENT``, ``ENV``, ``APP_ENV``, ``ENVIRONMENT``. Unset, ``dev``,
-    ``development``, ``local`` and ``test`` are development; every other word, typos included, is production.
+    The first that is set decides: ``AUTHKIT_ENVIRONMENT``, ``ENV``, ``APP_ENV``, ``ENVIRONMENT``. Unset,
+    ``dev``, ``development``, ``local`` and ``test`` are development; every other word, typos included, is
+    production.
     """
     return environment_name(env) in DEVELOPMENT
 
 
 def parse(setting: str, text: str, hint: Any) -> Any:
-    """Read one setting as its field's type."""
+    """Return a setting as its field's type, or raise ``ConfigError``."""
     from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - hosts that build Config in code skip it
 
     value: Any = text.strip()

@@ -1,8 +1,8 @@
-"""How often each operation may be called: the buckets, their usual rates, and how to write others.
+"""Rate limits: the buckets, their default rates, and the syntax of others.
 
 A rate is ``<calls>/<window>``: ``20/1h``, ``3/10m``, ``120/1min``. A bucket counts per client address (IPv6
-by /64) or, for some, per signed-in user. Where a call names an account, that is counted too, whoever asks
-(``<bucket>:account``), at three times the rate unless one is given.
+by /64) or, for some, per signed-in user. A call that names an account also counts for that account, over all
+clients (``<bucket>:account``), at three times the rate unless one is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from authkit_issuer.config import Config
 
 DEV_FACTOR = 100
-"""With ``Config(dev=True)`` addresses and signed-in users may call this much more often."""
+"""The factor of every rate per address or user with ``Config(dev=True)``."""
 ACCOUNT_FACTOR = 3
 ACCOUNT = ":account"
 
@@ -64,7 +64,7 @@ _RATES: dict[str, tuple[str, ...]] = {
     "3/1h": ("auth_2fa_regenerate_codes",),
 }  # fmt: skip
 BUCKETS = {bucket: rate for rate, buckets in _RATES.items() for bucket in buckets}
-"""The usual rate of every bucket."""
+"""The default rate of every bucket."""
 
 _FORM = re.compile(r"(?P<calls>\d{1,10})/(?P<number>\d{0,6})(?P<unit>s|m|min|h|d)")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
@@ -72,13 +72,13 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many calls at once, and as many again over each ``window`` of seconds."""
+    """``calls`` at once, and as many again over each ``window`` of seconds."""
 
     calls: int
     window: int
 
     def times(self, factor: int) -> Rate:
-        """Return a rate that allows this much more."""
+        """Return a rate that allows ``factor`` times the calls."""
         return Rate(self.calls * factor, self.window)
 
 
@@ -86,21 +86,23 @@ def parse_rate(text: str) -> Rate:
     """Return the rate that a text such as ``20/1h`` means, or raise ``ConfigError``."""
     found = _FORM.fullmatch(text.replace(" ", ""))
     if found is None:
-        raise ConfigError(f"rate_limits: {text!r} is not a rate such as 20/1h.")
+        raise ConfigError(f"rate_limits: {text!r} is not a rate; write calls and window, such as 20/1h.")
     rate = Rate(int(found["calls"]), int(found["number"] or 1) * _UNITS[found["unit"]])
     if not (1 <= rate.calls <= MAX_CALLS and 1 <= rate.window <= MAX_WINDOW):
-        raise ConfigError(f"rate_limits: {text!r} must allow something, within at most seven days.")
+        raise ConfigError(
+            f"rate_limits: {text!r} must allow 1 or more calls, in a window of at most seven days."
+        )
     return rate
 
 
 def caller_rate(config: Config, bucket: str) -> Rate:
-    """Return how often one address, or one signed-in user, may call."""
+    """Return the rate of one client address, or one signed-in user."""
     rate = parse_rate(config.rate_limits.get(bucket, BUCKETS[bucket]))
     return rate.times(DEV_FACTOR) if config.dev else rate
 
 
 def account_rate(config: Config, bucket: str) -> Rate:
-    """Return how often all callers together may name one account; development is no exception."""
+    """Return the rate at which all clients together may name one account, in development too."""
     given = config.rate_limits.get(f"{bucket}{ACCOUNT}")
     if given is not None:
         return parse_rate(given)
@@ -111,5 +113,7 @@ def check_rate_limits(config: Config) -> None:
     """Raise ``ConfigError`` for an unknown bucket or an unreadable rate."""
     for name, text in config.rate_limits.items():
         if name.removesuffix(ACCOUNT) not in BUCKETS:
-            raise ConfigError(f"rate_limits: there is no bucket {name!r}.")
+            raise ConfigError(
+                f"rate_limits: there is no bucket {name!r}; authkit_issuer.config.limits lists them."
+            )
         parse_rate(text)

@@ -1,4 +1,4 @@
-"""External login providers, as a deployment configures them."""
+"""The configuration of external login providers."""
 
 from __future__ import annotations
 
@@ -14,32 +14,35 @@ ISSUERS: Mapping[str, str] = {
     "discord": "https://discord.com",
     "github": "https://github.com/login/oauth",
 }
-"""The issuers of the providers known by name; any other name needs an ``issuer`` of its own."""
+"""Issuers of the built-in providers; any other name needs an ``issuer`` of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderConfig:
-    """One provider. ``client_secret`` may be a function, called at every use, for secrets that rotate.
-
-    ``issuer`` is what its ID tokens carry (OpenID Connect Core section 2); for the providers known by name it
-    is filled in. Empty ``scopes`` mean the provider's usual ones. ``team_id``, ``key_id`` and
-    ``private_key_pem`` are Apple's, which takes a signed secret instead of a fixed one.
-    """
+    """One external login provider."""
 
     client_id: str
+    """The client id that the provider gave this service."""
     client_secret: str | Callable[[], str] | None = field(default=None, repr=False)
+    """The client's secret, or a function that is called at every use, for secrets that rotate."""
     issuer: str = ""
+    """The ``iss`` of its ID tokens (OpenID Connect Core section 2); built-in providers have one."""
     scopes: tuple[str, ...] = ()
+    """The scopes to request; empty means the provider's usual ones."""
     team_id: str = ""
+    """Apple alone, which takes a signed client secret in place of a fixed one: the team."""
     key_id: str = ""
+    """Apple alone: the id of the key that signs the secret."""
     private_key_pem: str = field(default="", repr=False)
+    """Apple alone: that key, in PEM."""
     auto_link: bool = False
-    """Links a first login to the account that has its address, where this provider and this service have both
-    verified it. For providers that own the addresses they vouch for: whoever can make one say so gets in."""
+    """Links a first login to the account with its email address, if provider and service both verified it.
+    Only for providers that own the addresses they vouch for: an attacker who makes one vouch takes the
+    account."""
     pkce: bool = True
-    """Off for a provider that refuses the parameters of RFC 7636 instead of ignoring them."""
+    """Turn it off for a provider that refuses the parameters of RFC 7636 instead of ignoring them."""
     allow_http_loopback: bool = False
-    """For an issuer on this machine, in development and tests."""
+    """Allows an ``http`` issuer on this machine, for development and tests."""
 
     def __post_init__(self) -> None:
         """Keep lists immutable."""
@@ -47,22 +50,22 @@ class ProviderConfig:
 
 
 def check_provider(slug: str, provider: ProviderConfig) -> None:
-    """Raise ``ConfigError`` for a provider that could never log anybody in."""
+    """Raise ``ConfigError`` for a provider whose logins cannot work."""
     if not (slug.isascii() and slug.replace("-", "").replace("_", "").isalnum() and slug == slug.lower()):
         raise ConfigError(f"providers: {slug!r} is not a provider name (a-z, 0-9, hyphen, underscore).")
     if slug == "solana":
-        raise ConfigError("providers: solana is built in.")
+        raise ConfigError("providers: solana is built in; set solana_domains and remove it here.")
     if not provider.client_id.strip():
-        raise ConfigError(f"providers: {slug} has no client_id.")
+        raise ConfigError(f"providers: {slug} has no client_id: set the one the provider gave you.")
     issuer = issuer_of(slug, provider)
     parts = urlsplit(issuer)
     loopback = provider.allow_http_loopback and parts.hostname in {"127.0.0.1", "::1", "localhost"}
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
-        raise ConfigError(f"providers: {slug} needs an issuer with https.")
+        raise ConfigError(f"providers: {slug} has the issuer {issuer!r}: set one that is an https URL.")
     if slug == "apple" and not (provider.team_id and provider.key_id and provider.private_key_pem):
         raise ConfigError("providers: apple needs team_id, key_id and private_key_pem.")
 
 
 def issuer_of(slug: str, provider: ProviderConfig) -> str:
-    """Return the issuer of a configured provider, ``""`` when nothing says."""
+    """Return the issuer of a configured provider, ``""`` if none is known."""
     return provider.issuer or ISSUERS.get(slug, "")

@@ -1,7 +1,7 @@
-"""``authkit demo``: the whole story over real sockets, between three processes.
+"""``authkit demo``: issuer, protected application and client in three processes, over real sockets.
 
-One process is the issuer, one a protected application, and this one is the client. Every step prints what
-came back; the exit status is 1 as soon as something is not as it should be.
+This process is the client. Every step prints its response; the exit status is 1 after the first unexpected
+one.
 """
 
 from __future__ import annotations
@@ -22,42 +22,42 @@ from authkit_issuer.config import process_environment
 from authkit_issuer.server import bind
 
 GRACE = 2.0
-"""Seconds within which a rotated refresh token is forgiven; short here, so that a replay shows."""
+"""Seconds in which a rotated refresh token still works; short here, so that the replay is soon."""
 EMAIL, PASSWORD = "ada@example.test", "correct horse battery"
 START_TIMEOUT = 60.0
 
 
 class Failed(Exception):
-    """A step answered something else than it should."""
+    """A step had an unexpected response."""
 
 
 def run() -> int:
-    """Walk the story; return the exit status."""
+    """Run every step; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="authkit-demo-") as folder:
         try:
-            asyncio.run(_tell(Path(folder)))
+            asyncio.run(_play(Path(folder)))
         except (Failed, TimeoutError, httpx.HTTPError) as failure:
             print(f"FAILED: {failure or type(failure).__name__}", flush=True)  # noqa: T201
             return 1
-    print("The demo is over: every step answered as it should.", flush=True)  # noqa: T201
+    print("The demo is over: every response was as expected.", flush=True)  # noqa: T201
     return 0
 
 
-async def _tell(folder: Path) -> None:
+async def _play(folder: Path) -> None:
     async with _processes(folder) as story:
         await story.walk()
 
 
 class Story:
-    """The client and what it holds on its way."""
+    """The client, its tokens and the number of the step."""
 
     def __init__(self, client: httpx.AsyncClient, issuer: str, app: str, folder: Path) -> None:
-        """Take the addresses of the two servers and the issuer's data folder."""
+        """Use the URLs of the two servers and the issuer's data folder."""
         self.client, self.issuer, self.app, self.folder = client, issuer, app, folder
         self.step = 0
 
     async def walk(self) -> None:
-        """Every step in order."""
+        """Run every step in order."""
         await self._sign_up()
         tokens = await self._log_in()
         await self._call_app(tokens)
@@ -74,7 +74,7 @@ class Story:
         await self._post("confirm the address", "/auth/email/verify/confirm", confirm, 200)
 
     async def _code(self) -> str:
-        """Return the code of the newest mail; it goes out after the answer, so it may take a moment."""
+        """Return the code of the newest mail, which is sent after the response: wait for it."""
         async with asyncio.timeout(30):
             while True:
                 answer = await self.client.get(f"{self.issuer}/dev/inbox", params={"to": EMAIL})
@@ -116,11 +116,11 @@ class Story:
         new = (await self._refresh("refresh", old, 200))["refresh_token"]
         again = (await self._refresh("the same refresh again, at once", old, 200))["refresh_token"]
         if again != new:
-            raise Failed("a repeated refresh within the grace gave another successor")
+            raise Failed("a repeated refresh within the grace returned another successor")
         self._say("both got the same successor", "yes")
         await asyncio.sleep(GRACE + 0.5)
         await self._refresh("the old refresh token after a pause: a replay", old, 400)
-        await self._refresh("the session is gone for everybody", new, 400)
+        await self._refresh("the session has ended for every token", new, 400)
 
     async def _log_out(self, tokens: dict[str, Any]) -> None:
         access = {"authorization": f"Bearer {tokens['access_token']}"}
@@ -154,7 +154,7 @@ class Story:
 
 @asynccontextmanager
 async def _processes(folder: Path) -> AsyncGenerator[Story, None]:
-    """Start issuer and application on free ports, wait until both answer, and stop them afterwards."""
+    """Start issuer and application on free ports, wait for both, and stop them at the end."""
     ports = [_free_port(), _free_port()]
     issuer, app = (f"http://127.0.0.1:{port}" for port in ports)
     serve = ("-m", "authkit_issuer.cli", "serve", "--dev", "--port", str(ports[0]), "--data-dir", str(folder))
@@ -166,7 +166,7 @@ async def _processes(folder: Path) -> AsyncGenerator[Story, None]:
         for arguments, log in zip((serve, protected), logs, strict=True)
     ]
     try:
-        # The environment may name a proxy, which would be asked for loopback addresses too.
+        # The environment may name a proxy, which httpx would use for loopback addresses too.
         async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
             for url, process, log in zip((f"{issuer}/readyz", app), started, logs, strict=True):
                 await _until_answering(client, url, process, log)
@@ -177,7 +177,7 @@ async def _processes(folder: Path) -> AsyncGenerator[Story, None]:
 
 
 def _environment() -> dict[str, str]:
-    """Return our environment without the user's own settings, and without a proxy for loopback addresses."""
+    """Return the environment without the user's settings, and without a proxy for loopback addresses."""
     ours = re.compile(
         r"AUTHKIT_.*|ACTIVE_(KEY_ID|PRIVATE_KEY_PEM)|PUBLIC_KEYS|REFRESH_SECRET(S|_ACTIVE)|(?i:.*_proxy)"
     )
@@ -211,7 +211,7 @@ async def _until_answering(
             await asyncio.sleep(0.1)
         else:
             return
-    raise Failed(f"{url} does not answer")
+    raise Failed(f"{url} does not answer within {START_TIMEOUT:.0f} s")
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -1,4 +1,4 @@
-"""The demo's other program: an application that accepts the issuer's tokens and shares nothing with it."""
+"""The demo's protected application, which accepts the issuer's tokens."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from authkit_verify import AcceptConfig, AuthMiddleware, IssuerAccept, Verifier
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - the shape of ASGI
-    """Greet the caller by what the token says."""
+    """Greet the user of the token."""
     claims = scope["state"]["authkit"]
     body = json.dumps({"hello": claims.username, "user_id": claims.user_id}).encode()
     await send(
@@ -22,7 +22,7 @@ async def hello(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - 
 
 
 def protect(issuer: str, audience: str) -> AuthMiddleware:
-    """Wrap the application; everything it needs to know is the issuer's name and its own."""
+    """Wrap the application; issuer and audience are all it needs."""
     accepted = IssuerAccept(issuer=issuer, audiences=[audience], allow_http_loopback=True)
     return AuthMiddleware(hello, verifier=Verifier(AcceptConfig(issuers=[accepted])))
 

@@ -1,7 +1,7 @@
 """PostgreSQL from a wheel, in a data folder: the development default. For Linux and macOS.
 
-The server is a child of this process. It listens on a unix socket that only its owner can reach, and nowhere
-else. Everything here blocks: call it before a loop runs, or from a thread.
+The server is a child of this process. It listens only on a Unix socket that its owner alone can open.
+Everything here blocks: call it before a loop runs, or from a thread.
 """
 
 from __future__ import annotations
@@ -25,30 +25,32 @@ _CLUSTER, _LOCK, _LOG, _PID_FILE = "postgres", "lock", "postgres.log", "postmast
 _PORT = 5432
 _SOCKETS = "authkit-sockets-"
 _MARK = "cluster_name=authkit"
-"""Stands on the command line of every server of ours."""
+"""The argument that marks the command line of each embedded server."""
 START_TIMEOUT = 60.0
 """Seconds; recovery after a crash can take a while on a busy disk."""
 STOP_TIMEOUT = 30.0
 _POLL = 0.02
 _SOCKET_PATH = re.compile(r"[A-Za-z0-9_./-]{1,80}")
-"""What fits the address of a unix socket (103 bytes on macOS) and needs no quoting in a list of hosts."""
+"""A path that fits a Unix socket address (103 bytes on macOS) and needs no quoting in a list of hosts."""
 
 
 class EmbeddedPostgres:
-    """A running server and the lock on its data folder; made by ``start``."""
+    """A running server and the lock on its data folder, created by ``start``."""
 
     def __init__(self, process: subprocess.Popen[Any], sockets: Path, lock: IO[str]) -> None:
-        """Take what ``start`` has started."""
+        """Keep the process, its socket folder and the lock."""
         self._process = process
         self._sockets = sockets
         self._lock = lock
 
     @classmethod
     def start(cls, data_dir: Path) -> EmbeddedPostgres:
-        """Start the server of a data folder, creating both where needed.
+        """Start the server of a data folder, which is created if it does not exist.
 
-        A server that a killed process of ours left behind is stopped first. Raises ``StartupError`` with one
-        sentence when the folder cannot be used or somebody else uses it.
+        An embedded server whose process was killed is stopped first.
+
+        Raises:
+            StartupError: the folder cannot be used, or another process uses it.
         """
         folder = data_dir.expanduser().resolve()
         lock = _take(folder)
@@ -80,13 +82,13 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """The address of its database. Every part is named, because what is not is read from ``PG*``."""
+        """The URL of its database, with every part: a missing one would be read from ``PG*``."""
         return (
             f"postgresql://postgres@/postgres?host={quote(str(self._sockets))}&port={_PORT}&sslmode=disable"
         )
 
     def stop(self) -> None:
-        """Stop the server, waiting until everything is on disk, and let go of the folder."""
+        """Stop the server once everything is on disk, and release the folder."""
         try:
             _end(self._process)
         finally:
@@ -95,7 +97,7 @@ class EmbeddedPostgres:
 
 
 def _take(folder: Path) -> IO[str]:
-    """Take the folder for this process; the lock goes with the process, however it ends."""
+    """Lock the folder for this process; the lock ends with the process, even if it is killed."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = (folder / _LOCK).open("w")
@@ -105,12 +107,14 @@ def _take(folder: Path) -> IO[str]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.close()
-        raise StartupError(f"The data folder {folder} is in use by another process.") from error
+        raise StartupError(
+            f"The data folder {folder} is in use by another process: stop it, or use another folder."
+        ) from error
     return handle
 
 
 def _clear_the_way(cluster: Path) -> None:
-    """Deal with the pid file of an earlier server; one that simply ended is left to PostgreSQL itself."""
+    """Handle the pid file of an earlier server; PostgreSQL handles that of a stopped one."""
     try:
         lines = (cluster / _PID_FILE).read_text().split("\n")
         pid = int(lines[0])
@@ -120,23 +124,23 @@ def _clear_the_way(cluster: Path) -> None:
     if not command:
         return
     if "postgres" not in command:
-        # The number was given to another program since, as happens at once when a container starts again.
+        # Another program has that pid now, as happens when a container restarts.
         (cluster / _PID_FILE).unlink()
         return
-    # We hold the lock, so one that bears our mark has lost its process: it may go.
+    # This process holds the lock, so a server with the mark has lost its parent: stop it.
     if _MARK not in command:
         raise StartupError(f"The data folder {cluster.parent} is in use by another server (process {pid}).")
     os.kill(pid, signal.SIGINT)
     deadline = time.monotonic() + STOP_TIMEOUT
     while _command(pid):
         if time.monotonic() > deadline:
-            raise StartupError(f"An earlier PostgreSQL (process {pid}) does not stop.")
+            raise StartupError(f"An earlier PostgreSQL (process {pid}) does not stop: stop it by hand.")
         time.sleep(_POLL)
     _remove_sockets(Path(lines[4]))
 
 
 def _command(pid: int) -> str:
-    """Return the command line of a process, ``""`` when there is none."""
+    """Return the command line of a process, ``""`` if it does not run."""
     if Path("/proc/self/cmdline").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
@@ -149,7 +153,7 @@ def _command(pid: int) -> str:
 
 
 def _create(cluster: Path, binaries: Binaries, account: Account | None) -> None:
-    """Make the files beside their place and move them there: a start that is interrupted leaves nothing."""
+    """Create the files in a folder beside, then rename it: an interrupted start leaves no cluster."""
     fresh = cluster.with_name(f"{cluster.name}.new")
     if fresh.exists():
         shutil.rmtree(fresh)
@@ -171,7 +175,7 @@ def _create(cluster: Path, binaries: Binaries, account: Account | None) -> None:
 
 
 def _socket_folder(cluster: Path, account: Account | None) -> Path:
-    """Return the cluster's own folder, or a private one elsewhere when that path cannot name a socket."""
+    """Return the cluster's folder, or a private one if that path cannot name a socket."""
     if _SOCKET_PATH.fullmatch(str(cluster)):
         return cluster
     sockets = Path(tempfile.mkdtemp(prefix=_SOCKETS))
@@ -181,7 +185,7 @@ def _socket_folder(cluster: Path, account: Account | None) -> Path:
 
 
 def _remove_sockets(folder: Path) -> None:
-    """Remove a folder that was made for the sockets alone."""
+    """Remove the folder if it was created for the sockets."""
     if folder.name.startswith(_SOCKETS):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -197,7 +201,7 @@ def _launch(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is for us: the server must outlive the requests that are still running.
+            # Ctrl-C reaches this process alone: the server must outlive the running requests.
             start_new_session=True,
         )
 
@@ -213,7 +217,7 @@ def _await_ready(process: subprocess.Popen[Any], log: Path, cluster: Path) -> No
 
 
 def _is_ready(pid: int, cluster: Path) -> bool:
-    """Read the server's own word: its pid file names it and ends with its state."""
+    """True if the pid file names this process and the state ``ready``."""
     try:
         lines = (cluster / _PID_FILE).read_text().split("\n")
     except FileNotFoundError:
@@ -233,8 +237,8 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 def _last(output: str) -> str:
-    """Return the last complaint of a PostgreSQL program as the end of a sentence."""
+    """Return the last error line of a PostgreSQL program as the end of a sentence."""
     lines = [line for line in output.splitlines() if line.strip()]
     complaints = [line for line in lines if re.search(r"FATAL:|PANIC:|error:", line)]
-    found = (complaints or lines or ["it says nothing"])[-1]
+    found = (complaints or lines or ["it printed no error"])[-1]
     return re.sub(r"^.*(?:FATAL|PANIC|error):\s*", "", found).strip().rstrip(".") + "."

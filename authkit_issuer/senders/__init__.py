@@ -1,4 +1,4 @@
-"""Where mails and SMS messages go."""
+"""Senders of mails and SMS."""
 
 from __future__ import annotations
 

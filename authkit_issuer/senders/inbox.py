@@ -1,7 +1,7 @@
-"""The development inbox: takes every mail and SMS and shows it instead of sending it.
+"""The development inbox: keeps every mail and SMS in memory instead of sending it.
 
-For development only: it holds secrets in the clear, in memory, the newest 500 messages, and logs them under a
-name of its own.
+For development only: it holds the newest 500 messages with their codes and tokens in plain text, and logs
+them as ``authkit.inbox``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("authkit.inbox")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxMessage:
-    """One message as it would have gone out; ``code`` and ``token`` where it carries one."""
+    """One message; ``code`` and ``token`` are set if it contains one."""
 
     id: str
     at: datetime
@@ -39,7 +39,7 @@ class Texts:
     """The SMS side of an inbox: an ``SMSSender`` with reset links."""
 
     def __init__(self, inbox: Inbox) -> None:
-        """Take the inbox that is to be filled."""
+        """Fill ``inbox``."""
         self._inbox = inbox
 
     async def send_verification_code(self, phone: str, code: str) -> None:
@@ -80,7 +80,7 @@ class Inbox:
         code: str | None = None,
         token: str | None = None,
     ) -> None:
-        """Keep one message, and log it at INFO."""
+        """Store one message, and log it at INFO."""
         logger.info("%s to %s: %s%s", channel, to, text, f" Token: {token}" if token else "")
         self._count += 1
         self._messages.append(

@@ -1,7 +1,7 @@
-"""Mails over SMTP, as plain text, one connection per mail (RFC 5321; TLS as RFC 8314 has it).
+"""Plain-text mails over SMTP, one connection per mail (RFC 5321; TLS as in RFC 8314).
 
-``smtps://user:password@host`` speaks TLS from the first byte (port 465), ``smtp://`` insists on STARTTLS
-(port 587); ``smtp+plain://`` is for a relay on this machine alone.
+``smtps://user:password@host`` uses implicit TLS (port 465) and ``smtp://`` requires STARTTLS (port 587).
+``smtp+plain://`` is for a relay on this machine only.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from authkit_issuer.errors import ConfigError
 from authkit_issuer.ports import Clock, RandomBytes, language
 from authkit_issuer.senders.texts import ENGLISH, Text
 
-_NO_ADDRESS = "smtp_url must be an smtp://, smtps:// or smtp+plain:// address."
+_NO_ADDRESS = "smtp_url must be smtps://host, smtp://host or smtp+plain://host; escape special characters."
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Where mails are handed over."""
+    """The mail server."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ class Server:
 
     @classmethod
     def parse(cls, url: str) -> Server:
-        """Read an address; ``ConfigError`` does not repeat it, because it may hold a password."""
+        """Return the server of a URL, or raise ``ConfigError``, which omits the URL and its password."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme, 0)
@@ -51,7 +51,7 @@ class Server:
         if not host or parts.scheme not in _PORTS:
             raise ConfigError(_NO_ADDRESS)
         if parts.scheme == "smtp+plain" and not _is_loopback(host):
-            raise ConfigError("smtp_url: smtp+plain:// is for this machine alone; use smtps:// or smtp://.")
+            raise ConfigError("smtp_url: smtp+plain:// works on this machine only; use smtps:// or smtp://.")
         return cls(
             host=host,
             port=port,
@@ -63,14 +63,17 @@ class Server:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mailing:
-    """What mails are sent with. ``texts`` maps a language to texts by kind; the rest is said in English."""
+    """The settings of a sender of mails."""
 
     url: str = field(repr=False)
+    """The mail server, such as ``smtps://user:password@host``."""
     sender: str
     """An address, or ``Name <address>``."""
     texts: Mapping[str, Mapping[str, Text]] = field(default_factory=dict[str, Mapping[str, Text]])
+    """Texts by language, then by kind of mail; a missing one is English."""
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     timeout: float = 15.0
+    """Seconds for one mail."""
     clock: Clock = time.time
     random_bytes: RandomBytes = os.urandom
 
@@ -79,7 +82,7 @@ class SmtpSender:
     """An ``EmailSender`` with security notices."""
 
     def __init__(self, mailing: Mailing) -> None:
-        """Read the addresses of the server and of the sender, or raise ``ConfigError``; nothing is opened."""
+        """Check the addresses of server and sender, or raise ``ConfigError``; nothing connects yet."""
         self._mailing = mailing
         self._server = Server.parse(mailing.url)
         self._from = _sender(mailing.sender)
@@ -122,7 +125,7 @@ class SmtpSender:
             use_tls=server.scheme == "smtps",
             start_tls=server.scheme == "smtp",
             tls_context=None if server.scheme == "smtp+plain" else self._mailing.tls,
-            # Left to itself, the client asks the resolver for the name of this machine.
+            # By default the client resolves the name of this machine.
             local_hostname=self._from.domain,
             timeout=self._mailing.timeout,
         )
@@ -139,20 +142,20 @@ class SmtpSender:
         message["Subject"] = subject
         message["Date"] = formatdate(self._mailing.clock())
         message["Message-ID"] = f"<{self._mailing.random_bytes(16).hex()}@{self._from.domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answers from holiday robots
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: suppresses automatic replies
         message.set_content(body)
         return message
 
 
 class SmtpLinkSender(SmtpSender):
-    """An ``SmtpSender`` that mails links as well: into pages of yours, which hand the token to the API.
+    """An ``SmtpSender`` that also mails links to pages of your site, which post the token to the API.
 
-    The token stands in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``): a browser
-    sends that to no server and in no ``Referer``.
+    The token is in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``): a browser sends
+    that to no server and in no ``Referer``.
     """
 
     def __init__(self, mailing: Mailing, link_base_url: str) -> None:
-        """Take the address under which the two pages are as well."""
+        """Use ``link_base_url`` as the base of both pages."""
         super().__init__(mailing)
         self._base = link_base_url.rstrip("/")
 
@@ -174,7 +177,7 @@ class SmtpLinkSender(SmtpSender):
 
 
 def _sender(text: str) -> Address:
-    """Read ``Name <address>`` or a bare address."""
+    """Return the address of ``Name <address>`` or of a bare address."""
     found = getaddresses([text])
     name, address = found[0] if len(found) == 1 else ("", "")
     try:

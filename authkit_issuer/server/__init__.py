@@ -29,18 +29,22 @@ if TYPE_CHECKING:
 
 _BACKLOG = 2048
 GRACEFUL_SHUTDOWN = 5
-"""Seconds that running requests get when the process is to stop."""
+"""Seconds that running requests get when the process stops."""
 
 Ready = Callable[[Config, str], None]
-"""Told the configuration and the address, such as ``http://127.0.0.1:8000``."""
+"""Receives the configuration and the address, such as ``http://127.0.0.1:8000``."""
 
 
 def serve(env: dict[str, str], *, dev: bool, host: str, port: int, data_dir: Path, ready: Ready) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP, then return; ``ready`` is called once requests are answered.
 
     With ``dev``: embedded PostgreSQL unless ``AUTHKIT_DATABASE_URL`` is set, migrated; the memory store;
-    generated keys; the development inbox. Without it everything is checked as in production, whatever the
-    environment is called. Raises ``ConfigError`` and ``StartupError`` with one sentence.
+    generated keys; the development inbox. Without it everything is checked as in production, even in an
+    environment of another name.
+
+    Raises:
+        ConfigError: a setting cannot work.
+        StartupError: the port, the database or the keys cannot be used.
     """
     if dev:
         refuse_dev(env, host)
@@ -71,7 +75,7 @@ def serve(env: dict[str, str], *, dev: bool, host: str, port: int, data_dir: Pat
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take the port before anything else is started, or raise ``StartupError``."""
+    """Listen on the port before anything else starts, or raise ``StartupError``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -103,7 +107,7 @@ async def _run(config: Config, listener: socket.socket, signals: Signals, ready:
                 http=BoundedHttp,
                 ws="none",
                 log_config=None,
-                access_log=False,  # it would show queries, which hold addresses
+                access_log=False,  # it would log queries, which contain addresses
                 proxy_headers=False,  # the address is resolved from our own list of trusted proxies
                 server_header=False,
                 lifespan="off",

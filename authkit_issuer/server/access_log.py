@@ -1,4 +1,4 @@
-"""One log line for every answer: what was asked, never with what."""
+"""One log line for each response, without query or headers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger("authkit.access")
 class AccessLog:
     """Logs method, path, status, milliseconds and request id.
 
-    Neither the query nor any header: they hold addresses and tokens.
+    Never the query or a header: they contain addresses and tokens.
     """
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -45,7 +45,7 @@ class AccessLog:
 
 
 def _printable(path: str) -> str:
-    """Return the path as it may stand in a line of a log: the caller chose it."""
+    """Return the path with unprintable characters replaced: the client chose it."""
     return "".join(char if char.isprintable() else "?" for char in path[:_MAX_PATH])
 
 

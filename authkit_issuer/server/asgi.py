@@ -3,7 +3,7 @@
 ``uvicorn --factory authkit_issuer.server.asgi:create``. Everything is checked as in production; the database
 must have been migrated. Logging is the server's, and so are the bounds of a connection: how large a request's
 headers may be and how long they may take (``authkit serve`` sets 32 KiB and ten seconds), and whether it
-rewrites the peer by ``X-Forwarded-For``, which this application does itself for ``trusted_proxies`` (uvicorn:
+rewrites the peer by ``X-Forwarded-For``, which this application does for ``trusted_proxies`` (uvicorn:
 ``--no-proxy-headers``).
 """
 
@@ -28,7 +28,7 @@ class Application:
     """Opens the service when the lifespan starts and closes it when it ends (ASGI lifespan 2.0)."""
 
     def __init__(self, config: Config) -> None:
-        """Take the configuration; nothing is opened yet."""
+        """Keep the configuration; nothing is opened yet."""
         self._config = config
         self._app: ASGIApp | None = None
 
@@ -37,7 +37,7 @@ class Application:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
         elif self._app is None:
-            raise StartupError("The server has not started the application: switch its lifespan on.")
+            raise StartupError("The server did not start the application: turn on its lifespan.")
         else:
             await self._app(scope, receive, send)
 

@@ -1,6 +1,6 @@
-"""Connections that cannot cost more than a request is worth: bounded heads, and a deadline for them.
+"""Bounds on each connection: the size of request headers, and a deadline for them.
 
-The parser has no bound of its own: one connection could send headers for ever, or none at all. Bodies are
+The parser has no bound of its own: a connection could send headers without end, or none at all. Bodies are
 bounded where they are read.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD = 32 * 1024
-"""Bytes of a request line with its headers."""
+"""The most bytes of a request line with its headers."""
 HEAD_DEADLINE = 10.0
 """Seconds from the first byte, or from the connection, to the end of the headers."""
 
@@ -20,11 +20,11 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close
 
 
 class HeadTooLarge(Exception):
-    """Told to the parser, which gives up."""
+    """Makes the parser stop."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol, for which a head is 32 KiB at most and comes within ten seconds."""
+    """uvicorn's protocol with heads of at most 32 KiB, complete within ten seconds."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Wait for the first head."""
@@ -35,7 +35,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock: who connects has something to say."""
+        """Start the clock: the first head is due from the connection on."""
         super().connection_made(transport)
         self._start_clock()
 
@@ -45,7 +45,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Hand bytes to the parser and count those of a head that does not end."""
+        """Pass bytes to the parser, and count those of an unfinished head."""
         if self._in_head and self._deadline is None:
             self._start_clock()
         self._received += len(data)
@@ -56,7 +56,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse()
 
     def on_message_begin(self) -> None:
-        """Count from nothing."""
+        """Count from zero."""
         self._begun, self._fields = True, 0
         super().on_message_begin()
 
@@ -74,9 +74,9 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """Wait for the next head; without a byte of it uvicorn closes the idle connection by itself."""
+        """Wait for the next head; until its first byte, uvicorn's keep-alive timeout applies."""
         super().on_message_complete()
-        # What else came with these bytes, of a next head, is not counted: it is one reading at most.
+        # Bytes of a next head that came along are not counted: they are one read at most.
         self._in_head, self._received = True, 0
 
     def _start_clock(self) -> None:
@@ -102,6 +102,6 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.close()
 
     def _is_answering(self) -> bool:
-        # A client may send its next request while the answer to this one is on its way.
-        # Before the first one there is no cycle, whatever its type says.
+        # A client may send its next request during the response to this one.
+        # Before the first request the cycle is None, although its type excludes that.
         return bool(self.cycle) and not self.cycle.response_complete

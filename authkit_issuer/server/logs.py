@@ -1,4 +1,4 @@
-"""The log of a server process: one line a record on standard error."""
+"""The log of a server process: one line per record on standard error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import structlog
 
 
 def configure(*, dev: bool) -> None:
-    """Write what this package says from INFO on, what libraries say from WARNING on.
+    """Log this package from INFO on, and libraries from WARNING on.
 
     Readable in development, JSON elsewhere.
     """

@@ -1,4 +1,4 @@
-"""The maintenance that runs beside the requests of a server."""
+"""Periodic maintenance of a running server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger("authkit.server")
 
 @asynccontextmanager
 async def maintained(service: Service) -> AsyncGenerator[None, None]:
-    """Run ``service.maintain`` now and then while the block runs."""
+    """Run ``service.maintain`` every ten minutes while the block runs."""
     task = asyncio.create_task(_maintain(service), name="authkit maintenance")
     try:
         yield
@@ -30,6 +30,6 @@ async def _maintain(service: Service) -> None:
     while True:
         try:
             await service.maintain()
-        except Exception as error:  # noqa: BLE001 - whatever it was, the next round may well succeed
+        except Exception as error:  # noqa: BLE001 - the next round may succeed
             logger.warning("maintenance did not run: %s", type(error).__name__)
         await asyncio.sleep(INTERVAL)

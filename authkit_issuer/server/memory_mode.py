@@ -1,4 +1,4 @@
-"""One server at a time in memory mode: codes and counters of one would be unknown to another."""
+"""One server at a time in memory mode: two would not share codes and counters."""
 
 from __future__ import annotations
 
@@ -19,10 +19,13 @@ logger = logging.getLogger("authkit.server")
 
 @asynccontextmanager
 async def alone(config: Config) -> AsyncGenerator[None, None]:
-    """Hold the database's lock for a server in memory mode while the block runs.
+    """Hold the database's lock for servers in memory mode while the block runs.
 
-    Raises ``StartupError`` when another server holds it, ``DatabaseUnavailable`` when the database does not
-    answer. With Redis any number of servers may run.
+    With Redis any number of servers may run, and no lock is taken.
+
+    Raises:
+        StartupError: another server holds the lock.
+        DatabaseUnavailable: the database cannot be reached.
     """
     if config.redis_url is not None or config.is_production or config.database_url is None:
         yield
@@ -31,7 +34,7 @@ async def alone(config: Config) -> AsyncGenerator[None, None]:
     if not await lock.acquire():
         raise StartupError(
             "Another server without Redis runs on this database; "
-            "set AUTHKIT_REDIS_URL for both, or the codes of one are unknown to the other."
+            "set AUTHKIT_REDIS_URL for both, so that they share codes and counters."
         )
     keeper = asyncio.create_task(_keep(lock), name="authkit lock")
     try:

@@ -1,4 +1,4 @@
-"""From the environment to a ``Config``: as in production, or with everything that development leaves out."""
+"""The ``Config`` of a server process, checked as in production or filled in for development."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ DEV_AUDIENCE = "authkit"
 
 
 def production(env: Mapping[str, str]) -> Config:
-    """Return the configuration of a server that is checked as in production, whatever ``env`` calls itself.
+    """Return a configuration checked as in production, even if ``env`` names another environment.
 
-    A variable that somebody forgot must not open the inbox or make keys.
+    A forgotten variable must not open the inbox or generate keys.
     """
     return Config.from_env(env, environment="production", dev=False)
 
 
 def development(env: Mapping[str, str], data_dir: Path, address: str) -> Config:
-    """Return the configuration of ``serve --dev``: what is set counts, the rest is filled in."""
+    """Return the configuration of ``serve --dev``: the settings, and defaults for the rest."""
     usual = {
         "AUTHKIT_ISSUER": address,
         "AUTHKIT_AUDIENCES": DEV_AUDIENCE,
@@ -31,7 +31,7 @@ def development(env: Mapping[str, str], data_dir: Path, address: str) -> Config:
 
 
 def refuse_dev(env: Mapping[str, str], host: str) -> None:
-    """Raise ``StartupError`` where ``--dev`` would give its codes and keys to others."""
+    """Raise ``StartupError`` where ``--dev`` would expose codes and keys."""
     if not is_dev_environment(env):
         raise StartupError(f"--dev is refused: the environment is {environment_name(env)!r}.")
     try:
@@ -39,4 +39,4 @@ def refuse_dev(env: Mapping[str, str], host: str) -> None:
     except ValueError:
         loopback = False
     if not loopback:
-        raise StartupError(f"--dev is refused on {host}: everybody there could read the codes and the mails.")
+        raise StartupError(f"--dev is refused on {host}: others could read codes and mails; use 127.0.0.1.")

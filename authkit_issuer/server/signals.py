@@ -1,4 +1,4 @@
-"""What the process does when it is asked to stop, from its first moment to its last."""
+"""Signal handling, from the start of the process to its end."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ _STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") 
 
 
 class Signals:
-    """Takes the signals while its block runs; a block that a signal ended ends quietly.
+    """Handles SIGINT, SIGTERM and SIGHUP while its block runs; a signal ends the block without an error.
 
-    Until there is a ``server``, a signal unwinds the start, so that what was started is stopped again; inside
-    the loop by cancelling ``task``, because an exception out of nowhere may be swallowed by a callback. Then
-    the first one asks the server to finish and the second one not to wait. While things are being closed,
-    none counts: a half-stopped database helps nobody.
+    1. Until there is a ``server``, a signal unwinds the start, which stops what was started. Inside the loop
+       it cancels ``task``, because a callback may swallow an exception raised between two instructions.
+    2. Then the first signal asks the server to finish, and the second one not to wait.
+    3. While the process closes its resources, signals are ignored, so that the database stops cleanly.
     """
 
     def __init__(self) -> None:
-        """Prepare; nothing is taken yet."""
+        """Prepare; no handler is installed yet."""
         self.task: asyncio.Task[None] | None = None
         self.server: uvicorn.Server | None = None
         self._closing = self._held = self._pending = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        """Take the signals, except those that are ignored on purpose, as under ``nohup``."""
+        """Install the handlers, except for signals that are ignored on purpose, as under ``nohup``."""
         for number in _STOP:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._take)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> bool:
-        """Give the signals back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         return kind is not None and issubclass(kind, KeyboardInterrupt | asyncio.CancelledError)
 
     @contextmanager
     def held(self) -> Generator[None, None, None]:
-        """Put a first signal off until the block ends: what is being started must not get lost halfway."""
+        """Defer the first signal until the block ends: a half-started child must not get lost."""
         self._held = True
         try:
             yield
@@ -55,7 +55,7 @@ class Signals:
             raise KeyboardInterrupt
 
     def ignore(self) -> None:
-        """Let the closing finish."""
+        """Ignore signals from now on."""
         self._closing = True
 
     def _take(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Where the audit trail goes besides the database: sinks for ``Service.open(event_loggers=...)``."""
+"""Sinks of the audit trail, for ``Service.open(event_loggers=...)``."""
 
 from __future__ import annotations
 

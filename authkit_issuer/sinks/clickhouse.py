@@ -1,7 +1,7 @@
 """The audit trail in ClickHouse: a sink for the outbox, and a reader.
 
-Nothing is counted twice although a sink is told at least once: a repeated event has the same key, the engine
-of the table keeps one row per key, and the reader reads with FINAL.
+The outbox delivers each event at least once. A repeated event has the same key, the engine of the table keeps
+one row per key, and the reader reads with FINAL: no event counts twice.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ MAX_READ = 500
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 _SETTINGS = {
-    # A profile may have inserts buffered and answered before they are stored.
+    # A server profile may acknowledge inserts before they are stored.
     "async_insert": 0,
-    # A column the table lacks is an error, never a value that silently goes nowhere.
+    # A column that the table lacks is an error, never a value that is silently dropped.
     "input_format_skip_unknown_fields": 0,
 }
 # The columns are named through e: bare, occurred_at would be the text of the same name.
@@ -52,7 +52,7 @@ _rows = msgspec.json.Decoder(EventRow, strict=False)
 def clickhouse_schema(table: str = TABLE) -> str:
     """Return the statement that creates the table, for ``clickhouse-client`` or ``create_table``.
 
-    Yours to change: another engine of the Replacing family, a ``ttl``, more columns with defaults.
+    You may change it: another engine of the Replacing family, a ``ttl``, more columns with defaults.
     """
     text = resources.files("authkit_issuer.sinks").joinpath("clickhouse.sql").read_text("utf-8")
     return text.replace(f"not exists {TABLE} ", f"not exists {_name(table)} ", 1)
@@ -61,17 +61,17 @@ def clickhouse_schema(table: str = TABLE) -> str:
 class ClickHouseLogger:
     """An ``AuthEventLogger`` that takes up to a hundred events in one insert.
 
-    Returns once ClickHouse has stored them; whatever else happens is raised and means "not taken".
+    It returns once ClickHouse has stored them; any other outcome raises, and the outbox repeats them.
     """
 
     def __init__(self, server: ClickHouse, *, table: str = TABLE, name: str = "clickhouse") -> None:
-        """Take the server, which stays the host's to close, and the name the outbox knows this sink by."""
+        """Use ``server``, which the host closes; ``name`` identifies this sink in the outbox."""
         self.name = name
         self._server = server
         self._table = _name(table)
 
     async def create_table(self) -> None:
-        """Create the table as shipped, unless there is one of its name."""
+        """Create the table as shipped, unless its name is taken."""
         await self._server.execute(await asyncio.to_thread(clickhouse_schema, self._table))
 
     async def log_session_event(self, event: AuthSessionEvent) -> None:
@@ -92,17 +92,23 @@ class ClickHouseReader:
     """An ``AuthEventLogReader`` over the table that ``ClickHouseLogger`` fills."""
 
     def __init__(self, server: ClickHouse, *, table: str = TABLE) -> None:
-        """Take the server, which stays the host's to close."""
+        """Use ``server``, which the host closes."""
         self._server = server
         self._table = _name(table)
 
     async def list_session_events(
         self, user_id: str, *event_types: str, limit: int = MAX_READ, before: AuthSessionEvent | None = None
     ) -> list[AuthSessionEvent]:
-        """Return events newest first, at most 500; an empty ``user_id`` means all users.
+        """Return events, newest first.
 
-        ``before`` is the last event of the page before: the next page begins after it. Raises
-        ``ClickHouseUnavailable``.
+        Args:
+            user_id: events of this user; empty means all users.
+            event_types: events of these types; none means all types.
+            limit: at most this many, and at most 500.
+            before: the last event of the previous page, for the next one.
+
+        Raises:
+            ClickHouseUnavailable: the server did not answer, or its answer cannot be read.
         """
         which: list[str] = []
         values: dict[str, str | int | Sequence[str]] = {"limit": max(1, min(limit, MAX_READ))}
@@ -120,7 +126,7 @@ class ClickHouseReader:
         try:
             return [row.read() for row in _rows.decode_lines(answer)]
         except (msgspec.DecodeError, ValueError):
-            # Of the class of an outage: an answer that cannot be read is never "no events".
+            # Raised as an outage: an unreadable answer never means "no events".
             raise ClickHouseUnavailable("unreadable answer") from None
 
 
@@ -135,8 +141,8 @@ def _text(moment: datetime) -> str:
 
 
 def _name(table: str) -> str:
-    """Return the table's name, with or without a database; it is part of the text of a query."""
+    """Return the checked name of the table, which becomes part of a query."""
     parts = table.split(".")
     if len(parts) > 2 or not all(_IDENTIFIER.fullmatch(part) for part in parts):
-        raise errors.ConfigError("The table of ClickHouse must be a plain name, or database.name.")
+        raise errors.ConfigError(f"clickhouse_table is {table!r}: use a plain name, or database.name.")
     return table

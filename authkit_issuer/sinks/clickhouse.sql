@@ -1,6 +1,6 @@
--- The audit trail in ClickHouse, one row an event. Rows with equal keys are one event told twice: the engine
--- drops the repeats when it merges parts, and who reads says FINAL.
--- Nothing is forgotten unless you say so, for example: ttl toDateTime(occurred_at) + interval 365 day
+-- The audit trail in ClickHouse, one row per event. Rows with equal keys are one event, delivered twice: the
+-- engine drops the repeats when it merges parts, and queries use FINAL.
+-- Events stay until you add a limit, for example: ttl toDateTime(occurred_at) + interval 365 day
 
 create table if not exists session_events (
     id          Int64,

@@ -1,4 +1,4 @@
-"""A ClickHouse server, spoken to over its HTTP interface."""
+"""A client of ClickHouse's HTTP interface."""
 
 from __future__ import annotations
 
@@ -25,19 +25,24 @@ logger = logging.getLogger("authkit.clickhouse")
 
 
 class ClickHouseUnavailable(errors.Unavailable):
-    """ClickHouse did not answer or refused; ``reason`` says how, and quotes neither rows nor credentials."""
+    """ClickHouse did not answer, or refused; ``reason`` contains no rows and no credentials."""
 
     def __init__(self, reason: str) -> None:
-        """Keep the reason, for the operator."""
+        """Keep the reason for the operator."""
         super().__init__("The event store cannot be reached right now.")
         self.reason = reason
 
 
 class ClickHouse:
-    """One server and who we are there; shared by loggers and readers.
+    """One server and the user to connect as; shared by loggers and readers.
 
-    ``url`` is the address of the HTTP interface, usually on port 8123 or 8443. ``timeout`` is for a whole
-    answer, in seconds. A client that is passed in stays the host's to close; the own one asks no proxy.
+    Args:
+        url: the HTTP interface, usually on port 8123 or 8443.
+        user: the ClickHouse user.
+        password: its password.
+        database: the default database of queries.
+        client: an HTTP client, which the host closes; without one, a client that uses no proxy is opened.
+        timeout: seconds for a whole answer.
     """
 
     def __init__(
@@ -50,10 +55,10 @@ class ClickHouse:
         client: httpx.AsyncClient | None = None,
         timeout: float = 10.0,
     ) -> None:
-        """Connect to nothing yet. Raises ``ConfigError``."""
+        """Check the arguments, or raise ``ConfigError``; nothing connects yet."""
         self._url = _address(url)
         if ":" in user:
-            raise errors.ConfigError("The user name of ClickHouse cannot hold a colon.")
+            raise errors.ConfigError(f"The ClickHouse user {user!r} contains a colon: use another user.")
         self._auth = httpx.BasicAuth(user, password)
         self._database = database
         self._client = client
@@ -63,16 +68,16 @@ class ClickHouse:
 
     @classmethod
     def from_url(cls, url: str) -> Self:
-        """Return the server at an address that holds user and password too, as settings do.
+        """Return the server of a URL that contains user and password, as settings do.
 
-        Raises ``ConfigError``, which does not repeat the address.
+        Raises ``ConfigError``, whose message does not repeat the URL.
         """
         parts = _parsed(url)
         bare = str(parts.copy_with(userinfo=b""))
         return cls(bare, user=parts.username or "default", password=parts.password)
 
     def __repr__(self) -> str:
-        """Return the address alone."""
+        """Return the URL without credentials."""
         return f"ClickHouse({str(self._url)!r})"
 
     async def __aenter__(self) -> Self:
@@ -84,28 +89,28 @@ class ClickHouse:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections that were opened here."""
+        """Close the client that was opened here."""
         if self._own is not None:
             await self._own.aclose()
 
     async def execute(
         self, query: str, *, settings: Mapping[str, str | int] | None = None, data: bytes = b""
     ) -> None:
-        """Run a statement and return once it is done; ``data`` is the input of an insert."""
+        """Run a statement and wait for its end; ``data`` is the input of an insert."""
         await self._ask({"query": query, **(settings or {})}, data)
 
     async def select(self, query: str, **parameters: Parameter) -> bytes:
         """Return the answer to a query, in the format it names.
 
-        Values never become part of the text: the query names them, ``{user:String}``.
+        Values never become part of the query, which names them: ``{user:String}``.
         """
         named = {f"param_{name}": _parameter(value) for name, value in parameters.items()}
         return await self._ask(named, query.encode())
 
     async def _ask(self, arguments: Mapping[str, str | int], body: bytes) -> bytes:
-        """Send one request. Raises ``ClickHouseUnavailable`` unless the server finished it without error."""
+        """Send one request; raises ``ClickHouseUnavailable`` unless the server completed it."""
         client = self._client or self._own or await self._open()
-        # Waiting for the end makes the status the outcome: else an error may follow a 200.
+        # Without waiting for the end, an error may follow a status of 200.
         arguments = {"database": self._database, "wait_end_of_query": 1, **arguments}
         try:
             async with asyncio.timeout(self._timeout):
@@ -119,13 +124,13 @@ class ClickHouse:
                 return answer.content
             problem = f"status {answer.status_code}, code {_number(answer.headers.get(_CODE))}"
         logger.warning("no success: %s", problem)
-        # Not chained: the request that hangs on the client's own error holds the credentials.
+        # Not chained: the request attached to the client's error contains the credentials.
         raise ClickHouseUnavailable(problem)
 
     async def _open(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._own is None:
-                # Reading the certificates of the machine takes a while.
+                # Loading the certificates of the machine blocks for a while.
                 self._own = await asyncio.to_thread(httpx.AsyncClient, trust_env=False, timeout=self._timeout)
             return self._own
 
@@ -140,12 +145,16 @@ def _parsed(url: str) -> httpx.URL:
 def _address(url: str) -> httpx.URL:
     address = _parsed(url)
     named = bool(address.host) and "%" not in address.host
-    # An @ in the path is the end of a password with a slash that was not escaped.
+    # An @ in the path ends a password that contains an unescaped slash.
     plain = "@" not in address.path and not address.query and not address.fragment
     if address.scheme not in {"http", "https"} or not named or not plain:
-        raise errors.ConfigError("The address of ClickHouse must be an http or https URL without a query.")
+        raise errors.ConfigError(
+            "The address of ClickHouse must be an http or https URL without a query; escape what is special."
+        )
     if address.userinfo:
-        raise errors.ConfigError("Give user and password of ClickHouse apart from its address.")
+        raise errors.ConfigError(
+            "The address of ClickHouse contains credentials: pass them apart, or use from_url."
+        )
     return address
 
 
@@ -158,5 +167,5 @@ def _parameter(value: Parameter) -> str | int:
 
 
 def _number(text: str | None) -> str:
-    """Return what should be a number if it is one: it goes into a log."""
+    """Return the text if it is a short number, which may be logged."""
     return text if text is not None and text.isascii() and text.isdigit() and len(text) < 8 else "unknown"

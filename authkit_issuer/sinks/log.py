@@ -13,11 +13,11 @@ class LogEventLogger:
     """An ``AuthEventLogger`` over the standard library's logging: one record per event.
 
     The message is the event as one line of JSON, so that any handler keeps all of it; control characters are
-    escaped, and nothing a client sent can end the line. ``record.auth_event`` is the same as a dict, for
-    handlers that keep structure. Events carry no credentials: no password, code or token is ever in one.
-    They do carry addresses, user agents and details; ``personal=False`` leaves those three out.
+    escaped, and client input cannot end the line. ``record.auth_event`` is the same as a dict, for
+    structured handlers. Events contain no credentials: no password, code or token. They do contain
+    IP addresses, user agents and details; ``personal=False`` omits those three.
 
-    An event counts as taken once logging has it. Handlers that can fail report that to logging, not here.
+    An event is delivered once logging has it. A handler that fails reports that to logging, not here.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class LogEventLogger:
         personal: bool = True,
         name: str = "log",
     ) -> None:
-        """Take the logger, ``authkit.events`` by default, and the name the outbox knows this sink by."""
+        """Log to ``logger``, by default ``authkit.events``; ``name`` identifies this sink in the outbox."""
         self.name = name
         self._logger = logger or logging.getLogger("authkit.events")
         self._level = level

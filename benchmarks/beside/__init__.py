@@ -1,1 +1,1 @@
-"""What the benchmarks share: the tokens, the other libraries, and rounds in which all take turns."""
+"""Shared by the benchmarks: the tokens, the other libraries, and interleaved rounds."""

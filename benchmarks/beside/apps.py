@@ -1,4 +1,4 @@
-"""The applications that are measured: each answers the caller's id, with nobody or somebody at the door."""
+"""The measured applications: each returns the caller's id, with or without authentication."""
 
 # No "from __future__ import annotations": FastAPI could not read annotations that name local dependencies.
 
@@ -148,7 +148,7 @@ def made_with(module: ModuleType, name: str, issuer: FakeIssuer) -> dict[str, Ca
 
 
 def applications(issuer: FakeIssuer, *, install: bool = True) -> dict[str, Callable[[], App]]:
-    """Return what makes each application, by name."""
+    """Return the factory of each application, by name."""
     found: dict[str, Callable[[], App]] = {
         BARE: lambda: bare,
         OURS: lambda: AuthMiddleware(bare, verifier(issuer)),

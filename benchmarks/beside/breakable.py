@@ -1,4 +1,4 @@
-"""A key server on a real socket that can be slow, or down, and counts what it is asked."""
+"""A key server on a real socket that can be slow or down, and counts requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from authkit_verify.testing import FakeIssuer
 
 
 class KeyServer:
-    """Serves the keys of its issuer as they are at the moment. ``delay`` is seconds per answer."""
+    """Serves the current keys of its issuer. ``delay`` is seconds per response."""
 
     def __init__(self, algorithm: str) -> None:
         self.fetches, self.delay, self.down = 0, 0.0, False

@@ -41,7 +41,7 @@ class Server:
         self._process.wait()
 
     def cpu(self) -> float | None:
-        """Return the processor time used so far in seconds, where the system tells it that finely."""
+        """Return the processor time used so far in seconds, if the system measures it that finely."""
         try:
             return int(Path(f"/proc/{self._process.pid}/schedstat").read_text().split()[0]) / 1e9
         except (OSError, ValueError):
@@ -67,7 +67,7 @@ def requests(tokens: list[str]) -> list[bytes]:
 
 
 def answer_length(port: int, request: bytes) -> int:
-    """Return how long an answer is, headers and all; every answer of one application is as long."""
+    """Return the length of a response with headers; an application's responses have one length."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(request)
         got = b""
@@ -117,7 +117,7 @@ class _Caller(asyncio.Protocol):
 
 
 def _stay_awake(loop: asyncio.AbstractEventLoop, over: asyncio.Future[list[None]]) -> None:
-    """See to it that the loop polls and does not sleep until it is over."""
+    """Make the loop poll instead of sleep until the block ends."""
     if not over.done():
         loop.call_soon(_stay_awake, loop, over)
 
@@ -125,7 +125,7 @@ def _stay_awake(loop: asyncio.AbstractEventLoop, over: asyncio.Future[list[None]
 async def volley(
     server: Server, wanted: list[bytes], length: int, seconds: float, *, awake: bool
 ) -> tuple[float, float]:
-    """Return requests per second, and microseconds of the server's processor per request (0: not told).
+    """Return requests per second, and microseconds of the server's processor per request (0: unknown).
 
     ``awake`` where the load has a processor of its own.
     """

@@ -22,7 +22,7 @@ _FOLDER = Path(__file__).resolve().parents[2] / ".runtime" / "benchmarks" / f"py
 
 @functools.cache
 def versions(*, install: bool = True) -> dict[str, ModuleType]:
-    """Return the modules by name, newest first; says so when the older one cannot be had."""
+    """Return the modules by name, newest first; prints a line if the older one cannot be installed."""
     found = {f"PyJWT {installed.__version__}": installed}
     if installed.__version__ == OLDER:
         return found

@@ -1,4 +1,4 @@
-"""Rounds in which all candidates take turns in random order, and tables of what came of it.
+"""Rounds in which all candidates take turns in random order, and tables of the results.
 
 Ratios are medians of the ratio inside each round: the machine's own drift cancels out, so trust them before
 the microseconds.
@@ -59,7 +59,7 @@ def short(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A ratio that is to be held, from below or from above."""
+    """A ratio with a lower or an upper limit."""
 
     what: str
     got: float
@@ -76,6 +76,6 @@ class Goal:
 
 
 def judged(goals: Sequence[Goal]) -> bool:
-    """Print how the goals fared; tell whether all were met."""
+    """Print the goals and their results; True if all were met."""
     print("\n" + table(["goal", "", "measured", ""], [goal.row() for goal in goals]))
     return all(goal.met for goal in goals)

@@ -23,10 +23,10 @@ STORY = (
     r"the app accepts the new key's token +200 ada_l",
     r"refresh +200",
     r"the old refresh token after a pause: a replay +400 invalid_grant",
-    r"the session is gone for everybody +400 invalid_grant",
+    r"the session has ended for every token +400 invalid_grant",
     r"log out +200",
     r"refresh after logging out +400 invalid_grant",
-    r"every step answered as it should",
+    r"every response was as expected",
 )
 
 

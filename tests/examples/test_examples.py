@@ -24,7 +24,7 @@ async def test_the_issuer_can_be_mounted_below_a_path(config) -> None:
 
 
 async def test_several_operations_are_one_transaction(service: Service) -> None:
-    importing = load("host_transaction").import_person
+    importing = load("host_transaction").import_user
     user_id = await importing(service, "ada@example.test", "ada_l")
     assert len(await service.sessions.list_for_user(user_id)) == 1
     with pytest.raises(Exception, match="in use"):

@@ -116,13 +116,13 @@ async def test_a_code_arrives_as_a_plain_mail_with_every_header(mailing: Mailing
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Message-ID"].endswith("@example.test>")
     assert mail.get_content_type() == "text/plain"
-    assert postbox.text().startswith(f"Hello ada_l,\n\nyour verification code is {CODE}.\n")
+    assert postbox.text().startswith(f"Hello ada_l,\n\nYour verification code is {CODE}.\n")
 
 
 async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, postbox: Postbox) -> None:
     sender = SmtpLinkSender(mailing, "https://app.example.test/account/")
     await sender.send_password_reset_code(EMAIL, "", CODE)
-    assert postbox.text().startswith("Hello,\n\nyour password reset code is 123456.")
+    assert postbox.text().startswith("Hello,\n\nYour password reset code is 123456.")
     await sender.send_login_code(EMAIL, "ada_l", CODE)
     assert CODE in postbox.text()
     await sender.send_welcome(EMAIL, "ada_l")
@@ -179,7 +179,7 @@ async def test_user_text_stays_in_the_body(mailing: Mailing, postbox: Postbox) -
     assert envelope.rcpt_tos == [EMAIL]
     assert mail["Bcc"] is None
     assert "RSET {code}" in postbox.text()
-    assert postbox.text().endswith("you can ignore this mail.\n")
+    assert postbox.text().endswith("ignore this mail.\n")
 
 
 async def test_the_language_of_who_asks_chooses_the_text_also_in_the_background(

@@ -74,7 +74,7 @@ async def test_an_address_that_cannot_work_is_refused_at_start_and_not_repeated(
 
 
 async def test_a_table_that_is_no_name_is_refused_at_start(make_service) -> None:
-    with pytest.raises(errors.ConfigError, match="table of ClickHouse"):
+    with pytest.raises(errors.ConfigError, match="clickhouse_table"):
         await make_service(clickhouse_url="http://h", clickhouse_table="a; drop table b")
 
 
