@@ -204,7 +204,7 @@ def org_slug(text: str) -> str:
 
 
 def user_id(text: str) -> str | None:
-    """Return a user's id in canonical form, or None if the text is not one."""
+    """Return a user's id in canonical form, or None if the text cannot be one."""
     return uuid_or_none(text)
 
 

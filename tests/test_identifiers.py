@@ -187,6 +187,7 @@ def test_what_is_no_organization_slug_is_refused(text: str) -> None:
 def test_an_id_has_one_spelling() -> None:
     known = str(uuid.uuid4())
     assert identifiers.user_id(known) == identifiers.user_id(known.upper()) == known
+    assert identifiers.uuid_or_none(known) == identifiers.uuid_or_none(known.upper()) == known
     for odd in (
         "",
         "x",
@@ -197,6 +198,7 @@ def test_an_id_has_one_spelling() -> None:
         known + "\n",
     ):
         assert identifiers.user_id(odd) is None
+        assert identifiers.uuid_or_none(odd) is None
 
 
 def test_new_ids_are_random_uuids() -> None:

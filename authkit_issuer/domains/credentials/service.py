@@ -130,7 +130,7 @@ class Passwords:
         self.rt.refuse_joining("passwords.change")
         keep = None
         if keep_session_id:
-            keep = identifiers.user_id(keep_session_id)
+            keep = identifiers.uuid_or_none(keep_session_id)
             if keep is None:
                 raise errors.SessionNotFound
         await Setting(self.rt).change(user_id, current, new, keep, client)

@@ -1,4 +1,4 @@
-"""The rows and the SQL of reauthentication."""
+"""The rows and the SQL of reauthentication, and of wallets, which are external logins."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
-from authkit_issuer.store.predicates import ALLOWED, awake, live
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, awake, live
 from authkit_issuer.store.query import Query
 
 
@@ -48,6 +48,16 @@ class ReauthenticatedSession(TokenFacts):
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletUser:
+    """The user of a linked wallet, with all that a login needs, read in one statement."""
+
+    user_id: str
+    auth_epoch: int
+    allowed: bool
+    two_factor: bool
+
+
 AVAILABLE_METHODS = Query(
     AvailableMethods,
     f"""
@@ -84,4 +94,19 @@ REAUTHENTICATE = Query(
     select {FACT_COLUMNS}, s.auth_time, s.expires_at
     from stepped s join profiles.users u on u.id = s.user_id
     """,
+)
+WALLET_USER = Query(
+    WalletUser,
+    f"""
+    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed,
+           {HAS_TWO_FACTOR} as two_factor
+    from profiles.user_providers l join profiles.users u on u.id = l.user_id
+    where l.issuer = $1 and l.subject = $2
+    """,
+)
+WALLET_ADDRESS = Query(
+    str, "select subject from profiles.user_providers where user_id = $1::uuid and issuer = $2"
+)
+LOCK_WALLET_USER = Query(
+    bool, f"select {ALLOWED} from profiles.users u where u.id = $1::uuid for no key update"
 )

@@ -1,4 +1,4 @@
-"""Logins: from a proof to a session with its tokens."""
+"""Logins: from a verified credential to a session with its tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RECORDED_PER_MINUTE = 10
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Signs people in."""
+    """Signs users in, and reauthenticates them."""
 
     rt: Runtime
 
@@ -52,9 +52,20 @@ class Logins:
     ) -> TokenPair:
         """Sign in by email address, phone number or user name and a password.
 
-        Raises ``InvalidCredentials`` and, after a right password, ``UserBanned``, ``EmailNotVerified`` (with
-        ``metadata.registration_id`` while a registration is pending), ``PhoneNotVerified``,
-        ``PasswordResetRequired``; the rest as ``finish`` does; ``TooManyRequests``, ``ServerBusy``.
+        Args:
+            identifier: The email address, phone number or user name.
+            password: The password.
+            org: The slug of the organization that the access token is to name.
+            client: The client that signs in.
+
+        Raises:
+            InvalidCredentials: No such account, or the password is wrong.
+            UserBanned: The password is right, and the user may not act.
+            EmailNotVerified, PhoneNotVerified: The password is right, and the contact is not verified;
+                ``metadata.registration_id`` names a pending registration.
+            PasswordResetRequired: The password is right, and must be replaced first.
+            TooManyRequests, ServerBusy: No attempt was made.
+            AuthError: Any other refusal of ``finish``.
         """
         try:
             proof = await self._prove(identifier, password, client)
@@ -77,9 +88,11 @@ class Logins:
     async def with_registration_code(
         self, identifier: str, code: str, *, registration_id: str | None, client: Client | None = None
     ) -> TokenPair:
-        """Confirm the registration of an email address or phone number by its code and sign its owner in.
+        """Confirm a registration by the code that was sent to its contact, and sign the new user in.
 
-        Raises as ``registration.confirm_email`` does. When storage fails on the way, the code stays good.
+        Raises:
+            Unavailable: Storage failed. The code is still good.
+            AuthError: Any refusal of ``registration.confirm_email`` or ``finish``.
         """
         try:
             registration = Registration(self.rt)
@@ -87,7 +100,7 @@ class Logins:
         except errors.InvalidOrExpiredCode as refusal:
             await self.note_failure(refusal, client)
             raise
-        # The account is new: a second factor switched on since would have moved its epoch.
+        # The account is new: enabling a second factor since would have raised its epoch.
         proof = FirstFactor(user_id=record.user_id, auth_epoch=record.auth_epoch)
         method = "phone_verification" if _is_phone(identifier) else "email_verification"
         async with OneTimeCodes(self.rt).restore_on_outage(record):
@@ -103,14 +116,28 @@ class Logins:
         client: Client | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> TokenPair:
-        """Open a session for a first factor that was proved: the one way behind all of them.
+        """Open a session for a verified first factor; every login goes through here.
 
-        Where the account asks for a second factor, ``method`` is not among ``two_factor_exempt_methods`` and
-        the device does not remember it, nothing is opened: a code goes out and ``TwoFactorRequired`` comes
-        with ``user_id``, ``method``, ``destination`` and ``challenge`` in its metadata; what
-        ``two_factor.begin`` raises passes through. ``extra`` goes into the access token. Raises
-        ``InvalidCredentials`` when the account changed since the proof, ``UserBanned``, ``ReservedClaim``,
-        and what ``tokens.issue_org_access`` raises of an organization, before anything is opened.
+        The second factor is required if the account has one, ``method`` is not among
+        ``two_factor_exempt_methods``, and the device does not remember it.
+
+        Args:
+            proof: The user, and the epoch as read with the credential.
+            method: The method of the session and its event.
+            amr: The authentication methods (RFC 8176).
+            org: The slug of the organization that the access token is to name.
+            client: The client that signs in.
+            extra: Further claims of the access token.
+
+        Raises:
+            TwoFactorRequired: A code was sent. The metadata has ``user_id``, ``method``, ``destination`` and
+                ``challenge``, for ``complete_two_factor``.
+            InvalidCredentials: The account changed since the first factor.
+            UserBanned: The user may not act.
+            ReservedClaim: ``extra`` names a claim that only this service sets.
+            OrgModeNotMulti, InvalidOrgSlug, OrgNotFound, NotOrgMember: ``org`` was refused; no session was
+                opened.
+            AuthError: Any other refusal of ``two_factor.begin``.
         """
         check_extra(extra)
         first = replace(proof, method=method, amr=tuple(amr))
@@ -157,12 +184,22 @@ class Logins:
         remember_device: bool = False,
         client: Client | None = None,
     ) -> TokenPair:
-        """Meet the challenge of a ``TwoFactorRequired`` and open the session that waited for it.
+        """Answer the challenge of a ``TwoFactorRequired`` and open the session; of concurrent calls one does.
 
-        With ``remember_device`` and ``two_factor_remember`` the device of the answer is asked for no second
-        factor for that long, unless the account's epoch moves; what asks for a fresh proof still does.
-        One of any number of callers wins. Raises ``InvalidChallenge`` (sign in again),
-        ``InvalidOrExpiredCode``, ``UserBanned``. When storage fails on the way, challenge and code stay good.
+        Args:
+            user_id: The ``user_id`` of the refusal's metadata.
+            challenge: The ``challenge`` of the refusal's metadata.
+            code: The code that was sent, or a backup code.
+            is_backup: True if ``code`` is a backup code.
+            remember_device: Skip the second factor on this device for ``two_factor_remember`` seconds, or
+                until the account's epoch is raised. Reauthentication still requires it.
+            client: The client that signs in.
+
+        Raises:
+            InvalidChallenge: The challenge is over, or the account changed: sign in again.
+            InvalidOrExpiredCode: The code is wrong, used or too old.
+            UserBanned: The user may not act.
+            Unavailable: Storage failed. Challenge and code are still good.
         """
         try:
             redeemed = await TwoFactor(self.rt).redeem(user_id, challenge, code, is_backup=is_backup)
@@ -275,13 +312,8 @@ class Logins:
     ) -> AccessToken:
         """Reauthenticate in a live session with a proof that the caller has verified itself.
 
-        Args:
-            user_id: The user whose wallet or provider account was proved.
-            session_id: The session.
-            auth_epoch: The user's epoch as read with the proof.
-            method: The method of the event.
-            amr: The authentication methods (RFC 8176).
-            client: The client.
+        The proof is of a wallet or a provider account of the user; ``auth_epoch`` was read with it. ``amr``
+        holds the authentication methods (RFC 8176), ``method`` is that of the event.
 
         Raises:
             TwoFactorRequired: The second factor is on, and ``method`` is not exempt from it.
@@ -303,7 +335,7 @@ class Logins:
         try:
             return await Passwords(self.rt).prove(identifier, password, client=client)
         except errors.InvalidCredentials:
-            # Only someone who knows the password of the pending registration learns that there is one.
+            # Only a client with the password of the pending registration learns that there is one.
             pending = await Registration(self.rt).find_by_password(identifier, password, client=client)
             if pending is None:
                 raise
@@ -311,9 +343,10 @@ class Logins:
         raise unverified(metadata={"registration_id": pending})
 
     async def note_failure(self, refusal: errors.AuthError, client: Client | None) -> None:
-        """Record a refused sign-in; a flood from one address leaves ever fewer rows, with the count.
+        """Record a failed login, unless a second factor is still required.
 
-        That a second factor is asked for is no refusal.
+        Beyond 10 failures a minute from one network, only each failure whose count is a power of two leaves a
+        row, with the count.
         """
         if isinstance(refusal, errors.TwoFactorRequired):
             return

@@ -86,13 +86,13 @@ class OrgInvites:
     @raises(errors.OrgInviteNotFound, errors.OrgInviteNotPending)
     async def revoke(self, org_slug: str, invite_id: str, *, actor: str | None = None) -> None:
         """Withdraw an open invite; raises ``OrgInviteNotFound``, ``OrgInviteNotPending``."""
-        known = identifiers.user_id(invite_id)
+        canonical_id = identifiers.uuid_or_none(invite_id)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            if known is not None and await tx.maybe(sql.REVOKE, known, org.id) is not None:
-                await _record(tx, org.id, "revoked", user_id="", invite_id=known, actor=actor)
+            if canonical_id is not None and await tx.maybe(sql.REVOKE, canonical_id, org.id) is not None:
+                await _record(tx, org.id, "revoked", user_id="", invite_id=canonical_id, actor=actor)
                 return
-        found = await self.rt.maybe(sql.BY_ID, known) if known else None
+        found = await self.rt.maybe(sql.BY_ID, canonical_id) if canonical_id else None
         if found is None or found.org != org.slug:
             raise errors.OrgInviteNotFound
         raise errors.OrgInviteNotPending
@@ -143,8 +143,8 @@ class OrgInvites:
 
     async def _openable(self, invite_id: str, user_id: str) -> tuple[OrgInvite, str]:
         """Return the invite if it looks open to this user; the answering statement decides for good."""
-        known, person = identifiers.user_id(invite_id), identifiers.user_id(user_id)
-        invite = await self.rt.maybe(sql.BY_ID, known) if known else None
+        canonical_id, person = identifiers.uuid_or_none(invite_id), identifiers.user_id(user_id)
+        invite = await self.rt.maybe(sql.BY_ID, canonical_id) if canonical_id else None
         if invite is None:
             raise errors.OrgInviteNotFound
         if person is None or not await self._is_for(invite, person):

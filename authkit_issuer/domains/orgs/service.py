@@ -146,12 +146,12 @@ class Orgs:
 
         Raises ``OrgNotFound``, ``InvalidOrgSlug``, ``PersonalOrgLocked``, ``OwnerSlugTaken``.
         """
-        slug, known = identifiers.org_slug(new_slug), identifiers.user_id(org_id)
-        if known is None:
+        slug, canonical_id = identifiers.org_slug(new_slug), identifiers.uuid_or_none(org_id)
+        if canonical_id is None:
             raise errors.OrgNotFound
         async with self.rt.transaction() as tx:
-            await tx.maybe(LOCK_ORG, known)
-            org = await tx.maybe(BY_ID, known)
+            await tx.maybe(LOCK_ORG, canonical_id)
+            org = await tx.maybe(BY_ID, canonical_id)
             if org is None:
                 raise errors.OrgNotFound
             if org.is_personal:
@@ -171,10 +171,10 @@ class Orgs:
 
     async def list_aliases(self, org_id: str) -> list[str]:
         """Return the organization's former names, sorted; raises ``OrgNotFound``."""
-        known = identifiers.user_id(org_id)
-        if known is None or await self.rt.maybe(BY_ID, known) is None:
+        canonical_id = identifiers.uuid_or_none(org_id)
+        if canonical_id is None or await self.rt.maybe(BY_ID, canonical_id) is None:
             raise errors.OrgNotFound
-        return await self.rt.all(ALIASES, known)
+        return await self.rt.all(ALIASES, canonical_id)
 
     async def get_personal(self, user_id: str) -> Org:
         """Return the user's personal organization or raise ``PersonalOrgNotFound``."""

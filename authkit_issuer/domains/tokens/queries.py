@@ -1,4 +1,4 @@
-"""What a token says about its user, and the SQL that reads it."""
+"""The rows and the SQL of access tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from authkit_issuer.store.query import Query
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenFacts:
-    """What a token says about its user, read in one statement."""
+    """The claims about the user, read in one statement."""
 
     user_id: str
     email: str | None
@@ -22,7 +22,7 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgGrant:
-    """What a token says about one organization: its current slug and the roles held there."""
+    """The claims about an organization: its current slug and the user's roles there."""
 
     slug: str
     roles: list[str]
@@ -39,24 +39,24 @@ FACT_COLUMNS = """
         where ur.user_id = u.id and r.deleted_at is null order by r.slug
     ) as roles
 """
-"""The columns of ``TokenFacts`` for the user ``u``; scalars, so that a join can never multiply the row."""
+"""The columns of ``TokenFacts`` for the user ``u``; they are scalars, so no join multiplies the row."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gated(TokenFacts):
-    """The facts, and whether the user may act now."""
+class UserFacts(TokenFacts):
+    """The claims about the user, and whether the user may act now."""
 
     allowed: bool
 
 
-GATED_FACTS = Query(
-    Gated, f"select {FACT_COLUMNS}, {ALLOWED} as allowed from profiles.users u where u.id = $1::uuid"
+USER_FACTS = Query(
+    UserFacts, f"select {FACT_COLUMNS}, {ALLOWED} as allowed from profiles.users u where u.id = $1::uuid"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """Whether a user belongs to an organization, and the roles held there."""
+    """Whether a user is a member of an organization, and the user's roles there."""
 
     is_member: bool
     roles: list[str]
@@ -68,10 +68,10 @@ ORG_ROLES = """
         where r.org_id = {org} and r.user_id = u.id order by r.role
     )
 """
-"""SQL of the roles that the user ``u`` holds in an organization."""
+"""SQL of the roles of the user ``u`` in an organization."""
 
 IS_MEMBER = "exists (select from profiles.org_members m where m.org_id = {org} and m.user_id = u.id)"
-"""SQL that tells whether the user ``u`` is a member of an organization."""
+"""SQL that is true if the user ``u`` is a member of an organization."""
 
 MEMBERSHIP = Query(
     Membership,

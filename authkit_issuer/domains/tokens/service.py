@@ -1,6 +1,6 @@
-"""Access tokens: the claims of RFC 9068 section 2.2, then our own, signed with the key in force.
+"""Access tokens: the claims of RFC 9068 section 2.2 and of this service, signed with the current key.
 
-A token is a snapshot: user, roles and entitlements as they were when it was minted.
+A token is a snapshot of the user, the roles and the entitlements at the time of its issue.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.tokens.queries import (
     FACT_COLUMNS,
-    GATED_FACTS,
     MEMBERSHIP,
-    Gated,
+    USER_FACTS,
     OrgGrant,
     TokenFacts,
+    UserFacts,
 )
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.runtime import Runtime
@@ -45,12 +45,12 @@ RESERVED_CLAIMS = frozenset(
         "permissions", "scope", "scp", "azp", "act", "may_act", "cnf", "token_use", "nonce", "events",
     }
 )  # fmt: skip
-"""Claims that a caller's ``extra`` may not name."""
+"""Claims that ``extra`` may not name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
-    """A signed token and the moment its ``exp`` names."""
+    """A signed token and the time of its ``exp``."""
 
     token: str = field(repr=False)
     expires_at: datetime
@@ -58,7 +58,7 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwksDocument:
-    """The JWK set as it is served, with its strong validator."""
+    """The JWK set as bytes, with its strong ``ETag``."""
 
     body: bytes
     etag: str
@@ -66,7 +66,7 @@ class JwksDocument:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Mints, publishes keys, and verifies what it minted."""
+    """Issues and verifies access tokens, and publishes the keys."""
 
     rt: Runtime
 
@@ -80,8 +80,18 @@ class Tokens:
     ) -> AccessToken:
         """Return an access token for a user who may act now.
 
-        ``email`` counts only for a service without a database, which cannot ask. Raises ``UserNotFound``,
-        ``UserBanned``, ``ReservedClaim`` when ``extra`` names a claim of ours, ``MissingSigner``.
+        Args:
+            user_id: The user.
+            email: The email address, for a service without a database; otherwise the stored one counts.
+            extra: Further claims.
+            session_id: The session of the token, its ``sid``.
+
+        Raises:
+            UserNotFound: No such user.
+            UserBanned: The user may not act.
+            ReservedClaim: ``extra`` names a claim that only this service sets.
+            Invalid: ``extra`` is not JSON.
+            MissingSigner: The service has no signing key.
         """
         check_extra(extra)
         if not self.rt.has_storage:
@@ -117,11 +127,21 @@ class Tokens:
         auth_time: datetime | None = None,
         amr: Sequence[str] = (),
     ) -> AccessToken:
-        """Return an access token with ``org`` and the roles held there, and without any global role.
+        """Return an access token with ``org`` and the user's roles there, and without any global role.
 
-        ``org_slug`` may be a former name; the token carries the current one. ``email`` is not used: the
-        stored address is. Raises as ``issue_access`` does, and ``OrgModeNotMulti``, ``InvalidOrgSlug``,
-        ``OrgNotFound``, ``NotOrgMember``.
+        Args:
+            user_id: The user.
+            email: Ignored; the token has the stored address.
+            org_slug: The organization. For a former slug the token has the current one.
+            extra: Further claims.
+            session_id: The session of the token, its ``sid``.
+            auth_time: The time of the last authentication.
+            amr: The authentication methods (RFC 8176).
+
+        Raises:
+            OrgModeNotMulti: The service runs in single-organization mode.
+            InvalidOrgSlug, OrgNotFound, NotOrgMember: ``org_slug`` was refused.
+            AuthError: Any refusal of ``issue_access``.
         """
         check_extra(extra)
         facts = await self._facts(user_id)
@@ -138,43 +158,44 @@ class Tokens:
         )
 
     async def org_grant(self, user_id: str, org_slug: str) -> OrgGrant:
-        """Return what a token may say of a member; raises as ``issue_org_access`` does."""
+        """Return the current slug and the member's roles; raises as ``issue_org_access`` does."""
         org = await self.find_org(org_slug)
-        known = identifiers.user_id(user_id)
-        standing = await self.rt.maybe(MEMBERSHIP, known, org.id) if known else None
-        if standing is None or not standing.is_member:
+        canonical_id = identifiers.user_id(user_id)
+        membership = await self.rt.maybe(MEMBERSHIP, canonical_id, org.id) if canonical_id else None
+        if membership is None or not membership.is_member:
             raise errors.NotOrgMember
-        return OrgGrant(slug=org.slug, roles=standing.roles)
+        return OrgGrant(slug=org.slug, roles=membership.roles)
 
     async def find_org(self, org_slug: str) -> OrgName:
-        """Return the organization a token is asked for; raises as ``issue_org_access`` does."""
+        """Return the organization of a slug; raises as ``issue_org_access`` does."""
         if self.rt.config.org_mode != "multi":
             raise errors.OrgModeNotMulti
         return await Namespace(self.rt).find_org(org_slug)
 
     async def enrich(self, user_id: str) -> Enrichment:
-        """Return what a resource server may want to know of the user now; an unknown one is not allowed."""
-        found = await self._gated(user_id)
-        if found is None:
+        """Return the user's present data for a resource server; an unknown user is not allowed."""
+        user = await self._user_facts(user_id)
+        if user is None:
             return Enrichment(allowed=False)
         return Enrichment(
-            allowed=found.allowed,
-            roles=tuple(found.roles),
-            email=found.email,
-            discord_username=found.discord_username or None,
+            allowed=user.allowed,
+            roles=tuple(user.roles),
+            email=user.email,
+            discord_username=user.discord_username or None,
         )
 
-    async def _gated(self, user_id: str) -> Gated | None:
-        known = identifiers.user_id(user_id)
-        return await self.rt.maybe(GATED_FACTS, known) if known else None
+    async def _user_facts(self, user_id: str) -> UserFacts | None:
+        canonical_id = identifiers.user_id(user_id)
+        return await self.rt.maybe(USER_FACTS, canonical_id) if canonical_id else None
 
     async def _facts(self, user_id: str) -> TokenFacts:
-        found = await self._gated(user_id)
-        if found is None:
+        """Return the facts of a user who may act; raises ``UserNotFound`` or ``UserBanned``."""
+        user = await self._user_facts(user_id)
+        if user is None:
             raise errors.UserNotFound
-        if not found.allowed:
+        if not user.allowed:
             raise errors.UserBanned
-        return found
+        return user
 
     def mint(
         self,
@@ -188,11 +209,20 @@ class Tokens:
         org: OrgGrant | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> AccessToken:
-        """Sign the claims; ``sid``, ``auth_time`` and ``amr`` (RFC 9068 section 2.2.1) when they are known.
+        """Return a signed access token.
 
-        With ``org`` the roles are those held there, which nobody may take for global ones.
+        The token expires after ``access_token_duration`` seconds, less a random share of at most
+        ``access_token_jitter``.
 
-        The life is the configured one less a random share, and never ends after ``not_after``.
+        Args:
+            facts: The user.
+            entitlements: The names of the user's entitlements.
+            session_id: The ``sid``, if there is a session.
+            auth_time: The time of the last authentication; without it the token has no ``amr`` either.
+            amr: The authentication methods (RFC 9068 section 2.2.1).
+            not_after: The end of the session, which the token does not outlive.
+            org: The organization. ``roles`` then holds the roles there, and no global role.
+            extra: Further claims, checked by ``check_extra``.
         """
         issued_at = int(self.rt.clock())
         expires = self._expiry(issued_at, not_after)
@@ -240,19 +270,20 @@ class Tokens:
         return claims
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the published keys as a JWK set (RFC 7517 section 5), the signing one first."""
+        """Return the published keys as a JWK set (RFC 7517 section 5), the signing key first."""
         return self.rt.keys.current().jwks
 
     def jwks_document(self) -> JwksDocument:
-        """Return the JWK set as the bytes to serve, with its ``ETag``."""
+        """Return the JWK set as bytes, with its ``ETag``."""
         keys = self.rt.keys.current()
         return JwksDocument(body=keys.jwks_body, etag=keys.jwks_etag)
 
     def key_for(self, header: Mapping[str, object]) -> PublicKey:
-        """Return the published key that fits a JWS header.
+        """Return the published key of a JWS header; without ``kid``, the only key if there is just one.
 
-        A header without ``kid`` fits when there is exactly one key. Raises ``UnknownKid``, and
-        ``DisallowedAlg`` when ``alg`` is not the key's.
+        Raises:
+            UnknownKid: No published key has this ``kid``.
+            DisallowedAlg: ``alg`` is not the algorithm of the key.
         """
         public, kid = self.rt.keys.current().public, header.get("kid")
         if kid is None and len(public) == 1:
@@ -267,25 +298,28 @@ class Tokens:
     async def verify(self, token: str) -> Claims:
         """Return the claims of an access token of this service, or raise ``authkit_verify.TokenError``.
 
-        Says nothing about the session: ``sessions.authenticate`` does.
+        It does not check the session: ``sessions.authenticate`` does.
         """
         return await self.rt.own_tokens.verify(token)
 
 
 def check_extra(extra: Mapping[str, object] | None) -> None:
-    """Raise ``ReservedClaim`` when a caller's claims name one that only this service may set.
+    """Check the further claims of a token before a session is opened that would get no token.
 
-    ``Invalid`` for a name that is no text: an enumeration's member is written as its value, whatever that is.
-    And for what no JSON can say, before a session is opened that would get no token.
+    Raises:
+        ReservedClaim: A name is a claim that only this service sets.
+        Invalid: A name is not a string (JSON writes an enum member as its value), or a value is not JSON.
     """
     if not extra:
         return
     for name in extra:
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all typed
-            raise errors.Invalid("An extra claim is named by a text.", param="extra")
+            raise errors.Invalid("The name of an extra claim must be a string.", param="extra")
         if name in RESERVED_CLAIMS:
-            raise errors.ReservedClaim(f"The claim {name} is set by this service alone.", param=name)
+            raise errors.ReservedClaim(
+                f"Only this service sets the claim {name}: leave it out of extra.", param=name
+            )
     try:
         msgspec.json.encode(dict(extra))
     except (TypeError, ValueError, RecursionError) as error:
-        raise errors.Invalid("The extra claims are not JSON.", param="extra") from error
+        raise errors.Invalid("The extra claims cannot be written as JSON.", param="extra") from error

@@ -223,9 +223,8 @@ class OidcLogin:
         return provider
 
     async def _note(self, refusal: errors.AuthError, flow: Flow, client: Client | None) -> None:
-        """Record the refusal of a login; a required second factor is not a failure."""
-        needs_factor = isinstance(refusal, errors.TwoFactorRequired)
-        if flow == "login" and isinstance(refusal, errors.Unauthenticated) and not needs_factor:
+        """Record the refusal of a login, but not of a link or a reauthentication."""
+        if flow == "login" and isinstance(refusal, errors.Unauthenticated):
             await Logins(self.rt).note_failure(refusal, client)
 
 

@@ -1,4 +1,4 @@
-"""Wallet challenges: what was asked, kept until it is answered once."""
+"""The ephemeral records of wallet challenges: each is kept until its one answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NONCE = re.compile(r"[A-Za-z0-9]{8,64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChallengeData:
-    """An issued challenge. Times are aware, in UTC; ``username`` is what a new account asked to be called."""
+    """An issued challenge. Times are aware, in UTC; ``username`` is the name for a new account."""
 
     address: str
     username: str | None
@@ -27,10 +27,10 @@ class ChallengeData:
 
 
 class ChallengeCache(Protocol):
-    """Where challenges wait. Storage that does not answer is an error and never "no such challenge"."""
+    """A store of challenges. A storage failure is an error, never "no such challenge"."""
 
     async def put(self, nonce: str, data: ChallengeData) -> None:
-        """Keep a challenge, at least until it expires."""
+        """Store a challenge, at least until it expires."""
         ...
 
     async def get(self, nonce: str) -> ChallengeData | None:
@@ -38,11 +38,11 @@ class ChallengeCache(Protocol):
         ...
 
     async def delete(self, nonce: str) -> None:
-        """Forget a challenge."""
+        """Delete a challenge."""
         ...
 
     async def consume(self, nonce: str) -> ChallengeData | None:
-        """Return and forget a challenge in one step: of any number of callers at most one gets it."""
+        """Take a challenge out in one step: of concurrent callers at most one gets it."""
         ...
 
 
@@ -54,7 +54,7 @@ class StoredChallenges:
     clock: Clock
 
     async def put(self, nonce: str, data: ChallengeData) -> None:
-        """See ``ChallengeCache``; one that has expired is not kept."""
+        """See ``ChallengeCache``; an expired challenge is not stored."""
         left = data.expires_at.timestamp() - self.clock()
         if left > 0:
             await self.store.set(_key(nonce), _encode(data), left)

@@ -1,7 +1,7 @@
-"""Sign In With Solana: a wallet answers a challenge, once, and is signed in or linked.
+"""Sign In With Solana: a wallet signs a challenge, once, to sign its user in or to be linked.
 
-The challenge is used up before anything of the answer is believed. What a wallet is called is its address on
-a network: the provider issuer is ``solana:<network>``, the subject the address.
+The challenge is used up before any check of the answer. A wallet is an external login: the issuer is
+``solana:<network>``, the subject the address.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from authkit_issuer.domains.accounts.service import User, Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.base.codes import on_outage
 from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.login import queries as sql
 from authkit_issuer.domains.login.service import Logins
-from authkit_issuer.domains.login.solana import queries as sql
 from authkit_issuer.domains.login.solana.records import (
     ChallengeCache,
     ChallengeData,
@@ -50,7 +50,7 @@ _NAMES_TRIED = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiwsLogin(TokenPair):
-    """The tokens of a wallet's sign-in; ``created`` tells that the account is new."""
+    """The tokens of a login with a wallet; ``created`` is true if the account is new."""
 
     created: bool
 
@@ -71,7 +71,7 @@ _WALLET_ANSWER = (
 
 @dataclass(frozen=True, slots=True)
 class Solana:
-    """Challenges wallets, signs them in and links them."""
+    """Challenges wallets, signs their users in, and links them."""
 
     rt: Runtime
 
@@ -86,10 +86,18 @@ class Solana:
         *,
         cache: ChallengeCache | None = None,
     ) -> SignInInput:
-        """Return what the wallet is asked to sign; it can be answered once within ``solana_challenge_ttl``.
+        """Return a challenge to sign, which takes one answer within ``solana_challenge_ttl`` seconds.
 
-        ``username`` is what a new account is to be called. Raises ``SiwsDomainInvalid`` unless the domain is
-        configured, ``InvalidAddress``, ``username_*``.
+        Args:
+            domain: The domain of the app, one of ``domains``.
+            address: The address of the wallet.
+            username: The name for a new account; None derives one from the address.
+            cache: A store of challenges, in place of the service's own.
+
+        Raises:
+            SiwsDomainInvalid: The domain is not configured.
+            InvalidAddress: The address is not an Ed25519 public key in Base58.
+            UsernameTooShort, UsernameTooLong, UsernameInvalidCharacters, ...: ``username`` breaks a rule.
         """
         domain = domain.strip().lower()
         if domain not in self.domains:
@@ -141,25 +149,38 @@ class Solana:
         client: Client | None = None,
         cache: ChallengeCache | None = None,
     ) -> SiwsLogin:
-        """Sign the wallet's user in; a wallet that nobody has linked gets an account without a contact.
+        """Sign the wallet's user in; an unlinked wallet gets a new account, without a contact.
 
-        The token carries ``provider`` and ``solana_address`` beside ``extra``. Raises ``siws_*``,
-        ``UserBanned``, ``ReservedClaim``, ``TwoFactorRequired`` and the rest as ``logins.finish`` does. The
-        challenge is spent whatever comes, unless storage fails: then it can be answered again.
+        Every answer uses its challenge up, unless storage fails.
+
+        Args:
+            output: The wallet's answer.
+            extra: Further claims of the access token, beside ``provider`` and ``solana_address``.
+            user_agent: The user agent, unless ``client`` says it.
+            ip: The address of the client, unless ``client`` says it.
+            client: The client, in place of ``user_agent`` and ``ip``.
+            cache: The store of challenges given to ``generate_challenge``.
+
+        Raises:
+            SiwsMessageInvalid, SiwsChallengeNotFound, SiwsSignatureInvalid, ...: The answer was refused.
+            UserBanned: The user may not act.
+            ReservedClaim: ``extra`` names a claim that only this service sets.
+            Unavailable: Storage failed. The challenge takes the answer again.
+            AuthError: Any other refusal of ``logins.finish``.
         """
         self.rt.refuse_joining("solana.verify_and_login")
         check_extra(extra)
-        who = client or Client(ip=ip, user_agent=user_agent)
+        client = client or Client(ip=ip, user_agent=user_agent)
         challenges = self._cache(cache)
         try:
             nonce, data = await self._take(output, challenges)
         except (errors.Invalid, errors.Unauthenticated) as refusal:
-            await Logins(self.rt).note_failure(refusal, who)
+            await Logins(self.rt).note_failure(refusal, client)
             raise
         claims = {**(extra or {}), "provider": SOLANA_PROVIDER_SLUG, "solana_address": data.address}
         async with on_outage(lambda: challenges.put(nonce, data)):
-            linked, created = await self._account(data, who)
-            pair = await self._enter(linked, claims, who)
+            user, created = await self._account(data, client)
+            pair = await self._enter(user, claims, client)
         return SiwsLogin(
             access_token=pair.access_token,
             expires_in=pair.expires_in,
@@ -181,20 +202,30 @@ class Solana:
         client: Client | None = None,
         cache: ChallengeCache | None = None,
     ) -> None:
-        """Make the wallet the user's; nothing changes when it is already.
+        """Link the wallet to the user; a wallet that is linked already changes nothing.
 
-        Raises ``siws_*``, ``UserNotFound``, ``UserBanned``; ``WalletAlreadyLinked`` when it is another
-        account's or, unless ``replace``, when the user has another wallet. Replacing one ends the sign-ins
-        that are under way with it. When storage fails the challenge can be answered again.
+        Args:
+            user_id: The user.
+            output: The wallet's answer.
+            replace: Replace another wallet of the user, and end every login in progress with it.
+            client: The client, for the event.
+            cache: The store of challenges given to ``generate_challenge``.
+
+        Raises:
+            SiwsMessageInvalid, SiwsChallengeNotFound, SiwsSignatureInvalid, ...: The answer was refused.
+            UserNotFound, UserBanned: No such user, or the user may not act.
+            WalletAlreadyLinked: The wallet is another account's, or the user has another one and ``replace``
+                is false.
+            Unavailable: Storage failed. The challenge takes the answer again.
         """
         self.rt.refuse_joining("solana.link_wallet")
-        known = identifiers.user_id(user_id)
-        if known is None:
+        canonical_id = identifiers.user_id(user_id)
+        if canonical_id is None:
             raise errors.UserNotFound
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
         async with on_outage(lambda: challenges.put(nonce, data)):
-            await self._link(known, data.address, replace=replace, client=client)
+            await self._link(canonical_id, data.address, replace=replace, client=client)
 
     @raises(
         *_WALLET_ANSWER,
@@ -212,43 +243,55 @@ class Solana:
         client: Client | None = None,
         cache: ChallengeCache | None = None,
     ) -> AccessToken:
-        """Prove the linked wallet again for a live session.
+        """Reauthenticate in a live session with the linked wallet.
 
-        Raises ``siws_*``, ``SiwsAddressMismatch`` for a wallet that is not this user's, ``TwoFactorRequired``
-        where the second factor is on, ``SessionEnded``, ``UserDisabled``.
+        Args:
+            user_id: The user of the session.
+            session_id: The session.
+            output: The wallet's answer.
+            client: The client, for the event.
+            cache: The store of challenges given to ``generate_challenge``.
+
+        Raises:
+            SiwsMessageInvalid, SiwsChallengeNotFound, SiwsSignatureInvalid, ...: The answer was refused.
+            SiwsAddressMismatch: The wallet is not this user's.
+            TwoFactorRequired: The second factor is on, and must be used.
+            SessionEnded, UserDisabled: The session is over, or the user may not act.
         """
         self.rt.refuse_joining("solana.step_up")
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
         async with on_outage(lambda: challenges.put(nonce, data)):
-            linked = await self.rt.maybe(sql.LINKED, self._issuer(), data.address)
-            if linked is None or linked.user_id != identifiers.user_id(user_id):
+            user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), data.address)
+            if user is None or user.user_id != identifiers.user_id(user_id):
                 raise errors.SiwsAddressMismatch
             return await Logins(self.rt).step_up_vouched(
-                linked.user_id,
+                user.user_id,
                 session_id,
-                auth_epoch=linked.auth_epoch,
+                auth_epoch=user.auth_epoch,
                 method=METHOD,
                 amr=("pop",),
                 client=client,
             )
 
     async def get_user_by_address(self, address: str) -> User | None:
-        """Return the user who linked this wallet, or None."""
+        """Return the user of this wallet, or None."""
         try:
             siws.public_key(address)
         except errors.InvalidAddress:
             return None
-        linked = await self.rt.maybe(sql.LINKED, self._issuer(), address)
-        return None if linked is None else await Users(self.rt).get(linked.user_id)
+        user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), address)
+        return None if user is None else await Users(self.rt).get(user.user_id)
 
     async def get_address(self, user_id: str) -> str | None:
         """Return the address of the user's wallet, or None."""
-        known = identifiers.user_id(user_id)
-        return None if known is None else await self.rt.maybe(sql.WALLET, known, self._issuer())
+        canonical_id = identifiers.user_id(user_id)
+        if canonical_id is None:
+            return None
+        return await self.rt.maybe(sql.WALLET_ADDRESS, canonical_id, self._issuer())
 
     async def _take(self, output: SignInOutput, challenges: ChallengeCache) -> tuple[str, ChallengeData]:
-        """Use up the challenge an answer is for, then judge the answer."""
+        """Use the challenge of an answer up, then verify the answer."""
         nonce = siws.parse_message(siws.signed_text(output.signed_message)).nonce or ""
         data = await challenges.consume(nonce)
         if data is None:
@@ -259,46 +302,46 @@ class Solana:
         siws.verify(output, data.input, now=now)
         return nonce, data
 
-    async def _account(self, data: ChallengeData, who: Client) -> tuple[sql.Linked, bool]:
-        """Find the wallet's user or make one; only "no row" makes one, and of parallel calls one does."""
+    async def _account(self, data: ChallengeData, client: Client) -> tuple[sql.WalletUser, bool]:
+        """Return the wallet's user and whether it is new; of concurrent first logins one creates it."""
         created = False
         for attempt in range(_NAMES_TRIED):
-            linked = await self.rt.maybe(sql.LINKED, self._issuer(), data.address)
-            if linked is not None:
-                return linked, created
+            user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), data.address)
+            if user is not None:
+                return user, created
             try:
-                await self._create(data.address, await self._name(data, attempt), who)
+                await self._create(data.address, await self._name(data, attempt), client)
             except (errors.UsernameInUse, errors.OwnerSlugTaken, errors.ProviderAlreadyLinked):
-                continue  # somebody was faster: with the name, or with this very wallet
+                continue  # A concurrent request took the name, or linked this wallet.
             created = True
         raise errors.UsernameInUse
 
-    async def _enter(self, linked: sql.Linked, claims: Mapping[str, object], who: Client) -> TokenPair:
-        """Sign a proved wallet's user in; a refusal stands in the trail of that account."""
-        proof = FirstFactor(
-            user_id=linked.user_id, auth_epoch=linked.auth_epoch, two_factor=linked.two_factor
-        )
+    async def _enter(self, user: sql.WalletUser, claims: Mapping[str, object], client: Client) -> TokenPair:
+        """Sign the user of a verified wallet in; the event of a refusal names the user."""
+        proof = FirstFactor(user_id=user.user_id, auth_epoch=user.auth_epoch, two_factor=user.two_factor)
         try:
-            if not linked.allowed:
+            if not user.allowed:
                 raise errors.UserBanned
-            return await Logins(self.rt).finish(proof, method=METHOD, amr=("pop",), client=who, extra=claims)
+            return await Logins(self.rt).finish(
+                proof, method=METHOD, amr=("pop",), client=client, extra=claims
+            )
         except errors.Unauthenticated as refusal:
-            refusal.about = linked.user_id
-            await Logins(self.rt).note_failure(refusal, who)
+            refusal.about = user.user_id
+            await Logins(self.rt).note_failure(refusal, client)
             raise
 
-    async def _create(self, address: str, username: str, who: Client) -> None:
+    async def _create(self, address: str, username: str, client: Client) -> None:
         issuer, slug = self._issuer(), SOLANA_PROVIDER_SLUG
         async with self.rt.transaction() as tx:
             user = await Users(tx).add(username=username, method=METHOD)
-            await Providers(tx).link_by_issuer(user.id, issuer, slug, address, client=who)
+            await Providers(tx).link_by_issuer(user.id, issuer, slug, address, client=client)
 
     async def _name(self, data: ChallengeData, attempt: int) -> str:
         if attempt == 0 and data.username is not None:
             return data.username
         base = data.username or f"u_{data.address[:4].lower()}"
         if attempt > 1:
-            # Whoever else is after the next number is after it again: a random one parts us.
+            # A concurrent request wants the next number too: a random one keeps the two apart.
             number = int.from_bytes(self.rt.random_bytes(4), "big") % 10_000
             base = identifiers.suffixed_username(base, f"{number:04d}")
         return await Usernames(self.rt).generate_available(base)
@@ -306,12 +349,12 @@ class Solana:
     async def _link(self, user_id: str, address: str, *, replace: bool, client: Client | None) -> None:
         issuer, slug = self._issuer(), SOLANA_PROVIDER_SLUG
         async with self.rt.transaction() as tx:
-            allowed = await tx.maybe(sql.LOCK, user_id)
+            allowed = await tx.maybe(sql.LOCK_WALLET_USER, user_id)
             if allowed is None:
                 raise errors.UserNotFound
             if not allowed:
                 raise errors.UserBanned
-            present = await tx.maybe(sql.WALLET, user_id, issuer)
+            present = await tx.maybe(sql.WALLET_ADDRESS, user_id, issuer)
             if present == address:
                 return
             if present is not None and not replace:
@@ -329,7 +372,7 @@ class Solana:
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Where wallets may sign in; never what a request says of itself."""
+        """The domains where wallets may sign in; they come from the configuration, never from a request."""
         config = self.rt.config
         if config.solana_domains or not config.dev:
             return config.solana_domains
