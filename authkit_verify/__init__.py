@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from authkit_verify._asgi.authenticator import refusal_for
-from authkit_verify._asgi.challenge import AccessDenied
+from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
+from authkit_verify._asgi.credentials import bearer_token, sole_authorization
 from authkit_verify._asgi.enrichment import Enricher, Enrichment, EnrichmentSource
 from authkit_verify._asgi.guards import (
     fresh_keys,
@@ -15,11 +16,13 @@ from authkit_verify._asgi.guards import (
     require_role,
     require_scope,
 )
+from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.middleware import AuthMiddleware
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
 from authkit_verify._explain.explanation import CheckResult, Explanation
 from authkit_verify._jose.keys import KeyState
+from authkit_verify._jwks.fetch import HttpClient
 from authkit_verify._policy.claims import Claims
 from authkit_verify._telemetry.events import Event
 from authkit_verify._verify.verifier import Verifier
@@ -30,6 +33,7 @@ __all__ = [
     "AcceptConfig",
     "AccessDenied",
     "AuthMiddleware",
+    "Challenge",
     "CheckResult",
     "Claims",
     "Enricher",
@@ -37,13 +41,17 @@ __all__ = [
     "EnrichmentSource",
     "Event",
     "Explanation",
+    "HttpClient",
     "IssuerAccept",
     "KeyState",
+    "Lease",
     "Principal",
+    "Refusal",
     "ResourceMetadata",
     "StricterRules",
     "TokenError",
     "Verifier",
+    "bearer_token",
     "fresh_keys",
     "refusal_for",
     "require_admin",
@@ -53,4 +61,5 @@ __all__ = [
     "require_recent_login",
     "require_role",
     "require_scope",
+    "sole_authorization",
 ]

@@ -16,6 +16,11 @@ from urllib.parse import urlsplit
 from authkit_verify._jose.algorithms import ALGORITHMS, Check
 from authkit_verify._jose.keys import pinned_key
 
+__all__ = ["SUPPORTED_ALGORITHMS", "AcceptConfig", "IssuerAccept", "Pem", "Pin", "StricterRules"]
+
+SUPPORTED_ALGORITHMS = tuple(ALGORITHMS)
+"""The names of all algorithms that ``algorithms`` may list."""
+
 Pem = str | bytes
 Pin = Pem | tuple[str, Pem]
 """A pinned key: a PEM that answers for any key id, or ``(kid, PEM)``."""

@@ -19,6 +19,8 @@ from authkit_verify._jwks.discovery import discover, metadata_urls
 from authkit_verify._jwks.fetch import Clients, FetchError, HttpClient
 from authkit_verify.config import AcceptConfig, IssuerAccept
 
+__all__ = ["Finding", "Report", "diagnose"]
+
 
 async def diagnose(
     accept: IssuerAccept,

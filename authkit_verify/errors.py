@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+__all__ = ["TokenCode", "TokenError"]
+
 TokenCode = Literal[
     "missing_token",
     "invalid_request",

@@ -32,6 +32,8 @@ from authkit_verify._jwks.discovery import metadata_urls
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
 
+__all__ = ["Bearer"]
+
 _SHOWN = frozenset({b"www-authenticate", b"retry-after", b"cache-control"})
 
 

@@ -20,6 +20,8 @@ from authkit_verify._jwks.issuer_keys import IssuerHealth
 from authkit_verify._telemetry.counters import Counters
 from authkit_verify._verify.verifier import Verifier
 
+__all__ = ["VerifierCollector"]
+
 
 class VerifierCollector(Collector):
     """Reads one verifier at every scrape. Labels are issuers of its configuration, outcomes and codes."""

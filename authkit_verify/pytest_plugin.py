@@ -9,6 +9,8 @@ import pytest
 
 from authkit_verify.testing import FakeIssuer
 
+__all__ = ["fake_issuer"]
+
 
 @pytest.fixture
 def fake_issuer() -> FakeIssuer:

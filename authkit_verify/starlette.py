@@ -31,6 +31,8 @@ from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
 
+__all__ = ["AuthenticationMiddleware", "BearerBackend", "Refused", "refuse"]
+
 
 class Refused(AuthenticationError):
     """A token was not accepted, or could not be judged. ``refusal`` is the finished answer."""

@@ -27,6 +27,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 
+__all__ = ["FakeIssuer", "FakeKey", "encode", "seal"]
+
 _CURVES: Mapping[str, tuple[ec.EllipticCurve, int]] = {
     "ES256": (ec.SECP256R1(), 32),
     "ES384": (ec.SECP384R1(), 48),

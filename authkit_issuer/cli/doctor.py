@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 from authkit_verify import IssuerAccept
-from authkit_verify._doctor.report import Finding, Report
-from authkit_verify.doctor import diagnose
+from authkit_verify.doctor import Finding, Report, diagnose
 
 
 def doctor(

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify._jose.algorithms import ALGORITHMS
+from authkit_verify.config import SUPPORTED_ALGORITHMS
 
 
 def verify(
@@ -36,7 +36,7 @@ def verify(
         raise typer.BadParameter("there is more than one token; quote it, and leave out the word Bearer")
     text = sys.stdin.read().strip() if token == "-" else token
     # Every algorithm: the question is whether the token is valid at all.
-    config = _config(issuer, audience, jwks_url, pem or [], algorithm or list(ALGORITHMS))
+    config = _config(issuer, audience, jwks_url, pem or [], algorithm or list(SUPPORTED_ALGORITHMS))
     if explain:
         raise typer.Exit(asyncio.run(_explained(config, text, as_json=as_json)))
     raise typer.Exit(asyncio.run(_verified(config, text, as_json=as_json)))

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.errors import AuthError
 from authkit_issuer.http.operations import JSON, Answer, Headers
-from authkit_verify import AccessDenied, TokenError
-from authkit_verify._asgi.challenge import Challenge
+from authkit_verify import AccessDenied, Challenge, TokenError
 
 
 class NoSuchRoute(errors.NotFound):

@@ -18,8 +18,7 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.errors import Denied
 from authkit_issuer.http.errors import InvalidClient, StepUpRequired
 from authkit_issuer.ports import Client
-from authkit_verify import TokenError
-from authkit_verify._asgi.credentials import bearer_token, sole_authorization
+from authkit_verify import TokenError, bearer_token, sole_authorization
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.orgs.service import Org

@@ -25,8 +25,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from authkit_verify import AcceptConfig, AuthMiddleware, Verifier
-from authkit_verify._asgi.principal import Principal
+from authkit_verify import AcceptConfig, AuthMiddleware, Principal, Verifier
 from authkit_verify.fastapi import Bearer
 from authkit_verify.testing import FakeIssuer, FakeKey
 from beside import decoders, pyjwts

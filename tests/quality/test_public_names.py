@@ -1,11 +1,13 @@
-"""What a package promises is listed once, sorted, and is all there is."""
+"""The public names of each package: listed once, sorted, complete, and enough for every user of it."""
 
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,26 @@ LISTED = [
     "authkit_issuer.http",
     "authkit_issuer.sinks",
 ]
+ROOT = Path(__file__).parents[2]
+DOORS = {
+    "authkit_verify.config": [
+        "SUPPORTED_ALGORITHMS", "AcceptConfig", "IssuerAccept", "Pem", "Pin", "StricterRules",
+    ],
+    "authkit_verify.doctor": ["Finding", "Report", "diagnose"],
+    "authkit_verify.errors": ["TokenCode", "TokenError"],
+    "authkit_verify.fastapi": ["Bearer"],
+    "authkit_verify.prometheus": ["VerifierCollector"],
+    "authkit_verify.pytest_plugin": ["fake_issuer"],
+    "authkit_verify.starlette": ["AuthenticationMiddleware", "BearerBackend", "Refused", "refuse"],
+    "authkit_verify.testing": ["FakeIssuer", "FakeKey", "encode", "seal"],
+}  # fmt: skip
+"""The public modules of the verifier beside the package itself, and the names in each."""
+REACHES_INSIDE = {
+    "authkit_issuer/federation/openid.py": "reads the alg of a verified ID token, which at_hash depends on",
+    "benchmarks/verify.py": "times the bare signature check that the verifier is measured against",
+}
+"""Files outside the package that import a private module of the verifier, each with the reason."""
+PRIVATE_IMPORT = re.compile(r"(?m)^\s*(?:from|import)\s+authkit_verify(?:\._|\s+import\s+_)")
 
 
 @pytest.mark.parametrize("package", LISTED)
@@ -50,3 +72,64 @@ def test_an_import_needs_only_the_libraries_of_its_extra(statement: str, absent:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_the_doors_of_the_verifier_are_its_modules_without_an_underscore() -> None:
+    modules = {path.stem for path in (ROOT / "authkit_verify").glob("[a-z]*.py")}
+    assert {f"authkit_verify.{name}" for name in modules} == set(DOORS)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_door_lists_its_names_and_has_them(door: str) -> None:
+    module = importlib.import_module(door)
+    assert list(module.__all__) == DOORS[door]
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+@pytest.mark.parametrize("door", ["authkit_verify", *DOORS])
+def test_every_public_class_and_function_of_the_verifier_says_what_it_is(door: str) -> None:
+    module = importlib.import_module(door)
+    undocumented: list[str] = []
+    for name in module.__all__:
+        value = getattr(module, name)
+        if not isinstance(value, type) or value.__module__.partition(".")[0] != "authkit_verify":
+            if isinstance(value, types.FunctionType) and not value.__doc__:
+                undocumented.append(name)
+            continue
+        members = [f"{name}.{key}" for key, member in vars(value).items() if _lacks_words(key, member)]
+        undocumented += members if value.__doc__ else [name, *members]
+    assert undocumented == []
+
+
+def _lacks_words(name: str, member: object) -> bool:
+    described = isinstance(member, types.FunctionType | property | classmethod | staticmethod)
+    return described and not name.startswith("_") and not getattr(member, "__doc__", None)
+
+
+def test_the_verifiers_folder_can_be_taken_in_at_a_glance() -> None:
+    entries = [path for path in (ROOT / "authkit_verify").iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 20
+
+
+def test_nothing_outside_the_verifier_imports_its_private_modules() -> None:
+    folders = ["authkit_issuer", "benchmarks", "examples", "tests"]
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    files += [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    own = ("tests/verify/", "tests/quality/")
+    reaching = {
+        name
+        for path in files
+        if not (name := path.relative_to(ROOT).as_posix()).startswith(own)
+        and PRIVATE_IMPORT.search(path.read_text(encoding="utf-8"))
+    }
+    assert reaching == set(REACHES_INSIDE)
+
+
+def test_no_import_of_the_verifier_is_hidden_from_the_import_contracts() -> None:
+    # The contracts leave imports for type checkers out, so that one could close a circle unseen.
+    hiding = [
+        path.name
+        for path in (ROOT / "authkit_verify").rglob("*.py")
+        if "TYPE_CHECKING" in path.read_text(encoding="utf-8")
+    ]
+    assert hiding == []
