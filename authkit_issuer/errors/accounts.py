@@ -9,7 +9,7 @@ class UserNotFound(NotFound):
     """No such user; a malformed id counts as no such user."""
 
     code = "user_not_found"
-    default = "There is no such user."
+    default = "User not found."
 
 
 class UserBanned(Unauthenticated):
@@ -79,7 +79,7 @@ class UsernameInvalidCharacters(Invalid):
     """The user name holds something else than ASCII letters, digits and underscores."""
 
     code = "username_invalid_characters"
-    default = "The user name may hold letters, digits and underscores only."
+    default = "The user name may contain only letters, digits and underscores."
 
 
 class UsernameReserved(Invalid):
@@ -135,14 +135,14 @@ class InvalidSlug(Invalid):
     """The text cannot be anybody's name."""
 
     code = "invalid_slug"
-    default = "This cannot be anybody's name."
+    default = "This name cannot be used."
 
 
 class RoleNotFound(NotFound):
     """The role is not defined."""
 
     code = "role_not_found"
-    default = "There is no such role."
+    default = "Role not found."
 
 
 class InvalidRoleSlug(Invalid):
@@ -177,7 +177,7 @@ class ProviderNotLinked(NotFound):
     """The account has no login of this provider, or another one."""
 
     code = "provider_not_linked"
-    default = "No such login of this provider is linked."
+    default = "This login is not linked to the account."
 
 
 class CannotUnlinkLastLoginMethod(Conflict):

@@ -57,14 +57,14 @@ class NotFound(AuthError):
     """The thing named does not exist."""
 
     code = "not_found"
-    default = "There is no such thing."
+    default = "Not found."
 
 
 class Conflict(AuthError):
     """The state of something else stands in the way."""
 
     code = "conflict"
-    default = "This conflicts with something that exists."
+    default = "This conflicts with existing data."
 
 
 class NotConfigured(AuthError):
@@ -101,7 +101,7 @@ class Unavailable(_Retryable):
     """A part of the service is down or overloaded; nothing was decided about the caller."""
 
     code = "unavailable"
-    default = "The service cannot answer right now."
+    default = "The service is unavailable right now."
 
 
 class ConfigError(ValueError):

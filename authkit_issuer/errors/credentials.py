@@ -37,21 +37,21 @@ class InvalidPasswordHash(Invalid):
     """The hash cannot be parsed for its algorithm, or asks for an absurd amount of work."""
 
     code = "invalid_password_hash"
-    default = "The password hash is not usable."
+    default = "The password hash cannot be used."
 
 
 class PasswordResetRequired(Unauthenticated):
     """The password was right, and must be replaced before it opens anything."""
 
     code = "password_reset_required"
-    default = "The password must be reset first."
+    default = "The password must be reset."
 
 
 class CurrentPasswordRequired(Invalid):
     """The caller must show the password that goes with the record; nothing was used up."""
 
     code = "current_password_required"
-    default = "The password is needed as well."
+    default = "The current password is required."
 
 
 class BreachCheckUnavailable(Unavailable):

@@ -16,7 +16,7 @@ class TwoFactorNotEnabled(Conflict):
     """The account has no second factor switched on."""
 
     code = "2fa_not_enabled"
-    default = "The second factor is not switched on."
+    default = "The second factor is not enabled."
 
 
 class TwoFactorMethodInvalid(Invalid):
@@ -37,4 +37,4 @@ class InvalidChallenge(Unauthenticated):
     """Unknown, expired, used, voided by wrong codes, or not this user's; sign in again."""
 
     code = "invalid_challenge"
-    default = "The sign-in must be started again."
+    default = "The sign-in has expired; start again."

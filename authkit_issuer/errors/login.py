@@ -27,14 +27,14 @@ class UnknownProvider(NotFound):
     """No such login provider is configured."""
 
     code = "unknown_provider"
-    default = "There is no such login provider."
+    default = "Login provider not found."
 
 
 class InvalidState(Invalid):
     """The answer of a provider belongs to no login under way in this browser."""
 
     code = "invalid_state"
-    default = "This login was not begun in this browser, or it has expired."
+    default = "This login did not start in this browser, or has expired."
 
 
 class ProviderRefused(Unauthenticated):
@@ -76,42 +76,42 @@ class SiwsDomainInvalid(Invalid):
     """The domain is not one of this service's, or the message was signed for another."""
 
     code = "siws_domain_invalid"
-    default = "The domain is not one of this service's."
+    default = "The domain is not allowed."
 
 
 class SiwsAddressMismatch(Invalid):
     """The account is not the one the challenge was made for."""
 
     code = "siws_address_mismatch"
-    default = "The wallet is not the one the challenge was made for."
+    default = "The challenge is for another wallet."
 
 
 class SiwsChallengeNotFound(Unauthenticated):
     """No challenge has the message's nonce: never issued, expired, or used."""
 
     code = "siws_challenge_not_found"
-    default = "There is no such challenge; ask for a new one."
+    default = "Challenge not found; request a new one."
 
 
 class SiwsChallengeExpired(Unauthenticated):
     """The challenge is older than it may be."""
 
     code = "siws_challenge_expired"
-    default = "The challenge has expired; ask for a new one."
+    default = "The challenge has expired; request a new one."
 
 
 class SiwsChallengeMismatch(Unauthenticated):
     """The signed message differs from the challenge that was issued."""
 
     code = "siws_challenge_mismatch"
-    default = "The signed message is not the one that was issued."
+    default = "The signed message differs from the issued one."
 
 
 class SiwsTimestampInvalid(Unauthenticated):
     """A time in the message cannot be read, is over, or has not come yet."""
 
     code = "siws_timestamp_invalid"
-    default = "The times of the message do not hold now."
+    default = "The message is not valid at this time."
 
 
 class SiwsSignatureInvalid(Unauthenticated):
@@ -125,7 +125,7 @@ class WalletAlreadyLinked(Conflict):
     """The wallet belongs to another account, or this account has another wallet."""
 
     code = "wallet_already_linked"
-    default = "The wallet, or another one of this account, is linked already."
+    default = "This wallet, or another one of the account, is already linked."
 
 
 class ProviderUnavailable(Unavailable):

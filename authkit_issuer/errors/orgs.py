@@ -16,7 +16,7 @@ class OrgNotFound(NotFound):
     """No such organization."""
 
     code = "org_not_found"
-    default = "There is no such organization."
+    default = "Organization not found."
 
 
 class NotOrgMember(Denied):
@@ -44,7 +44,7 @@ class OrgRoleNotFound(NotFound):
     """The organization does not define this role."""
 
     code = "org_role_not_found"
-    default = "The organization has no such role."
+    default = "The organization does not have this role."
 
 
 class ProtectedOrgRole(Conflict):
@@ -58,7 +58,7 @@ class CannotRemoveLastOwner(Conflict):
     """An organization with members must keep an owner who may act."""
 
     code = "cannot_remove_last_owner"
-    default = "The organization would have no owner left."
+    default = "The organization must keep an owner."
 
 
 class CannotRemovePersonalOrgOwner(Conflict):
@@ -72,14 +72,14 @@ class PersonalOrgLocked(Conflict):
     """A personal organization is renamed with its user, and no other way."""
 
     code = "personal_org_locked"
-    default = "A personal organization has the name of its user."
+    default = "The name of a personal organization is its user's name."
 
 
 class PersonalOrgNotFound(NotFound):
     """The user has no personal organization."""
 
     code = "personal_org_not_found"
-    default = "There is no personal organization."
+    default = "The user does not have a personal organization."
 
 
 class OrgMembershipLimitExceeded(Conflict):
@@ -100,21 +100,21 @@ class AlreadyOrgMember(Conflict):
     """Who is a member already is not invited."""
 
     code = "already_org_member"
-    default = "This user is a member already."
+    default = "The user is already a member."
 
 
 class OrgInviteAlreadyPending(Conflict):
     """One open invite per organization and person."""
 
     code = "org_invite_already_pending"
-    default = "There is an open invite already."
+    default = "An open invite already exists."
 
 
 class OrgInviteNotFound(NotFound):
     """No such invite."""
 
     code = "org_invite_not_found"
-    default = "There is no such invite."
+    default = "Invite not found."
 
 
 class OrgInviteNotPending(Conflict):
@@ -128,7 +128,7 @@ class OrgInviteNotForUser(Denied):
     """The invite is for somebody else."""
 
     code = "org_invite_not_for_user"
-    default = "This invite is for somebody else."
+    default = "This invite is for another user."
 
 
 class OrgInviteExpired(Conflict):

@@ -18,7 +18,7 @@ class RefreshTokenReuseDetected(InvalidRefreshToken):
     """An already rotated refresh token came back; its session has been ended (RFC 9700 section 4.14.2)."""
 
     code = "refresh_token_reuse_detected"
-    default = "The refresh token was used before; the session has been ended."
+    default = "The refresh token was used before; the session has ended."
 
     def __init__(self, message: str | None = None, *, evidence: Mapping[str, object] | None = None) -> None:
         """Keep the class (``recent`` or ``stale``), both generations and their distance, for the operator."""
@@ -37,7 +37,7 @@ class SessionNotFound(NotFound):
     """The caller has no such session."""
 
     code = "session_not_found"
-    default = "There is no such session."
+    default = "Session not found."
 
 
 class InvalidTarget(Invalid):

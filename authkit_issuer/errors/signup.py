@@ -9,14 +9,14 @@ class EmailUnchanged(Invalid):
     """The account has this email address already."""
 
     code = "email_unchanged"
-    default = "This is the email address of the account already."
+    default = "The account already has this email address."
 
 
 class PhoneUnchanged(Invalid):
     """The account has this phone number already."""
 
     code = "phone_unchanged"
-    default = "This is the phone number of the account already."
+    default = "The account already has this phone number."
 
 
 class NoPendingEmailChange(Invalid):

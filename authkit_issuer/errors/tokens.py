@@ -16,7 +16,7 @@ class UnknownKid(NotFound):
     """No published key has this key id."""
 
     code = "unknown_kid"
-    default = "There is no such key."
+    default = "Key not found."
 
 
 class DisallowedAlg(Invalid):

@@ -64,12 +64,12 @@ def test_a_user_is_banned_deleted_restored_and_purged_by_any_identifier(
     )
     assert run("purge", "--retention-days", "1.5", **settings).stdout == "purged 1\n"
     assert listed(settings, "--deleted") == []
-    assert_one_line(users(settings, "restore", user_id), "no such user")
+    assert_one_line(users(settings, "restore", user_id), "User not found")
 
 
 def test_what_cannot_be_done_is_one_line(settings: dict[str, str]) -> None:
     users(settings, "create", "--username", "ada_l")
-    assert_one_line(users(settings, "ban", "+4915112345678"), "no such user")
+    assert_one_line(users(settings, "ban", "+4915112345678"), "User not found")
     assert_one_line(users(settings, "ban", "ada_l", "--until", "2001-01-01"), "in the future")
     assert_one_line(users(settings, "ban", "ada_l", "--until", "tomorrow"), "--until", status=2)
     assert_one_line(users(settings, "list", "--limit", "0"), "--limit", status=2)

@@ -101,7 +101,7 @@ class Admin:
         shape = Shape(_status(status, only_deleted=only_deleted), wanted is not None, terms)
         size = page_size if 1 <= page_size <= MAX_PAGE else DEFAULT_PAGE
         if wanted is not None and not identifiers.storable(wanted):
-            raise errors.Invalid("There is no such role.", param="role")
+            raise errors.Invalid("Role not found.", param="role")
         parameters = (*(() if wanted is None else (wanted.strip().lower(),)), *arguments)
         if filter.strip().lower() == _SAMPLE_FILTER:
             return await self._sampled(page)

@@ -123,7 +123,7 @@ class TwoFactor:
             PhoneNotVerified: Neither a code nor an earlier verification of the number was given.
             EmailNotVerified: As for the number; or the account has no verified email address.
             InvalidOrExpiredCode: The code is wrong, or the account changed meanwhile.
-            UserNotFound: There is no such user.
+            UserNotFound: the user does not exist.
             UserBanned: The user is banned or deleted.
         """
         self.rt.refuse_joining("two_factor.enable")

@@ -59,7 +59,7 @@ class ContactChanges:
         Raises:
             EmailUnavailable: There is no email sender.
             InvalidEmail: The text is no address.
-            UserNotFound: There is no such user.
+            UserNotFound: the user does not exist.
             UserBanned: The user is banned.
             EmailUnchanged: The account has this address already.
             EmailInUse: Another account has it.

@@ -40,7 +40,7 @@ class MemberNotFound(errors.NotFound):
     """The user is no member, or does not hold the role."""
 
     code = "member_not_found"
-    default = "There is no such member."
+    default = "Member not found."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
