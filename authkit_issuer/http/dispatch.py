@@ -133,7 +133,7 @@ class Runner:
         if operation.auth is Auth.ADMIN:
             guards.require_admin(account)
         if operation.fresh is True or (operation.fresh and operation.fresh(account)):
-            await guards.require_fresh(service, account)
+            await guards.require_recent_auth(service, account)
         return account
 
     def _refuse(self, error: AuthError | TokenError, request_id: str) -> Answer:

@@ -66,7 +66,7 @@ def require_admin(account: AuthenticatedSession) -> None:
         raise Denied
 
 
-async def require_fresh(service: Service, account: AuthenticatedSession) -> None:
+async def require_recent_auth(service: Service, account: AuthenticatedSession) -> None:
     """Raise ``StepUpRequired`` unless the session's last proof is recent enough (``step_up_max_age``).
 
     Where the second factor is on, it must have been part of the proof. The age is the database's word, so

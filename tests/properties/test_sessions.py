@@ -22,7 +22,7 @@ AGE = st.integers(0, 4)
 RARE = st.sampled_from(
     [
         "log_out",
-        "end_a_session_of_somebody_else",
+        "end_a_session_of_another_user",
         "revoke_all",
         "ban_or_unban",
         "ban_or_unban",
@@ -50,7 +50,7 @@ class Person:
 
 @dataclass
 class Modelled:
-    """A session as it should stand; times are those of the model, in seconds."""
+    """A session as it should be; times are the model's, in seconds."""
 
     id: str
     person: Person
@@ -67,7 +67,7 @@ class Modelled:
     def live(self) -> bool:
         return self.ended is None and not self.expired
 
-    def forgives(self, generation: int, now: int) -> bool:
+    def within_grace(self, generation: int, now: int) -> bool:
         last = generation == self.generation - 1 and self.rotated_at > now - GRACE
         return last or (generation >= self.grace_generation and self.grace_since > now - GRACE)
 
@@ -164,7 +164,7 @@ class Sessions(RuleBasedStateMachine):
                 session.grace_generation, session.grace_since = generation, self.now
             session.generation, session.rotated_at = generation + 1, self.now
             session.used = next(self.ticks)
-        elif not session.forgives(generation, self.now):
+        elif not session.within_grace(generation, self.now):
             session.ended = "refresh_reuse_detected"
             return errors.RefreshTokenReuseDetected
         return session.generation
@@ -190,10 +190,10 @@ class Sessions(RuleBasedStateMachine):
         if session.live:
             self.end([session], "logout")
 
-    def end_a_session_of_somebody_else(self, number: int) -> None:
+    def end_a_session_of_another_user(self, number: int) -> None:
         session = self.pick(number)
-        stranger = next(person for person in self.everybody if person is not session.person)
-        assert self.driver.run(self.sessions.revoke_for_user(stranger.id, session.id)) is False
+        other = next(person for person in self.everybody if person is not session.person)
+        assert self.driver.run(self.sessions.revoke_for_user(other.id, session.id)) is False
 
     def revoke_all(self, number: int) -> None:
         person = self.everybody[number // 2 % 2]

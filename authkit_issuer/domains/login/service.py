@@ -313,7 +313,7 @@ class Logins:
         """Reauthenticate in a live session with a proof that the caller has verified itself.
 
         The proof is of a wallet or a provider account of the user; ``auth_epoch`` was read with it. ``amr``
-        holds the authentication methods (RFC 8176), ``method`` is that of the event.
+        holds the authentication methods (RFC 8176), ``method`` is the one in the event.
 
         Raises:
             TwoFactorRequired: The second factor is on, and ``method`` is not exempt from it.

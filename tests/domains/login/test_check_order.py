@@ -80,7 +80,7 @@ async def test_without_grace_one_of_many_exchanges_wins_and_the_session_ends(mak
         assert await service.sessions.list_for_user(user) == []
 
 
-async def test_without_grace_not_even_a_rotation_of_the_same_moment_is_forgiven(make_service, age) -> None:
+async def test_without_grace_even_a_rotation_of_the_same_moment_is_refused(make_service, age) -> None:
     """A statement may see what another one wrote that began after it."""
     service = await make_service(refresh_rotation_grace=0.0)
     user = (await service.users.create(None, "ada_l")).id

@@ -89,7 +89,7 @@ def known(number: int) -> str:
 
 
 def unknown(number: int) -> str:
-    return f"nobody{number}@example.test"
+    return f"unknown{number}@example.test"
 
 
 async def populate(service: Service) -> None:
@@ -113,7 +113,7 @@ async def populate(service: Service) -> None:
 @pytest.fixture
 async def counting(service: Service, monkeypatch: pytest.MonkeyPatch) -> Counting:
     await populate(service)
-    # The first login of a process looks at what is stored; whoever comes first pays for that.
+    # The first login of a process reads what is stored, at that login's cost.
     with pytest.raises(errors.InvalidCredentials):
         await service.passwords.login("first@example.test", WRONG)
     return Counting(service, monkeypatch)
@@ -169,7 +169,7 @@ async def test_logins_with_a_session_are_alike_too(counting: Counting) -> None:
         for name in (known, unknown)
         for number in range(9)
     }
-    # The tenth refusal and those after it are recorded ever less often, whoever they are about.
+    # From the tenth on, refusals leave ever fewer rows, for every account alike.
     assert len({(answer, computed) for answer, computed, *_ in seen}) == 1
     assert len(seen) <= 2
 

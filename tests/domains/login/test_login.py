@@ -1,4 +1,4 @@
-"""Password logins: one refusal for all who do not know the password, the truth for those who do."""
+"""Password logins: one refusal without the right password, the reason with it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_the_address_and_the_name_sign_in_in_any_case(
 
 @pytest.mark.parametrize(
     "identifier",
-    [EMAIL, "Ada_L", "nobody@example.test", "nobody", "+4915112345678", "", "\x00", "a\ud800@b.c"],
+    [EMAIL, "Ada_L", "unknown@example.test", "unknown", "+4915112345678", "", "\x00", "a\ud800@b.c"],
 )
 async def test_every_wrong_login_costs_one_hash_and_says_the_same(
     service: Service, ada: str, identifier: str
@@ -175,9 +175,7 @@ async def test_a_login_that_proved_itself_before_everything_was_signed_out_opens
         )
 
 
-async def test_an_organization_that_cannot_be_had_is_refused_before_anything_is_opened(
-    service: Service, ada: str
-) -> None:
+async def test_an_organization_is_refused_before_a_session_is_opened(service: Service, ada: str) -> None:
     with pytest.raises(errors.OrgModeNotMulti):
         await service.logins.with_password(EMAIL, PASSWORD, org="acme")
     assert await service.sessions.list_for_user(ada) == []
@@ -186,7 +184,7 @@ async def test_an_organization_that_cannot_be_had_is_refused_before_anything_is_
 async def test_refused_logins_are_recorded_and_a_flood_is_counted(service: Service, ada: str) -> None:
     for number in range(40):
         with pytest.raises(errors.InvalidCredentials):
-            await service.logins.with_password(f"nobody{number}@example.test", "wrong password", client=HOME)
+            await service.logins.with_password(f"unknown{number}@example.test", "wrong password", client=HOME)
     rows = await service.pool.fetch(
         "select reason, data::text from profiles.session_events where event = 'session_failed' order by id"
     )

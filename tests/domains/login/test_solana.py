@@ -1,4 +1,4 @@
-"""Wallets: a challenge is answered once, by the wallet it was made for, on a domain of ours."""
+"""Wallets: a challenge takes one answer, of the wallet it was made for, on a configured domain."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def test_a_refused_answer_has_spent_its_challenge(solana: Service) -> None
     assert reasons == ["siws_signature_invalid", "siws_challenge_not_found"]
 
 
-async def test_a_message_for_another_site_signs_nobody_in(solana: Service) -> None:
+async def test_a_message_for_another_site_is_refused(solana: Service) -> None:
     wallet = Wallet()
     challenge = await solana.solana.generate_challenge(DOMAIN, wallet.address)
     phished = dataclasses.replace(challenge, domain="evil.example.test", uri="https://evil.example.test")
@@ -301,7 +301,7 @@ async def test_the_trail_says_from_where_a_wallet_was_linked(solana: Service) ->
     assert [(event.ip_addr, event.user_agent) for event in trail] == [("192.0.2.7", "Phantom")] * 2
 
 
-async def test_replacing_by_a_wallet_of_somebody_else_leaves_ones_own(solana: Service) -> None:
+async def test_a_wallet_of_another_user_replaces_nothing(solana: Service) -> None:
     ada = (await solana.users.create("ada@example.test", "ada_l")).id
     own, foreign = Wallet(), Wallet()
     await solana.solana.verify_and_login(await answer(solana, foreign))
@@ -311,11 +311,11 @@ async def test_replacing_by_a_wallet_of_somebody_else_leaves_ones_own(solana: Se
     assert await solana.solana.get_address(ada) == own.address
 
 
-async def test_nobody_is_linked_who_is_not_there(solana: Service) -> None:
-    for nobody in ("", "no-id", "00000000-0000-4000-8000-000000000000"):
+async def test_a_wallet_is_not_linked_to_an_unknown_user(solana: Service) -> None:
+    for unknown in ("", "no-id", "00000000-0000-4000-8000-000000000000"):
         with pytest.raises(errors.UserNotFound):
-            await solana.solana.link_wallet(nobody, await answer(solana, Wallet()))
-        assert await solana.solana.get_address(nobody) is None
+            await solana.solana.link_wallet(unknown, await answer(solana, Wallet()))
+        assert await solana.solana.get_address(unknown) is None
 
 
 async def test_a_failing_lookup_makes_no_second_account(solana: Service) -> None:

@@ -1,4 +1,4 @@
-"""Refresh sessions: rotation, forgiveness, replay, eviction and ending."""
+"""Refresh sessions: rotation, grace, replay, eviction and revocation."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class TestGrace:
         assert again.session_id == first.session_id
         assert await events(service) == []
 
-    async def test_a_late_request_of_another_tab_is_forgiven_two_rotations_later(
+    async def test_grace_accepts_a_late_request_of_another_tab_two_rotations_later(
         self, service: Service, user: str
     ) -> None:
         issued = await service.sessions.issue(user)
@@ -189,7 +189,7 @@ class TestGrace:
         ],
         ids=["same", "agent unknown", "other address", "other agent"],
     )
-    async def test_a_forgiven_use_from_elsewhere_leaves_a_trace(
+    async def test_a_use_within_grace_from_elsewhere_is_recorded(
         self, service: Service, user: str, client: Client, *, traced: bool
     ) -> None:
         issued = await service.sessions.issue(user, client=HOME)
@@ -197,7 +197,7 @@ class TestGrace:
         await service.sessions.exchange(issued.refresh_token, client=client)
         assert await events(service) == ([("session_refresh_shared", None)] if traced else [])
 
-    async def test_grace_never_forgives_what_was_ended(self, service: Service, user: str) -> None:
+    async def test_grace_accepts_no_token_of_an_ended_session(self, service: Service, user: str) -> None:
         issued = await service.sessions.issue(user)
         pair = await service.sessions.exchange(issued.refresh_token)
         await service.sessions.revoke_for_user(user, issued.session_id, reason=SessionRevokeReason.LOGOUT)
@@ -286,7 +286,7 @@ class TestGates:
             await service.sessions.authenticate(user, issued.session_id)
         assert not await service.users.is_allowed(user)
 
-    async def test_a_lapsed_ban_stops_nobody(self, service: Service, user: str) -> None:
+    async def test_a_lapsed_ban_does_not_refuse(self, service: Service, user: str) -> None:
         await service.pool.execute(
             "update profiles.users set banned_at = now() - interval '2 days', banned_until = now()"
         )

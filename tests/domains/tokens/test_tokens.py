@@ -1,4 +1,4 @@
-"""Access tokens: what they say, and who may add to it."""
+"""Access tokens: their claims, and the checks of further claims."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from authkit_issuer.security.keys import KeySet, SigningKey, StaticKeys
 from authkit_issuer.service import Service
 from authkit_verify import TokenError
 
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 def claims_of(token: str) -> dict[str, object]:
@@ -95,7 +95,7 @@ async def test_the_stored_address_counts_and_not_the_callers(service: Service) -
     assert claims["username"] == "phone_only"
 
 
-async def test_roles_are_those_of_now_sorted_and_without_deleted_ones(service: Service, user: str) -> None:
+async def test_roles_are_current_sorted_and_without_deleted_ones(service: Service, user: str) -> None:
     await service.pool.execute(
         "insert into profiles.roles (id, slug, name, deleted_at)"
         " values (gen_random_uuid(), 'zeta', 'Z', null), (gen_random_uuid(), 'gone', 'G', now())"
@@ -119,7 +119,7 @@ async def test_the_discord_name_is_the_stored_one_else_the_profiles(service: Ser
 
 
 async def test_who_may_not_act_gets_no_token(service: Service, user: str) -> None:
-    for user_id in (NOBODY, "no id"):
+    for user_id in (UNKNOWN, "no id"):
         with pytest.raises(errors.UserNotFound):
             await service.tokens.issue_access(user_id)
     await service.pool.execute("update profiles.users set banned_at = now()")
@@ -128,7 +128,7 @@ async def test_who_may_not_act_gets_no_token(service: Service, user: str) -> Non
 
 
 class Grants:
-    """An entitlements provider that says what it is told to, or fails, or hangs."""
+    """An entitlements provider that answers as set, or fails, or hangs."""
 
     def __init__(self, *entries: Entitlement, error: Exception | None = None, hang: bool = False) -> None:
         self.entries, self.error, self.hang = entries, error, hang
@@ -181,7 +181,7 @@ async def test_a_hanging_provider_is_given_up(make_service, monkeypatch: pytest.
     monkeypatch.setattr("authkit_issuer.domains.base.entitlements.TIMEOUT", 0.01)
     service = await make_service(entitlements_provider=Grants(hang=True))
     with pytest.raises(errors.EntitlementsUnavailable):
-        await service.entitlements.list_names(NOBODY)
+        await service.entitlements.list_names(UNKNOWN)
 
 
 class TestVerify:
@@ -275,5 +275,5 @@ async def test_a_resource_server_learns_of_a_ban(service: Service, user: str) ->
     assert (known.allowed, known.email, known.roles) == (True, "ada@example.test", ())
     await service.pool.execute("update profiles.users set banned_at = now()")
     assert not (await source.enrich(user)).allowed
-    for unknown in (NOBODY, "no id"):
+    for unknown in (UNKNOWN, "no id"):
         assert not (await source.enrich(unknown)).allowed

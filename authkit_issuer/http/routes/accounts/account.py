@@ -20,7 +20,7 @@ from authkit_issuer.http.operations import (
     Plain,
     Text,
 )
-from authkit_issuer.http.reauth import require_fresh_unless
+from authkit_issuer.http.reauth import require_recent_auth_unless
 from authkit_issuer.http.responses import Done
 
 
@@ -76,7 +76,7 @@ async def write_biography(call: Call[Biography, NoParams]) -> Done:
 async def change_password(call: Call[PasswordChange, NoParams]) -> Done:
     """Replace the password, or set the first one; every other session ends."""
     account, current, new = call.account, call.body.current_password, call.body.new_password
-    await require_fresh_unless(call, current)
+    await require_recent_auth_unless(call, current)
     passwords = call.service.passwords
     await passwords.change(account.id, current or "", new, account.session_id, client=call.client)
     return Done()

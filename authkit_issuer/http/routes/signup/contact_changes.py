@@ -25,7 +25,7 @@ from authkit_issuer.http.operations import (
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.reauth import require_password_or_fresh
+from authkit_issuer.http.reauth import require_password_or_recent_auth
 from authkit_issuer.http.responses import Done, MessageResponse
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class PendingPhone(Body):
 
 async def request_email(call: Call[EmailChange, NoParams]) -> MessageResponse:
     """Send a code to the new address."""
-    await require_password_or_fresh(call, call.body.password)
+    await require_password_or_recent_auth(call, call.body.password)
     changes = call.service.contact_changes
     await changes.request_email(call.account.id, call.body.new_email, client=call.client)
     return MessageResponse(message=_SENT)
@@ -104,7 +104,7 @@ async def cancel_email(call: Plain) -> Done:
 
 async def request_phone(call: Call[PhoneChange, NoParams]) -> MessageResponse:
     """Send a code to the new number."""
-    await require_password_or_fresh(call, call.body.password)
+    await require_password_or_recent_auth(call, call.body.password)
     changes = call.service.contact_changes
     await changes.request_phone(call.account.id, call.body.phone_number, client=call.client)
     return MessageResponse(message=_TEXTED)

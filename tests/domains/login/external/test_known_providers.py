@@ -216,7 +216,7 @@ async def test_github_without_such_an_address_gives_none(service, respx_mock, em
 
 
 @pytest.mark.parametrize("user", [{"login": "a"}, {"id": True}, {"id": "1"}, {"id": 1.5}])
-async def test_a_github_account_without_a_number_is_nobody(service, respx_mock, user):
+async def test_a_github_account_without_a_number_is_refused(service, respx_mock, user):
     respx_mock.get("https://api.github.com/user").respond(json=user)
     respx_mock.post("https://github.com/login/oauth/access_token").respond(json={"access_token": "a"})
     begun, _ = await begin(service, "github")
@@ -251,7 +251,7 @@ async def test_discord(service, respx_mock):
 
 
 @pytest.mark.parametrize("me", [{}, {"id": 7}, {"id": "abc"}, {"id": ""}])
-async def test_a_discord_account_without_a_number_is_nobody(service, respx_mock, me):
+async def test_a_discord_account_without_a_number_is_refused(service, respx_mock, me):
     respx_mock.post("https://discord.com/api/oauth2/token").respond(json={"access_token": "d-token"})
     respx_mock.get("https://discord.com/api/users/@me").respond(json=me)
     begun, _ = await begin(service, "discord")
@@ -264,7 +264,7 @@ async def test_an_answer_of_one_provider_is_not_taken_for_another(service, respx
     assert respx_mock.calls.call_count == 0
 
 
-async def test_nobody_is_asked_before_somebody_signs_in_and_a_stranger_is_no_provider(service, respx_mock):
+async def test_no_provider_is_asked_before_a_login_and_an_unknown_one_is_refused(service, respx_mock):
     for name in ("facebook", "", "GOOGLE", "../google"):
         with pytest.raises(errors.UnknownProvider):
             await service.oidc_login.begin(name)

@@ -1,4 +1,4 @@
-"""Answers of a provider that do not hold: none of them opens anything."""
+"""Invalid answers of a provider: each is refused."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ async def test_a_provider_that_never_answers_is_waited_for_so_long(browser, monk
     ],
     ids=json.dumps,
 )
-async def test_metadata_that_names_somebody_else_sends_nobody_anywhere(browser, metadata):
+async def test_metadata_of_another_issuer_sends_no_browser_anywhere(browser, metadata):
     browser.idp.metadata |= metadata
     with pytest.raises(errors.ProviderUnavailable):
         await browser.begin()
@@ -162,7 +162,7 @@ async def test_metadata_that_sends_the_code_elsewhere_is_not_followed(browser):
     await refused(browser, errors.ProviderUnavailable)
 
 
-async def test_parameters_in_the_providers_address_do_not_stand_twice(browser):
+async def test_parameters_in_the_providers_address_are_not_repeated(browser):
     endpoint = f"{browser.idp.issuer}/authorize?tenant=a&client_id=evil&state=evil"
     browser.idp.metadata["authorization_endpoint"] = endpoint
     sent = parse_qs(urlsplit((await browser.begin()).auth_url).query)
@@ -196,7 +196,7 @@ async def test_an_issuer_that_promises_to_name_itself_must(make_service, provide
         ("a\n", "provider_error"),
     ],
 )
-async def test_what_a_provider_says_went_wrong_is_told_as_one_plain_word(browser, error, told, caplog):
+async def test_the_app_receives_a_providers_error_as_one_plain_word(browser, error, told, caplog):
     refusal = await refused(browser, errors.ProviderDenied, error=error, code="")
     assert refusal.metadata == {"provider_error": told}
     assert all("\n" not in record.getMessage() for record in caplog.records)

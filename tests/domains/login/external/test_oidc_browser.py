@@ -193,7 +193,7 @@ async def test_a_form_from_another_site_brings_only_a_cookie_that_may_cross_site
         assert shown["error"] == "invalid_state"
 
 
-async def test_a_person_who_says_no_is_told_so_by_the_app(stage: Stage) -> None:
+async def test_the_app_says_so_when_the_user_denied_the_login(stage: Stage) -> None:
     begun = await stage.context.request.get(f"{stage.api}/auth/oidc/loop/login", max_redirects=0)
     state = stage.idp.approve(begun.headers["location"])["state"]
     page = await stage.page(f"{stage.api}/auth/oidc/loop/callback?state={state}&error=access_denied")

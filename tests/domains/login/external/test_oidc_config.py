@@ -82,7 +82,7 @@ def test_the_apps_page_is_the_one_named_else_of_the_site_with_pages_else_of_the_
     "origin",
     ["", "http://", "http://a b", "http://a@b", "http://a/b", "ftp://a", "javascript://a", "http://a:123456"],
 )
-def test_a_host_that_is_no_host_stands_in_for_nothing(origin):
+def test_a_malformed_host_replaces_no_base_url(origin):
     with pytest.raises(NotConfigured):
         redirect_urls(config(providers=GOOGLE), "google", origin)
 

@@ -157,7 +157,7 @@ def page_of(answer: httpx.Response) -> dict[str, Any]:
     return json.loads(data[1])
 
 
-async def test_a_popup_tells_its_opener_of_our_app_and_nobody_else(api, idp):
+async def test_a_popup_posts_its_message_to_the_origin_of_the_app_alone(api, idp):
     landed = await go(api, idp, f"{LOGIN}?ui=popup&popup_nonce=abc-DEF_1&return_to=/a%3Fb=1%26c")
     page = page_of(landed)
     assert page["origin"] == APP
@@ -264,7 +264,7 @@ async def test_a_wish_that_could_lead_astray_is_refused(api, params, param):
 
 
 async def test_an_unknown_provider_is_not_found(api):
-    for path in ("/auth/oidc/nobody/login", "/auth/oidc/nobody/callback"):
+    for path in ("/auth/oidc/unknown/login", "/auth/oidc/unknown/callback"):
         answer = await api.get(path)
         assert (answer.status_code, answer.json()["error"]) == (404, "unknown_provider")
     assert (await api.get("/auth/oauth/discord/login")).json()["error"] == "not_found"
@@ -286,7 +286,7 @@ async def test_the_addresses_are_the_configurations_whatever_a_request_claims(ap
     assert landed.headers["location"].startswith(APP)
 
 
-async def test_in_development_the_host_that_was_asked_stands_in(make_api, idp):
+async def test_in_development_the_host_of_the_request_replaces_base_url(make_api, idp):
     _, api = await make_api("http://127.0.0.1:8000", base_url=None, link_base_url=None)
     began = await api.get(LOGIN)
     sent = dict(parse_qsl(urlsplit(began.headers["location"]).query))
@@ -344,7 +344,7 @@ async def test_with_the_refresh_cookie_no_script_sees_a_refresh_token(make_api, 
     assert any("authkit_refresh=" in text for text in traded.headers.get_list("set-cookie"))
 
 
-async def test_a_second_factor_is_asked_of_whoever_trades(make_api, idp, mailbox):
+async def test_the_trade_requires_the_second_factor(make_api, idp, mailbox):
     service, api = await make_api()
     user_id, _ = await with_email_factor(service, mailbox)
     await service.providers.link_by_issuer(user_id, idp.issuer, "loop", "person-1")

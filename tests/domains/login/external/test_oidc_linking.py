@@ -9,7 +9,7 @@ from fakes.factors import events, with_email_factor
 
 
 async def signed_in(service, name="bob_b"):
-    """Return user and session of somebody who is signed in."""
+    """Return the user and the session of a login."""
     user = await service.users.add(email=f"{name}@example.test", username=name, verified=True)
     opened = await service.sessions.issue(user.id, method="password_login", auth_epoch=0, amr=("pwd",))
     return user.id, opened.session_id
@@ -57,7 +57,7 @@ async def test_only_a_login_is_for_an_organization_and_the_result_stays_good(ser
     assert (await browser.trade(landing)).flow == "link"
 
 
-async def test_a_login_of_somebody_else_is_not_taken_over(service, browser):
+async def test_a_login_of_another_user_is_not_taken_over(service, browser):
     owner = (await browser.login()).pair.user_id
     user_id, session_id = await signed_in(service)
     landing = await link(browser, user_id, session_id)
@@ -135,7 +135,7 @@ async def test_the_ways_to_step_up_name_the_linked_logins_of_this_service(servic
     assert await service.logins.step_up_methods(user_id) == ["code", "oidc:loop"]
 
 
-async def test_another_login_of_the_provider_steps_nobody_up(service, browser):
+async def test_another_login_of_the_provider_does_not_reauthenticate(service, browser):
     user_id, session_id = await signed_in(service)
     who = {"user_id": user_id, "session_id": session_id}
     with pytest.raises(errors.ProviderNotLinked):
@@ -148,7 +148,7 @@ async def test_another_login_of_the_provider_steps_nobody_up(service, browser):
     assert [user.username for user in await service.users.newest()] == ["bob_b"]
 
 
-async def test_an_old_proof_at_the_provider_steps_nobody_up(service, browser, clock):
+async def test_an_old_authentication_at_the_provider_does_not_reauthenticate(service, browser, clock):
     user_id, session_id = await signed_in(service)
     who = {"user_id": user_id, "session_id": session_id}
     await link(browser, user_id, session_id)
@@ -160,7 +160,7 @@ async def test_an_old_proof_at_the_provider_steps_nobody_up(service, browser, cl
     assert (await browser.login()).pair
 
 
-async def test_whoever_has_a_second_factor_must_use_it_to_step_up(service, browser, mailbox):
+async def test_a_user_with_a_second_factor_must_use_it_to_step_up(service, browser, mailbox):
     user_id, _ = await with_email_factor(service, mailbox)
     epoch = await service.pool.fetchval("select auth_epoch from profiles.users")
     opened = await service.sessions.issue(user_id, method="password_login", auth_epoch=epoch, amr=("pwd",))

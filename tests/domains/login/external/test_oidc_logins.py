@@ -80,7 +80,7 @@ async def test_a_provider_may_be_trusted_to_link_where_both_sides_verified_the_a
 
 
 @pytest.mark.parametrize("how", ["ban", "delete"])
-async def test_who_may_not_sign_in_is_told_so_and_recorded(service, browser, how):
+async def test_a_user_who_may_not_sign_in_is_refused_and_recorded(service, browser, how):
     user_id = (await browser.login()).pair.user_id
     if how == "ban":
         await service.lifecycle.ban(user_id)

@@ -23,7 +23,7 @@ from fakes.repository import ROOT
 from fakes.servers import free_port
 
 BASE = "https://id.example.test"
-CALLBACK = f"{BASE}/auth/oidc/stranger/callback"
+CALLBACK = f"{BASE}/auth/oidc/generic/callback"
 SECRET = "s3cret+with/odd:characters % and=more&of-them"
 
 pytestmark = pytest.mark.timeout(180)
@@ -77,12 +77,12 @@ class Person:
         raise AssertionError("the provider never sent the browser back")
 
     async def land(self, change: dict[str, str] | None = None, **wish: Any) -> CallbackResult:
-        begun = await self.service.oidc_login.begin("stranger", **wish)
+        begun = await self.service.oidc_login.begin("generic", **wish)
         back = await self.visit(begun.auth_url) | (change or {})
         back.pop("error_description", None)
         cookies = ((begun.cookie.name, begun.cookie.value),)
         return await self.service.oidc_login.finish(
-            "stranger", CallbackParameters(**back, cookies=cookies), directly=True
+            "generic", CallbackParameters(**back, cookies=cookies), directly=True
         )
 
 
@@ -91,7 +91,7 @@ async def person(request, make_service, issuer) -> AsyncIterator[Person]:
     config = ProviderConfig(
         client_id=request.param, client_secret=SECRET, issuer=issuer, allow_http_loopback=True
     )
-    service = await make_service(providers={"stranger": config}, base_url=BASE, clock=time.time)
+    service = await make_service(providers={"generic": config}, base_url=BASE, clock=time.time)
     async with httpx.AsyncClient(trust_env=False, timeout=30) as browser:
         yield Person(service, "ada", browser)
 
@@ -123,30 +123,30 @@ async def test_people_sign_in_with_it_again_and_again(person: Person) -> None:
 
 async def test_it_names_itself_in_every_answer_as_it_promises(person: Person) -> None:
     assert isinstance((await person.land({"iss": "https://evil.example"})).refusal, ProviderRefused)
-    begun = await person.service.oidc_login.begin("stranger")
+    begun = await person.service.oidc_login.begin("generic")
     back = await person.visit(begun.auth_url)
     del back["iss"]
     returned = CallbackParameters(**back, cookies=((begun.cookie.name, begun.cookie.value),))
-    assert isinstance((await person.service.oidc_login.finish("stranger", returned)).refusal, ProviderRefused)
+    assert isinstance((await person.service.oidc_login.finish("generic", returned)).refusal, ProviderRefused)
 
 
 async def test_it_refuses_a_code_of_another_login_and_says_what_it_does_not_like(person: Person) -> None:
-    begun = await person.service.oidc_login.begin("stranger")
+    begun = await person.service.oidc_login.begin("generic")
     stolen = (await person.visit(begun.auth_url))["code"]
-    # The verifier is that of another login: PKCE.
+    # PKCE: the verifier belongs to another login.
     assert isinstance((await person.land({"code": stolen})).refusal, ProviderRefused)
-    begun = await person.service.oidc_login.begin("stranger")
+    begun = await person.service.oidc_login.begin("generic")
     back = await person.visit(begun.auth_url.replace("scope=openid", "prompt=none&max_age=0&scope=openid"))
     returned = CallbackParameters(
         state=back["state"], error=back["error"], iss=back["iss"],
         cookies=((begun.cookie.name, begun.cookie.value),),
     )  # fmt: skip
-    refusal = (await person.service.oidc_login.finish("stranger", returned)).refusal
+    refusal = (await person.service.oidc_login.finish("generic", returned)).refusal
     assert isinstance(refusal, ProviderDenied)
     assert refusal.metadata == {"provider_error": "login_required"}
 
 
-async def test_it_asks_for_the_login_again_when_somebody_steps_up(person: Person) -> None:
+async def test_it_asks_for_the_login_again_when_a_user_steps_up(person: Person) -> None:
     landed = await person.land()
     assert landed.opened is not None
     assert landed.opened.pair is not None
