@@ -10,60 +10,19 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from authkit_issuer.http import guards
+from authkit_issuer.http import guards, routes
 from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
 from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.middleware import Edge, not_found
-from authkit_issuer.http.operations import AnyOperation
-from authkit_issuer.http.pages import inbox
 from authkit_issuer.http.pages.docs import Docs
 from authkit_issuer.http.rate_limits import RateLimiter
-from authkit_issuer.http.routes import discovery, health
-from authkit_issuer.http.routes.accounts import account, bootstrap, events, external_identities, me
-from authkit_issuer.http.routes.admin import actions, roles, users
-from authkit_issuer.http.routes.credentials import password_reset
-from authkit_issuer.http.routes.factors import two_factor
-from authkit_issuer.http.routes.login import external, external_results, password, reauthentication, solana
-from authkit_issuer.http.routes.orgs import invites, members, orgs
-from authkit_issuer.http.routes.sessions import introspection, sessions
-from authkit_issuer.http.routes.signup import contact_changes, registration, resend, verification
-from authkit_issuer.http.routes.tokens import keys, tokens
+from authkit_issuer.http.route_groups import collect
 
 if TYPE_CHECKING:
     from authkit_issuer.service import Service
 
-OPERATIONS: tuple[AnyOperation, ...] = (
-    *registration.OPERATIONS,
-    *resend.OPERATIONS,
-    *verification.OPERATIONS,
-    *password.OPERATIONS,
-    *password_reset.OPERATIONS,
-    *tokens.OPERATIONS,
-    *sessions.OPERATIONS,
-    *me.OPERATIONS,
-    *account.OPERATIONS,
-    *contact_changes.OPERATIONS,
-    *two_factor.OPERATIONS,
-    *solana.OPERATIONS,
-    *bootstrap.OPERATIONS,
-    *events.OPERATIONS,
-    *external_identities.OPERATIONS,
-    *reauthentication.OPERATIONS,
-    *external.OPERATIONS,
-    *external_results.OPERATIONS,
-    *users.OPERATIONS,
-    *roles.OPERATIONS,
-    *actions.OPERATIONS,
-    *keys.OPERATIONS,
-    *discovery.OPERATIONS,
-    *health.OPERATIONS,
-    *orgs.OPERATIONS,
-    *members.OPERATIONS,
-    *invites.OPERATIONS,
-    *introspection.OPERATIONS,
-    *inbox.OPERATIONS,
-)
+OPERATIONS = collect(routes)
 
 
 def create_app(service: Service) -> Starlette:

@@ -7,24 +7,24 @@ import json
 import re
 from collections.abc import Mapping
 
-from authkit_issuer.http.operations import JSON, Answer
+from authkit_issuer.http.raw_response import JSON, RawResponse
 
 _CACHE = (b"cache-control", b"public, max-age=300, must-revalidate")
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
-def cached(document: Mapping[str, object], condition: str) -> Answer:
+def cached(document: Mapping[str, object], condition: str) -> RawResponse:
     """Answer a document that is made per request and seldom changes."""
     body = json.dumps(document, separators=(",", ":"), sort_keys=True).encode()
     return conditional(body, f'"{hashlib.sha256(body).hexdigest()}"', condition)
 
 
-def conditional(body: bytes, etag: str, condition: str) -> Answer:
+def conditional(body: bytes, etag: str, condition: str) -> RawResponse:
     """Answer the body, or 304 when ``condition``, an ``If-None-Match``, says that the caller has it."""
     headers = (_CACHE, (b"etag", etag.encode()))
     if _matches(condition, etag):
-        return Answer(status=304, headers=headers, body=b"")
-    return Answer(status=200, headers=(JSON, *headers), body=body)
+        return RawResponse(status=304, headers=headers, body=b"")
+    return RawResponse(status=200, headers=(JSON, *headers), body=body)
 
 
 def _matches(condition: str, etag: str) -> bool:

@@ -13,7 +13,8 @@ from authkit_issuer import errors
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
-    from authkit_issuer.http.operations import Call, Headers
+    from authkit_issuer.http.operations import Call
+    from authkit_issuer.http.raw_response import Headers
 
 _LONGEST = 400 * 86_400
 """Browsers cap the life of a cookie here (RFC 6265bis section 5.5)."""

@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
-    from authkit_issuer.http.operations import Headers
+    from authkit_issuer.http.raw_response import Headers
 
 ALLOWED = "authkit.allowed_origin"
 """The key of the scope under which the edge leaves a list: the origin of a page that may call, or none."""

@@ -19,7 +19,8 @@ from authkit_issuer.http import guards
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
 from authkit_issuer.http.languages import MAX_HEADER, preferred
-from authkit_issuer.http.operations import JSON, Answer, AnyOperation, Auth, Call, Headers, NoParams
+from authkit_issuer.http.operations import Auth, Call, NoParams, Operation
+from authkit_issuer.http.raw_response import JSON, HeaderList, Headers, RawResponse
 from authkit_issuer.http.request_body import read_body, read_query
 from authkit_issuer.ports import Client, language
 from authkit_verify import TokenError
@@ -27,7 +28,7 @@ from authkit_verify import TokenError
 if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
-    from authkit_issuer.http.rate_limits import HeaderList, RateLimiter
+    from authkit_issuer.http.rate_limits import RateLimiter
     from authkit_issuer.service import Service
 
 REQUEST_ID = "authkit.request_id"
@@ -55,7 +56,7 @@ class Surface:
 class Runner:
     """Runs one operation."""
 
-    def __init__(self, surface: Surface, operation: AnyOperation) -> None:
+    def __init__(self, surface: Surface, operation: Operation) -> None:
         """Prepare everything that does not depend on the request."""
         self.operation = operation
         self._surface = surface
@@ -65,7 +66,7 @@ class Runner:
         self._success = (JSON, *self._always)
         self._cookie = surface.cookie if operation.gives_refresh_token else None
 
-    async def run(self, scope: Scope, receive: Receive) -> Answer:
+    async def run(self, scope: Scope, receive: Receive) -> RawResponse:
         """Return the answer; what is not a refusal of ours is raised."""
         operation, extra = self.operation, list[tuple[bytes, bytes]]()
         spoken = language.set(self._language(scope))
@@ -80,11 +81,11 @@ class Runner:
         finally:
             language.reset(spoken)
         self._remember(scope, result, extra)
-        if isinstance(result, Answer):
+        if isinstance(result, RawResponse):
             return _with(result, *self._always, *extra)
         hidden = _REFRESH_TOKEN if self._cookie else None
         body = self._adapter.dump_json(result, exclude_none=operation.omit_none, exclude=hidden)
-        return Answer(status=operation.status, headers=(*self._success, *extra), body=body)
+        return RawResponse(status=operation.status, headers=(*self._success, *extra), body=body)
 
     async def _call(self, scope: Scope, receive: Receive, extra: HeaderList) -> Call[Any, Any]:
         operation, surface = self.operation, self._surface
@@ -136,7 +137,7 @@ class Runner:
             await guards.require_recent_auth(service, account)
         return account
 
-    def _refuse(self, error: AuthError | TokenError, request_id: str) -> Answer:
+    def _refuse(self, error: AuthError | TokenError, request_id: str) -> RawResponse:
         operation = self.operation
         if operation.auth.takes_token and type(error) is InvalidCredentials:
             # The token is good: a 401 would make clients refresh it and ask again, in a loop.
@@ -151,7 +152,7 @@ class Runner:
     def _remember(self, scope: Scope, result: Any, extra: HeaderList) -> None:
         """Put the refresh token of an answer into the cookie; take the cookie back from who signed out."""
         root = scope.get("root_path", "")
-        if self._cookie and not isinstance(result, Answer) and result.refresh_token:
+        if self._cookie and not isinstance(result, RawResponse) and result.refresh_token:
             extra.append(self._cookie.write(result.refresh_token, root))
         elif self._surface.cookie and self.operation.signs_out:
             extra.append(self._surface.cookie.clear(root))
@@ -175,10 +176,10 @@ def _complete(error: Limited, extra: HeaderList) -> None:
         extra[:] = [field for field in extra if not field[0].startswith(b"ratelimit-")]
 
 
-def _with(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
+def _with(answer: RawResponse, *headers: tuple[bytes, bytes]) -> RawResponse:
     if not headers:
         return answer
-    return Answer(status=answer.status, headers=answer.headers + headers, body=answer.body)
+    return RawResponse(status=answer.status, headers=answer.headers + headers, body=answer.body)
 
 
 class Path:
@@ -208,14 +209,14 @@ class Path:
             answer = await runner.run(scope, receive)
         elif method == "OPTIONS":
             told = preflight(scope, self._methods, public=self._public)
-            answer = Answer(status=204, headers=(self._allow, *told), body=b"")
+            answer = RawResponse(status=204, headers=(self._allow, *told), body=b"")
         else:
             refusal = refuse(MethodNotAllowed(), scope[REQUEST_ID])
-            answer = Answer(status=405, headers=(*refusal.headers, self._allow), body=refusal.body)
+            answer = RawResponse(status=405, headers=(*refusal.headers, self._allow), body=refusal.body)
         await send_answer(send, answer, head=method == "HEAD")
 
 
-async def send_answer(send: Send, answer: Answer, *, head: bool = False) -> None:
+async def send_answer(send: Send, answer: RawResponse, *, head: bool = False) -> None:
     """Send an answer; to HEAD without its body, the length kept (RFC 9110 section 9.3.2)."""
     headers = list(answer.headers)
     if answer.status not in {204, 304}:

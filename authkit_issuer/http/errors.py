@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.errors import AuthError
-from authkit_issuer.http.operations import JSON, Answer, Headers
+from authkit_issuer.http.raw_response import JSON, Headers, RawResponse
 from authkit_verify import AccessDenied, Challenge, TokenError
 
 
@@ -138,7 +138,7 @@ def token_error_status(code: str) -> int:
 
 def refuse(
     error: AuthError | TokenError, request_id: str, *, bearer: bool = False, oauth: bool = False
-) -> Answer:
+) -> RawResponse:
     """Return the answer for a refusal.
 
     ``bearer`` says that the request came with an access token, so a 401 speaks of that token (RFC 6750
@@ -162,7 +162,7 @@ def refuse(
     )
 
 
-def internal(request_id: str) -> Answer:
+def internal(request_id: str) -> RawResponse:
     """Return the opaque answer for what nobody foresaw; the log has the rest under the request id."""
     return _answer(500, INTERNAL_ERROR, "Something went wrong on this side.", request_id)
 
@@ -184,7 +184,7 @@ def oauth_code(kind: type[AuthError]) -> str:
     return kind.code
 
 
-def _refuse_token(error: TokenError, request_id: str) -> Answer:
+def _refuse_token(error: TokenError, request_id: str) -> RawResponse:
     refusal = _CHALLENGE.refuse(error)
     headers = tuple(pair for pair in refusal.headers if pair[0] in {b"www-authenticate", b"retry-after"})
     return _answer(refusal.status, error.code, error.description, request_id, headers=headers)
@@ -213,7 +213,7 @@ def _answer(
     param: str | None = None,
     metadata: Mapping[str, object] | None = None,
     headers: Headers = (),
-) -> Answer:
+) -> RawResponse:
     body: dict[str, object] = {"error": code, "error_description": description}
     if param is not None:
         body["param"] = param
@@ -221,4 +221,4 @@ def _answer(
         body["metadata"] = dict(metadata)
     body["request_id"] = request_id
     text = json.dumps(body, separators=(",", ":"), default=str)
-    return Answer(status=status, headers=(JSON, *headers), body=text.encode())
+    return RawResponse(status=status, headers=(JSON, *headers), body=text.encode())

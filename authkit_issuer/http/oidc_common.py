@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from authkit_issuer import errors
 from authkit_issuer.http.operations import Limit
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from authkit_issuer.service import Service
 
 DISCORD = "discord"
-TAG = "external logins"
 
 Nonce = Annotated[
     str | None, Field(description="Comes back with the popup's message; 128 URL-safe characters")
@@ -24,29 +22,6 @@ ReturnTo = Annotated[str | None, Field(description="A path of the app, which com
 # Not closed: while nobody can count the state cannot be kept either, and only the handler knows the way back
 # to the app.
 STARTING = Limit(bucket="auth_oidc_start")
-START_ERRORS = (
-    errors.UnknownProvider,
-    errors.NotConfigured,
-    errors.ProviderUnavailable,
-    errors.EphemeralStoreUnavailable,
-)
-OPENING_ERRORS = (
-    errors.InvalidCredentials,
-    errors.UserBanned,
-    errors.UserDisabled,
-    errors.SessionEnded,
-    errors.TwoFactorRequired,
-    errors.TwoFactorMethodUnavailable,
-    errors.TooManyRequests,
-    errors.EmailUnavailable,
-    errors.SmsUnavailable,
-    errors.EmailDeliveryFailed,
-    errors.SmsDeliveryFailed,
-    errors.MissingSigner,
-    errors.EntitlementsUnavailable,
-    errors.DatabaseUnavailable,
-    errors.EphemeralStoreUnavailable,
-)
 
 
 def provider_of(call: Call[Any, Any]) -> str:

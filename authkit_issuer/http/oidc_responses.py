@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from authkit_issuer import errors
-from authkit_issuer.http.operations import Answer
 from authkit_issuer.http.pages import html
+from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.responses import OidcResult
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _NO_REFERRER = (b"referrer-policy", b"no-referrer")
 _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 
-def land(call: Call[Any, Any], landing: CallbackResult, *, status: int = 302) -> Answer | OidcResult:
+def land(call: Call[Any, Any], landing: CallbackResult, *, status: int = 302) -> RawResponse | OidcResult:
     """Return the answer for a login that is over; a refusal is raised for those who asked for JSON."""
     if landing.cookie_name and not landing.code:
         call.extra.append(_clear(landing.cookie_name, dev=call.service.config.dev))
@@ -52,9 +52,9 @@ def result_of(call: Call[Any, Any], opened: LoginResult) -> OidcResult:
     return OidcResult.of(call.service, opened)
 
 
-def send_to(address: str, status: int = 302) -> Answer:
+def send_to(address: str, status: int = 302) -> RawResponse:
     """Return a redirect that keeps its own address to itself."""
-    return Answer(status=status, headers=((b"location", address.encode()), _NO_REFERRER), body=b"")
+    return RawResponse(status=status, headers=((b"location", address.encode()), _NO_REFERRER), body=b"")
 
 
 def wants_json(call: Call[Any, Any]) -> bool:
@@ -95,7 +95,7 @@ def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
         # The cookie holds it, out of reach of scripts, and nothing else does.
         call.extra.append(call.cookie.write(result.refresh_token, call.root_path))
         result = result.without_refresh_token()
-    return told | result.members()
+    return told | result.as_query()
 
 
 def _address(landing: CallbackResult, told: Mapping[str, str]) -> str:
@@ -109,7 +109,7 @@ def _address(landing: CallbackResult, told: Mapping[str, str]) -> str:
     return f"{page}#{urlencode(told, quote_via=quote)}"
 
 
-def _popup(landing: CallbackResult, told: Mapping[str, str]) -> Answer:
+def _popup(landing: CallbackResult, told: Mapping[str, str]) -> RawResponse:
     kind = "AUTHKIT_OIDC_RESULT" if landing.refusal is None else "AUTHKIT_OIDC_ERROR"
     message = {"type": kind, "nonce": landing.popup_nonce, **told}
     whole = {

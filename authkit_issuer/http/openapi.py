@@ -24,7 +24,7 @@ from authkit_issuer.http.errors import (
     token_error_status,
 )
 from authkit_issuer.http.guards import LoopbackOnly
-from authkit_issuer.http.operations import AnyOperation, Auth, NoBody, NoParams
+from authkit_issuer.http.operations import Auth, NoBody, NoParams, Operation
 
 VERSION = "0.1.0"
 TOKEN_CODES = (
@@ -51,11 +51,10 @@ _SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.CLIENT: [{"client": []}],
 }
 _Mode = Literal["validation", "serialization"]
-_WORD = re.compile(r"[A-Za-z0-9]+")
 
 
 def document(
-    operations: Sequence[AnyOperation], *, base_url: str | None = None, refresh_cookie: bool = False
+    operations: Sequence[Operation], *, base_url: str | None = None, refresh_cookie: bool = False
 ) -> dict[str, Any]:
     """Return the document; without ``base_url`` its addresses are relative to where it is served.
 
@@ -83,7 +82,7 @@ def document(
     }
 
 
-def documented_errors(operation: AnyOperation) -> dict[int, list[str]]:
+def documented_errors(operation: Operation) -> dict[int, list[str]]:
     """Return every code an operation may answer, by status."""
     found: dict[int, list[str]] = {}
     for status, code in (*_own_codes(operation), *_common_codes(operation), (500, INTERNAL_ERROR)):
@@ -93,7 +92,7 @@ def documented_errors(operation: AnyOperation) -> dict[int, list[str]]:
     return dict(sorted(found.items()))
 
 
-def _own_codes(operation: AnyOperation) -> list[tuple[int, str]]:
+def _own_codes(operation: Operation) -> list[tuple[int, str]]:
     out: list[tuple[int, str]] = []
     for named in operation.errors:
         asks_again = operation.auth.takes_token and named is errors.InvalidCredentials
@@ -104,7 +103,7 @@ def _own_codes(operation: AnyOperation) -> list[tuple[int, str]]:
     return out
 
 
-def _common_codes(operation: AnyOperation) -> list[tuple[int, str]]:
+def _common_codes(operation: Operation) -> list[tuple[int, str]]:
     kinds: list[type[AuthError]] = [errors.Invalid, PayloadTooLarge, UnsupportedMediaType]
     out: list[tuple[int, str]] = []
     if operation.auth.takes_token:
@@ -130,7 +129,7 @@ def _common_codes(operation: AnyOperation) -> list[tuple[int, str]]:
 class _Schemas:
     """The JSON schemas of every body, query and answer, and the definitions they share."""
 
-    def __init__(self, operations: Sequence[AnyOperation]) -> None:
+    def __init__(self, operations: Sequence[Operation]) -> None:
         inputs: dict[type[Any], tuple[_Mode, TypeAdapter[Any]]] = {Error: ("validation", TypeAdapter(Error))}
         for operation in operations:
             inputs[operation.body] = ("validation", TypeAdapter(operation.body))
@@ -167,9 +166,9 @@ class _Schemas:
         return self.definitions[target.rpartition("/")[2]] if target else schema
 
 
-def _operation(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
+def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     out: dict[str, Any] = {
-        "operationId": _operation_id(operation),
+        "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
         "security": _SECURITY.get(operation.auth, []),
@@ -187,11 +186,7 @@ def _operation(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
     return out
 
 
-def _operation_id(operation: AnyOperation) -> str:
-    return "_".join([operation.method.lower(), *_WORD.findall(operation.path)])
-
-
-def _parameters(operation: AnyOperation, schemas: _Schemas) -> list[dict[str, Any]]:
+def _parameters(operation: Operation, schemas: _Schemas) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)}", operation.path)
@@ -212,7 +207,7 @@ def _parameters(operation: AnyOperation, schemas: _Schemas) -> list[dict[str, An
     return out
 
 
-def _responses(operation: AnyOperation, schemas: _Schemas) -> dict[str, Any]:
+def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     content = {
         media: {
             "schema": schemas.ref(operation.returns) if media == "application/json" else {"type": "string"}

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from authkit_issuer.errors import AuthError
+from authkit_issuer.http.raw_response import HeaderList, Headers
 from authkit_issuer.ports import Client
 
 if TYPE_CHECKING:
@@ -23,24 +24,15 @@ if TYPE_CHECKING:
     from authkit_issuer.service import Service
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+Tag = Literal[
+    "registration", "verification", "login", "sessions", "account", "second factor", "wallets", "step-up",
+    "external logins", "administration", "keys", "discovery", "health", "organizations", "development",
+    "documentation",
+]  # fmt: skip
+"""The sections of the documentation, in its order."""
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 """A text whose surrounding blanks mean nothing; never used for passwords."""
-
-
-Headers = tuple[tuple[bytes, bytes], ...]
-"""ASGI header pairs, names in lower case."""
-
-JSON = (b"content-type", b"application/json")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A finished answer; ``headers`` are ASGI pairs and exclude the length."""
-
-    status: int
-    headers: Headers
-    body: bytes
 
 
 class Body(BaseModel):
@@ -64,13 +56,13 @@ class NoParams(Params):
 
 
 class Auth(Enum):
-    """Who may call an operation."""
+    """The credential that an operation requires."""
 
     PUBLIC = "public"
     USER = "user"
-    """The bearer of an access token whose session is live and whose user may act, asked on every call."""
+    """An access token whose session is live and whose user may act, asked on every call."""
     ADMIN = "admin"
-    """Such a bearer who holds the role ``admin`` in storage now, whatever the token says."""
+    """As ``USER``, and the user holds the role ``admin`` in storage now, whatever the token says."""
     CLIENT = "client"
     """A service that may introspect tokens, by HTTP Basic (RFC 7662 section 2.1)."""
     LOOPBACK = "loopback"
@@ -78,7 +70,7 @@ class Auth(Enum):
 
     @property
     def takes_token(self) -> bool:
-        """Tell whether an access token is asked for."""
+        """True if the operation requires an access token."""
         return self in {Auth.USER, Auth.ADMIN}
 
 
@@ -90,11 +82,14 @@ class Limit:
     by_user: bool = False
     """Counts the signed-in user in place of the address."""
     closed: bool = False
-    """Refuses when nobody can count, for what checks or makes a credential; others go on, with a log line."""
+    """Refuses when the store that counts is down, for what checks or makes a credential.
+
+    Other operations go on, with a log line.
+    """
     account: Callable[[Any], str] | None = None
-    """Reads from the body which account a call is about, to count these whoever asks; ``""`` is none."""
+    """Reads from the body which account a call is about, to count all calls about it; ``""`` is none."""
     by_device: bool = False
-    """Counts the calls about an account apart for those who signed in before, whom strangers cannot use up.
+    """Counts calls about an account from its known devices apart, so that other clients cannot use them up.
 
     By whose device it is, not by which, since anybody can have many of their own.
     """
@@ -105,7 +100,6 @@ OrgGate = Literal["member", "owner", "owner_or_self"]
 
 B = TypeVar("B", bound=Body)
 P = TypeVar("P", bound=Params)
-R = TypeVar("R")
 Pair = TypeVar("Pair", bound="TokenPair")
 
 
@@ -118,13 +112,13 @@ class Call(Generic[B, P]):
     body: B
     params: P
     path: Mapping[str, str]
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     caller: AuthenticatedSession | None = field(default=None, repr=False)
     org: Org | None = None
     cookie: RefreshCookie | None = None
     device_cookie: DeviceCookie | None = None
     root_path: str = ""
-    extra: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]], repr=False)
+    extra: HeaderList = field(default_factory=HeaderList, repr=False)
     """Headers that the answer gets beside its own, a refusal too."""
 
     @property
@@ -159,83 +153,78 @@ class Call(Generic[B, P]):
 
 Plain: TypeAlias = Call[NoBody, NoParams]
 
-# The defaults stand for "no body" and "no parameters"; a type variable cannot have a default in Python 3.11.
-_NO_BODY = cast("Any", NoBody)
-_NO_PARAMS = cast("Any", NoParams)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Operation(Generic[B, P, R]):
+class Operation:
     """One method of one path."""
 
     method: Method
     path: str
+    name: str
+    """The ``operationId``: stable, unique, and the name of the method in generated clients."""
     summary: str
-    tag: str
-    handler: Callable[[Call[B, P]], Awaitable[R | Answer]]
-    returns: type[R]
-    """A frozen dataclass; its JSON is the body of the answer."""
+    tag: Tag
+    handler: Callable[[Call[Any, Any]], Awaitable[Any]]
+    returns: type[Any]
+    """A frozen dataclass; its JSON is the body of the response."""
     auth: Auth
     offered: Callable[[Service], bool] | None = None
-    """Tells whether a service has this at all; None is always."""
+    """True for the services that have this at all; None is always."""
     limit: Limit | None
     """None, spelled out, for what is answered from memory alone."""
     fresh: bool | Callable[[Account], bool] = False
-    """Asks for a recent proof of who is calling (RFC 9470); a function says of whom."""
+    """Requires a recent authentication (RFC 9470); a function says of which accounts."""
     org: OrgGate | None = None
     signs_out: bool = False
     """Ends the session that asks, and with it the refresh cookie."""
-    body: type[B] = _NO_BODY
-    params: type[P] = _NO_PARAMS
+    body: type[Body] = NoBody
+    params: type[Params] = NoParams
     status: int = 200
     errors: tuple[type[AuthError], ...] = ()
     """The refusals of the capability called; those of the guard and the parser are known from the rest."""
     omit_none: bool = False
-    """Leave members that are None out of the answer."""
+    """Leave members that are None out of the response."""
     oauth: bool = False
-    """The token endpoint: takes forms as well, and refuses as RFC 6749 section 5.2 says."""
+    """An OAuth endpoint: takes forms as well, and refuses as RFC 6749 section 5.2 says."""
     form: bool = False
     """Takes forms as well, which another site's page sends, and ignores what it does not know in them."""
     redirect: int | None = None
-    """The status of an answer that sends a browser elsewhere, where there is one."""
+    """The status of a response that redirects the browser, where there is one."""
     cors: bool = False
     """Any web page may read this; it is public and changes nothing."""
     media_types: tuple[str, ...] = ("application/json",)
 
     @property
     def gives_refresh_token(self) -> bool:
-        """Tell whether the answer holds a refresh token, which may go into a cookie instead."""
+        """True if the response holds a refresh token, which may go into a cookie instead."""
         return "refresh_token" in getattr(self.returns, "__dataclass_fields__", ())
 
     @property
     def gives_tokens(self) -> bool:
-        """Tell whether the answer holds tokens, which no cache may keep (RFC 6749 section 5.1)."""
+        """True if the response holds tokens, which no cache may keep (RFC 6749 section 5.1)."""
         return "access_token" in getattr(self.returns, "__dataclass_fields__", ())
 
 
 def with_orgs(service: Service) -> bool:
-    """Tell whether there are organizations."""
+    """True if there are organizations."""
     return service.config.org_mode == "multi"
 
 
 def with_mail(service: Service) -> bool:
-    """Tell whether mails can be sent."""
+    """True if emails can be sent."""
     return service.has_email_sender
 
 
 def with_texts(service: Service) -> bool:
-    """Tell whether SMS messages can be sent."""
+    """True if SMS messages can be sent."""
     return service.has_sms_sender
 
 
 def with_messages(service: Service) -> bool:
-    """Tell whether either can be sent."""
+    """True if emails or SMS messages can be sent."""
     return service.has_email_sender or service.has_sms_sender
 
 
 def with_wallets(service: Service) -> bool:
-    """Tell whether there is a domain that wallets may sign in on."""
+    """True if there is a domain that wallets may sign in on."""
     return bool(service.solana.domains)
-
-
-AnyOperation: TypeAlias = Operation[Any, Any, Any]

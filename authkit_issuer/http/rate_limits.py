@@ -18,10 +18,9 @@ from authkit_issuer.identifiers import ip_prefix
 
 if TYPE_CHECKING:
     from authkit_issuer.http.operations import Limit
+    from authkit_issuer.http.raw_response import HeaderList
     from authkit_issuer.ports import Client
     from authkit_issuer.service import Service
-
-HeaderList = list[tuple[bytes, bytes]]
 
 PAUSE = 1.0
 """Seconds for which a store that failed is not asked again on behalf of what goes on without it."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class OkResponse:
     """It is done."""
 
     ok: Literal[True] = True
@@ -37,7 +37,7 @@ class MessageResponse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requested:
+class CodeSent:
     """A message is on its way if the address or number can get one; the answer does not tell.
 
     ``request_id`` belongs to this browser: a code counts only together with it.
@@ -49,7 +49,7 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class TokenResponse:
     """A login: the access token for ``expires_in`` seconds and the refresh token for one more exchange."""
 
     access_token: str = field(repr=False)
@@ -58,7 +58,7 @@ class Tokens:
     refresh_token: str = field(repr=False)
 
     @classmethod
-    def of(cls, pair: TokenPair) -> Tokens:
+    def of(cls, pair: TokenPair) -> TokenResponse:
         """Return what the client is told of a token pair."""
         return cls(
             access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token
@@ -101,7 +101,7 @@ class OidcResult:
         """Return what the client is told of a finished login."""
         told = cls(flow=opened.flow, provider=opened.provider, return_to=opened.return_to or None)
         if opened.pair is not None:
-            pair = Tokens.of(opened.pair)
+            pair = TokenResponse.of(opened.pair)
             return replace(
                 told,
                 created=opened.created,
@@ -124,7 +124,7 @@ class OidcResult:
         """Return the same for those whose refresh token is in a cookie."""
         return replace(self, refresh_token=None)
 
-    def members(self) -> dict[str, str]:
+    def as_query(self) -> dict[str, str]:
         """Return what there is, as texts."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {

@@ -131,12 +131,13 @@ async def _waiting(call: Call[Any, Any]) -> Echo:
     raise errors.DatabaseUnavailable(retry_after=4)
 
 
-def _operation(method: Any, path: str, handler: Any, **more: Any) -> Operation[Any, Any, Echo]:
+def _operation(method: Any, path: str, handler: Any, **more: Any) -> Operation:
     return Operation(
         method=method,
         path=path,
+        name=path,
         summary="",
-        tag="",
+        tag="login",
         handler=handler,
         returns=Echo,
         auth=Auth.PUBLIC,

@@ -273,8 +273,8 @@ async def test_a_ban_takes_the_cookie_back(cookies, cookie_service, mailbox):
 
 async def test_the_document_says_where_the_token_is(cookies):
     schemas = (await cookies.get("/openapi.json")).json()["components"]["schemas"]
-    assert "refresh_token" not in schemas["Tokens"]["properties"]
-    assert "refresh_token" not in schemas["Tokens"]["required"]
+    assert "refresh_token" not in schemas["TokenResponse"]["properties"]
+    assert "refresh_token" not in schemas["TokenResponse"]["required"]
 
 
 async def test_without_the_option_no_cookie_is_written_or_read(api, sign_up):

@@ -13,8 +13,8 @@ from pydantic.fields import FieldInfo
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.http import openapi
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.operations import AnyOperation, Auth, NoBody
-from authkit_issuer.http.pages import inbox
+from authkit_issuer.http.operations import Auth, NoBody, Operation
+from authkit_issuer.http.routes import inbox
 
 ALL = [operation for operation in OPERATIONS if not operation.form]
 """What a browser posts to is answered with a page or a redirect, and has tests of its own."""
@@ -30,16 +30,16 @@ CLIENT = ("checker", "a secret of the checker")
 PATHS = {"{org}": "hostile-test", "{session_id}": "nobody", "{user_id}": "nobody", "{provider}": "github"}
 
 
-def _name(operation: AnyOperation) -> str:
+def _name(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
 
 
-def _sample(operation: AnyOperation) -> dict[str, Any]:
+def _sample(operation: Operation) -> dict[str, Any]:
     required = (name for name, field in operation.body.model_fields.items() if field.is_required())
     return {name: SAMPLES.get(name, "x") for name in required}
 
 
-def _raw(operation: AnyOperation) -> Iterator[tuple[str, bytes, str, int]]:
+def _raw(operation: Operation) -> Iterator[tuple[str, bytes, str, int]]:
     """Yield a label, a body, its content type and the status it must get."""
     sample = _sample(operation)
     text = json.dumps(sample)
@@ -76,7 +76,7 @@ def _raw(operation: AnyOperation) -> Iterator[tuple[str, bytes, str, int]]:
         yield "a form of 5000 members", b"&".join(b"a%d=1" % n for n in range(5000)), form, 400
 
 
-def _typed(operation: AnyOperation) -> Iterator[tuple[str, bytes, str]]:
+def _typed(operation: Operation) -> Iterator[tuple[str, bytes, str]]:
     """Yield bodies that are wrong in exactly one member, with that member's name."""
     sample = _sample(operation)
     for name, field in operation.body.model_fields.items():
@@ -116,7 +116,7 @@ async def request_of(make_service, serve, sign_up, mailbox):
         dev = await make_service(dev=True, email_sender=None, sms_sender=None)
         async with serve(dev) as dev_api:
 
-            async def send(operation: AnyOperation, **options: Any) -> Any:
+            async def send(operation: Operation, **options: Any) -> Any:
                 headers = dict(options.pop("headers", {}))
                 if operation.auth.takes_token:
                     headers["authorization"] = f"Bearer {tokens['access_token']}"
@@ -129,14 +129,14 @@ async def request_of(make_service, serve, sign_up, mailbox):
             yield send
 
 
-def _path(operation: AnyOperation) -> str:
+def _path(operation: Operation) -> str:
     path = operation.path
     for name, value in PATHS.items():
         path = path.replace(name, value)
     return re.sub(r"{\w+}", "nothing", path)
 
 
-def _check(answer: Any, operation: AnyOperation, label: str) -> dict[str, Any]:
+def _check(answer: Any, operation: Operation, label: str) -> dict[str, Any]:
     body = answer.json()
     where = f"{_name(operation)}, {label}: {answer.status_code} {answer.text}"
     assert 400 <= answer.status_code < 500, where
@@ -211,7 +211,7 @@ async def test_an_odd_session_id_is_nobodys_session(session_id, request_of):
 
 @pytest.mark.parametrize("query", ["to=%00", "to=%ff", "to=a&to=b", "to=%ed%a0%80"])
 async def test_an_odd_filter_of_the_inbox_is_refused(query, request_of):
-    (operation,) = inbox.OPERATIONS
+    (operation,) = inbox.routes.operations
     answer = await request_of(operation, path=f"/dev/inbox?{query}")
     assert _check(answer, operation, query)["error"] == "invalid_request"
 

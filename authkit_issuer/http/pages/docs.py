@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from authkit_issuer.http import openapi
-from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Operation, Plain
+from authkit_issuer.http.operations import Auth, Operation, Plain
 from authkit_issuer.http.pages import html
+from authkit_issuer.http.raw_response import RawResponse
 
 _EXAMPLES = {
     "identifier": "ada@example.com", "email": "ada@example.com", "username": "ada_lovelace",
@@ -34,16 +35,16 @@ class Docs:
     """The documentation of a table of operations, built when it is first asked for."""
 
     def __init__(
-        self, operations: Sequence[AnyOperation], *, base_url: str | None, refresh_cookie: bool = False
+        self, operations: Sequence[Operation], *, base_url: str | None, refresh_cookie: bool = False
     ) -> None:
         """Document these operations and the two added here.
 
         With ``refresh_cookie`` no answer is said to hold a refresh token.
         """
-        self.operations: tuple[AnyOperation, ...] = (
+        self.operations: tuple[Operation, ...] = (
             *operations,
-            _page("/openapi.json", "This document", self.openapi_json, "application/json"),
-            _page("/docs", "A page that lists every operation", self.docs, "text/html"),
+            _page("/openapi.json", "getOpenApi", "This document", self.openapi_json, "application/json"),
+            _page("/docs", "getDocs", "A page that lists every operation", self.docs, "text/html"),
         )
         self._base_url = base_url
         self._refresh_cookie = refresh_cookie
@@ -54,27 +55,28 @@ class Docs:
         return openapi.document(self.operations, base_url=self._base_url, refresh_cookie=self._refresh_cookie)
 
     @cached_property
-    def _json(self) -> Answer:
+    def _json(self) -> RawResponse:
         body = json.dumps(self.document, separators=(",", ":")).encode()
-        return Answer(status=200, headers=((b"content-type", b"application/json"),), body=body)
+        return RawResponse(status=200, headers=((b"content-type", b"application/json"),), body=body)
 
     @cached_property
-    def _html(self) -> Answer:
+    def _html(self) -> RawResponse:
         return html.render("docs.html", document=self.document, groups=_groups(self.document))
 
-    async def openapi_json(self, _call: Plain) -> Answer:
+    async def openapi_json(self, _call: Plain) -> RawResponse:
         """Answer the document."""
         return self._json
 
-    async def docs(self, _call: Plain) -> Answer:
+    async def docs(self, _call: Plain) -> RawResponse:
         """Answer the page."""
         return self._html
 
 
-def _page(path: str, summary: str, handler: Any, media_type: str) -> AnyOperation:
+def _page(path: str, name: str, summary: str, handler: Any, media_type: str) -> Operation:
     return Operation(
         method="GET",
         path=path,
+        name=name,
         summary=summary,
         tag="documentation",
         handler=handler,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 
-from authkit_issuer.http.operations import Answer, Headers
+from authkit_issuer.http.raw_response import Headers, RawResponse
 
 _FOLDER = Path(__file__).parent / "templates"
 # Read once, when the module is loaded: a request must not wait for a disk.
@@ -60,13 +60,13 @@ def wanted(accept: str) -> bool:
     return False
 
 
-def render(name: str, **values: object) -> Answer:
+def render(name: str, **values: object) -> RawResponse:
     """Return a page; every value is escaped."""
     body = _PAGES.get_template(name).render(style=_STYLE, **values)
-    return Answer(status=200, headers=_HEADERS, body=body.encode())
+    return RawResponse(status=200, headers=_HEADERS, body=body.encode())
 
 
-def popup(told: str) -> Answer:
+def popup(told: str) -> RawResponse:
     """Return the page that tells its opener and closes; ``told`` is JSON fit for a script element."""
     body = _PAGES.get_template("popup.html").render(style=_STYLE, script=_SCRIPT, told=told)
-    return Answer(status=200, headers=_POPUP, body=body.encode())
+    return RawResponse(status=200, headers=_POPUP, body=body.encode())

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from authkit_issuer.http.conditional import cached
-from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Operation, Plain
+from authkit_issuer.http.operations import Auth, Plain
+from authkit_issuer.http.raw_response import RawResponse
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
@@ -62,13 +64,34 @@ class Capabilities:
     languages: list[str]
 
 
-async def metadata(call: Plain) -> Answer:
+routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
+
+
+@routes.get(
+    "/.well-known/openid-configuration",
+    "Where the endpoints are, for OpenID Connect libraries",
+    name="getOpenidConfiguration",
+    offered=lambda service: bool(address_of(service.config)),
+    returns=Metadata,
+    omit_none=True,
+    cors=True,
+)
+@routes.get(
+    "/.well-known/oauth-authorization-server",
+    "Where the endpoints are (RFC 8414)",
+    offered=lambda service: bool(address_of(service.config)),
+    returns=Metadata,
+    omit_none=True,
+    cors=True,
+)
+async def get_authorization_server_metadata(call: Plain) -> RawResponse:
     """Answer where the endpoints are."""
     document = {name: value for name, value in asdict(_metadata(call.service)).items() if value is not None}
     return cached(document, call.header(b"if-none-match"))
 
 
-async def capabilities(call: Plain) -> Answer:
+@routes.get("/auth/capabilities", "What this service offers", returns=Capabilities, cors=True)
+async def get_capabilities(call: Plain) -> RawResponse:
     """Answer what is switched on."""
     return cached(asdict(_capabilities(call.service)), call.header(b"if-none-match"))
 
@@ -113,36 +136,3 @@ def _capabilities(service: Service) -> Capabilities:
         introspection=bool(config.introspection_clients),
         languages=list(config.languages),
     )
-
-
-def _document(path: str, summary: str) -> AnyOperation:
-    return Operation(
-        method="GET",
-        path=path,
-        summary=summary,
-        tag="discovery",
-        handler=metadata,
-        returns=Metadata,
-        auth=Auth.PUBLIC,
-        offered=lambda service: bool(address_of(service.config)),
-        limit=None,
-        omit_none=True,
-        cors=True,
-    )
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/capabilities",
-        summary="What this service offers",
-        tag="discovery",
-        handler=capabilities,
-        returns=Capabilities,
-        auth=Auth.PUBLIC,
-        limit=None,
-        cors=True,
-    ),
-    _document("/.well-known/oauth-authorization-server", "Where the endpoints are (RFC 8414)"),
-    _document("/.well-known/openid-configuration", "Where the endpoints are, for OpenID Connect libraries"),
-)

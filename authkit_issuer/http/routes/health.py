@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from authkit_issuer import errors
-from authkit_issuer.http.operations import AnyOperation, Auth, Limit, Operation, Plain
+from authkit_issuer.http.operations import Auth, Limit, Plain
+from authkit_issuer.http.route_groups import Routes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,39 +40,19 @@ class NotReady(errors.Unavailable):
         return refusal
 
 
-async def healthz(_call: Plain) -> Alive:
+routes = Routes(tag="health", auth=Auth.PUBLIC)
+
+
+@routes.get("/healthz", "Whether the process lives", limit=None)
+async def get_health(_call: Plain) -> Alive:
     """Answer without asking anybody."""
     return Alive()
 
 
-async def readyz(call: Plain) -> Ready:
+@routes.get("/readyz", "Whether every part works", limit=Limit(bucket="default"), errors=(NotReady,))
+async def get_readiness(call: Plain) -> Ready:
     """Ask every part whether it works."""
     checks = await call.service.health()
     if not all(checks.values()):
         raise NotReady.of(checks)
     return Ready(checks=checks)
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/healthz",
-        summary="Whether the process lives",
-        tag="health",
-        handler=healthz,
-        returns=Alive,
-        auth=Auth.PUBLIC,
-        limit=None,
-    ),
-    Operation(
-        method="GET",
-        path="/readyz",
-        summary="Whether every part works",
-        tag="health",
-        handler=readyz,
-        returns=Ready,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="default"),
-        errors=(NotReady,),
-    ),
-)

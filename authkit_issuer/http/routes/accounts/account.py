@@ -7,21 +7,22 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from authkit_issuer import errors
+from authkit_issuer.domains.accounts.service import Users
+from authkit_issuer.domains.credentials.service import Passwords
+from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.http.errors import StepUpRequired
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Plain,
     Text,
 )
 from authkit_issuer.http.reauth import require_recent_auth_unless
-from authkit_issuer.http.responses import Done
+from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.route_groups import Routes
 
 
 class NewName(Body):
@@ -59,127 +60,72 @@ class Export:
     events: list[dict[str, Any]]
 
 
-async def rename(call: Call[NewName, NoParams]) -> Done:
+routes = Routes(tag="account", auth=Auth.USER)
+
+
+@routes.patch(
+    "/auth/user/username",
+    "Change your user name",
+    limit=Limit(bucket="auth_user_update_username", by_user=True),
+    calls=(Users.update_username,),
+)
+async def update_username(call: Call[NewName, NoParams]) -> OkResponse:
     """Change the user name."""
     users, name = call.service.users, call.body.username
     await users.update_username(call.account.id, name, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def write_biography(call: Call[Biography, NoParams]) -> Done:
+@routes.patch(
+    "/auth/user/biography",
+    "Write something about yourself",
+    limit=Limit(bucket="auth_user_update_biography", by_user=True),
+    calls=(Users.update_biography,),
+)
+async def update_biography(call: Call[Biography, NoParams]) -> OkResponse:
     """Store the biography."""
     users, text = call.service.users, call.body.biography
     await users.update_biography(call.account.id, text, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def change_password(call: Call[PasswordChange, NoParams]) -> Done:
+@routes.post(
+    "/auth/user/password",
+    "Change your password, and sign out everywhere else",
+    limit=Limit(bucket="auth_user_password_change", by_user=True, closed=True),
+    calls=(Passwords.change,),
+    errors=(StepUpRequired,),
+)
+async def change_password(call: Call[PasswordChange, NoParams]) -> OkResponse:
     """Replace the password, or set the first one; every other session ends."""
     account, current, new = call.account, call.body.current_password, call.body.new_password
     await require_recent_auth_unless(call, current)
     passwords = call.service.passwords
     await passwords.change(account.id, current or "", new, account.session_id, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def export(call: Plain) -> Export:
+@routes.get(
+    "/auth/user/export",
+    "Everything that is stored about you",
+    fresh=True,
+    limit=Limit(bucket="auth_user_export", by_user=True),
+    calls=(Users.export,),
+)
+async def export_account(call: Plain) -> Export:
     """Return everything that is stored about the caller."""
     return Export(**await call.service.users.export(call.account.id))
 
 
-async def delete(call: Plain) -> Done:
+@routes.delete(
+    "/auth/user",
+    "Delete your account",
+    fresh=True,
+    limit=Limit(bucket="auth_user_delete", by_user=True),
+    calls=(Lifecycle.soft_delete,),
+    signs_out=True,
+)
+async def delete_account(call: Plain) -> OkResponse:
     """Delete the account; operators can still restore it for a while."""
     await call.service.lifecycle.soft_delete(call.account.id, client=call.client)
-    return Done()
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="PATCH",
-        path="/auth/user/username",
-        summary="Change your user name",
-        tag="account",
-        handler=rename,
-        body=NewName,
-        returns=Done,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_update_username", by_user=True),
-        errors=(
-            errors.UsernameTooShort,
-            errors.UsernameTooLong,
-            errors.UsernameCannotContainAt,
-            errors.UsernameMustStartWithLetter,
-            errors.UsernameInvalidCharacters,
-            errors.UsernameReserved,
-            errors.UsernameInUse,
-            errors.OwnerSlugTaken,
-            errors.TooManyRequests,
-            errors.UserNotFound,
-        ),
-    ),
-    Operation(
-        method="PATCH",
-        path="/auth/user/biography",
-        summary="Write something about yourself",
-        tag="account",
-        handler=write_biography,
-        body=Biography,
-        returns=Done,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_update_biography", by_user=True),
-        errors=(errors.BiographyTooLong, errors.UserNotFound),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/user/password",
-        summary="Change your password, and sign out everywhere else",
-        tag="account",
-        handler=change_password,
-        body=PasswordChange,
-        returns=Done,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_password_change", by_user=True, closed=True),
-        errors=(
-            errors.CurrentPasswordRequired,
-            errors.InvalidCredentials,
-            StepUpRequired,
-            errors.PasswordResetRequired,
-            errors.PasswordTooShort,
-            errors.PasswordTooLong,
-            errors.PasswordTooCommon,
-            errors.PasswordBreached,
-            errors.BreachCheckUnavailable,
-            errors.SessionNotFound,
-            errors.UserNotFound,
-            errors.UserBanned,
-            errors.TooManyRequests,
-            errors.ServerBusy,
-            errors.EphemeralStoreUnavailable,
-        ),
-    ),
-    Operation(
-        method="GET",
-        path="/auth/user/export",
-        summary="Everything that is stored about you",
-        tag="account",
-        handler=export,
-        returns=Export,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_export", by_user=True),
-        fresh=True,
-        errors=(errors.UserNotFound,),
-    ),
-    Operation(
-        method="DELETE",
-        path="/auth/user",
-        summary="Delete your account",
-        tag="account",
-        handler=delete,
-        returns=Done,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_delete", by_user=True),
-        fresh=True,
-        signs_out=True,
-        errors=(errors.UserNotFound,),
-    ),
-)
+    return OkResponse()

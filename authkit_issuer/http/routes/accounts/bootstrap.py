@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from authkit_issuer import errors
 from authkit_issuer.domains.orgs.members import OrgMembership
-from authkit_issuer.http.operations import AnyOperation, Auth, Limit, Operation, Plain, with_orgs
+from authkit_issuer.http.operations import Auth, Limit, Plain, with_orgs
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import Account
@@ -26,7 +27,11 @@ class Bootstrap:
     personal_org_aliases: list[str]
 
 
-async def bootstrap(call: Plain) -> Bootstrap:
+routes = Routes(tag="account", auth=Auth.USER, limit=Limit(bucket="auth_user_bootstrap", by_user=True))
+
+
+@routes.get("/auth/user/bootstrap", "Who you are and where you belong")
+async def get_bootstrap(call: Plain) -> Bootstrap:
     """Tell a front end where the caller belongs."""
     return await _bootstrap(call.service, call.account)
 
@@ -51,17 +56,3 @@ async def _personal(service: Service, user_id: str) -> tuple[str | None, list[st
     except errors.PersonalOrgNotFound:
         return None, []
     return org.slug, await service.orgs.list_aliases(org.id)
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/user/bootstrap",
-        summary="Who you are and where you belong",
-        tag="account",
-        handler=bootstrap,
-        returns=Bootstrap,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_bootstrap", by_user=True),
-    ),
-)

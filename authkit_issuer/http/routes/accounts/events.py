@@ -9,8 +9,9 @@ from typing import Annotated
 from pydantic import Field
 
 from authkit_issuer.event_types import AuthSessionEvent
-from authkit_issuer.http.operations import AnyOperation, Auth, Call, Limit, NoBody, Operation, Params
+from authkit_issuer.http.operations import Auth, Call, Limit, NoBody, Params
 from authkit_issuer.http.responses import Event
+from authkit_issuer.http.route_groups import Routes
 
 
 class EventsPage(Params):
@@ -31,7 +32,11 @@ class OwnEvents:
     next: str | None
 
 
-async def list_events(call: Call[NoBody, EventsPage]) -> OwnEvents:
+routes = Routes(tag="account", auth=Auth.USER, limit=Limit(bucket="auth_user_events", by_user=True))
+
+
+@routes.get("/auth/user/events", "What happened to your account")
+async def list_account_events(call: Call[NoBody, EventsPage]) -> OwnEvents:
     """List what happened to the caller's account."""
     account, page = call.account, call.params
     found = await call.service.events.list_session_events(
@@ -59,17 +64,3 @@ def _read(text: str) -> AuthSessionEvent | None:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = datetime.resolution
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/user/events",
-        summary="What happened to your account",
-        tag="account",
-        handler=list_events,
-        params=EventsPage,
-        returns=OwnEvents,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_events", by_user=True),
-    ),
-)

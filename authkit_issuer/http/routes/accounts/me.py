@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.orgs.members import OrgMembership
 from authkit_issuer.domains.sessions.service import Account
 from authkit_issuer.domains.signup.contact_changes import PendingContacts
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Limit,
-    Operation,
     Plain,
     with_orgs,
     with_wallets,
 )
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.accounts.external_identities import LinkedProvider
@@ -45,7 +45,11 @@ class Me(Account):
 _FIELDS = tuple(entry.name for entry in dataclasses.fields(Account))
 
 
-async def me(call: Plain) -> Me:
+routes = Routes(tag="account", auth=Auth.USER, limit=Limit(bucket="auth_user_me"))
+
+
+@routes.get("/auth/user/me", "Your account and session", calls=(Entitlements.list_names,))
+async def get_me(call: Plain) -> Me:
     """Tell the caller about themselves."""
     return await _me(call.service, call.account)
 
@@ -80,18 +84,3 @@ async def _pending(service: Service, user_id: str) -> PendingContacts:
     except errors.EphemeralStoreUnavailable:
         # Nobody decides anything by it, and the rest of the answer is there.
         return PendingContacts()
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/user/me",
-        summary="Your account and session",
-        tag="account",
-        handler=me,
-        returns=Me,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_me"),
-        errors=(errors.EntitlementsUnavailable,),
-    ),
-)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer import errors
-from authkit_issuer.errors import AuthError
+from authkit_issuer.domains.accounts.service import Users
+from authkit_issuer.domains.admin.service import Admin
+from authkit_issuer.domains.credentials.service import Passwords
+from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
-    Method,
     NoBody,
     NoParams,
-    Operation,
     Params,
     Plain,
     Text,
 )
-from authkit_issuer.http.responses import Done
+from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.rfc3339 import Moment
+from authkit_issuer.http.route_groups import Routes
 
 
 class UserId(Body):
@@ -89,22 +88,32 @@ class Ended:
     ended: int
 
 
-async def ban(call: Call[Ban, NoParams]) -> Done:
+_ACT = Limit(bucket="auth_admin_user_sessions_revoke_all", by_user=True)
+_CHANGE = Limit(bucket="auth_admin_roles_grant", by_user=True)
+routes = Routes(tag="administration", auth=Auth.ADMIN, fresh=True, limit=_ACT)
+
+
+@routes.post("/auth/admin/users/ban", "Ban a user", calls=(Admin.ban,))
+async def admin_ban_user(call: Call[Ban, NoParams]) -> OkResponse:
     """Ban a user; every session ends."""
     body = call.body
     await call.service.admin.ban(
         body.user_id, body.reason, body.until, actor=call.account.id, client=call.client
     )
-    return Done()
+    return OkResponse()
 
 
-async def unban(call: Call[UserId, NoParams]) -> Done:
+@routes.post("/auth/admin/users/unban", "Lift a ban", calls=(Lifecycle.unban,))
+async def admin_unban_user(call: Call[UserId, NoParams]) -> OkResponse:
     """Lift a ban."""
     await call.service.lifecycle.unban(call.body.user_id, actor=call.account.id, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def toggle(call: Call[Toggle, NoParams]) -> Toggled:
+@routes.post(
+    "/auth/admin/users/toggle-active", "Ban a user, or lift the ban", calls=(Admin.ban, Lifecycle.unban)
+)
+async def admin_toggle_active(call: Call[Toggle, NoParams]) -> Toggled:
     """Ban a user, or lift the ban."""
     body, service, actor = call.body, call.service, call.account.id
     if body.banned:
@@ -114,145 +123,64 @@ async def toggle(call: Call[Toggle, NoParams]) -> Toggled:
     return Toggled(user_id=body.user_id, banned=body.banned)
 
 
-async def set_email(call: Call[SetEmail, NoParams]) -> Done:
+@routes.post(
+    "/auth/admin/users/set-email",
+    "Give a user another email address",
+    limit=_CHANGE,
+    calls=(Users.update_email,),
+)
+async def admin_set_email(call: Call[SetEmail, NoParams]) -> OkResponse:
     """Store another address for a user, unverified; the old one hears of it."""
     body = call.body
     await call.service.users.update_email(body.user_id, body.email, actor=call.account.id, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def set_username(call: Call[SetUsername, NoParams]) -> Done:
+@routes.post(
+    "/auth/admin/users/set-username",
+    "Give a user another name",
+    limit=_CHANGE,
+    calls=(Users.update_username,),
+)
+async def admin_set_username(call: Call[SetUsername, NoParams]) -> OkResponse:
     """Give a user another name."""
     body = call.body
     await call.service.users.update_username(
         body.user_id, body.username, ignore_cooldown=True, actor=call.account.id, client=call.client
     )
-    return Done()
+    return OkResponse()
 
 
-async def set_password(call: Call[SetPassword, NoParams]) -> Done:
+@routes.post("/auth/admin/users/set-password", "Set a password", limit=_CHANGE, calls=(Passwords.admin_set,))
+async def admin_set_password(call: Call[SetPassword, NoParams]) -> OkResponse:
     """Set a password for a user; every session ends."""
     body, actor = call.body, call.account.id
     await call.service.passwords.admin_set(
         body.user_id, body.password, must_change=body.must_change, actor=actor, client=call.client
     )
-    return Done()
+    return OkResponse()
 
 
-async def delete(call: Call[NoBody, How]) -> Done:
+@routes.delete("/auth/admin/users/{user_id}", "Delete a user", calls=(Admin.delete,))
+async def admin_delete_user(call: Call[NoBody, How]) -> OkResponse:
     """Delete a user."""
     await call.service.admin.delete(
         call.path["user_id"], soft=not call.params.hard, actor=call.account.id, client=call.client
     )
-    return Done()
+    return OkResponse()
 
 
-async def restore(call: Plain) -> Done:
+@routes.post("/auth/admin/users/{user_id}/restore", "Take a deletion back", calls=(Lifecycle.restore,))
+async def admin_restore_user(call: Plain) -> OkResponse:
     """Take a deletion back."""
     await call.service.lifecycle.restore(call.path["user_id"], actor=call.account.id, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def end_sessions(call: Plain) -> Ended:
+@routes.delete(
+    "/auth/admin/users/{user_id}/sessions", "Sign a user out everywhere", calls=(Admin.revoke_sessions,)
+)
+async def admin_revoke_user_sessions(call: Plain) -> Ended:
     """Sign a user out everywhere."""
     ended = await call.service.admin.revoke_sessions(call.path["user_id"], client=call.client)
     return Ended(ended=ended)
-
-
-_ACT = Limit(bucket="auth_admin_user_sessions_revoke_all", by_user=True)
-_CHANGE = Limit(bucket="auth_admin_roles_grant", by_user=True)
-_USERNAME = (
-    errors.UsernameTooShort,
-    errors.UsernameTooLong,
-    errors.UsernameCannotContainAt,
-    errors.UsernameMustStartWithLetter,
-    errors.UsernameInvalidCharacters,
-    errors.UsernameReserved,
-    errors.UsernameInUse,
-    errors.OwnerSlugTaken,
-    errors.InvalidUsernameForOwnerNamespace,
-)
-_PASSWORD = (
-    errors.PasswordTooShort,
-    errors.PasswordTooLong,
-    errors.PasswordTooCommon,
-    errors.PasswordBreached,
-    errors.ServerBusy,
-    errors.BreachCheckUnavailable,
-)
-
-
-def _action(
-    what: tuple[Method, str, str],
-    handler: Callable[[Call[Any, Any]], Awaitable[Any]],
-    *refusals: type[AuthError],
-    returns: type[Any] = Done,
-    body: type[Body] = NoBody,
-    params: type[Params] = NoParams,
-    limit: Limit = _ACT,
-) -> AnyOperation:
-    method, path, summary = what
-    return Operation(
-        method=method,
-        path=f"/auth/admin/users{path}",
-        summary=summary,
-        tag="administration",
-        handler=handler,
-        returns=returns,
-        auth=Auth.ADMIN,
-        fresh=True,
-        limit=limit,
-        body=body,
-        params=params,
-        errors=(errors.UserNotFound, *refusals),
-    )
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    _action(
-        ("POST", "/ban", "Ban a user"),
-        ban,
-        errors.InvalidUntil,
-        errors.CannotRemoveLastAdminRole,
-        body=Ban,
-    ),
-    _action(("POST", "/unban", "Lift a ban"), unban, body=UserId),
-    _action(
-        ("POST", "/toggle-active", "Ban a user, or lift the ban"),
-        toggle,
-        errors.CannotRemoveLastAdminRole,
-        body=Toggle,
-        returns=Toggled,
-    ),
-    _action(
-        ("POST", "/set-email", "Give a user another email address"),
-        set_email,
-        errors.InvalidEmail,
-        errors.EmailInUse,
-        body=SetEmail,
-        limit=_CHANGE,
-    ),
-    _action(
-        ("POST", "/set-username", "Give a user another name"),
-        set_username,
-        *_USERNAME,
-        body=SetUsername,
-        limit=_CHANGE,
-    ),
-    _action(
-        ("POST", "/set-password", "Set a password"),
-        set_password,
-        *_PASSWORD,
-        body=SetPassword,
-        limit=_CHANGE,
-    ),
-    _action(
-        ("DELETE", "/{user_id}", "Delete a user"),
-        delete,
-        errors.CannotRemoveLastAdminRole,
-        errors.CannotRemoveLastOwner,
-        params=How,
-    ),
-    _action(("POST", "/{user_id}/restore", "Take a deletion back"), restore),
-    _action(("DELETE", "/{user_id}/sessions", "Sign a user out everywhere"), end_sessions, returns=Ended),
-)

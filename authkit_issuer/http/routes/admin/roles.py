@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.accounts.roles import Role
+from authkit_issuer.domains.accounts.roles import Role, Roles
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Plain,
     Text,
 )
-from authkit_issuer.http.responses import Done
+from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.route_groups import Routes
 
 
 class UserRole(Body):
@@ -42,82 +41,43 @@ class Catalogue:
     data: list[Role]
 
 
-async def list_roles(call: Plain) -> Catalogue:
+_GRANT = Limit(bucket="auth_admin_roles_grant", by_user=True)
+routes = Routes(tag="administration", auth=Auth.ADMIN)
+
+
+@routes.get(
+    "/auth/admin/roles", "List the roles", limit=Limit(bucket="auth_admin_user_sessions_list", by_user=True)
+)
+async def admin_list_roles(call: Plain) -> Catalogue:
     """List the roles there are."""
     return Catalogue(data=await call.service.roles.list_defined())
 
 
-async def define(call: Call[NewRole, NoParams]) -> Role:
+@routes.post("/auth/admin/roles", "Define a role", fresh=True, limit=_GRANT, calls=(Roles.define,))
+async def admin_define_role(call: Call[NewRole, NoParams]) -> Role:
     """Add a role, or rename one."""
     body = call.body
     return await call.service.roles.define(body.role, body.name, body.description)
 
 
-async def grant(call: Call[UserRole, NoParams]) -> Done:
+@routes.post("/auth/admin/roles/grant", "Give a user a role", fresh=True, limit=_GRANT, calls=(Roles.assign,))
+async def admin_grant_role(call: Call[UserRole, NoParams]) -> OkResponse:
     """Give a user a role."""
     await call.service.roles.assign(call.body.user_id, call.body.role, actor=call.account.id)
-    return Done()
+    return OkResponse()
 
 
-async def revoke(call: Call[UserRole, NoParams]) -> Done:
+@routes.post(
+    "/auth/admin/roles/revoke",
+    "Take a role from a user",
+    fresh=True,
+    limit=Limit(bucket="auth_admin_roles_revoke", by_user=True),
+    calls=(Roles.remove,),
+    errors=(errors.RoleNotFound,),
+)
+async def admin_revoke_role(call: Call[UserRole, NoParams]) -> OkResponse:
     """Take a role from a user; the last administrator keeps theirs."""
     body = call.body
     if not await call.service.roles.remove(body.user_id, body.role, actor=call.account.id):
         raise errors.RoleNotFound("The user does not hold this role.")
-    return Done()
-
-
-_GRANT = Limit(bucket="auth_admin_roles_grant", by_user=True)
-_NAMED = (errors.ReservedRoleSlug, errors.InvalidRoleSlug)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/admin/roles",
-        summary="List the roles",
-        tag="administration",
-        handler=list_roles,
-        returns=Catalogue,
-        auth=Auth.ADMIN,
-        limit=Limit(bucket="auth_admin_user_sessions_list", by_user=True),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/admin/roles",
-        summary="Define a role",
-        tag="administration",
-        handler=define,
-        body=NewRole,
-        returns=Role,
-        auth=Auth.ADMIN,
-        fresh=True,
-        limit=_GRANT,
-        errors=_NAMED,
-    ),
-    Operation(
-        method="POST",
-        path="/auth/admin/roles/grant",
-        summary="Give a user a role",
-        tag="administration",
-        handler=grant,
-        body=UserRole,
-        returns=Done,
-        auth=Auth.ADMIN,
-        fresh=True,
-        limit=_GRANT,
-        errors=(*_NAMED, errors.RoleNotFound, errors.UserNotFound),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/admin/roles/revoke",
-        summary="Take a role from a user",
-        tag="administration",
-        handler=revoke,
-        body=UserRole,
-        returns=Done,
-        auth=Auth.ADMIN,
-        fresh=True,
-        limit=Limit(bucket="auth_admin_roles_revoke", by_user=True),
-        errors=(*_NAMED, errors.RoleNotFound, errors.CannotRemoveLastAdminRole),
-    ),
-)
+    return OkResponse()

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer import errors
 from authkit_issuer.domains.admin.directory import Match, Sort, Status
-from authkit_issuer.domains.admin.service import AdminUser, UserExplanation
+from authkit_issuer.domains.admin.service import Admin, AdminUser, UserExplanation
 from authkit_issuer.domains.sessions.service import Session
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Call,
     Limit,
     NoBody,
-    Operation,
     Params,
     Plain,
 )
 from authkit_issuer.http.responses import Event
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.admin.service import AdminListUsersResult
@@ -88,110 +86,51 @@ class SignIns:
     data: list[Event]
 
 
-async def list_users(call: Call[NoBody, UsersPage]) -> Users:
+_READ = Limit(bucket="auth_admin_user_sessions_list", by_user=True)
+routes = Routes(tag="administration", auth=Auth.ADMIN, limit=_READ)
+
+
+@routes.get("/auth/admin/users", "List users", calls=(Admin.list_users,))
+async def admin_list_users(call: Call[NoBody, UsersPage]) -> Users:
     """List users."""
     page = call.params.model_dump()
     order = page.pop("order")
     return Users.of(await call.service.admin.list_users(**page, desc=order == "desc"))
 
 
-async def list_deleted(call: Call[NoBody, DeletedPage]) -> Users:
+@routes.get("/auth/admin/users/deleted", "List deleted users", calls=(Admin.list_users,))
+async def admin_list_deleted_users(call: Call[NoBody, DeletedPage]) -> Users:
     """List users who can still be restored."""
     page = call.params.model_dump()
     return Users.of(await call.service.admin.list_users(**page, only_deleted=True))
 
 
-async def show(call: Plain) -> AdminUser:
+@routes.get("/auth/admin/users/{user_id}", "Show a user", calls=(Admin.get_user,))
+async def admin_get_user(call: Plain) -> AdminUser:
     """Show one user, deleted or not."""
     return await call.service.admin.get_user(call.path["user_id"])
 
 
-async def explain(call: Plain) -> UserExplanation:
+@routes.get(
+    "/auth/admin/users/{user_id}/explain",
+    "Why a user cannot sign in, or was signed out",
+    calls=(Admin.explain_user,),
+)
+async def admin_explain_user(call: Plain) -> UserExplanation:
     """Say why a user cannot sign in, or was signed out."""
     return await call.service.admin.explain_user(call.path["user_id"])
 
 
-async def list_sessions(call: Plain) -> UserSessions:
+@routes.get("/auth/admin/users/{user_id}/sessions", "List the live sessions of a user")
+async def admin_list_user_sessions(call: Plain) -> UserSessions:
     """List the live sessions of a user."""
     return UserSessions(data=await call.service.admin.list_sessions(call.path["user_id"]))
 
 
-async def list_sign_ins(call: Plain) -> SignIns:
+@routes.get("/auth/admin/users/{user_id}/signins", "List the latest sign-ins of a user")
+async def admin_list_sign_ins(call: Plain) -> SignIns:
     """List the latest sign-ins of a user."""
     found = await call.service.events.list_session_events(
         call.path["user_id"], SessionEventType.SESSION_CREATED, SessionEventType.SESSION_FAILED
     )
     return SignIns(data=[Event.of(event) for event in found])
-
-
-_READ = Limit(bucket="auth_admin_user_sessions_list", by_user=True)
-_USER = "/auth/admin/users/{user_id}"
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/admin/users",
-        summary="List users",
-        tag="administration",
-        handler=list_users,
-        params=UsersPage,
-        returns=Users,
-        auth=Auth.ADMIN,
-        limit=_READ,
-        errors=(errors.SearchTooSlow,),
-    ),
-    Operation(
-        method="GET",
-        path="/auth/admin/users/deleted",
-        summary="List deleted users",
-        tag="administration",
-        handler=list_deleted,
-        params=DeletedPage,
-        returns=Users,
-        auth=Auth.ADMIN,
-        limit=_READ,
-        errors=(errors.SearchTooSlow,),
-    ),
-    Operation(
-        method="GET",
-        path=_USER,
-        summary="Show a user",
-        tag="administration",
-        handler=show,
-        returns=AdminUser,
-        auth=Auth.ADMIN,
-        limit=_READ,
-        errors=(errors.UserNotFound,),
-    ),
-    Operation(
-        method="GET",
-        path=f"{_USER}/explain",
-        summary="Why a user cannot sign in, or was signed out",
-        tag="administration",
-        handler=explain,
-        returns=UserExplanation,
-        auth=Auth.ADMIN,
-        limit=_READ,
-        errors=(errors.UserNotFound,),
-    ),
-    Operation(
-        method="GET",
-        path=f"{_USER}/sessions",
-        summary="List the live sessions of a user",
-        tag="administration",
-        handler=list_sessions,
-        returns=UserSessions,
-        auth=Auth.ADMIN,
-        limit=_READ,
-    ),
-    Operation(
-        method="GET",
-        path=f"{_USER}/signins",
-        summary="List the latest sign-ins of a user",
-        tag="administration",
-        handler=list_sign_ins,
-        returns=SignIns,
-        auth=Auth.ADMIN,
-        limit=_READ,
-    ),
-)

@@ -7,20 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer import errors
+from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Text,
     with_messages,
     with_texts,
 )
-from authkit_issuer.http.responses import Done, Requested
+from authkit_issuer.http.responses import CodeSent, OkResponse
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.ports import Client
@@ -76,30 +75,73 @@ class PhoneResetDone:
     message: str = "The password has been replaced; sign in with the new one."
 
 
-async def request_reset(call: Call[ResetRequest, NoParams]) -> Requested:
+_ASKING = Limit(
+    bucket="auth_pwd_reset_request",
+    closed=True,
+    account=lambda body: body.identifier if isinstance(body, ResetRequest) else body.phone_number,
+)
+# What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
+_TRYING = Limit(
+    bucket="auth_pwd_reset_confirm", closed=True, account=lambda body: getattr(body, "request_id", None) or ""
+)
+routes = Routes(tag="login", auth=Auth.PUBLIC, limit=_TRYING)
+
+
+@routes.post(
+    "/auth/password/reset/request",
+    "Ask for a way to replace a forgotten password",
+    offered=with_messages,
+    limit=_ASKING,
+    status=202,
+    calls=(Passwords.request_reset, Passwords.request_phone_reset),
+)
+async def request_password_reset(call: Call[ResetRequest, NoParams]) -> CodeSent:
     """Send a link or code to an address or number."""
-    return Requested(request_id=await _request(call.service, call.body.identifier, call.client))
+    return CodeSent(request_id=await _request(call.service, call.body.identifier, call.client))
 
 
-async def request_phone_reset(call: Call[PhoneResetRequest, NoParams]) -> Requested:
+@routes.post(
+    "/auth/phone/password/reset/request",
+    "Ask for a way to replace a forgotten password, by SMS",
+    offered=with_texts,
+    limit=_ASKING,
+    status=202,
+    calls=(Passwords.request_phone_reset,),
+)
+async def request_phone_password_reset(call: Call[PhoneResetRequest, NoParams]) -> CodeSent:
     """Send a link or code to a number."""
     passwords, phone = call.service.passwords, call.body.phone_number
-    return Requested(request_id=await passwords.request_phone_reset(phone, client=call.client))
+    return CodeSent(request_id=await passwords.request_phone_reset(phone, client=call.client))
 
 
-async def reset(call: Call[Reset, NoParams]) -> Done:
+@routes.post(
+    "/auth/password/reset/confirm",
+    "Replace a forgotten password by a code or the token of a link",
+    calls=(Passwords.confirm_reset_code, Passwords.confirm_reset),
+)
+async def confirm_password_reset(call: Call[Reset, NoParams]) -> OkResponse:
     """Replace the password by a code or the token of a link."""
     await _reset(call.service, call.body, call.client)
-    return Done()
+    return OkResponse()
 
 
-async def reset_by_link(call: Call[LinkReset, NoParams]) -> Done:
+@routes.post(
+    "/auth/password/reset/confirm-link",
+    "Replace a forgotten password by the token of a link",
+    calls=(Passwords.confirm_reset,),
+)
+async def confirm_password_reset_link(call: Call[LinkReset, NoParams]) -> OkResponse:
     """Replace the password by the token of a link."""
     await call.service.passwords.confirm_reset(call.body.token, call.body.new_password, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def reset_by_phone(call: Call[PhoneReset, NoParams]) -> PhoneResetDone:
+@routes.post(
+    "/auth/phone/password/reset/confirm",
+    "Replace a forgotten password by what a phone got",
+    calls=(Passwords.confirm_reset_code, Passwords.confirm_phone_reset),
+)
+async def confirm_phone_password_reset(call: Call[PhoneReset, NoParams]) -> PhoneResetDone:
     """Replace the password by what a number got."""
     return PhoneResetDone(user_id=await _reset_by_phone(call.service, call.body, call.client))
 
@@ -131,98 +173,3 @@ async def _reset_by_phone(service: Service, body: PhoneReset, client: Client) ->
 
 def _is_code(text: str) -> bool:
     return len(text) == 6 and text.isascii() and text.isdigit()
-
-
-_ASKING = Limit(
-    bucket="auth_pwd_reset_request",
-    closed=True,
-    account=lambda body: body.identifier if isinstance(body, ResetRequest) else body.phone_number,
-)
-# What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
-_TRYING = Limit(
-    bucket="auth_pwd_reset_confirm", closed=True, account=lambda body: getattr(body, "request_id", None) or ""
-)
-_DOWN = (errors.DatabaseUnavailable, errors.EphemeralStoreUnavailable)
-_REFUSALS = (
-    errors.InvalidOrExpiredToken,
-    errors.PasswordTooShort,
-    errors.PasswordTooLong,
-    errors.PasswordTooCommon,
-    errors.PasswordBreached,
-    errors.BreachCheckUnavailable,
-    errors.ServerBusy,
-    *_DOWN,
-)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/password/reset/request",
-        summary="Ask for a way to replace a forgotten password",
-        tag="login",
-        handler=request_reset,
-        body=ResetRequest,
-        returns=Requested,
-        auth=Auth.PUBLIC,
-        limit=_ASKING,
-        offered=with_messages,
-        status=202,
-        errors=(
-            errors.InvalidEmail,
-            errors.InvalidPhoneNumber,
-            errors.EmailUnavailable,
-            errors.SmsUnavailable,
-            *_DOWN,
-        ),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/password/reset/confirm",
-        summary="Replace a forgotten password by a code or the token of a link",
-        tag="login",
-        handler=reset,
-        body=Reset,
-        returns=Done,
-        auth=Auth.PUBLIC,
-        limit=_TRYING,
-        errors=(errors.InvalidOrExpiredCode, *_REFUSALS),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/password/reset/confirm-link",
-        summary="Replace a forgotten password by the token of a link",
-        tag="login",
-        handler=reset_by_link,
-        body=LinkReset,
-        returns=Done,
-        auth=Auth.PUBLIC,
-        limit=_TRYING,
-        errors=_REFUSALS,
-    ),
-    Operation(
-        method="POST",
-        path="/auth/phone/password/reset/request",
-        summary="Ask for a way to replace a forgotten password, by SMS",
-        tag="login",
-        handler=request_phone_reset,
-        body=PhoneResetRequest,
-        returns=Requested,
-        auth=Auth.PUBLIC,
-        limit=_ASKING,
-        offered=with_texts,
-        status=202,
-        errors=(errors.InvalidPhoneNumber, errors.SmsUnavailable, *_DOWN),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/phone/password/reset/confirm",
-        summary="Replace a forgotten password by what a phone got",
-        tag="login",
-        handler=reset_by_phone,
-        body=PhoneReset,
-        returns=PhoneResetDone,
-        auth=Auth.PUBLIC,
-        limit=_TRYING,
-        errors=(errors.InvalidOrExpiredCode, *_REFUSALS),
-    ),
-)

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer import errors
-from authkit_issuer.errors import AuthError
+from authkit_issuer.domains.factors.service import TwoFactor
+from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
-    NoBody,
     NoParams,
-    Operation,
     Plain,
     Text,
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.responses import Done, SuccessResponse, Tokens
+from authkit_issuer.http.responses import OkResponse, SuccessResponse, TokenResponse
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.factors.service import TwoFactorSettings
-    from authkit_issuer.service import Service
 
 Code = Annotated[Text, Field(repr=False)]
 
@@ -97,25 +93,50 @@ class BackupCodes:
     backup_codes: list[str] = field(repr=False)
 
 
-async def settings(call: Plain) -> Settings:
+routes = Routes(tag="second factor", auth=Auth.USER)
+
+
+@routes.get("/auth/user/2fa", "Your second factor", limit=Limit(bucket="auth_user_me"), omit_none=True)
+async def get_two_factor(call: Plain) -> Settings:
     """Tell what is switched on."""
     return Settings.of(await call.service.two_factor.get_settings(call.account.id))
 
 
-async def start_phone(call: Call[StartPhone, NoParams]) -> Done:
+@routes.post(
+    "/auth/user/2fa/start-phone",
+    "Send a code to the phone that is to be the second factor",
+    offered=with_texts,
+    limit=Limit(bucket="auth_2fa_start_phone", by_user=True, closed=True),
+    calls=(TwoFactor.send_phone_setup_code,),
+)
+async def start_two_factor_phone(call: Call[StartPhone, NoParams]) -> OkResponse:
     """Send a code that proves a number."""
     factor, phone = call.service.two_factor, call.body.phone
     await factor.send_phone_setup_code(call.account.id, phone, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def start_email(call: Plain) -> Done:
+@routes.post(
+    "/auth/user/2fa/start-email",
+    "Send a code to your email address, which is to be the second factor",
+    offered=with_mail,
+    limit=Limit(bucket="auth_2fa_start_email", by_user=True, closed=True),
+    calls=(TwoFactor.send_email_setup_code,),
+)
+async def start_two_factor_email(call: Plain) -> OkResponse:
     """Send a code that proves the caller's email address."""
     await call.service.two_factor.send_email_setup_code(call.account.id, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def enable(call: Call[Enable, NoParams]) -> Enabled:
+@routes.post(
+    "/auth/user/2fa/enable",
+    "Switch the second factor on, with the code that was sent",
+    fresh=True,
+    limit=Limit(bucket="auth_2fa_enable", by_user=True, closed=True),
+    calls=(TwoFactor.enable,),
+)
+async def enable_two_factor(call: Call[Enable, NoParams]) -> Enabled:
     """Switch the second factor on, or to another method."""
     body = call.body
     codes = await call.service.two_factor.enable(
@@ -124,19 +145,41 @@ async def enable(call: Call[Enable, NoParams]) -> Enabled:
     return Enabled(method=body.method.lower(), backup_codes=codes)
 
 
-async def disable(call: Plain) -> SuccessResponse:
+@routes.post(
+    "/auth/user/2fa/disable",
+    "Switch the second factor off",
+    fresh=True,
+    limit=Limit(bucket="auth_2fa_disable", by_user=True, closed=True),
+)
+async def disable_two_factor(call: Plain) -> SuccessResponse:
     """Switch the second factor off."""
     await call.service.two_factor.disable(call.account.id, client=call.client)
     return SuccessResponse()
 
 
-async def regenerate(call: Plain) -> BackupCodes:
+@routes.post(
+    "/auth/user/2fa/regenerate-codes",
+    "Replace your backup codes",
+    fresh=True,
+    limit=Limit(bucket="auth_2fa_regenerate_codes", by_user=True, closed=True),
+    calls=(TwoFactor.regenerate_backup_codes,),
+)
+async def regenerate_backup_codes(call: Plain) -> BackupCodes:
     """Replace the backup codes."""
     factor = call.service.two_factor
     return BackupCodes(backup_codes=await factor.regenerate_backup_codes(call.account.id, client=call.client))
 
 
-async def verify(call: Call[SecondFactor, NoParams]) -> Tokens:
+@routes.post(
+    "/auth/2fa/verify",
+    "Finish a sign-in that waits for its second factor",
+    tag="login",
+    auth=Auth.PUBLIC,
+    # Per challenge, not per user: knowing a user's id must not be enough to use up their tries.
+    limit=Limit(bucket="auth_2fa_verify", closed=True, account=lambda body: body.challenge),
+    calls=(Logins.complete_two_factor,),
+)
+async def complete_two_factor_login(call: Call[SecondFactor, NoParams]) -> TokenResponse:
     """Finish a sign-in that waits for its second factor."""
     body = call.body
     pair = await call.service.logins.complete_two_factor(
@@ -147,136 +190,4 @@ async def verify(call: Call[SecondFactor, NoParams]) -> Tokens:
         remember_device=body.remember_device,
         client=call.client,
     )
-    return Tokens.of(call.signed_in(pair))
-
-
-def _set_up(
-    path: str,
-    summary: str,
-    handler: Any,
-    returns: type[Any],
-    *,
-    bucket: str,
-    refusals: tuple[type[AuthError], ...],
-    body: type[Body] = NoBody,
-    offered: Callable[[Service], bool] | None = None,
-    fresh: bool = False,
-) -> AnyOperation:
-    return Operation(
-        method="POST",
-        path=path,
-        summary=summary,
-        tag="second factor",
-        handler=handler,
-        body=body,
-        returns=returns,
-        auth=Auth.USER,
-        limit=Limit(bucket=bucket, by_user=True, closed=True),
-        offered=offered,
-        fresh=fresh,
-        errors=refusals,
-    )
-
-
-_STORE = (errors.EphemeralStoreUnavailable,)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/user/2fa",
-        summary="Your second factor",
-        tag="second factor",
-        handler=settings,
-        returns=Settings,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_user_me"),
-        omit_none=True,
-    ),
-    _set_up(
-        "/auth/user/2fa/start-phone",
-        "Send a code to the phone that is to be the second factor",
-        start_phone,
-        Done,
-        bucket="auth_2fa_start_phone",
-        refusals=(
-            errors.InvalidPhoneNumber,
-            errors.SmsUnavailable,
-            errors.SmsDeliveryFailed,
-            errors.TooManyRequests,
-            *_STORE,
-        ),
-        body=StartPhone,
-        offered=with_texts,
-    ),
-    _set_up(
-        "/auth/user/2fa/start-email",
-        "Send a code to your email address, which is to be the second factor",
-        start_email,
-        Done,
-        bucket="auth_2fa_start_email",
-        refusals=(
-            errors.EmailNotVerified,
-            errors.EmailUnavailable,
-            errors.EmailDeliveryFailed,
-            errors.TooManyRequests,
-            *_STORE,
-        ),
-        offered=with_mail,
-    ),
-    _set_up(
-        "/auth/user/2fa/enable",
-        "Switch the second factor on, with the code that was sent",
-        enable,
-        Enabled,
-        bucket="auth_2fa_enable",
-        refusals=(
-            errors.TwoFactorMethodInvalid,
-            errors.TwoFactorMethodUnavailable,
-            errors.InvalidPhoneNumber,
-            errors.EmailNotVerified,
-            errors.InvalidOrExpiredCode,
-            *_STORE,
-        ),
-        body=Enable,
-        fresh=True,
-    ),
-    _set_up(
-        "/auth/user/2fa/disable",
-        "Switch the second factor off",
-        disable,
-        SuccessResponse,
-        bucket="auth_2fa_disable",
-        refusals=(),
-        fresh=True,
-    ),
-    _set_up(
-        "/auth/user/2fa/regenerate-codes",
-        "Replace your backup codes",
-        regenerate,
-        BackupCodes,
-        bucket="auth_2fa_regenerate_codes",
-        refusals=(errors.TwoFactorNotEnabled,),
-        fresh=True,
-    ),
-    Operation(
-        method="POST",
-        path="/auth/2fa/verify",
-        summary="Finish a sign-in that waits for its second factor",
-        tag="login",
-        handler=verify,
-        body=SecondFactor,
-        returns=Tokens,
-        auth=Auth.PUBLIC,
-        # Per challenge, not per user: who knows somebody's id must not be able to use up their tries.
-        limit=Limit(bucket="auth_2fa_verify", closed=True, account=lambda body: body.challenge),
-        errors=(
-            errors.InvalidChallenge,
-            errors.InvalidOrExpiredCode,
-            errors.UserBanned,
-            errors.MissingSigner,
-            errors.EntitlementsUnavailable,
-            errors.DatabaseUnavailable,
-            errors.EphemeralStoreUnavailable,
-        ),
-    ),
-)
+    return TokenResponse.of(call.signed_in(pair))

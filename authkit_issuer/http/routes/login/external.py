@@ -6,20 +6,16 @@ else. Both are bound to the browser by a cookie of the login.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from authkit_issuer import errors
-from authkit_issuer.domains.login.external.service import CallbackParameters
+from authkit_issuer.domains.login.external.service import CallbackParameters, OidcLogin
 from authkit_issuer.http import oidc_responses
 from authkit_issuer.http.cookies import cookies_of
 from authkit_issuer.http.oidc_common import (
-    OPENING_ERRORS,
-    START_ERRORS,
     STARTING,
-    TAG,
     Nonce,
     ReturnTo,
     provider_of,
@@ -27,21 +23,17 @@ from authkit_issuer.http.oidc_common import (
     with_providers,
 )
 from authkit_issuer.http.operations import (
-    Answer,
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoBody,
     NoParams,
-    Operation,
     Params,
 )
+from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.responses import OidcResult
-
-if TYPE_CHECKING:
-    from authkit_issuer.service import Service
+from authkit_issuer.http.route_groups import Routes
 
 
 class Start(Params):
@@ -76,12 +68,51 @@ class FormCallback(Body):
     user: Annotated[str, Field(repr=False, description="Apple's word on a name, at the first login")] = ""
 
 
-async def login(call: Call[NoBody, Start]) -> Answer | OidcResult:
+routes = Routes(
+    tag="external logins",
+    auth=Auth.PUBLIC,
+    limit=Limit(bucket="auth_oidc_callback"),
+    calls=(OidcLogin.finish,),
+    omit_none=True,
+    redirect=302,
+    media_types=("application/json", "text/html"),
+)
+
+
+@routes.get(
+    "/auth/oauth/discord/login",
+    "Sign in with an external provider",
+    name="startDiscordLogin",
+    offered=with_discord,
+    limit=STARTING,
+    calls=(OidcLogin.begin,),
+    media_types=("text/html",),
+)
+@routes.get(
+    "/auth/oidc/{provider}/login",
+    "Sign in with an external provider",
+    offered=with_providers,
+    limit=STARTING,
+    calls=(OidcLogin.begin,),
+    media_types=("text/html",),
+)
+async def start_external_login(call: Call[NoBody, Start]) -> RawResponse | OidcResult:
     """Send the browser to the provider; who cannot be sent lands in the app with the reason."""
     return await _send(call)
 
 
-async def callback(call: Call[NoBody, Callback]) -> Answer | OidcResult:
+@routes.get(
+    "/auth/oauth/discord/callback",
+    "Come back from an external provider",
+    name="finishDiscordLogin",
+    offered=with_discord,
+)
+@routes.get(
+    "/auth/oidc/{provider}/callback",
+    "Come back from an external provider",
+    offered=with_providers,
+)
+async def finish_external_login(call: Call[NoBody, Callback]) -> RawResponse | OidcResult:
     """Take the browser back."""
     given = call.params
     back = CallbackParameters(
@@ -94,13 +125,20 @@ async def callback(call: Call[NoBody, Callback]) -> Answer | OidcResult:
     return await _land(call, back)
 
 
-async def form_callback(call: Call[FormCallback, NoParams]) -> Answer | OidcResult:
+@routes.post(
+    "/auth/oidc/{provider}/callback",
+    "Come back from a provider that answers by a form",
+    offered=with_providers,
+    form=True,
+    redirect=303,
+)
+async def finish_external_login_form(call: Call[FormCallback, NoParams]) -> RawResponse | OidcResult:
     """Take the browser back with a form."""
     form = call.body.model_dump()
     return await _land(call, CallbackParameters(**form, cookies=cookies_of(call.headers)), status=303)
 
 
-async def _send(call: Call[NoBody, Start]) -> Answer | OidcResult:
+async def _send(call: Call[NoBody, Start]) -> RawResponse | OidcResult:
     provider, wish, origin = provider_of(call), call.params, oidc_responses.origin_of(call)
     flows = call.service.oidc_login
     try:
@@ -114,7 +152,9 @@ async def _send(call: Call[NoBody, Start]) -> Answer | OidcResult:
     return oidc_responses.send_to(begun.auth_url)
 
 
-async def _land(call: Call[Any, Any], back: CallbackParameters, *, status: int = 302) -> Answer | OidcResult:
+async def _land(
+    call: Call[Any, Any], back: CallbackParameters, *, status: int = 302
+) -> RawResponse | OidcResult:
     landing = await call.service.oidc_login.finish(
         provider_of(call),
         back,
@@ -123,83 +163,3 @@ async def _land(call: Call[Any, Any], back: CallbackParameters, *, status: int =
         client=call.client,
     )
     return oidc_responses.land(call, landing, status=status)
-
-
-_RETURNING = Limit(bucket="auth_oidc_callback")
-_RETURN_ERRORS = (
-    errors.UnknownProvider,
-    errors.NotConfigured,
-    errors.InvalidState,
-    errors.ProviderDenied,
-    errors.ProviderRefused,
-    errors.ProviderUnavailable,
-    errors.AccountExistsLinkRequired,
-    errors.ProviderAlreadyLinked,
-    errors.ProviderNotLinked,
-    errors.UsernameInUse,
-    errors.Conflict,
-    *OPENING_ERRORS,
-)
-
-
-def _login(path: str, offered: Callable[[Service], bool]) -> AnyOperation:
-    return Operation(
-        method="GET",
-        path=path,
-        summary="Sign in with an external provider",
-        tag=TAG,
-        handler=login,
-        params=Start,
-        returns=OidcResult,
-        auth=Auth.PUBLIC,
-        limit=STARTING,
-        offered=offered,
-        redirect=302,
-        omit_none=True,
-        errors=START_ERRORS,
-        media_types=("text/html",),
-    )
-
-
-def _callback(path: str, offered: Callable[[Service], bool]) -> AnyOperation:
-    return Operation(
-        method="GET",
-        path=path,
-        summary="Come back from an external provider",
-        tag=TAG,
-        handler=callback,
-        params=Callback,
-        returns=OidcResult,
-        auth=Auth.PUBLIC,
-        limit=_RETURNING,
-        offered=offered,
-        redirect=302,
-        omit_none=True,
-        errors=_RETURN_ERRORS,
-        media_types=("application/json", "text/html"),
-    )
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    _login("/auth/oidc/{provider}/login", with_providers),
-    _login("/auth/oauth/discord/login", with_discord),
-    _callback("/auth/oidc/{provider}/callback", with_providers),
-    _callback("/auth/oauth/discord/callback", with_discord),
-    Operation(
-        method="POST",
-        path="/auth/oidc/{provider}/callback",
-        summary="Come back from a provider that answers by a form",
-        tag=TAG,
-        handler=form_callback,
-        body=FormCallback,
-        returns=OidcResult,
-        auth=Auth.PUBLIC,
-        limit=_RETURNING,
-        offered=with_providers,
-        form=True,
-        redirect=303,
-        omit_none=True,
-        errors=_RETURN_ERRORS,
-        media_types=("application/json", "text/html"),
-    ),
-)

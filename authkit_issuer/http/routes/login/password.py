@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import AliasChoices, ConfigDict, Field
 
-from authkit_issuer import errors
-from authkit_issuer.http.operations import AnyOperation, Auth, Body, Call, Limit, NoParams, Operation, Text
-from authkit_issuer.http.responses import Tokens
+from authkit_issuer.domains.login.service import Logins
+from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
+from authkit_issuer.http.responses import TokenResponse
+from authkit_issuer.http.route_groups import Routes
 
 _NAMES = ("identifier", "email", "login")
 
@@ -37,44 +38,20 @@ class Login(Body):
     org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
 
 
-async def login(call: Call[Login, NoParams]) -> Tokens:
+routes = Routes(
+    tag="login",
+    auth=Auth.PUBLIC,
+    limit=Limit(
+        bucket="auth_password_login", closed=True, account=lambda body: body.identifier, by_device=True
+    ),
+)
+
+
+@routes.post("/auth/password/login", "Sign in with a password", calls=(Logins.with_password,))
+async def login(call: Call[Login, NoParams]) -> TokenResponse:
     """Sign in with a password."""
     body = call.body
     pair = await call.service.logins.with_password(
         body.identifier, body.password, org=body.org, client=call.client
     )
-    return Tokens.of(call.signed_in(pair))
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/password/login",
-        summary="Sign in with a password",
-        tag="login",
-        handler=login,
-        body=Login,
-        returns=Tokens,
-        auth=Auth.PUBLIC,
-        limit=Limit(
-            bucket="auth_password_login", closed=True, account=lambda body: body.identifier, by_device=True
-        ),
-        errors=(
-            errors.InvalidCredentials,
-            errors.UserBanned,
-            errors.EmailNotVerified,
-            errors.PhoneNotVerified,
-            errors.PasswordResetRequired,
-            errors.TwoFactorRequired,
-            errors.OrgModeNotMulti,
-            errors.InvalidOrgSlug,
-            errors.OrgNotFound,
-            errors.NotOrgMember,
-            errors.TooManyRequests,
-            errors.MissingSigner,
-            errors.ServerBusy,
-            errors.DatabaseUnavailable,
-            errors.EphemeralStoreUnavailable,
-        ),
-    ),
-)
+    return TokenResponse.of(call.signed_in(pair))

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer import errors
+from authkit_issuer.domains.login.service import Logins
+from authkit_issuer.domains.login.solana.service import Solana
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Text,
     with_wallets,
 )
 from authkit_issuer.http.responses import AccessTokenResponse
+from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.http.solana_models import WalletAnswer
 
 if TYPE_CHECKING:
@@ -54,7 +54,12 @@ class SteppedUp:
     destination: str | None = None
 
 
-async def with_password(call: Call[PasswordAgain, NoParams]) -> AccessTokenResponse:
+_TRYING = Limit(bucket="auth_step_up", by_user=True, closed=True)
+routes = Routes(tag="step-up", auth=Auth.USER, limit=_TRYING)
+
+
+@routes.post("/auth/step-up/password", "Prove your password again", calls=(Logins.step_up_password,))
+async def step_up_with_password(call: Call[PasswordAgain, NoParams]) -> AccessTokenResponse:
     """Prove the password again."""
     account = call.account
     stepped = await call.service.logins.step_up_password(
@@ -63,12 +68,19 @@ async def with_password(call: Call[PasswordAgain, NoParams]) -> AccessTokenRespo
     return AccessTokenResponse.of(call.service, stepped)
 
 
-async def with_code(call: Call[CodeAgain, NoParams]) -> SteppedUp:
+@routes.post(
+    "/auth/step-up/2fa",
+    "Prove your second factor again; without a code one is sent",
+    calls=(Logins.step_up_send_code, Logins.step_up_two_factor),
+    omit_none=True,
+)
+async def step_up_with_two_factor(call: Call[CodeAgain, NoParams]) -> SteppedUp:
     """Send a code, or take it."""
     return await _with_code(call.service, call.account, call.body, call.client)
 
 
-async def with_wallet(call: Call[WalletAnswer, NoParams]) -> AccessTokenResponse:
+@routes.post("/auth/step-up/solana", "Prove your wallet again", offered=with_wallets, calls=(Solana.step_up,))
+async def step_up_with_solana(call: Call[WalletAnswer, NoParams]) -> AccessTokenResponse:
     """Prove the linked wallet again."""
     account, output = call.account, call.body.signed()
     solana = call.service.solana
@@ -86,74 +98,3 @@ async def _with_code(
         *who, body.code, is_backup=body.backup_code, client=client
     )
     return SteppedUp(**asdict(AccessTokenResponse.of(service, stepped)))
-
-
-_TRYING = Limit(bucket="auth_step_up", by_user=True, closed=True)
-_COMMON = (
-    errors.TooManyRequests,
-    errors.MissingSigner,
-    errors.EntitlementsUnavailable,
-    errors.EphemeralStoreUnavailable,
-)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/step-up/password",
-        summary="Prove your password again",
-        tag="step-up",
-        handler=with_password,
-        body=PasswordAgain,
-        returns=AccessTokenResponse,
-        auth=Auth.USER,
-        limit=_TRYING,
-        errors=(errors.InvalidCredentials, errors.TwoFactorRequired, errors.ServerBusy, *_COMMON),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/step-up/2fa",
-        summary="Prove your second factor again; without a code one is sent",
-        tag="step-up",
-        handler=with_code,
-        body=CodeAgain,
-        returns=SteppedUp,
-        auth=Auth.USER,
-        limit=_TRYING,
-        omit_none=True,
-        errors=(
-            errors.InvalidOrExpiredCode,
-            errors.TwoFactorNotEnabled,
-            errors.TwoFactorMethodUnavailable,
-            errors.EmailUnavailable,
-            errors.SmsUnavailable,
-            errors.EmailDeliveryFailed,
-            errors.SmsDeliveryFailed,
-            *_COMMON,
-        ),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/step-up/solana",
-        summary="Prove your wallet again",
-        tag="step-up",
-        handler=with_wallet,
-        body=WalletAnswer,
-        returns=AccessTokenResponse,
-        auth=Auth.USER,
-        limit=_TRYING,
-        offered=with_wallets,
-        errors=(
-            errors.SiwsMessageInvalid,
-            errors.SiwsDomainInvalid,
-            errors.SiwsAddressMismatch,
-            errors.InvalidAddress,
-            errors.SiwsChallengeNotFound,
-            errors.SiwsChallengeExpired,
-            errors.SiwsChallengeMismatch,
-            errors.SiwsTimestampInvalid,
-            errors.SiwsSignatureInvalid,
-            errors.TwoFactorRequired,
-            *_COMMON,
-        ),
-    ),
-)

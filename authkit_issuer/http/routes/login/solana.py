@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from authkit_issuer import errors
-from authkit_issuer.domains.login.solana.service import build_message
+from authkit_issuer.domains.login.solana.service import Solana, build_message
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Text,
     with_wallets,
 )
+from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.http.solana_models import WalletAnswer
 
 if TYPE_CHECKING:
@@ -104,20 +102,43 @@ class Linked:
     solana_address: str
 
 
-async def challenge(call: Call[ChallengeRequest, NoParams]) -> Challenge:
+routes = Routes(tag="wallets", auth=Auth.PUBLIC, offered=with_wallets)
+
+
+@routes.post(
+    "/auth/solana/challenge",
+    "A challenge for a wallet to sign",
+    limit=Limit(bucket="auth_solana_challenge", closed=True),
+    calls=(Solana.generate_challenge,),
+)
+async def create_solana_challenge(call: Call[ChallengeRequest, NoParams]) -> Challenge:
     """Issue a challenge."""
     body = call.body
     domain = body.domain or _domain(call.header(b"origin"), call.service.solana.domains)
     return Challenge.of(await call.service.solana.generate_challenge(domain, body.address, body.username))
 
 
-async def login(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
+@routes.post(
+    "/auth/solana/login",
+    "Sign in with a wallet",
+    limit=Limit(bucket="auth_solana_login", closed=True),
+    calls=(Solana.verify_and_login,),
+)
+async def login_with_solana(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
     """Sign in with a wallet."""
     pair = await call.service.solana.verify_and_login(call.body.signed(), client=call.client)
     return WalletTokens.of(call.signed_in(pair), call.body.output.account.address)
 
 
-async def link(call: Call[WalletLink, NoParams]) -> Linked:
+@routes.post(
+    "/auth/solana/link",
+    "Link a wallet to your account",
+    auth=Auth.USER,
+    fresh=True,
+    limit=Limit(bucket="auth_solana_link", by_user=True, closed=True),
+    calls=(Solana.link_wallet,),
+)
+async def link_solana_wallet(call: Call[WalletLink, NoParams]) -> Linked:
     """Link a wallet."""
     body = call.body
     await call.service.solana.link_wallet(
@@ -130,85 +151,3 @@ def _domain(origin: str, domains: tuple[str, ...]) -> str:
     """Return the domain of the page that asks, if it is one of ours, else the first of ours."""
     host = origin.partition("://")[2].lower()
     return host if host in domains else domains[0]
-
-
-_ANSWERS = (
-    errors.SiwsMessageInvalid,
-    errors.SiwsDomainInvalid,
-    errors.SiwsAddressMismatch,
-    errors.InvalidAddress,
-    errors.SiwsChallengeNotFound,
-    errors.SiwsChallengeExpired,
-    errors.SiwsChallengeMismatch,
-    errors.SiwsTimestampInvalid,
-    errors.SiwsSignatureInvalid,
-    errors.EphemeralStoreUnavailable,
-)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/solana/challenge",
-        summary="A challenge for a wallet to sign",
-        tag="wallets",
-        handler=challenge,
-        body=ChallengeRequest,
-        returns=Challenge,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_solana_challenge", closed=True),
-        offered=with_wallets,
-        errors=(
-            errors.SiwsDomainInvalid,
-            errors.InvalidAddress,
-            errors.UsernameTooShort,
-            errors.UsernameTooLong,
-            errors.UsernameCannotContainAt,
-            errors.UsernameMustStartWithLetter,
-            errors.UsernameInvalidCharacters,
-            errors.UsernameReserved,
-            errors.EphemeralStoreUnavailable,
-        ),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/solana/login",
-        summary="Sign in with a wallet",
-        tag="wallets",
-        handler=login,
-        body=WalletAnswer,
-        returns=WalletTokens,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_solana_login", closed=True),
-        offered=with_wallets,
-        errors=(
-            *_ANSWERS,
-            errors.UserBanned,
-            errors.InvalidCredentials,
-            errors.TwoFactorRequired,
-            errors.TwoFactorMethodUnavailable,
-            errors.EmailUnavailable,
-            errors.SmsUnavailable,
-            errors.EmailDeliveryFailed,
-            errors.SmsDeliveryFailed,
-            errors.TooManyRequests,
-            errors.UsernameInUse,
-            errors.MissingSigner,
-            errors.EntitlementsUnavailable,
-            errors.DatabaseUnavailable,
-        ),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/solana/link",
-        summary="Link a wallet to your account",
-        tag="wallets",
-        handler=link,
-        body=WalletLink,
-        returns=Linked,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_solana_link", by_user=True, closed=True),
-        offered=with_wallets,
-        fresh=True,
-        errors=(*_ANSWERS, errors.WalletAlreadyLinked),
-    ),
-)

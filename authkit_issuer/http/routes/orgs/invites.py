@@ -9,23 +9,22 @@ from typing import Annotated
 from pydantic import Field
 
 from authkit_issuer import errors
-from authkit_issuer.domains.orgs.invites import OrgInvite
+from authkit_issuer.domains.orgs.invites import OrgInvite, OrgInvites
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoBody,
     NoParams,
-    Operation,
     Params,
     Plain,
     Text,
     with_orgs,
 )
-from authkit_issuer.http.responses import Done
+from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.rfc3339 import Moment
+from authkit_issuer.http.route_groups import Routes
 
 
 class Invite(Body):
@@ -51,13 +50,26 @@ class OrgInviteList:
     invites: list[OrgInvite]
 
 
-async def list_of_org(call: Call[NoBody, ByStatus]) -> OrgInviteList:
+READ = Limit(bucket="auth_org_read", by_user=True)
+WRITE = Limit(bucket="auth_org_write", by_user=True)
+routes = Routes(tag="organizations", auth=Auth.USER, offered=with_orgs, limit=WRITE)
+
+
+@routes.get("/auth/orgs/{org}/invites", "List the invites of an organization", org="owner", limit=READ)
+async def list_org_invites(call: Call[NoBody, ByStatus]) -> OrgInviteList:
     """List the invites of an organization."""
     found = await call.service.org_invites.list_for_org(call.organization.slug, call.params.status)
     return OrgInviteList(invites=[_as_made(invite) for invite in found])
 
 
-async def invite(call: Call[Invite, NoParams]) -> OrgInvite:
+@routes.post(
+    "/auth/orgs/{org}/invites",
+    "Invite an account or an address",
+    org="owner",
+    status=201,
+    calls=(OrgInvites.create, OrgInvites.create_for_email),
+)
+async def create_org_invite(call: Call[Invite, NoParams]) -> OrgInvite:
     """Invite an account or an address."""
     body, invites = call.body, call.service.org_invites
     if (body.user_id is None) == (body.email is None):
@@ -74,124 +86,36 @@ def _as_made(invite: OrgInvite) -> OrgInvite:
     return invite if invite.email is None or answered else dataclasses.replace(invite, user_id=None)
 
 
-async def revoke(call: Plain) -> Done:
+@routes.post(
+    "/auth/orgs/{org}/invites/{invite_id}/revoke",
+    "Withdraw an invite",
+    org="owner",
+    calls=(OrgInvites.revoke,),
+)
+async def revoke_org_invite(call: Plain) -> OkResponse:
     """Withdraw an open invite."""
     await call.service.org_invites.revoke(
         call.organization.slug, call.path["invite_id"], actor=call.account.id
     )
-    return Done()
+    return OkResponse()
 
 
-async def list_own(call: Call[NoBody, ByStatus]) -> OrgInviteList:
+@routes.get("/auth/org-invites", "List your invites", limit=READ)
+async def list_own_org_invites(call: Call[NoBody, ByStatus]) -> OrgInviteList:
     """List the invites for the caller and for the address the caller has proved."""
     found = await call.service.org_invites.list_for_user(call.account.id, call.params.status)
     return OrgInviteList(invites=found)
 
 
-async def accept(call: Plain) -> Done:
+@routes.post("/auth/org-invites/{invite_id}/accept", "Accept an invite", calls=(OrgInvites.accept,))
+async def accept_org_invite(call: Plain) -> OkResponse:
     """Become a member."""
     await call.service.org_invites.accept(call.path["invite_id"], call.account.id)
-    return Done()
+    return OkResponse()
 
 
-async def decline(call: Plain) -> Done:
+@routes.post("/auth/org-invites/{invite_id}/decline", "Turn an invite down", calls=(OrgInvites.decline,))
+async def decline_org_invite(call: Plain) -> OkResponse:
     """Turn an invite down."""
     await call.service.org_invites.decline(call.path["invite_id"], call.account.id)
-    return Done()
-
-
-READ = Limit(bucket="auth_org_read", by_user=True)
-WRITE = Limit(bucket="auth_org_write", by_user=True)
-_ANSWERED = (
-    errors.OrgInviteNotFound,
-    errors.OrgInviteNotForUser,
-    errors.OrgInviteNotPending,
-    errors.OrgInviteExpired,
-    errors.OrgNotFound,
-)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/auth/orgs/{org}/invites",
-        summary="List the invites of an organization",
-        tag="organizations",
-        handler=list_of_org,
-        params=ByStatus,
-        returns=OrgInviteList,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=READ,
-    ),
-    Operation(
-        method="POST",
-        path="/auth/orgs/{org}/invites",
-        summary="Invite an account or an address",
-        tag="organizations",
-        handler=invite,
-        body=Invite,
-        returns=OrgInvite,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=WRITE,
-        status=201,
-        errors=(
-            errors.UserNotFound,
-            errors.InvalidEmail,
-            errors.InvalidExpiry,
-            errors.AlreadyOrgMember,
-            errors.OrgInviteAlreadyPending,
-        ),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/orgs/{org}/invites/{invite_id}/revoke",
-        summary="Withdraw an invite",
-        tag="organizations",
-        handler=revoke,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=WRITE,
-        errors=(errors.OrgInviteNotFound, errors.OrgInviteNotPending),
-    ),
-    Operation(
-        method="GET",
-        path="/auth/org-invites",
-        summary="List your invites",
-        tag="organizations",
-        handler=list_own,
-        params=ByStatus,
-        returns=OrgInviteList,
-        auth=Auth.USER,
-        offered=with_orgs,
-        limit=READ,
-    ),
-    Operation(
-        method="POST",
-        path="/auth/org-invites/{invite_id}/accept",
-        summary="Accept an invite",
-        tag="organizations",
-        handler=accept,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        limit=WRITE,
-        errors=(*_ANSWERED, errors.OrgMembershipLimitExceeded),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/org-invites/{invite_id}/decline",
-        summary="Turn an invite down",
-        tag="organizations",
-        handler=decline,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        limit=WRITE,
-        errors=_ANSWERED,
-    ),
-)
+    return OkResponse()

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from authkit_issuer import errors
+from authkit_issuer.domains.orgs.members import OrgMembers
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Plain,
     Text,
     with_orgs,
 )
-from authkit_issuer.http.responses import Done
-
-if TYPE_CHECKING:
-    from authkit_issuer.domains.orgs.members import OrgMembers
+from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.route_groups import Routes
 
 
 class Member(Body):
@@ -57,175 +54,101 @@ class MemberRoles:
     roles: list[str]
 
 
-async def list_members(call: Plain) -> Members:
+READ = Limit(bucket="auth_org_read", by_user=True)
+WRITE = Limit(bucket="auth_org_write", by_user=True)
+routes = Routes(tag="organizations", auth=Auth.USER, offered=with_orgs, limit=WRITE)
+
+
+@routes.get("/auth/orgs/{org}/members", "List the members", org="owner", limit=READ)
+async def list_org_members(call: Plain) -> Members:
     """List the members."""
     return Members(members=await call.service.org_members.list(call.organization.slug))
 
 
-async def add(call: Call[Member, NoParams]) -> Done:
+@routes.post("/auth/orgs/{org}/members", "Add a member", org="owner", calls=(OrgMembers.add,))
+async def add_org_member(call: Call[Member, NoParams]) -> OkResponse:
     """Make a user a member, without any role."""
     await call.service.org_members.add(call.organization.slug, call.body.user_id, actor=call.account.id)
-    return Done()
+    return OkResponse()
 
 
-async def remove(call: Call[Member, NoParams]) -> Done:
+@routes.delete(
+    "/auth/orgs/{org}/members",
+    "Remove a member, named in the body",
+    org="owner",
+    calls=(OrgMembers.remove,),
+    errors=(MemberNotFound,),
+)
+async def remove_org_member_by_body(call: Call[Member, NoParams]) -> OkResponse:
     """End the membership of the user in the body."""
     return await _remove(call.service.org_members, call, call.body.user_id)
 
 
-async def remove_named(call: Plain) -> Done:
+@routes.delete(
+    "/auth/orgs/{org}/members/{user_id}",
+    "Remove a member, or leave",
+    org="owner_or_self",
+    calls=(OrgMembers.remove,),
+    errors=(MemberNotFound,),
+)
+async def remove_org_member(call: Plain) -> OkResponse:
     """End the membership of the user in the path, who may be the caller."""
     return await _remove(call.service.org_members, call, call.path["user_id"])
 
 
-async def list_roles(call: Plain) -> MemberRoles:
+@routes.get("/auth/orgs/{org}/members/{user_id}/roles", "List the roles of a member", org="owner", limit=READ)
+async def list_org_member_roles(call: Plain) -> MemberRoles:
     """List the roles of a member."""
     roles = await call.service.org_members.list_roles(call.organization.slug, call.path["user_id"])
     return MemberRoles(roles=roles)
 
 
-async def assign(call: Call[MemberRole, NoParams]) -> Done:
+@routes.post(
+    "/auth/orgs/{org}/members/{user_id}/roles",
+    "Give a member a role",
+    org="owner",
+    calls=(OrgMembers.assign_role,),
+)
+async def assign_org_role(call: Call[MemberRole, NoParams]) -> OkResponse:
     """Give a member a role."""
     await call.service.org_members.assign_role(
         call.organization.slug, call.path["user_id"], call.body.role, actor=call.account.id
     )
-    return Done()
+    return OkResponse()
 
 
-async def unassign(call: Call[MemberRole, NoParams]) -> Done:
+@routes.delete(
+    "/auth/orgs/{org}/members/{user_id}/roles",
+    "Take a role from a member, named in the body",
+    org="owner",
+    calls=(OrgMembers.unassign_role,),
+    errors=(MemberNotFound,),
+)
+async def unassign_org_role_by_body(call: Call[MemberRole, NoParams]) -> OkResponse:
     """Take the role of the body from a member."""
     return await _unassign(call.service.org_members, call, call.body.role)
 
 
-async def unassign_named(call: Plain) -> Done:
+@routes.delete(
+    "/auth/orgs/{org}/members/{user_id}/roles/{role}",
+    "Take a role from a member",
+    org="owner",
+    calls=(OrgMembers.unassign_role,),
+    errors=(MemberNotFound,),
+)
+async def unassign_org_role(call: Plain) -> OkResponse:
     """Take the role of the path from a member."""
     return await _unassign(call.service.org_members, call, call.path["role"])
 
 
-async def _remove(members: OrgMembers, call: Call[Any, Any], user_id: str) -> Done:
+async def _remove(members: OrgMembers, call: Call[Any, Any], user_id: str) -> OkResponse:
     if not await members.remove(call.organization.slug, user_id, actor=call.account.id):
         raise MemberNotFound
-    return Done()
+    return OkResponse()
 
 
-async def _unassign(members: OrgMembers, call: Call[Any, Any], role: str) -> Done:
+async def _unassign(members: OrgMembers, call: Call[Any, Any], role: str) -> OkResponse:
     user_id = call.path["user_id"]
     if not await members.unassign_role(call.organization.slug, user_id, role, actor=call.account.id):
         raise MemberNotFound
-    return Done()
-
-
-READ = Limit(bucket="auth_org_read", by_user=True)
-WRITE = Limit(bucket="auth_org_write", by_user=True)
-_GONE = (MemberNotFound, errors.CannotRemovePersonalOrgOwner, errors.CannotRemoveLastOwner)
-_MEMBERS = "/auth/orgs/{org}/members"
-_ROLES = "/auth/orgs/{org}/members/{user_id}/roles"
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path=_MEMBERS,
-        summary="List the members",
-        tag="organizations",
-        handler=list_members,
-        returns=Members,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=READ,
-    ),
-    Operation(
-        method="POST",
-        path=_MEMBERS,
-        summary="Add a member",
-        tag="organizations",
-        handler=add,
-        body=Member,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=WRITE,
-        errors=(errors.UserNotFound, errors.OrgMembershipLimitExceeded),
-    ),
-    Operation(
-        method="DELETE",
-        path=_MEMBERS,
-        summary="Remove a member, named in the body",
-        tag="organizations",
-        handler=remove,
-        body=Member,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=WRITE,
-        errors=_GONE,
-    ),
-    Operation(
-        method="DELETE",
-        path=f"{_MEMBERS}/{{user_id}}",
-        summary="Remove a member, or leave",
-        tag="organizations",
-        handler=remove_named,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner_or_self",
-        limit=WRITE,
-        errors=_GONE,
-    ),
-    Operation(
-        method="GET",
-        path=_ROLES,
-        summary="List the roles of a member",
-        tag="organizations",
-        handler=list_roles,
-        returns=MemberRoles,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=READ,
-    ),
-    Operation(
-        method="POST",
-        path=_ROLES,
-        summary="Give a member a role",
-        tag="organizations",
-        handler=assign,
-        body=MemberRole,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=WRITE,
-        errors=(errors.InvalidOrgRole, errors.OrgRoleNotFound, errors.OrgRoleLimitExceeded),
-    ),
-    Operation(
-        method="DELETE",
-        path=_ROLES,
-        summary="Take a role from a member, named in the body",
-        tag="organizations",
-        handler=unassign,
-        body=MemberRole,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=WRITE,
-        errors=(errors.InvalidOrgRole, *_GONE),
-    ),
-    Operation(
-        method="DELETE",
-        path=f"{_ROLES}/{{role}}",
-        summary="Take a role from a member",
-        tag="organizations",
-        handler=unassign_named,
-        returns=Done,
-        auth=Auth.USER,
-        offered=with_orgs,
-        org="owner",
-        limit=WRITE,
-        errors=(errors.InvalidOrgRole, *_GONE),
-    ),
-)
+    return OkResponse()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from authkit_issuer import errors
-from authkit_issuer.http.operations import AnyOperation, Auth, Body, Call, Limit, NoParams, Operation, Text
+from authkit_issuer.domains.sessions.service import Sessions
+from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import Grant
@@ -74,7 +75,22 @@ _CLAIMS = (
 INACTIVE = Introspection(active=False)
 
 
-async def introspect(call: Call[Introspect, NoParams]) -> Introspection:
+routes = Routes(
+    tag="sessions",
+    auth=Auth.CLIENT,
+    offered=lambda service: bool(service.config.introspection_clients),
+    limit=Limit(bucket="auth_introspect"),
+)
+
+
+@routes.post(
+    "/auth/introspect",
+    "What a token opens now",
+    calls=(Sessions.grant_of, Sessions.claims_of),
+    omit_none=True,
+    oauth=True,
+)
+async def introspect_token(call: Call[Introspect, NoParams]) -> Introspection:
     """Tell a resource server what a token opens now."""
     return await _look(call.service, call.body.token)
 
@@ -90,22 +106,3 @@ async def _look(service: Service, token: str) -> Introspection:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/introspect",
-        summary="What a token opens now",
-        tag="sessions",
-        handler=introspect,
-        body=Introspect,
-        returns=Introspection,
-        auth=Auth.CLIENT,
-        offered=lambda service: bool(service.config.introspection_clients),
-        limit=Limit(bucket="auth_introspect"),
-        omit_none=True,
-        errors=(errors.DatabaseUnavailable,),
-        oauth=True,
-    ),
-)

@@ -11,16 +11,15 @@ from pydantic import Field
 from authkit_issuer import errors
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Call,
     Limit,
     NoBody,
-    Operation,
     Params,
     Plain,
 )
-from authkit_issuer.http.responses import Done
+from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import Session
@@ -67,15 +66,22 @@ class Keep(Params):
     keep_current: Annotated[bool, Field(description="Leave the session that asks signed in")] = False
 
 
-async def logout(call: Plain) -> Done:
+routes = Routes(tag="sessions", auth=Auth.USER)
+
+
+@routes.delete(
+    "/auth/logout", "Sign out: end the session that asks", limit=Limit(bucket="auth_logout"), signs_out=True
+)
+async def logout(call: Plain) -> OkResponse:
     """End the session that asks."""
     account = call.account
     await call.service.sessions.revoke_for_user(
         account.id, account.session_id, reason=SessionRevokeReason.LOGOUT, client=call.client
     )
-    return Done()
+    return OkResponse()
 
 
+@routes.get("/auth/user/sessions", "List your live sessions", limit=Limit(bucket="auth_sessions_list"))
 async def list_sessions(call: Plain) -> OwnSessions:
     """List the live sessions of the caller."""
     account = call.account
@@ -83,7 +89,13 @@ async def list_sessions(call: Plain) -> OwnSessions:
     return OwnSessions(data=[OwnSession.of(session, account.session_id) for session in found])
 
 
-async def revoke_session(call: Plain) -> Done:
+@routes.delete(
+    "/auth/user/sessions/{session_id}",
+    "End one of your sessions",
+    limit=Limit(bucket="auth_sessions_revoke"),
+    errors=(errors.SessionNotFound,),
+)
+async def revoke_session(call: Plain) -> OkResponse:
     """End one session of the caller."""
     session_id, account = call.path["session_id"], call.account
     if not await call.service.sessions.revoke_for_user(
@@ -92,10 +104,11 @@ async def revoke_session(call: Plain) -> Done:
         raise errors.SessionNotFound
     if session_id.lower() == account.session_id:
         call.signed_out()
-    return Done()
+    return OkResponse()
 
 
-async def revoke_sessions(call: Call[NoBody, Keep]) -> Done:
+@routes.delete("/auth/user/sessions", "Sign out everywhere", limit=Limit(bucket="auth_sessions_revoke_all"))
+async def revoke_sessions(call: Call[NoBody, Keep]) -> OkResponse:
     """End every session of the caller."""
     account = call.account
     await call.service.sessions.revoke_all(
@@ -106,51 +119,4 @@ async def revoke_sessions(call: Call[NoBody, Keep]) -> Done:
     )
     if not call.params.keep_current:
         call.signed_out()
-    return Done()
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="DELETE",
-        path="/auth/logout",
-        summary="Sign out: end the session that asks",
-        tag="sessions",
-        handler=logout,
-        returns=Done,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_logout"),
-        signs_out=True,
-    ),
-    Operation(
-        method="GET",
-        path="/auth/user/sessions",
-        summary="List your live sessions",
-        tag="sessions",
-        handler=list_sessions,
-        returns=OwnSessions,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_sessions_list"),
-    ),
-    Operation(
-        method="DELETE",
-        path="/auth/user/sessions/{session_id}",
-        summary="End one of your sessions",
-        tag="sessions",
-        handler=revoke_session,
-        returns=Done,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_sessions_revoke"),
-        errors=(errors.SessionNotFound,),
-    ),
-    Operation(
-        method="DELETE",
-        path="/auth/user/sessions",
-        summary="Sign out everywhere",
-        tag="sessions",
-        handler=revoke_sessions,
-        params=Keep,
-        returns=Done,
-        auth=Auth.USER,
-        limit=Limit(bucket="auth_sessions_revoke_all"),
-    ),
-)
+    return OkResponse()

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer import errors
-from authkit_issuer.http.operations import AnyOperation, Auth, Body, Call, Limit, NoParams, Operation, Text
+from authkit_issuer.domains.signup.service import Registration
+from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
+from authkit_issuer.http.route_groups import Routes
 
 
 class Register(Body):
@@ -33,6 +34,20 @@ class Accepted:
     phone: str | None = None
 
 
+routes = Routes(
+    tag="registration",
+    auth=Auth.PUBLIC,
+    limit=Limit(bucket="auth_register", closed=True, account=lambda body: body.identifier),
+)
+
+
+@routes.post(
+    "/auth/register",
+    "Start a registration and send a code",
+    status=202,
+    calls=(Registration.register,),
+    omit_none=True,
+)
 async def register(call: Call[Register, NoParams]) -> Accepted:
     """Start a registration and send a code."""
     body = call.body
@@ -40,45 +55,3 @@ async def register(call: Call[Register, NoParams]) -> Accepted:
         body.identifier, body.username, body.password, client=call.client
     )
     return Accepted(registration_id=found.registration_id, email=found.email, phone=found.phone)
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/register",
-        summary="Start a registration and send a code",
-        tag="registration",
-        handler=register,
-        body=Register,
-        returns=Accepted,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_register", closed=True, account=lambda body: body.identifier),
-        status=202,
-        omit_none=True,
-        errors=(
-            errors.InvalidIdentifier,
-            errors.InvalidEmail,
-            errors.InvalidPhoneNumber,
-            errors.UsernameTooShort,
-            errors.UsernameTooLong,
-            errors.UsernameCannotContainAt,
-            errors.UsernameMustStartWithLetter,
-            errors.UsernameInvalidCharacters,
-            errors.UsernameReserved,
-            errors.UsernameInUse,
-            errors.EmailInUse,
-            errors.PhoneInUse,
-            errors.PasswordTooShort,
-            errors.PasswordTooLong,
-            errors.PasswordTooCommon,
-            errors.TooManyRequests,
-            errors.EmailUnavailable,
-            errors.SmsUnavailable,
-            errors.EmailDeliveryFailed,
-            errors.SmsDeliveryFailed,
-            errors.ServerBusy,
-            errors.DatabaseUnavailable,
-            errors.EphemeralStoreUnavailable,
-        ),
-    ),
-)

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.login.service import Logins
+from authkit_issuer.domains.signup.service import Registration
+from authkit_issuer.domains.signup.verification import Verification
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Text,
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.responses import Done, Requested, Tokens
+from authkit_issuer.http.responses import CodeSent, OkResponse, TokenResponse
+from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
     from authkit_issuer.ports import Client
@@ -83,47 +85,94 @@ class Proved:
     refresh_token: str | None = field(default=None, repr=False)
 
 
-async def request_email(call: Call[EmailProofRequest, NoParams]) -> Requested:
+def _of(body: EmailProof | PhoneProof) -> str:
+    return body.request_id or body.registration_id or ""
+
+
+# What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
+_TRYING = Limit(bucket="auth_email_verify_confirm", closed=True, account=_of)
+routes = Routes(tag="verification", auth=Auth.PUBLIC)
+
+
+@routes.post(
+    "/auth/email/verify/request",
+    "Ask for a code that proves the email address of an account",
+    offered=with_mail,
+    limit=Limit(bucket="auth_email_verify_request", closed=True, account=lambda body: body.email),
+    status=202,
+    calls=(Verification.request_email,),
+)
+async def request_email_verification(call: Call[EmailProofRequest, NoParams]) -> CodeSent:
     """Send a code to an address that waits for its proof."""
     verification = call.service.verification
-    return Requested(request_id=await verification.request_email(call.body.email, client=call.client))
+    return CodeSent(request_id=await verification.request_email(call.body.email, client=call.client))
 
 
-async def request_phone(call: Call[PhoneProofRequest, NoParams]) -> Requested:
+@routes.post(
+    "/auth/phone/verify/request",
+    "Ask for a code that proves the phone number of an account",
+    offered=with_texts,
+    limit=Limit(bucket="auth_phone_verify_request", closed=True, account=lambda body: body.phone_number),
+    status=202,
+    calls=(Verification.request_phone,),
+)
+async def request_phone_verification(call: Call[PhoneProofRequest, NoParams]) -> CodeSent:
     """Send a code to a number that waits for its proof."""
     verification = call.service.verification
-    return Requested(request_id=await verification.request_phone(call.body.phone_number, client=call.client))
+    return CodeSent(request_id=await verification.request_phone(call.body.phone_number, client=call.client))
 
 
-async def confirm_email(call: Call[EmailProof, NoParams]) -> Proved:
-    """Take the code from a mail."""
-    return await _confirm(call, call.body)
+@routes.post(
+    "/auth/email/verify/confirm",
+    "Finish a registration, or prove the address of an account, with the code from the mail",
+    limit=_TRYING,
+    calls=(Logins.with_registration_code, Verification.confirm_email),
+    omit_none=True,
+)
+async def confirm_email_verification(call: Call[EmailProof, NoParams]) -> Proved:
+    """Take the code from an email."""
+    body = call.body
+    if body.request_id is None:
+        return await _sign_in(call, body.email)
+    await call.service.verification.confirm_email(body.email, body.code, request_id=body.request_id)
+    return Proved(ok=True)
 
 
-async def confirm_phone(call: Call[PhoneProof, NoParams]) -> Proved:
+@routes.post(
+    "/auth/phone/verify/confirm",
+    "Finish a registration, or prove the number of an account, with the code from the message",
+    limit=_TRYING,
+    calls=(Logins.with_registration_code, Verification.confirm_phone),
+    omit_none=True,
+)
+async def confirm_phone_verification(call: Call[PhoneProof, NoParams]) -> Proved:
     """Take the code from an SMS."""
-    return await _confirm(call, call.body)
+    body = call.body
+    if body.request_id is None:
+        return await _sign_in(call, body.phone_number)
+    await call.service.verification.confirm_phone(body.phone_number, body.code, request_id=body.request_id)
+    return Proved(ok=True)
 
 
-async def confirm_email_link(call: Call[EmailLinkProof, NoParams]) -> Done:
+@routes.post(
+    "/auth/email/verify/confirm-link",
+    "Finish a registration, or prove the address of an account, with the token of a link",
+    limit=Limit(bucket="auth_email_verify_confirm", closed=True),
+    calls=(Verification.confirm_email_link, Registration.confirm_email_link),
+)
+async def confirm_email_verification_link(call: Call[EmailLinkProof, NoParams]) -> OkResponse:
     """Take the token of a link."""
     await _confirm_link(call.service, call.body, call.client)
-    return Done()
+    return OkResponse()
 
 
-async def _confirm(call: Call[Any, NoParams], body: EmailProof | PhoneProof) -> Proved:
-    service = call.service
-    contact = body.email if isinstance(body, EmailProof) else body.phone_number
-    if body.request_id is None:
-        pair = await service.logins.with_registration_code(
-            contact, body.code, registration_id=body.registration_id, client=call.client
-        )
-        return Proved(**asdict(Tokens.of(call.signed_in(pair))))
-    if isinstance(body, EmailProof):
-        await service.verification.confirm_email(contact, body.code, request_id=body.request_id)
-    else:
-        await service.verification.confirm_phone(contact, body.code, request_id=body.request_id)
-    return Proved(ok=True)
+async def _sign_in(call: Call[Any, NoParams], contact: str) -> Proved:
+    """Finish a registration and return its tokens."""
+    body = call.body
+    pair = await call.service.logins.with_registration_code(
+        contact, body.code, registration_id=body.registration_id, client=call.client
+    )
+    return Proved(**asdict(TokenResponse.of(call.signed_in(pair))))
 
 
 async def _confirm_link(service: Service, body: EmailLinkProof, client: Client) -> None:
@@ -134,98 +183,3 @@ async def _confirm_link(service: Service, body: EmailLinkProof, client: Client) 
         await service.registration.confirm_email_link(
             body.token, registration_id=body.registration_id, password=body.password, client=client
         )
-
-
-def _of(body: EmailProof | PhoneProof) -> str:
-    return body.request_id or body.registration_id or ""
-
-
-# What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
-_TRYING = Limit(bucket="auth_email_verify_confirm", closed=True, account=_of)
-_DOWN = (errors.DatabaseUnavailable, errors.EphemeralStoreUnavailable)
-_REFUSALS = (
-    errors.InvalidOrExpiredCode,
-    errors.UsernameInUse,
-    errors.OwnerSlugTaken,
-    errors.UserBanned,
-    errors.InvalidCredentials,
-    errors.MissingSigner,
-    *_DOWN,
-)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/email/verify/request",
-        summary="Ask for a code that proves the email address of an account",
-        tag="verification",
-        handler=request_email,
-        body=EmailProofRequest,
-        returns=Requested,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_email_verify_request", closed=True, account=lambda body: body.email),
-        offered=with_mail,
-        status=202,
-        errors=(errors.InvalidEmail, errors.EmailUnavailable, *_DOWN),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/email/verify/confirm",
-        summary="Finish a registration, or prove the address of an account, with the code from the mail",
-        tag="verification",
-        handler=confirm_email,
-        body=EmailProof,
-        returns=Proved,
-        auth=Auth.PUBLIC,
-        limit=_TRYING,
-        omit_none=True,
-        errors=(errors.EmailInUse, *_REFUSALS),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/email/verify/confirm-link",
-        summary="Finish a registration, or prove the address of an account, with the token of a link",
-        tag="verification",
-        handler=confirm_email_link,
-        body=EmailLinkProof,
-        returns=Done,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_email_verify_confirm", closed=True),
-        errors=(
-            errors.InvalidOrExpiredToken,
-            errors.CurrentPasswordRequired,
-            errors.EmailInUse,
-            errors.UsernameInUse,
-            errors.OwnerSlugTaken,
-            errors.ServerBusy,
-            *_DOWN,
-        ),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/phone/verify/request",
-        summary="Ask for a code that proves the phone number of an account",
-        tag="verification",
-        handler=request_phone,
-        body=PhoneProofRequest,
-        returns=Requested,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_phone_verify_request", closed=True, account=lambda body: body.phone_number),
-        offered=with_texts,
-        status=202,
-        errors=(errors.InvalidPhoneNumber, errors.SmsUnavailable, *_DOWN),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/phone/verify/confirm",
-        summary="Finish a registration, or prove the number of an account, with the code from the message",
-        tag="verification",
-        handler=confirm_phone,
-        body=PhoneProof,
-        returns=Proved,
-        auth=Auth.PUBLIC,
-        limit=_TRYING,
-        omit_none=True,
-        errors=(errors.PhoneInUse, *_REFUSALS),
-    ),
-)

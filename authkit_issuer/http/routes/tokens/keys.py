@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.http.conditional import conditional
-from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Operation, Plain
+from authkit_issuer.http.operations import Auth, Plain
+from authkit_issuer.http.raw_response import RawResponse
+from authkit_issuer.http.route_groups import Routes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,22 +17,11 @@ class JwkSet:
     keys: list[dict[str, str]]
 
 
-async def jwks(call: Plain) -> Answer:
+routes = Routes(tag="keys", auth=Auth.PUBLIC, limit=None)
+
+
+@routes.get("/.well-known/jwks.json", "The keys that verify access tokens", returns=JwkSet, cors=True)
+async def get_jwks(call: Plain) -> RawResponse:
     """Answer the key set, or 304 when the caller has it already."""
     document = call.service.tokens.jwks_document()
     return conditional(document.body, document.etag, call.header(b"if-none-match"))
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/.well-known/jwks.json",
-        summary="The keys that verify access tokens",
-        tag="keys",
-        handler=jwks,
-        returns=JwkSet,
-        auth=Auth.PUBLIC,
-        limit=None,
-        cors=True,
-    ),
-)

@@ -8,19 +8,20 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.sessions.service import Sessions
+from authkit_issuer.domains.tokens.service import Tokens
 from authkit_issuer.http.cookies import presented
 from authkit_issuer.http.operations import (
-    AnyOperation,
     Auth,
     Body,
     Call,
     Limit,
     NoParams,
-    Operation,
     Text,
     with_orgs,
 )
-from authkit_issuer.http.responses import AccessTokenResponse, Done, Tokens
+from authkit_issuer.http.responses import AccessTokenResponse, OkResponse, TokenResponse
+from authkit_issuer.http.route_groups import Routes
 
 
 class UnsupportedGrantType(errors.Invalid):
@@ -74,17 +75,41 @@ class CurrentSession:
     session_id: str
 
 
-async def exchange(call: Call[Exchange, NoParams]) -> Tokens:
+def _session_of(body: Presented) -> str:
+    """Return what is alike in every refresh token of one session: prefix, version, secret and session id."""
+    return (body.refresh_token or "")[:28]
+
+
+routes = Routes(tag="sessions", auth=Auth.PUBLIC)
+
+
+@routes.post(
+    "/auth/token",
+    "Exchange a refresh token",
+    limit=Limit(bucket="auth_token"),
+    calls=(Sessions.exchange,),
+    errors=(UnsupportedGrantType,),
+    oauth=True,
+)
+async def refresh_tokens(call: Call[Exchange, NoParams]) -> TokenResponse:
     """Trade a refresh token for its successor and a fresh access token."""
     body = call.body
     if body.grant_type.lower() != "refresh_token":
         raise UnsupportedGrantType(param="grant_type")
     token = presented(call, body.refresh_token)
     pair = await call.service.sessions.exchange(token, org=body.org, client=call.client)
-    return Tokens.of(pair)
+    return TokenResponse.of(pair)
 
 
-async def exchange_for_org(call: Call[ForOrg, NoParams]) -> AccessTokenResponse:
+@routes.post(
+    "/auth/token/org",
+    "Get an access token for one of your organizations",
+    auth=Auth.USER,
+    offered=with_orgs,
+    limit=Limit(bucket="auth_token"),
+    calls=(Tokens.issue_org_access,),
+)
+async def issue_org_token(call: Call[ForOrg, NoParams]) -> AccessTokenResponse:
     """Give a signed-in user an access token for one of their organizations."""
     account = call.account
     access = await call.service.tokens.issue_org_access(
@@ -98,91 +123,26 @@ async def exchange_for_org(call: Call[ForOrg, NoParams]) -> AccessTokenResponse:
     return AccessTokenResponse.of(call.service, access)
 
 
-async def revoke(call: Call[Revoke, NoParams]) -> Done:
+@routes.post(
+    "/auth/revoke",
+    "End the session behind a token",
+    limit=Limit(bucket="auth_revoke"),
+    calls=(Sessions.revoke_token,),
+    oauth=True,
+)
+async def revoke_token(call: Call[Revoke, NoParams]) -> OkResponse:
     """End the session behind a token; a token that opens nothing is no error (RFC 7009 section 2.2)."""
     await call.service.sessions.revoke_token(call.body.token, client=call.client)
-    return Done()
+    return OkResponse()
 
 
-async def current_session(call: Call[Presented, NoParams]) -> CurrentSession:
+@routes.post(
+    "/auth/sessions/current",
+    "Which session a refresh token belongs to",
+    limit=Limit(bucket="auth_sessions_current", account=_session_of),
+    calls=(Sessions.resolve,),
+)
+async def get_current_session(call: Call[Presented, NoParams]) -> CurrentSession:
     """Tell which session a refresh token belongs to; the token stays as it is."""
     token = presented(call, call.body.refresh_token)
     return CurrentSession(session_id=await call.service.sessions.resolve(token))
-
-
-def _session_of(body: Presented) -> str:
-    """Return what is alike in every refresh token of one session: prefix, version, secret and session id."""
-    return (body.refresh_token or "")[:28]
-
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="POST",
-        path="/auth/token",
-        summary="Exchange a refresh token",
-        tag="sessions",
-        handler=exchange,
-        body=Exchange,
-        returns=Tokens,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_token"),
-        errors=(
-            errors.InvalidRefreshToken,
-            errors.RefreshTokenReuseDetected,
-            errors.UserBanned,
-            errors.OrgModeNotMulti,
-            errors.InvalidOrgSlug,
-            errors.OrgNotFound,
-            errors.NotOrgMember,
-            UnsupportedGrantType,
-            errors.MissingSigner,
-            errors.DatabaseUnavailable,
-        ),
-        oauth=True,
-    ),
-    Operation(
-        method="POST",
-        path="/auth/revoke",
-        summary="End the session behind a token",
-        tag="sessions",
-        handler=revoke,
-        body=Revoke,
-        returns=Done,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_revoke"),
-        errors=(errors.DatabaseUnavailable,),
-        oauth=True,
-    ),
-    Operation(
-        method="POST",
-        path="/auth/sessions/current",
-        summary="Which session a refresh token belongs to",
-        tag="sessions",
-        handler=current_session,
-        body=Presented,
-        returns=CurrentSession,
-        auth=Auth.PUBLIC,
-        limit=Limit(bucket="auth_sessions_current", account=_session_of),
-        errors=(errors.InvalidRefreshToken, errors.DatabaseUnavailable),
-    ),
-    Operation(
-        method="POST",
-        path="/auth/token/org",
-        summary="Get an access token for one of your organizations",
-        tag="sessions",
-        handler=exchange_for_org,
-        body=ForOrg,
-        returns=AccessTokenResponse,
-        auth=Auth.USER,
-        offered=with_orgs,
-        limit=Limit(bucket="auth_token"),
-        errors=(
-            errors.InvalidOrgSlug,
-            errors.OrgNotFound,
-            errors.NotOrgMember,
-            errors.UserBanned,
-            errors.UserNotFound,
-            errors.MissingSigner,
-        ),
-    ),
-)

@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from authkit_issuer import errors
-from authkit_issuer.http.operations import Answer, AnyOperation, Auth, Call, NoBody, Operation, Params
+from authkit_issuer.http.operations import Auth, Call, NoBody, Params
 from authkit_issuer.http.pages import html
+from authkit_issuer.http.raw_response import RawResponse
+from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.identifiers import displayed_email
 
 
@@ -27,6 +29,11 @@ class InboxMessage:
     token: str | None = field(default=None, repr=False)
     text: str = field(repr=False)
 
+    @classmethod
+    def of(cls, message: object) -> InboxMessage:
+        """Return what the page shows of a message."""
+        return cls(**{name: getattr(message, name) for name in cls.__dataclass_fields__})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxPage:
@@ -41,37 +48,25 @@ class Whose(Params):
     to: Annotated[str | None, Field(description="Only messages to this address or number")] = None
 
 
-async def read_inbox(call: Call[NoBody, Whose]) -> InboxPage | Answer:
+routes = Routes(
+    tag="development", auth=Auth.LOOPBACK, offered=lambda service: service.inbox is not None, limit=None
+)
+
+
+@routes.get(
+    "/dev/inbox",
+    "Read the development inbox",
+    errors=(errors.NotConfigured,),
+    omit_none=True,
+    media_types=("application/json", "text/html"),
+)
+async def read_inbox(call: Call[NoBody, Whose]) -> InboxPage | RawResponse:
     """Show the messages, as a page to a browser."""
     inbox = call.service.inbox
     if inbox is None:
         raise errors.NotConfigured
     messages = inbox.messages(call.params.to)
     if html.wanted(call.header(b"accept")):
-        return html.render(
-            "inbox.html", messages=messages, to=call.params.to, displayed_email=displayed_email
-        )
-    return InboxPage(
-        messages=[InboxMessage(**{name: getattr(m, name) for name in _FIELDS}) for m in messages]
-    )
-
-
-_FIELDS = tuple(InboxMessage.__dataclass_fields__)
-
-OPERATIONS: tuple[AnyOperation, ...] = (
-    Operation(
-        method="GET",
-        path="/dev/inbox",
-        summary="Read the development inbox",
-        tag="development",
-        handler=read_inbox,
-        params=Whose,
-        returns=InboxPage,
-        auth=Auth.LOOPBACK,
-        offered=lambda service: service.inbox is not None,
-        limit=None,
-        omit_none=True,
-        errors=(errors.NotConfigured,),
-        media_types=("application/json", "text/html"),
-    ),
-)
+        names = {"to": call.params.to, "displayed_email": displayed_email}
+        return html.render("inbox.html", messages=messages, **names)
+    return InboxPage(messages=[InboxMessage.of(message) for message in messages])
