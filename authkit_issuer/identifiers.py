@@ -31,7 +31,9 @@ _MAILTO = "mailto:"
 # RFC 5322 section 3.2.3, without its comments: what needs no quoting in any mail header.
 _DOT_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _HOST_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_PHONE = re.compile(r"\+[1-9][0-9]{1,14}")
+_PHONE = re.compile(r"\+[1-9][0-9]{1,16}")
+# Blanks, hyphens and dashes, full stops, slashes and parentheses, as numbers are printed and pasted.
+_PHONE_SEPARATORS = re.compile(r"[ \t\u00a0\u2009\u202f\u2010-\u2015./()-]")
 _USERNAME = re.compile(r"[A-Za-z0-9_]+")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ORG_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -118,11 +120,38 @@ def _not_an_email(message: str) -> errors.InvalidEmail:
 
 
 def phone(text: str) -> str:
-    """Return the trimmed E.164 number, or raise ``InvalidPhoneNumber``; nothing is guessed or stripped."""
-    value = text.strip()
-    if not _PHONE.fullmatch(value):
-        raise errors.InvalidPhoneNumber(param="phone_number")
-    return value
+    """Return a phone number in E.164 form, or raise ``InvalidPhoneNumber`` with the rule it breaks.
+
+    The number is in international form, with ``+`` or ``00``. Separators are left out, and so is the trunk
+    zero where the country has one: ``+49 (0)151 1234567`` and ``+491511234567`` are one number.
+    """
+    digits = _PHONE_SEPARATORS.sub("", text.strip())
+    if digits.startswith("00"):
+        digits = f"+{digits[2:]}"
+    if not _PHONE.fullmatch(digits):
+        raise _not_a_phone("The phone number must start with + and the country code, as in +4915112345678.")
+    number = _e164(digits)
+    # Dropping a zero may leave another one: what is stored must read as itself.
+    while (again := _e164(number)) != number:
+        number = again
+    return number
+
+
+def _e164(digits: str) -> str:
+    # Only services that take phone numbers load the numbering plans.
+    import phonenumbers  # noqa: PLC0415
+
+    try:
+        number = phonenumbers.parse(digits)
+    except phonenumbers.NumberParseException:
+        raise _not_a_phone("The phone number has no known country code.") from None
+    if not phonenumbers.is_possible_number(number):
+        raise _not_a_phone("No phone number of this country has that many digits.")
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+def _not_a_phone(message: str) -> errors.InvalidPhoneNumber:
+    return errors.InvalidPhoneNumber(message, param="phone_number")
 
 
 def username(text: str, *, reserved: Collection[str] = DEFAULT_RESERVED_USERNAMES) -> str:

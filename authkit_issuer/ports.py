@@ -163,7 +163,7 @@ class EmailSenderWithSecurityNotice(Protocol):
 
 @runtime_checkable
 class SMSSender(Protocol):
-    """Sends SMS messages to E.164 numbers."""
+    """Sends SMS messages. ``phone`` is in E.164 form (``+`` and digits) and possible in its country."""
 
     async def send_verification_code(self, phone: str, code: str) -> None:
         """Send a six-digit verification code."""

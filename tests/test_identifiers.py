@@ -129,17 +129,61 @@ def test_an_accepted_address_is_its_own_normal_form_and_one_recipient(text: str)
     assert getaddresses([normal]) == [("", normal)]
 
 
-@pytest.mark.parametrize("text", ["+15550100", " +4915112345678 ", "+12"])
-def test_a_number_is_kept_as_it_is(text: str) -> None:
-    assert identifiers.phone(text) == text.strip()
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+15550100", "+15550100"),
+        (" +4915112345678 ", "+4915112345678"),
+        ("004915112345678", "+4915112345678"),
+        ("+49 151 1234-5678", "+4915112345678"),
+        ("+49 (0)151/12345678", "+4915112345678"),
+        ("+4901511234567", "+491511234567"),
+        ("+49\u00a0151\u2011123\u20094567", "+491511234567"),
+        ("+44 (0)20 7946 0958", "+442079460958"),
+        ("+1 (650) 253-0000", "+16502530000"),
+        ("+1.650.253.0000", "+16502530000"),
+        # Countries whose zero belongs to the number.
+        ("+39 06 12345678", "+390612345678"),
+        ("+378 0549 886377", "+3780549886377"),
+        ("+225 07 01 02 03 04", "+2250701020304"),
+    ],
+)
+def test_one_phone_number_has_one_form(text: str, number: str) -> None:
+    assert identifiers.phone(text) == number
 
 
 @pytest.mark.parametrize(
-    "text", ["", "+", "+1", "0151", "+0123", "+1" + "2" * 15, "+1 234", "+1-234", "+\u0661\u0662", "+123\n4"]
-)
-def test_what_is_no_e164_number_is_refused(text: str) -> None:
-    with pytest.raises(errors.InvalidPhoneNumber):
+    "text",
+    ["", "+", "+1", "+12", "00", "0151", "01511234567", "+0123", "+1" + "2" * 15, "+1 234", "+1-234",
+     "+\u0661\u0662", "+123\n4", "+4915112345678\n+4915112345679", "++4915112345678", "+49+15112345678",
+     "+999123456789", "+36106123456789", "+1 650 253 0000 ext. 5", "+1650CALLNOW", "tel:+4915112345678",
+     "+49151123456781234567", "+49 151 12345678;ext=1", "+49151\x0012345678", "+" + "1" * 100000],
+)  # fmt: skip
+def test_what_is_no_phone_number_is_refused(text: str) -> None:
+    with pytest.raises(errors.InvalidPhoneNumber) as refused:
         identifiers.phone(text)
+    assert refused.value.param == "phone_number"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("0151 1234567", "country code, as in"), ("+999 123456789", "no known country"), ("+1 234", "digits")],
+)
+def test_a_refusal_names_the_rule_that_a_number_breaks(text: str, words: str) -> None:
+    with pytest.raises(errors.InvalidPhoneNumber, match=words):
+        identifiers.phone(text)
+
+
+@given(st.from_regex(r"(\+|00)[1-9][0-9 ()-]{4,18}", fullmatch=True))
+def test_an_accepted_number_is_its_own_normal_form(text: str) -> None:
+    try:
+        number = identifiers.phone(text)
+    except errors.InvalidPhoneNumber:
+        return
+    assert identifiers.phone(number) == number
+    assert number[0] == "+"
+    assert number[1:].isdigit()
+    assert len(number) <= 18
 
 
 @pytest.mark.parametrize(

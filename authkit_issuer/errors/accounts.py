@@ -34,10 +34,10 @@ class InvalidEmail(Invalid):
 
 
 class InvalidPhoneNumber(Invalid):
-    """The text is not an E.164 number."""
+    """The text is not a phone number in international form; the message says which rule it breaks."""
 
     code = "invalid_phone_number"
-    default = "The phone number must be in E.164 form, for example +4915112345678."
+    default = "The phone number must start with + and the country code, as in +4915112345678."
 
 
 class InvalidIdentifier(Invalid):

@@ -89,7 +89,7 @@ def _mail(known: object, number: int) -> str:
 
 
 def _phone(known: object, number: int) -> str:
-    return f"+1555010{1 if known else 2}{number:02}"
+    return f"+1555010{1 if known else 2}{number:03}"
 
 
 def _name(known: object, number: int) -> str:
