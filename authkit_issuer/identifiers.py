@@ -137,6 +137,12 @@ def phone(text: str) -> str:
     return number
 
 
+def is_phone(identifier: str) -> bool:
+    """True if the identifier has the shape of a phone number: no email address or user name starts so."""
+    text = identifier.strip().removeprefix("(")
+    return "@" not in text and text.startswith(("+", "00"))
+
+
 def _e164(digits: str) -> str:
     # Only services that take phone numbers load the numbering plans.
     import phonenumbers  # noqa: PLC0415

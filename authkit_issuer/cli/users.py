@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from authkit_issuer import identifiers
 from authkit_issuer.cli.importing import import_users
 from authkit_issuer.cli.opening import run
 from authkit_issuer.domains.accounts.service import User
@@ -34,7 +35,7 @@ async def _find(service: Service, who: str) -> User:
     text = who.strip()
     if "@" in text:
         user = await service.users.get_by_email(text)
-    elif text.startswith("+"):
+    elif identifiers.is_phone(text):
         user = await service.users.get_by_phone(text)
     else:
         user = await service.users.get(text) or await service.users.get_by_username(text)

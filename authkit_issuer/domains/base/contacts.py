@@ -76,4 +76,4 @@ CONTACT_KINDS = (EMAIL, PHONE)
 
 def kind_of(identifier: str) -> ContactKind:
     """The kind of an address or number: a number starts with a plus sign."""
-    return PHONE if identifier.strip().startswith("+") else EMAIL
+    return PHONE if identifiers.is_phone(identifier) else EMAIL

@@ -20,6 +20,7 @@ from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, Login
 from authkit_issuer.domains.credentials.password_update import Setting
 from authkit_issuer.domains.credentials.password_verifier import prefix
 from authkit_issuer.domains.credentials.policy import check_policy
+from authkit_issuer.domains.credentials.queries import Identifier
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -159,7 +160,7 @@ class Resets:
         """Redeem a link token; for one sent to a phone its number must be named."""
         self.rt.refuse_joining("passwords.confirm_reset")
         record = await OneTimeCodes(self.rt).find_link(kind, token)
-        if phone is not None and record.target != phone.strip():
+        if phone is not None and record.target != Identifier.typed("phone", phone).text:
             raise errors.InvalidOrExpiredToken
         await check_policy(self.rt, new)
         redeemed = await OneTimeCodes(self.rt).redeem_link(kind, token)
@@ -170,8 +171,8 @@ class Resets:
     ) -> str:
         """Redeem a code."""
         self.rt.refuse_joining("passwords.confirm_reset_code")
-        text = identifier.strip()
-        kind, target = (EMAIL, text.lower()) if "@" in text else (PHONE, text)
+        known = Identifier.of(identifier)
+        kind, target = EMAIL if known.by == "email" else PHONE, known.text
         if await OneTimeCodes(self.rt).peek(kind, request_id or "") is None:
             raise errors.InvalidOrExpiredCode
         await check_policy(self.rt, new)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from authkit_issuer import identifiers
+from authkit_issuer import errors, identifiers
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import Cost, StoredHash
 from authkit_issuer.security.stored_hashes import cost_of
@@ -92,6 +93,13 @@ _LOOKUPS: dict[By, Query[Credential]] = {
 }
 
 
+_NORMALIZE: dict[By, Callable[[str], str]] = {
+    "email": identifiers.email,
+    "phone": identifiers.phone,
+    "username": str.lower,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """What somebody signs in with, in its normal form; ``text`` is ``""`` for what can be nobody's."""
@@ -105,7 +113,7 @@ class Identifier:
         value = text.strip()
         if "@" in value:
             return cls.typed("email", value)
-        return cls.typed("phone" if value.startswith("+") else "username", value)
+        return cls.typed("phone" if identifiers.is_phone(value) else "username", value)
 
     @classmethod
     def typed(cls, by: By, text: str) -> Identifier:
@@ -115,7 +123,11 @@ class Identifier:
         value = text.strip()
         if not identifiers.storable(value):
             return cls(by, "")
-        return cls(by, value if by == "phone" else value.lower())
+        try:
+            return cls(by, _NORMALIZE[by](value))
+        except errors.Invalid:
+            # An address that was stored under an older rule is still found.
+            return cls(by, value.lower())
 
     async def find(self, rt: Runtime) -> Credential | None:
         """Return whose it is, or None."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from authkit_issuer import errors
+from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
@@ -102,7 +102,7 @@ class Logins:
             raise
         # The account is new: enabling a second factor since would have raised its epoch.
         proof = FirstFactor(user_id=record.user_id, auth_epoch=record.auth_epoch)
-        method = "phone_verification" if _is_phone(identifier) else "email_verification"
+        method = "phone_verification" if identifiers.is_phone(identifier) else "email_verification"
         async with OneTimeCodes(self.rt).restore_on_outage(record):
             return await self.finish(proof, method=method, amr=("otp",), client=client)
 
@@ -339,7 +339,7 @@ class Logins:
             pending = await Registration(self.rt).find_by_password(identifier, password, client=client)
             if pending is None:
                 raise
-        unverified = errors.PhoneNotVerified if _is_phone(identifier) else errors.EmailNotVerified
+        unverified = errors.PhoneNotVerified if identifiers.is_phone(identifier) else errors.EmailNotVerified
         raise unverified(metadata={"registration_id": pending})
 
     async def note_failure(self, refusal: errors.AuthError, client: Client | None) -> None:
@@ -361,10 +361,6 @@ class Logins:
             client=client,
             data={"count": count} if count > _RECORDED_PER_MINUTE else None,
         )
-
-
-def _is_phone(identifier: str) -> bool:
-    return identifier.strip().startswith("+")
 
 
 async def _resume(

@@ -102,6 +102,16 @@ async def test_without_links_a_code_is_sent_and_fits_its_own_request_only(plain:
             await plain.passwords.confirm_reset_code(to, code, NEW, request_id=request_id)
 
 
+@pytest.mark.parametrize("typed", [" <ADA@example.test>, ", "0049 (0)151 1234-5678"])
+async def test_a_code_works_with_any_spelling_of_its_target(plain: Service, mailbox, typed: str) -> None:
+    user = await plain.users.add(email=EMAIL, phone="+4915112345678", username="ada_l", verified=True)
+    ask = plain.passwords.request_reset if "@" in typed else plain.passwords.request_phone_reset
+    request_id = await ask(typed, client=HOME)
+    await plain.rt.background.drain(timeout=5)
+    code = mailbox.messages[-1].code
+    assert await plain.passwords.confirm_reset_code(typed, code, NEW, request_id=request_id) == user.id
+
+
 async def test_a_code_bears_five_tries(plain: Service, mailbox) -> None:
     await make_ada(plain)
     request_id, code = await asked(plain, mailbox)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from authkit_issuer import identifiers
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.http.operations import (
     Auth,
@@ -147,7 +148,7 @@ async def confirm_phone_password_reset(call: Call[PhoneReset, NoParams]) -> Phon
 
 
 async def _request(service: Service, identifier: str, client: Client) -> str:
-    if identifier.startswith("+"):
+    if identifiers.is_phone(identifier):
         return await service.passwords.request_phone_reset(identifier, client=client)
     return await service.passwords.request_reset(identifier, client=client)
 
