@@ -1,0 +1,48 @@
+"""What the service needs from its host: small protocols, owned by the code that calls them.
+
+Time is a ``Clock`` (Unix seconds), randomness a ``RandomBytes``; both are passed in. Rows in PostgreSQL are
+compared with the database's own clock, never with this one.
+"""
+
+from __future__ import annotations
+
+from authkit_issuer.ports.breach_check import BreachCheck
+from authkit_issuer.ports.client import Client, language
+from authkit_issuer.ports.entitlements import Entitlement, EntitlementsOfMany, EntitlementsProvider
+from authkit_issuer.ports.ephemeral_store import EphemeralMode, EphemeralStore
+from authkit_issuer.ports.events import AuthEventBatchLogger, AuthEventLogger, AuthEventLogReader
+from authkit_issuer.ports.senders import (
+    EmailSender,
+    EmailSenderWithCodeAndLink,
+    EmailSenderWithPasswordResetLink,
+    EmailSenderWithSecurityNotice,
+    EmailSenderWithVerificationLink,
+    Senders,
+    SMSSender,
+    SMSSenderWithPasswordResetLink,
+)
+from authkit_issuer.ports.system import Clock, RandomBytes
+
+__all__ = [
+    "AuthEventBatchLogger",
+    "AuthEventLogReader",
+    "AuthEventLogger",
+    "BreachCheck",
+    "Client",
+    "Clock",
+    "EmailSender",
+    "EmailSenderWithCodeAndLink",
+    "EmailSenderWithPasswordResetLink",
+    "EmailSenderWithSecurityNotice",
+    "EmailSenderWithVerificationLink",
+    "Entitlement",
+    "EntitlementsOfMany",
+    "EntitlementsProvider",
+    "EphemeralMode",
+    "EphemeralStore",
+    "RandomBytes",
+    "SMSSender",
+    "SMSSenderWithPasswordResetLink",
+    "Senders",
+    "language",
+]

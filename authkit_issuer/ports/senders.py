@@ -1,0 +1,121 @@
+"""Senders of emails and SMS messages, and their optional extensions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class EmailSender(Protocol):
+    """Sends mails. ``username`` is ``""`` when the account has none.
+
+    ``email`` follows ``authkit_issuer.identifiers.email``: ASCII, a dot-atom, one ``@`` and a host name (in
+    A-labels), no quotes, comments, commas, angle brackets, white space or control characters. It names one
+    recipient in a mail header and in an SMTP command, and needs no quoting in either.
+    """
+
+    async def send_password_reset_code(self, email: str, username: str, code: str) -> None:
+        """Send a six-digit reset code."""
+        ...
+
+    async def send_email_verification_code(self, email: str, username: str, code: str) -> None:
+        """Send a six-digit verification code."""
+        ...
+
+    async def send_login_code(self, email: str, username: str, code: str) -> None:
+        """Send a six-digit second-factor code."""
+        ...
+
+    async def send_welcome(self, email: str, username: str) -> None:
+        """Greet a new user."""
+        ...
+
+
+@runtime_checkable
+class EmailSenderWithPasswordResetLink(Protocol):
+    """Optional extension: the host builds the link from the bare token."""
+
+    async def send_password_reset_link(self, email: str, username: str, token: str) -> None:
+        """Send a reset link."""
+        ...
+
+
+@runtime_checkable
+class EmailSenderWithVerificationLink(Protocol):
+    """Optional extension: the host builds the link from the bare token."""
+
+    async def send_email_verification_link(self, email: str, username: str, token: str) -> None:
+        """Send a verification link."""
+        ...
+
+
+@runtime_checkable
+class EmailSenderWithCodeAndLink(Protocol):
+    """Optional extension: one mail that carries the code and the link, in place of two mails."""
+
+    async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
+        """Send a six-digit verification code and the bare token of a verification link."""
+        ...
+
+
+@runtime_checkable
+class EmailSenderWithSecurityNotice(Protocol):
+    """Optional extension: notifies the owner that something about the account changed or was tried."""
+
+    async def send_security_notice(self, email: str, username: str, kind: str) -> None:
+        """Send a notice; ``kind`` is a stable word such as ``registration_attempt``."""
+        ...
+
+
+@runtime_checkable
+class SMSSender(Protocol):
+    """Sends SMS messages. ``phone`` is in E.164 form (``+`` and digits) and possible in its country."""
+
+    async def send_verification_code(self, phone: str, code: str) -> None:
+        """Send a six-digit verification code."""
+        ...
+
+    async def send_login_code(self, phone: str, code: str) -> None:
+        """Send a six-digit second-factor code."""
+        ...
+
+
+@runtime_checkable
+class SMSSenderWithPasswordResetLink(Protocol):
+    """Optional extension: the host builds the link from the bare token."""
+
+    async def send_password_reset_link(self, phone: str, token: str) -> None:
+        """Send a reset link."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Senders:
+    """The host's senders, each optional extension looked for once; None where there is none."""
+
+    email: EmailSender | None = None
+    sms: SMSSender | None = None
+    code_and_link: EmailSenderWithCodeAndLink | None = None
+    verification_link: EmailSenderWithVerificationLink | None = None
+    security_notice: EmailSenderWithSecurityNotice | None = None
+    email_reset_link: EmailSenderWithPasswordResetLink | None = None
+    sms_reset_link: SMSSenderWithPasswordResetLink | None = None
+
+    @classmethod
+    def of(cls, email: EmailSender | None, sms: SMSSender | None) -> Senders:
+        """Find the optional extensions that the two senders have."""
+        return cls(
+            email=email,
+            sms=sms,
+            code_and_link=email if isinstance(email, EmailSenderWithCodeAndLink) else None,
+            verification_link=email if isinstance(email, EmailSenderWithVerificationLink) else None,
+            security_notice=email if isinstance(email, EmailSenderWithSecurityNotice) else None,
+            email_reset_link=email if isinstance(email, EmailSenderWithPasswordResetLink) else None,
+            sms_reset_link=sms if isinstance(sms, SMSSenderWithPasswordResetLink) else None,
+        )
+
+    @property
+    def verification_links(self) -> bool:
+        """True if a link that confirms an email address can be sent."""
+        return self.code_and_link is not None or self.verification_link is not None
