@@ -89,7 +89,7 @@ class SessionRevokeReason(StrEnum):
 class AuthSessionEvent:
     """One row of the audit trail.
 
-    ``id`` is stable and unique: sinks are told an event at least once and use it to drop repeats.
+    ``id`` is stable and unique: sinks receive an event at least once, and use it to drop repeats.
     ``actor`` is who acted when that is not the user, ``target`` what was acted on, ``data`` further facts.
     """
 

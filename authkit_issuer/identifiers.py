@@ -292,5 +292,5 @@ def ip_prefix(text: str | None) -> str:
 
 
 def storable(text: str) -> bool:
-    """Tell whether PostgreSQL can hold the text: no NUL, no lone surrogate."""
+    """True if PostgreSQL can hold the text: no NUL, no lone surrogate."""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

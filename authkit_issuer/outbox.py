@@ -2,7 +2,7 @@
 
 One worker at a time delivers to a sink: it holds a lease that other processes respect. Delivery happens with
 no connection held; rows are deleted when the sink has taken them. A sink that fails is asked again with
-growing pauses and delays nobody else.
+growing pauses and delays no other.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BATCH = 100
 LEASE = 60.0
 """Seconds a worker may take for one batch before another may try."""
 IDLE = 5.0
-"""Seconds between two looks when nobody rings: events of other processes come unannounced."""
+"""Seconds between two checks without a signal: other processes announce no events."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 logger = logging.getLogger("authkit.outbox")

@@ -61,7 +61,7 @@ class Background:
     async def _run(self, work: Delivery, name: str) -> None:
         try:
             await work()
-        except Exception as error:  # noqa: BLE001 - the boundary of a background task: nobody is left to tell
+        except Exception as error:  # noqa: BLE001 - the boundary of a background task: there is no caller to raise to
             self.failures += 1
             # The class alone: a sender's message may quote the address or the code it was given.
             logger.error("background work %s failed: %s", name, type(error).__name__)  # noqa: TRY400
@@ -116,12 +116,12 @@ class Runtime:
 
     @property
     def in_transaction(self) -> bool:
-        """Tell whether the queries of this Runtime join a transaction."""
+        """True if the queries of this Runtime join a transaction."""
         return self.waiting is not None
 
     @property
     def has_storage(self) -> bool:
-        """Tell whether the service was opened with a database."""
+        """True if the service was opened with a database."""
         return not isinstance(self.store, NoStore)
 
     async def maybe(self, query: Query[Row], *args: object) -> Row | None:

@@ -210,12 +210,12 @@ class Service:
 
     @property
     def has_email_sender(self) -> bool:
-        """Tell whether mails can be sent."""
+        """True if mails can be sent."""
         return self.rt.email_sender is not None
 
     @property
     def has_sms_sender(self) -> bool:
-        """Tell whether SMS messages can be sent."""
+        """True if SMS messages can be sent."""
         return self.rt.sms_sender is not None
 
     @property

@@ -98,7 +98,7 @@ class MemoryStore:
     async def admit(self, key: str, calls: int, window: float) -> tuple[bool, float]:
         """See ``EphemeralStore``.
 
-        These keys have a room of their own: strangers choose them, and must not be able to fill the store.
+        These keys have their own space: unauthenticated clients choose them, and must not fill the store.
         When it is full, the least recently used one is forgotten.
         """
         check_ttl(window)

@@ -1,7 +1,7 @@
 """The ephemeral store that several processes share: one Redis of version 6.2 or newer.
 
 Commands are sent once and never repeated: a repeated ``GETDEL`` or ``INCR`` whose first answer was lost would
-report a code as absent or count a try twice. Whoever called hears that the store is unavailable instead.
+report a code as absent or count a try twice. The caller gets EphemeralStoreUnavailable instead.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class RedisStore:
     async def connect(cls, url: str, prefix: str = "auth:") -> Self:
         """Return a store whose server answers and can be relied on.
 
-        Raises ``ConfigError`` for the address, ``EphemeralStoreUnavailable`` when nobody answers, and
+        Raises ``ConfigError`` for the address, ``EphemeralStoreUnavailable`` when Redis does not answer, and
         ``StartupError`` for a server that is too old, forbids a command, or may evict live records.
         """
         store = cls(url, prefix)

@@ -160,7 +160,7 @@ class ReservedRoleSlug(Invalid):
 
 
 class CannotRemoveLastAdminRole(Conflict):
-    """Nobody could administer the service any more."""
+    """The service would have no administrator left."""
 
     code = "cannot_remove_last_admin_role"
     default = "The last administrator keeps the role."

@@ -43,7 +43,7 @@ class Unauthenticated(AuthError):
     code = "invalid_credentials"
     default = "The credentials are wrong."
     about: str = ""
-    """Id of the account that was meant, for the audit trail alone; whoever is refused never learns it."""
+    """The id of the account, for the audit trail alone; the refused client never learns it."""
 
 
 class Denied(AuthError):

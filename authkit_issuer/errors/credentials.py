@@ -55,7 +55,7 @@ class CurrentPasswordRequired(Invalid):
 
 
 class BreachCheckUnavailable(Unavailable):
-    """The host's breach check failed or took too long, and was told to fail closed."""
+    """The host's breach check failed or took too long, and is configured to fail closed."""
 
     code = "breach_check_unavailable"
     default = "Passwords cannot be checked right now."

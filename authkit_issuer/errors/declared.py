@@ -44,7 +44,7 @@ USERNAME_RULES = (
     UsernameInvalidCharacters,
     UsernameReserved,
 )
-"""What a user name may be refused for, whoever else has it."""
+"""Refusals of a user name by its form alone."""
 PASSWORD_LENGTH = (PasswordTooShort, PasswordTooLong, PasswordTooCommon)
 PASSWORD_RULES = (*PASSWORD_LENGTH, PasswordBreached, BreachCheckUnavailable)
 """What a new password may be refused for, the breach check included."""

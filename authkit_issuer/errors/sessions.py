@@ -41,7 +41,7 @@ class SessionNotFound(NotFound):
 
 
 class InvalidTarget(Invalid):
-    """The requested organization cannot be had; the refresh token stays good (RFC 8707 section 2)."""
+    """The requested organization is not available; the refresh token stays valid (RFC 8707 section 2)."""
 
     code = "invalid_target"
     default = "The requested organization cannot be used."

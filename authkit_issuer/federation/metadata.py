@@ -14,9 +14,9 @@ from authkit_verify.config import is_allowed_url
 LIFE = 3600.0
 """Seconds until the document is asked for again."""
 STALE = 86_400.0
-"""Seconds for which the last good one serves while a new one cannot be had."""
+"""Seconds for which the last good document is used while a new one cannot be fetched."""
 PAUSE = 1.0
-"""Seconds after a failure in which nobody asks: whoever waited for the same answer has it."""
+"""Seconds after a failure without a new request: callers that waited for it share the failure."""
 RETRY = 60.0
 
 

@@ -43,7 +43,7 @@ class Exchange:
     proved_since: float | None = None
     """Unix time: a proof that the provider says is older does not count."""
     user: str = field(default="", repr=False)
-    """What Apple's form says of a person, once; nobody signed it."""
+    """The user object of Apple's form, sent once and unsigned."""
 
 
 class IdentityProvider(Protocol):
@@ -56,7 +56,7 @@ class IdentityProvider(Protocol):
 
     @property
     def form_post(self) -> bool:
-        """Tell whether it answers with a POST from its own page, which carries no SameSite=Lax cookie."""
+        """True if it answers with a POST from its own page, which carries no SameSite=Lax cookie."""
         ...
 
     async def authorization_url(self, request: Request) -> str:
@@ -64,7 +64,7 @@ class IdentityProvider(Protocol):
         ...
 
     async def promises_issuer(self) -> bool:
-        """Tell whether each of its answers must carry ``iss`` (RFC 9207 section 3)."""
+        """True if each of its answers must carry ``iss`` (RFC 9207 section 3)."""
         ...
 
     async def profile(self, exchange: Exchange) -> Profile:

@@ -1,7 +1,7 @@
 """Asking a range service whether a password is known from a breach, without telling it the password.
 
 Only the first five of the forty digits of its SHA-1 leave this process, and the answer holds hundreds of
-candidates (k-anonymity); padding hides from whoever watches the line how many there are.
+candidates (k-anonymity); padding hides their number from an observer of the connection.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RangeBreachCheck:
     """A ``BreachCheck`` over a range service: ``GET <base_url>/range/<5 hex digits>``.
 
     ``fail_open`` decides what an outage means: True lets passwords pass and warns in the log, False raises
-    ``BreachCheckUnavailable``, so that nobody can set a password while the service is down.
+    ``BreachCheckUnavailable``, so that no password can be set while the service is down.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ _TAIL = "0123456789!?.*#$@_-"
 
 
 def is_common(password: str) -> bool:
-    """Tell whether the password is on the list, in any letter case or with a short tail such as ``2024!``.
+    """True if the password is on the list, in any letter case or with a short tail such as ``2024!``.
 
     The first call reads the list from disk.
     """

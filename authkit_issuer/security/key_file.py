@@ -81,7 +81,7 @@ class Loaded:
     retired: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def at(self, now: float, access_life: float) -> KeySet:
-        """Return the set in force, without the keys that nobody needs any more."""
+        """Return the set in force, without keys that are no longer needed."""
         keys = self.after if self.after is not None and now >= self.switch_at else self.before
         gone = {kid for kid, since in self.retired.items() if now > since + access_life + KEEP_RETIRED}
         # The old signing key counts as retired from the moment of the switch.
@@ -205,7 +205,7 @@ def rotate(path: Path, *, alg: str, now: float, access_life: float, at_once: boo
 
 
 def _settled(file: KeyFile, now: float, access_life: float) -> KeyFile:
-    """Carry out a switch whose time has come, and drop retired keys that nobody needs any more."""
+    """Carry out a switch whose time has come, and drop retired keys that are no longer needed."""
     public, retired = dict(file.public_keys), dict(file.retired)
     update: dict[str, object] = {}
     if file.next_key is not None and now >= file.next_key.signs_from:

@@ -183,7 +183,7 @@ def algorithm(key: PublicKey) -> str:
 
 
 def same_key(one: PublicKey | None, other: PublicKey) -> bool:
-    """Tell whether both are the same public key."""
+    """True if both are the same public key."""
     return one is not None and public_pem(one) == public_pem(other)
 
 

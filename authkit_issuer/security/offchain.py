@@ -31,12 +31,12 @@ class Envelope:
     signers: tuple[bytes, ...] | None
 
     def names(self, key: bytes) -> bool:
-        """Tell whether this key may have signed: it is listed, or the layout lists none."""
+        """True if this key may have signed: it is listed, or the layout lists none."""
         return self.signers is None or key in self.signers
 
 
 def is_envelope(message: bytes) -> bool:
-    """Tell whether the bytes begin as an envelope does; no text in UTF-8 can."""
+    """True if the bytes begin as an envelope does; no text in UTF-8 can."""
     return message.startswith(b"\xff")
 
 

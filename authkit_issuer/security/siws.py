@@ -1,6 +1,6 @@
 """Sign In With Solana: the message, its parser, and the check of a wallet's answer.
 
-The text is that of the wallet standard's reference (``createSignInMessageText``). What a wallet signed must
+The text equals the wallet standard's reference (``createSignInMessageText``). What a wallet signed must
 equal, byte for byte, the text built from the issued challenge; the parser only finds the challenge and tells
 why something differs. The key comes from the address, never from what the wallet says its key is.
 """
@@ -97,7 +97,7 @@ def build_message(challenge: SignInInput) -> str:
 def parse_message(message: bytes) -> SignInInput:
     """Return the members of a sign-in message, or raise ``SiwsMessageInvalid``.
 
-    Strict: UTF-8, lines ended by LF, the members in their order and each at most once, none of them empty,
+    Strict: UTF-8, lines ended by LF, the members in their order, each at most once and never empty,
     nothing after the last one.
     """
     try:
@@ -151,7 +151,7 @@ def verify(output: SignInOutput, expected: SignInInput, *, now: datetime) -> Non
 
 
 def _signed(output: SignInOutput, text: bytes, key: bytes, domain: str) -> bool:
-    """Tell whether the signature is over what the wallet says it signed.
+    """True if the signature is over what the wallet says it signed.
 
     A wallet that hands over the bare text may still have had a device sign it inside an envelope.
     """

@@ -265,7 +265,7 @@ def _touched(status: str) -> int:
 
 
 async def healthy(pool: Pool) -> bool:
-    """Tell whether the server answers within the acquire timeout."""
+    """True if the server answers within the acquire timeout."""
     try:
         async with asyncio.timeout(ACQUIRE_TIMEOUT), pool.acquire() as connection:
             await connection.fetchval("select 1")

@@ -50,7 +50,7 @@ async def test_a_login_with_a_password_does_not_survive_a_ban(service: Service, 
                 await service.sessions.exchange(outcome.refresh_token)
 
 
-async def test_a_role_that_is_deleted_while_it_is_assigned_is_held_by_nobody(
+async def test_a_role_that_is_deleted_while_it_is_assigned_has_no_holder(
     service: Service, owner: str, rounds
 ) -> None:
     for _ in range(rounds(1000)):
@@ -115,10 +115,10 @@ async def test_joining_an_organization_that_is_being_closed_is_refused_or_keeps_
 
 async def test_an_unknown_inviter_is_said_to_be_unknown(service: Service, owner: str) -> None:
     guest = (await service.users.create(None, None)).id
-    for nobody in ("00000000-0000-4000-8000-000000000000", "no id"):
+    for unknown in ("00000000-0000-4000-8000-000000000000", "no id"):
         for call in (
-            partial(service.org_invites.create, "acme", guest, nobody),
-            partial(service.org_invites.create_for_email, "acme", "new@example.test", nobody),
+            partial(service.org_invites.create, "acme", guest, unknown),
+            partial(service.org_invites.create_for_email, "acme", "new@example.test", unknown),
         ):
             with pytest.raises(errors.UserNotFound):
                 await call()

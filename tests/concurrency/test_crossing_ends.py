@@ -33,7 +33,7 @@ async def test_two_who_banned_each_other_are_both_deleted(service: Service, roun
 
 
 async def test_an_account_whose_first_commit_is_still_under_way_is_made_once(service: Service) -> None:
-    """Whoever comes again after a lost answer may meet the commit itself."""
+    """A client that repeats a lost request may meet the commit itself."""
     stored, user_id = await service.rt.hasher.hash("correct horse battery"), str(uuid.uuid4())
     make = partial(
         make_account,

@@ -110,7 +110,7 @@ async def test_a_confirmation_is_whole_or_not_at_all_and_can_be_repeated(
 
 
 async def _whole_account(service: Service, identifier: str) -> bool:
-    """Tell whether there is an account; there is no half of one."""
+    """True if there is an account; there is no half of one."""
     users = service.users
     user = await (users.get_by_phone if identifier.startswith("+") else users.get_by_email)(identifier)
     rows = await service.pool.fetchrow(
@@ -133,7 +133,7 @@ async def _verified(service: Service, user_id: str, email: str) -> bool:
 
 
 async def _changed(service: Service, user_id: str, new: str) -> bool:
-    """Tell whether the new contact is in force; then, and only then, the sessions have ended."""
+    """True if the new contact is in force; then, and only then, the sessions have ended."""
     user = await service.users.get(user_id)
     assert user is not None
     changed = (

@@ -22,7 +22,7 @@ async def service(make_service) -> Service:
 
 
 async def consistent(service: Service, user_id: str) -> bool:
-    """Tell whether the factor is on; fails when settings, epoch and event do not agree."""
+    """True if the factor is on; fails when settings, epoch and event do not agree."""
     settings = await service.two_factor.get_settings(user_id)
     on = settings is not None and settings.enabled
     assert service.pool is not None

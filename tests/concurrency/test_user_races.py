@@ -54,7 +54,7 @@ async def test_two_who_want_each_others_name_are_both_refused_at_once(service: S
 
 
 async def test_a_name_that_is_being_given_up_is_refused_without_waiting(service: Service) -> None:
-    """Two who wait for each other's change to commit would wait for ever."""
+    """Two calls that wait for each other's commit would wait without end."""
     ada, bob = await new_user(service, "ada_l"), await new_user(service, "bob_s")
     async with service.transaction() as tx:
         await tx.users.update_username(bob, "robert")
@@ -169,7 +169,7 @@ async def test_a_newer_ban_is_not_lifted_with_the_one_that_lapsed(service: Servi
         assert not await service.users.is_allowed(user)
 
 
-async def test_lifting_waits_for_nobody_and_looks_again_before_it_writes(
+async def test_lifting_waits_for_no_lock_and_looks_again_before_it_writes(
     service: Service, age, database_url
 ) -> None:
     """The renewal of a ban commits between the moment lifting saw it lapsed and the moment it writes."""

@@ -89,7 +89,7 @@ async def test_a_lower_limit_takes_hold_of_what_stands(store: EphemeralStore) ->
     assert ahead == pytest.approx(60, abs=0.1)
 
 
-async def test_strangers_cannot_fill_the_room_of_codes(clock: FakeClock) -> None:
+async def test_unauthenticated_clients_cannot_fill_the_space_of_codes(clock: FakeClock) -> None:
     store = MemoryStore(clock, max_entries=10)
     for number in range(100):
         await store.admit(f"k{number}", 1, 3600)
@@ -99,7 +99,7 @@ async def test_strangers_cannot_fill_the_room_of_codes(clock: FakeClock) -> None
     assert (await store.admit("k0", 1, 3600))[0]
 
 
-async def test_a_store_that_is_down_admits_nobody(own_redis: RedisServer) -> None:
+async def test_a_store_that_is_down_admits_no_call(own_redis: RedisServer) -> None:
     store = await RedisStore.connect(own_redis.url)
     own_redis.stop()
     with pytest.raises(EphemeralStoreUnavailable):

@@ -267,7 +267,7 @@ class TestRedis:
             await RedisStore.connect(url)
         assert "sesame" not in str(refused.value)
 
-    async def test_a_caller_who_gives_up_breaks_nobody_elses_answer(self, redis_url: str) -> None:
+    async def test_a_caller_that_gives_up_breaks_no_other_answer(self, redis_url: str) -> None:
         store = await RedisStore.connect(redis_url)
         await store.set("k", b"mine", 60)
         for number in range(200):

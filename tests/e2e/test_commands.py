@@ -37,7 +37,7 @@ def test_a_rotation_at_once_signs_now_and_keeps_the_old_key(tmp_path: Path) -> N
     assert old.split() == [before, "RS256"]
 
 
-def test_keys_that_cannot_be_had(tmp_path: Path) -> None:
+def test_keys_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     assert_one_line(run("keys", "rotate", "--dir", str(tmp_path)), "cannot be read")
     assert_one_line(run("keys", "list", "--dir", str(tmp_path)), "cannot be read")
     assert_one_line(run("keys", "generate", "--dir", str(tmp_path), "--alg", "HS256"), "RS256")
@@ -100,7 +100,7 @@ def test_no_command_at_all_shows_what_there_is(arguments: tuple[str, ...]) -> No
     assert "Traceback" not in done.stderr
 
 
-def test_help_is_no_error() -> None:
+def test_help_is_not_an_error() -> None:
     done = run("serve", "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "--data-dir" in done.stdout

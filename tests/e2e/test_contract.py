@@ -22,8 +22,8 @@ SETTINGS = """
 allow-extra-parameters = false
 """
 
-# An external login at an address where nobody listens.
-NOBODY = {"client_id": "c", "issuer": "http://127.0.0.1:1", "allow_http_loopback": True}
+# An external login at a port without a listener.
+UNREACHABLE = {"client_id": "c", "issuer": "http://127.0.0.1:1", "allow_http_loopback": True}
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -35,7 +35,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, database_url: str, redis_url
         "AUTHKIT_SESSION_MAX_PER_USER": "none",
         "AUTHKIT_SOLANA_DOMAINS": "app.example",
         "AUTHKIT_BASE_URL": "https://id.example.test",
-        "AUTHKIT_PROVIDERS": json.dumps({"discord": {"client_id": "d"}, "loop": NOBODY}),
+        "AUTHKIT_PROVIDERS": json.dumps({"discord": {"client_id": "d"}, "loop": UNREACHABLE}),
     }
     with deployed(tmp_path, "redis", database_url, redis_url, count=1, **settings) as issuer:
         issuer.join("root_r")

@@ -77,17 +77,17 @@ def test_a_server_that_somebody_else_runs_over_the_folder_is_left_alone(tmp_path
         pass
     cluster = tmp_path / "postgres"
     # What counts is the command line: this one says postgres, and not that it is ours.
-    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "postgres"])
+    other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "postgres"])
     try:
-        while "postgres" not in embedded._command(stranger.pid):
+        while "postgres" not in embedded._command(other.pid):
             time.sleep(0.01)  # its arguments show a moment after it has started
-        (cluster / "postmaster.pid").write_text(f"{stranger.pid}\n{cluster}\n")
-        with pytest.raises(StartupError, match=f"in use by another server \\(process {stranger.pid}\\)"):
+        (cluster / "postmaster.pid").write_text(f"{other.pid}\n{cluster}\n")
+        with pytest.raises(StartupError, match=f"in use by another server \\(process {other.pid}\\)"):
             EmbeddedPostgres.start(tmp_path)
-        assert stranger.poll() is None
+        assert other.poll() is None
     finally:
-        stranger.kill()
-        stranger.wait()
+        other.kill()
+        other.wait()
 
 
 def test_a_process_number_that_another_program_got_since_does_not_stand_in_the_way(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
 
 @contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Be somebody whom permissions bind: nobody is as good as root."""
+    """Run as a user whom permissions bind."""
     if os.geteuid() != 0:
         yield
         return

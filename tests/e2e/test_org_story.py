@@ -62,7 +62,7 @@ def test_an_organization_from_its_foundation_to_a_member_who_leaves(
     assert (status, told["user"], told["org"]) == (200, bob.id, "acme")
     assert "editor" in told["org_roles"]
     issuer.refused(eve.refresh, "not_org_member", org="acme")
-    issuer.refused(eve.refresh, "org_not_found", org="nobody")
+    issuer.refused(eve.refresh, "org_not_found", org="missing")
 
     issuer.expect(200, "DELETE", f"{acme}/members/{bob.id}", token=ada.access)
     issuer.expect(403, "GET", acme, token=bob.access)

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis go away and come back under a steady load: 503 meanwhile, and nobody is signed out."""
+"""PostgreSQL and Redis go away and come back under a steady load: 503 meanwhile, and sessions survive."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def summary(outcome: Outcome) -> tuple[str, int, str]:
 
 
 async def connections(address: str) -> list[str]:
-    """Return the states of the connections that others hold, once none of them is at work."""
+    """Return the states of the connections that others hold, once all are idle."""
     async with asyncio.timeout(60):
         while True:
             rows = await on(address, lambda connection: connection.fetch(CONNECTIONS))

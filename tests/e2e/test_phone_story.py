@@ -44,7 +44,7 @@ def register(issuer: Deployment) -> dict[str, Any]:
     issuer.mails.code(OLD)
     issuer.expect(202, "POST", "/auth/register/resend-phone", own)
     code = {"phone_number": OLD, "code": issuer.mails.code(OLD)}
-    # The code alone is nobody's.
+    # The code alone confirms no registration.
     issuer.expect(400, "POST", "/auth/phone/verify/confirm", code)
     tokens: dict[str, Any] = issuer.expect(200, "POST", "/auth/phone/verify/confirm", code | own)
     me = issuer.expect(200, "GET", "/auth/user/me", token=tokens["access_token"])

@@ -99,9 +99,7 @@ def test_a_redis_that_may_forget_records(tmp_path: Path, own_redis: RedisServer,
     assert_one_line(done, "noeviction, not volatile-lru")
 
 
-def test_a_redis_with_a_password_that_nobody_gave(
-    tmp_path: Path, own_redis: RedisServer, database_url: str
-) -> None:
+def test_a_redis_whose_password_is_missing(tmp_path: Path, own_redis: RedisServer, database_url: str) -> None:
     own_redis.stop()
     own_redis.arguments = ("--requirepass", "sesame")
     own_redis.start()

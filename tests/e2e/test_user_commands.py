@@ -82,7 +82,7 @@ def test_users_from_before_organizations_are_given_theirs_once(
 ) -> None:
     for name in ("ada_l", "bob_m"):
         users(settings, "create", "--username", name)
-    assert_one_line(run("orgs", "backfill-personal", **settings), "AUTHKIT_ORG_MODE is not multi")
+    assert_one_line(run("orgs", "backfill-personal", **settings), "AUTHKIT_ORG_MODE is single")
     multi = settings | {"AUTHKIT_ORG_MODE": "multi"}
     users(multi, "create", "--username", "eve_n")
     assert [run("orgs", "backfill-personal", **multi).stdout for _ in range(2)] == ["made 2\n", "made 0\n"]
@@ -98,7 +98,7 @@ def test_users_from_before_organizations_are_given_theirs_once(
     assert [tuple(row) for row in rows] == [("ada_l", "ada-l"), ("bob_m", "bob-m"), ("eve_n", "eve-n")]
 
 
-def test_accounts_come_in_with_their_hashes_and_a_bad_line_stops_nobody(
+def test_accounts_come_in_with_their_hashes_and_a_bad_line_stops_no_other(
     settings: dict[str, str], tmp_path: Path, database_url: str
 ) -> None:
     hashed = bcrypt.hashpw(b"correct horse battery", bcrypt.gensalt(4)).decode()

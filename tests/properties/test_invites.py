@@ -196,7 +196,7 @@ class Invites(RuleBasedStateMachine):
         self.made.append(Modelled(found.id, person, address, inviter, by_owner, expires))
 
     def orphaned(self, invite: Modelled) -> bool:
-        """Tell whether an owner made it who is none any more."""
+        """True if its inviter was an owner and no longer is."""
         return invite.by_owner and "owner" not in self.members.get(invite.inviter, ())
 
     @invited
@@ -229,7 +229,7 @@ class Invites(RuleBasedStateMachine):
         return None if invite.status == "pending" else errors.OrgInviteNotPending
 
     def fit(self, which: int, _: int) -> None:
-        """Random pairs rarely fit: here whoever it is for accepts."""
+        """Random pairs rarely fit: here the invited user accepts."""
         for number, person in enumerate(self.everybody):
             if self.pick(which).is_for(person):
                 self.accept(which, number)
@@ -253,7 +253,7 @@ class Invites(RuleBasedStateMachine):
     # --- what holds at every step --------------------------------------------------------------------------
 
     @invariant()
-    def the_members_are_those_of_the_model(self) -> None:
+    def the_members_equal_the_model(self) -> None:
         rows = self.driver.sql(
             "select m.user_id::text as id, array(select r.role from profiles.org_member_roles r"
             " where r.org_id = m.org_id and r.user_id = m.user_id) as roles from profiles.org_members m"

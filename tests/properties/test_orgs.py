@@ -14,7 +14,9 @@ from authkit_issuer.identifiers import owner_slug
 # Few names, so that they collide: as they are, as owner slugs of each other, in another letter case.
 USERNAMES = st.sampled_from(["anna", "ANNA", "an_na", "an__na", "beat", "be_at"])
 SLUGS = st.sampled_from(["anna", "an-na", "beat", "acme", "zeta"])
-NAMING = st.sampled_from(["register", "rename a user", "found", "found for nobody", "rename an organization"])
+NAMING = st.sampled_from(
+    ["register", "rename a user", "found", "found without an owner", "rename an organization"]
+)
 # Counted from the newest of those that are shared: small numbers meet often.
 PERSON = st.integers(0, 2)
 ORG = st.sampled_from([0, 0, 0, 1, 2, 3])
@@ -66,7 +68,7 @@ class Orgs(RuleBasedStateMachine):
         return [name for name in names if self.holders.get(name, by) is not by]
 
     def refusal(self, names: list[str], by: Person | None) -> type[errors.AuthError] | None:
-        """Return what a user is told who wants these names."""
+        """Return the refusal of a user that asks for these names."""
         held = self.held(names, by)
         if not held:
             return None
@@ -100,7 +102,7 @@ class Orgs(RuleBasedStateMachine):
                 self.rename_a_user(number, username)
             case "found":
                 self.found(slug, number)
-            case "found for nobody":
+            case "found without an owner":
                 self.found(slug, None)
             case _:
                 self.rename_an_organization(place, slug)
@@ -250,7 +252,7 @@ class Orgs(RuleBasedStateMachine):
 
     @rule(number=PERSON, for_good=st.sampled_from([False] * 5 + [True]))
     def turn_away(self, *, number: int, for_good: bool) -> None:
-        """Ban or unban; seldom delete, or nobody would be left."""
+        """Ban or unban; seldom delete, or no user would be left."""
         if for_good:
             self.delete_for_good(number)
             return
@@ -291,7 +293,7 @@ class Orgs(RuleBasedStateMachine):
     # --- what holds at every step --------------------------------------------------------------------------
 
     @invariant()
-    def the_stored_members_and_roles_are_those_of_the_model(self) -> None:
+    def the_stored_members_and_roles_equal_the_model(self) -> None:
         rows = self.driver.sql(
             "select m.org_id::text as org, m.user_id::text as person, array(select r.role"
             " from profiles.org_member_roles r where r.org_id = m.org_id and r.user_id = m.user_id) as roles"

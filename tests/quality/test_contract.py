@@ -106,7 +106,7 @@ def test_the_type_or_function_exists(path: str) -> None:
 
 
 @pytest.mark.parametrize("code", CONTRACT["error_codes"])
-def test_the_error_code_is_that_of_a_public_refusal(code: str) -> None:
+def test_the_error_code_belongs_to_a_public_refusal(code: str) -> None:
     kinds = [getattr(errors, name) for name in errors.__all__]
     assert code in {kind.code for kind in kinds if issubclass(kind, errors.AuthError)}
 

@@ -102,7 +102,7 @@ def bare(hint: Any) -> Any:
 
 
 def fits(postgres: str, hint: Any) -> bool:
-    """Tell whether a column of this type can stand in a field with this annotation."""
+    """True if a column of this type can stand in a field with this annotation."""
     wanted = bare(hint)
     if postgres.endswith("[]"):
         return typing.get_origin(wanted) is list and fits(postgres[:-2], typing.get_args(wanted)[0])

@@ -22,7 +22,7 @@ WORDS = {
     "whoever|whomever|whosoever": "the user, the client, the caller",
     "nobody|no one": "no user, no client; or what happens",
     "strangers?": "an unauthenticated client, an attacker, another user",
-    "(?:is|are|was|were|be|been|being|gets?) told": "receives, is sent, is notified",
+    "(?:is|are|was|were|be|been|being|gets?) told(?! apart)": "receives, is sent, is notified",
     "(?:can|cannot|could|may|to|not) be had": "is available, can be fetched",
     "stands? (?:twice|once|again|behind|alone)": "is repeated, was sent twice, is behind",
     "(?:is|are|was|were) owed": "is required, is due",
@@ -51,12 +51,8 @@ DOCUMENTS = {".py", ".md", ".html", ".js", ".css", ".sql", ".toml"}
 # A migration that ran somewhere never changes: its checksum is in the database.
 NOT_READ = ("tests/quality/test_words.py", "authkit_issuer/store/migrations/")
 NOT_YET: tuple[str, ...] = (
-    "README.md",
-    "authkit_issuer/domains/", "authkit_issuer/ephemeral/", "authkit_issuer/errors/",
-    "authkit_issuer/event_types.py", "authkit_issuer/federation/", "authkit_issuer/http/",
-    "authkit_issuer/identifiers.py", "authkit_issuer/outbox.py",
-    "authkit_issuer/runtime.py", "authkit_issuer/security/",
-    "authkit_issuer/service.py", "authkit_issuer/store/", "authkit_verify/", "tests/",
+    "README.md", "authkit_issuer/domains/", "authkit_issuer/http/", "authkit_verify/", "tests/domains/",
+    "tests/fakes/", "tests/http/", "tests/quality/test_readme.py", "tests/verify/",
 )  # fmt: skip
 """Folders that are still to be swept."""
 

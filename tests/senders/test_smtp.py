@@ -246,7 +246,9 @@ def test_an_unusable_server_is_named_without_its_password(url: str) -> None:
     assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("sender", ["", "nobody", "Ada <ada@x.test>\nBcc: e@x.test", "a@x.test, b@x.test, "])
+@pytest.mark.parametrize(
+    "sender", ["", "postmaster", "Ada <ada@x.test>\nBcc: e@x.test", "a@x.test, b@x.test, "]
+)
 def test_an_unusable_sender_is_a_configuration_error(sender: str) -> None:
     with pytest.raises(errors.ConfigError, match="smtp_from"):
         SmtpSender(Mailing(url="smtps://mail.example.test", sender=sender))

@@ -33,7 +33,7 @@ async def holders(database_url: str) -> int:
     return int(await servers.on(database_url, lambda connection: connection.fetchval(HOLDERS)))
 
 
-async def nobody(database_url: str) -> None:
+async def no_claim(database_url: str) -> None:
     """Wait until the place is free."""
     async with asyncio.timeout(30):
         while await holders(database_url):
@@ -50,7 +50,7 @@ async def test_a_second_one_is_refused_until_the_first_has_ended(config: Config)
 
 
 async def test_with_redis_any_number_may_run(config: Config, database_url: str) -> None:
-    await nobody(database_url)  # a place is free only once the server has seen its holder go
+    await no_claim(database_url)  # a place is free only once the server has seen its holder go
     shared = dataclasses.replace(config, redis_url="redis://127.0.0.1:1/0")
     async with alone(shared), alone(shared):
         assert await holders(database_url) == 0
@@ -64,10 +64,10 @@ async def test_the_place_is_taken_again_after_the_database_was_away(
         async with asyncio.timeout(30):
             while await holders(database_url) != 1:
                 await asyncio.sleep(0.01)
-    await nobody(database_url)
+    await no_claim(database_url)
 
 
-async def test_somebody_who_was_faster_is_told_of_once(
+async def test_a_server_that_was_faster_is_logged_once(
     config: Config, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lock = AdvisoryLock(database_url, f"authkit memory mode {config.database_schema}")

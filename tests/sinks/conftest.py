@@ -12,7 +12,7 @@ import pytest
 from authkit_issuer.sinks import ClickHouse
 from fakes.clickhouse import PASSWORD, USER, ClickHouseServer, Double, Real
 
-# The engine as a library is 900 MB and not in the list: whoever has it runs every test over both.
+# The engine as a library is 900 MB and not in the list: if it is installed, every test runs over both.
 ENGINES = ["double", "engine"] if find_spec("chdb") else ["double"]
 
 

@@ -84,7 +84,7 @@ async def test_nothing_to_tell_asks_nothing(sink: ClickHouseLogger, clickhouse) 
     assert len(clickhouse.asked) == before
 
 
-async def test_an_event_that_is_told_twice_is_read_once(
+async def test_an_event_that_is_delivered_twice_is_read_once(
     sink: ClickHouseLogger, reader: ClickHouseReader, clickhouse
 ) -> None:
     clickhouse.mishaps.append("lose the answer")
@@ -151,7 +151,7 @@ async def test_whatever_goes_wrong_is_raised_and_means_not_taken(
     await sink.log_session_event(event(1))
 
 
-async def test_an_answer_that_is_no_row_is_not_an_empty_trail(
+async def test_an_unreadable_answer_is_not_an_empty_trail(
     sink: ClickHouseLogger, reader: ClickHouseReader, clickhouse
 ) -> None:
     clickhouse.mishaps.append("nonsense")

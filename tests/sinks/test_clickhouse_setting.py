@@ -73,7 +73,7 @@ async def test_an_address_that_cannot_work_is_refused_at_start_and_not_repeated(
     assert "s3cret" not in "".join(traceback.format_exception(refused.value))
 
 
-async def test_a_table_that_is_no_name_is_refused_at_start(make_service) -> None:
+async def test_a_malformed_table_name_is_refused_at_start(make_service) -> None:
     with pytest.raises(errors.ConfigError, match="clickhouse_table"):
         await make_service(clickhouse_url="http://h", clickhouse_table="a; drop table b")
 
@@ -123,7 +123,7 @@ def settings(database_url: str, redis_url: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(180)
-def test_what_a_command_did_while_clickhouse_was_down_is_told_by_the_server(
+def test_the_server_delivers_what_a_command_did_while_clickhouse_was_down(
     settings: dict[str, str], watched: tuple[Watched, ClickHouseServer], tmp_path: Path
 ) -> None:
     engine, clickhouse = watched

@@ -80,7 +80,7 @@ async def write(service: Service, count: int) -> None:
 
 
 def first_tellings(told: Sequence[AuthSessionEvent]) -> list[AuthSessionEvent]:
-    """Leave repeats out: a sink is told at least once."""
+    """Leave repeats out: a sink receives an event at least once."""
     return list({event.id: event for event in told}.values())
 
 
@@ -131,7 +131,7 @@ async def test_clickhouse_that_was_down_for_ten_thousand_events_has_them_all_onc
 
 
 @pytest.mark.parametrize("kind", [Sink, BatchSink])
-async def test_a_sink_that_fails_now_and_then_is_told_again_and_in_order(
+async def test_a_sink_that_fails_now_and_then_receives_everything_in_order(
     make_service, kind: type[Sink]
 ) -> None:
     calls = itertools.count(1)
