@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from authkit_issuer.store.query import Query
 
-ALLOWED = "(u.deleted_at is null and (u.banned_at is null or coalesce(u.banned_until <= now(), false)))"
-"""SQL that is true if the user ``u`` may act now; a lapsed ban does not count."""
+NOT_BANNED = "(u.banned_at is null or coalesce(u.banned_until <= now(), false))"
+"""SQL that is true if the user ``u`` is not banned now; a lapsed ban does not count."""
+
+ALLOWED = f"(u.deleted_at is null and {NOT_BANNED})"
+"""SQL that is true if the user ``u`` may act now: neither deleted nor banned."""
 
 HAS_TWO_FACTOR = "exists (select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled)"
 """SQL that is true if the user ``u`` must prove a second factor."""

@@ -1,22 +1,23 @@
-"""The operator's view: find users, see their sessions, end them, and learn why a sign-in fails.
+"""Administration: find users, see and end their sessions, ban and delete them, explain failed sign-ins.
 
-Authority is the caller's matter: whoever may call this administers everybody.
+The caller authorizes: these methods act on every user.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, get_args
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts.roles import ADMIN, LOCK, OTHER_HOLDERS, Roles
 from authkit_issuer.domains.accounts.service import Users
-from authkit_issuer.domains.admin import directory as sql
-from authkit_issuer.domains.admin.actions import Guarded
-from authkit_issuer.domains.admin.directory import FoundUser, Match, Shape, Sort, Status
-from authkit_issuer.domains.admin.explanation import Explaining, UserExplanation
+from authkit_issuer.domains.admin import queries as sql
+from authkit_issuer.domains.admin.explanation import UserExplanation, explain_user
+from authkit_issuer.domains.admin.queries import FoundUser, Match, Shape, Sort, Status
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.domains.sessions.service import Session, Sessions
@@ -46,9 +47,9 @@ _NO_FILTER = frozenset({"", "all users", "all"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminUser(FoundUser):
-    """A user with everything an operator sees. Times are aware, in UTC; roles are sorted.
+    """A user as an operator sees it. Times are aware, in UTC; roles are sorted.
 
-    ``entitlements`` is None when the host's provider could not be asked.
+    ``entitlements`` is None if the host's provider did not answer.
     """
 
     entitlements: tuple[str, ...] | None
@@ -67,7 +68,7 @@ class AdminListUsersResult:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """Finds users, shows and ends their sessions, explains what stands in their way."""
+    """Finds users, shows and ends their sessions, bans and deletes them, explains failed sign-ins."""
 
     rt: Runtime
 
@@ -86,7 +87,7 @@ class Admin:
         desc: bool = True,
         match: Match = "prefix",
     ) -> AdminListUsersResult:
-        """Return one page of users; soft-deleted ones only when asked for.
+        """Return one page of users, soft-deleted ones only on request.
 
         A ``page`` below 1 is 1, a ``page_size`` outside of 1 to 200 is 50. ``search`` looks up an id, email
         address or phone number exactly and anything else by the beginning of name, address or number;
@@ -101,7 +102,10 @@ class Admin:
         shape = Shape(_status(status, only_deleted=only_deleted), wanted is not None, terms)
         size = page_size if 1 <= page_size <= MAX_PAGE else DEFAULT_PAGE
         if wanted is not None and not identifiers.storable(wanted):
-            raise errors.Invalid("Role not found.", param="role")
+            raise errors.Invalid(
+                "role must not contain NUL or lone surrogates.",
+                param="role",
+            )
         parameters = (*(() if wanted is None else (wanted.strip().lower(),)), *arguments)
         if filter.strip().lower() == _SAMPLE_FILTER:
             return await self._sampled(page)
@@ -123,8 +127,8 @@ class Admin:
     @raises(errors.UserNotFound)
     async def get_user(self, user_id: str) -> AdminUser:
         """Return one user, deleted or not; raises ``UserNotFound``."""
-        known = identifiers.user_id(user_id)
-        found = await self.rt.all(_BY_ID, known, 1, 0) if known else []
+        subject = identifiers.user_id(user_id)
+        found = await self.rt.all(_BY_ID, subject, 1, 0) if subject else []
         if not found:
             raise errors.UserNotFound
         (user,) = await self._complete(found)
@@ -133,7 +137,7 @@ class Admin:
     async def delete_user(
         self, user_id: str, *, force: bool = False, actor: str | None = None, client: Client | None = None
     ) -> bool:
-        """Delete a user for good, as ``lifecycle.hard_delete`` does; False for an unknown one."""
+        """Delete a user permanently, as ``lifecycle.hard_delete`` does; False for an unknown user."""
         return await Lifecycle(self.rt).hard_delete(user_id, force=force, actor=actor, client=client)
 
     @raises(errors.UserNotFound, errors.InvalidUntil, errors.CannotRemoveLastAdminRole)
@@ -146,19 +150,25 @@ class Admin:
         actor: str,
         client: Client | None = None,
     ) -> None:
-        """Ban as ``lifecycle.ban`` does, but nobody who is the last administrator who may act.
+        """Ban a user as ``lifecycle.ban`` does, except the last administrator.
 
-        Raises ``CannotRemoveLastAdminRole``, also for the later of two who ban each other.
+        Raises ``CannotRemoveLastAdminRole``, also for the later of two administrators who ban each other.
         """
-        await Guarded(self.rt).ban(user_id, reason, until, actor=actor, client=client)
+        async with self._keeping_an_admin(user_id) as tx:
+            await Lifecycle(tx).ban(user_id, reason, until, actor, client=client)
 
     @raises(errors.UserNotFound, errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner)
     async def delete(self, user_id: str, *, soft: bool, actor: str, client: Client | None = None) -> None:
-        """Delete as ``lifecycle.delete`` does, with the same exception; raises ``UserNotFound`` too."""
-        await Guarded(self.rt).delete(user_id, soft=soft, actor=actor, client=client)
+        """Delete a user as ``lifecycle.delete`` does, except the last administrator.
+
+        Raises ``UserNotFound``, ``CannotRemoveLastAdminRole``.
+        """
+        async with self._keeping_an_admin(user_id) as tx:
+            if not await Lifecycle(tx).delete(user_id, soft, actor=actor, client=client):
+                raise errors.UserNotFound
 
     async def list_sessions(self, user_id: str) -> list[Session]:
-        """Return the user's live sessions, the last used one first, at most 100."""
+        """Return the user's live sessions, at most 100, the last used first."""
         return await Sessions(self.rt).list_for_user(user_id)
 
     @raises(errors.UserNotFound)
@@ -169,22 +179,38 @@ class Admin:
         reason: SessionRevokeReason = SessionRevokeReason.ADMIN_REVOKE_ALL,
         client: Client | None = None,
     ) -> int:
-        """End every session of the user and every login under way; returns how many sessions ended."""
+        """End every session of the user and every login in progress; returns how many sessions ended."""
         return await Sessions(self.rt).revoke_all(user_id, reason=reason, client=client)
 
     @raises(errors.UserNotFound)
     async def explain_user(self, user_id: str) -> UserExplanation:
-        """Say, from the record and the events, why this user cannot sign in or was signed out.
+        """Explain, from the account and its events, why a user cannot sign in or was signed out.
 
-        Raises ``UserNotFound`` when neither the user nor any event of theirs is known.
+        Raises ``UserNotFound`` if neither the user nor any event of theirs is known.
         """
-        known = identifiers.user_id(user_id)
-        if known is None:
+        subject = identifiers.user_id(user_id)
+        if subject is None:
             raise errors.UserNotFound
-        return await Explaining(rt=self.rt, user_id=known, user=await Users(self.rt).get(known)).run()
+        return await explain_user(self.rt, subject, await Users(self.rt).get(subject))
+
+    @asynccontextmanager
+    async def _keeping_an_admin(self, user_id: str) -> AsyncGenerator[Runtime]:
+        """Yield a transaction that holds the row of the admin role, as the removal of a role does.
+
+        So of two administrators who ban each other at the same time, the second waits and is refused.
+        """
+        subject = identifiers.user_id(user_id)
+        if subject is None:
+            raise errors.UserNotFound
+        async with self.rt.transaction() as tx:
+            role = await tx.maybe(LOCK, ADMIN)
+            was_admin = ADMIN in await Roles(tx).list_for_user(subject)
+            yield tx
+            if role is not None and was_admin and not await tx.one(OTHER_HOLDERS, role, subject):
+                raise errors.CannotRemoveLastAdminRole
 
     async def _sampled(self, page: int) -> AdminListUsersResult:
-        """Return ten holders of the role, drawn once: there is no second page of a draw."""
+        """Return ten random holders of the role; a random sample has no second page."""
         found = await self.rt.all(sql.SAMPLE, _FILTERS[_SAMPLE_FILTER], SAMPLE, 0) if page <= 1 else []
         users = await self._complete(found)
         return AdminListUsersResult(users=users, total=len(users), limit=SAMPLE, offset=0)
@@ -197,7 +223,7 @@ class Admin:
         return max(everybody, sql.EXACT_UP_TO), True
 
     async def _complete(self, found: Sequence[FoundUser]) -> list[AdminUser]:
-        """Add the entitlements, with no connection held while the host is asked."""
+        """Add the entitlements; no connection is held while the host's provider answers."""
         granted = await Entitlements(self.rt).names_of_many([user.id for user in found])
         return [
             AdminUser(**{name: getattr(user, name) for name in _FIELDS}, entitlements=granted.get(user.id))
@@ -214,7 +240,7 @@ def _role_of(name: str) -> str | None:
     if known in _NO_FILTER:
         return None
     if known not in _FILTERS:
-        raise errors.Invalid("There is no such filter.", param="filter")
+        raise errors.Invalid(f"filter must be one of {', '.join(sorted(_FILTERS))}.", param="filter")
     return _FILTERS[known]
 
 

@@ -1,10 +1,10 @@
-"""Failed logins: counted before a password is looked at, so that parallel guesses stay under the limit.
+"""Failed logins: counted before a password is checked, so that parallel guesses stay under the limit.
 
-An identifier has its own counter, and every answer depends on that one alone. The counter of the user behind
-it sums up what is tried under all identifiers; when it trips, logins fail like wrong ones, since anything
-else would tell which identifiers belong together. A device in which the account was signed in to before has a
-counter of its own in place of both: strangers who guess do not keep its owner out. Sessions that are open are
-never touched.
+Each identifier has its own counter, and every answer depends on that counter alone. A counter of the user
+sums up the tries under all of the user's identifiers; beyond its limit, logins fail like wrong ones, because
+any other answer would tell which identifiers belong together. A known device, in which the account was signed
+in to before, has a counter of its own in place of both: guesses from elsewhere do not keep the owner out.
+Open sessions are never touched.
 """
 
 from __future__ import annotations
@@ -28,54 +28,51 @@ class LoginAttempts:
     subject: str
 
     async def check(self) -> None:
-        """Raise ``TooManyRequests`` while the subject has to wait."""
-        wait = await self._paused()
+        """Raise ``TooManyRequests`` while the subject is locked."""
+        wait = await self._locked_for()
         if wait:
             raise errors.TooManyRequests(retry_after=wait)
 
-    async def left(self) -> float:
-        """Return the seconds for which the subject is refused, 0 for none; nothing is counted.
+    async def retry_after(self) -> float:
+        """Return the seconds for which the subject is refused, 0 if it is not; counts nothing.
 
-        Where its tries are used up without a pause, as a user's may be, that is the whole window at most.
+        If the tries are used up without a lock, as a user's may be, it is the whole window at most.
         """
-        wait = await self._paused()
+        wait = await self._locked_for()
         if wait:
             return wait
         tries = int(await self.rt.ephemeral.get(self._tries) or 0)
         return self.rt.config.login_failure_window if tries >= self.rt.config.login_failure_limit else 0.0
 
-    async def _paused(self) -> float:
-        pause = await self.rt.ephemeral.get(self._pause)
-        return 0.0 if pause is None else max(1.0, float(pause) - self.rt.clock())
+    async def _locked_for(self) -> float:
+        until = await self.rt.ephemeral.get(self._lock)
+        return 0.0 if until is None else max(1.0, float(until) - self.rt.clock())
 
-    async def count(self) -> int:
-        """Count a try that is about to be looked at and return how many there were.
+    async def increment(self) -> int:
+        """Count a try and return how many there were."""
+        return await self.rt.ephemeral.incr(self._tries, self.rt.config.login_failure_window)
 
-        Raises ``TooManyRequests`` beyond the limit, where nothing is looked at any more.
-        """
-        tries = await self.tally()
+    async def increment_or_refuse(self) -> int:
+        """Count a try as ``increment`` does; raise ``TooManyRequests`` beyond the limit."""
+        tries = await self.increment()
         if tries > self.rt.config.login_failure_limit:
             raise errors.TooManyRequests(retry_after=self.rt.config.login_failure_window)
         return tries
 
-    async def tally(self) -> int:
-        """Count a try and return how many there were, whatever the limit is."""
-        return await self.rt.ephemeral.incr(self._tries, self.rt.config.login_failure_window)
+    async def lock(self, tries: int) -> None:
+        """Lock the subject after its n-th wrong password: from the 5th on, twice as long each time.
 
-    async def failed(self, tries: int) -> None:
-        """Make the subject wait after its n-th wrong password: from the 5th on twice as long each time.
-
-        At the limit for the whole window.
+        At the limit it is locked for the whole window.
         """
         delay = self._delay(tries)
         if delay:
             until = f"{self.rt.clock() + delay:.3f}"
-            await self.rt.ephemeral.set(self._pause, until.encode(), delay)
+            await self.rt.ephemeral.set(self._lock, until.encode(), delay)
 
     async def clear(self) -> None:
-        """Forget the wrong passwords: a right one came."""
+        """Forget the wrong passwords, after a right one."""
         await self.rt.ephemeral.delete(self._tries)
-        await self.rt.ephemeral.delete(self._pause)
+        await self.rt.ephemeral.delete(self._lock)
 
     def _delay(self, tries: int) -> float:
         if tries >= self.rt.config.login_failure_limit:
@@ -89,7 +86,7 @@ class LoginAttempts:
         return f"{self.kind}:tries:{self._key}"
 
     @property
-    def _pause(self) -> str:
+    def _lock(self) -> str:
         return f"{self.kind}:pause:{self._key}"
 
     @property

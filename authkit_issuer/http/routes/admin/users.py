@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer.domains.admin.directory import Match, Sort, Status
+from authkit_issuer.domains.admin.queries import Match, Sort, Status
 from authkit_issuer.domains.admin.service import Admin, AdminUser, UserExplanation
 from authkit_issuer.domains.sessions.service import Session
 from authkit_issuer.event_types import SessionEventType

@@ -1,7 +1,7 @@
-"""The directory of users: one page and its total, by filter, search and order.
+"""The SQL of the user directory: one page and its total, by filter, search and order.
 
-Conditions that are not asked for are not in the statement, so that each shape keeps a plan of its own. A
-prefix search compares ranges instead of patterns: a pattern that is a parameter cannot use an index.
+Only requested conditions are in a statement, so that each shape has a plan of its own. A prefix search
+compares ranges instead of patterns: a pattern that is a parameter cannot use an index.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.service import User
+from authkit_issuer.store.predicates import ALLOWED, NOT_BANNED
 from authkit_issuer.store.query import Query
 
 Match = Literal["prefix", "substring"]
@@ -18,9 +19,9 @@ Sort = Literal["created_at", "last_login", "username", "email"]
 Status = Literal["active", "banned", "deleted", "any"]
 
 EXACT_UP_TO = 10_000
-"""Beyond this many matches the total is an estimate."""
+"""Up to this many matches the total is exact, beyond it an estimate."""
 MAX_SEARCH = 100
-"""Characters that are looked for, of anything but a whole email address."""
+"""How many characters of a search are used, except for a whole email address."""
 _HIGHEST = "\U0010ffff"
 
 COLUMNS = """
@@ -33,17 +34,16 @@ COLUMNS = """
     ) as roles
 """
 
-_BANNED = "u.banned_at is not null and not coalesce(u.banned_until <= now(), false)"
 _STATUS: dict[str, str] = {
     "": "u.deleted_at is null",
-    "active": f"u.deleted_at is null and not ({_BANNED})",
-    "banned": f"u.deleted_at is null and {_BANNED}",
+    "active": ALLOWED,
+    "banned": f"u.deleted_at is null and not {NOT_BANNED}",
     "deleted": "u.deleted_at is not null",
     "any": "true",
 }
 _ROLE = """u.id in (select ur.user_id from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
              where r.slug = $1 and r.deleted_at is null)"""
-# Each order is the one of an index, or the whole of it backwards: nulls and ids turn round with it.
+# Each order is that of an index, or its exact reverse, nulls and ids included.
 _SORT: dict[tuple[str, bool], str] = {
     ("created_at", True): "u.created_at desc, u.id",
     ("created_at", False): "u.created_at, u.id desc",
@@ -67,20 +67,20 @@ _SEARCH: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundUser(User):
-    """A row of the directory: the user and the roles, sorted."""
+    """A row of the directory: the user and the sorted roles."""
 
     roles: list[str]
 
 
 class Shape(NamedTuple):
-    """Which conditions a statement has; one of a small number."""
+    """The conditions of a statement; there is a small number of shapes."""
 
     status: str = ""
     with_role: bool = False
     search: str = ""
 
     def where(self) -> str:
-        """Return the condition; its parameters are $1 on: the role, then the search."""
+        """Return the condition; its parameters begin at $1: the role, then the search."""
         conditions, number = [_STATUS[self.status]], 1
         if self.with_role:
             conditions.append(_ROLE)
@@ -90,7 +90,7 @@ class Shape(NamedTuple):
         return " and ".join(conditions)
 
     def parameters(self) -> int:
-        """Return how many parameters ``where`` has."""
+        """The number of parameters of ``where``."""
         ranged = self.search in {"prefix", "phone_prefix"}
         return int(self.with_role) + (0 if not self.search else 2 if ranged else 1)
 
@@ -124,13 +124,13 @@ SHAPES = tuple(
     for search in ("", *_SEARCH)
 )
 PAGES = {(shape, order): _page(shape, _SORT[order]) for shape in SHAPES for order in _SORT}
-"""One page, by its condition and by what it is sorted by and whether that falls; then limit and offset."""
+"""One page, by shape and by sort column and direction (True is descending); then limit and offset."""
 
 COUNTS = {shape: _count(shape) for shape in SHAPES}
-"""How many match, counted up to one more than are counted exactly."""
+"""The number of matches, counted up to one more than ``EXACT_UP_TO``."""
 
 SAMPLE = _page(Shape(with_role=True), "random()")
-"""Some holders of a role, drawn anew each time."""
+"""Random holders of a role."""
 
 ESTIMATE = Query(
     int,
@@ -143,7 +143,7 @@ ESTIMATE = Query(
 
 
 def search_terms(search: str, match: Match) -> tuple[str, tuple[str, ...]]:
-    """Return the kind of search a text asks for, with its parameters.
+    """Return the kind of search for a text, with its parameters.
 
     An id, a whole email address or a phone number is looked up exactly, everything else by its beginning, or
     anywhere inside with ``match="substring"``.
@@ -165,5 +165,15 @@ def search_terms(search: str, match: Match) -> tuple[str, tuple[str, ...]]:
 
 
 def _escaped(text: str) -> str:
-    """Return the text with the wildcards of LIKE taken literally."""
+    """Escape the wildcards of LIKE."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+OFFERED_LOGINS = Query(
+    int,
+    """
+    select count(*)::int from profiles.user_providers l
+    where l.user_id = $1::uuid and l.provider_slug = any($2::text[])
+    """,
+)
+"""How many linked logins a user has of the given providers."""
