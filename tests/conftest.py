@@ -12,18 +12,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fakes import refusals, servers
 from fakes.clock import FakeClock
 from fakes.mail import Mailbox
+from fakes.worker_database import WorkerDatabase
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
     from authkit_issuer.security.keys import KeySource
     from authkit_issuer.service import Service
+    from authkit_issuer.store import postgres
 
 ISSUER = "https://issuer.example.test"
 AUDIENCE = "app"
@@ -32,6 +33,7 @@ _SCRUBBED = re.compile(
     r"^(AUTHKIT_(?!(?:SOAK|TESTDATA)$).*|ENV|APP_ENV|ENVIRONMENT|ACTIVE_.*|PUBLIC_KEYS|REFRESH_SECRET.*|.*_proxy)$",
     re.IGNORECASE,
 )
+_CONNECTIONS = ("database_url", "database_pool_size", "database_statement_cache")
 _FOLDER = pytest.StashKey[Path]()
 
 
@@ -119,31 +121,27 @@ def postgres_server(run_folder: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def _clone(postgres_server: str, worker: int) -> str:
-    name = f"authkit_{worker}"
-    command = f"create database {name} template {servers.TEMPLATE}"
-    asyncio.run(servers.on(postgres_server, lambda connection: connection.execute(command)))
-    return servers.database(postgres_server, name)
+def _worker_database(postgres_server: str, worker: int) -> Iterator[WorkerDatabase]:
+    database = WorkerDatabase(postgres_server, worker)
+    yield database
+    database.close()
 
 
 @pytest.fixture
-def database_url(_clone: str) -> str:
+def database_url(_worker_database: WorkerDatabase) -> str:
     """A migrated database that holds nothing but the ``admin`` role, for this test alone."""
-    asyncio.run(servers.on(_clone, _empty))
-    return _clone
+    _worker_database.empty()
+    return _worker_database.url
 
 
-async def _empty(connection: asyncpg.Connection[asyncpg.Record]) -> None:
-    await connection.execute("""
-        set lock_timeout = '5s';
-        delete from profiles.users;
-        delete from profiles.orgs;
-        delete from profiles.names;
-        delete from profiles.roles where slug <> 'admin';
-        delete from profiles.session_events;
-        delete from profiles.event_outbox;
-        delete from profiles.event_sinks;
-    """)
+@pytest.fixture(scope="session")
+async def shared_pool(_worker_database: WorkerDatabase) -> AsyncIterator[postgres.Pool]:
+    """One pool for the services of all tests, with its plans warm; the tests share its event loop, too."""
+    from authkit_issuer.store import postgres
+
+    pool = await postgres.open_pool(_worker_database.url)
+    yield pool
+    await pool.close()
 
 
 @pytest.fixture
@@ -231,11 +229,12 @@ def config(database_url: str, key_source: KeySource) -> Config:
 
 @pytest.fixture
 async def make_service(
-    config: Config, clock: FakeClock, mailbox: Mailbox
+    config: Config, clock: FakeClock, mailbox: Mailbox, shared_pool: postgres.Pool
 ) -> AsyncIterator[Callable[..., Awaitable[Service]]]:
     """Open services: keywords that are ``Config`` fields change the configuration, others go to ``open``.
 
-    Unless told otherwise: memory store, fake clock, the mailbox as both senders. All are closed afterwards.
+    Unless told otherwise: memory store, fake clock, the mailbox as both senders, the shared pool unless the
+    configuration names another database or other connections. All are closed afterwards.
     """
     from authkit_issuer.ephemeral.memory import MemoryStore
     from authkit_issuer.service import Service
@@ -253,13 +252,17 @@ async def make_service(
         }
         if changes.get("redis_url") is None:
             arguments["ephemeral_store"] = MemoryStore(clock=clock)
-        service = await Service.open(dataclasses.replace(base, **changes), **(arguments | overrides))
+        wanted = dataclasses.replace(base, **changes)
+        if all(getattr(wanted, name) == getattr(config, name) for name in _CONNECTIONS):
+            arguments["pool"] = shared_pool
+        service = await Service.open(wanted, **(arguments | overrides))
         opened.append(service)
         return service
 
     yield make
     for service in reversed(opened):
         await service.close()
+    assert not shared_pool.is_closing(), "the test closed the shared pool: ask for make_service(pool=None)"
 
 
 @pytest.fixture
@@ -269,7 +272,7 @@ async def service(make_service: Callable[..., Awaitable[Service]]) -> Service:
 
 
 @pytest.fixture
-def age(database_url: str) -> Callable[..., Awaitable[None]]:
+def age(database_url: str, shared_pool: postgres.Pool) -> Callable[..., Awaitable[None]]:
     """Move times of a row back: ``await age("refresh_sessions", session_id, rotated_at=31)``.
 
     The row is named by the first column of the table's primary key; amounts are seconds or ``timedelta``.
@@ -281,17 +284,15 @@ def age(database_url: str) -> Callable[..., Awaitable[None]]:
             for name, amount in columns.items()
         }
 
-        async def work(connection: asyncpg.Connection[asyncpg.Record]) -> str:
-            key = await connection.fetchval(
-                "select a.attname from pg_index i join pg_attribute a"
-                " on a.attrelid = i.indrelid and a.attnum = i.indkey[0]"
-                " where i.indrelid = $1::text::regclass and i.indisprimary",
-                f"profiles.{table}",
-            )
-            moves = ", ".join(f"{name} = {name} - ${number}::interval" for number, name in enumerate(by, 2))
-            statement = f"update profiles.{table} set {moves} where {key}::text = $1"
-            return await connection.execute(statement, str(row), *by.values())
-
-        assert await servers.on(database_url, work) == "UPDATE 1", f"no row {row} in {table}"
+        key = await shared_pool.fetchval(
+            "select a.attname from pg_index i join pg_attribute a"
+            " on a.attrelid = i.indrelid and a.attnum = i.indkey[0]"
+            " where i.indrelid = $1::text::regclass and i.indisprimary",
+            f"profiles.{table}",
+        )
+        moves = ", ".join(f"{name} = {name} - ${number}::interval" for number, name in enumerate(by, 2))
+        statement = f"update profiles.{table} set {moves} where {key}::text = $1"
+        done = await shared_pool.execute(statement, str(row), *by.values())
+        assert done == "UPDATE 1", f"no row {row} in {table}"
 
     return move

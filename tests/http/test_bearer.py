@@ -97,20 +97,26 @@ async def test_a_token_for_another_audience_is_refused(make_service, serve, sign
 
 
 @pytest.mark.parametrize(("method", "path"), USER_ROUTES)
-async def test_an_outage_of_the_database_is_503_and_never_401(api, service, sign_up, method, path):
-    token = (await sign_up(api))["access_token"]
-    await service.pool.close()
-    answer = await api.request(method, path, headers={"authorization": f"Bearer {token}"})
+async def test_an_outage_of_the_database_is_503_and_never_401(make_service, serve, sign_up, method, path):
+    service = await make_service(pool=None)
+    async with serve(service) as api:
+        token = (await sign_up(api))["access_token"]
+        await service.pool.close()
+        answer = await api.request(method, path, headers={"authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
     assert int(answer.headers["retry-after"]) >= 1
     assert "www-authenticate" not in answer.headers
 
 
-async def test_a_refresh_during_an_outage_of_the_database_is_503_and_costs_nothing(api, service, sign_up):
-    tokens = await sign_up(api)
-    await service.pool.close()
-    body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
-    answer = await api.post("/auth/token", json=body)
+async def test_a_refresh_during_an_outage_of_the_database_is_503_and_costs_nothing(
+    make_service, serve, sign_up
+):
+    service = await make_service(pool=None)
+    async with serve(service) as api:
+        tokens = await sign_up(api)
+        await service.pool.close()
+        body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        answer = await api.post("/auth/token", json=body)
     assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 # Every module that defines a refusal, so that the map below is complete.
 import authkit_issuer.http.app
 from authkit_issuer import errors
@@ -22,6 +20,7 @@ from authkit_issuer.http.errors import (
 )
 from authkit_issuer.http.openapi import TOKEN_CODES
 from authkit_verify import TokenError
+from fakes.laws import for_each
 
 assert authkit_issuer.http.app.OPERATIONS
 
@@ -105,6 +104,8 @@ LEAVES = [
     and not kind.__module__.startswith("authkit_issuer.sinks.")
 ]
 
+every = for_each(LEAVES, lambda kind: kind.__name__)
+
 
 def test_every_refusal_has_exactly_the_status_written_down_here():
     found: dict[int, set[str]] = {}
@@ -122,7 +123,7 @@ def test_every_base_of_the_error_tree_has_a_status():
     assert {kind for kind in AuthError.__subclasses__() if not kind.__name__.startswith("_")} <= set(STATUS)
 
 
-@pytest.mark.parametrize("code", TOKEN_CODES)
+@for_each(TOKEN_CODES, str)
 def test_a_refused_access_token_is_401_except_for_the_two_that_are_not_its_fault(code):
     expected = {"invalid_request": 400, "keys_unavailable": 503}.get(code, 401)
     assert token_error_status(code) == expected
@@ -132,7 +133,7 @@ def test_a_refused_access_token_is_401_except_for_the_two_that_are_not_its_fault
     assert (b"retry-after" if expected == 503 else b"www-authenticate") in names
 
 
-@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+@every
 def test_every_refusal_makes_a_complete_envelope(kind):
     error = kind()
     error.param, error.metadata = "field", {"fact": 1}
@@ -147,7 +148,7 @@ def test_every_refusal_makes_a_complete_envelope(kind):
     assert kind.default.endswith(".")
 
 
-@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+@every
 def test_headers_say_what_to_do_next(kind):
     headers = dict(refuse(kind(), "r1").headers)
     challenged = issubclass(kind, errors.Unauthenticated | StepUpRequired)
@@ -162,9 +163,7 @@ def test_a_challenge_speaks_of_the_token_only_when_one_came():
     assert about == b'Bearer realm="authkit", error="invalid_token", error_description="session_ended"'
 
 
-@pytest.mark.parametrize(
-    "kind", [kind for kind in LEAVES if kind.code != "invalid_client"], ids=lambda kind: kind.__name__
-)
+@for_each([kind for kind in LEAVES if kind.code != "invalid_client"], lambda kind: kind.__name__)
 def test_a_good_token_is_refused_with_401_only_by_what_ends_it(kind):
     answer = refuse(kind(), "r", bearer=True)
     ends_it = issubclass(kind, errors.SessionEnded | errors.UserDisabled | errors.UserBanned)
@@ -181,7 +180,7 @@ def test_waiting_is_told_in_whole_seconds_of_at_least_one():
     assert dict(refuse(errors.ServerBusy(retry_after=2.1), "r").headers)[b"retry-after"] == b"3"
 
 
-@pytest.mark.parametrize("kind", LEAVES, ids=lambda kind: kind.__name__)
+@every
 def test_the_token_endpoint_refuses_credentials_as_invalid_grant(kind):
     answer = refuse(kind(), "r", oauth=True)
     body = json.loads(answer.body)

@@ -25,6 +25,7 @@ from authkit_issuer.http.pages import html
 from authkit_issuer.http.pages.docs import Docs
 from authkit_issuer.http.route_groups import collect
 from authkit_issuer.service import Service
+from fakes.laws import for_each
 
 DOCS = Docs(OPERATIONS, base_url=None)
 ALL = DOCS.operations
@@ -164,8 +165,8 @@ def _name(operation: Operation) -> str:
     return f"{operation.method} {operation.path}"
 
 
-every = pytest.mark.parametrize("operation", ALL, ids=_name)
-every_own = pytest.mark.parametrize("operation", OWN, ids=_name)
+every = for_each(ALL, _name)
+every_own = for_each(OWN, _name)
 
 
 def test_these_are_the_operations():

@@ -70,12 +70,14 @@ async def test_the_key_set_answers_head_and_preflight_and_nothing_else(api):
     assert (await api.post(JWKS)).status_code == 405
 
 
-async def test_alive_asks_nobody_and_ready_asks_everybody(api, service):
-    assert (await api.get("/healthz")).json() == {"status": "ok"}
-    ready = await api.get("/readyz")
-    assert ready.json() == {"status": "ok", "checks": {"database": True, "ephemeral_store": True}}
-    await service.pool.close()
-    assert (await api.get("/healthz")).status_code == 200
+async def test_alive_asks_nobody_and_ready_asks_everybody(make_service, serve):
+    service = await make_service(pool=None)
+    async with serve(service) as api:
+        assert (await api.get("/healthz")).json() == {"status": "ok"}
+        ready = await api.get("/readyz")
+        assert ready.json() == {"status": "ok", "checks": {"database": True, "ephemeral_store": True}}
+        await service.pool.close()
+        assert (await api.get("/healthz")).status_code == 200
 
 
 async def test_a_service_with_a_part_down_is_alive_and_not_ready(make_service, serve, down_store):

@@ -177,7 +177,7 @@ async def test_a_client_may_spell_its_secret_as_in_a_form_or_as_it_is(make_servi
 
 async def test_an_outage_is_no_answer(checked, sign_up, make_service, serve):
     tokens = await sign_up(checked)
-    service = await make_service(introspection_clients=CHECKER)
+    service = await make_service(introspection_clients=CHECKER, pool=None)
     async with serve(service) as api:
         await service.pool.close()
         answer = await _look(api, tokens["access_token"])

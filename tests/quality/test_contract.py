@@ -11,13 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from authkit_issuer import EphemeralMode, Service, SessionEventType, SessionRevokeReason, errors
+from fakes.laws import for_each, violations
 from fakes.repository import sources
 
 CONTRACT = json.loads(Path(__file__).with_name("contract.json").read_text())
-METHODS = [pytest.param(entry, id=entry["name"] + entry.get("argument", "")) for entry in CONTRACT["methods"]]
+METHODS = CONTRACT["methods"]
 OPENERS = {"Service.open", "make_service"}
 
 
@@ -72,20 +71,26 @@ def test_the_contract_has_its_size() -> None:
     assert len(CONTRACT["revoke_reasons"]) == 13
 
 
-@pytest.mark.parametrize("entry", METHODS)
-async def test_the_method_exists_as_promised(service: Service, entry: dict[str, str]) -> None:
-    found = on_class(service, entry["name"])
-    if entry["kind"] == "property":
-        assert not inspect.isroutine(found)
-        return
-    function = getattr(found, "__func__", found)
-    assert inspect.iscoroutinefunction(function) is (entry["kind"] == "async")
-    assert (function.__doc__ or "").strip(), "no docstring"
-    if "argument" in entry:
-        assert entry["argument"] in inspect.signature(function).parameters
+def _name(entry: dict[str, str]) -> str:
+    return entry["name"] + entry.get("argument", "")
 
 
-@pytest.mark.parametrize("entry", METHODS)
+async def test_every_method_exists_as_promised(service: Service) -> None:
+    def exists(entry: dict[str, str]) -> None:
+        found = on_class(service, entry["name"])
+        if entry["kind"] == "property":
+            assert not inspect.isroutine(found)
+            return
+        function = getattr(found, "__func__", found)
+        assert inspect.iscoroutinefunction(function) is (entry["kind"] == "async")
+        assert (function.__doc__ or "").strip(), "no docstring"
+        if "argument" in entry:
+            assert entry["argument"] in inspect.signature(function).parameters
+
+    assert violations(METHODS, exists, _name) == []
+
+
+@for_each(METHODS, _name)
 def test_some_test_exercises_the_method(entry: dict[str, str]) -> None:
     name, argument = entry["name"], entry.get("argument")
     if argument is None:
@@ -96,7 +101,7 @@ def test_some_test_exercises_the_method(entry: dict[str, str]) -> None:
         assert f"{name} {argument}=" in calls()
 
 
-@pytest.mark.parametrize("path", [*CONTRACT["constructors"], *CONTRACT["types"], *CONTRACT["functions"]])
+@for_each([*CONTRACT["constructors"], *CONTRACT["types"], *CONTRACT["functions"]], str)
 def test_the_type_or_function_exists(path: str) -> None:
     found = public(path)
     if inspect.isclass(found) or inspect.isroutine(found):
@@ -105,27 +110,29 @@ def test_the_type_or_function_exists(path: str) -> None:
     assert name in importlib.import_module(package).__all__
 
 
-@pytest.mark.parametrize("code", CONTRACT["error_codes"])
+@for_each(CONTRACT["error_codes"], str)
 def test_the_error_code_belongs_to_a_public_refusal(code: str) -> None:
     kinds = [getattr(errors, name) for name in errors.__all__]
     assert code in {kind.code for kind in kinds if issubclass(kind, errors.AuthError)}
 
 
-@pytest.mark.parametrize("value", CONTRACT["session_events"])
+@for_each(CONTRACT["session_events"], str)
 def test_the_event_type_exists(value: str) -> None:
     assert SessionEventType(value).name == value.upper()
 
 
-@pytest.mark.parametrize("value", CONTRACT["revoke_reasons"])
+@for_each(CONTRACT["revoke_reasons"], str)
 def test_the_revoke_reason_exists(value: str) -> None:
     assert SessionRevokeReason(value).name == (value.upper() or "UNKNOWN")
 
 
-@pytest.mark.parametrize("path", CONTRACT["takes_reason"])
-async def test_what_revokes_takes_a_reason(service: Service, path: str) -> None:
-    parameter = inspect.signature(on_class(service, path)).parameters["reason"]
-    assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    assert isinstance(parameter.default, SessionRevokeReason)
+async def test_what_revokes_takes_a_reason(service: Service) -> None:
+    def takes_a_reason(path: str) -> None:
+        parameter = inspect.signature(on_class(service, path)).parameters["reason"]
+        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        assert isinstance(parameter.default, SessionRevokeReason)
+
+    assert violations(CONTRACT["takes_reason"], takes_a_reason, str) == []
 
 
 def test_the_constants_have_their_values() -> None:

@@ -12,6 +12,7 @@ from blockbuster import BlockingError
 
 from authkit_issuer.config import is_dev_environment, process_environment
 from fakes import refusals, servers
+from fakes.laws import for_each
 from fakes.repository import ROOT
 
 
@@ -70,3 +71,14 @@ async def test_every_test_starts_with_an_empty_database(database_url: str, turn:
         return found
 
     assert await servers.on(database_url, look_and_leave) == 0
+
+
+def test_a_law_over_a_table_lists_every_row_that_breaks_it() -> None:
+    @for_each([1, 2, 3, 4], str)
+    def law(number: int) -> None:
+        assert number % 2, f"{number} is even"
+
+    with pytest.raises(AssertionError, match=r"(?s)2 rows.*2: .*2 is even.*4: .*4 is even"):
+        law()
+    with pytest.raises(AssertionError, match="no rows"):
+        for_each([], str)(lambda _: None)()
