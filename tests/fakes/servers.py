@@ -32,6 +32,16 @@ full_page_writes = off
 autovacuum = off
 max_connections = 300
 """
+_SHARED_SERVER_SETTINGS = """
+# this server never crashes on purpose, so a commit need not be in its log before it is answered
+synchronous_commit = off
+wal_level = minimal
+max_wal_senders = 0
+checkpoint_timeout = 1h
+max_wal_size = 4GB
+max_parallel_workers_per_gather = 0
+jit = off
+"""
 
 
 @contextmanager
@@ -51,7 +61,7 @@ def start_postgres(folder: Path) -> str:
             server.pgdata.mkdir()
             server.ensure_pgdata_inited()
             with (server.pgdata / "postgresql.conf").open("a") as settings:
-                settings.write(POSTGRES_SETTINGS)
+                settings.write(POSTGRES_SETTINGS + _SHARED_SERVER_SETTINGS)
             server.ensure_postgres_running()
             found = server.get_uri(database="postgres")
             asyncio.run(_make_template(found))
