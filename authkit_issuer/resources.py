@@ -12,6 +12,7 @@ import httpx
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
+from authkit_issuer.domains.orgs.queries import SHARED_ORGS
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
 from authkit_issuer.outbox import Outbox
@@ -20,19 +21,10 @@ from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.keys import KeySource
 from authkit_issuer.store import migrate, postgres
-from authkit_issuer.store.query import Query
 
 CLOSE_TIMEOUT = 10.0
 CLICKHOUSE = "clickhouse"
 """What the outbox calls the sink of ``clickhouse_url``: events that wait for it are kept under this name."""
-
-SHARED_ORGS = Query(
-    str,
-    """
-    select o.id::text from profiles.orgs o join profiles.org_members m on m.org_id = o.id
-    where o.deleted_at is null group by o.id having count(*) > 1 limit 2
-    """,
-)
 
 logger = logging.getLogger("authkit.keys")
 startup = logging.getLogger("authkit.service")

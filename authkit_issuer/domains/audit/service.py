@@ -13,73 +13,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from authkit_issuer import identifiers
+from authkit_issuer.domains.audit import queries as sql
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 from authkit_issuer.identifiers import ip_address
 from authkit_issuer.identifiers import user_agent as storable_user_agent
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
-from authkit_issuer.store.query import Query, Statement
 
-RECORD = Query(
-    int,
-    """
-    with event as (
-        insert into profiles.session_events
-            (issuer, user_id, session_id, event, method, reason, ip_addr, user_agent, actor, target, data)
-        values ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9, $10, $11::text::jsonb)
-        returning id
-    ), queued as (
-        insert into profiles.event_outbox (sink, event_id)
-        select sink, event.id from event cross join unnest($12::text[]) as sink
-    )
-    select id from event
-    """,
-)
-
-PURGE = Query(
-    int,
-    """
-    with old as (
-        select id from profiles.session_events e
-        where occurred_at < now() - $1::float8 * interval '1 second'
-          and not exists (select from profiles.event_outbox o where o.event_id = e.id)
-        order by occurred_at limit $2 for update skip locked
-    ), gone as (
-        delete from profiles.session_events e using old where e.id = old.id returning 1
-    )
-    select count(*)::int from gone
-    """,
-)
-
-# Where the user acted on somebody else, address and user agent are the user's as well.
-ANONYMISE = Statement(
-    """
-    update profiles.session_events set ip_addr = null, user_agent = null, data = '{}'
-    where user_id = $1 or actor = $1
-    """
-)
-
-# The cursor is (time, id): times of one transaction may be equal, and ids alone do not follow the clock.
-READ = Query(
-    EventRow,
-    f"""
-    select {EVENT_COLUMNS} from profiles.session_events e
-    where e.user_id = $1 and ($2::text[] = '{{}}' or e.event = any($2))
-      and (e.occurred_at, e.id) < ($3, $4::bigint)
-    order by e.occurred_at desc, e.id desc limit $5
-    """,
-)
-READ_ALL = Query(
-    EventRow,
-    f"""
-    select {EVENT_COLUMNS} from profiles.session_events e
-    where ($1::text[] = '{{}}' or e.event = any($1)) and (e.occurred_at, e.id) < ($2, $3::bigint)
-    order by e.occurred_at desc, e.id desc limit $4
-    """,
-)
-
-NOBODY = Client()
+UNKNOWN_CLIENT = Client()
 MAX_READ = 500
 _PURGE_BATCH = 1000
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
@@ -106,9 +47,9 @@ class Events:
         data: Mapping[str, object] | None = None,
     ) -> int:
         """Write one event with its outbox rows and return its id; joins the transaction it is called in."""
-        who = client or NOBODY
+        who = client or UNKNOWN_CLIENT
         event_id = await self.rt.one(
-            RECORD,
+            sql.RECORD,
             self.rt.config.issuer,
             user_id,
             session_id,
@@ -138,16 +79,16 @@ class Events:
         moment, number = (before.occurred_at, before.id) if before else (_END_OF_TIME, _LAST_ID)
         page = (list(event_types), moment, number, size)
         if user_id:
-            rows = await self.rt.all(READ, identifiers.user_id(user_id) or user_id, *page)
+            rows = await self.rt.all(sql.READ, identifiers.user_id(user_id) or user_id, *page)
         else:
-            rows = await self.rt.all(READ_ALL, *page)
+            rows = await self.rt.all(sql.READ_ALL, *page)
         return [row.read() for row in rows]
 
     async def purge(self) -> int:
         """Delete events older than the retention time that every sink has taken; returns how many."""
         total = 0
         while True:
-            gone = await self.rt.one(PURGE, self.rt.config.event_retention, _PURGE_BATCH)
+            gone = await self.rt.one(sql.PURGE, self.rt.config.event_retention, _PURGE_BATCH)
             total += gone
             if gone < _PURGE_BATCH:
                 return total
@@ -157,7 +98,7 @@ class Events:
 
         Returns how many there were. What happened, when and to whom stays.
         """
-        return await self.rt.execute(ANONYMISE, user_id)
+        return await self.rt.execute(sql.ANONYMISE, user_id)
 
     async def log_session_created(
         self, user_id: str, method: str, session_id: str, ip: str | None = None, user_agent: str | None = None

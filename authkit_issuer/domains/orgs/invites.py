@@ -13,10 +13,9 @@ from datetime import datetime
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
-from authkit_issuer.domains.orgs import invite_queries as sql
-from authkit_issuer.domains.orgs.invite_queries import OrgInvite
-from authkit_issuer.domains.orgs.member_queries import IS_MEMBER, LOCK_ORG
+from authkit_issuer.domains.orgs import queries as sql
 from authkit_issuer.domains.orgs.members import MEMBER, OrgMembers
+from authkit_issuer.domains.orgs.queries import OrgInvite
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
@@ -47,7 +46,7 @@ class OrgInvites:
         person = identifiers.user_id(user_id)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            if person is None or not await tx.maybe(sql.INVITEE, person):
+            if person is None or not await tx.maybe(sql.INVITEE_ALLOWED, person):
                 raise errors.UserNotFound
             until = await _future(tx, expires_at)
             return await _create(tx, org, person=person, address=None, by=invited_by, until=until)
@@ -69,19 +68,19 @@ class OrgInvites:
         address = identifiers.email(email)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            person = await tx.maybe(sql.ACCOUNT_OF, address)
+            person = await tx.maybe(sql.USER_OF_EMAIL, address)
             until = await _future(tx, expires_at)
             return await _create(tx, org, person=person, address=address, by=invited_by, until=until)
 
     async def list_for_org(self, org_slug: str, status: str = "") -> list[OrgInvite]:
         """Return the organization's invites, newest first; an unknown ``status`` raises ``Invalid``."""
         org = await Namespace(self.rt).find_org(org_slug)
-        return await self.rt.all(sql.OF_ORG, org.id, _status(status))
+        return await self.rt.all(sql.INVITES_OF_ORG, org.id, _status(status))
 
     async def list_for_user(self, user_id: str, status: str = "") -> list[OrgInvite]:
         """Return the invites for a user and for the address the user has proved, newest first."""
         person, wanted = identifiers.user_id(user_id), _status(status)
-        return [] if person is None else await self.rt.all(sql.OF_USER, person, wanted)
+        return [] if person is None else await self.rt.all(sql.INVITES_OF_USER, person, wanted)
 
     @raises(errors.OrgInviteNotFound, errors.OrgInviteNotPending)
     async def revoke(self, org_slug: str, invite_id: str, *, actor: str | None = None) -> None:
@@ -89,10 +88,13 @@ class OrgInvites:
         canonical_id = identifiers.uuid_or_none(invite_id)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            if canonical_id is not None and await tx.maybe(sql.REVOKE, canonical_id, org.id) is not None:
+            if (
+                canonical_id is not None
+                and await tx.maybe(sql.REVOKE_INVITE, canonical_id, org.id) is not None
+            ):
                 await _record(tx, org.id, "revoked", user_id="", invite_id=canonical_id, actor=actor)
                 return
-        found = await self.rt.maybe(sql.BY_ID, canonical_id) if canonical_id else None
+        found = await self.rt.maybe(sql.INVITE_BY_ID, canonical_id) if canonical_id else None
         if found is None or found.org != org.slug:
             raise errors.OrgInviteNotFound
         raise errors.OrgInviteNotPending
@@ -116,9 +118,9 @@ class OrgInvites:
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, person)
             org = await Namespace(tx).find_org(invite.org)
-            await tx.maybe(LOCK_ORG, org.id)
-            stands = await tx.maybe(sql.INVITER_STANDS, invite.id)
-            if stands and await tx.maybe(sql.ANSWER, invite.id, person, "accepted") is not None:
+            await tx.maybe(sql.LOCK_ORG, org.id)
+            allowed = await tx.maybe(sql.INVITER_ALLOWED, invite.id)
+            if allowed and await tx.maybe(sql.ANSWER_INVITE, invite.id, person, "accepted") is not None:
                 await OrgMembers(tx).join(org, person, (MEMBER,), actor=invite.invited_by)
                 await _record(tx, org.id, "accepted", user_id=person, invite_id=invite.id, actor=None)
                 return
@@ -136,7 +138,7 @@ class OrgInvites:
         self.rt.refuse_joining("org_invites.decline")
         invite, person = await self._openable(invite_id, user_id)
         async with self.rt.transaction() as tx:
-            org_id = await tx.maybe(sql.ANSWER, invite.id, person, "declined")
+            org_id = await tx.maybe(sql.ANSWER_INVITE, invite.id, person, "declined")
             if org_id is None:
                 raise errors.OrgInviteNotPending
             await _record(tx, org_id, "declined", user_id=person, invite_id=invite.id, actor=None)
@@ -144,13 +146,13 @@ class OrgInvites:
     async def _openable(self, invite_id: str, user_id: str) -> tuple[OrgInvite, str]:
         """Return the invite if it looks open to this user; the answering statement decides for good."""
         canonical_id, person = identifiers.uuid_or_none(invite_id), identifiers.user_id(user_id)
-        invite = await self.rt.maybe(sql.BY_ID, canonical_id) if canonical_id else None
+        invite = await self.rt.maybe(sql.INVITE_BY_ID, canonical_id) if canonical_id else None
         if invite is None:
             raise errors.OrgInviteNotFound
         if person is None or not await self._is_for(invite, person):
             raise errors.OrgInviteNotForUser
         if invite.status == "expired":
-            await self.rt.execute(sql.EXPIRE_ONE, invite.id)
+            await self.rt.execute(sql.EXPIRE_INVITE, invite.id)
             raise errors.OrgInviteExpired
         if invite.status != "pending":
             raise errors.OrgInviteNotPending
@@ -159,12 +161,12 @@ class OrgInvites:
     async def _is_for(self, invite: OrgInvite, person: str) -> bool:
         if invite.user_id is not None:
             return invite.user_id == person
-        return await self.rt.maybe(sql.ADDRESS_OF, person) == invite.email
+        return await self.rt.maybe(sql.EMAIL_OF_USER, person) == invite.email
 
 
 async def _future(tx: Runtime, expires_at: datetime | None) -> datetime | None:
     """Return the expiry, or raise ``InvalidExpiry`` for one that has passed by the database's clock."""
-    if expires_at is not None and (expires_at.tzinfo is None or not await tx.one(sql.LIES_AHEAD, expires_at)):
+    if expires_at is not None and (expires_at.tzinfo is None or not await tx.one(sql.IN_FUTURE, expires_at)):
         raise errors.InvalidExpiry(param="expires_at")
     return expires_at
 
@@ -179,18 +181,18 @@ async def _create(
     until: datetime | None,
 ) -> OrgInvite:
     inviter = identifiers.user_id(by) if by else None
-    if by and (inviter is None or await tx.maybe(sql.HOLD, inviter) is None):
+    if by and (inviter is None or await tx.maybe(sql.HOLD_USER, inviter) is None):
         raise errors.UserNotFound(param="invited_by")
-    if person is not None and await tx.maybe(sql.HOLD, person) is None:
+    if person is not None and await tx.maybe(sql.HOLD_USER, person) is None:
         raise errors.UserNotFound
-    if person is not None and await tx.one(IS_MEMBER, org.id, person):
+    if person is not None and await tx.one(sql.IS_MEMBER, org.id, person):
         raise errors.AlreadyOrgMember
-    await tx.execute(sql.EXPIRE, org.id)
+    await tx.execute(sql.EXPIRE_INVITES, org.id)
     for orphan in await tx.all(sql.REVOKE_ORPHANED, org.id):
         await _record(tx, org.id, "revoked", user_id="", invite_id=orphan, actor=None)
-    if person is not None and await tx.one(sql.HAS_OPEN, org.id, person):
+    if person is not None and await tx.one(sql.HAS_OPEN_INVITE, org.id, person):
         raise errors.OrgInviteAlreadyPending
-    invite_id = await tx.maybe(sql.CREATE, org.id, person, address, inviter, until)
+    invite_id = await tx.maybe(sql.CREATE_INVITE, org.id, person, address, inviter, until)
     if invite_id is None:
         raise errors.OrgInviteAlreadyPending
     await Events(tx).record(
@@ -200,7 +202,7 @@ async def _create(
         target=f"org:{org.id}",
         data={"invite": invite_id},
     )
-    return await tx.one(sql.BY_ID, invite_id)
+    return await tx.one(sql.INVITE_BY_ID, invite_id)
 
 
 async def _record(

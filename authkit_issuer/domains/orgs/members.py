@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
-from authkit_issuer.domains.orgs import member_queries as sql
-from authkit_issuer.domains.orgs.member_queries import OrgMembership
+from authkit_issuer.domains.orgs import queries as sql
+from authkit_issuer.domains.orgs.queries import OrgMembership
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
@@ -62,11 +62,11 @@ class OrgMembers:
             raise errors.UserNotFound
         if await self.rt.maybe(sql.LOCK_ORG, org.id) is None:
             raise errors.OrgNotFound
-        if await self.rt.maybe(sql.ADD, org.id, person) is None:
+        if await self.rt.maybe(sql.ADD_MEMBER, org.id, person) is None:
             return False
-        if await self.rt.one(sql.MEMBERSHIPS, person, org.id) >= MAX_MEMBERSHIPS:
+        if await self.rt.one(sql.COUNT_MEMBERSHIPS, person, org.id) >= MAX_MEMBERSHIPS:
             raise errors.OrgMembershipLimitExceeded
-        given = await self.rt.all(sql.ASSIGN, org.id, person, list(roles))
+        given = await self.rt.all(sql.ASSIGN_ROLE, org.id, person, list(roles))
         await _record(
             self.rt, SessionEventType.ORG_MEMBER_ADDED, person, org, actor=actor, roles=sorted(given)
         )
@@ -87,9 +87,9 @@ class OrgMembers:
             if org.owner_user_id == person:
                 raise errors.CannotRemovePersonalOrgOwner
             await tx.maybe(sql.LOCK_ORG, org.id)
-            if OWNER in await tx.all(sql.ROLES, org.id, person):
+            if OWNER in await tx.all(sql.MEMBER_ROLES, org.id, person):
                 await _keep_an_owner(tx, org, person)
-            if await tx.maybe(sql.REMOVE, org.id, person) is None:
+            if await tx.maybe(sql.REMOVE_MEMBER, org.id, person) is None:
                 return False
             await _record(tx, SessionEventType.ORG_MEMBER_REMOVED, person, org, actor=actor)
             for invite in await tx.all(sql.END_INVITES, org.id, person):
@@ -120,7 +120,7 @@ class OrgMembers:
     async def list_memberships(self, user_id: str) -> List[OrgMembership]:
         """Return the user's organizations with the roles held there, sorted by slug; one query."""
         person = identifiers.user_id(user_id)
-        return [] if person is None else await self.rt.all(sql.OF_USER, person)
+        return [] if person is None else await self.rt.all(sql.ORGS_OF_USER, person)
 
     @raises(errors.InvalidOrgRole, errors.OrgRoleNotFound, errors.OrgRoleLimitExceeded)
     async def assign_role(self, org_slug: str, user_id: str, role: str, *, actor: str | None = None) -> None:
@@ -134,16 +134,16 @@ class OrgMembers:
             await tx.maybe(sql.LOCK_ORG, org.id)
             if person is None:
                 raise errors.NotOrgMember
-            standing = await tx.one(sql.STANDING, org.id, person, name)
-            if not standing.is_member:
+            membership = await tx.one(sql.MEMBERSHIP, org.id, person, name)
+            if not membership.is_member:
                 raise errors.NotOrgMember
-            if not standing.role_defined:
+            if not membership.role_defined:
                 raise errors.OrgRoleNotFound(metadata={"role": name})
-            if standing.holds:
+            if membership.holds:
                 return
-            if standing.held >= MAX_ROLES:
+            if membership.held >= MAX_ROLES:
                 raise errors.OrgRoleLimitExceeded
-            await tx.all(sql.ASSIGN, org.id, person, [name])
+            await tx.all(sql.ASSIGN_ROLE, org.id, person, [name])
             await _record(tx, SessionEventType.ORG_ROLE_ASSIGNED, person, org, actor=actor, roles=[name])
 
     @raises(errors.InvalidOrgRole, errors.CannotRemovePersonalOrgOwner, errors.CannotRemoveLastOwner)
@@ -158,20 +158,20 @@ class OrgMembers:
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
             await tx.maybe(sql.LOCK_ORG, org.id)
-            if person is None or name not in await tx.all(sql.ROLES, org.id, person):
+            if person is None or name not in await tx.all(sql.MEMBER_ROLES, org.id, person):
                 return False
             if name == OWNER and org.owner_user_id == person:
                 raise errors.CannotRemovePersonalOrgOwner
             if name == OWNER:
                 await _keep_an_owner(tx, org, person)
-            await tx.all(sql.UNASSIGN, org.id, person, name)
+            await tx.all(sql.UNASSIGN_ROLE, org.id, person, name)
             await _record(tx, SessionEventType.ORG_ROLE_UNASSIGNED, person, org, actor=actor, roles=[name])
         return True
 
     async def list_roles(self, org_slug: str, user_id: str) -> List[str]:
         """Return the roles a user holds there, sorted; who is no member holds none."""
         org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
-        return [] if person is None else await self.rt.all(sql.ROLES, org.id, person)
+        return [] if person is None else await self.rt.all(sql.MEMBER_ROLES, org.id, person)
 
 
 def org_role(text: str) -> str:

@@ -11,86 +11,18 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
-from authkit_issuer.domains.orgs.member_queries import LOCK_ORG
+from authkit_issuer.domains.orgs import queries as sql
 from authkit_issuer.domains.orgs.members import MEMBER, OWNER, OrgMembers, org_role
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
-from authkit_issuer.store.query import Query, Statement
 
 Org = OrgName
 """An organization: ``id``, current ``slug``, ``is_personal``, ``owner_user_id`` (of a personal one only)."""
 
 BACKFILL_BATCH = 500
 BACKFILL_TRIES = 5
-
-_COLUMNS = "id::text, slug, is_personal, owner_user_id::text"
-INSERT = Query(
-    Org,
-    f"""
-    insert into profiles.orgs (slug, is_personal, owner_user_id)
-    values ($1, $2::uuid is not null, $2::uuid) returning {_COLUMNS}
-    """,
-)
-BY_ID = Query(Org, f"select {_COLUMNS} from profiles.orgs where id = $1::uuid and deleted_at is null")
-PERSONAL = Query(
-    Org,
-    f"""
-    select {_COLUMNS} from profiles.orgs
-    where owner_user_id = $1::uuid and is_personal and deleted_at is null
-    """,
-)
-SET_SLUG = Statement("update profiles.orgs set slug = $2, updated_at = now() where id = $1::uuid")
-ALIASES = Query(
-    str,
-    """
-    select n.slug from profiles.orgs o
-    join profiles.names n on n.org_id = o.id or (o.is_personal and n.user_id = o.owner_user_id)
-    where o.id = $1::uuid and o.deleted_at is null and n.slug <> o.slug and n.slug !~ '_'
-      and not (o.is_personal and n.is_current)
-    order by n.slug
-    """,
-)
-DEFINE_ROLE = Query(
-    str,
-    """
-    insert into profiles.org_roles (org_id, role) values ($1::uuid, $2)
-    on conflict do nothing returning role
-    """,
-)
-ROLE_CASELESS = Query(
-    str, "select role from profiles.org_roles where org_id = $1::uuid and lower(role) = lower($2)"
-)
-# The holders lose the role by the foreign key; they are counted as they were before.
-DELETE_ROLE = Query(
-    int,
-    """
-    delete from profiles.org_roles where org_id = $1::uuid and role = $2
-    returning (
-        select count(*)::int from profiles.org_member_roles where org_id = $1::uuid and role = $2
-    )
-    """,
-)
-DEFINED_ROLES = Query(str, "select role from profiles.org_roles where org_id = $1::uuid order by role")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Named:
-    id: str
-    username: str
-
-
-WITHOUT_PERSONAL = Query(
-    _Named,
-    """
-    select u.id::text, u.username from profiles.users u
-    where u.username is not null and u.id > $1::uuid and not exists (
-        select from profiles.orgs o where o.owner_user_id = u.id and o.is_personal and o.deleted_at is null
-    )
-    order by u.id limit $2
-    """,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +65,12 @@ class Orgs:
         if not slug:
             return
         await Namespace(self.rt).check_free(user_id, username)
-        org = await self.rt.maybe(PERSONAL, user_id)
+        org = await self.rt.maybe(sql.PERSONAL_ORG, user_id)
         if org is None:
             org = await _establish(self.rt, slug, user_id)
             await OrgMembers(self.rt).join(org, user_id, (OWNER,))
         elif org.slug != slug:
-            await self.rt.execute(SET_SLUG, org.id, slug)
+            await self.rt.execute(sql.SET_SLUG, org.id, slug)
 
     @raises(errors.InvalidOrgSlug, errors.PersonalOrgLocked, errors.OwnerSlugTaken)
     async def rename(self, org_id: str, new_slug: str, *, actor: str | None = None) -> None:
@@ -150,8 +82,8 @@ class Orgs:
         if canonical_id is None:
             raise errors.OrgNotFound
         async with self.rt.transaction() as tx:
-            await tx.maybe(LOCK_ORG, canonical_id)
-            org = await tx.maybe(BY_ID, canonical_id)
+            await tx.maybe(sql.LOCK_ORG, canonical_id)
+            org = await tx.maybe(sql.ORG_BY_ID, canonical_id)
             if org is None:
                 raise errors.OrgNotFound
             if org.is_personal:
@@ -160,7 +92,7 @@ class Orgs:
                 return
             # As with users: two who want each other's name are both refused and never wait for each other.
             await Namespace(tx).check_org_slug_free(org.id, slug)
-            await tx.execute(SET_SLUG, org.id, slug)
+            await tx.execute(sql.SET_SLUG, org.id, slug)
             await Namespace(tx).claim_org_slug(org.id, slug)
             await Events(tx).record(
                 SessionEventType.ORG_RENAMED,
@@ -172,14 +104,14 @@ class Orgs:
     async def list_aliases(self, org_id: str) -> list[str]:
         """Return the organization's former names, sorted; raises ``OrgNotFound``."""
         canonical_id = identifiers.uuid_or_none(org_id)
-        if canonical_id is None or await self.rt.maybe(BY_ID, canonical_id) is None:
+        if canonical_id is None or await self.rt.maybe(sql.ORG_BY_ID, canonical_id) is None:
             raise errors.OrgNotFound
-        return await self.rt.all(ALIASES, canonical_id)
+        return await self.rt.all(sql.ALIASES, canonical_id)
 
     async def get_personal(self, user_id: str) -> Org:
         """Return the user's personal organization or raise ``PersonalOrgNotFound``."""
         person = identifiers.user_id(user_id)
-        found = await self.rt.maybe(PERSONAL, person) if person else None
+        found = await self.rt.maybe(sql.PERSONAL_ORG, person) if person else None
         if found is None:
             raise errors.PersonalOrgNotFound
         return found
@@ -193,9 +125,9 @@ class Orgs:
         name = org_role(role)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            if await tx.maybe(DEFINE_ROLE, org.id, name) is not None:
+            if await tx.maybe(sql.DEFINE_ROLE, org.id, name) is not None:
                 await _record_role(tx, SessionEventType.ORG_ROLE_DEFINED, org, name, actor)
-            elif await tx.maybe(ROLE_CASELESS, org.id, name) != name:
+            elif await tx.maybe(sql.ROLE_CASELESS, org.id, name) != name:
                 raise errors.InvalidOrgRole("A role of this name in other letter case exists.", param="role")
 
     @raises(errors.InvalidOrgRole, errors.ProtectedOrgRole)
@@ -210,8 +142,8 @@ class Orgs:
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
             # Whoever assigns the role right now holds this lock.
-            await tx.maybe(LOCK_ORG, org.id)
-            members = await tx.maybe(DELETE_ROLE, org.id, name)
+            await tx.maybe(sql.LOCK_ORG, org.id)
+            members = await tx.maybe(sql.DELETE_ROLE, org.id, name)
             if members is None:
                 return False
             await _record_role(tx, SessionEventType.ORG_ROLE_DELETED, org, name, actor, members=members)
@@ -220,7 +152,7 @@ class Orgs:
     async def list_roles(self, org_slug: str) -> list[str]:
         """Return the roles the organization defines, sorted."""
         org = await Namespace(self.rt).find_org(org_slug)
-        return await self.rt.all(DEFINED_ROLES, org.id)
+        return await self.rt.all(sql.DEFINED_ROLES, org.id)
 
     async def backfill_personal(self) -> int:
         """Give every user with a name a personal organization, for a service that had none so far.
@@ -229,13 +161,13 @@ class Orgs:
         it with ``-2`` and so on, and the event says so. Returns how many were made.
         """
         made, last = 0, "00000000-0000-0000-0000-000000000000"
-        while batch := await self.rt.all(WITHOUT_PERSONAL, last, BACKFILL_BATCH):
+        while batch := await self.rt.all(sql.WITHOUT_PERSONAL, last, BACKFILL_BATCH):
             for user in batch:
                 last = user.id
                 made += await self._backfilled(user)
         return made
 
-    async def _backfilled(self, user: _Named) -> int:
+    async def _backfilled(self, user: sql.NamedUser) -> int:
         """Make the organization of one user; who lost the race for a slug looks for another one."""
         for _ in range(BACKFILL_TRIES):
             try:
@@ -248,9 +180,9 @@ class Orgs:
 
 async def _establish(tx: Runtime, slug: str, owner_user_id: str | None) -> Org:
     """Write the organization, its two roles and the event; its name is claimed by the caller."""
-    org = await tx.one(INSERT, slug, owner_user_id)
+    org = await tx.one(sql.CREATE_ORG, slug, owner_user_id)
     for role in (OWNER, MEMBER):
-        await tx.execute(DEFINE_ROLE, org.id, role)
+        await tx.execute(sql.DEFINE_ROLE, org.id, role)
     await Events(tx).record(
         SessionEventType.ORG_CREATED,
         user_id=owner_user_id or "",
@@ -267,11 +199,11 @@ async def _record_role(
     await Events(tx).record(event, actor=actor, target=f"org:{org.id}", data=data)
 
 
-async def _backfill(tx: Runtime, user: _Named) -> int:
+async def _backfill(tx: Runtime, user: sql.NamedUser) -> int:
     if await tx.maybe(LOCK_USER, user.id) is None:
         return 0
     wanted = Namespace(tx).owner_slug_of(user.username)
-    if not wanted or await tx.maybe(PERSONAL, user.id) is not None:
+    if not wanted or await tx.maybe(sql.PERSONAL_ORG, user.id) is not None:
         return 0
     # The organization before the name, as everywhere.
     slug = await Namespace(tx).free_slug(user.id, wanted)

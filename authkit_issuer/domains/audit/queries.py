@@ -1,0 +1,64 @@
+"""The SQL of the audit trail."""
+
+from __future__ import annotations
+
+from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
+from authkit_issuer.store.query import Query, Statement
+
+RECORD = Query(
+    int,
+    """
+    with event as (
+        insert into profiles.session_events
+            (issuer, user_id, session_id, event, method, reason, ip_addr, user_agent, actor, target, data)
+        values ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9, $10, $11::text::jsonb)
+        returning id
+    ), queued as (
+        insert into profiles.event_outbox (sink, event_id)
+        select sink, event.id from event cross join unnest($12::text[]) as sink
+    )
+    select id from event
+    """,
+)
+
+PURGE = Query(
+    int,
+    """
+    with old as (
+        select id from profiles.session_events e
+        where occurred_at < now() - $1::float8 * interval '1 second'
+          and not exists (select from profiles.event_outbox o where o.event_id = e.id)
+        order by occurred_at limit $2 for update skip locked
+    ), gone as (
+        delete from profiles.session_events e using old where e.id = old.id returning 1
+    )
+    select count(*)::int from gone
+    """,
+)
+
+# Where the user acted on somebody else, address and user agent are the user's as well.
+ANONYMISE = Statement(
+    """
+    update profiles.session_events set ip_addr = null, user_agent = null, data = '{}'
+    where user_id = $1 or actor = $1
+    """
+)
+
+# The cursor is (time, id): times of one transaction may be equal, and ids alone do not follow the clock.
+READ = Query(
+    EventRow,
+    f"""
+    select {EVENT_COLUMNS} from profiles.session_events e
+    where e.user_id = $1 and ($2::text[] = '{{}}' or e.event = any($2))
+      and (e.occurred_at, e.id) < ($3, $4::bigint)
+    order by e.occurred_at desc, e.id desc limit $5
+    """,
+)
+READ_ALL = Query(
+    EventRow,
+    f"""
+    select {EVENT_COLUMNS} from profiles.session_events e
+    where ($1::text[] = '{{}}' or e.event = any($1)) and (e.occurred_at, e.id) < ($2, $3::bigint)
+    order by e.occurred_at desc, e.id desc limit $4
+    """,
+)
