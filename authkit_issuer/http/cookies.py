@@ -86,7 +86,7 @@ class RefreshCookie(Cookie):
         """
         found = self.values(headers)
         if len(found) > 1:
-            raise errors.Invalid("The refresh cookie stands twice.")
+            raise errors.Invalid("The refresh cookie was sent twice.")
         return found[0] if found else None
 
 

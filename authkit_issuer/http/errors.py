@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.errors import AuthError
@@ -109,17 +108,6 @@ _CHALLENGE = Challenge()
 _LOG_IN = AccessDenied("missing_token", "A credential is needed.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Error:
-    """The body of every refusal. ``error`` is a stable code, ``request_id`` also stands in the log."""
-
-    error: str
-    error_description: str
-    request_id: str
-    param: str | None = None
-    metadata: dict[str, object] | None = None
-
-
 def status_of(kind: type[AuthError], *, bearer: bool = False) -> int:
     """Return the status of an error class: its own, else that of the nearest base.
 
@@ -164,7 +152,7 @@ def refuse(
 
 def internal(request_id: str) -> RawResponse:
     """Return the opaque answer for what nobody foresaw; the log has the rest under the request id."""
-    return _answer(500, INTERNAL_ERROR, "Something went wrong on this side.", request_id)
+    return _answer(500, INTERNAL_ERROR, "Internal server error.", request_id)
 
 
 def whole_seconds(wait: float) -> int:

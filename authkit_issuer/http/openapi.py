@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -12,7 +13,6 @@ from authkit_issuer import errors
 from authkit_issuer.errors import AuthError
 from authkit_issuer.http.errors import (
     INTERNAL_ERROR,
-    Error,
     InvalidClient,
     InvalidPassword,
     PayloadTooLarge,
@@ -25,6 +25,7 @@ from authkit_issuer.http.errors import (
 )
 from authkit_issuer.http.guards import LoopbackOnly
 from authkit_issuer.http.operations import Auth, NoBody, NoParams, Operation
+from authkit_issuer.http.refusals import SHAPES, VARIANTS, Refusal
 
 VERSION = "0.1.0"
 TOKEN_CODES = (
@@ -38,12 +39,11 @@ _DESCRIPTION = (
     "a sentence in `error_description`, and the id of the request."
 )
 _MEANING = {
-    200: "Done", 201: "Created", 202: "Accepted", 302: "Elsewhere", 303: "Elsewhere",
-    304: "The caller has it already", 400: "The request is wrong",
-    401: "The credential does not prove who is calling", 403: "Not allowed", 404: "There is no such thing",
-    409: "Something that exists stands in the way", 413: "The body is too large",
-    415: "The body is in a form that is not read", 429: "Too often", 500: "Something went wrong on this side",
-    501: "Not configured", 502: "The message could not be sent", 503: "A part of the service is down",
+    200: "Success", 201: "Created", 202: "Accepted", 302: "Redirect", 303: "Redirect", 304: "Not modified",
+    400: "Invalid request", 401: "Authentication required", 403: "Forbidden", 404: "Not found",
+    409: "Conflict", 413: "Request body too large", 415: "Unsupported media type", 429: "Too many requests",
+    500: "Internal server error", 501: "Not configured", 502: "Message not delivered",
+    503: "Service unavailable",
 }  # fmt: skip
 _SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.USER: [{"accessToken": []}],
@@ -51,6 +51,9 @@ _SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.CLIENT: [{"client": []}],
 }
 _Mode = Literal["validation", "serialization"]
+_PLACE = "#/components/schemas/"
+_REFERENCE = re.compile(rf'"{_PLACE}(\w+)"')
+FORM = "application/x-www-form-urlencoded"
 
 
 def document(
@@ -66,6 +69,7 @@ def document(
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, schemas)
+    schemas.drop_unused(paths)
     return {
         "openapi": "3.1.0",
         "info": {"title": "authkit", "version": VERSION, "description": _DESCRIPTION},
@@ -130,23 +134,36 @@ class _Schemas:
     """The JSON schemas of every body, query and answer, and the definitions they share."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
-        inputs: dict[type[Any], tuple[_Mode, TypeAdapter[Any]]] = {Error: ("validation", TypeAdapter(Error))}
+        inputs: dict[type[Any], _Mode] = dict.fromkeys(SHAPES, "validation")
         for operation in operations:
-            inputs[operation.body] = ("validation", TypeAdapter(operation.body))
-            inputs[operation.params] = ("validation", TypeAdapter(operation.params))
-            inputs[operation.returns] = ("serialization", TypeAdapter(operation.returns))
+            inputs[operation.body] = inputs[operation.params] = "validation"
+            inputs[operation.returns] = "serialization"
         found, shared = TypeAdapter.json_schemas(
-            [(kind.__qualname__, mode, adapter) for kind, (mode, adapter) in inputs.items()],
-            ref_template="#/components/schemas/{model}",
+            [(kind.__qualname__, mode, TypeAdapter(kind)) for kind, mode in inputs.items()],
+            ref_template=f"{_PLACE}{{model}}",
         )
         self._found = {name: schema for (name, _), schema in found.items()}
         self.definitions: dict[str, Any] = shared.get("$defs", {})
         self._answers = {operation.returns.__qualname__ for operation in operations}
+        for schema in self.definitions.values():
+            for member in schema.get("properties", {}).values():
+                # It only repeats "not required", and generators read it as "always there".
+                if member.get("default", ...) is None:
+                    del member["default"]
         for operation in operations:
             if not operation.omit_none:
                 # A default is how a constant is written; the member is in every answer all the same.
                 answer = self.members(operation.returns)
                 answer["required"] = list(answer["properties"])
+
+    def drop_unused(self, paths: dict[str, Any]) -> None:
+        """Leave out the definitions that nothing in the document refers to."""
+        used, waiting = set[str](), [json.dumps(paths)]
+        while waiting:
+            for name in set(_REFERENCE.findall(waiting.pop())) - used:
+                used.add(name)
+                waiting.append(json.dumps(self.definitions[name]))
+        self.definitions = {name: schema for name, schema in self.definitions.items() if name in used}
 
     def hide(self, member: str) -> None:
         """Take a member out of every answer."""
@@ -178,9 +195,10 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     if parameters:
         out["parameters"] = parameters
     if operation.body is not NoBody:
-        content = {"application/json": {"schema": schemas.ref(operation.body)}}
-        if operation.oauth or operation.form:
-            content["application/x-www-form-urlencoded"] = {"schema": schemas.ref(operation.body)}
+        # One form per operation, since generators trip over two of one schema. OAuth endpoints read JSON as
+        # well, but a form is what RFC 6749, 7009 and 7662 say.
+        media_type = FORM if operation.oauth or operation.form else "application/json"
+        content = {media_type: {"schema": schemas.ref(operation.body)}}
         needed = any(member.is_required() for member in operation.body.model_fields.values())
         out["requestBody"] = {"required": needed, "content": content}
     return out
@@ -199,7 +217,7 @@ def _parameters(operation: Operation, schemas: _Schemas) -> list[dict[str, Any]]
             "name": name,
             "in": "query",
             "required": name in members.get("required", ()),
-            "schema": schema,
+            "schema": _without_null(schema),
         }
         if "description" in schema:
             entry["description"] = schema["description"]
@@ -226,9 +244,25 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     if operation.cors:
         out["304"] = {"description": _MEANING[304]}
     for status, codes in documented_errors(operation).items():
-        schema = {"allOf": [schemas.ref(Error), {"properties": {"error": {"enum": codes}}}]}
         out[str(status)] = {
             "description": f"{_MEANING[status]}: {', '.join(codes)}",
-            "content": {"application/json": {"schema": schema}},
+            "content": {"application/json": {"schema": _refusal(status, codes, schemas)}},
+            "x-error-codes": codes,
         }
     return out
+
+
+def _refusal(status: int, codes: list[str], schemas: _Schemas) -> dict[str, Any]:
+    """Return the one schema of refusals, with the variants that a client reads the metadata of."""
+    variants = [schemas.ref(VARIANTS[status, code]) for code in codes if (status, code) in VARIANTS]
+    return {"anyOf": [*variants, schemas.ref(Refusal)]} if variants else schemas.ref(Refusal)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a query parameter, which can be left out and never be null."""
+    kept = {name: value for name, value in schema.items() if name != "default" or value is not None}
+    choices = [choice for choice in kept.get("anyOf", ()) if choice != {"type": "null"}]
+    if len(choices) == 1:
+        del kept["anyOf"]
+        kept |= choices[0]
+    return kept

@@ -120,7 +120,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) != len(pairs):
         names = [name for name, _ in pairs]
         raise Invalid(
-            "A member stands twice.", param=_named(next(name for name in names if names.count(name) > 1))
+            "Duplicate JSON member.", param=_named(next(name for name in names if names.count(name) > 1))
         )
     return members
 
@@ -135,7 +135,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_c
 def _require_storable(name: str, value: object) -> None:
     """Refuse what PostgreSQL and UTF-8 cannot hold, at any depth."""
     if not storable(name):
-        raise Invalid("A member's name holds characters that are not text.")
+        raise Invalid("A member's name contains characters that cannot be stored.")
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -145,7 +145,7 @@ def _require_storable(name: str, value: object) -> None:
         elif isinstance(item, list):
             waiting.extend(cast("list[object]", item))
         elif isinstance(item, str) and not storable(item):
-            raise Invalid("A text holds characters that are not text.", param=_named(name))
+            raise Invalid("Text contains characters that cannot be stored.", param=_named(name))
 
 
 def _pairs(raw: bytes, *, keep_blank: bool = True) -> dict[str, Any]:

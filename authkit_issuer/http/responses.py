@@ -135,7 +135,7 @@ class OidcResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class AccountEvent:
     """Something that happened to an account; where from is told of the owner's own doings only."""
 
     id: int
@@ -148,7 +148,7 @@ class Event:
     ua: str | None
 
     @classmethod
-    def of(cls, event: AuthSessionEvent) -> Event:
+    def of(cls, event: AuthSessionEvent) -> AccountEvent:
         """Return what a user is told of an event."""
         # An operator's address is none of the user's business.
         own = event.actor in {None, event.user_id}

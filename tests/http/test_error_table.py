@@ -205,6 +205,6 @@ def test_what_nobody_foresaw_is_opaque():
     assert answer.status == 500
     assert json.loads(answer.body) == {
         "error": "internal_error",
-        "error_description": "Something went wrong on this side.",
+        "error_description": "Internal server error.",
         "request_id": "r1",
     }

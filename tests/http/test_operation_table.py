@@ -5,14 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import json
 import re
 import textwrap
-from importlib.metadata import version
 from typing import Any, get_type_hints
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
 from authkit_issuer.config.limits import BUCKETS
@@ -20,8 +17,7 @@ from authkit_issuer.errors import AuthError
 from authkit_issuer.errors.declared import declared
 from authkit_issuer.http import openapi
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.operations import Auth, Body, NoBody, NoParams, Operation, Params
-from authkit_issuer.http.pages import html
+from authkit_issuer.http.operations import Auth, Body, NoBody, Operation, Params
 from authkit_issuer.http.pages.docs import Docs
 from authkit_issuer.http.route_groups import collect
 from authkit_issuer.service import Service
@@ -326,114 +322,3 @@ def test_types_that_are_documented_under_one_name_are_one_type():
 def test_every_answer_type_can_be_serialized():
     for operation in ALL:
         assert TypeAdapter(operation.returns).json_schema(mode="serialization")
-
-
-def test_the_document_is_valid_openapi_3_1():
-    document = json.loads(json.dumps(DOCS.document))
-    assert document["openapi"].startswith("3.1")
-    OpenAPIV31SpecValidator(document).validate()
-
-
-def test_the_document_has_the_version_of_the_package():
-    assert DOCS.document["info"]["version"] == version("authkit")
-
-
-def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    return [
-        (f"{method.upper()} {path}", operation)
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    ]
-
-
-def test_the_document_lists_exactly_the_table():
-    found = _operations(DOCS.document)
-    assert sorted(name for name, _ in found) == sorted(_name(operation) for operation in ALL)
-    ids = [operation["operationId"] for _, operation in found]
-    assert len(ids) == len(set(ids))
-
-
-def test_the_document_says_which_operations_need_a_token():
-    secured = {name for name, operation in _operations(DOCS.document) if operation["security"]}
-    open_to_all = {Auth.PUBLIC, Auth.LOOPBACK}
-    assert secured == {_name(operation) for operation in ALL if operation.auth not in open_to_all}
-
-
-def test_the_document_names_every_code_an_operation_may_answer():
-    for operation in OPERATIONS:
-        responses = DOCS.document["paths"][operation.path][operation.method.lower()]["responses"]
-        for status, codes in openapi.documented_errors(operation).items():
-            schema = responses[str(status)]["content"]["application/json"]["schema"]
-            assert schema["allOf"][1]["properties"]["error"]["enum"] == codes
-
-
-def test_the_login_body_is_documented_with_its_three_names():
-    schema = DOCS.document["components"]["schemas"]["Login"]
-    assert list(schema["properties"])[:3] == ["identifier", "email", "login"]
-    assert schema["oneOf"] == [{"required": [name]} for name in ("identifier", "email", "login")]
-
-
-def test_members_that_are_left_out_when_empty_are_not_required():
-    schemas = DOCS.document["components"]["schemas"]
-    assert schemas["Accepted"]["required"] == ["registration_id"]
-    assert set(schemas["TokenResponse"]["required"]) == {
-        "access_token",
-        "token_type",
-        "expires_in",
-        "refresh_token",
-    }
-
-
-def test_a_known_address_stands_in_the_document():
-    assert openapi.document(ALL, base_url="https://id.example/api")["servers"] == [
-        {"url": "https://id.example/api"}
-    ]
-    assert DOCS.document["servers"] == [{"url": "."}]
-
-
-async def test_the_page_lists_every_operation_without_any_script():
-    answer = await DOCS.docs(None)
-    text = answer.body.decode()
-    for operation in ALL:
-        assert f'<span class="path">{operation.path}</span>' in text
-        assert operation.summary in text
-    assert "<script" not in text
-    assert not re.search(r"""\son\w+=|(src|href)=["'](?:https?:)?//""", text)
-
-
-async def test_the_page_allows_its_own_style_and_nothing_else():
-    answer = await DOCS.docs(None)
-    policy = dict(answer.headers)[b"content-security-policy"].decode()
-    digest = re.search(r"style-src 'sha256-([^']+)'", policy)
-    assert digest is not None
-    style = re.search(r"<style>(.*?)</style>", answer.body.decode(), re.DOTALL)
-    assert style is not None
-    assert digest[1] == html.digest(style[1])
-    assert policy.startswith("default-src 'none'; ")
-    assert "unsafe" not in policy
-
-
-@pytest.mark.parametrize(
-    ("accept", "page"),
-    [
-        ("", False),
-        ("*/*", False),
-        ("application/json", False),
-        ("text/html", True),
-        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", True),
-        ("application/json, text/html;q=0", False),
-        ("TEXT/HTML; q=0.5", True),
-    ],
-)
-def test_a_page_is_for_those_who_ask_for_html(accept, page):
-    assert html.wanted(accept) is page
-
-
-def test_parameters_are_documented_where_they_are_read():
-    paths = DOCS.document["paths"]
-    (one,) = paths["/auth/user/sessions/{session_id}"]["delete"]["parameters"]
-    assert (one["name"], one["in"], one["required"]) == ("session_id", "path", True)
-    (keep,) = paths["/auth/user/sessions"]["delete"]["parameters"]
-    assert (keep["name"], keep["in"], keep["required"]) == ("keep_current", "query", False)
-    bare = [operation for operation in ALL if operation.params is NoParams and "{" not in operation.path]
-    assert not any("parameters" in paths[o.path][o.method.lower()] for o in bare)

@@ -97,7 +97,7 @@ def test_the_table_of_commands_is_complete() -> None:
 
 def refusals() -> list[list[str]]:
     """Return a row for every code of the issuer: the code, its status and what it says."""
-    rows = {INTERNAL_ERROR: [f"`{INTERNAL_ERROR}`", "500", "Something went wrong on this side."]}
+    rows = {INTERNAL_ERROR: [f"`{INTERNAL_ERROR}`", "500", "Internal server error."]}
     kinds = [errors.AuthError]
     while kinds:
         kind = kinds.pop()

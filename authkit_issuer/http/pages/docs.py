@@ -97,6 +97,7 @@ def _groups(document: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
 
 def _entry(document: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
     fields = _body_fields(document, operation)
+    form = openapi.FORM in operation.get("requestBody", {"content": {}})["content"]
     parameters = [
         _field(entry["name"], entry["schema"], required=entry["required"])
         for entry in operation.get("parameters", ())
@@ -111,14 +112,15 @@ def _entry(document: dict[str, Any], method: str, path: str, operation: dict[str
             {"status": status, "description": answer["description"]}
             for status, answer in operation["responses"].items()
         ],
-        "curl": _curl(method, path, fields, secured=bool(operation["security"])),
+        "curl": _curl(method, path, fields, form=form, secured=bool(operation["security"])),
     }
 
 
 def _body_fields(document: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
     if "requestBody" not in operation:
         return []
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    (media,) = operation["requestBody"]["content"].values()
+    schema = media["schema"]
     target = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return [
         _field(name, member, required=name in target.get("required", ()))
@@ -136,7 +138,7 @@ def _field(name: str, schema: dict[str, Any], *, required: bool) -> dict[str, An
     }
 
 
-def _curl(method: str, path: str, fields: list[dict[str, Any]], *, secured: bool) -> str:
+def _curl(method: str, path: str, fields: list[dict[str, Any]], *, form: bool, secured: bool) -> str:
     parts = ["curl"] if method == "GET" else ["curl", "-X", method]
     if secured:
         parts += ["-H", '"Authorization: Bearer $ACCESS_TOKEN"']
@@ -145,6 +147,8 @@ def _curl(method: str, path: str, fields: list[dict[str, Any]], *, secured: bool
         for field in fields
         if field["name"] in _EXAMPLES and not (field["name"] == "email" and fields[0]["name"] == "identifier")
     }
-    if sample:
+    if sample and form:
+        parts += [part for pair in sample.items() for part in ("-d", shlex.quote("=".join(pair)))]
+    elif sample:
         parts += ["-H", shlex.quote("Content-Type: application/json"), "-d", shlex.quote(json.dumps(sample))]
     return " ".join([*parts, f'"$ISSUER{path}"'])

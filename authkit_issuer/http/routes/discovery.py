@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Metadata:
+class AuthorizationServerMetadata:
     """Where the endpoints are. Clients that want an authorization endpoint are not served here."""
 
     issuer: str
@@ -41,7 +41,7 @@ class Channels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class LoginProvider:
     """An external login that a person may choose."""
 
     id: str
@@ -57,7 +57,7 @@ class Capabilities:
     verification_required: bool
     password: bool
     two_factor: Channels
-    providers: list[Provider]
+    providers: list[LoginProvider]
     solana: bool
     refresh_cookie: bool
     introspection: bool
@@ -72,7 +72,7 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
     "Where the endpoints are, for OpenID Connect libraries",
     name="getOpenidConfiguration",
     offered=lambda service: bool(address_of(service.config)),
-    returns=Metadata,
+    returns=AuthorizationServerMetadata,
     omit_none=True,
     cors=True,
 )
@@ -80,7 +80,7 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
     "/.well-known/oauth-authorization-server",
     "Where the endpoints are (RFC 8414)",
     offered=lambda service: bool(address_of(service.config)),
-    returns=Metadata,
+    returns=AuthorizationServerMetadata,
     omit_none=True,
     cors=True,
 )
@@ -102,9 +102,9 @@ def address_of(config: Config) -> str:
     return address.rstrip("/") if urlsplit(address).scheme in {"http", "https"} else ""
 
 
-def _metadata(service: Service) -> Metadata:
+def _metadata(service: Service) -> AuthorizationServerMetadata:
     base, config = address_of(service.config), service.config
-    return Metadata(
+    return AuthorizationServerMetadata(
         issuer=config.issuer,
         jwks_uri=f"{base}/.well-known/jwks.json",
         token_endpoint=f"{base}/auth/token",
@@ -129,7 +129,8 @@ def _capabilities(service: Service) -> Capabilities:
         password=True,
         two_factor=reachable,
         providers=[
-            Provider(id=slug, kind=slug if slug in known else "oidc") for slug in sorted(config.providers)
+            LoginProvider(id=slug, kind=slug if slug in known else "oidc")
+            for slug in sorted(config.providers)
         ],
         solana=bool(config.solana_domains) or config.dev,
         refresh_cookie=config.refresh_cookie,

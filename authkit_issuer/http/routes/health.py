@@ -12,14 +12,14 @@ from authkit_issuer.http.route_groups import Routes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alive:
+class HealthResponse:
     """The process answers."""
 
     status: Literal["ok"] = "ok"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class ReadinessResponse:
     """Every part answers; ``checks`` names them."""
 
     status: Literal["ok"] = "ok"
@@ -44,15 +44,15 @@ routes = Routes(tag="health", auth=Auth.PUBLIC)
 
 
 @routes.get("/healthz", "Whether the process lives", limit=None)
-async def get_health(_call: Plain) -> Alive:
+async def get_health(_call: Plain) -> HealthResponse:
     """Answer without asking anybody."""
-    return Alive()
+    return HealthResponse()
 
 
 @routes.get("/readyz", "Whether every part works", limit=Limit(bucket="default"), errors=(NotReady,))
-async def get_readiness(call: Plain) -> Ready:
+async def get_readiness(call: Plain) -> ReadinessResponse:
     """Ask every part whether it works."""
     checks = await call.service.health()
     if not all(checks.values()):
         raise NotReady.of(checks)
-    return Ready(checks=checks)
+    return ReadinessResponse(checks=checks)

@@ -42,7 +42,7 @@ class InboxPage:
     messages: list[InboxMessage]
 
 
-class Whose(Params):
+class InboxParams(Params):
     """Whose messages are shown."""
 
     to: Annotated[str | None, Field(description="Only messages to this address or number")] = None
@@ -60,7 +60,7 @@ routes = Routes(
     omit_none=True,
     media_types=("application/json", "text/html"),
 )
-async def read_inbox(call: Call[NoBody, Whose]) -> InboxPage | RawResponse:
+async def read_inbox(call: Call[NoBody, InboxParams]) -> InboxPage | RawResponse:
     """Show the messages, as a page to a browser."""
     inbox = call.service.inbox
     if inbox is None:

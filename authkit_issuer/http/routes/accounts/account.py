@@ -25,13 +25,13 @@ from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 
-class NewName(Body):
+class UsernameUpdate(Body):
     """The user name that is wanted."""
 
     username: Text
 
 
-class Biography(Body):
+class BiographyUpdate(Body):
     """A text about the user; null clears it."""
 
     biography: str | None
@@ -69,7 +69,7 @@ routes = Routes(tag="account", auth=Auth.USER)
     limit=Limit(bucket="auth_user_update_username", by_user=True),
     calls=(Users.update_username,),
 )
-async def update_username(call: Call[NewName, NoParams]) -> OkResponse:
+async def update_username(call: Call[UsernameUpdate, NoParams]) -> OkResponse:
     """Change the user name."""
     users, name = call.service.users, call.body.username
     await users.update_username(call.account.id, name, client=call.client)
@@ -82,7 +82,7 @@ async def update_username(call: Call[NewName, NoParams]) -> OkResponse:
     limit=Limit(bucket="auth_user_update_biography", by_user=True),
     calls=(Users.update_biography,),
 )
-async def update_biography(call: Call[Biography, NoParams]) -> OkResponse:
+async def update_biography(call: Call[BiographyUpdate, NoParams]) -> OkResponse:
     """Store the biography."""
     users, text = call.service.users, call.body.biography
     await users.update_biography(call.account.id, text, client=call.client)

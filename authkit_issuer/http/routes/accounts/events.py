@@ -10,7 +10,7 @@ from pydantic import Field
 
 from authkit_issuer.event_types import AuthSessionEvent
 from authkit_issuer.http.operations import Auth, Call, Limit, NoBody, Params
-from authkit_issuer.http.responses import Event
+from authkit_issuer.http.responses import AccountEvent
 from authkit_issuer.http.route_groups import Routes
 
 
@@ -28,7 +28,7 @@ class EventsPage(Params):
 class OwnEvents:
     """Events, newest first; ``next`` leads to the page after, null on the last one."""
 
-    data: list[Event]
+    data: list[AccountEvent]
     next: str | None
 
 
@@ -43,7 +43,7 @@ async def list_account_events(call: Call[NoBody, EventsPage]) -> OwnEvents:
         account.id, limit=page.limit, before=_read(page.before)
     )
     last = _write(found[-1]) if len(found) == page.limit else None
-    return OwnEvents(data=[Event.of(event) for event in found], next=last)
+    return OwnEvents(data=[AccountEvent.of(event) for event in found], next=last)
 
 
 def _write(event: AuthSessionEvent) -> str:

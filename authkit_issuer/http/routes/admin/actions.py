@@ -27,52 +27,52 @@ from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
 
 
-class UserId(Body):
+class UserReference(Body):
     """A user."""
 
     user_id: Text
 
 
-class Ban(UserId):
+class BanRequest(UserReference):
     """Who is banned, why, and until when; for ever when nothing says."""
 
     reason: Text | None = None
     until: Moment | None = None
 
 
-class SetEmail(UserId):
+class SetEmail(UserReference):
     """The address a user is to have, unverified."""
 
     email: Text
 
 
-class SetUsername(UserId):
+class SetUsername(UserReference):
     """The name a user is to go by."""
 
     username: Text
 
 
-class SetPassword(UserId):
+class SetPassword(UserReference):
     """A password that its owner has to replace at the next sign-in, unless that is not wanted."""
 
     password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
     must_change: bool = True
 
 
-class Toggle(UserId):
+class BanToggle(UserReference):
     """Whether a user is banned."""
 
     banned: bool
 
 
-class How(Params):
+class DeletionParams(Params):
     """How an account is deleted."""
 
     hard: Annotated[bool, Field(description="For good, at once; else it can be restored")] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Toggled:
+class BanState:
     """Whether a user is banned now."""
 
     ok: Literal[True] = True
@@ -81,7 +81,7 @@ class Toggled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class SessionsRevoked:
     """How many sessions ended."""
 
     ok: Literal[True] = True
@@ -94,7 +94,7 @@ routes = Routes(tag="administration", auth=Auth.ADMIN, fresh=True, limit=_ACT)
 
 
 @routes.post("/auth/admin/users/ban", "Ban a user", calls=(Admin.ban,))
-async def admin_ban_user(call: Call[Ban, NoParams]) -> OkResponse:
+async def admin_ban_user(call: Call[BanRequest, NoParams]) -> OkResponse:
     """Ban a user; every session ends."""
     body = call.body
     await call.service.admin.ban(
@@ -104,7 +104,7 @@ async def admin_ban_user(call: Call[Ban, NoParams]) -> OkResponse:
 
 
 @routes.post("/auth/admin/users/unban", "Lift a ban", calls=(Lifecycle.unban,))
-async def admin_unban_user(call: Call[UserId, NoParams]) -> OkResponse:
+async def admin_unban_user(call: Call[UserReference, NoParams]) -> OkResponse:
     """Lift a ban."""
     await call.service.lifecycle.unban(call.body.user_id, actor=call.account.id, client=call.client)
     return OkResponse()
@@ -113,14 +113,14 @@ async def admin_unban_user(call: Call[UserId, NoParams]) -> OkResponse:
 @routes.post(
     "/auth/admin/users/toggle-active", "Ban a user, or lift the ban", calls=(Admin.ban, Lifecycle.unban)
 )
-async def admin_toggle_active(call: Call[Toggle, NoParams]) -> Toggled:
+async def admin_toggle_active(call: Call[BanToggle, NoParams]) -> BanState:
     """Ban a user, or lift the ban."""
     body, service, actor = call.body, call.service, call.account.id
     if body.banned:
         await service.admin.ban(body.user_id, actor=actor, client=call.client)
     else:
         await service.lifecycle.unban(body.user_id, actor=actor, client=call.client)
-    return Toggled(user_id=body.user_id, banned=body.banned)
+    return BanState(user_id=body.user_id, banned=body.banned)
 
 
 @routes.post(
@@ -162,7 +162,7 @@ async def admin_set_password(call: Call[SetPassword, NoParams]) -> OkResponse:
 
 
 @routes.delete("/auth/admin/users/{user_id}", "Delete a user", calls=(Admin.delete,))
-async def admin_delete_user(call: Call[NoBody, How]) -> OkResponse:
+async def admin_delete_user(call: Call[NoBody, DeletionParams]) -> OkResponse:
     """Delete a user."""
     await call.service.admin.delete(
         call.path["user_id"], soft=not call.params.hard, actor=call.account.id, client=call.client
@@ -180,7 +180,7 @@ async def admin_restore_user(call: Plain) -> OkResponse:
 @routes.delete(
     "/auth/admin/users/{user_id}/sessions", "Sign a user out everywhere", calls=(Admin.revoke_sessions,)
 )
-async def admin_revoke_user_sessions(call: Plain) -> Ended:
+async def admin_revoke_user_sessions(call: Plain) -> SessionsRevoked:
     """Sign a user out everywhere."""
     ended = await call.service.admin.revoke_sessions(call.path["user_id"], client=call.client)
-    return Ended(ended=ended)
+    return SessionsRevoked(ended=ended)

@@ -35,7 +35,7 @@ class NewRole(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
+class RoleList:
     """The roles that can be granted, sorted by slug."""
 
     data: list[Role]
@@ -48,9 +48,9 @@ routes = Routes(tag="administration", auth=Auth.ADMIN)
 @routes.get(
     "/auth/admin/roles", "List the roles", limit=Limit(bucket="auth_admin_user_sessions_list", by_user=True)
 )
-async def admin_list_roles(call: Plain) -> Catalogue:
+async def admin_list_roles(call: Plain) -> RoleList:
     """List the roles there are."""
-    return Catalogue(data=await call.service.roles.list_defined())
+    return RoleList(data=await call.service.roles.list_defined())
 
 
 @routes.post("/auth/admin/roles", "Define a role", fresh=True, limit=_GRANT, calls=(Roles.define,))

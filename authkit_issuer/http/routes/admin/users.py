@@ -19,7 +19,7 @@ from authkit_issuer.http.operations import (
     Params,
     Plain,
 )
-from authkit_issuer.http.responses import Event
+from authkit_issuer.http.responses import AccountEvent
 from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class UsersPage(DeletedPage):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Users:
+class UserList:
     """One page of users; ``total`` is exact up to 10,000."""
 
     object: Literal["list"] = "list"
@@ -60,7 +60,7 @@ class Users:
     has_more: bool
 
     @classmethod
-    def of(cls, found: AdminListUsersResult) -> Users:
+    def of(cls, found: AdminListUsersResult) -> UserList:
         """Return what an operator is shown of a page."""
         return cls(
             data=found.users,
@@ -80,10 +80,10 @@ class UserSessions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SignIns:
+class SignInList:
     """The latest sign-ins of a user and those that were refused, newest first."""
 
-    data: list[Event]
+    data: list[AccountEvent]
 
 
 _READ = Limit(bucket="auth_admin_user_sessions_list", by_user=True)
@@ -91,18 +91,18 @@ routes = Routes(tag="administration", auth=Auth.ADMIN, limit=_READ)
 
 
 @routes.get("/auth/admin/users", "List users", calls=(Admin.list_users,))
-async def admin_list_users(call: Call[NoBody, UsersPage]) -> Users:
+async def admin_list_users(call: Call[NoBody, UsersPage]) -> UserList:
     """List users."""
     page = call.params.model_dump()
     order = page.pop("order")
-    return Users.of(await call.service.admin.list_users(**page, desc=order == "desc"))
+    return UserList.of(await call.service.admin.list_users(**page, desc=order == "desc"))
 
 
 @routes.get("/auth/admin/users/deleted", "List deleted users", calls=(Admin.list_users,))
-async def admin_list_deleted_users(call: Call[NoBody, DeletedPage]) -> Users:
+async def admin_list_deleted_users(call: Call[NoBody, DeletedPage]) -> UserList:
     """List users who can still be restored."""
     page = call.params.model_dump()
-    return Users.of(await call.service.admin.list_users(**page, only_deleted=True))
+    return UserList.of(await call.service.admin.list_users(**page, only_deleted=True))
 
 
 @routes.get("/auth/admin/users/{user_id}", "Show a user", calls=(Admin.get_user,))
@@ -128,9 +128,9 @@ async def admin_list_user_sessions(call: Plain) -> UserSessions:
 
 
 @routes.get("/auth/admin/users/{user_id}/signins", "List the latest sign-ins of a user")
-async def admin_list_sign_ins(call: Plain) -> SignIns:
+async def admin_list_sign_ins(call: Plain) -> SignInList:
     """List the latest sign-ins of a user."""
     found = await call.service.events.list_session_events(
         call.path["user_id"], SessionEventType.SESSION_CREATED, SessionEventType.SESSION_FAILED
     )
-    return SignIns(data=[Event.of(event) for event in found])
+    return SignInList(data=[AccountEvent.of(event) for event in found])

@@ -30,19 +30,19 @@ NewPassword = Annotated[str, Field(repr=False, description="8 characters to 1024
 RequestId = Annotated[Text | None, Field(description="What the request answered; a code counts only with it")]
 
 
-class ResetRequest(Body):
+class PasswordResetRequest(Body):
     """Whose password is to be replaced."""
 
     identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
 
 
-class PhoneResetRequest(Body):
+class PhonePasswordResetRequest(Body):
     """Whose password is to be replaced, by the number."""
 
     phone_number: Text
 
 
-class Reset(Body):
+class PasswordReset(Body):
     """The token of the link, or the six digits with the address they went to and the id of the request."""
 
     code: Annotated[Text, Field(repr=False)]
@@ -51,14 +51,14 @@ class Reset(Body):
     request_id: RequestId = None
 
 
-class LinkReset(Body):
+class PasswordResetByLink(Body):
     """The token of the link."""
 
     token: Annotated[Text, Field(repr=False)]
     new_password: NewPassword
 
 
-class PhoneReset(Body):
+class PhonePasswordReset(Body):
     """The token of the link, or the six digits with the id of the request, and the number they went to."""
 
     phone_number: Text
@@ -68,7 +68,7 @@ class PhoneReset(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhoneResetDone:
+class PhonePasswordResetResponse:
     """The password is replaced; ``user_id`` says whose."""
 
     ok: Literal[True] = True
@@ -79,7 +79,7 @@ class PhoneResetDone:
 _ASKING = Limit(
     bucket="auth_pwd_reset_request",
     closed=True,
-    account=lambda body: body.identifier if isinstance(body, ResetRequest) else body.phone_number,
+    account=lambda body: body.identifier if isinstance(body, PasswordResetRequest) else body.phone_number,
 )
 # What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
 _TRYING = Limit(
@@ -96,7 +96,7 @@ routes = Routes(tag="login", auth=Auth.PUBLIC, limit=_TRYING)
     status=202,
     calls=(Passwords.request_reset, Passwords.request_phone_reset),
 )
-async def request_password_reset(call: Call[ResetRequest, NoParams]) -> CodeSent:
+async def request_password_reset(call: Call[PasswordResetRequest, NoParams]) -> CodeSent:
     """Send a link or code to an address or number."""
     return CodeSent(request_id=await _request(call.service, call.body.identifier, call.client))
 
@@ -109,7 +109,7 @@ async def request_password_reset(call: Call[ResetRequest, NoParams]) -> CodeSent
     status=202,
     calls=(Passwords.request_phone_reset,),
 )
-async def request_phone_password_reset(call: Call[PhoneResetRequest, NoParams]) -> CodeSent:
+async def request_phone_password_reset(call: Call[PhonePasswordResetRequest, NoParams]) -> CodeSent:
     """Send a link or code to a number."""
     passwords, phone = call.service.passwords, call.body.phone_number
     return CodeSent(request_id=await passwords.request_phone_reset(phone, client=call.client))
@@ -120,7 +120,7 @@ async def request_phone_password_reset(call: Call[PhoneResetRequest, NoParams]) 
     "Replace a forgotten password by a code or the token of a link",
     calls=(Passwords.confirm_reset_code, Passwords.confirm_reset),
 )
-async def confirm_password_reset(call: Call[Reset, NoParams]) -> OkResponse:
+async def confirm_password_reset(call: Call[PasswordReset, NoParams]) -> OkResponse:
     """Replace the password by a code or the token of a link."""
     await _reset(call.service, call.body, call.client)
     return OkResponse()
@@ -131,7 +131,7 @@ async def confirm_password_reset(call: Call[Reset, NoParams]) -> OkResponse:
     "Replace a forgotten password by the token of a link",
     calls=(Passwords.confirm_reset,),
 )
-async def confirm_password_reset_link(call: Call[LinkReset, NoParams]) -> OkResponse:
+async def confirm_password_reset_link(call: Call[PasswordResetByLink, NoParams]) -> OkResponse:
     """Replace the password by the token of a link."""
     await call.service.passwords.confirm_reset(call.body.token, call.body.new_password, client=call.client)
     return OkResponse()
@@ -142,9 +142,11 @@ async def confirm_password_reset_link(call: Call[LinkReset, NoParams]) -> OkResp
     "Replace a forgotten password by what a phone got",
     calls=(Passwords.confirm_reset_code, Passwords.confirm_phone_reset),
 )
-async def confirm_phone_password_reset(call: Call[PhoneReset, NoParams]) -> PhoneResetDone:
+async def confirm_phone_password_reset(
+    call: Call[PhonePasswordReset, NoParams],
+) -> PhonePasswordResetResponse:
     """Replace the password by what a number got."""
-    return PhoneResetDone(user_id=await _reset_by_phone(call.service, call.body, call.client))
+    return PhonePasswordResetResponse(user_id=await _reset_by_phone(call.service, call.body, call.client))
 
 
 async def _request(service: Service, identifier: str, client: Client) -> str:
@@ -153,7 +155,7 @@ async def _request(service: Service, identifier: str, client: Client) -> str:
     return await service.passwords.request_reset(identifier, client=client)
 
 
-async def _reset(service: Service, body: Reset, client: Client) -> None:
+async def _reset(service: Service, body: PasswordReset, client: Client) -> None:
     passwords, new = service.passwords, body.new_password
     if body.identifier is not None and _is_code(body.code):
         await passwords.confirm_reset_code(
@@ -163,7 +165,7 @@ async def _reset(service: Service, body: Reset, client: Client) -> None:
         await passwords.confirm_reset(body.code, new, client=client)
 
 
-async def _reset_by_phone(service: Service, body: PhoneReset, client: Client) -> str:
+async def _reset_by_phone(service: Service, body: PhonePasswordReset, client: Client) -> str:
     passwords, phone, new = service.passwords, body.phone_number, body.new_password
     if _is_code(body.code):
         return await passwords.confirm_reset_code(

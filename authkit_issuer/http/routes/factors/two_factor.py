@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 Code = Annotated[Text, Field(repr=False)]
 
 
-class StartPhone(Body):
+class TwoFactorPhone(Body):
     """The number that codes are to go to, in E.164 form."""
 
     phone: Text
 
 
-class Enable(Body):
+class TwoFactorEnable(Body):
     """The method, and the code that proved where it sends to."""
 
     method: Annotated[Text, Field(description="email or sms")]
@@ -43,7 +43,7 @@ class Enable(Body):
     code: Code
 
 
-class SecondFactor(Body):
+class TwoFactorLogin(Body):
     """The answer to the challenge of a sign-in."""
 
     user_id: Text
@@ -56,7 +56,7 @@ class SecondFactor(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class TwoFactorStatus:
     """What is switched on, and how many backup codes are left."""
 
     enabled: bool
@@ -65,7 +65,7 @@ class Settings:
     backup_codes_left: int = 0
 
     @classmethod
-    def of(cls, found: TwoFactorSettings | None) -> Settings:
+    def of(cls, found: TwoFactorSettings | None) -> TwoFactorStatus:
         """Return what a user is told of the settings."""
         if found is None or not found.enabled:
             return cls(enabled=False, method="email")
@@ -78,7 +78,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Enabled:
+class TwoFactorEnabled:
     """It is on. The backup codes are shown this once."""
 
     enabled: Literal[True] = True
@@ -87,7 +87,7 @@ class Enabled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BackupCodes:
+class NewBackupCodes:
     """Fresh backup codes, shown this once; the ones before are worth nothing."""
 
     backup_codes: list[str] = field(repr=False)
@@ -97,9 +97,9 @@ routes = Routes(tag="second factor", auth=Auth.USER)
 
 
 @routes.get("/auth/user/2fa", "Your second factor", limit=Limit(bucket="auth_user_me"), omit_none=True)
-async def get_two_factor(call: Plain) -> Settings:
+async def get_two_factor(call: Plain) -> TwoFactorStatus:
     """Tell what is switched on."""
-    return Settings.of(await call.service.two_factor.get_settings(call.account.id))
+    return TwoFactorStatus.of(await call.service.two_factor.get_settings(call.account.id))
 
 
 @routes.post(
@@ -109,7 +109,7 @@ async def get_two_factor(call: Plain) -> Settings:
     limit=Limit(bucket="auth_2fa_start_phone", by_user=True, closed=True),
     calls=(TwoFactor.send_phone_setup_code,),
 )
-async def start_two_factor_phone(call: Call[StartPhone, NoParams]) -> OkResponse:
+async def start_two_factor_phone(call: Call[TwoFactorPhone, NoParams]) -> OkResponse:
     """Send a code that proves a number."""
     factor, phone = call.service.two_factor, call.body.phone
     await factor.send_phone_setup_code(call.account.id, phone, client=call.client)
@@ -136,13 +136,13 @@ async def start_two_factor_email(call: Plain) -> OkResponse:
     limit=Limit(bucket="auth_2fa_enable", by_user=True, closed=True),
     calls=(TwoFactor.enable,),
 )
-async def enable_two_factor(call: Call[Enable, NoParams]) -> Enabled:
+async def enable_two_factor(call: Call[TwoFactorEnable, NoParams]) -> TwoFactorEnabled:
     """Switch the second factor on, or to another method."""
     body = call.body
     codes = await call.service.two_factor.enable(
         call.account.id, body.method, body.phone_number, code=body.code, client=call.client
     )
-    return Enabled(method=body.method.lower(), backup_codes=codes)
+    return TwoFactorEnabled(method=body.method.lower(), backup_codes=codes)
 
 
 @routes.post(
@@ -164,10 +164,12 @@ async def disable_two_factor(call: Plain) -> SuccessResponse:
     limit=Limit(bucket="auth_2fa_regenerate_codes", by_user=True, closed=True),
     calls=(TwoFactor.regenerate_backup_codes,),
 )
-async def regenerate_backup_codes(call: Plain) -> BackupCodes:
+async def regenerate_backup_codes(call: Plain) -> NewBackupCodes:
     """Replace the backup codes."""
     factor = call.service.two_factor
-    return BackupCodes(backup_codes=await factor.regenerate_backup_codes(call.account.id, client=call.client))
+    return NewBackupCodes(
+        backup_codes=await factor.regenerate_backup_codes(call.account.id, client=call.client)
+    )
 
 
 @routes.post(
@@ -179,7 +181,7 @@ async def regenerate_backup_codes(call: Plain) -> BackupCodes:
     limit=Limit(bucket="auth_2fa_verify", closed=True, account=lambda body: body.challenge),
     calls=(Logins.complete_two_factor,),
 )
-async def complete_two_factor_login(call: Call[SecondFactor, NoParams]) -> TokenResponse:
+async def complete_two_factor_login(call: Call[TwoFactorLogin, NoParams]) -> TokenResponse:
     """Finish a sign-in that waits for its second factor."""
     body = call.body
     pair = await call.service.logins.complete_two_factor(

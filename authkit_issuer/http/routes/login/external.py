@@ -36,7 +36,7 @@ from authkit_issuer.http.responses import OidcResult
 from authkit_issuer.http.route_groups import Routes
 
 
-class Start(Params):
+class ExternalStartParams(Params):
     """How the browser is to come back."""
 
     ui: Literal["popup"] | None = None
@@ -44,7 +44,7 @@ class Start(Params):
     return_to: ReturnTo = None
 
 
-class Callback(Params):
+class CallbackParams(Params):
     """What a provider sends the browser back with."""
 
     state: str = ""
@@ -56,7 +56,7 @@ class Callback(Params):
     ] = None
 
 
-class FormCallback(Body):
+class CallbackForm(Body):
     """What a provider answers by a form on its own page."""
 
     model_config = ConfigDict(extra="ignore")
@@ -96,7 +96,7 @@ routes = Routes(
     calls=(OidcLogin.begin,),
     media_types=("text/html",),
 )
-async def start_external_login(call: Call[NoBody, Start]) -> RawResponse | OidcResult:
+async def start_external_login(call: Call[NoBody, ExternalStartParams]) -> RawResponse | OidcResult:
     """Send the browser to the provider; who cannot be sent lands in the app with the reason."""
     return await _send(call)
 
@@ -112,7 +112,7 @@ async def start_external_login(call: Call[NoBody, Start]) -> RawResponse | OidcR
     "Come back from an external provider",
     offered=with_providers,
 )
-async def finish_external_login(call: Call[NoBody, Callback]) -> RawResponse | OidcResult:
+async def finish_external_login(call: Call[NoBody, CallbackParams]) -> RawResponse | OidcResult:
     """Take the browser back."""
     given = call.params
     back = CallbackParameters(
@@ -132,13 +132,13 @@ async def finish_external_login(call: Call[NoBody, Callback]) -> RawResponse | O
     form=True,
     redirect=303,
 )
-async def finish_external_login_form(call: Call[FormCallback, NoParams]) -> RawResponse | OidcResult:
+async def finish_external_login_form(call: Call[CallbackForm, NoParams]) -> RawResponse | OidcResult:
     """Take the browser back with a form."""
     form = call.body.model_dump()
     return await _land(call, CallbackParameters(**form, cookies=cookies_of(call.headers)), status=303)
 
 
-async def _send(call: Call[NoBody, Start]) -> RawResponse | OidcResult:
+async def _send(call: Call[NoBody, ExternalStartParams]) -> RawResponse | OidcResult:
     provider, wish, origin = provider_of(call), call.params, oidc_responses.origin_of(call)
     flows = call.service.oidc_login
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from authkit_issuer.domains.login.external.service import Flow
 
 
-class StartBody(Body):
+class ExternalStart(Body):
     """How the browser is to come back."""
 
     ui: Literal["popup"] | None = None
@@ -68,7 +68,7 @@ routes = Routes(tag="external logins", auth=Auth.USER, limit=STARTING)
     fresh=True,
     calls=(OidcLogin.begin,),
 )
-async def start_external_link(call: Call[StartBody, NoParams]) -> OidcStarted:
+async def start_external_link(call: Call[ExternalStart, NoParams]) -> OidcStarted:
     """Begin to link a login to the caller's account."""
     return await _start(call, "link")
 
@@ -81,7 +81,7 @@ async def start_external_link(call: Call[StartBody, NoParams]) -> OidcStarted:
     calls=(OidcLogin.begin,),
     errors=(errors.ProviderNotLinked, errors.TwoFactorRequired),
 )
-async def start_external_step_up(call: Call[StartBody, NoParams]) -> OidcStarted:
+async def start_external_step_up(call: Call[ExternalStart, NoParams]) -> OidcStarted:
     """Begin to prove a linked login again."""
     return await _start(call, "step_up")
 
@@ -103,7 +103,7 @@ async def redeem_external_result(call: Call[ResultCode, NoParams]) -> OidcResult
     return oidc_responses.result_of(call, opened)
 
 
-async def _start(call: Call[StartBody, NoParams], flow: Flow) -> OidcStarted:
+async def _start(call: Call[ExternalStart, NoParams], flow: Flow) -> OidcStarted:
     account = call.account
     begun = await call.service.oidc_login.begin(
         provider_of(call),

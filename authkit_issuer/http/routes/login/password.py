@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AliasChoices, ConfigDict, Field
+from pydantic import AliasChoices, Field
 
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
 from authkit_issuer.http.responses import TokenResponse
 from authkit_issuer.http.route_groups import Routes
 
-_NAMES = ("identifier", "email", "login")
-
-
-def _one_of_three(schema: dict[str, Any]) -> None:
-    """Document that exactly one of the three names of the identifier is given."""
-    text: dict[str, Any] = schema["properties"][_NAMES[0]]
-    schema["properties"] = {**dict.fromkeys(_NAMES, text), **schema["properties"]}
-    schema["required"] = ["password"]
-    schema["oneOf"] = [{"required": [name]} for name in _NAMES]
-
 
 class Login(Body):
     """Who signs in; the password is taken as it is, blanks included."""
-
-    model_config = ConfigDict(json_schema_extra=_one_of_three)
 
     identifier: Annotated[
         Text,
         # Two of the names at once mean two accounts; the one that lost is refused as unknown.
         Field(
-            validation_alias=AliasChoices(*_NAMES), description="An email address, phone number or user name"
+            validation_alias=AliasChoices("identifier", "email", "login"),
+            description="An email address, phone number or user name; `email` and `login` name it as well",
         ),
     ]
     password: Annotated[str, Field(repr=False)]

@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from authkit_issuer.service import Service
 
 
-class PasswordAgain(Body):
+class PasswordStepUp(Body):
     """The caller's password."""
 
     password: Annotated[str, Field(repr=False)]
 
 
-class CodeAgain(Body):
+class TwoFactorStepUp(Body):
     """The code that was sent, or a backup code; without one a code is sent."""
 
     code: Annotated[Text | None, Field(repr=False)] = None
@@ -45,7 +45,7 @@ class CodeAgain(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SteppedUp:
+class StepUpResponse:
     """A new access token; or, after a request without a code, where the code went, masked."""
 
     access_token: str | None = field(default=None, repr=False)
@@ -59,7 +59,7 @@ routes = Routes(tag="step-up", auth=Auth.USER, limit=_TRYING)
 
 
 @routes.post("/auth/step-up/password", "Prove your password again", calls=(Logins.step_up_password,))
-async def step_up_with_password(call: Call[PasswordAgain, NoParams]) -> AccessTokenResponse:
+async def step_up_with_password(call: Call[PasswordStepUp, NoParams]) -> AccessTokenResponse:
     """Prove the password again."""
     account = call.account
     stepped = await call.service.logins.step_up_password(
@@ -74,7 +74,7 @@ async def step_up_with_password(call: Call[PasswordAgain, NoParams]) -> AccessTo
     calls=(Logins.step_up_send_code, Logins.step_up_two_factor),
     omit_none=True,
 )
-async def step_up_with_two_factor(call: Call[CodeAgain, NoParams]) -> SteppedUp:
+async def step_up_with_two_factor(call: Call[TwoFactorStepUp, NoParams]) -> StepUpResponse:
     """Send a code, or take it."""
     return await _with_code(call.service, call.account, call.body, call.client)
 
@@ -89,12 +89,12 @@ async def step_up_with_solana(call: Call[WalletAnswer, NoParams]) -> AccessToken
 
 
 async def _with_code(
-    service: Service, account: AuthenticatedSession, body: CodeAgain, client: Client
-) -> SteppedUp:
+    service: Service, account: AuthenticatedSession, body: TwoFactorStepUp, client: Client
+) -> StepUpResponse:
     who = (account.id, account.session_id)
     if body.code is None:
-        return SteppedUp(destination=await service.logins.step_up_send_code(*who, client=client))
+        return StepUpResponse(destination=await service.logins.step_up_send_code(*who, client=client))
     stepped = await service.logins.step_up_two_factor(
         *who, body.code, is_backup=body.backup_code, client=client
     )
-    return SteppedUp(**asdict(AccessTokenResponse.of(service, stepped)))
+    return StepUpResponse(**asdict(AccessTokenResponse.of(service, stepped)))

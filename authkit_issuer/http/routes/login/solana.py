@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from authkit_issuer.domains.login.solana.service import SignInInput, SiwsLogin
 
 
-class ChallengeRequest(Body):
+class SolanaChallengeRequest(Body):
     """The wallet, and what a new account is to be called."""
 
     address: Text
@@ -43,7 +43,7 @@ class WalletLink(WalletAnswer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Challenge:
+class SolanaChallenge:
     """What the wallet is to sign: as text, and as the members of the wallet standard's ``signIn``."""
 
     nonce: str
@@ -52,7 +52,7 @@ class Challenge:
     input: dict[str, Any]
 
     @classmethod
-    def of(cls, challenge: SignInInput) -> Challenge:
+    def of(cls, challenge: SignInInput) -> SolanaChallenge:
         """Return what the client is told of a challenge."""
         return cls(
             nonce=challenge.nonce or "",
@@ -94,7 +94,7 @@ class WalletTokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Linked:
+class WalletLinked:
     """The wallet is the caller's."""
 
     success: Literal[True] = True
@@ -111,11 +111,13 @@ routes = Routes(tag="wallets", auth=Auth.PUBLIC, offered=with_wallets)
     limit=Limit(bucket="auth_solana_challenge", closed=True),
     calls=(Solana.generate_challenge,),
 )
-async def create_solana_challenge(call: Call[ChallengeRequest, NoParams]) -> Challenge:
+async def create_solana_challenge(call: Call[SolanaChallengeRequest, NoParams]) -> SolanaChallenge:
     """Issue a challenge."""
     body = call.body
     domain = body.domain or _domain(call.header(b"origin"), call.service.solana.domains)
-    return Challenge.of(await call.service.solana.generate_challenge(domain, body.address, body.username))
+    return SolanaChallenge.of(
+        await call.service.solana.generate_challenge(domain, body.address, body.username)
+    )
 
 
 @routes.post(
@@ -138,13 +140,13 @@ async def login_with_solana(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
     limit=Limit(bucket="auth_solana_link", by_user=True, closed=True),
     calls=(Solana.link_wallet,),
 )
-async def link_solana_wallet(call: Call[WalletLink, NoParams]) -> Linked:
+async def link_solana_wallet(call: Call[WalletLink, NoParams]) -> WalletLinked:
     """Link a wallet."""
     body = call.body
     await call.service.solana.link_wallet(
         call.account.id, body.signed(), replace=body.replace, client=call.client
     )
-    return Linked(solana_address=body.output.account.address)
+    return WalletLinked(solana_address=body.output.account.address)
 
 
 def _domain(origin: str, domains: tuple[str, ...]) -> str:

@@ -27,7 +27,7 @@ from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
 
 
-class Invite(Body):
+class OrgInviteRequest(Body):
     """Who is invited: an account by its id, or an address, which need not have an account yet."""
 
     user_id: Text | None = None
@@ -69,7 +69,7 @@ async def list_org_invites(call: Call[NoBody, ByStatus]) -> OrgInviteList:
     status=201,
     calls=(OrgInvites.create, OrgInvites.create_for_email),
 )
-async def create_org_invite(call: Call[Invite, NoParams]) -> OrgInvite:
+async def create_org_invite(call: Call[OrgInviteRequest, NoParams]) -> OrgInvite:
     """Invite an account or an address."""
     body, invites = call.body, call.service.org_invites
     if (body.user_id is None) == (body.email is None):

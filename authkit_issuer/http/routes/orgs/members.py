@@ -21,13 +21,13 @@ from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 
-class Member(Body):
+class OrgMemberRequest(Body):
     """A user by id."""
 
     user_id: Text
 
 
-class MemberRole(Body):
+class MemberRoleRequest(Body):
     """A role by its name."""
 
     role: Text
@@ -41,7 +41,7 @@ class MemberNotFound(errors.NotFound):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Members:
+class OrgMemberList:
     """User ids, sorted."""
 
     members: list[str]
@@ -60,13 +60,13 @@ routes = Routes(tag="organizations", auth=Auth.USER, offered=with_orgs, limit=WR
 
 
 @routes.get("/auth/orgs/{org}/members", "List the members", org="owner", limit=READ)
-async def list_org_members(call: Plain) -> Members:
+async def list_org_members(call: Plain) -> OrgMemberList:
     """List the members."""
-    return Members(members=await call.service.org_members.list(call.organization.slug))
+    return OrgMemberList(members=await call.service.org_members.list(call.organization.slug))
 
 
 @routes.post("/auth/orgs/{org}/members", "Add a member", org="owner", calls=(OrgMembers.add,))
-async def add_org_member(call: Call[Member, NoParams]) -> OkResponse:
+async def add_org_member(call: Call[OrgMemberRequest, NoParams]) -> OkResponse:
     """Make a user a member, without any role."""
     await call.service.org_members.add(call.organization.slug, call.body.user_id, actor=call.account.id)
     return OkResponse()
@@ -79,7 +79,7 @@ async def add_org_member(call: Call[Member, NoParams]) -> OkResponse:
     calls=(OrgMembers.remove,),
     errors=(MemberNotFound,),
 )
-async def remove_org_member_by_body(call: Call[Member, NoParams]) -> OkResponse:
+async def remove_org_member_by_body(call: Call[OrgMemberRequest, NoParams]) -> OkResponse:
     """End the membership of the user in the body."""
     return await _remove(call.service.org_members, call, call.body.user_id)
 
@@ -109,7 +109,7 @@ async def list_org_member_roles(call: Plain) -> MemberRoles:
     org="owner",
     calls=(OrgMembers.assign_role,),
 )
-async def assign_org_role(call: Call[MemberRole, NoParams]) -> OkResponse:
+async def assign_org_role(call: Call[MemberRoleRequest, NoParams]) -> OkResponse:
     """Give a member a role."""
     await call.service.org_members.assign_role(
         call.organization.slug, call.path["user_id"], call.body.role, actor=call.account.id
@@ -124,7 +124,7 @@ async def assign_org_role(call: Call[MemberRole, NoParams]) -> OkResponse:
     calls=(OrgMembers.unassign_role,),
     errors=(MemberNotFound,),
 )
-async def unassign_org_role_by_body(call: Call[MemberRole, NoParams]) -> OkResponse:
+async def unassign_org_role_by_body(call: Call[MemberRoleRequest, NoParams]) -> OkResponse:
     """Take the role of the body from a member."""
     return await _unassign(call.service.org_members, call, call.body.role)
 

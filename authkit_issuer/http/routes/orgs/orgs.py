@@ -41,7 +41,7 @@ class OrgRole(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrgAnswer:
+class OrgName:
     """An organization by its current name."""
 
     org: str
@@ -75,23 +75,23 @@ async def list_orgs(call: Plain) -> OwnOrgs:
 
 
 @routes.post("/auth/orgs", "Found an organization", status=201, calls=(Orgs.create,))
-async def create_org(call: Call[OrgSlug, NoParams]) -> OrgAnswer:
+async def create_org(call: Call[OrgSlug, NoParams]) -> OrgName:
     """Found an organization, owned by the caller."""
     org = await call.service.orgs.create(call.body.slug, owner_user_id=call.account.id)
-    return OrgAnswer(org=org.slug)
+    return OrgName(org=org.slug)
 
 
 @routes.get("/auth/orgs/{org}", "The current name of an organization", org="member", limit=READ)
-async def get_org(call: Plain) -> OrgAnswer:
+async def get_org(call: Plain) -> OrgName:
     """Tell a member the current name."""
-    return OrgAnswer(org=call.organization.slug)
+    return OrgName(org=call.organization.slug)
 
 
 @routes.post("/auth/orgs/{org}/rename", "Rename an organization", org="owner", calls=(Orgs.rename,))
-async def rename_org(call: Call[OrgRename, NoParams]) -> OrgAnswer:
+async def rename_org(call: Call[OrgRename, NoParams]) -> OrgName:
     """Give the organization another name."""
     await call.service.orgs.rename(call.organization.id, call.body.new_slug, actor=call.account.id)
-    return OrgAnswer(org=call.body.new_slug.strip().lower())
+    return OrgName(org=call.body.new_slug.strip().lower())
 
 
 @routes.get("/auth/orgs/{org}/roles", "List the roles of an organization", org="owner", limit=READ)

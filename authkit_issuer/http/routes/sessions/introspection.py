@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from authkit_issuer.service import Service
 
 
-class Introspect(Body):
+class IntrospectionRequest(Body):
     """A token of either kind; members that mean nothing here are ignored (RFC 7662 section 2.1)."""
 
     model_config = ConfigDict(extra="ignore")
@@ -90,7 +90,7 @@ routes = Routes(
     omit_none=True,
     oauth=True,
 )
-async def introspect_token(call: Call[Introspect, NoParams]) -> Introspection:
+async def introspect_token(call: Call[IntrospectionRequest, NoParams]) -> Introspection:
     """Tell a resource server what a token opens now."""
     return await _look(call.service, call.body.token)
 

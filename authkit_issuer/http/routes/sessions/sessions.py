@@ -60,7 +60,7 @@ class OwnSessions:
     data: list[OwnSession]
 
 
-class Keep(Params):
+class RevocationParams(Params):
     """Which sessions stay."""
 
     keep_current: Annotated[bool, Field(description="Leave the session that asks signed in")] = False
@@ -108,7 +108,7 @@ async def revoke_session(call: Plain) -> OkResponse:
 
 
 @routes.delete("/auth/user/sessions", "Sign out everywhere", limit=Limit(bucket="auth_sessions_revoke_all"))
-async def revoke_sessions(call: Call[NoBody, Keep]) -> OkResponse:
+async def revoke_sessions(call: Call[NoBody, RevocationParams]) -> OkResponse:
     """End every session of the caller."""
     account = call.account
     await call.service.sessions.revoke_all(

@@ -12,7 +12,7 @@ from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Te
 from authkit_issuer.http.route_groups import Routes
 
 
-class Register(Body):
+class RegistrationRequest(Body):
     """Who wants an account; the password is taken as it is, blanks included."""
 
     identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
@@ -21,7 +21,7 @@ class Register(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class RegistrationStarted:
     """A code is on its way if the address can have an account; the answer does not tell.
 
     ``registration_id`` belongs to this browser: the code opens the account only together with it.
@@ -48,10 +48,10 @@ routes = Routes(
     calls=(Registration.register,),
     omit_none=True,
 )
-async def register(call: Call[Register, NoParams]) -> Accepted:
+async def register(call: Call[RegistrationRequest, NoParams]) -> RegistrationStarted:
     """Start a registration and send a code."""
     body = call.body
     found = await call.service.registration.register(
         body.identifier, body.username, body.password, client=call.client
     )
-    return Accepted(registration_id=found.registration_id, email=found.email, phone=found.phone)
+    return RegistrationStarted(registration_id=found.registration_id, email=found.email, phone=found.phone)

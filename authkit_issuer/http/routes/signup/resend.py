@@ -23,7 +23,7 @@ from authkit_issuer.http.route_groups import Routes
 _SENT = "If the registration still waits, a new code is on its way."
 
 
-class Resend(Body):
+class RegistrationResend(Body):
     """The registration, by the id it answered: an address is anybody's to name."""
 
     registration_id: Annotated[Text, Field(min_length=1)]
@@ -40,7 +40,7 @@ routes = Routes(tag="registration", auth=Auth.PUBLIC)
     status=202,
     calls=(Registration.resend_email,),
 )
-async def resend_registration_email(call: Call[Resend, NoParams]) -> MessageResponse:
+async def resend_registration_email(call: Call[RegistrationResend, NoParams]) -> MessageResponse:
     """Send a new code to the email address of a registration."""
     await call.service.registration.resend_email(call.body.registration_id, client=call.client)
     return MessageResponse(message=_SENT)
@@ -54,7 +54,7 @@ async def resend_registration_email(call: Call[Resend, NoParams]) -> MessageResp
     status=202,
     calls=(Registration.resend_phone,),
 )
-async def resend_registration_phone(call: Call[Resend, NoParams]) -> MessageResponse:
+async def resend_registration_phone(call: Call[RegistrationResend, NoParams]) -> MessageResponse:
     """Send a new code to the number of a registration."""
     await call.service.registration.resend_phone(call.body.registration_id, client=call.client)
     return MessageResponse(message=_SENT)

@@ -72,7 +72,7 @@ class PhoneProof(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Proved:
+class VerificationResult:
     """The tokens of the account that a registration became; only ``ok`` for an account that was there.
 
     Nobody is signed in to that one: somebody else may have made it, over this address.
@@ -129,13 +129,13 @@ async def request_phone_verification(call: Call[PhoneProofRequest, NoParams]) ->
     calls=(Logins.with_registration_code, Verification.confirm_email),
     omit_none=True,
 )
-async def confirm_email_verification(call: Call[EmailProof, NoParams]) -> Proved:
+async def confirm_email_verification(call: Call[EmailProof, NoParams]) -> VerificationResult:
     """Take the code from an email."""
     body = call.body
     if body.request_id is None:
         return await _sign_in(call, body.email)
     await call.service.verification.confirm_email(body.email, body.code, request_id=body.request_id)
-    return Proved(ok=True)
+    return VerificationResult(ok=True)
 
 
 @routes.post(
@@ -145,13 +145,13 @@ async def confirm_email_verification(call: Call[EmailProof, NoParams]) -> Proved
     calls=(Logins.with_registration_code, Verification.confirm_phone),
     omit_none=True,
 )
-async def confirm_phone_verification(call: Call[PhoneProof, NoParams]) -> Proved:
+async def confirm_phone_verification(call: Call[PhoneProof, NoParams]) -> VerificationResult:
     """Take the code from an SMS."""
     body = call.body
     if body.request_id is None:
         return await _sign_in(call, body.phone_number)
     await call.service.verification.confirm_phone(body.phone_number, body.code, request_id=body.request_id)
-    return Proved(ok=True)
+    return VerificationResult(ok=True)
 
 
 @routes.post(
@@ -166,13 +166,13 @@ async def confirm_email_verification_link(call: Call[EmailLinkProof, NoParams]) 
     return OkResponse()
 
 
-async def _sign_in(call: Call[Any, NoParams], contact: str) -> Proved:
+async def _sign_in(call: Call[Any, NoParams], contact: str) -> VerificationResult:
     """Finish a registration and return its tokens."""
     body = call.body
     pair = await call.service.logins.with_registration_code(
         contact, body.code, registration_id=body.registration_id, client=call.client
     )
-    return Proved(**asdict(TokenResponse.of(call.signed_in(pair))))
+    return VerificationResult(**asdict(TokenResponse.of(call.signed_in(pair))))
 
 
 async def _confirm_link(service: Service, body: EmailLinkProof, client: Client) -> None:

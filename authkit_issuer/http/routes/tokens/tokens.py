@@ -31,12 +31,14 @@ class UnsupportedGrantType(errors.Invalid):
     default = "The only grant type offered here is refresh_token."
 
 
-class Exchange(Body):
+class TokenRequest(Body):
     """A grant; members that mean nothing here are ignored (RFC 6749 section 3.2)."""
 
     model_config = ConfigDict(extra="ignore")
 
-    grant_type: Annotated[Text, Field(description="refresh_token, in any letter case")]
+    grant_type: Annotated[
+        Text, Field(description="In any letter case", json_schema_extra={"enum": ["refresh_token"]})
+    ]
     refresh_token: Annotated[
         Text | None,
         Field(repr=False, description="Left out only where this service keeps it in a cookie"),
@@ -44,7 +46,7 @@ class Exchange(Body):
     org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
 
 
-class Revoke(Body):
+class RevocationRequest(Body):
     """A token of either kind; the hint is not needed (RFC 7009 section 2.1)."""
 
     model_config = ConfigDict(extra="ignore")
@@ -53,7 +55,7 @@ class Revoke(Body):
     token_type_hint: Text | None = None
 
 
-class Presented(Body):
+class CurrentSessionRequest(Body):
     """The refresh token of the session that is asked about."""
 
     refresh_token: Annotated[
@@ -62,7 +64,7 @@ class Presented(Body):
     ] = None
 
 
-class ForOrg(Body):
+class OrgTokenRequest(Body):
     """The organization an access token is wanted for, by its current or a former name."""
 
     org: Text
@@ -75,7 +77,7 @@ class CurrentSession:
     session_id: str
 
 
-def _session_of(body: Presented) -> str:
+def _session_of(body: CurrentSessionRequest) -> str:
     """Return what is alike in every refresh token of one session: prefix, version, secret and session id."""
     return (body.refresh_token or "")[:28]
 
@@ -91,7 +93,7 @@ routes = Routes(tag="sessions", auth=Auth.PUBLIC)
     errors=(UnsupportedGrantType,),
     oauth=True,
 )
-async def refresh_tokens(call: Call[Exchange, NoParams]) -> TokenResponse:
+async def refresh_tokens(call: Call[TokenRequest, NoParams]) -> TokenResponse:
     """Trade a refresh token for its successor and a fresh access token."""
     body = call.body
     if body.grant_type.lower() != "refresh_token":
@@ -109,7 +111,7 @@ async def refresh_tokens(call: Call[Exchange, NoParams]) -> TokenResponse:
     limit=Limit(bucket="auth_token"),
     calls=(Tokens.issue_org_access,),
 )
-async def issue_org_token(call: Call[ForOrg, NoParams]) -> AccessTokenResponse:
+async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenResponse:
     """Give a signed-in user an access token for one of their organizations."""
     account = call.account
     access = await call.service.tokens.issue_org_access(
@@ -130,7 +132,7 @@ async def issue_org_token(call: Call[ForOrg, NoParams]) -> AccessTokenResponse:
     calls=(Sessions.revoke_token,),
     oauth=True,
 )
-async def revoke_token(call: Call[Revoke, NoParams]) -> OkResponse:
+async def revoke_token(call: Call[RevocationRequest, NoParams]) -> OkResponse:
     """End the session behind a token; a token that opens nothing is no error (RFC 7009 section 2.2)."""
     await call.service.sessions.revoke_token(call.body.token, client=call.client)
     return OkResponse()
@@ -142,7 +144,7 @@ async def revoke_token(call: Call[Revoke, NoParams]) -> OkResponse:
     limit=Limit(bucket="auth_sessions_current", account=_session_of),
     calls=(Sessions.resolve,),
 )
-async def get_current_session(call: Call[Presented, NoParams]) -> CurrentSession:
+async def get_current_session(call: Call[CurrentSessionRequest, NoParams]) -> CurrentSession:
     """Tell which session a refresh token belongs to; the token stays as it is."""
     token = presented(call, call.body.refresh_token)
     return CurrentSession(session_id=await call.service.sessions.resolve(token))
