@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 
 from authkit_issuer import Service, errors
-from authkit_issuer.domains.accounts.roles import LOCK
+from authkit_issuer.domains.accounts.queries import LOCK_ROLE
 from fakes.together import together
 
 WAITING = """
@@ -70,7 +70,7 @@ async def test_who_is_given_a_role_is_not_held_while_the_role_is(service: Servic
     """Who guards the last administrator holds the role first and then wants the user."""
     (user,) = await new_users(service, None)
     async with service.transaction() as tx:
-        await tx.rt.maybe(LOCK, "admin")
+        await tx.rt.maybe(LOCK_ROLE, "admin")
         waiting = asyncio.create_task(service.roles.assign(user, "admin"))
         while not await service.pool.fetchval(WAITING):
             await asyncio.sleep(0.01)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.accounts import external_identity_queries as sql
-from authkit_issuer.domains.accounts.external_identity_queries import LinkedProvider
+from authkit_issuer.domains.accounts import queries as sql
+from authkit_issuer.domains.accounts.queries import LinkedProvider
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
@@ -60,11 +60,11 @@ class Providers:
             if await tx.maybe(LOCK_USER, person) is None:
                 raise errors.UserNotFound
             # Before anything is deleted: two users after each other's login must not wait for each other.
-            owner = await tx.maybe(sql.BY_ISSUER, issuer, subject)
+            owner = await tx.maybe(sql.LOGIN_BY_ISSUER, issuer, subject)
             if owner is not None and owner.user_id != person:
                 raise errors.ProviderAlreadyLinked
-            replaced = await tx.maybe(sql.REPLACE, person, issuer, subject)
-            added = await tx.maybe(sql.LINK, person, issuer, slug, subject, _address(email))
+            replaced = await tx.maybe(sql.REPLACE_LOGIN, person, issuer, subject)
+            added = await tx.maybe(sql.LINK_LOGIN, person, issuer, slug, subject, _address(email))
             if added is None:
                 raise errors.ProviderAlreadyLinked
             if replaced is not None:
@@ -102,7 +102,7 @@ class Providers:
         """Return whose login this is, or None. Only "no row" is None: a storage failure is raised."""
         if not (identifiers.storable(issuer) and identifiers.storable(subject)):
             return None
-        found = await self.rt.maybe(sql.BY_ISSUER, issuer, subject)
+        found = await self.rt.maybe(sql.LOGIN_BY_ISSUER, issuer, subject)
         return None if found is None else ProviderLink(found.user_id, found.email)
 
     async def get_link(self, provider_slug: str, subject: str) -> ProviderLink | None:
@@ -114,7 +114,7 @@ class Providers:
         slug = provider_slug.strip().lower()
         if not (identifiers.storable(slug) and identifiers.storable(subject)):
             return None
-        found = await self.rt.all(sql.BY_SLUG, slug, subject)
+        found = await self.rt.all(sql.LOGINS_BY_SLUG, slug, subject)
         if len(found) > 1:
             raise errors.Conflict("Several issuers share this provider name.")
         return ProviderLink(found[0].user_id, found[0].email) if found else None
@@ -122,7 +122,7 @@ class Providers:
     async def list_for_user(self, user_id: str) -> list[LinkedProvider]:
         """Return the user's logins, the oldest first."""
         person = identifiers.user_id(user_id)
-        return [] if person is None else await self.rt.all(sql.OF_USER, person)
+        return [] if person is None else await self.rt.all(sql.LOGINS_OF_USER, person)
 
     @raises(errors.CannotUnlinkLastLoginMethod)
     async def unlink(
@@ -139,11 +139,11 @@ class Providers:
             return False
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, person)
-            if not await tx.one(sql.HOLDS, person, slug):
+            if not await tx.one(sql.HAS_LOGIN, person, slug):
                 return False
-            if not force and not await tx.one(sql.REMAINING, person, slug, sorted(self._usable())):
+            if not force and not await tx.one(sql.HAS_OTHER_LOGIN, person, slug, sorted(self._usable())):
                 raise errors.CannotUnlinkLastLoginMethod
-            await tx.execute(sql.UNLINK, person, slug)
+            await tx.execute(sql.UNLINK_LOGINS, person, slug)
             await Events(tx).record(
                 SessionEventType.PROVIDER_UNLINKED, user_id=person, method=slug, client=client
             )
@@ -152,7 +152,7 @@ class Providers:
     async def count(self, user_id: str) -> int:
         """Return how many logins the user has."""
         person = identifiers.user_id(user_id)
-        return 0 if person is None else await self.rt.one(sql.COUNT, person)
+        return 0 if person is None else await self.rt.one(sql.COUNT_LOGINS, person)
 
     async def set_username(self, user_id: str, provider: str, subject: str, username: str) -> bool:
         """Store what the provider (its issuer) calls the person; False when there is no such login.
@@ -162,7 +162,7 @@ class Providers:
         person = identifiers.user_id(user_id)
         if person is None or not (identifiers.storable(provider) and identifiers.storable(subject)):
             return False
-        stored = await self.rt.maybe(sql.SET_USERNAME, person, provider, subject, displayable(username))
+        stored = await self.rt.maybe(sql.SET_LOGIN_USERNAME, person, provider, subject, displayable(username))
         return stored is not None
 
     async def get_username(self, user_id: str, provider_slug: str) -> str:
@@ -170,7 +170,7 @@ class Providers:
         person, slug = identifiers.user_id(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
             return ""
-        return await self.rt.maybe(sql.USERNAME, person, slug) or ""
+        return await self.rt.maybe(sql.LOGIN_USERNAME, person, slug) or ""
 
     async def get_discord_username(self, user_id: str) -> str:
         """Return the name a token would carry: the user's own column, else the newest discord login's."""

@@ -1,4 +1,4 @@
-"""The row and the SQL of users."""
+"""The rows and the SQL of users, user names, roles and external logins."""
 
 from __future__ import annotations
 
@@ -141,5 +141,219 @@ EXPORT = Query(
         )
     )::text
     from profiles.users u where u.id = $1::uuid
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameHolder:
+    """The user who holds a name, with the current one."""
+
+    user_id: str
+    username: str
+
+
+# A name is held once in a database, whether it is current or former: there is nothing to prefer.
+NAME_HOLDER = Query(
+    NameHolder,
+    """
+    select u.id::text as user_id, u.username
+    from profiles.names n join profiles.users u on u.id = n.user_id
+    where n.slug = $1 and u.deleted_at is null
+    """,
+)
+FORMER_NAMES = Query(
+    str, "select slug from profiles.names where user_id = $1::uuid and not is_current order by slug"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role as the catalogue has it."""
+
+    id: str
+    slug: str
+    name: str
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleGrant:
+    """What an assignment found and did."""
+
+    role_known: bool
+    user_known: bool
+    granted: bool
+
+
+# Defining again renames, and brings a retired role back: the slug is the identity, the id follows from it.
+DEFINE_ROLE = Query(
+    Role,
+    """
+    insert into profiles.roles (id, slug, name, description) values ($1::uuid, $2, $3, $4)
+    on conflict (slug) do update
+        set name = excluded.name, description = excluded.description, deleted_at = null, updated_at = now()
+    returning id::text, slug, name, description
+    """,
+)
+DEFINED_ROLES = Query(
+    Role,
+    "select id::text, slug, name, description from profiles.roles where deleted_at is null order by slug",
+)
+GRANT_ROLE = Query(
+    RoleGrant,
+    """
+    with role as (
+        select id from profiles.roles where slug = $2 and deleted_at is null
+    ), person as (
+        select id from profiles.users where id = $1::uuid for key share
+    ), granted as (
+        insert into profiles.user_roles (user_id, role_id)
+        select person.id, role.id from person cross join role
+        on conflict do nothing returning 1
+    )
+    select exists (select from role) as role_known, exists (select from person) as user_known,
+           exists (select from granted) as granted
+    """,
+)
+LOCK_ROLE = Query(str, "select id::text from profiles.roles where slug = $1 for update")
+HOLD_ROLE = Query(str, "select id::text from profiles.roles where slug = $1 for key share")
+WITHDRAW_ROLE = Query(
+    str,
+    "delete from profiles.user_roles where user_id = $1::uuid and role_id = $2::uuid returning user_id::text",
+)
+OTHER_ROLE_HOLDERS = Query(
+    bool,
+    f"""
+    select exists (
+        select from profiles.user_roles ur join profiles.users u on u.id = ur.user_id
+        where ur.role_id = $1::uuid and u.id <> $2::uuid and {ALLOWED}
+    )
+    """,
+)
+ROLES_OF_USER = Query(
+    str,
+    """
+    select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
+    where ur.user_id = $1::uuid and r.deleted_at is null order by r.slug
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Whose login it is, and the address the provider gave for it."""
+
+    user_id: str
+    email: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkedProvider:
+    """One login of a user, as its owner may see it. ``username`` is what the provider calls the person."""
+
+    issuer: str
+    provider_slug: str | None
+    subject: str
+    email: str | None
+    username: str
+
+
+# A login that is taken away takes with it what was proved by it and is not finished: the epoch moves.
+_MOVE_EPOCH = """
+    update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid and exists (select from gone)
+"""
+REPLACE_LOGIN = Query(
+    str,
+    f"""
+    with gone as (
+        delete from profiles.user_providers
+        where user_id = $1::uuid and issuer = $2 and subject <> $3 returning provider_slug
+    ),
+    moved as ({_MOVE_EPOCH})
+    select coalesce(provider_slug, '') from gone
+    """,
+)
+# The owner never changes here: a login of somebody else moves no column and returns no row.
+LINK_LOGIN = Query(
+    bool,
+    """
+    insert into profiles.user_providers (user_id, issuer, provider_slug, subject, email_at_provider)
+    values ($1::uuid, $2, $3, $4, $5)
+    on conflict (issuer, subject) do update
+        set provider_slug = coalesce(excluded.provider_slug, user_providers.provider_slug),
+            email_at_provider = excluded.email_at_provider
+        where user_providers.user_id = excluded.user_id
+    returning xmax = 0
+    """,
+)
+LOGIN_BY_ISSUER = Query(
+    Link,
+    """
+    select user_id::text, email_at_provider as email from profiles.user_providers
+    where issuer = $1 and subject = $2
+    """,
+)
+LOGINS_BY_SLUG = Query(
+    Link,
+    """
+    select user_id::text, email_at_provider as email from profiles.user_providers
+    where provider_slug = $1 and subject = $2 limit 2
+    """,
+)
+LOGINS_OF_USER = Query(
+    LinkedProvider,
+    """
+    select issuer, provider_slug, subject, email_at_provider as email,
+           coalesce(profile ->> 'username', '') as username
+    from profiles.user_providers where user_id = $1::uuid order by created_at, id
+    """,
+)
+COUNT_LOGINS = Query(int, "select count(*)::int from profiles.user_providers where user_id = $1::uuid")
+# What stays usable once the slug is gone: a password, or a link that this deployment can still log in with.
+HAS_OTHER_LOGIN = Query(
+    bool,
+    """
+    select exists (select from profiles.user_passwords p
+                   where p.user_id = $1::uuid and p.hash_algo <> 'legacy-reset-required')
+        or exists (select from profiles.user_providers l
+                   where l.user_id = $1::uuid and l.provider_slug is distinct from $2
+                     and l.provider_slug = any($3::text[]))
+    """,
+)
+HAS_LOGIN = Query(
+    bool,
+    "select exists (select from profiles.user_providers where user_id = $1::uuid and provider_slug = $2)",
+)
+UNLINK_LOGINS = Statement(
+    f"""
+    with gone as (
+        delete from profiles.user_providers where user_id = $1::uuid and provider_slug = $2 returning 1
+    )
+    {_MOVE_EPOCH}
+    """
+)
+SET_LOGIN_USERNAME = Query(
+    str,
+    """
+    update profiles.user_providers
+    set profile = profile || jsonb_build_object('username', $4::text)
+    where user_id = $1::uuid and issuer = $2 and subject = $3 returning subject
+    """,
+)
+LOGIN_USERNAME = Query(
+    str,
+    """
+    select coalesce(profile ->> 'username', '') from profiles.user_providers
+    where user_id = $1::uuid and provider_slug = $2 order by created_at desc limit 1
+    """,
+)
+DISCORD_USERNAME = Query(
+    str,
+    """
+    select coalesce(u.discord_username, (
+        select p.profile ->> 'username' from profiles.user_providers p
+        where p.user_id = u.id and p.provider_slug = 'discord' order by p.created_at desc limit 1
+    ), '') from profiles.users u where u.id = $1::uuid
     """,
 )

@@ -11,12 +11,14 @@ import uuid
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts import queries as sql
+from authkit_issuer.domains.accounts.queries import Role
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.store.predicates import ALLOWED
-from authkit_issuer.store.query import Query
+
+__all__ = ["ADMIN", "Role", "Roles", "role_id", "role_slug"]
 
 ADMIN = "admin"
 """The role that opens the administration."""
@@ -28,77 +30,6 @@ RESERVED = frozenset({"owner"})
 """``owner`` is a role of organizations, never a global one."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9 _:.-]{0,62}[a-z0-9])?")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
-    """A role as the catalogue has it."""
-
-    id: str
-    slug: str
-    name: str
-    description: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Grant:
-    role_known: bool
-    user_known: bool
-    granted: bool
-
-
-# Defining again renames, and brings a retired role back: the slug is the identity, the id follows from it.
-DEFINE = Query(
-    Role,
-    """
-    insert into profiles.roles (id, slug, name, description) values ($1::uuid, $2, $3, $4)
-    on conflict (slug) do update
-        set name = excluded.name, description = excluded.description, deleted_at = null, updated_at = now()
-    returning id::text, slug, name, description
-    """,
-)
-CATALOGUE = Query(
-    Role,
-    "select id::text, slug, name, description from profiles.roles where deleted_at is null order by slug",
-)
-GRANT = Query(
-    _Grant,
-    """
-    with role as (
-        select id from profiles.roles where slug = $2 and deleted_at is null
-    ), person as (
-        select id from profiles.users where id = $1::uuid for key share
-    ), granted as (
-        insert into profiles.user_roles (user_id, role_id)
-        select person.id, role.id from person cross join role
-        on conflict do nothing returning 1
-    )
-    select exists (select from role) as role_known, exists (select from person) as user_known,
-           exists (select from granted) as granted
-    """,
-)
-LOCK = Query(str, "select id::text from profiles.roles where slug = $1 for update")
-HOLD = Query(str, "select id::text from profiles.roles where slug = $1 for key share")
-WITHDRAW = Query(
-    str,
-    "delete from profiles.user_roles where user_id = $1::uuid and role_id = $2::uuid returning user_id::text",
-)
-OTHER_HOLDERS = Query(
-    bool,
-    f"""
-    select exists (
-        select from profiles.user_roles ur join profiles.users u on u.id = ur.user_id
-        where ur.role_id = $1::uuid and u.id <> $2::uuid and {ALLOWED}
-    )
-    """,
-)
-OF_USER = Query(
-    str,
-    """
-    select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
-    where ur.user_id = $1::uuid and r.deleted_at is null order by r.slug
-    """,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +48,11 @@ class Roles:
         known = role_slug(slug)
         if not identifiers.storable(name + (description or "")):
             raise errors.Invalid("The role's name or description cannot be stored.", param="name")
-        return await self.rt.one(DEFINE, role_id(known), known, name.strip() or known, description)
+        return await self.rt.one(sql.DEFINE_ROLE, role_id(known), known, name.strip() or known, description)
 
     async def list_defined(self) -> list[Role]:
         """Return the catalogue, sorted by slug."""
-        return await self.rt.all(CATALOGUE)
+        return await self.rt.all(sql.DEFINED_ROLES)
 
     @raises(errors.ReservedRoleSlug, errors.InvalidRoleSlug, errors.RoleNotFound, errors.UserNotFound)
     async def assign(self, user_id: str, slug: str, *, actor: str | None = None) -> None:
@@ -135,8 +66,8 @@ class Roles:
             raise errors.UserNotFound
         async with self.rt.transaction() as tx:
             # The role before the user, as whoever guards the last administrator does: neither waits for ever.
-            await tx.maybe(HOLD, role)
-            grant = await tx.one(GRANT, person, role)
+            await tx.maybe(sql.HOLD_ROLE, role)
+            grant = await tx.one(sql.GRANT_ROLE, person, role)
             if not grant.role_known:
                 raise errors.RoleNotFound(metadata={"role": role})
             if not grant.user_known:
@@ -155,10 +86,10 @@ class Roles:
         if person is None:
             return False
         async with self.rt.transaction() as tx:
-            known = await tx.maybe(LOCK, role)
-            if known is None or await tx.maybe(WITHDRAW, person, known) is None:
+            known = await tx.maybe(sql.LOCK_ROLE, role)
+            if known is None or await tx.maybe(sql.WITHDRAW_ROLE, person, known) is None:
                 return False
-            if role == ADMIN and not force and not await tx.one(OTHER_HOLDERS, known, person):
+            if role == ADMIN and not force and not await tx.one(sql.OTHER_ROLE_HOLDERS, known, person):
                 raise errors.CannotRemoveLastAdminRole
             await _record(tx, SessionEventType.ROLE_REMOVED, person, role, actor)
         return True
@@ -166,7 +97,7 @@ class Roles:
     async def list_for_user(self, user_id: str) -> list[str]:
         """Return the slugs of the user's roles, sorted; an unknown user has none."""
         person = identifiers.user_id(user_id)
-        return [] if person is None else await self.rt.all(OF_USER, person)
+        return [] if person is None else await self.rt.all(sql.ROLES_OF_USER, person)
 
 
 def role_slug(text: str) -> str:

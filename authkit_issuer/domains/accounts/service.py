@@ -7,18 +7,21 @@ the email address, phone number and user name until the account is purged.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts import queries as sql
-from authkit_issuer.domains.accounts.email_update import EmailUpdate
-from authkit_issuer.domains.accounts.locking import held_user
-from authkit_issuer.domains.accounts.queries import User
+from authkit_issuer.domains.accounts.queries import Held, User
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.codes import OneTimeCodes
+from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.errors.declared import USERNAME_RULES, raises
@@ -165,7 +168,7 @@ class Users:
         ``rename_cooldown`` of the last change.
         """
         name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
-        async with held_user(self.rt, user_id) as (tx, known, held):
+        async with _locked_user(self.rt, user_id) as (tx, known, held):
             if held.username == name:
                 return
             names = Namespace(tx)
@@ -198,8 +201,24 @@ class Users:
         same address in any letter case changes nothing. Raises ``InvalidEmail``, ``EmailInUse``,
         ``UserNotFound``.
         """
-        update = EmailUpdate(rt=self.rt, email=identifiers.email(email), actor=actor, client=client)
-        await update.run(user_id)
+        address = identifiers.email(email)
+        async with _locked_user(self.rt, user_id) as (tx, known, held):
+            if held.email == address:
+                return
+            # Changes, verifications and resets of the old address end by themselves: their records carry it.
+            await tx.execute(sql.SET_EMAIL, known, address)
+            await Events(tx).record(
+                SessionEventType.USER_EMAIL_CHANGED,
+                user_id=known,
+                actor=actor,
+                client=client,
+                data={"before": held.email, "after": address},
+            )
+            messages = Messages(tx)
+            await messages.notify(held.email, held.username, "email_changed")
+            if self.rt.senders.verification_links:
+                send = partial(_send_verification, self.rt, known, address, held)
+                await messages.send_in_background(send, name="verification mail")
 
     @raises(errors.BiographyTooLong, errors.UserNotFound)
     async def update_biography(
@@ -215,7 +234,7 @@ class Users:
         Raises ``BiographyTooLong`` beyond 2000 characters, ``UserNotFound``.
         """
         text = identifiers.biography(biography)
-        async with held_user(self.rt, user_id) as (tx, known, held):
+        async with _locked_user(self.rt, user_id) as (tx, known, held):
             if held.biography == text:
                 return
             await tx.execute(sql.SET_BIOGRAPHY, known, text)
@@ -241,7 +260,7 @@ class Users:
         Raises ``UserNotFound`` also when the stored address is another one, or when there is none to verify.
         """
         expected = None if email is None else identifiers.email(email)
-        async with held_user(self.rt, user_id) as (tx, known, held):
+        async with _locked_user(self.rt, user_id) as (tx, known, held):
             if expected not in {None, held.email} or (verified and held.email is None):
                 raise errors.UserNotFound
             if held.email_verified == verified:
@@ -279,3 +298,37 @@ class Users:
         if found is None:
             raise errors.UserNotFound
         return msgspec.json.decode(found, type=dict[str, Any])
+
+
+@asynccontextmanager
+async def _locked_user(rt: Runtime, user_id: str) -> AsyncGenerator[tuple[Runtime, str, Held]]:
+    """Open a transaction that locks the user's row; yields its Runtime, the canonical id and the row.
+
+    Raises ``UserNotFound``; a malformed id costs no query.
+    """
+    canonical_id = identifiers.uuid_or_none(user_id)
+    if canonical_id is None:
+        raise errors.UserNotFound
+    async with rt.transaction() as tx:
+        held = await tx.maybe(sql.HOLD, canonical_id)
+        if held is None:
+            raise errors.UserNotFound
+        yield tx, canonical_id, held
+
+
+async def _send_verification(rt: Runtime, user_id: str, email: str, held: Held) -> None:
+    """Send a link that verifies the address: a code would need the id of a request the user never made."""
+    issued = await OneTimeCodes(rt).issue(
+        "verify_email",
+        target=email,
+        code_ttl=rt.config.code_ttl,
+        link_ttl=rt.config.link_ttl,
+        record_ttl=rt.config.link_ttl,
+        user_id=user_id,
+        auth_epoch=held.auth_epoch,
+    )
+    name, senders = held.username or "", rt.senders
+    if senders.verification_link is not None:
+        await senders.verification_link.send_email_verification_link(email, name, issued.link)
+    elif senders.code_and_link is not None:
+        await senders.code_and_link.send_email_verification(email, name, issued.code, issued.link)

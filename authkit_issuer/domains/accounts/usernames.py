@@ -5,32 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts import queries as sql
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.store.query import Query
 
 NUMBERED = 999
 RANDOM = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Holder:
-    user_id: str
-    username: str
-
-
-# A name is held once in a database, whether it is current or former: there is nothing to prefer.
-HOLDER = Query(
-    _Holder,
-    """
-    select u.id::text as user_id, u.username
-    from profiles.names n join profiles.users u on u.id = n.user_id
-    where n.slug = $1 and u.deleted_at is null
-    """,
-)
-FORMER = Query(
-    str, "select slug from profiles.names where user_id = $1::uuid and not is_current order by slug"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +25,7 @@ class Usernames:
         Raises ``InvalidSlug`` for what cannot be a name, ``UserNotFound`` when nobody who is not deleted
         holds it.
         """
-        found = await self.rt.maybe(HOLDER, identifiers.slug(slug))
+        found = await self.rt.maybe(sql.NAME_HOLDER, identifiers.slug(slug))
         if found is None:
             raise errors.UserNotFound
         return found.user_id, found.username
@@ -53,7 +33,7 @@ class Usernames:
     async def list_aliases(self, user_id: str) -> list[str]:
         """Return the user's former names, sorted; they still lead to the user."""
         known = identifiers.user_id(user_id)
-        return [] if known is None else await self.rt.all(FORMER, known)
+        return [] if known is None else await self.rt.all(sql.FORMER_NAMES, known)
 
     def derive(self, email: str) -> str:
         """Return a valid user name made of the local part of an address; it may well be taken."""

@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import Any, get_args
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.accounts.roles import ADMIN, LOCK, OTHER_HOLDERS, Roles
+from authkit_issuer.domains.accounts.queries import LOCK_ROLE, OTHER_ROLE_HOLDERS
+from authkit_issuer.domains.accounts.roles import ADMIN, Roles
 from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.admin import queries as sql
 from authkit_issuer.domains.admin.explanation import UserExplanation, explain_user
@@ -203,10 +204,10 @@ class Admin:
         if subject is None:
             raise errors.UserNotFound
         async with self.rt.transaction() as tx:
-            role = await tx.maybe(LOCK, ADMIN)
+            role = await tx.maybe(LOCK_ROLE, ADMIN)
             was_admin = ADMIN in await Roles(tx).list_for_user(subject)
             yield tx
-            if role is not None and was_admin and not await tx.one(OTHER_HOLDERS, role, subject):
+            if role is not None and was_admin and not await tx.one(OTHER_ROLE_HOLDERS, role, subject):
                 raise errors.CannotRemoveLastAdminRole
 
     async def _sampled(self, page: int) -> AdminListUsersResult:

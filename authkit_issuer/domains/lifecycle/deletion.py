@@ -1,54 +1,102 @@
-"""Deleting an account for good."""
+"""Deleting accounts permanently: one, or every one whose retention has ended."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.lifecycle import queries as sql
 from authkit_issuer.domains.sessions.service import Sessions
+from authkit_issuer.errors import Unavailable
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
+DEFAULT_RETENTION = 30 * 86_400.0
+"""Seconds a soft-deleted account can be restored, unless the configuration or the caller says otherwise."""
+
+BeforePurge = Callable[[str], Awaitable[None]]
+"""Called with the id of a user right before the user is deleted permanently."""
+
+logger = logging.getLogger("authkit.purge")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removal:
-    """One deletion, from the lock of the user's row to the last event."""
+class Purged:
+    """What a purge did: the ids it deleted, and the errors that kept the others, by id."""
 
-    rt: Runtime
-    user_id: str
-    """In canonical form."""
-    force: bool = False
-    actor: str | None = None
-    client: Client | None = None
+    deleted: tuple[str, ...]
+    failed: Mapping[str, Exception]
 
-    async def run(self) -> bool:
-        """Delete the account in one transaction; False when there is none."""
-        async with self.rt.transaction() as tx:
-            if self.user_id not in await tx.all(sql.HOLD_WITH_BANNED, self.user_id):
-                return False
-            await self._leave_orgs(tx)
-            await Sessions(tx).revoke_all(
-                self.user_id, reason=SessionRevokeReason.ADMIN_REVOKE_ALL, client=self.client
-            )
-            await Events(tx).record(
-                SessionEventType.USER_DELETED,
-                user_id=self.user_id,
-                actor=self.actor,
-                target=self.user_id,
-                client=self.client,
-            )
-            await tx.execute(sql.DELETE, self.user_id)
-        return True
 
-    async def _leave_orgs(self, tx: Runtime) -> None:
-        """Refuse to take the only owner from others, and close what nobody is left in."""
-        orgs = await tx.all(sql.HOLD_ORGS, self.user_id)
-        left = await tx.all(sql.LEFT_BEHIND, orgs, self.user_id) if orgs else []
-        if not self.force and any(org.has_members and org.loses_owner for org in left):
-            raise errors.CannotRemoveLastOwner
-        empty = [org.id for org in left if not org.has_members]
-        if empty:
-            await tx.execute(sql.CLOSE_ORGS, empty)
+async def delete_permanently(
+    rt: Runtime,
+    user_id: str,
+    *,
+    force: bool = False,
+    actor: str | None = None,
+    client: Client | None = None,
+) -> bool:
+    """Delete the account with this canonical id in one transaction; False if it does not exist."""
+    async with rt.transaction() as tx:
+        if user_id not in await tx.all(sql.HOLD_WITH_BANNED, user_id):
+            return False
+        await _leave_orgs(tx, user_id, force=force)
+        await Sessions(tx).revoke_all(user_id, reason=SessionRevokeReason.ADMIN_REVOKE_ALL, client=client)
+        await Events(tx).record(
+            SessionEventType.USER_DELETED, user_id=user_id, actor=actor, target=user_id, client=client
+        )
+        await tx.execute(sql.DELETE, user_id)
+    return True
+
+
+async def _leave_orgs(tx: Runtime, user_id: str, *, force: bool) -> None:
+    """Refuse to remove the only owner of an organization with other members; close empty organizations."""
+    orgs = await tx.all(sql.HOLD_ORGS, user_id)
+    left = await tx.all(sql.LEFT_BEHIND, orgs, user_id) if orgs else []
+    if not force and any(org.has_members and org.loses_owner for org in left):
+        raise errors.CannotRemoveLastOwner
+    empty = [org.id for org in left if not org.has_members]
+    if empty:
+        await tx.execute(sql.CLOSE_ORGS, empty)
+
+
+async def purge(rt: Runtime, *, retention: float, batch: int, before: BeforePurge | None) -> Purged:
+    """Delete every user whose retention has ended; tries each once, and goes on after a failure."""
+    deleted: list[str] = []
+    failed: dict[str, Exception] = {}
+    last: sql.Deleted | None = None
+    while page := await _due_after(rt, last, retention, batch):
+        for user in page:
+            last = user
+            try:
+                if await _purge_one(rt, user.user_id, retention, before):
+                    deleted.append(user.user_id)
+            except Exception as error:  # noqa: BLE001 - reported; the next user may well be deletable
+                failed[user.user_id] = error
+                logger.warning("user %s was not purged: %s", user.user_id, type(error).__name__)
+                if isinstance(error, Unavailable):
+                    break  # Asking for the next page raises when it is the database that is gone.
+    return Purged(deleted=tuple(deleted), failed=failed)
+
+
+async def _due_after(
+    rt: Runtime, last: sql.Deleted | None, retention: float, batch: int
+) -> list[sql.Deleted]:
+    """Return the next users whose retention has ended, the oldest deletion first."""
+    position = (last.deleted_at, last.user_id) if last else (None, None)
+    return await rt.all(sql.DUE, retention, *position, batch)
+
+
+async def _purge_one(rt: Runtime, user_id: str, retention: float, before: BeforePurge | None) -> bool:
+    """Delete one user; False if the user was restored, or another purge holds the row."""
+    async with rt.transaction() as tx:
+        if await tx.maybe(sql.HOLD_IF_DUE, user_id, retention) is None:
+            return False
+        if before is not None:
+            # Under the lock: a user must not be restored after the host has deleted its data.
+            await before(user_id)
+        return await delete_permanently(tx, user_id)

@@ -13,8 +13,13 @@ from datetime import datetime
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.lifecycle import queries as sql
-from authkit_issuer.domains.lifecycle.deletion import Removal
-from authkit_issuer.domains.lifecycle.purge import DEFAULT_RETENTION, BeforePurge, Purge, Purged
+from authkit_issuer.domains.lifecycle.deletion import (
+    DEFAULT_RETENTION,
+    BeforePurge,
+    Purged,
+    delete_permanently,
+    purge,
+)
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
@@ -132,9 +137,8 @@ class Lifecycle:
         members would lose its only owner, unless ``force``. Events stay: ``anonymise_events`` wipes them.
         """
         known = identifiers.user_id(user_id)
-        return (
-            known is not None
-            and await Removal(rt=self.rt, user_id=known, force=force, actor=actor, client=client).run()
+        return known is not None and await delete_permanently(
+            self.rt, known, force=force, actor=actor, client=client
         )
 
     async def delete(
@@ -182,7 +186,7 @@ class Lifecycle:
         self.rt.refuse_joining("lifecycle.purge_deleted")
         if retention is None:
             retention = self.rt.config.deleted_user_retention or DEFAULT_RETENTION
-        return await Purge(rt=self.rt, retention=retention, batch=max(1, batch), before=before).run()
+        return await purge(self.rt, retention=retention, batch=max(1, batch), before=before)
 
     async def anonymise_events(self, user_id: str, *, actor: str | None = None) -> int:
         """Wipe addresses, user agents and details from what the audit trail says of a user.

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from authkit_issuer import NotJoinable, errors
-from authkit_issuer.domains.lifecycle.purge import Purge
+from authkit_issuer.domains.lifecycle import deletion
 from authkit_issuer.service import Service
 from authkit_issuer.store.postgres import PoolStore
 
@@ -251,11 +251,11 @@ async def test_a_database_that_is_gone_stops_the_purge_instead_of_failing_everyb
         await deleted(service, age, f"due_{number}")
     tried: list[str] = []
 
-    async def unavailable(self, user_id: str) -> bool:
+    async def unavailable(rt: object, user_id: str, *_: object) -> bool:
         tried.append(user_id)
         raise errors.DatabaseUnavailable
 
-    monkeypatch.setattr(Purge, "_delete", unavailable)
+    monkeypatch.setattr(deletion, "_purge_one", unavailable)
     report = await service.lifecycle.purge_deleted()
     assert len(tried) == len(report.failed) == 3
     tried.clear()
