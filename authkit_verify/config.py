@@ -1,6 +1,6 @@
-"""What a verifier accepts: one frozen record per issuer, checked when it is built.
+"""The configuration of a verifier: one frozen record per issuer, checked when it is built.
 
-Everything that would only fail in the middle of a request, or would quietly accept too much, is a
+Every mistake that would only fail in the middle of a request, or would silently accept too much, is a
 ``ValueError`` here.
 """
 
@@ -23,21 +23,27 @@ SUPPORTED_ALGORITHMS = tuple(ALGORITHMS)
 
 Pem = str | bytes
 Pin = Pem | tuple[str, Pem]
-"""A pinned key: a PEM that answers for any key id, or ``(kid, PEM)``."""
+"""A pinned key: a PEM for any key id, or ``(kid, PEM)``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StricterRules:
-    """Rules tried on tokens that are accepted: a failure is counted and reported, and refuses nothing.
+    """Report-only rules: an accepted token that fails one is counted and reported, and stays accepted.
 
-    Each means what the field of that name means in ``IssuerAccept``; None is not tried.
+    Each field has the meaning of the field with the same name in ``IssuerAccept``. Default None: the rule is
+    not checked.
     """
 
     algorithms: Sequence[str] | None = None
+    """The algorithms that would be accepted."""
     token_types: Sequence[str] | None = None
+    """The ``typ`` values that would be accepted."""
     audiences: Sequence[str] | None = None
+    """The audiences of which a token would need one."""
     required_scopes: Sequence[str] | None = None
+    """The scopes that a token would need, every one."""
     max_lifetime: float | None = None
+    """The longest ``exp - iat`` that would be accepted (seconds)."""
 
     def __post_init__(self) -> None:
         """Normalize lists to tuples, then check."""
@@ -47,7 +53,7 @@ class StricterRules:
                 continue
             words = _words(name, value)
             if not words:
-                raise ValueError(f"{name} is empty: leave it out to try nothing")
+                raise ValueError(f"StricterRules.{name} is empty: leave it out to check nothing")
             object.__setattr__(self, name, words)
         if self.algorithms is not None:
             _check_algorithms(self.algorithms)
@@ -57,43 +63,55 @@ class StricterRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuerAccept:
-    """An issuer whose tokens are accepted, and on what terms. Durations are seconds.
+    """An issuer whose tokens are accepted, and the rules for them. Durations are seconds.
 
-    ``issuer`` is compared with ``iss`` byte for byte. ``audiences`` must be given, or ``any_audience=True``
-    spelled out. Keys come from ``jwks_url``, or from the metadata document with ``discovery=True``, or from
-    ``<issuer>/.well-known/jwks.json``; ``pinned_pems`` answer while no such set is usable, or always with
-    ``pinned_only=True``. The issuer's cache headers may shorten ``cache_ttl`` and ``max_stale``, never
-    lengthen them.
+    Keys come from ``jwks_url``, or from the metadata document with ``discovery=True``, or else from
+    ``<issuer>/.well-known/jwks.json``. ``pinned_pems`` are used while no such set is usable, or always with
+    ``pinned_only=True``.
+
+    Raises:
+        ValueError: A field is invalid, or two fields contradict each other.
     """
 
     issuer: str
+    """The issuer, compared with ``iss`` byte for byte."""
     audiences: Sequence[str] = ()
+    """The audiences of which a token needs one. Required unless ``any_audience=True``."""
     any_audience: bool = False
+    """Accept every audience, and tokens without one. Default False."""
     jwks_url: str | None = None
+    """The URL of the key set. Default None: ``discovery``, or the well-known path below ``issuer``."""
     discovery: bool = False
+    """Find the key set through the issuer's metadata (OpenID Connect Discovery, RFC 8414). Default False."""
     same_origin: bool = False
-    """With ``discovery``: the metadata may name keys only at the issuer's own scheme, host and port."""
+    """With ``discovery``: accept a ``jwks_uri`` only at the issuer's own scheme, host and port. Default
+    False."""
     pinned_pems: Sequence[Pin] = ()
-    """RSA, EC or Ed25519; a public key (SPKI, PKCS#1) or a certificate. A pin retires with its key: whoever
-    holds an old key can wait for an outage."""
+    """Pinned keys: RSA, EC or Ed25519; a public key (SPKI, PKCS#1) or a certificate. Remove a pin together
+    with its key: an attacker with an old key can wait for an outage. Default none."""
     pinned_only: bool = False
+    """Use the pinned keys always, and fetch none. Default False."""
     pinned_until: float | None = None
-    """Unix time after which pinned keys no longer answer."""
+    """The Unix time after which pinned keys are not used. Default None: without end."""
     algorithms: Sequence[str] | None = None
-    """None means those of ``AcceptConfig``."""
+    """The signature algorithms accepted. Default None: those of ``AcceptConfig``."""
     token_types: Sequence[str] | None = None
-    """The ``typ`` values accepted; ``""`` stands for a token without one. None means absent, ``JWT`` and
-    ``at+jwt``: an untyped ID token then passes if its audience does."""
+    """The ``typ`` values accepted; ``""`` accepts a token without one. Default None: absent, ``JWT`` and
+    ``at+jwt``; an untyped ID token then passes if its audience does."""
     required_scopes: Sequence[str] = ()
+    """The scopes that a token needs, every one. Default none."""
     max_lifetime: float | None = None
-    """The longest accepted ``exp - iat``; ``iat`` is then required."""
+    """The longest ``exp - iat`` accepted (seconds); ``iat`` is then required. Default None: no limit."""
     report_only: StricterRules | None = None
-    """Rules to be tried before they are enforced."""
+    """Rules that are checked and reported before they are enforced. Default None."""
     cache_ttl: float = 300.0
-    """How long a fetched key set is fresh."""
+    """Seconds a fetched key set is fresh. Cache headers of the issuer shorten it, never lengthen it.
+    Default 300."""
     max_stale: float = 3600.0
-    """How much longer it is used while the issuer cannot be reached."""
+    """Seconds after that in which the set is used while the issuer is unreachable. ``stale-if-error``
+    shortens it. Default 3600."""
     allow_http_loopback: bool = False
+    """Fetch keys over plain http from a loopback address, for development. Default False."""
 
     def __post_init__(self) -> None:
         """Normalize lists to tuples, then check."""
@@ -106,52 +124,63 @@ class IssuerAccept:
 
     @property
     def keys_url(self) -> str:
-        """The address of the key set, unless ``discovery`` finds it or only pins are used."""
+        """The URL of the key set, unless ``discovery`` finds it or only pins are used."""
         return self.jwks_url or self.issuer.rstrip("/") + "/.well-known/jwks.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptConfig:
-    """Every issuer a verifier accepts, the algorithms they may use, and the clock skew allowed (seconds)."""
+    """The issuers that a verifier accepts, and the rules for all of them.
+
+    Raises:
+        ValueError: A field is invalid, or the packages of ``signature_backend`` are not installed.
+    """
 
     issuers: Sequence[IssuerAccept]
+    """The accepted issuers, each once; at least one."""
     algorithms: Sequence[str] = ("RS256",)
+    """The signature algorithms accepted, of ``SUPPORTED_ALGORITHMS``. Default ``RS256``."""
     skew: float = 60.0
+    """Seconds by which ``exp``, ``nbf`` and ``iat`` may differ from the clock here. Default 60."""
     signature_backend: Literal["cryptography", "fast"] = "cryptography"
-    """What checks signatures: ``cryptography``, or the faster libraries of ``authkit[fast]``."""
+    """The library that checks signatures: ``cryptography``, or the faster ones of ``authkit[fast]``. Default
+    ``cryptography``."""
 
     def __post_init__(self) -> None:
         """Normalize lists to tuples, then check."""
         object.__setattr__(self, "issuers", tuple(self.issuers))
         object.__setattr__(self, "algorithms", _words("algorithms", self.algorithms))
         if not self.issuers:
-            raise ValueError("issuers is empty")
+            raise ValueError("AcceptConfig.issuers is empty: list at least one IssuerAccept")
         names = [accept.issuer for accept in self.issuers]
-        if len(set(names)) != len(names):
-            raise ValueError("an issuer is listed twice")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"AcceptConfig.issuers lists an issuer twice: {', '.join(repeated)}")
         _check_algorithms(self.algorithms)
         _check_seconds("skew", self.skew, zero=True)
         if self.signature_backend not in ("cryptography", "fast"):  # not a set: a list cannot be hashed
-            raise ValueError(f"signature_backend is cryptography or fast, not {self.signature_backend!r}")
+            raise ValueError(
+                f"signature_backend must be cryptography or fast, not {self.signature_backend!r}"
+            )
         _ = self.signature_checks
 
     @property
     def signature_checks(self) -> Mapping[str, Check]:
-        """The check of each algorithm."""
+        """The signature check of each algorithm, with the configured library."""
         if self.signature_backend == "cryptography":
             return ALGORITHMS
         try:
             from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS  # noqa: PLC0415 - its libraries are optional
         except ImportError as error:
-            raise ValueError('signature_backend="fast" needs the packages of authkit[fast]') from error
+            raise ValueError('signature_backend="fast" needs more packages: install authkit[fast]') from error
         return FAST_ALGORITHMS
 
 
 def is_allowed_url(url: str, *, http_loopback: bool) -> bool:
-    """Tell whether keys may be fetched from this address: https, or http on loopback when allowed."""
+    """True if keys may be fetched from this URL: https, or http on loopback if allowed."""
     try:
         parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port  # reading the port raises ValueError when it is none
+        host, _port = parts.hostname, parts.port  # reading an invalid port raises ValueError
     except ValueError:
         return False
     if not host or parts.username is not None or parts.fragment or not url.isascii() or not url.isprintable():
@@ -170,13 +199,15 @@ def _is_loopback(host: str) -> bool:
 
 def _check(accept: IssuerAccept) -> None:
     if not isinstance(accept.issuer, str) or not accept.issuer or accept.issuer != accept.issuer.strip():
-        raise ValueError(f"issuer is empty or has blanks around it: {accept.issuer!r}")
+        raise ValueError(f"issuer must be a non-empty string without blanks around it, not {accept.issuer!r}")
     if bool(accept.audiences) == accept.any_audience:
-        raise ValueError(f"{accept.issuer}: give audiences, or any_audience=True, and not both")
+        raise ValueError(
+            f"{accept.issuer}: set either audiences or any_audience=True; audiences is {accept.audiences!r}"
+        )
     if accept.algorithms is not None:
         _check_algorithms(accept.algorithms)
     if accept.token_types is not None and not accept.token_types:
-        raise ValueError(f"{accept.issuer}: token_types is empty")
+        raise ValueError(f"{accept.issuer}: token_types is empty: leave it out for the default types")
     _check_source(accept)
     _check_seconds("cache_ttl", accept.cache_ttl)
     _check_seconds("max_stale", accept.max_stale, zero=True)
@@ -189,20 +220,20 @@ def _check(accept: IssuerAccept) -> None:
 def _check_source(accept: IssuerAccept) -> None:
     if accept.pinned_only:
         if not accept.pinned_pems:
-            raise ValueError(f"{accept.issuer}: pinned_only needs pinned_pems")
+            raise ValueError(f"{accept.issuer}: pinned_only=True needs pinned_pems")
         if accept.jwks_url is not None or accept.discovery:
             raise ValueError(
-                f"{accept.issuer}: pinned_only keys are never fetched; drop jwks_url and discovery"
+                f"{accept.issuer}: with pinned_only=True no keys are fetched; remove jwks_url and discovery"
             )
         return
     if accept.same_origin and not accept.discovery:
-        raise ValueError(f"{accept.issuer}: same_origin is about keys found by discovery=True")
+        raise ValueError(f"{accept.issuer}: same_origin=True needs discovery=True")
     if accept.discovery and accept.jwks_url is not None:
-        raise ValueError(f"{accept.issuer}: give jwks_url or discovery, not both")
+        raise ValueError(f"{accept.issuer}: set jwks_url or discovery=True, not both")
     url = accept.issuer if accept.discovery else accept.keys_url
     if not is_allowed_url(url, http_loopback=accept.allow_http_loopback):
         raise ValueError(
-            f"{accept.issuer}: keys are fetched from an https address (or http on loopback with "
+            f"{accept.issuer}: keys are fetched from an https URL (or http on loopback with "
             f"allow_http_loopback=True), not from {url!r}"
         )
 
@@ -210,30 +241,31 @@ def _check_source(accept: IssuerAccept) -> None:
 def _check_algorithms(names: Iterable[str]) -> None:
     names = tuple(names)
     if not names:
-        raise ValueError("algorithms is empty")
+        raise ValueError("algorithms is empty: list at least one")
     for name in names:
         if name not in ALGORITHMS:
-            raise ValueError(f"algorithm {name!r} is not one of {', '.join(ALGORITHMS)}")
+            raise ValueError(f"algorithms lists {name!r}, which is not one of {', '.join(ALGORITHMS)}")
 
 
 def _check_seconds(name: str, value: float, *, zero: bool = False) -> None:
     number = isinstance(value, int | float) and math.isfinite(value)
     if not number or value < 0 or (value == 0 and not zero):
-        raise ValueError(f"{name} is not a number of seconds: {value!r}")
+        least = "0 or more" if zero else "more than 0"
+        raise ValueError(f"{name} must be a finite number of seconds, {least}, not {value!r}")
 
 
 def _words(name: str, value: Sequence[str]) -> tuple[str, ...]:
     if isinstance(value, str | bytes):
-        raise ValueError(f"{name} is a list of texts, not one text")  # noqa: TRY004 - every mistake here is a ValueError
+        raise ValueError(f"{name} must be a list of strings, not the single string {value!r}")  # noqa: TRY004 - every mistake here is a ValueError
     words = tuple(value)
     if not all(isinstance(word, str) and (word or name == "token_types") for word in words):
-        raise ValueError(f"{name} holds something that is not a text, or an empty one")
+        raise ValueError(f"{name} must hold non-empty strings only, not {words!r}")
     return words
 
 
 def _pins(value: Sequence[Pin]) -> tuple[Pin, ...]:
     if isinstance(value, str | bytes):
-        raise ValueError("pinned_pems is a list of PEMs, not one PEM")  # noqa: TRY004 - as above
+        raise ValueError("pinned_pems must be a list of PEMs, not a single PEM")  # noqa: TRY004 - as above
     pins = tuple(value)
     for pin in pins:
         pinned_key(pin)

@@ -1,7 +1,7 @@
-"""Compare what is configured about an issuer with what the issuer really publishes.
+"""Compare the configuration of an issuer with the documents that the issuer publishes.
 
-Documents are fetched and judged by the functions the verifier uses, so the verdict is its own. An ``error``
-means that tokens are refused, a ``warning`` that they may be or that something is unsafe.
+The verifier's own functions fetch and check the documents, so the result is the verifier's. An ``error``
+means that tokens are refused; a ``warning`` means that they may be, or that something is unsafe.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from authkit_verify._doctor.keys import judge_keys
-from authkit_verify._doctor.metadata import judge_clock, judge_form, judge_metadata, judge_service, shown
+from authkit_verify._doctor.keys import check_keys
+from authkit_verify._doctor.metadata import check_clock, check_form, check_metadata, check_service, shown
 from authkit_verify._doctor.probe import Probe, probe
 from authkit_verify._doctor.report import Finding, Report
 from authkit_verify._explain.explanation import address
@@ -30,26 +30,33 @@ async def diagnose(
     algorithms: Sequence[str] = ("RS256",),
     skew: float = 60.0,
 ) -> Report:
-    """Return what is right and wrong between this record and its issuer, after at most five requests.
+    """Check an issuer and its configuration with at most five requests.
 
-    ``algorithms`` and ``skew`` are those of ``AcceptConfig``; ``clock`` returns Unix seconds and, when given,
-    measures response times as well. Raises ValueError for a configuration that ``AcceptConfig`` refuses.
+    Args:
+        accept: The configuration of the issuer.
+        http_client: The client for the requests, as for ``Verifier``. Default None: one is made and closed.
+        clock: Returns Unix seconds; it then also measures response times. Default None: the system's clocks.
+        algorithms: ``AcceptConfig.algorithms``. Default ``RS256``.
+        skew: ``AcceptConfig.skew`` (seconds). Default 60.
+
+    Raises:
+        ValueError: ``AcceptConfig`` refuses the configuration.
     """
     config = AcceptConfig(issuers=[accept], algorithms=algorithms, skew=skew)
     clients = Clients(http_client)
     try:
-        visit = _Visit(config, await clients.get(), clock or time.time, clock or time.monotonic)
+        diagnosis = _Diagnosis(config, await clients.get(), clock or time.time, clock or time.monotonic)
         if accept.pinned_only:
-            visit.pins()
+            diagnosis.check_pins()
         else:
-            await visit.all()
+            await diagnosis.check_documents()
     finally:
         await clients.aclose()
-    return Report(accept.issuer, tuple(visit.findings))
+    return Report(accept.issuer, tuple(diagnosis.findings))
 
 
-class _Visit:
-    """One round of questions to one issuer."""
+class _Diagnosis:
+    """The findings about one issuer so far."""
 
     def __init__(
         self, config: AcceptConfig, client: HttpClient, wall: Callable[[], float], timer: Callable[[], float]
@@ -59,41 +66,44 @@ class _Visit:
         names = config.algorithms if self.accept.algorithms is None else self.accept.algorithms
         self.algorithms = frozenset(names)
         self.client, self.wall, self.timer = client, wall, timer
-        self.findings: list[Finding] = [judge_form(self.accept)]
+        self.findings: list[Finding] = [check_form(self.accept)]
 
-    def pins(self) -> None:
-        """Look at keys that are never fetched."""
+    def check_pins(self) -> None:
+        """Check pinned keys without any request."""
         until = self.accept.pinned_until
         if until is not None and self.wall() >= until:
             self.findings.append(
                 Finding(
-                    "error", "pins_expired", "The pinned keys have ended.", "Move pinned_until, or drop it."
+                    "error",
+                    "pins_expired",
+                    f"The pinned keys expired: pinned_until is {until!r}.",
+                    "Move it, or remove it.",
                 )
             )
         else:
             count = len(self.accept.pinned_pems)
             self.findings.append(
-                Finding("ok", "pinned_only", f"{count} pinned keys answer; nothing is fetched.")
+                Finding("ok", "pinned_only", f"{count} pinned keys are used; no key is fetched.")
             )
 
-    async def all(self) -> None:
-        """Look at the metadata, then at the key set where the verifier would fetch it."""
+    async def check_documents(self) -> None:
+        """Check the metadata, then the key set at the URL from which the verifier would fetch it."""
         named: str | None = None
         probes: list[Probe] = []
         if urlsplit(self.accept.issuer).scheme in {"http", "https"}:
             for place in metadata_urls(self.accept.issuer):
                 probes.append(await probe(self.client, place, wall=self.wall, timer=self.timer))
-                finding, url = judge_metadata(probes[-1], self.accept)
+                finding, url = check_metadata(probes[-1], self.accept)
                 self.findings.append(finding)
                 named = named or url
         url = await self._location(named)
         if url is not None:
             probes.append(await probe(self.client, url, wall=self.wall, timer=self.timer))
-            self._judge_key_set(probes[-1], named)
-        self.findings += judge_clock(probes, self.skew)
+            self._check_key_set(probes[-1], named)
+        self.findings += check_clock(probes, self.skew)
 
     async def _location(self, named: str | None) -> str | None:
-        """Return where the verifier would fetch the key set, or None when it would not find it."""
+        """Return the URL from which the verifier would fetch the key set, or None if it finds none."""
         accept = self.accept
         if not accept.discovery:
             configured = shown(address(accept.keys_url))
@@ -101,7 +111,7 @@ class _Visit:
                 self.findings.append(
                     Finding(
                         "warning", "keys_elsewhere", f"The metadata names its keys at {shown(named)}.",
-                        f"Configured is {configured}; set discovery=True, or jwks_url to that.",
+                        f"The verifier fetches {configured}; set discovery=True, or jwks_url to the former.",
                     )
                 )  # fmt: skip
             return accept.keys_url
@@ -111,21 +121,23 @@ class _Visit:
                 http_loopback=accept.allow_http_loopback, same_origin=accept.same_origin,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - the client's own failures were named above, one by one
-            reason = str(error) if isinstance(error, FetchError) else "it cannot be reached"
+            reason = str(error) if isinstance(error, FetchError) else "it is unreachable"
             self.findings.append(
-                Finding("error", "discovery_failed", f"No key set can be found: {reason}.", "Set jwks_url.")
+                Finding(
+                    "error", "discovery_failed", f"Discovery finds no key set: {reason}.", "Set jwks_url."
+                )
             )
             return None
 
-    def _judge_key_set(self, found: Probe, named: str | None) -> None:
+    def _check_key_set(self, found: Probe, named: str | None) -> None:
         if found.fault is not None or found.answer is None or found.answer.body is None:
-            reason = found.fault.reason if found.fault is not None else "there is no body"
+            reason = found.fault.reason if found.fault is not None else "the response has no body"
             code = found.fault.code if found.fault is not None else "unreachable"
             advice = found.fault.advice if found.fault is not None else None
             if named is not None and named != found.url:
-                advice = "Its metadata names another address: set discovery=True."
-            sentence = f"The key set at {shown(address(found.url))} cannot be had: {reason}."
+                advice = "The metadata names another URL: set discovery=True."
+            sentence = f"The key set at {shown(address(found.url))} cannot be fetched: {reason}."
             self.findings.append(Finding("error", code, sentence, advice))
             return
-        self.findings += judge_keys(found.answer.body, self.algorithms)
-        self.findings += judge_service(found, self.accept)
+        self.findings += check_keys(found.answer.body, self.algorithms)
+        self.findings += check_service(found, self.accept)

@@ -1,4 +1,4 @@
-"""The one exception a verification raises. It knows codes and nothing of HTTP; ``challenge`` maps them."""
+"""The exception that a verification raises: a code and a description, without any HTTP."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ TokenCode = Literal[
     "user_disabled",
     "keys_unavailable",
 ]
-"""Every code a ``TokenError`` can carry. ``keys_unavailable`` alone says nothing against the token."""
+"""Every code of a ``TokenError``. ``keys_unavailable`` alone is not about the token: it was not checked."""
 
 
 class TokenError(Exception):
-    """A token was not accepted, or could not be judged.
+    """The token is refused, or the keys to check it are unavailable.
 
-    ``code`` is stable and one of ``TokenCode``; ``description`` is a sentence for people and never holds any
-    part of the token. ``retry_after`` (seconds) is set when trying again later may help. ``scopes`` names
-    what an ``insufficient_scope`` refusal asks for.
+    Attributes:
+        code: One of ``TokenCode``; codes do not change.
+        description: A sentence for people. It never holds any part of the token.
+        retry_after: Seconds after which a retry may succeed; None if a retry does not help.
+        scopes: The scopes that an ``insufficient_scope`` refusal requires; empty otherwise.
     """
 
     def __init__(

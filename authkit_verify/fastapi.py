@@ -5,9 +5,9 @@
     @app.get("/orders")
     async def orders(caller: Annotated[Principal, Security(bearer, scopes=["orders:read"])]): ...
 
-It stands alone, or behind ``AuthMiddleware`` with the same verifier, whose answer then counts: nothing is
-verified twice. Only the middleware ends a websocket or an event stream that outlives its token, and reads a
-websocket's token from anywhere but the header.
+Use it without ``AuthMiddleware``, or behind one with the same verifier; no token is then verified twice. Only
+the middleware ends a WebSocket or an event stream that outlives its token, and only the middleware reads the
+token of a WebSocket from other places than the header.
 """
 
 # No "from __future__ import annotations": FastAPI reads the annotations of a callable object as they stand.
@@ -38,16 +38,21 @@ _SHOWN = frozenset({b"www-authenticate", b"retry-after", b"cache-control"})
 
 
 class Bearer(SecurityBase):
-    """The caller with a valid token that has every scope of the route; a refusal otherwise.
+    """A dependency: the caller, if its token is valid and has every scope of the route.
 
-    A refusal is an ``HTTPException`` 401, 403 or 503 with the headers of RFC 6750 and the code in ``detail``;
-    a websocket gets it as a denial response, or is closed with 1008 or 1013. With ``required=False`` a route
-    that asks for no scope gets None when no token came. ``enrichment`` is as in ``AuthMiddleware``;
-    ``challenge`` defaults to the middleware's.
+    A refusal is an ``HTTPException`` 401, 403 or 503 with the headers of RFC 6750 and the code in ``detail``.
+    A WebSocket receives a denial response, or is closed with 1008 or 1013.
 
-    The OpenAPI document names the issuer's OpenID Connect metadata, since only that and OAuth2 have scopes in
-    OpenAPI; with several issuers it is a plain bearer scheme. ``model`` is another description, such as
-    ``OAuth2(flows=...)``.
+    Args:
+        verifier: The verifier of the tokens. The host closes it.
+        required: If False, a route without scopes receives None if no token came. Default True.
+        enrichment: The host's own records, as in ``AuthMiddleware``. Default None.
+        challenge: The resource in the ``WWW-Authenticate`` header. Default None: that of the middleware in
+            front, or ``Challenge()``.
+        scheme_name: The name of the security scheme in the OpenAPI document. Default ``Bearer``.
+        model: The description of the scheme, such as ``OAuth2(flows=...)``. Default None: the issuer's OpenID
+            Connect metadata, since OpenAPI has scopes only for that and OAuth2; with several issuers, a plain
+            bearer scheme.
     """
 
     def __init__(
@@ -71,7 +76,7 @@ class Bearer(SecurityBase):
         self.model = model if model is not None else _description(verifier)
 
     async def __call__(self, connection: HTTPConnection, asked: SecurityScopes) -> Principal | None:
-        """Return the caller. Raises HTTPException, or WebSocketException where no denial can be sent."""
+        """Return the caller. Raises HTTPException, or WebSocketException if no denial can be sent."""
         try:
             return await self._authenticator.admit(
                 connection.scope, required=self._required, scopes=tuple(asked.scopes)
@@ -80,7 +85,7 @@ class Bearer(SecurityBase):
             self._refuse(connection, error)
 
     def where(self, first: Guard, *rest: Guard) -> Callable[..., Awaitable[Principal]]:
-        """Return a dependency that asks for this and for every guard: ``Security(bearer.where(...))``."""
+        """Return a dependency that also requires every guard: ``Security(bearer.where(...))``."""
 
         async def allowed(
             connection: HTTPConnection, caller: Annotated[Principal | None, Security(self)]
@@ -88,9 +93,9 @@ class Bearer(SecurityBase):
             try:
                 admitted_by = authenticator_of(connection.scope) if caller is not None else None
                 authenticator = admitted_by or self._authenticator
-                known = await first.judge(caller, authenticator)
+                known = await first.require(caller, authenticator)
                 for guard in rest:
-                    await guard.judge(known, authenticator)
+                    await guard.require(known, authenticator)
             except AccessDenied as error:
                 self._refuse(connection, error)
             return known

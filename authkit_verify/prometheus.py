@@ -5,7 +5,7 @@
 
     REGISTRY.register(VerifierCollector(verifier))
 
-Nothing is counted here: everything is read when Prometheus asks. One verifier per registry.
+It counts nothing itself and reads the verifier at every scrape. One verifier per registry.
 """
 
 from __future__ import annotations
@@ -24,21 +24,19 @@ __all__ = ["VerifierCollector"]
 
 
 class VerifierCollector(Collector):
-    """Reads one verifier at every scrape. Labels are issuers of its configuration, outcomes and codes."""
+    """Reads one verifier at every scrape. Labels are configured issuers, outcomes and codes."""
 
     def __init__(self, verifier: Verifier) -> None:
         self._verifier = verifier
 
     def describe(self) -> Iterator[Metric]:
-        """Yield the metrics whose names are taken, so that a registry refuses a second verifier."""
+        """Yield the metrics whose names this collector takes: a registry refuses a second verifier."""
         return self.collect()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric as it stands."""
+        """Yield every metric with its current value."""
         health = self._verifier.health()
-        ready = GaugeMetricFamily(
-            "authkit_verify_ready", "1 while every issuer has keys that answer, else 0."
-        )
+        ready = GaugeMetricFamily("authkit_verify_ready", "1 while every issuer has usable keys, else 0.")
         ready.add_metric([], float(health["ready"]))
         yield ready
         yield from _counted(self._verifier.counters())
@@ -47,7 +45,7 @@ class VerifierCollector(Collector):
 
 def _counted(counters: Counters) -> Iterator[Metric]:
     tokens = CounterMetricFamily(
-        "authkit_verify_tokens", "Tokens judged, by outcome.", labels=["issuer", "outcome"]
+        "authkit_verify_tokens", "Tokens verified, by outcome.", labels=["issuer", "outcome"]
     )
     would_refuse = CounterMetricFamily(
         "authkit_verify_would_refuse",
@@ -55,10 +53,10 @@ def _counted(counters: Counters) -> Iterator[Metric]:
         labels=["issuer", "code"],
     )
     fetches = CounterMetricFamily(
-        "authkit_verify_jwks_fetches", "Fetches of a key set that ended well.", labels=["issuer"]
+        "authkit_verify_jwks_fetches", "Fetches of a key set that succeeded.", labels=["issuer"]
     )
     failures = CounterMetricFamily(
-        "authkit_verify_jwks_fetch_failures", "Fetches of a key set that did not.", labels=["issuer"]
+        "authkit_verify_jwks_fetch_failures", "Fetches of a key set that failed.", labels=["issuer"]
     )
     for issuer, counted in counters.items():
         for outcome, number in counted["tokens"].items():
@@ -71,17 +69,17 @@ def _counted(counters: Counters) -> Iterator[Metric]:
 
 
 def _keys(issuers: dict[str, IssuerHealth]) -> Iterator[Metric]:
-    keys = GaugeMetricFamily("authkit_verify_keys", "Keys that answer.", labels=["issuer"])
+    keys = GaugeMetricFamily("authkit_verify_keys", "Keys in use.", labels=["issuer"])
     age = GaugeMetricFamily(
-        "authkit_verify_key_age_seconds", "Since the issuer confirmed its keys.", labels=["issuer"]
+        "authkit_verify_key_age_seconds", "Seconds since the issuer confirmed its keys.", labels=["issuer"]
     )
     failing = GaugeMetricFamily(
         "authkit_verify_jwks_failures_in_a_row",
-        "Fetches that failed since one ended well.",
+        "Fetches that failed since the last one that succeeded.",
         labels=["issuer"],
     )
     source = GaugeMetricFamily(
-        "authkit_verify_key_source", "1 for where the keys that answer stand.", labels=["issuer", "source"]
+        "authkit_verify_key_source", "1 for the source of the keys in use.", labels=["issuer", "source"]
     )
     for issuer, state in issuers.items():
         keys.add_metric([issuer], state["keys"])

@@ -1,6 +1,6 @@
 """A pytest fixture for the tests of an application: ``fake_issuer``, a new one for each test.
 
-Ask for it in the ``conftest.py`` of the root folder: ``pytest_plugins = ["authkit_verify.pytest_plugin"]``.
+Activate it in the ``conftest.py`` of the root folder: ``pytest_plugins = ["authkit_verify.pytest_plugin"]``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starlette's own authentication: a backend for its ``AuthenticationMiddleware``, and our answers for it.
+"""Starlette's authentication: a backend for its ``AuthenticationMiddleware``, and refusals for it.
 
     from starlette.middleware.authentication import AuthenticationMiddleware
 
@@ -35,7 +35,7 @@ __all__ = ["AuthenticationMiddleware", "BearerBackend", "Refused", "refuse"]
 
 
 class Refused(AuthenticationError):
-    """A token was not accepted, or could not be judged. ``refusal`` is the finished answer."""
+    """The token is refused, or its keys are unavailable; ``refusal`` is the response to send."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.code)
@@ -43,11 +43,16 @@ class Refused(AuthenticationError):
 
 
 class BearerBackend(AuthenticationBackend):
-    """Reads the bearer token of a request. Without one the caller is nobody, as Starlette has it.
+    """Reads the bearer token of a request; a token that is present must be valid.
 
-    A token that is present must be valid. ``required=True`` refuses a request that brings none.
-    ``enrichment`` and ``challenge`` are as in ``AuthMiddleware``; where that stands in front with the same
-    verifier, its answer counts and nothing is verified twice.
+    Behind ``AuthMiddleware`` with the same verifier no token is verified twice.
+
+    Args:
+        verifier: The verifier of the tokens. The host closes it.
+        required: Refuse a request without a token. Default False: its user is Starlette's
+            ``UnauthenticatedUser``.
+        enrichment: The host's own records, as in ``AuthMiddleware``. Default None.
+        challenge: The resource in the ``WWW-Authenticate`` header. Default None: ``Challenge()``.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class BearerBackend(AuthenticationBackend):
         )
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        """Return the token's scopes and its ``Principal``; None when no token came. Raises Refused."""
+        """Return the token's scopes and its ``Principal``; None if no token came. Raises Refused."""
         try:
             caller = await self._authenticator.admit(conn.scope, required=self._required)
         except (TokenError, AccessDenied) as error:
@@ -77,11 +82,11 @@ class BearerBackend(AuthenticationBackend):
 
 
 def refuse(conn: HTTPConnection, error: Exception) -> Response:
-    """Return the answer to a refusal: status, ``WWW-Authenticate`` or ``Retry-After``, and JSON.
+    """Return the response to a refusal: status, ``WWW-Authenticate`` or ``Retry-After``, and JSON.
 
-    For ``AuthenticationMiddleware(on_error=refuse)``, and as the handler of what guards and the verifier
-    raise inside an endpoint: ``exception_handlers={AccessDenied: refuse, TokenError: refuse}``. An error of
-    another backend is a 400, as Starlette has it; anything else is raised again.
+    For ``AuthenticationMiddleware(on_error=refuse)``, and as the handler of the errors that guards and the
+    verifier raise inside an endpoint: ``exception_handlers={AccessDenied: refuse, TokenError: refuse}``. An
+    error of another backend is a 400, as in Starlette; any other exception is raised again.
     """
     if isinstance(error, Refused):
         refusal = error.refusal
@@ -97,17 +102,17 @@ def refuse(conn: HTTPConnection, error: Exception) -> Response:
 
 
 class AuthenticationMiddleware(authentication.AuthenticationMiddleware):
-    """Starlette's middleware with these answers, on websockets too.
+    """Starlette's middleware with these refusals, on WebSockets too.
 
-    There Starlette asks ``on_error`` and then closes with 1000 whatever it says. This one gives the denial
-    response, or closes with 1008, and with 1013 when trying again later may help.
+    On a WebSocket, Starlette calls ``on_error`` and then closes with 1000 in any case. This middleware sends
+    the denial response, or closes with 1008, or with 1013 if a retry may succeed.
     """
 
     def __init__(self, app: ASGIApp, backend: AuthenticationBackend) -> None:
         super().__init__(app, backend, on_error=refuse)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Judge one connection, then hand it on or refuse it."""
+        """Authenticate one connection and pass it to the application, or refuse it."""
         if scope["type"] != "websocket":
             await super().__call__(scope, receive, send)
             return

@@ -4,8 +4,8 @@
     app = AuthMiddleware(my_app, verifier=issuer.verifier())
     TestClient(app).get("/", headers=issuer.bearer("ann", scope="orders:read"))
 
-A verifier of your own takes ``http_client=issuer.client``. No socket is opened, and minting needs no event
-loop. Give ``clock`` to move time; nothing here sleeps unless ``slow`` was called.
+Your own verifier takes ``http_client=issuer.client``. No socket is opened, and minting needs no event loop.
+Pass ``clock`` to move time; only ``slow`` makes the issuer sleep.
 """
 
 from __future__ import annotations
@@ -44,15 +44,18 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FakeKey:
-    """A signing key. It signs with ``alg`` and is published under ``kid``."""
+    """A signing key of a fake issuer."""
 
     kid: str
+    """The key id under which it is published."""
     alg: str
+    """The algorithm with which it signs."""
     private_key: PrivateKey
+    """The private key, of the type that the algorithm needs."""
 
     @classmethod
     def generate(cls, kid: str, alg: str) -> FakeKey:
-        """Make a new key; RSA takes a moment, the others none."""
+        """Generate a key; only RSA takes a noticeable time."""
         if alg in _CURVES:
             return cls(kid, alg, ec.generate_private_key(_CURVES[alg][0]))
         if alg == "EdDSA":
@@ -60,7 +63,7 @@ class FakeKey:
         return cls(kid, alg, rsa.generate_private_key(65537, 2048))
 
     def jwk(self) -> dict[str, Any]:
-        """Return the public half as it is published."""
+        """Return the public key as it is published (RFC 7517)."""
         public = self.private_key.public_key()
         if isinstance(public, rsa.RSAPublicKey):
             members = RSAAlgorithm.to_jwk(public, as_dict=True)
@@ -72,7 +75,7 @@ class FakeKey:
         return members | {"kid": self.kid, "alg": self.alg, "use": "sig"}
 
     def pem(self) -> str:
-        """Return the public half as PEM, for pinning."""
+        """Return the public key as PEM, for ``pinned_pems``."""
         return (
             self.private_key.public_key()
             .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
@@ -80,7 +83,7 @@ class FakeKey:
         )
 
     def sign(self, data: bytes) -> bytes:
-        """Return the signature in the form a token carries it."""
+        """Return the signature of ``data`` in the form of RFC 7518."""
         key = self.private_key
         if isinstance(key, ed25519.Ed25519PrivateKey):
             return key.sign(data)
@@ -101,13 +104,20 @@ def encode(data: bytes) -> str:
 
 
 def seal(key: FakeKey, header: bytes, payload: bytes) -> str:
-    """Sign any two byte strings as a compact token, however wrong they are."""
+    """Return a compact token of any two byte strings, however malformed they are."""
     signed = f"{encode(header)}.{encode(payload)}"
     return f"{signed}.{encode(key.sign(signed.encode()))}"
 
 
 class FakeIssuer:
-    """An issuer with one signing key at first. ``fetches`` counts how often its key set was asked for."""
+    """An issuer in the test process, with one signing key at first.
+
+    Args:
+        issuer: The ``iss`` of its tokens. Default ``https://issuer.test``.
+        audience: The ``aud`` of its tokens. Default ``api``.
+        algorithm: The signature algorithm of its keys. Default ``ES256``.
+        clock: Returns Unix seconds. Default ``time.time``.
+    """
 
     def __init__(
         self,
@@ -122,15 +132,18 @@ class FakeIssuer:
         self.algorithm = algorithm
         self.clock = clock
         self.headers: dict[str, str] = {}
-        """Sent with the key set, such as ``Cache-Control``."""
+        """Response headers of the key set, such as ``Cache-Control``."""
         self.requests: list[httpx.Request] = []
+        """Every request to the issuer."""
         self._made = 0
         self.keys: list[FakeKey] = []
+        """The published keys; the last one signs."""
         self._status = 200
         self._body: bytes | None = None
         self._delay = 0.0
         self.rotate()
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
+        """The HTTP client that reaches this issuer."""
 
     @property
     def key(self) -> FakeKey:
@@ -139,16 +152,16 @@ class FakeIssuer:
 
     @property
     def fetches(self) -> int:
-        """How often the key set was asked for."""
+        """The number of requests for the key set."""
         return sum(request.url.path.endswith("/jwks.json") for request in self.requests)
 
     def accept(self, **terms: Any) -> IssuerAccept:
-        """Return the record that accepts this issuer; ``terms`` are further fields of ``IssuerAccept``."""
+        """Return the ``IssuerAccept`` of this issuer; ``terms`` are further fields of it."""
         usual: dict[str, Any] = {"issuer": self.issuer, "audiences": (self.audience,)}
         return IssuerAccept(**usual | terms)
 
     def verifier(self, *, skew: float = 60.0, **terms: Any) -> Verifier:
-        """Return a verifier that accepts this issuer and fetches its keys in process."""
+        """Return a verifier that accepts this issuer; ``terms`` are fields of ``IssuerAccept``."""
         config = AcceptConfig(issuers=[self.accept(**terms)], algorithms=(self.algorithm,), skew=skew)
         return Verifier(config, http_client=self.client, clock=self.clock)
 
@@ -163,10 +176,16 @@ class FakeIssuer:
         without: Iterable[str] = (),
         **claims: Any,
     ) -> str:
-        """Return a signed token. ``header`` and ``claims`` win over the usual ones.
+        """Return a signed token.
 
-        ``lifetime`` is seconds from now and may be negative; ``typ`` says what kind of token it is;
-        ``without`` names claims to leave out, and a header member of None is left out.
+        Args:
+            user_id: The ``sub``. Default ``user-1``.
+            lifetime: Seconds from now until ``exp``; may be negative. Default 900.
+            typ: The ``typ`` of the header; None leaves it out. Default ``at+jwt``.
+            key: The signing key. Default None: ``self.key``.
+            header: Header members that replace the usual ones; None leaves a member out.
+            without: Claims to leave out.
+            claims: Claims that replace the usual ones.
         """
         signer = key or self.key
         now = int(self.clock())
@@ -185,42 +204,42 @@ class FakeIssuer:
         return self.mint(user_id, lifetime=-ago, **claims)
 
     def mint_forged(self, user_id: str = "user-1", **claims: Any) -> str:
-        """Return a token that names the key of this issuer and is signed with another one."""
+        """Return a token with the key id of this issuer, signed with another key."""
         return self.mint(user_id, key=FakeKey.generate(self.key.kid, self.algorithm), **claims)
 
     def bearer(self, user_id: str = "user-1", **terms: Any) -> dict[str, str]:
-        """Return the request header with a token; ``terms`` are those of ``mint``."""
+        """Return a request header with a new token; ``terms`` are arguments of ``mint``."""
         return {"Authorization": f"Bearer {self.mint(user_id, **terms)}"}
 
     def rotate(self, *, keep: bool = True) -> FakeKey:
-        """Publish a new key and sign with it; ``keep=False`` withdraws the earlier ones."""
+        """Publish a new key and sign with it; ``keep=False`` removes the earlier keys."""
         self._made += 1
         key = FakeKey.generate(f"key-{self._made}", self.algorithm)
         self.keys = [*self.keys, key] if keep else [key]
         return key
 
     def remove(self, kid: str) -> None:
-        """Withdraw a key."""
+        """Remove a key from the key set."""
         self.keys = [key for key in self.keys if key.kid != kid]
 
     def break_down(self, status: int = 503) -> None:
-        """Answer every request with this status."""
+        """Respond to every request with this status, until ``recover``."""
         self._status = status
 
     def publish(self, body: bytes) -> None:
-        """Serve this instead of the key set."""
+        """Serve this body instead of the key set, until ``recover``."""
         self._body = body
 
     def slow(self, seconds: float) -> None:
-        """Take this long for every answer."""
+        """Delay every response by this many seconds, until ``recover``."""
         self._delay = seconds
 
     def recover(self) -> None:
-        """Serve the true key set again, at once."""
+        """Serve the key set again, without a delay."""
         self._status, self._body, self._delay = 200, None, 0.0
 
     def document(self) -> bytes:
-        """Return the key set as published."""
+        """Return the key set as it is published."""
         return _compact({"keys": [key.jwk() for key in self.keys]})
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:

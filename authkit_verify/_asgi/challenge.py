@@ -1,7 +1,7 @@
 """Refusals over HTTP: the status, the ``WWW-Authenticate`` challenge and the body of each error code.
 
-The only place of this package with HTTP numbers. RFC 6750 section 3 shapes the challenge, RFC 9470 section 3
-adds step-up, RFC 9728 section 5.1 adds ``resource_metadata``.
+The only module of this package with HTTP status codes. RFC 6750 section 3 defines the challenge, RFC 9470
+section 3 adds step-up, RFC 9728 section 5.1 adds ``resource_metadata``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _STATUS = {
     "keys_unavailable": 503,
     "enrichment_unavailable": 503,
 }  # every other code is 401
-_DEFAULT_RETRY = 5.0
+_DEFAULT_RETRY = 5.0  # seconds
 
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 TRY_AGAIN_LATER = 1013  # registered with IANA for an overloaded or unready server
@@ -28,10 +28,16 @@ TOKEN_EXPIRED = 4401  # private use range: the HTTP 401 of a connection that was
 
 
 class AccessDenied(Exception):
-    """The caller is known, or rightly unknown, and this route is not for them.
+    """The caller, or a request without one, may not use this route.
 
-    ``code`` is one of ``missing_token``, ``insufficient_scope``, ``forbidden``,
-    ``insufficient_user_authentication``, ``keys_unavailable``, ``enrichment_unavailable``.
+    Attributes:
+        code: ``missing_token``, ``insufficient_scope``, ``forbidden``, ``insufficient_user_authentication``,
+            ``keys_unavailable`` or ``enrichment_unavailable``.
+        description: A sentence for people.
+        scopes: The scopes that the route requires; empty if it requires none.
+        max_age: Seconds within which the user must have signed in (RFC 9470); None without such a rule.
+        acr_values: The authentication contexts that are required (RFC 9470).
+        retry_after: Seconds after which a retry may succeed; None if unknown.
     """
 
     def __init__(
@@ -55,35 +61,46 @@ class AccessDenied(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """A finished answer: ``status``, ASGI ``headers``, JSON ``body``, and the close code of a websocket."""
+    """The response to an error, ready to be sent."""
 
     code: str
+    """The error code."""
     status: int
+    """The HTTP status."""
     headers: tuple[tuple[bytes, bytes], ...]
+    """The headers, in the form of ASGI."""
     body: bytes
+    """A JSON object with ``error`` and ``error_description``."""
     close_code: int
+    """The close code of a WebSocket."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Challenge:
-    """How a refusal introduces the resource: its realm, scopes to ask for, and its metadata document.
+    """The protected resource as the ``WWW-Authenticate`` header describes it.
 
-    ``scopes`` are named when no token came, so that a client knows what to request (RFC 6750, 3); those that
-    a guard asks for come first.
+    Raises:
+        ValueError: A text has a character that a quoted string cannot hold.
     """
 
     realm: str = "authkit"
+    """The realm. Default ``authkit``."""
     scopes: tuple[str, ...] = ()
+    """Scopes to name if no token came, so that a client knows what to request (RFC 6750, 3). The scopes that
+    a guard requires come first. Default none."""
     resource_metadata: str | None = None
+    """The URL of the resource metadata (RFC 9728). Default None."""
 
     def __post_init__(self) -> None:
-        """Refuse text that cannot stand in a quoted-string now, and not in the middle of a refusal."""
+        """Check the text of the header now, and not in the middle of a refusal."""
         for text in (self.realm, *self.scopes, self.resource_metadata or ""):
             if _quotable(text) != text:
-                raise ValueError(f"not printable ASCII without quote and backslash: {text!r}")
+                raise ValueError(
+                    f"a challenge holds printable ASCII without quote and backslash, not {text!r}"
+                )
 
     def refuse(self, error: TokenError | AccessDenied) -> Refusal:
-        """Return the answer for an error. Neither header nor body ever holds any part of a token."""
+        """Return the response to an error. Its headers and body never hold any part of a token."""
         status = _STATUS.get(error.code, 401)
         headers = [
             (b"content-type", b"application/json"),
@@ -124,7 +141,7 @@ class Challenge:
 
 
 def _oauth_error(error: TokenError | AccessDenied) -> tuple[str, str]:
-    """Return the registered error and its description; for a bad token the latter is our fine code."""
+    """Return the registered error and its description; for a bad token the description is the code."""
     if error.code in {"invalid_request", "insufficient_scope", "insufficient_user_authentication"}:
         return error.code, error.description
     return "invalid_token", error.code
@@ -140,13 +157,13 @@ def _body(code: str, description: str) -> bytes:
 
 
 async def send_refusal(scope: Scope, receive: Receive, send: Send, refusal: Refusal) -> None:
-    """Answer a request that was not let in; a websocket is refused before it is accepted.
+    """Send a refusal; a WebSocket is refused before it is accepted.
 
-    With the ``websocket.http.response`` extension the client sees the status and the challenge (a denial
-    response); without it the handshake ends with 1008, or 1013 when trying again later may help.
+    With the ``websocket.http.response`` extension the client receives the status and the challenge (a denial
+    response). Without it the handshake ends with 1008, or with 1013 if a retry may succeed.
     """
     if scope["type"] == "websocket":
-        message = await receive()  # the server hands over websocket.connect before it expects an answer
+        message = await receive()  # the server sends websocket.connect before it expects a response
         if message["type"] == "websocket.connect":
             await deny_websocket(scope, send, refusal)
         return
@@ -154,7 +171,7 @@ async def send_refusal(scope: Scope, receive: Receive, send: Send, refusal: Refu
 
 
 async def deny_websocket(scope: Scope, send: Send, refusal: Refusal) -> None:
-    """Refuse a websocket that has asked to connect and was not accepted, as ``send_refusal`` does."""
+    """Refuse a WebSocket whose ``websocket.connect`` was read, as ``send_refusal`` does."""
     if "websocket.http.response" in (scope.get("extensions") or {}):
         await _send_response(send, refusal, "websocket.http.response", refusal.body)
     else:

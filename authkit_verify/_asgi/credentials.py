@@ -1,7 +1,7 @@
-"""Find the one bearer token of a request, or refuse the request (RFC 6750, section 2).
+"""The one bearer token of a request (RFC 6750, section 2).
 
-A token comes in exactly one ``Authorization`` header. A websocket may also bring it in the query or among
-its subprotocols, since browsers cannot set headers there; each way only when asked for by name.
+A token comes in exactly one ``Authorization`` header. A WebSocket may also send it in the query or among its
+subprotocols, since browsers cannot set headers there; each way only if it is configured.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ _HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
 def sole_authorization(scope: Scope) -> bytes | None:
-    """Return the raw ``Authorization`` value, None when there is none. Raises TokenError on a second one."""
+    """Return the value of the only ``Authorization`` header of an ASGI scope, or None.
+
+    Raises TokenError ``invalid_request`` if there is a second one.
+    """
     found: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -31,25 +34,27 @@ def sole_authorization(scope: Scope) -> bytes | None:
 
 
 def bearer_token(authorization: bytes | None) -> str | None:
-    """Return the token of a Bearer value, None when there is no header or it has another scheme.
+    """Return the token of an ``Authorization`` value; None without a value or with another scheme.
 
-    Raises TokenError ``invalid_request`` when anything but one token follows the scheme, or when the scheme
-    comes after another credential: whoever brings a token is never taken for nobody.
+    Raises TokenError ``invalid_request`` if anything but one token follows the scheme, or if the scheme comes
+    after another credential: a request with a token is never treated as anonymous.
     """
     if authorization is None:
         return None
     if authorization.startswith(b"Bearer ") and not authorization.startswith(b"Bearer  "):
-        start = 7  # as nearly everybody spells it
+        start = 7  # the usual spelling
     elif (match := _BEARER.match(authorization)) is not None:
         start = match.end()
     elif _MISPLACED.search(authorization):
-        raise TokenError("invalid_request", "the Bearer scheme is not followed by a blank, or not alone")
+        raise TokenError(
+            "invalid_request", "the Bearer scheme is not the only scheme, or no space follows it"
+        )
     else:
         return None
     token = authorization[start:].decode("latin-1")
     if not token:
-        raise TokenError("invalid_request", "the Bearer scheme is followed by no token")
-    # What separates two values in one field (RFC 9110, 5.6) stands in no token (RFC 6750, 2.1). Spelled out:
+        raise TokenError("invalid_request", "no token follows the Bearer scheme")
+    # No token (RFC 6750, 2.1) holds a separator of two values in one field (RFC 9110, 5.6). Written out:
     # a regular expression takes as long as everything else a request pays for.
     if " " in token or "," in token or "\t" in token or "\n" in token or "\r" in token:
         raise TokenError("invalid_request", "more than one token after the Bearer scheme")
@@ -58,27 +63,27 @@ def bearer_token(authorization: bytes | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandshakeSources:
-    """Where a websocket handshake may carry its token besides the header.
+    """The places of a WebSocket handshake that may hold its token, besides the header.
 
-    ``query`` names a query parameter. ``subprotocol`` names a marker that the client offers directly before
-    the token: ``new WebSocket(url, ["authkit.bearer", token, "chat"])``.
+    ``query`` is a query parameter. ``subprotocol`` is a marker that the client offers directly before the
+    token: ``new WebSocket(url, ["authkit.bearer", token, "chat"])``.
     """
 
     query: str | None = None
     subprotocol: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that no client could send."""
+        """Check that a client can send the names."""
         if self.query == "":
-            raise ValueError("websocket_query names a query parameter")
+            raise ValueError("websocket_query is empty: give the name of a query parameter, or None")
         if self.subprotocol is not None and not _HTTP_TOKEN.fullmatch(self.subprotocol):
-            raise ValueError(f"websocket_subprotocol is not a subprotocol name: {self.subprotocol!r}")
+            raise ValueError(f"websocket_subprotocol must be an HTTP token, not {self.subprotocol!r}")
 
     def token(self, scope: Scope) -> str | None:
-        """Return the token of a handshake, None when it brings none.
+        """Return the token of a handshake, or None.
 
-        Raises TokenError ``invalid_request`` when credentials come in more than one place. The token is
-        taken out of ``scope["subprotocols"]``, so that no application can echo it by accident.
+        Removes the token from ``scope["subprotocols"]``, so that no application can echo it by accident.
+        Raises TokenError ``invalid_request`` if credentials come in more than one place.
         """
         tokens = [bearer_token(sole_authorization(scope))]
         if self.query is not None:
@@ -93,14 +98,16 @@ class HandshakeSources:
             return None
         at = offered.index(self.subprotocol)
         if at + 1 == len(offered) or offered.count(self.subprotocol) > 1:
-            raise TokenError("invalid_request", "the subprotocol marker is followed by exactly one token")
+            raise TokenError(
+                "invalid_request", "the subprotocol marker must come once, directly before the token"
+            )
         token = offered[at + 1]
         scope["subprotocols"] = offered[: at + 1] + offered[at + 2 :]
         scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"sec-websocket-protocol"]
         return token
 
     def selecting_marker(self, scope: Scope, send: Send) -> Send:
-        """Return ``send`` that selects the marker when the application accepts without a subprotocol.
+        """Return a ``send`` that selects the marker if the application accepts without a subprotocol.
 
         A browser drops a connection whose offered subprotocols were all ignored (WHATWG WebSockets, 2.1).
         """

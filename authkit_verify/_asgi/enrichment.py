@@ -1,8 +1,8 @@
-"""Asking the host's own records about a caller, on top of what the token says. Off unless a source is given.
+"""The host's own records of a caller, read besides the token. Off unless a source is given.
 
-It fails closed: a user the source does not allow is refused, and so is everybody while it cannot answer, as
-an outage and never as a bad credential. Only callers whose issuer names the host's own users are looked up:
-the ``sub`` of any other issuer may equal a user id here and mean somebody else.
+It fails closed: a user whom the source does not allow is refused. While the source is unavailable, every user
+is refused, as an outage and never as a bad credential. Only callers of issuers that name the host's own users
+are looked up: the ``sub`` of any other issuer may equal a user id here and mean another user.
 """
 
 from __future__ import annotations
@@ -22,42 +22,60 @@ from authkit_verify.config import AcceptConfig
 from authkit_verify.errors import TokenError
 
 TTL = 30.0
-"""Seconds an answer counts: how long a ban may take to be noticed."""
+"""Seconds an answer is cached: the longest time until a ban takes effect."""
 TIMEOUT = 2.0
+"""Seconds to wait for an answer."""
 MAX_USERS = 10_000
+"""Users whose answers are cached."""
 
 logger = logging.getLogger("authkit.enrichment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrichment:
-    """What the records say of a user now; ``roles`` are global ones."""
+    """The host's records of a user at this moment."""
 
     allowed: bool
+    """False refuses the user with ``user_disabled``."""
     roles: tuple[str, ...] = ()
+    """The user's global roles. Default none."""
     email: str | None = None
+    """The user's email address, used if the token has none. Default None."""
     discord_username: str | None = None
+    """The user's name on Discord, preferred to the token's. Default None."""
 
 
 class EnrichmentSource(Protocol):
     """The host's records, such as an issuer's ``service.enrichment()``."""
 
     async def enrich(self, user_id: str) -> Enrichment:
-        """Return what is known of the user; an unknown one is not ``allowed``. Raises when it cannot tell."""
+        """Return the record of a user; an unknown user is not ``allowed``. Raises if it is unavailable."""
         ...
 
 
 Roles = Literal["missing", "always", "never"]
-"""Whose global roles count. ``missing``: the token's, and the records' where it has none. ``always``: the
-records' alone, so that a caller who is not looked up has none. ``never``: the token's."""
+"""The global roles that count. ``missing``: the token's, or the records' if it has none. ``always``: only the
+records', so that a caller who is not looked up has none. ``never``: only the token's."""
 
 
 class Enricher:
-    """Asks a source once per user and time span, however many requests want to know.
+    """Asks a source once per user and ``ttl``, however many requests need the answer.
 
-    ``issuers`` are those whose subjects are the source's user ids. With ``live_gate`` a user who is not
-    allowed is refused; without it the source is asked only where its roles are needed. Roles never count for
-    the token of an organization. One may be shared by several middlewares.
+    Several middlewares may share one. The records' roles never count for a token of an organization.
+
+    Args:
+        source: The host's records.
+        issuers: The issuers whose ``sub`` is a user id of the source; at least one.
+        roles: The global roles that count (``Roles``). Default ``missing``.
+        live_gate: Refuse a user who is not ``allowed``. If False, the source is asked only for its roles.
+            Default True.
+        ttl: Seconds an answer is cached. Default 30.
+        timeout: Seconds to wait for an answer before the caller is refused. Default 2.
+        max_users: The most users whose answers are cached. Default 10000.
+        clock: Returns seconds and never goes back. Default ``time.monotonic``.
+
+    Raises:
+        ValueError: ``issuers`` is empty or a single string, or ``roles`` is unknown.
     """
 
     def __init__(
@@ -73,9 +91,9 @@ class Enricher:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if isinstance(issuers, str) or not issuers:
-            raise ValueError("issuers is a list of at least one issuer")
+            raise ValueError(f"issuers must be a list of at least one issuer, not {issuers!r}")
         if roles not in {"missing", "always", "never"}:
-            raise ValueError(f"roles is 'missing', 'always' or 'never', not {roles!r}")
+            raise ValueError(f"roles must be 'missing', 'always' or 'never', not {roles!r}")
         self.issuers = frozenset(issuers)
         self._source = source
         self._roles: Roles = roles
@@ -85,10 +103,10 @@ class Enricher:
         self._asking: dict[str, asyncio.Task[Enrichment]] = {}
 
     async def of(self, claims: Claims) -> Enrichment | None:
-        """Return what is known of the caller, None when the records are not asked about this one.
+        """Return the record of the caller; None if the records are not asked about this caller.
 
         Raises TokenError ``user_disabled`` for a user who is not allowed, AccessDenied
-        ``enrichment_unavailable`` when the source does not answer within the timeout.
+        ``enrichment_unavailable`` if the source fails or does not answer within the timeout.
         """
         if claims.issuer not in self.issuers or not self._needed(claims):
             return None
@@ -96,13 +114,13 @@ class Enricher:
         if known is None:
             known = await self._ask(claims.user_id)
         if self._live_gate and not known.allowed:
-            raise TokenError("user_disabled", "the account may no longer be used")
+            raise TokenError("user_disabled", "the user is disabled")
         return known
 
     async def confirms(self, claims: Claims, role: str) -> bool:
-        """Tell whether the records give the caller this global role at this moment, whatever the token says.
+        """True if the records give the caller this global role at this moment; the token does not count.
 
-        A remembered no is believed for its time, a yes is always asked for again. Raises AccessDenied
+        A cached record may refuse, but only a new answer of the source confirms. Raises AccessDenied
         ``enrichment_unavailable``.
         """
         if claims.issuer not in self.issuers or claims.has_org:
@@ -113,7 +131,7 @@ class Enricher:
         return _holds(await self._ask(claims.user_id), role)
 
     def roles_of(self, claims: Claims, known: Enrichment | None) -> tuple[str, ...]:
-        """Return the global roles that count for a caller of whom this is known."""
+        """Return the global roles that count for a caller with this record."""
         if claims.has_org:
             return ()
         recorded = known.roles if known is not None and known.allowed else ()
@@ -141,10 +159,10 @@ class Enricher:
             task = self._asking[user_id] = asyncio.create_task(self._answer(user_id))
             task.add_done_callback(lambda done: self._forget(user_id, done))
         try:
-            # Shielded: one caller who hangs up must not take the answer from the others.
+            # Shielded: one caller who disconnects must not take the answer from the others.
             return await asyncio.shield(task)
         except Exception as error:
-            raise AccessDenied("enrichment_unavailable", "the user's records cannot be read") from error
+            raise AccessDenied("enrichment_unavailable", "the user's records are unavailable") from error
 
     def _forget(self, user_id: str, done: asyncio.Task[Enrichment]) -> None:
         if self._asking.get(user_id) is done:
@@ -162,20 +180,22 @@ class Enricher:
 
 
 def enricher_for(enrichment: EnrichmentSource | Enricher | None, accepted: AcceptConfig) -> Enricher | None:
-    """Return what asks the records about callers of these issuers.
+    """Return the enricher for callers of these issuers; None without a source.
 
-    A bare source belongs to the only issuer there is; among several, ``Enricher`` names those whose users it
-    knows. Raises ValueError when that is left open.
+    A bare source belongs to the only issuer. Among several issuers an ``Enricher`` must name its own; raises
+    ValueError otherwise.
     """
     if enrichment is None:
         return None
     issuers = {accept.issuer for accept in accepted.issuers}
     if not isinstance(enrichment, Enricher):
         if len(issuers) > 1:
-            raise ValueError("several issuers are accepted: name yours with Enricher(source, issuers=[...])")
+            raise ValueError(
+                "several issuers are accepted: name those of the records with Enricher(source, issuers=[...])"
+            )
         return Enricher(enrichment, issuers=issuers)
     if unknown := enrichment.issuers - issuers:
-        raise ValueError(f"enrichment for issuers that are not accepted: {sorted(unknown)}")
+        raise ValueError(f"Enricher.issuers lists issuers that are not accepted: {sorted(unknown)}")
     return enrichment
 
 

@@ -45,9 +45,9 @@ class Guard:
 
     async def check(self, scope: Mapping[str, Any]) -> Principal:
         """Return the caller of this request if the condition holds. Raises AccessDenied if not."""
-        return await self.judge(principal_of(scope), authenticator_of(scope))
+        return await self.require(principal_of(scope), authenticator_of(scope))
 
-    async def judge(self, caller: Principal | None, authenticator: Authenticator | None) -> Principal:
+    async def require(self, caller: Principal | None, authenticator: Authenticator | None) -> Principal:
         """Return this caller if the condition holds. Raises AccessDenied if not.
 
         ``authenticator`` is the one that admitted the caller, or would have.

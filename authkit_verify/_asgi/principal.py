@@ -54,7 +54,7 @@ class Principal:
 
     @property
     def display_name(self) -> str:
-        """The user name, else the email address, else the user id."""
+        """The username, or else the email address, or else the user id."""
         return self.claims.username or self.email or self.claims.user_id
 
     @property
@@ -78,7 +78,7 @@ class Principal:
 
 
 class Anonymous:
-    """The caller of a request without a token where none is required."""
+    """The caller of a request without a token, where no token is required."""
 
     __slots__ = ()
 
@@ -106,7 +106,7 @@ NO_SCOPES = Scopes()
 
 
 def admit(scope: Scope, principal: Principal) -> None:
-    """Write the caller into the scope, where frameworks and guards look for it."""
+    """Write the caller into the scope, where frameworks and guards read it."""
     scope["user"] = principal
     scope["auth"] = Scopes(principal.claims.scopes + _AUTHENTICATED)
     state = scope.get("state")

@@ -1,8 +1,8 @@
-"""The metadata of a protected resource (RFC 9728): where a client learns who issues tokens for it.
+"""The metadata of a protected resource (RFC 9728): it names the issuers of its tokens to clients.
 
 An MCP client finds the document through ``resource_metadata`` in the challenge of a 401. ``AuthMiddleware``
-serves it by itself where it wraps the whole host; where it protects only a part that is mounted below a path,
-the host serves the document, which is an ASGI application of its own::
+serves it if it wraps the whole host. If it protects only a part that is mounted below a path, the host serves
+the document, which is an ASGI application::
 
     metadata = ResourceMetadata(resource="https://api.example.com/mcp", authorization_servers=[...])
     routes = [Route(metadata.path, metadata), Mount("/mcp", app=AuthMiddleware(...))]
@@ -22,7 +22,7 @@ _METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = (
     (b"content-type", b"application/json"),
     (b"cache-control", b"public, max-age=300"),
-    # The document is public and browsers' clients read it from other origins.
+    # The document is public, and clients in browsers read it from other origins.
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
     (b"access-control-allow-headers", b"*"),
@@ -31,21 +31,30 @@ _HEADERS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceMetadata:
-    """What is published about a resource; ``resource`` is its address, byte for byte as clients know it."""
+    """The published metadata of a protected resource; an ASGI application that serves it.
+
+    Raises:
+        ValueError: ``resource`` is not a URL that RFC 9728 allows.
+    """
 
     resource: str
+    """The URL of the resource, byte for byte as clients know it; without query and fragment."""
     authorization_servers: Sequence[str]
+    """The issuers whose tokens the resource accepts."""
     scopes: Sequence[str] = ()
+    """The scopes to publish as ``scopes_supported``. Default none."""
 
     def __post_init__(self) -> None:
-        """Refuse an address that RFC 9728, 1.2 does not allow; http passes for development."""
+        """Check the URL (RFC 9728, 1.2); http passes for development."""
         parts = urlsplit(self.resource)
         if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or "#" in self.resource:
-            raise ValueError(f"resource is an https address without query and fragment: {self.resource!r}")
+            raise ValueError(
+                f"resource must be an https URL without query and fragment, not {self.resource!r}"
+            )
 
     @property
     def url(self) -> str:
-        """The address of the document: the well-known part goes between host and path (RFC 9728, 3.1)."""
+        """The URL of the document: the well-known part goes between host and path (RFC 9728, 3.1)."""
         parts = urlsplit(self.resource)
         return f"{parts.scheme}://{parts.netloc}{self.path}"
 
@@ -55,16 +64,16 @@ class ResourceMetadata:
         return _WELL_KNOWN + urlsplit(self.resource).path.rstrip("/")
 
     def is_asked_for(self, scope: Scope) -> bool:
-        """Tell whether a request is for the document, under the resource's path or at the root."""
+        """True if a request is for the document, under the resource's path or at the root."""
         if _WELL_KNOWN not in scope["path"] or scope["method"] not in _METHODS:
             return False
         paths = {_WELL_KNOWN, self.path, f"{self.path}/"}
         return scope["path"] in paths or route_path(scope) in paths
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Answer whatever path it is mounted at; a method other than GET, HEAD and OPTIONS is 405."""
+        """Serve the document at any path; a method other than GET, HEAD and OPTIONS is 405."""
         if scope["type"] != "http":
-            raise RuntimeError(f"the metadata of a resource is served over http, not {scope['type']}")
+            raise RuntimeError(f"ResourceMetadata is served over http, not {scope['type']}")
         if scope["method"] in _METHODS:
             await self.answer(scope, send)
             return
@@ -73,7 +82,7 @@ class ResourceMetadata:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def answer(self, scope: Scope, send: Send) -> None:
-        """Send the document, or the answer to a CORS preflight."""
+        """Send the document, or the response to a CORS preflight."""
         preflight = scope["method"] == "OPTIONS"
         body = b"" if preflight else self._document()
         headers = [*_HEADERS, (b"content-length", str(len(body)).encode())]

@@ -1,7 +1,7 @@
-"""A connection that stays open ends with the token that opened it.
+"""Open connections end when the token that opened them expires.
 
-A websocket is closed with 4401 and its application sees a disconnect. An event stream is aborted, so that its
-client cannot take what it got for all there was. Both happen at ``exp`` plus the verifier's skew.
+A WebSocket is closed with 4401 and its application receives a disconnect. An event stream is aborted, so that
+its client cannot mistake it for complete. Both happen at ``exp`` plus the verifier's skew.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from authkit_verify._asgi.types import ASGIApp, Message, Receive, Scope, Send
 from authkit_verify.errors import TokenError
 
 LifetimeScope = Literal["connections", "all"]
-"""``connections``: websockets and ``text/event-stream``. ``all``: every streamed response as well."""
+"""``connections``: WebSockets and ``text/event-stream``. ``all``: every streamed response as well."""
 
 
 _EXPIRED = "the token behind this response has expired"
 
 
 class StreamExpired(Exception):
-    """The token behind a response ended before the response did; raised to the server, which aborts it."""
+    """The token expired before its response ended; raised to the server, which aborts the response."""
 
 
 async def run_websocket(app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
-    """Run an application on a websocket that is closed when the lease ends."""
+    """Run an application on a WebSocket that is closed when the lease ends."""
     link = _Link(scope, receive, send, lease)
     watch = asyncio.create_task(link.watch())
     try:
@@ -40,7 +40,7 @@ async def run_websocket(app: ASGIApp, scope: Scope, receive: Receive, send: Send
 
 
 class _Link:
-    """The two ends of a websocket, and whether it is still open."""
+    """The two directions of a WebSocket, and its state."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
         self._scope = scope
@@ -58,10 +58,10 @@ class _Link:
         for waiting in self._waiting:
             waiting.reschedule(0.0)
         if not self._closed:
-            with contextlib.suppress(Exception):  # a client that has left cannot be told
-                await self._say_so()
+            with contextlib.suppress(Exception):  # a client that has left receives nothing
+                await self._notify_client()
 
-    async def _say_so(self) -> None:
+    async def _notify_client(self) -> None:
         if self._accepted:
             await self._send({"type": "websocket.close", "code": TOKEN_EXPIRED, "reason": "token_expired"})
         else:
@@ -69,7 +69,7 @@ class _Link:
             await deny_websocket(self._scope, self._send, refusal)
 
     async def receive(self) -> Message:
-        waiting = asyncio.timeout(None)  # it has no end until the lease has
+        waiting = asyncio.timeout(None)  # no timeout until the lease ends
         try:
             if not self._over:
                 async with waiting:
@@ -93,10 +93,10 @@ class _Link:
 
 
 class LeasedAnswer:
-    """The answer to one request: as an event stream it is aborted when the lease ends.
+    """The response to one request; an event stream is aborted when the lease ends.
 
-    The application runs inside its ``with`` block and answers through ``send``. Raises StreamExpired to the
-    server. A block, since a coroutine around the application would be a tenth of what a request pays for.
+    The application runs inside the ``with`` block and responds through ``send``. Raises StreamExpired to the
+    server. A block, since a coroutine around the application would be a tenth of the cost of a request.
     """
 
     __slots__ = ("_expired", "_lease", "_send", "_streams", "_task", "_watch")
@@ -115,15 +115,15 @@ class LeasedAnswer:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
-        cancelled = cancelled and not self._cancelled_by_others()
+        cancelled = cancelled and not self._cancelled_elsewhere()
         self._stop()
         if self._expired and (kind is None or cancelled):
             raise StreamExpired(_EXPIRED) from None
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Hand a message to the server; the first one of a stream starts the watch."""
-        # No coroutine of its own: most answers are no streams, and this would be half of what they pay.
-        if self._expired:  # an application that outlived its cancellation must not finish the answer either
+        """Pass a message to the server; the first message of a stream starts the watch."""
+        # Not a coroutine: most responses are not streams, and it would be half of their cost.
+        if self._expired:  # an application that outlived its cancellation must not finish the response either
             raise StreamExpired(_EXPIRED)
         if self._watch is None:
             if _stays_open(message, self._streams):
@@ -134,9 +134,9 @@ class LeasedAnswer:
 
     async def _send_last(self, message: Message, watch: asyncio.Task[None]) -> None:
         await self._send(message)
-        watch.cancel()  # what an application does after its answer, such as background tasks, is no stream
+        watch.cancel()  # work after the response, such as background tasks, is not part of the stream
 
-    def _cancelled_by_others(self) -> bool:
+    def _cancelled_elsewhere(self) -> bool:
         return self._task is not None and self._task.cancelling() > 1
 
     def _stop(self) -> None:

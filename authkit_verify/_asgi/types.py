@@ -1,6 +1,6 @@
-"""The words of ASGI 3 that the middleware uses, and which paths it leaves alone.
+"""The types of ASGI 3, and the paths and requests that the middleware lets pass.
 
-Only the standard library: a plain ASGI application needs no framework to be protected.
+Only the standard library: protecting a plain ASGI application needs no framework.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def route_path(scope: Scope) -> str:
-    """Return the decoded path below ``root_path``, the part an application routes on.
+    """Return the decoded path below ``root_path``, the part that an application routes on.
 
     Servers disagree on whether ``path`` repeats ``root_path``; a prefix is removed only where it ends at a
-    segment border, so that ``/apiary`` is never read as ``/api`` + ``ary``.
+    segment border, so that ``/apiary`` is not read as ``/api`` + ``ary``.
     """
     path: str = scope["path"]
     root: str = scope.get("root_path") or ""
@@ -33,22 +33,22 @@ def route_path(scope: Scope) -> str:
 class PathSet:
     """Decoded paths below ``root_path``: exact ones, and subtrees spelled ``/docs/*``.
 
-    ``/docs/*`` holds everything below ``/docs/`` and not ``/docs`` itself. Nothing else is a pattern.
+    ``/docs/*`` holds every path below ``/docs/`` and not ``/docs`` itself. There are no other patterns.
     """
 
     __slots__ = ("_exact", "_trees")
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         if isinstance(patterns, str):
-            raise ValueError("paths are given as a sequence of strings, not as one string")  # noqa: TRY004 - every mistake here is a ValueError
+            raise ValueError(f"exclude must be a list of paths, not the single string {patterns!r}")  # noqa: TRY004 - every mistake here is a ValueError
         exact: set[str] = set()
         trees: set[str] = set()
         for pattern in patterns:
             if not pattern.startswith("/"):
-                raise ValueError(f"a path starts with '/': {pattern!r}")
+                raise ValueError(f"exclude: a path starts with '/', not {pattern!r}")
             stem = pattern[:-1] if pattern.endswith("/*") else pattern
             if "*" in stem:
-                raise ValueError(f"'*' stands only at the end, as '/*': {pattern!r}")
+                raise ValueError(f"exclude: '*' is allowed only at the end, as '/*', not {pattern!r}")
             (trees if stem != pattern else exact).add(stem)
         self._exact = frozenset(exact)
         self._trees = tuple(sorted(trees))
@@ -57,7 +57,7 @@ class PathSet:
         return bool(self._exact or self._trees)
 
     def __contains__(self, scope: Scope) -> bool:
-        """Tell whether the path of this request is in the set."""
+        """True if the path of this request is in the set."""
         path = route_path(scope)
         if path in self._exact:
             return True
@@ -65,15 +65,15 @@ class PathSet:
 
 
 def _climbs(path: str) -> bool:
-    # A wildcard must not cover what a later hand normalizes out of it: "/docs/../admin" is not under /docs.
+    # A wildcard must not cover a path that a later layer normalizes away: "/docs/../admin" is not in /docs.
     return "\\" in path or any(part in {".", ".."} for part in path.split("/"))
 
 
 def is_preflight(scope: Scope) -> bool:
-    """Tell whether this is a real CORS preflight: OPTIONS with an origin and an announced method.
+    """True for a CORS preflight: OPTIONS with an origin and a requested method.
 
-    A preflight never carries credentials (Fetch standard, 4.8), so it must pass; any other OPTIONS is an
-    ordinary request and must not become a way past the check.
+    A preflight never carries credentials (Fetch standard, 4.8), so it must pass. Any other OPTIONS is an
+    ordinary request and must not bypass the check.
     """
     if scope["method"] != "OPTIONS":
         return False

@@ -1,4 +1,4 @@
-"""Judge a published key set with the verifier's own reader, one key at a time."""
+"""Check a published key set with the verifier's own reader, one key at a time."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from authkit_verify._jose.keys import MAX_CANDIDATES, Key, UnusableKey
 from authkit_verify._jwks.fetch import MAX_BYTES
 
 
-def judge_keys(document: bytes, accepted: frozenset[str]) -> Iterator[Finding]:
-    """Yield what is to be said about a key set and about each key, for the algorithms that are accepted."""
+def check_keys(document: bytes, accepted: frozenset[str]) -> Iterator[Finding]:
+    """Yield the findings about a key set and each of its keys, for the accepted algorithms."""
     try:
         reading = read_jwks(document)
     except UnusableDocument as error:
@@ -25,11 +25,15 @@ def judge_keys(document: bytes, accepted: frozenset[str]) -> Iterator[Finding]:
     size = f"{len(members)} keys in {len(document)} bytes, {usable} of them usable"
     yield Finding("ok", "key_set", f"The key set has {size}.")
     if len(members) > MAX_KEYS:
-        yield Finding("warning", "too_many_keys", f"Only the first {MAX_KEYS} keys are read.")
+        yield Finding("warning", "too_many_keys", f"The verifier reads only the first {MAX_KEYS} keys.")
     if len(document) > MAX_BYTES // 2:
-        yield Finding("warning", "key_set_large", f"Above {MAX_BYTES} bytes it would be refused.")
+        yield Finding(
+            "warning",
+            "key_set_large",
+            f"It has {len(document)} bytes; above {MAX_BYTES} the verifier refuses it.",
+        )
     for number, member in enumerate(members[:MAX_KEYS]):
-        yield from _judge_key(number, member)
+        yield from _check_key(number, member)
     if not usable:
         yield Finding(
             "error",
@@ -38,8 +42,8 @@ def judge_keys(document: bytes, accepted: frozenset[str]) -> Iterator[Finding]:
             "Publish an RSA, EC or Ed25519 key.",
         )
         return
-    yield from _judge_names(reading.keys.keys)
-    yield from _judge_algorithms(reading.keys.keys, accepted)
+    yield from _check_key_ids(reading.keys.keys)
+    yield from _check_algorithms(reading.keys.keys, accepted)
 
 
 def _no_key_set(document: bytes, error: UnusableDocument) -> Finding:
@@ -51,32 +55,32 @@ def _no_key_set(document: bytes, error: UnusableDocument) -> Finding:
     return Finding("error", "not_a_key_set", _sentence(error), "Check jwks_url.")
 
 
-def _judge_key(number: int, member: Any) -> Iterator[Finding]:
+def _check_key(number: int, member: Any) -> Iterator[Finding]:
     kid = member.get("kid") if isinstance(member, dict) else None
     name = f"Key {number}" + (f" ({shortened(ascii(kid))})" if isinstance(kid, str) else "")
     if is_private(member):
         yield Finding(
-            "error", "private_key_published", f"{name} is published with its secret half.",
-            "Whoever reads the set can sign tokens: replace the key at once.",
+            "error", "private_key_published", f"{name} is published with its private part.",
+            "Every reader of the set can sign tokens: replace the key at once.",
         )  # fmt: skip
     try:
         key = read_jwk(member)
     except UnusableKey as reason:
         if isinstance(member, dict) and member.get("use") == "enc":
-            yield Finding("ok", "key_for_other_use", f"{name} is passed over: {reason}.")
+            yield Finding("ok", "key_for_other_use", f"{name} is skipped: {reason}.")
         else:
             yield Finding(
-                "warning", "key_unusable", f"{name} is passed over: {reason}.", "Tokens it signs are refused."
+                "warning", "key_unusable", f"{name} is skipped: {reason}.", "Tokens it signs are refused."
             )
     else:
         yield Finding("ok", "key_usable", f"{name} verifies {', '.join(sorted(key.algorithms))}.")
 
 
-def _judge_names(keys: tuple[Key, ...]) -> Iterator[Finding]:
+def _check_key_ids(keys: tuple[Key, ...]) -> Iterator[Finding]:
     if len(keys) > 1 and any(key.kid is None for key in keys):
         yield Finding(
             "warning", "kid_missing", "A key has no id.",
-            "Tokens without a kid pass only where one key fits their algorithm.",
+            "Tokens without a kid pass only if exactly one key fits their algorithm.",
         )  # fmt: skip
     holders: dict[str, set[bytes]] = {}
     for key in keys:
@@ -91,19 +95,19 @@ def _judge_names(keys: tuple[Key, ...]) -> Iterator[Finding]:
     nameless = sum(len(key.algorithms) > 1 for key in keys)
     if nameless:
         yield Finding(
-            "warning", "alg_missing", f"{nameless} keys name no algorithm.",
-            "They verify every accepted algorithm of their kind.",
+            "warning", "alg_missing", f"{nameless} keys have no alg.",
+            "They verify every accepted algorithm of their type.",
         )  # fmt: skip
 
 
-def _judge_algorithms(keys: tuple[Key, ...], accepted: frozenset[str]) -> Iterator[Finding]:
+def _check_algorithms(keys: tuple[Key, ...], accepted: frozenset[str]) -> Iterator[Finding]:
     offered = frozenset[str]().union(*(key.algorithms for key in keys))
     named = frozenset[str]().union(*(key.algorithms for key in keys if len(key.algorithms) == 1))
     if not offered & accepted:
         yield Finding(
             "error", "no_key_for_algorithms",
-            f"The keys are for {_list(sorted(offered))}, and accepted are {_list(sorted(accepted))}.",
-            "Set algorithms to what the issuer signs with.",
+            f"The keys are for {_list(sorted(offered))}; accepted are {_list(sorted(accepted))}.",
+            "Set algorithms to those with which the issuer signs.",
         )  # fmt: skip
         return
     yield Finding("ok", "algorithms", f"Accepted, with a key: {_list(sorted(offered & accepted))}.")
@@ -111,7 +115,7 @@ def _judge_algorithms(keys: tuple[Key, ...], accepted: frozenset[str]) -> Iterat
         yield Finding(
             "warning", "algorithm_not_accepted",
             f"The issuer has keys for {_list(sorted(named - accepted))}, which is not accepted.",
-            "Tokens signed with them are refused; add it to algorithms if they are meant to pass.",
+            "Tokens signed with them are refused; add them to algorithms if they should pass.",
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Judge an issuer's name, its metadata, and how its key set is served."""
+"""Check an issuer's name, its metadata, and how its key set is served."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from authkit_verify._jwks.refresher import MAX_WAIT
 from authkit_verify.config import IssuerAccept, is_allowed_url
 
 SLOW = 1.0
-"""Seconds; a key set that takes longer keeps first requests waiting noticeably."""
+"""Seconds; a slower key set noticeably delays the first requests."""
 OFFSET = 30.0
-"""Seconds; a clock that is further off than this is worth a warning."""
+"""Seconds; a clock that differs by more is a warning."""
 
 
-def judge_form(accept: IssuerAccept) -> Finding:
-    """Judge the issuer's name as an address (RFC 8414, 2)."""
+def check_form(accept: IssuerAccept) -> Finding:
+    """Check the form of the issuer's name, a URL (RFC 8414, 2)."""
     parts = urlsplit(accept.issuer)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         return Finding(
-            "warning", "issuer_not_a_url", "The issuer is not an address.", "RFC 8414 asks for an https URL."
+            "warning", "issuer_not_a_url", "The issuer is not a URL.", "RFC 8414 asks for an https URL."
         )
     if parts.query or parts.fragment:
         return Finding(
@@ -39,20 +39,22 @@ def judge_form(accept: IssuerAccept) -> Finding:
         return Finding(
             "warning",
             "http_loopback",
-            "The issuer is asked over plain http.",
-            "Only on this machine, never in use.",
+            "The issuer is fetched over plain http.",
+            "Use it only for development on this machine.",
         )
-    slash = " It ends with a slash, and so must the iss of its tokens." if accept.issuer.endswith("/") else ""
-    return Finding("ok", "issuer_form", f"The issuer is an https address.{slash}")
+    slash = (
+        " It ends with a slash, and the iss of its tokens must too." if accept.issuer.endswith("/") else ""
+    )
+    return Finding("ok", "issuer_form", f"The issuer is an https URL.{slash}")
 
 
-def judge_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | None]:
-    """Return what is to be said about one metadata document, and the address of the keys it names."""
+def check_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | None]:
+    """Return the finding about one metadata document, and the URL of the keys that it names."""
     if found.answer is None:
         fault = found.fault
         if fault is None or fault.status == 404:
             return Finding("ok", "no_metadata", f"There is no metadata at {shown(found.url)}."), None
-        sentence = f"The metadata at {shown(found.url)} cannot be had: {fault.reason}."
+        sentence = f"The metadata at {shown(found.url)} cannot be fetched: {fault.reason}."
         return Finding("warning", fault.code, sentence, fault.advice), None
     try:
         url = keys_url(found.answer, accept.issuer)
@@ -60,17 +62,19 @@ def judge_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | N
         return _unfit(found, found.answer, accept, error), None
     if not is_allowed_url(url, http_loopback=accept.allow_http_loopback):
         level: Level = "error" if accept.discovery else "warning"
-        sentence = f"The metadata names its keys at {shown(url)}, which is no https address."
-        return Finding(level, "jwks_uri_refused", sentence, "Keys are fetched over https only."), None
+        sentence = f"The metadata names its keys at {shown(url)}, which is not an https URL."
+        return Finding(
+            level, "jwks_uri_refused", sentence, "The verifier fetches keys over https only."
+        ), None
     if origin(url) != origin(accept.issuer):
-        sentence = f"The metadata names keys of another origin: {shown(url)}."
-        advice = "Check that this host is the issuer's; same_origin=True refuses it."
+        sentence = f"The metadata names keys on another origin: {shown(url)}."
+        advice = "Check that this host belongs to the issuer; same_origin=True refuses it."
         return Finding("warning", "jwks_uri_other_origin", sentence, advice), url
     return Finding("ok", "metadata", f"The metadata at {shown(found.url)} is this issuer's."), url
 
 
 def _unfit(found: Probe, answer: Answer, accept: IssuerAccept, error: FetchError) -> Finding:
-    """Say what is wrong with a document that the verifier would not take."""
+    """Return the finding about a document that the verifier would not use."""
     where = f"The metadata at {shown(found.url)}"
     try:
         document: Any = json.loads((answer.body or b"").decode("utf-8-sig"))
@@ -78,33 +82,31 @@ def _unfit(found: Probe, answer: Answer, accept: IssuerAccept, error: FetchError
         return Finding("warning", "metadata_not_json", f"{where} is not JSON.")
     theirs = document.get("issuer") if isinstance(document, dict) else None
     if theirs == accept.issuer or not isinstance(theirs, str):
-        return Finding("warning", "metadata_unfit", f"{where} is of no use: {error}.")
+        return Finding("warning", "metadata_unfit", f"{where} is unusable: {error}.")
     advice = f"Tokens carry the issuer's own spelling: configure issuer={shown(theirs)} if you trust it."
     if theirs.rstrip("/") == accept.issuer.rstrip("/"):
-        sentence = f"{where} names {shown(theirs)}, which differs by the slash at the end."
+        sentence = f"{where} names {shown(theirs)}, which differs by a trailing slash."
         return Finding("error", "issuer_trailing_slash", sentence, advice)
     return Finding("error", "issuer_mismatch", f"{where} names another issuer: {shown(theirs)}.", advice)
 
 
-def judge_service(found: Probe, accept: IssuerAccept) -> Iterator[Finding]:
-    """Yield what is to be said about time, caching and validators of the key set's answer."""
+def check_service(found: Probe, accept: IssuerAccept) -> Iterator[Finding]:
+    """Yield the findings about the time, the caching and the validator of the key set's response."""
     if found.took > SLOW:
-        wait = (
-            f" Requests wait {MAX_WAIT:g} s at most and are then told 503." if found.took > MAX_WAIT else ""
-        )
+        wait = f" Requests wait at most {MAX_WAIT:g} s and then receive 503." if found.took > MAX_WAIT else ""
         yield Finding("warning", "slow", f"The key set took {found.took:.1f} s.{wait}")
     else:
         yield Finding("ok", "response_time", f"The key set took {found.took:.2f} s.")
     if "etag" in found.headers:
-        yield Finding("ok", "etag", "The key set has an ETag, so that a refresh need not send it again.")
+        yield Finding("ok", "etag", "The key set has an ETag, so that an unchanged set is not sent again.")
     else:
-        yield Finding("warning", "no_etag", "The key set has no ETag; every refresh sends all of it.")
+        yield Finding("warning", "no_etag", "The key set has no ETag; every refresh sends the whole set.")
     lives = cache_lifetime(found.headers, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)
     header = found.headers.get("cache-control", found.headers.get("expires"))
     said = "Without cache headers" if header is None else f"Under {shown(header)}"
-    kept = f"{said} the set is fresh for {lives.fresh:g} s and outlives an outage by {lives.stale:g} s."
+    kept = f"{said} the set is fresh for {lives.fresh:g} s and used for {lives.stale:g} s more in an outage."
     if lives.fresh < accept.cache_ttl and lives.fresh <= MIN_FRESH:
-        advice = f"Headers never shorten it below {MIN_FRESH:g} s; ask the issuer for a longer max-age."
+        advice = f"The shortest time is {MIN_FRESH:g} s; ask the issuer for a longer max-age."
         yield Finding("warning", "cache_short", kept, advice)
     elif lives.stale < accept.max_stale:
         yield Finding("warning", "stale_short", kept, "The issuer's stale-if-error shortens max_stale.")
@@ -112,28 +114,34 @@ def judge_service(found: Probe, accept: IssuerAccept) -> Iterator[Finding]:
         yield Finding("ok", "cache", kept)
 
 
-def judge_clock(probes: Sequence[Probe], skew: float) -> Iterator[Finding]:
-    """Yield how far the issuer's clock is from ours, by the last answer that says what time it is."""
+def check_clock(probes: Sequence[Probe], skew: float) -> Iterator[Finding]:
+    """Yield the finding about the issuer's clock, by the last response with a Date header."""
     offset = next((one for one in map(_offset, reversed(probes)) if one is not None), None)
     if offset is None:
-        yield Finding("warning", "no_date", "No answer says what time it is at the issuer.")
+        yield Finding(
+            "warning", "no_date", "No response has a Date header, so the issuer's clock is unknown."
+        )
         return
-    sentence = f"The issuer's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} ours."
+    sentence = (
+        f"The issuer's clock is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the clock here."
+    )
     if abs(offset) > skew:
         yield Finding(
             "error", "clock_offset", sentence, f"That is more than the skew of {skew:g} s; set the clocks."
         )
     elif abs(offset) > OFFSET:
-        yield Finding("warning", "clock_offset", sentence, "Set the clocks before the skew is used up.")
+        yield Finding(
+            "warning", "clock_offset", sentence, "Set the clocks before the difference exceeds the skew."
+        )
     else:
         yield Finding("ok", "clock", sentence)
 
 
 def _offset(found: Probe) -> float | None:
-    """Return seconds the issuer is ahead; 0 within what a Date of whole seconds and the way can tell."""
+    """Return the seconds the issuer is ahead; 0 within the precision of Date and of the network."""
     try:
         date = parsedate_to_datetime(found.headers.get("date", ""))
-        # An answer out of a cache keeps the Date of its making and says how old it is (RFC 9111, 5.1).
+        # A cached response keeps its Date and has its Age (RFC 9111, 5.1).
         age = int(found.headers.get("age", "0")[:10])
         theirs = date.replace(tzinfo=date.tzinfo or UTC).timestamp() + age
     except (ValueError, TypeError, OverflowError):
@@ -143,5 +151,5 @@ def _offset(found: Probe) -> float | None:
 
 
 def shown(text: str) -> str:
-    """Return a text that is the issuer's, quoted, escaped and cut short."""
+    """Return text of the issuer, quoted, escaped and cut short."""
     return shortened(ascii(text))

@@ -1,4 +1,4 @@
-"""Ask for one document as the verifier does, and tell precisely how that failed."""
+"""Request one document as the verifier does, and report precisely how that failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why there is no document: a stable code, the rest of a sentence, and advice."""
+    """The reason why there is no document: a stable code, the end of a sentence, and advice."""
 
     code: str
     reason: str
@@ -38,37 +38,37 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One request: its answer or its fault, the headers that came, and when and for how long (seconds)."""
+    """One request: its answer or its fault, the response headers, and its times (seconds)."""
 
     url: str
     answer: Answer | None
     fault: Fault | None
     headers: Mapping[str, str]
     middle: float
-    """Unix time half-way between question and answer."""
+    """Unix time half-way between request and response."""
     took: float
 
 
 async def probe(client: HttpClient, url: str, *, wall: Clock, timer: Clock) -> Probe:
-    """Ask for a document once. Never raises but for a cancellation."""
-    watch = _Watch(client, timer)
+    """Request a document once. Raises nothing but a cancellation."""
+    recorder = _RecordingClient(client, timer)
     asked_at, began = wall(), timer()
     answer: Answer | None = None
     fault: Fault | None = None
     try:
         async with asyncio.timeout(TOTAL_TIMEOUT):
-            answer = await fetch(watch, url)
+            answer = await fetch(recorder, url)
     except FetchError as error:
-        fault = _refused(error, watch)
+        fault = _refused(error, recorder)
     except Exception as error:  # noqa: BLE001 - a host's client may raise anything, and that is a finding
         fault = _unreachable(error)
     took = timer() - began
-    headed = watch.headed_at - began if watch.headed_at is not None else took
-    return Probe(url, answer, fault, watch.headers, asked_at + headed / 2, took)
+    headed = recorder.headed_at - began if recorder.headed_at is not None else took
+    return Probe(url, answer, fault, recorder.headers, asked_at + headed / 2, took)
 
 
-class _Watch:
-    """A client that notes the head of the answer on its way through."""
+class _RecordingClient:
+    """A client that records the status and headers of the response."""
 
     def __init__(self, client: HttpClient, timer: Clock) -> None:
         self._client = client
@@ -87,7 +87,7 @@ class _Watch:
         timeout: Any,  # noqa: ASYNC109 - the name is the protocol's
         follow_redirects: bool,
     ) -> AsyncGenerator[StreamedResponse]:
-        """Send a request and hand over the answer before its body is read."""
+        """Send a request and yield the response before its body is read."""
         async with self._client.stream(
             method, url, headers=headers, timeout=timeout, follow_redirects=follow_redirects
         ) as response:
@@ -97,20 +97,23 @@ class _Watch:
             yield response
 
 
-def _refused(error: FetchError, watch: _Watch) -> Fault:
-    """Say what was wrong with an answer that came; the sentence stays the reader's own."""
-    status = watch.status or 0
+def _refused(error: FetchError, recorder: _RecordingClient) -> Fault:
+    """Return the fault of a response that came, in the words of the verifier's own error."""
+    status = recorder.status or 0
     if 300 <= status < 400:
-        target = shortened(ascii(watch.headers.get("location", "")))
+        target = shortened(ascii(recorder.headers.get("location", "")))
         return Fault(
-            "redirect", f"the answer has status {status} and leads to {target}",
-            "Redirects are never followed: configure the final address.", status,
+            "redirect", f"the response has status {status} and redirects to {target}",
+            "The verifier follows no redirect: configure the final URL.", status,
         )  # fmt: skip
     if status != 200:
         return Fault("bad_status", str(error), None, status)
-    if watch.headers.get("content-encoding", "identity").lower() != "identity":
+    if recorder.headers.get("content-encoding", "identity").lower() != "identity":
         return Fault(
-            "compressed", str(error), "Have it served plainly when asked for identity encoding.", status
+            "compressed",
+            str(error),
+            "Serve it without compression when the request accepts identity encoding only.",
+            status,
         )
     return Fault("too_large", str(error), f"At most {MAX_BYTES} bytes are read.", status)
 
@@ -119,11 +122,13 @@ def _unreachable(error: BaseException) -> Fault:
     causes = tuple(_causes(error))
     for cause in causes:
         if isinstance(cause, socket.gaierror):
-            return Fault("dns_failure", "the host has no address", "Check the name, and the resolver here.")
+            return Fault(
+                "dns_failure", "the host has no address", "Check the name, and the DNS resolver of this host."
+            )
         if isinstance(cause, ssl.SSLError):
             detail = getattr(cause, "verify_message", None) or cause.reason or "no reason given"
             return Fault(
-                "tls_failure", f"TLS failed: {shortened(str(detail))}", "Check certificate and clock."
+                "tls_failure", f"TLS failed: {shortened(str(detail))}", "Check the certificate and the clock."
             )
     if any(isinstance(cause, TimeoutError | httpx.TimeoutException) for cause in causes):
         return Fault(
@@ -131,13 +136,13 @@ def _unreachable(error: BaseException) -> Fault:
         )
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return Fault(
-            "connection_refused", "the connection is refused", "Nothing listens there; check the port."
+            "connection_refused", "the connection is refused", "No server listens there; check the port."
         )
     return Fault("unreachable", f"the request failed ({type(error).__name__})")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and everything it came from, each once."""
+    """Yield an error and all its causes, each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -1,4 +1,4 @@
-"""What a diagnosis found: each finding with a stable code, a sentence, and advice where there is any."""
+"""The result of a diagnosis: findings with a stable code, a sentence, and perhaps advice."""
 
 from __future__ import annotations
 
@@ -12,24 +12,30 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``code`` does not change; ``error`` means that tokens are refused."""
+    """The result of one check of an issuer."""
 
     level: Level
+    """``ok``; ``warning``; or ``error``, which means that tokens are refused."""
     code: str
+    """The code of the result; codes do not change."""
     sentence: str
+    """The result, for people."""
     advice: str | None = None
+    """The remedy, for people; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything found about one issuer, in the order it was looked at."""
+    """All findings about one issuer."""
 
     issuer: str
+    """The issuer, as it is configured."""
     findings: tuple[Finding, ...]
+    """In the order of the checks."""
 
     @property
     def ok(self) -> bool:
-        """Tell whether no error was found; warnings are no errors."""
+        """True without any error; warnings do not count."""
         return all(finding.level != "error" for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The second half of an explanation: what the token says about itself, each claim judged on its own."""
+"""The second half of an explanation: the type and the claims, each checked on its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TRIED = {
     "audiences": _SOURCES["audience"],
     "required_scopes": _SOURCES["scope"],
 }
-_NO_RULE = "the issuer decides, and it is not known"
+_NO_RULE = "the issuer decides, and it is unknown"
 
 
 def explain_claims(
@@ -49,18 +49,18 @@ def explain_claims(
     now: float,
     skew: float,
 ) -> None:
-    """Note type, times, subject, audience, claims and scope; a header or payload of None was unreadable."""
+    """Record type, times, subject, audience and scope; a header or payload of None was unreadable."""
     _type(log, redactor, header, policy)
     if payload is None:
         for name, source in _SOURCES.items():
-            log.unknown(name, "the payload cannot be read", source)
+            log.unknown(name, "the payload is unreadable", source)
         return
     _times(log, redactor, payload, now, skew)
     _lifetime(log, redactor, payload, policy, now)
     subject = f"sub is {json_type(payload.get('sub'))}, and is not shown"
-    log.judge("subject", subject, None, _SOURCES["subject"], lambda: checks.check_subject(payload))
+    log.run("subject", subject, None, _SOURCES["subject"], lambda: checks.check_subject(payload))
     _audience(log, redactor, payload.get("aud"), policy)
-    # The claims judged above may be unfit for the record; stand-ins leave the scopes to be read.
+    # The claims checked above may be unfit for ``Claims``; placeholders let the scopes be read.
     record = claims.build(payload | {"iss": "", "sub": "", "exp": 0, "iat": None}, ())
     _scope(log, redactor, record.scopes, policy)
     if header is not None and policy is not None and policy.report_only is not None:
@@ -70,10 +70,10 @@ def explain_claims(
 def _type(log: CheckLog, redactor: Redactor, header: Header | None, policy: IssuerPolicy | None) -> None:
     source = "RFC 8725 3.11, RFC 9068 4"
     if header is None or policy is None:
-        log.unknown("type", "the header cannot be read" if header is None else _NO_RULE, source)
+        log.unknown("type", "the header is unreadable" if header is None else _NO_RULE, source)
         return
     setting = issuer_setting(policy.accept, "token_types", policy.accept.token_types)
-    log.judge(
+    log.run(
         "type", f"typ {redactor.value(header.typ)}", setting, source,
         lambda: checks.check_type(header.typ, policy.types),
     )  # fmt: skip
@@ -83,14 +83,14 @@ def _times(log: CheckLog, redactor: Redactor, payload: Mapping[str, Any], now: f
     for name, claim in (("expiry", "exp"), ("not_before", "nbf"), ("issued_at", "iat")):
         setting = f"AcceptConfig.skew = {skew!r}"
         if claim not in payload and claim != "exp":
-            log.add(name, "skipped", f"there is no {claim}", setting, _SOURCES[name])
+            log.add(name, "skipped", f"the token has no {claim}", setting, _SOURCES[name])
             continue
-        # An expiry that is surely to come leaves only the other claim to be judged.
-        judged = {"exp": now + 1.0} if claim != "exp" else {}
+        # An expiry in the future leaves only the other claim to be checked.
+        tested = {"exp": now + 1.0} if claim != "exp" else {}
         if claim in payload:
-            judged[claim] = payload[claim]
+            tested[claim] = payload[claim]
         seen = f"{claim} {redactor.time(payload.get(claim))}, now {moment(now)}"
-        log.judge(name, seen, setting, _SOURCES[name], lambda: checks.check_times(judged, now, skew, None))  # noqa: B023 - called at once
+        log.run(name, seen, setting, _SOURCES[name], lambda: checks.check_times(tested, now, skew, None))  # noqa: B023 - called at once
 
 
 def _lifetime(
@@ -103,12 +103,12 @@ def _lifetime(
     longest = policy.accept.max_lifetime
     setting = issuer_setting(policy.accept, "max_lifetime", longest)
     if longest is None:
-        log.add("lifetime", "skipped", "no limit is set", setting, source)
+        log.add("lifetime", "skipped", "no limit is configured", setting, source)
         return
     span = {name: payload[name] for name in ("exp", "iat") if name in payload}
     seen = f"from iat {redactor.time(span.get('iat'))} to exp {redactor.time(span.get('exp'))}"
-    # Under an endless skew no time is wrong for being early or late.
-    log.judge("lifetime", seen, setting, source, lambda: checks.check_times(span, now, math.inf, longest))
+    # With an infinite skew no time is too early or too late.
+    log.run("lifetime", seen, setting, source, lambda: checks.check_times(span, now, math.inf, longest))
 
 
 def _audience(log: CheckLog, redactor: Redactor, aud: Any, policy: IssuerPolicy | None) -> None:
@@ -117,7 +117,7 @@ def _audience(log: CheckLog, redactor: Redactor, aud: Any, policy: IssuerPolicy 
         return
     field = "any_audience" if policy.audiences is None else "audiences"
     setting = issuer_setting(policy.accept, field, getattr(policy.accept, field))
-    log.judge(
+    log.run(
         "audience", f"aud {redactor.value(aud)}", setting, _SOURCES["audience"],
         lambda: checks.check_audience(aud, policy.audiences),
     )  # fmt: skip
@@ -131,9 +131,9 @@ def _scope(log: CheckLog, redactor: Redactor, scopes: tuple[str, ...], policy: I
     setting = issuer_setting(policy.accept, "required_scopes", policy.scopes)
     seen = f"scope {redactor.value(list(scopes))}"
     if policy.scopes:
-        log.judge("scope", seen, setting, source, lambda: checks.check_scopes(scopes, policy.scopes))
+        log.run("scope", seen, setting, source, lambda: checks.check_scopes(scopes, policy.scopes))
     else:
-        log.add("scope", "skipped", f"none is required; {seen}", setting, source)
+        log.add("scope", "skipped", f"no scope is required; {seen}", setting, source)
 
 
 def _report_only(
@@ -143,7 +143,7 @@ def _report_only(
     policy: IssuerPolicy,
     report_only: ReportOnlyPolicy,
 ) -> None:
-    """Note the rules on trial; like the verifier, try them on accepted tokens only."""
+    """Record the report-only rules; like the verifier, check them on accepted tokens only."""
     accepted = None
     if not log.refused:
         audience = checks.check_audience(payload.get("aud"), policy.audiences)
@@ -152,7 +152,7 @@ def _report_only(
     for name in report_only.checks_by_name:
         refusal = failed.get(name)
         outcome: Outcome = "unknown" if accepted is None else "passed" if refusal is None else "failed"
-        seen = "tried on accepted tokens only" if accepted is None else "nothing against the token"
+        seen = "checked on accepted tokens only" if accepted is None else "the token passes"
         setting = issuer_setting(
             policy.accept, f"report_only.{name}", getattr(policy.accept.report_only, name)
         )

@@ -1,7 +1,7 @@
-"""Walk a token through every check of the verifier and keep going, to say all that is wrong with it.
+"""Run every check of the verifier on a token, even after a failure, to list all its faults.
 
-The rules are those the verifier applies: each check here calls the same function. What comes after a failure
-is judged as far as it can be, and never asks the network for more than a verification would.
+Each check calls the function that the verifier calls. The checks after a failure run
+as far as possible, and fetch no more than a verification would.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def explain(
     algorithms: frozenset[str],
     clock: Callable[[], float],
 ) -> Explanation:
-    """Return the outcome of every check. Waits for keys exactly where a verification would; never raises."""
+    """Return the outcome of every check. Waits for keys only where a verification would; never raises."""
     log, redactor = CheckLog(), Redactor(token)
     walk = _Walk(token, config, policies, log, redactor)
     walk.shape()
@@ -62,7 +62,7 @@ async def explain(
 
 
 class _Walk:
-    """One token on its way to the keys, and what is known of it so far."""
+    """The checks of one token as far as its signature, and the parts of it that are known so far."""
 
     def __init__(
         self,
@@ -81,13 +81,13 @@ class _Walk:
         self.header: Header | None = None
         self.payload: dict[str, Any] | None = None
         self.policy = next(iter(policies.values())) if len(policies) == 1 else None
-        """The rule of the token's issuer; where only one issuer is accepted, its rule in any case."""
+        """The policy of the token's issuer; if only one issuer is accepted, its policy in any case."""
 
     def shape(self) -> None:
-        """Take the token apart, and read what can be read of it even when it is misshapen."""
-        judge, token = self._log.judge, self._token
+        """Split the token, and read its header and payload as far as possible even if it is malformed."""
+        run, token = self._log.run, self._token
         limit = f"compact.MAX_TOKEN = {compact.MAX_TOKEN}"
-        self._parts = judge(
+        self._parts = run(
             "shape",
             _outline(token),
             limit,
@@ -96,14 +96,14 @@ class _Walk:
         )
         segments = _segments(token)
         if segments is None:
-            self._log.unknown("header", "there is no header to read", "RFC 7515 4")
-            self._log.unknown("payload", "there is no payload to read", "RFC 7519 7.2")
+            self._log.unknown("header", "the token has no header", "RFC 7515 4")
+            self._log.unknown("payload", "the token has no payload", "RFC 7519 7.2")
             return
         header, payload = segments
         seen = f"{len(header)} characters"
-        self.header = judge("header", seen, None, "RFC 7515 4", lambda: compact.read_header(header))
+        self.header = run("header", seen, None, "RFC 7515 4", lambda: compact.read_header(header))
         seen = f"{len(payload)} characters"
-        self.payload = judge(
+        self.payload = run(
             "payload",
             seen,
             None,
@@ -112,20 +112,20 @@ class _Walk:
         )
 
     def algorithm(self, algorithms: frozenset[str]) -> None:
-        """Check that some issuer may use the algorithm."""
+        """Check that the algorithm is accepted for some issuer."""
         self._check_algorithm(
             "algorithm", algorithms_setting(self._config, self._policies.values()), algorithms
         )
 
     def issuer(self) -> None:
-        """Check that the issuer is known, and that the algorithm is one of its own."""
+        """Check that the issuer is accepted, and the algorithm for this issuer."""
         payload = self.payload
         setting = shortened(f"AcceptConfig.issuers = {tuple(self._policies)!a}")
         if payload is None:
-            self._log.unknown("issuer", "the payload cannot be read", "RFC 7519 4.1.1", setting)
+            self._log.unknown("issuer", "the payload is unreadable", "RFC 7519 4.1.1", setting)
         else:
             iss = payload.get("iss")
-            found = self._log.judge(
+            found = self._log.run(
                 "issuer",
                 f"iss {self._redactor.value(iss)}{_near(iss, self._policies)}",
                 setting,
@@ -134,7 +134,7 @@ class _Walk:
             )
             self.policy = found or self.policy
         if self.policy is None:
-            self._log.unknown("issuer_algorithm", "the issuer decides, and it is not known", "RFC 8725 3.8")
+            self._log.unknown("issuer_algorithm", "the issuer decides, and it is unknown", "RFC 8725 3.8")
         else:
             setting = algorithms_setting(self._config, [self.policy])
             self._check_algorithm("issuer_algorithm", setting, self.policy.algorithms)
@@ -142,10 +142,10 @@ class _Walk:
     def _check_algorithm(self, name: str, setting: str, accepted: frozenset[str]) -> None:
         source = "RFC 8725 3.1"
         if self.header is None:
-            self._log.unknown(name, "the header cannot be read", source, setting)
+            self._log.unknown(name, "the header is unreadable", source, setting)
             return
         alg = self.header.alg
-        self._log.judge(
+        self._log.run(
             name,
             f"alg {self._redactor.value(alg)}",
             setting,
@@ -154,13 +154,13 @@ class _Walk:
         )
 
     async def signature(self) -> None:
-        """Find keys and try them, unless the token is refused before that."""
+        """Find keys and check the signature, unless an earlier check refuses the token."""
         policy, header, parts = self.policy, self.header, self._parts
         setting = _keys_setting(policy) if policy is not None else None
         if policy is None or header is None or parts is None or self._log.refused:
-            reason = "keys are not asked for, because the token is refused before"
+            reason = "not looked for, because an earlier check refuses the token"
             self._log.unknown("keys", reason, "RFC 7517 4.5", setting)
-            self._log.unknown("signature", "there are no keys to try", "RFC 7515 5.2")
+            self._log.unknown("signature", "not checked without keys", "RFC 7515 5.2")
             return
         seen = f"kid {self._redactor.value(header.kid)}, alg {header.alg}"
         try:
@@ -170,7 +170,7 @@ class _Walk:
             self._log.add(
                 "keys", outcome, f"{error.description}; {seen}", setting, "RFC 7517 4.5", code=error.code
             )
-            self._log.unknown("signature", "there are no keys to try", "RFC 7515 5.2")
+            self._log.unknown("signature", "not checked without keys", "RFC 7515 5.2")
             return
         self._log.add(
             "keys", "passed", f"{seen}; {len(found.keys)} fitting in {_keys(found)}", setting, "RFC 7517 4.5"
@@ -185,7 +185,7 @@ class _Walk:
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
         except TokenError as error:
-            seen = f"{error.description}; tried against {_keys(found)}"
+            seen = f"{error.description}; checked with {_keys(found)}"
             self._log.add("signature", "failed", seen, None, source, code=error.code)
         else:
             self._log.add("signature", "passed", f"made with a key of {_keys(found)}", None, source)
@@ -193,16 +193,16 @@ class _Walk:
 
 def _outline(token: object) -> str:
     if not isinstance(token, str):
-        return "there is no text"
+        return "not a string"
     parts = token.count(".") + 1
     seen = f"{len(token)} characters in {parts} part{'s' if parts > 1 else ''}"
     if token[:7].lower() == "bearer ":
-        return f"{seen}, with the word Bearer before them, which is not part of the token"
-    return f"{seen}, with a blank or line break among them" if any(map(str.isspace, token)) else seen
+        return f"{seen}, with the word Bearer in front, which is not part of the token"
+    return f"{seen}, with a blank or a line break in it" if any(map(str.isspace, token)) else seen
 
 
 def _segments(token: object) -> tuple[bytes, bytes] | None:
-    """Return header and payload of something like a token, for what can be said about a misshapen one."""
+    """Return the header and payload segments of a token, even of a malformed one; None if it has none."""
     if not isinstance(token, str) or len(token) > compact.MAX_TOKEN or not token.isascii():
         return None
     segments = token.encode("ascii").split(b".")
@@ -210,12 +210,12 @@ def _segments(token: object) -> tuple[bytes, bytes] | None:
 
 
 def _near(iss: object, policies: Mapping[str, IssuerPolicy]) -> str:
-    """Name an accepted issuer that the token's one was probably meant to be."""
+    """Name an accepted issuer that differs from the token's only in spelling."""
     if type(iss) is not str or iss in policies:
         return ""
     for issuer in policies:
         if iss.rstrip("/") == issuer.rstrip("/"):
-            return f", which differs by the slash at the end from {shortened(ascii(issuer))}"
+            return f", which differs by a trailing slash from {shortened(ascii(issuer))}"
         if iss.strip().rstrip("/").casefold() == issuer.rstrip("/").casefold():
             return f", which differs in spelling from {shortened(ascii(issuer))}"
     return ""
@@ -231,7 +231,7 @@ def _keys_setting(policy: IssuerPolicy) -> str:
 
 
 def _keys(found: KeyCandidates) -> str:
-    """Say which set the keys are of."""
+    """Describe the key set of these keys."""
     if found.state.source == "pinned":
         return "the pinned set"
     return f"the {found.state.source.replace('_', ' ')} set, {found.state.age:.0f} s old"

@@ -1,7 +1,7 @@
-"""The answer to "why was this token refused?": one record per check, as a table or as JSON.
+"""The result of every check of a token: one record per check, as a table or as JSON.
 
-Tokens are hostile input, so whatever is shown of one is short, escaped and never a piece of its payload or
-signature as it was spelled.
+Tokens are hostile input: a value that is shown is short, escaped, and never a piece of the encoded payload or
+signature.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_SHOWN = 60
 """Characters shown of one value."""
 MAX_ITEMS = 5
 """Values shown of a list."""
-_RUN = 8  # so many characters in a row are taken for a piece of the token
+_RUN = 8  # this many characters in a row count as a piece of the token
 _KINDS: dict[type[Any], str] = {
-    str: "a text",
+    str: "a string",
     int: "a number",
     float: "a number",
     bool: "a boolean",
@@ -37,31 +37,35 @@ _LATEST = 253_402_300_799  # the last second of the year 9999
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """One check: what came of it, what was seen, the setting that decided and where the rule is from.
-
-    ``skipped``: there was nothing to check, because the claim or the rule is absent. ``unknown``: it could
-    not be judged, because what it needs cannot be read or had. ``code`` is what this check alone would refuse
-    with. A ``report_only`` check never decides.
-    """
+    """The result of one check."""
 
     name: str
+    """The name of the check, such as ``expiry``; names do not change."""
     outcome: Outcome
+    """``passed`` or ``failed``; ``skipped`` if the claim or the rule is absent; ``unknown`` if an input of
+    the check is unreadable or unavailable."""
     seen: str
+    """The value that was checked, shortened and escaped."""
     setting: str | None
+    """The setting that decides, with its value; None if no setting does."""
     source: str
+    """The RFC and section of the rule."""
     code: TokenCode | None = None
+    """The code with which this check alone refuses the token."""
     report_only: bool = False
+    """True for a rule of ``StricterRules``, which never decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Every check of a token, in the order that decides which code is reported."""
+    """The results of all checks of a token."""
 
     checks: tuple[CheckResult, ...]
+    """In the order that decides which code is reported."""
 
     @property
     def code(self) -> TokenCode | None:
-        """The code the token is refused with, or None when it is accepted."""
+        """The code with which the token is refused; None if it is accepted."""
         for check in self.checks:
             if check.code is not None and not check.report_only:
                 return check.code
@@ -69,7 +73,7 @@ class Explanation:
 
     @property
     def accepted(self) -> bool:
-        """Tell whether the token is accepted."""
+        """True if the token is accepted."""
         return self.code is None
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,38 +95,36 @@ class Explanation:
         verdict = "accepted" if self.code is None else f"refused: {self.code}"
         lines = [verdict, *table([("outcome", "check", "source", "what was seen", "decided by"), *rows])]
         if any(check.report_only for check in self.checks):
-            lines.append("* reported only; it does not decide")
+            lines.append("* report-only: it does not decide")
         return "\n".join(lines)
 
 
 class CheckLog:
-    """The checks so far, in their order."""
+    """The results of the checks so far, in order."""
 
     def __init__(self) -> None:
         self.checks: list[CheckResult] = []
 
     @property
     def refused(self) -> bool:
-        """Tell whether any check so far refuses the token."""
+        """True if any check so far refuses the token."""
         return any(check.code is not None and not check.report_only for check in self.checks)
 
     def add(
         self, name: str, outcome: Outcome, seen: str, setting: str | None, source: str,
         *, code: TokenCode | None = None,
     ) -> None:  # fmt: skip
-        """Note what came of a check."""
+        """Record the result of a check."""
         self.checks.append(
             CheckResult(name=name, outcome=outcome, seen=seen, setting=setting, source=source, code=code)
         )
 
     def unknown(self, name: str, reason: str, source: str, setting: str | None = None) -> None:
-        """Note that a check could not be made."""
+        """Record a check that could not run, with the reason."""
         self.add(name, "unknown", reason, setting, source)
 
-    def judge(
-        self, name: str, seen: str, setting: str | None, source: str, check: Callable[[], T]
-    ) -> T | None:
-        """Make a check and note what came of it; return what it returns, or None when it fails."""
+    def run(self, name: str, seen: str, setting: str | None, source: str, check: Callable[[], T]) -> T | None:
+        """Run a check and record its result; return what the check returns, or None if it fails."""
         try:
             value = check()
         except TokenError as error:
@@ -133,13 +135,13 @@ class CheckLog:
 
 
 class Redactor:
-    """Put what a token says into words that are safe to print beside it."""
+    """Shows values of a token without any part of the encoded token."""
 
     def __init__(self, token: object) -> None:
         self._token_tail = token.partition(".")[2] if isinstance(token, str) else ""
 
     def value(self, value: object) -> str:
-        """Return a text quoted, a list of texts likewise, and of anything else only its kind."""
+        """Return a string quoted, a list of strings likewise, and of any other value only its JSON type."""
         if type(value) is str:
             return self._text(value)
         if type(value) is list:
@@ -151,7 +153,7 @@ class Redactor:
         return json_type(value)
 
     def time(self, value: object) -> str:
-        """Return a time in UTC, or what is there instead of one."""
+        """Return a time in UTC, or the JSON type of any other value."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LATEST:
             return json_type(value)
         return moment(value)
@@ -160,27 +162,27 @@ class Redactor:
         head = value[:MAX_SHOWN]
         runs = (head[at : at + _RUN] for at in range(max(0, len(head) - _RUN + 1)))
         if any(run in self._token_tail for run in runs):
-            return f"a text of {len(value)} characters that repeats a part of the token"
+            return f"a string of {len(value)} characters that repeats a part of the token"
         return ascii(head) if head == value else f"{head!a} and {len(value) - MAX_SHOWN} characters more"
 
 
 def json_type(value: object) -> str:
-    """Return what sort of JSON value this is."""
-    return "nothing" if value is None else _KINDS.get(type(value), "something else")
+    """Return the JSON type of a value, with its article."""
+    return "null or absent" if value is None else _KINDS.get(type(value), "not a JSON value")
 
 
 def moment(seconds: float) -> str:
-    """Return Unix seconds as a moment in UTC."""
+    """Return Unix seconds as a date and time in UTC."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def issuer_setting(accept: IssuerAccept, name: str, value: object) -> str:
-    """Name a field of an issuer's record and its value."""
+    """Return a field of an ``IssuerAccept`` with its value."""
     return f"IssuerAccept(issuer={shortened(ascii(accept.issuer))}).{name} = {shortened(ascii(value))}"
 
 
 def algorithms_setting(config: AcceptConfig, policies: Iterable[IssuerPolicy]) -> str:
-    """Name the setting that says which algorithms these rules take."""
+    """Return the setting that decides which algorithms these policies accept."""
     own = [policy for policy in policies if policy.accept.algorithms is not None]
     if not own:
         return f"AcceptConfig.algorithms = {config.algorithms!r}"
@@ -190,13 +192,13 @@ def algorithms_setting(config: AcceptConfig, policies: Iterable[IssuerPolicy]) -
 
 
 def address(url: str) -> str:
-    """Return an address without its query, which may hold a credential."""
+    """Return a URL without its query, which may hold a credential."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))
 
 
 def shortened(text: str) -> str:
-    """Return a text that is not ours, cut to a length that fits into a line."""
+    """Return foreign text, cut to a length that fits into a line."""
     return text if len(text) <= 2 * MAX_SHOWN else f"{text[: 2 * MAX_SHOWN]}..."
 
 

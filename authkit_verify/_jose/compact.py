@@ -1,7 +1,7 @@
 """The strict reader of compact tokens (RFC 7515, 7.1): one spelling per token, or a refusal.
 
-Three parts of canonical unpadded base64url; header and payload are UTF-8 JSON objects without duplicate
-members, NaN, Infinity or lone surrogates, not nested deeper than ``MAX_DEPTH``. Whatever is wrong is a
+A token has three parts of canonical unpadded base64url. Header and payload are UTF-8 JSON objects without
+duplicate members, NaN, Infinity or lone surrogates, not nested deeper than ``MAX_DEPTH``. Every fault is a
 ``TokenError`` ``invalid_token``, never another exception.
 """
 
@@ -20,19 +20,19 @@ from pybase64 import b64decode
 from authkit_verify.errors import TokenError
 
 MAX_TOKEN = 16 * 1024
-"""Characters. A longer token is refused before anything of it is read."""
+"""Characters. A longer token is refused before any of it is read."""
 MAX_DEPTH = 32
 MAX_KID = 256
 
 _PADDING = (b"", b"", b"==", b"=")
-"""What a segment lacks, by how many characters it has beyond whole groups of four."""
+"""The missing padding, by the number of characters beyond whole groups of four."""
 _PLUS, _SLASH = b"+/"
 _ALPHABET = frozenset((string.ascii_letters + string.digits + "-_").encode())
 _LAST = (_ALPHABET, frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
-"""What a segment may end with, as above: no padding, and in a partial group the bits that belong to no byte
-are zero (RFC 4648, 3.5)."""
+"""The last characters allowed, by the same number: in a partial group the bits beyond the last byte are zero
+(RFC 4648, 3.5)."""
 
-# One that is not closed reaches to the end: a pattern that could fail would be tried again from every quote.
+# An unclosed string reaches to the end: a pattern that could fail would be tried again from every quote.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 _decode = msgspec.json.Decoder().decode
@@ -40,7 +40,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
-    """What a verification needs of a header. ``jwk``, ``jku``, ``x5u`` and ``x5c`` are never read."""
+    """The header members that a verification uses; ``jwk``, ``jku``, ``x5u`` and ``x5c`` are never read."""
 
     alg: str
     kid: str | None
@@ -48,7 +48,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
 
 
 class Parts(msgspec.Struct, frozen=True, gc=False):
-    """A token taken apart; ``header_segment`` is the header as it was spelled."""
+    """The parts of a token, decoded; ``header_segment`` is the header as it was encoded."""
 
     header_segment: bytes
     payload: bytes
@@ -57,20 +57,20 @@ class Parts(msgspec.Struct, frozen=True, gc=False):
 
 
 def split(token: str) -> Parts:
-    """Take a token apart and decode its payload and signature. Raises TokenError ``invalid_token``."""
+    """Split a token and decode its payload and signature. Raises TokenError ``invalid_token``."""
     if not isinstance(token, str):
-        raise TokenError("invalid_token", "the token is not a text")
+        raise TokenError("invalid_token", "the token is not a string")
     if len(token) > MAX_TOKEN:
         raise TokenError("invalid_token", f"the token is longer than {MAX_TOKEN} characters")
     if not token.isascii():
-        raise TokenError("invalid_token", "the token is not base64url")
+        raise TokenError("invalid_token", "the token is not ASCII")
     raw = token.encode("ascii")
     segments = raw.split(b".", 5)
     if len(segments) != 3:
         encrypted = len(segments) == 5
         raise TokenError(
             "invalid_token",
-            "encrypted tokens are not accepted" if encrypted else "the token has not three parts",
+            "encrypted tokens are not accepted" if encrypted else "the token does not have three parts",
         )
     header, payload, signature = segments
     return Parts(
@@ -82,7 +82,7 @@ def decode_segment(segment: bytes) -> bytes:
     """Decode one segment of canonical unpadded base64url. Raises TokenError ``invalid_token``."""
     left = len(segment) & 3
     if not segment or left == 1:
-        raise TokenError("invalid_token", "a part of the token is empty or cut short")
+        raise TokenError("invalid_token", "a part of the token is empty or truncated")
     if segment[-1] not in _LAST[left]:
         raise TokenError("invalid_token", "a part of the token is not canonical base64url")
     try:
@@ -98,26 +98,26 @@ def read_header(segment: bytes) -> Header:
     """Read a header segment. Raises TokenError ``invalid_token``.
 
     ``crit`` names extensions that must be understood (RFC 7515, 4.1.11) and ``b64`` changes what is signed
-    (RFC 7797, 3); this package understands none, so both are refused.
+    (RFC 7797, 3). This package supports none, so it refuses both.
     """
     header = read_object(decode_segment(segment))
     if "crit" in header or "b64" in header:
-        raise TokenError("invalid_token", "the token asks for header extensions that are not understood")
+        raise TokenError("invalid_token", "the token's header has crit or b64, which are not supported")
     alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
     if not isinstance(alg, str):
-        raise TokenError("invalid_token", "the token names no algorithm")
+        raise TokenError("invalid_token", "the token's header has no alg")
     if "kid" in header and (not isinstance(kid, str) or len(kid) > MAX_KID):
-        raise TokenError("invalid_token", f"the key id is not a text of at most {MAX_KID} characters")
+        raise TokenError("invalid_token", f"the token's kid is not a string of at most {MAX_KID} characters")
     if "typ" in header and not isinstance(typ, str):
-        raise TokenError("invalid_token", "the token's type is not a text")
+        raise TokenError("invalid_token", "the token's typ is not a string")
     return Header(alg, kid, typ)
 
 
 def read_object(data: bytes) -> dict[str, Any]:
     """Read a strict JSON object. Raises TokenError ``invalid_token``.
 
-    Text that encodes back to the very same bytes has no duplicate, no blank, no NaN and no odd spelling, and
-    most tokens are like that. Everything else is read again by the slow and picky reader.
+    Text that encodes back to the same bytes has no duplicate, no blank, no NaN and no odd spelling. Most
+    tokens are like that; all others are read again by a slower, strict reader.
     """
     # Python 3.12 and newer nest far deeper before they give up, so the limit is counted and not left to them.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _nests_too_deep(data):

@@ -1,7 +1,7 @@
-"""Read the key sets issuers really publish (RFC 7517): take what is usable, skip the rest one key at a time.
+"""Read a published key set (RFC 7517): take the usable keys and skip the others one at a time.
 
-Tolerant where tokens are not: padding, the standard base64 alphabet, leading zeros, missing ``alg``, ``use``
-or ``kid`` and members of any kind are met in the wild. One bad key never spoils its neighbours.
+More tolerant than for tokens: real key sets have padding, the standard base64 alphabet, leading zeros,
+members of any type, and no ``alg``, ``use`` or ``kid``. One bad key does not affect the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from authkit_verify._jose.compact import MAX_KID
 from authkit_verify._jose.keys import Key, KeySet, UnusableKey, make_key
 
 MAX_KEYS = 100
-"""Keys beyond the hundredth are not read."""
+"""Keys that are read; the others are skipped."""
 
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 _COORDINATE = {"P-256": 32, "P-384": 48, "P-521": 66}
@@ -27,7 +27,7 @@ _TO_STANDARD = str.maketrans("-_", "+/")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The usable keys of a document, and a sentence for each key that was skipped or is alarming."""
+    """The usable keys of a document, and a sentence for each skipped key and for each published secret."""
 
     keys: KeySet
     skipped: tuple[str, ...]
@@ -35,11 +35,11 @@ class Reading:
 
 
 class UnusableDocument(ValueError):
-    """Not a key set at all."""
+    """The document is not a key set; the message gives the reason."""
 
 
 def read_jwks(document: bytes) -> Reading:
-    """Return the usable keys of a key set, perhaps none. Raises UnusableDocument when it is not one."""
+    """Return the usable keys of a document, perhaps none. Raises UnusableDocument if it is not a key set."""
     try:
         body: Any = json.loads(document.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -63,30 +63,30 @@ def read_jwks(document: bytes) -> Reading:
 
 
 def read_jwk(member: Any) -> Key:
-    """Return the public key of one member of a key set. Raises UnusableKey when it must not be used."""
+    """Return the key of one member of a key set. Raises UnusableKey."""
     if not isinstance(member, dict):
         raise UnusableKey("not an object")
     _check_purpose(member)
     kid, alg = member.get("kid"), member.get("alg")
     if kid is not None and (not isinstance(kid, str) or len(kid) > MAX_KID):
-        raise UnusableKey("its id is not a short text")
+        raise UnusableKey(f"its kid is not a string of at most {MAX_KID} characters")
     if alg is not None and not isinstance(alg, str):
-        raise UnusableKey("its algorithm is not a text")
+        raise UnusableKey("its alg is not a string")
     try:
         return make_key(_public_key(member), kid=kid, only=alg)
     except UnusableKey:
         raise
     except (PyJWTError, ValueError, TypeError, ArithmeticError, binascii.Error):
-        raise UnusableKey("its members make no key") from None
+        raise UnusableKey("its members do not form a key") from None
 
 
 def is_private(member: Any) -> bool:
-    """Tell whether a member of a key set gives away what must be kept secret."""
+    """True if a member of a key set holds a private or symmetric key."""
     return isinstance(member, dict) and any(name in member for name in _PRIVATE)
 
 
 def _check_purpose(member: dict[str, Any]) -> None:
-    """RFC 7517, 4.2 and 4.3: ``use`` and ``key_ops`` are optional, and binding where present."""
+    """Check ``use`` and ``key_ops``: optional, and binding where present (RFC 7517, 4.2 and 4.3)."""
     use = member.get("use")
     if use is not None and use != "sig":
         raise UnusableKey("not for signatures")
@@ -100,7 +100,7 @@ def _check_purpose(member: dict[str, Any]) -> None:
 
 
 def _public_key(member: dict[str, Any]) -> object:
-    """Build the public half from canonical spellings; whatever private members there are stay behind."""
+    """Build the public key from canonical values; private members are left out."""
     kty, crv = member.get("kty"), member.get("crv")
     if kty == "RSA":
         return RSAAlgorithm.from_jwk({"kty": kty, "n": _canonical(member, "n"), "e": _canonical(member, "e")})
@@ -110,7 +110,7 @@ def _public_key(member: dict[str, Any]) -> object:
         return ECAlgorithm.from_jwk({"kty": kty, "crv": crv, "x": x, "y": y})
     if kty == "OKP" and crv == "Ed25519":
         return OKPAlgorithm.from_jwk({"kty": kty, "crv": crv, "x": _canonical(member, "x")})
-    raise UnusableKey("not a kind of key that verifies tokens")
+    raise UnusableKey("not a kind of key that verifies tokens (RSA, EC P-256, P-384 or P-521, Ed25519)")
 
 
 def _canonical(member: dict[str, Any], name: str, size: int | None = None) -> str:

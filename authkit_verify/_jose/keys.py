@@ -1,4 +1,4 @@
-"""Public keys, sets of them, and where a set came from."""
+"""Public keys, key sets, and the source of a key set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # RFC 7518, 3.3; the upper bound keeps one verification cheap
 MAX_CANDIDATES = 4
-"""How many keys are tried for one token when an issuer repeats a key id."""
+"""Keys that are tried for one token if an issuer repeats a key id."""
 
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
@@ -24,36 +24,36 @@ Source = Literal["fresh", "stale", "last_known_good", "pinned"]
 
 
 class KeyState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the keys that admitted a request came from, and their age (seconds since last confirmed).
-
-    ``stale``: past its time, the issuer cannot be reached. ``last_known_good``: kept because the issuer's
-    newest document held no usable key. ``pinned``: from the configuration; its age is 0.
-    """
+    """The source of the keys that admitted a request, and their age."""
 
     source: Source
+    """``fresh``: within ``cache_ttl``. ``stale``: older, because the issuer is unreachable.
+    ``last_known_good``: kept because the issuer's newest document held no usable key. ``pinned``: from the
+    configuration."""
     age: float
+    """Seconds since the issuer confirmed the keys; 0 for pinned keys."""
 
 
 class UnusableKey(ValueError):
-    """A key that must not verify signatures; the message says why."""
+    """The key must not verify signatures; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Key:
     """A public key with its id and the algorithms it may verify.
 
-    ``digest`` is the SHA-256 of the key itself (SPKI): two keys are the same key when digests are equal.
+    ``digest`` is the SHA-256 of the key itself (SPKI): two keys with equal digests are the same key.
     """
 
     kid: str | None
     algorithms: frozenset[str]
     public_key: PublicKey
-    """Of the kind that the algorithms are bound to."""
+    """Of the type that the algorithms are bound to."""
     digest: bytes
 
 
 class KeySet:
-    """An immutable set of keys, in the order of its document, each once; key ids may repeat."""
+    """An immutable set of distinct keys, in the order of their document; key ids may repeat."""
 
     __slots__ = ("_by_kid", "_named", "digest", "keys")
 
@@ -76,20 +76,20 @@ class KeySet:
 
     @property
     def kids(self) -> tuple[str, ...]:
-        """Every key id, without repeats, in document order."""
+        """Every key id, each once, in document order."""
         return tuple(self._by_kid)
 
     @property
     def repeated(self) -> tuple[str, ...]:
-        """Every key id that more than one key has."""
+        """Every key id that several keys share."""
         return tuple([kid for kid, same in self._by_kid.items() if len(same) > 1])
 
     def has(self, kid: str) -> bool:
-        """Tell whether any key has this id."""
+        """True if any key has this id."""
         return kid in self._by_kid
 
     def named(self, kid: str, alg: str) -> tuple[Key, ...]:
-        """Return the keys of this id that fit the algorithm, at most ``MAX_CANDIDATES``."""
+        """Return the keys with this id that fit the algorithm, at most ``MAX_CANDIDATES``."""
         return self._named.get((kid, alg), ())
 
     def fitting(self, alg: str) -> tuple[Key, ...]:
@@ -107,9 +107,9 @@ def fitting(key: PublicKey) -> frozenset[str]:
 
 
 def make_key(public_key: object, *, kid: str | None = None, only: str | None = None) -> Key:
-    """Return a key fit for use; ``only`` narrows it to one algorithm. Raises UnusableKey otherwise."""
+    """Return a key for verification; ``only`` limits it to one algorithm. Raises UnusableKey."""
     if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
-        raise UnusableKey("neither an RSA, nor an EC, nor an Ed25519 public key")
+        raise UnusableKey("not an RSA, EC or Ed25519 public key")
     if isinstance(public_key, rsa.RSAPublicKey):
         _check_rsa(public_key.public_numbers())
     if isinstance(public_key, ed25519.Ed25519PublicKey):
@@ -118,27 +118,29 @@ def make_key(public_key: object, *, kid: str | None = None, only: str | None = N
     if only is not None:
         algorithms &= {only}
     if not algorithms:
-        raise UnusableKey("its algorithm is not one of this kind of key" if only else "an unsupported curve")
+        raise UnusableKey(
+            f"its algorithm does not fit its type: {only!a}" if only else "an unsupported curve"
+        )
     der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Key(kid, algorithms, public_key, hashlib.sha256(der).digest())
 
 
 def pinned_key(pin: str | bytes | tuple[str, str | bytes]) -> Key:
-    """Read a pinned public key or certificate. Raises ValueError: a bad pin must stop the start-up."""
+    """Return the key of a pinned PEM. Raises ValueError: a bad pin must stop the startup."""
     kid, pem = pin if isinstance(pin, tuple) else (None, pin)
     if kid is not None and (not isinstance(kid, str) or not kid):
-        raise ValueError("the key id of a pinned PEM is a text that is not empty")
+        raise ValueError(f"pinned_pems: a key id must be a non-empty string, not {kid!r}")
     data = pem.encode() if isinstance(pem, str) else pem
     if b"PRIVATE KEY" in data:
-        raise ValueError("a pinned PEM is a public key or a certificate, never a private key")
+        raise ValueError("pinned_pems: a PEM is a private key; pin its public key or certificate")
     try:
         if b"-----BEGIN CERTIFICATE-----" in data:
             return make_key(x509.load_pem_x509_certificate(data).public_key(), kid=kid)
         return make_key(serialization.load_pem_public_key(data), kid=kid)
     except UnusableKey as error:
-        raise ValueError(f"a pinned key cannot be used: {error}") from error
-    except Exception as error:  # the library raises several unrelated kinds for unreadable input
-        raise ValueError("a pinned PEM is not a readable public key or certificate") from error
+        raise ValueError(f"pinned_pems: a key cannot be used: {error}") from error
+    except Exception as error:  # the library raises several unrelated errors for unreadable input
+        raise ValueError("pinned_pems: a PEM is not a readable public key or certificate") from error
 
 
 def _check_ed25519(raw: bytes) -> None:
@@ -149,15 +151,17 @@ def _check_ed25519(raw: bytes) -> None:
 def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
     n, e = numbers.n, numbers.e
     if not MIN_RSA_BITS <= n.bit_length() <= MAX_RSA_BITS:
-        raise UnusableKey(f"an RSA key of {n.bit_length()} bits")
+        raise UnusableKey(
+            f"an RSA key of {n.bit_length()} bits; accepted are {MIN_RSA_BITS} to {MAX_RSA_BITS}"
+        )
     if e < 3 or e % 2 == 0 or e.bit_length() > 33:
         raise UnusableKey("an RSA key with an unsafe exponent")
     if all(n % prime in residues for prime, residues in _ROCA):
-        raise UnusableKey("an RSA key of the kind that can be factored (CVE-2017-15361)")
+        raise UnusableKey("an RSA key that can be factored (CVE-2017-15361)")
 
 
-# The seven y-coordinates, reduced or not, of points of order 1, 2, 4 and 8: signatures can be made for such a
-# key by anybody (RFC 8032, 5.1; Chalkias et al., Taming the Many EdDSAs, 2020).
+# The seven y-coordinates, reduced or not, of points of order 1, 2, 4 and 8: anyone can make signatures for
+# such a key (RFC 8032, 5.1; Chalkias et al., Taming the Many EdDSAs, 2020).
 _P = 2**255 - 19
 _Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _SMALL_ORDER = frozenset({0, 1, _P - 1, _P, _P + 1, _Y8, _P - _Y8})

@@ -1,4 +1,4 @@
-"""How often the network may be asked: a token bucket for what strangers cause, a back-off after failures."""
+"""Limits on fetches: a token bucket for those that requests cause, a backoff after failures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import random
 from collections.abc import Callable
 
 BURST = 2
-"""One fetch for whoever asks first, one in reserve so that a rotation right after it is still seen."""
+"""Fetches at once: one, and one in reserve so that a rotation right after it is still seen."""
 REFILL = 30.0
+"""Seconds until one more fetch is allowed."""
 MAX_BACKOFF = 60.0
+"""Seconds; the longest wait after failures."""
 
-# Not for secrecy: the system's generator is shared by nothing, so forked workers do not retry in step.
+# Not for secrecy: forked workers do not share the state of the system's generator, and do not retry in step.
 system_random = random.SystemRandom().random
 
 
@@ -25,7 +27,7 @@ class TokenBucket:
         self._since = clock()
 
     def take(self) -> bool:
-        """Tell whether the action may be done now, and count it if so."""
+        """True if the action is allowed now; it is then counted."""
         now = self._clock()
         gained = max(0.0, now - self._since) / REFILL
         self._level = min(float(BURST), self._level + gained)

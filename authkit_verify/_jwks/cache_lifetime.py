@@ -1,4 +1,4 @@
-"""How long a fetched key set is fresh, and how long it may outlive an outage (RFC 9111, RFC 5861)."""
+"""The time a fetched key set is fresh, and the time it is used in an outage (RFC 9111, RFC 5861)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MIN_FRESH = 60.0
-"""Headers do not shorten freshness below this: some issuers send ``max-age=15``."""
+"""Seconds; headers do not shorten freshness below this, since some issuers send ``max-age=15``."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheLifetime:
-    """Seconds a set is fresh, and seconds after that in which it is still used while the issuer is down."""
+    """Seconds a set is fresh, and seconds after that in which it is used while the issuer is unreachable."""
 
     fresh: float
     stale: float
 
 
 def cache_lifetime(headers: Mapping[str, str], *, cache_ttl: float, max_stale: float) -> CacheLifetime:
-    """Return the lifetime of an answer. Headers only ever shorten what the configuration allows.
+    """Return the lifetime of an answer; headers shorten the configured one and never lengthen it.
 
-    ``headers`` has lower-case names. Without cache headers the configuration stands as given.
+    ``headers`` has lower-case names. Without cache headers the configured lifetime applies.
     """
     directives = _directives(headers.get("cache-control", ""))
     fresh, stale = cache_ttl, max_stale

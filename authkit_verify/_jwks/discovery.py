@@ -11,7 +11,7 @@ from authkit_verify.config import is_allowed_url
 
 
 def metadata_urls(issuer: str) -> tuple[str, str]:
-    """Return where the metadata may be: OpenID Connect appends to the path, RFC 8414 inserts before it."""
+    """Return the possible metadata URLs: OpenID Connect appends to the path, RFC 8414 inserts before it."""
     parts = urlsplit(issuer)
     path = parts.path.rstrip("/")
     inserted = f"/.well-known/oauth-authorization-server{path}"
@@ -22,41 +22,41 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
 
 
 async def discover(client: HttpClient, issuer: str, *, http_loopback: bool, same_origin: bool = False) -> str:
-    """Return the issuer's ``jwks_uri``. Raises FetchError when no document names it truthfully.
+    """Return the issuer's ``jwks_uri``. Raises FetchError if no metadata of this issuer names it.
 
-    The document's ``issuer`` must equal ours byte for byte (RFC 8414, 3.3): that is what stops one tenant
-    from answering for another. ``same_origin`` refuses a key set on any other scheme, host or port.
+    The document's ``issuer`` must equal the configured one byte for byte (RFC 8414, 3.3), so that one tenant
+    cannot answer for another. ``same_origin`` refuses a key set on any other scheme, host or port.
     """
     reasons: list[str] = []
     for place in metadata_urls(issuer):
         try:
             url = keys_url(await fetch(client, place), issuer)
-        except FetchError as reason:  # a site may answer anything with its front page: ask at both places
+        except FetchError as reason:  # a site may answer every path with its front page: try both
             reasons.append(str(reason))
             continue
         if not is_allowed_url(url, http_loopback=http_loopback):
-            raise FetchError("the metadata names no https jwks_uri")
+            raise FetchError("the jwks_uri of the metadata is not an https URL")
         if same_origin and origin(url) != origin(issuer):
-            raise FetchError("the metadata names a jwks_uri of another origin")
+            raise FetchError("the jwks_uri of the metadata is on another origin, and same_origin=True")
         return url
     raise FetchError(f"no metadata: {'; '.join(reasons)}")
 
 
 def keys_url(answer: Answer, issuer: str) -> str:
-    """Return the ``jwks_uri`` of one document, unjudged. Raises FetchError when it is not this issuer's."""
+    """Return the ``jwks_uri`` of one document, unchecked. Raises FetchError if it is another issuer's."""
     try:
         metadata: Any = json.loads((answer.body or b"").decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise FetchError("the metadata is not JSON") from None
     if not isinstance(metadata, dict) or metadata.get("issuer") != issuer:
-        raise FetchError("the metadata names another issuer")
+        raise FetchError("the metadata is of another issuer")
     url = metadata.get("jwks_uri")
     if not isinstance(url, str):
-        raise FetchError("the metadata names no jwks_uri")
+        raise FetchError("the metadata has no jwks_uri")
     return url
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Return scheme, host and port of an address."""
+    """Return scheme, host and port of a URL."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"https": 443, "http": 80}.get(parts.scheme)

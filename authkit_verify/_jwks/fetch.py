@@ -1,7 +1,4 @@
-"""Get one JSON document from an issuer, within bounds: no redirect, no compression, a size, a time.
-
-The HTTP client is anything with ``httpx.AsyncClient``'s ``stream`` method.
-"""
+"""Fetch one JSON document from an issuer, within limits: no redirect, no compression, a size, a time."""
 
 from __future__ import annotations
 
@@ -14,21 +11,23 @@ from typing import Any, Protocol
 import httpx
 
 MAX_BYTES = 256 * 1024
+"""Bytes; a larger document is refused."""
 CONNECT_TIMEOUT = 2.0
+"""Seconds."""
 TOTAL_TIMEOUT = 5.0
-"""Seconds for everything a refresh asks of the network, discovery included."""
+"""Seconds for all requests of one refresh, discovery included."""
 
-# A proxy of the environment is meant for the outside; asked for a loopback address it would look on itself.
+# A proxy of the environment serves external hosts; for a loopback address it would connect to itself.
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 _TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT)
 
 
 class FetchError(Exception):
-    """The document could not be had; the message says why and holds nothing of it."""
+    """The document could not be fetched; the message gives the reason and no part of the document."""
 
 
 class StreamedResponse(Protocol):
-    """The part of a streamed answer that is read."""
+    """The part of a streamed response that is read."""
 
     @property
     def status_code(self) -> int:
@@ -37,7 +36,7 @@ class StreamedResponse(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers; names are matched in lower case."""
+        """The headers; names are compared in lower case."""
         ...
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
@@ -46,7 +45,7 @@ class StreamedResponse(Protocol):
 
 
 class HttpClient(Protocol):
-    """The HTTP client of a host: ``httpx.AsyncClient``, or anything with its ``stream``."""
+    """An HTTP client: ``httpx.AsyncClient``, or any object with its ``stream`` method."""
 
     def stream(
         self,
@@ -57,13 +56,13 @@ class HttpClient(Protocol):
         timeout: Any,
         follow_redirects: bool,
     ) -> AbstractAsyncContextManager[StreamedResponse]:
-        """Send a request and hand over the answer before its body is read."""
+        """Send a request and yield the response before its body is read."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A document, or ``body=None`` when it has not changed (304). Header names are in lower case."""
+    """A document, or ``body=None`` if it has not changed (304). Header names are in lower case."""
 
     body: bytes | None
     headers: Mapping[str, str]
@@ -72,9 +71,9 @@ class Answer:
 async def fetch(
     client: HttpClient, url: str, *, etag: str | None = None, bypass_caches: bool = False
 ) -> Answer:
-    """Return the document at ``url``. Raises FetchError, or whatever the client raises for its own failures.
+    """Return the document at ``url``. Raises FetchError, or any error of the client.
 
-    ``past_caches`` asks every cache on the way to look again. The caller bounds the total time.
+    ``bypass_caches`` asks every cache on the way to revalidate. The caller limits the total time.
     """
     wanted = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
     if etag is not None:
@@ -88,10 +87,10 @@ async def fetch(
         if response.status_code == 304 and etag is not None:
             return Answer(None, headers)
         if response.status_code != 200:
-            raise FetchError(f"the answer has status {response.status_code}")
+            raise FetchError(f"the response has status {response.status_code}")
         if headers.get("content-encoding", "identity").lower() != "identity":
-            # It was asked for plain; unpacking would make the size below meaningless.
-            raise FetchError("the answer is compressed")
+            # Identity was requested; decompression would make the size limit below meaningless.
+            raise FetchError("the response is compressed")
         return Answer(await _bounded(response), headers)
 
 
@@ -100,12 +99,12 @@ async def _bounded(response: StreamedResponse) -> bytes:
     async for piece in response.aiter_bytes():
         body += piece
         if len(body) > MAX_BYTES:
-            raise FetchError(f"the answer is larger than {MAX_BYTES} bytes")
+            raise FetchError(f"the response is larger than {MAX_BYTES} bytes")
     return bytes(body)
 
 
 class Clients:
-    """The HTTP client in use: the host's own, or one made at the first fetch and closed with the verifier."""
+    """The HTTP client: the host's own, or one made at the first fetch and closed with the verifier."""
 
     def __init__(self, given: HttpClient | None) -> None:
         self._given = given
@@ -118,9 +117,9 @@ class Clients:
             return self._given
         loop = asyncio.get_running_loop()
         if self._own is None or self._loop is not loop:
-            # Loading the trusted certificates takes tens of milliseconds, which is too long for the loop.
+            # Loading the trusted certificates takes tens of milliseconds, too long for the event loop.
             made = await asyncio.to_thread(httpx.AsyncClient, mounts=dict.fromkeys(_LOOPBACK))
-            if self._own is None or self._loop is not loop:  # nobody else made one meanwhile
+            if self._own is None or self._loop is not loop:  # no other task made one meanwhile
                 self._own, self._loop = made, loop
         return self._own
 

@@ -1,4 +1,4 @@
-"""Which keys judge a token of an issuer: fresh, else stale, else pinned, else nobody can say."""
+"""The keys for the tokens of an issuer: fresh, else stale, else pinned, else unavailable."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ Clock = Callable[[], float]
 
 
 class IssuerHealth(TypedDict):
-    """The state of one issuer's keys, in plain JSON types; durations are seconds.
-
-    ``source`` is None when nothing can answer. ``failures`` are fetches that failed in a row, ``keys`` counts
-    those without an id too. ``digest`` changes exactly when the set does.
-    """
+    """The state of one issuer's keys, in plain JSON types; durations are seconds."""
 
     source: Source | None
+    """The source of the keys in use (``KeyState.source``); None while no keys are usable."""
     age: float | None
+    """Seconds since the issuer confirmed them."""
     failures: int
+    """Fetches that failed in a row."""
     keys: int
+    """Keys in use, with those without an id."""
     kids: list[str]
+    """Their key ids."""
     digest: str | None
+    """A hash of the set, which changes exactly when the set does."""
     next_refresh_in: float | None
+    """Seconds until the next fetch is due; None if keys are never fetched."""
 
 
 _PINNED = KeyState(source="pinned", age=0.0)
 
 
 class KeyCandidates(msgspec.Struct, frozen=True):
-    """The keys to try for one token, best first, the set they are of, and where that comes from."""
+    """The keys to try for one token, best first, with their key set and its state."""
 
     keys: tuple[Key, ...]
     key_set: KeySet
@@ -48,7 +51,7 @@ class KeyCandidates(msgspec.Struct, frozen=True):
 
 
 class IssuerKeys:
-    """The keys of one configured issuer. ``wall`` is Unix time, ``clock`` measures ages."""
+    """The keys of one configured issuer. ``wall`` returns Unix seconds, ``clock`` measures ages."""
 
     def __init__(
         self, accept: IssuerAccept, clients: Clients, *, wall: Clock, clock: Clock, emit: Emit = noop
@@ -66,15 +69,15 @@ class IssuerKeys:
         self._reported: tuple[int, Source] | None = None
 
     def usable(self) -> tuple[KeySet, KeyState] | None:
-        """Return the set that answers now and its state, or None; never waits."""
+        """Return the set in use and its state, or None; never waits."""
         keys = self.current_set()
         return None if keys is None else (keys, self.state())
 
     def current_set(self) -> KeySet | None:
-        """Return the set that answers now, or None; cheap enough for every request.
+        """Return the set in use, or None; cheap enough for every request.
 
-        The set's identity is the state of the keys: another object answers as soon as keys change, a
-        pinned set takes over or gives way, or nothing is usable any more.
+        It is another object as soon as a key changes, the pinned set takes over or gives way, or no set is
+        usable any more.
         """
         remote = self._remote
         if self._clock() >= self._unchanged_until or (
@@ -84,13 +87,13 @@ class IssuerKeys:
         return self._answering
 
     def state(self) -> KeyState:
-        """Return where the set that ``answering`` returned this moment stands."""
+        """Return the state of the set that ``current_set`` has just returned."""
         if self._remote is None or self._source is None or self._source == "pinned":
             return _PINNED
         return KeyState(source=self._source, age=self._remote.cache.age)
 
     def find_in_memory(self, kid: str | None, alg: str) -> KeyCandidates | None:
-        """Do what ``find`` does, from memory; None when that cannot tell. Raises TokenError as it does."""
+        """Return what ``find`` would, from memory alone; None if that is not enough. Raises TokenError."""
         keys = self.current_set()
         if keys is None:
             return None
@@ -98,7 +101,7 @@ class IssuerKeys:
         found = self._select(keys, state, kid, alg)
         if found:
             return KeyCandidates(found, keys, state)
-        # Told here as well as in ``find``: refusing what strangers send must stay cheap.
+        # Decided here as well as in ``find``: refusing the tokens of attackers must stay cheap.
         if (
             state is not _PINNED
             and kid is not None
@@ -109,7 +112,7 @@ class IssuerKeys:
         return None
 
     async def find(self, kid: str | None, alg: str) -> KeyCandidates:
-        """Return the keys for a token. Waits for the network only where nothing in memory can answer.
+        """Return the keys for a token. Waits for the network only if the keys in memory do not suffice.
 
         Raises TokenError ``unknown_kid``, ``missing_kid``, ``disallowed_alg`` or ``keys_unavailable``.
         """
@@ -131,7 +134,7 @@ class IssuerKeys:
     async def find_after_refresh(
         self, kid: str | None, alg: str, tried: KeyCandidates
     ) -> KeyCandidates | None:
-        """Return keys not tried yet, after a signature was bad: the issuer may have reused the key id."""
+        """Return keys not tried yet, after a bad signature: the issuer may have reused the key id."""
         if self._remote is None or tried.state is _PINNED or not await self._remote.refresh_for_signature():
             return None
         held = self.usable()
@@ -142,18 +145,18 @@ class IssuerKeys:
         return KeyCandidates(found, *held) if found else None
 
     async def confirmed(self, key_set: KeySet, max_age: float) -> bool:
-        """Tell whether the issuer confirmed this very set within ``max_age`` seconds; if not, ask it now."""
+        """True if the issuer confirmed exactly this set within ``max_age`` seconds, or does so now."""
         if self._remote is None or not await self._remote.confirm(max_age):
             return False
         return self.current_set() is key_set and self.state().source in {"fresh", "stale"}
 
     async def warm(self) -> None:
-        """Fetch the set if it is not there yet; wait for the end of it, and never raise."""
+        """Fetch the set if none is usable, and wait until the fetch has ended. Never raises."""
         if self._remote is not None and self.usable() is None:
             await self._remote.load(wait=TOTAL_TIMEOUT + 1.0)
 
     def health(self) -> IssuerHealth:
-        """Return the state of the keys, without starting anything."""
+        """Return the state of the keys, without starting a fetch."""
         remote = self._remote
         held = remote.cache.usable(self._clock()) if remote is not None else None
         if held is None and (remote is None or remote.cache.attempted):
@@ -170,7 +173,7 @@ class IssuerKeys:
         }
 
     def fetches(self) -> tuple[int, int]:
-        """Return how many fetches ended well so far, and how many did not."""
+        """Return the number of fetches that succeeded, and of those that failed."""
         remote = self._remote
         return (
             (remote.cache.successes, remote.cache.fetches - remote.cache.successes)
@@ -179,7 +182,7 @@ class IssuerKeys:
         )
 
     async def aclose(self) -> None:
-        """Stop what runs in the background."""
+        """Cancel a fetch that is running."""
         if self._remote is not None:
             await self._remote.aclose()
 
@@ -192,10 +195,10 @@ class IssuerKeys:
         return held
 
     def _select_set(self) -> None:
-        """Find out which set answers, until when that is so, and tell when it is not a fresh one."""
+        """Choose the set in use and until when that holds; report it if it is not fresh."""
         remote = self._remote
         held = remote.usable() if remote is not None else None
-        # Pins wait for the first fetch to fail: blocking a verifier's start must not be a way to old keys.
+        # Pins wait for the first fetch to fail: blocking the start must not be a way to old keys.
         if held is None and (remote is None or remote.cache.attempted):
             held = self._pinned()
         self._answering, state = held or (None, None)
@@ -203,7 +206,7 @@ class IssuerKeys:
         if remote is not None and state is not _PINNED:
             self._fetches, self._unchanged_until = remote.cache.fetches, remote.cache.unchanged_until()
         else:
-            self._unchanged_until = -math.inf  # pins may end at any moment, by the other clock
+            self._unchanged_until = -math.inf  # pins may expire at any moment, by the other clock
         if state is not None and self._reported != (reported := (self._fetches, state.source)):
             self._reported = reported
             if state.source == "stale":
@@ -218,13 +221,13 @@ class IssuerKeys:
         return self._pins, _PINNED
 
     def _select(self, keys: KeySet, state: KeyState, kid: str | None, alg: str) -> tuple[Key, ...]:
-        """Return the keys to try, none when the key id is unknown."""
+        """Return the keys to try; none if the key id is unknown."""
         if kid is not None:
             found = keys.named(kid, alg)
             if found:
                 return found
             if keys.has(kid):
-                raise TokenError("disallowed_alg", "the key of this id does not fit the token's algorithm")
+                raise TokenError("disallowed_alg", "the key with the token's kid does not fit its algorithm")
             if state is not _PINNED:
                 return ()
         fitting = keys.fitting(alg)
@@ -235,18 +238,16 @@ class IssuerKeys:
         if kid is not None:
             return ()
         if len(fitting) != 1:
-            raise TokenError("missing_kid", "the token names no key and not exactly one fits")
+            raise TokenError("missing_kid", "the token has no kid, and not exactly one key fits")
         return fitting
 
     def _unavailable(self) -> TokenError:
         wait = self._remote.cache.refresh_in if self._remote is not None else None
-        return TokenError(
-            "keys_unavailable", "the issuer's keys cannot be had at the moment", retry_after=wait
-        )
+        return TokenError("keys_unavailable", "the issuer's keys are unavailable", retry_after=wait)
 
 
 def _unknown() -> TokenError:
-    return TokenError("unknown_kid", "the issuer has no key of this id")
+    return TokenError("unknown_kid", "the issuer has no key with the token's kid")
 
 
 def _refresher(accept: IssuerAccept, clients: Clients, clock: Clock, emit: Emit) -> Refresher:

@@ -1,7 +1,7 @@
 """The key set of one issuer: fresh, then stale through an outage, never lost to a bad answer.
 
-State only: it takes answers and failures, and says which keys may be used. It asks nothing of the network and
-needs no event loop. A set is replaced only by a set with a usable key.
+State only: it takes answers and failures, and knows which keys may be used. It makes no request and needs no
+event loop. A set is replaced only by a set with a usable key.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Update:
 class KeySetCache:
     """The key set of one issuer and how long it may be used.
 
-    ``clock`` returns seconds and never goes back. ``cache_ttl`` and ``max_stale`` are those of
+    ``clock`` returns seconds and never goes back. ``cache_ttl`` and ``max_stale`` come from
     ``IssuerAccept`` (seconds). ``random_unit`` returns a number between 0 and 1.
     """
 

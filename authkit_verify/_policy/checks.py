@@ -1,4 +1,4 @@
-"""The checks on what a genuine token says about itself. Each raises TokenError or returns."""
+"""The checks on the header and claims of a genuine token. Each raises TokenError or returns."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from authkit_verify.errors import TokenError
 
 _DEFAULT_TYPES = ("", "JWT", "at+jwt")
 _TEXT = frozenset({str})
-_MAX_TIME = 2**53  # beyond this a float no longer holds whole seconds, and no clock will get there
+_MAX_TIME = 2**53  # beyond this a float no longer holds whole seconds
 
 
 def token_types(types: Sequence[str] | None) -> frozenset[str]:
-    """Return accepted types in the form they are compared in; None means the default ones."""
+    """Return accepted types in the form in which they are compared; None means the default types."""
     return frozenset(_media_type(typ) for typ in (_DEFAULT_TYPES if types is None else types))
 
 
 def check_algorithm(alg: str, accepted: frozenset[str]) -> None:
-    """Refuse an algorithm that is not allowed; names are compared exactly (RFC 8725, 3.1)."""
+    """Refuse an algorithm that is not accepted; names are compared exactly (RFC 8725, 3.1)."""
     if alg not in accepted:
-        raise TokenError("disallowed_alg", "the token's algorithm is not allowed")
+        raise TokenError("disallowed_alg", "the token's algorithm is not accepted")
 
 
 def check_type(typ: str | None, accepted: frozenset[str]) -> None:
-    """Refuse a token made for something else, such as a logout token (RFC 8725, 3.11)."""
+    """Refuse a token of another type, such as a logout token (RFC 8725, 3.11)."""
     if (typ or "") not in accepted and _media_type(typ or "") not in accepted:
-        raise TokenError("invalid_token", "the token is of another type")
+        raise TokenError("invalid_token", "the token's type is not accepted")
 
 
 def check_times(
     claims: Mapping[str, Any], now: float, skew: float, max_lifetime: float | None
 ) -> tuple[float, float]:
-    """Return the times from which on and before which a token is good, the skew included.
+    """Return the Unix times between which a token is valid, the skew included.
 
-    Refuse one that is expired, not yet valid, from the future, or made to live too long.
+    Refuses a token that is expired, not valid yet, issued in the future, or with too long a lifetime.
     """
     if "exp" not in claims:
-        raise TokenError("missing_exp", "the token has no expiry")
+        raise TokenError("missing_exp", "the token has no exp")
     starts, ends = -math.inf, _time(claims, "exp") + skew
     if now >= ends:
         raise TokenError("token_expired", "the token has expired")
@@ -57,20 +57,20 @@ def check_times(
 
 
 def check_lifetime(claims: Mapping[str, Any], longest: float) -> None:
-    """Refuse a token made to live too long, or whose beginning is not told; its times are times."""
+    """Refuse a token with too long a lifetime, or without ``iat``. Its times were checked before."""
     if "iat" not in claims or claims["exp"] - claims["iat"] > longest:
-        raise TokenError("invalid_token", "the token lives longer than is accepted")
+        raise TokenError("invalid_token", f"the token has no iat, or is valid for more than {longest:g} s")
 
 
 def check_subject(claims: Mapping[str, Any]) -> None:
-    """Refuse a token about nobody."""
+    """Refuse a token without a subject."""
     subject = claims.get("sub")
     if type(subject) is not str or not subject:
-        raise TokenError("invalid_token", "the token has no subject")
+        raise TokenError("invalid_token", "the token has no sub")
 
 
 def check_audience(aud: Any, accepted: frozenset[str] | None) -> tuple[str, ...]:
-    """Return the audience as a tuple; ``accepted=None`` takes any, none at all included."""
+    """Return the audience as a tuple; ``accepted=None`` accepts any, even none."""
     if type(aud) is str:
         audience: tuple[str, ...] = (aud,)
     elif aud is None:
@@ -78,9 +78,9 @@ def check_audience(aud: Any, accepted: frozenset[str] | None) -> tuple[str, ...]
     elif type(aud) is list and _TEXT.issuperset(map(type, aud)):
         audience = tuple(aud)
     else:
-        raise TokenError("invalid_token", "the token's audience is neither a text nor a list of texts")
+        raise TokenError("invalid_token", "the token's aud is neither a string nor a list of strings")
     if accepted is not None and accepted.isdisjoint(audience):
-        raise TokenError("bad_audience", "the token is meant for another audience")
+        raise TokenError("bad_audience", "the token is for another audience")
     return audience
 
 
@@ -93,7 +93,7 @@ def check_scopes(scopes: Sequence[str], required: tuple[str, ...]) -> None:
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
     value = claims[name]
-    kind = type(value)  # not isinstance: True is an int, and no time
+    kind = type(value)  # not isinstance: True is an int, and not a time
     if (kind is not int and kind is not float) or not -_MAX_TIME <= value <= _MAX_TIME:
         raise TokenError("invalid_token", f"the token's {name} is not a time")
     return float(value)

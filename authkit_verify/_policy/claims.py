@@ -1,6 +1,6 @@
 """The claims of an accepted token: typed, and immutable all the way down.
 
-One object may be handed to every request that brings the same token, so nothing in it can be changed.
+Every request with the same token may get the same object, so nothing in it can be changed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,29 @@ _ONLY_TEXTS = frozenset({str})
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What a token says, after everything about it was checked.
+    """The claims of a token that was accepted.
 
-    Times are whole Unix seconds; collections are tuples; ``raw`` holds every claim, with mappings read-only
-    and lists as tuples. A claim of an unexpected type is left out of its field and stays in ``raw``.
+    Times are whole Unix seconds; collections are tuples. A claim of an unexpected type is missing from its
+    field and is still in ``raw``.
     """
 
-    # What an application may never ask for is read from the payload at its first use and kept: all of it at
-    # once would be a tenth of what a new token costs. A frozen dataclass would be ten times slower to make.
+    # Claims that an application may never read are read from the payload at their first use and kept: all of
+    # them at once would be a tenth of what a new token costs. A frozen dataclass is ten times slower to make.
     user_id: str
+    """``sub``."""
     issuer: str
+    """``iss``."""
     audience: tuple[str, ...]
+    """``aud``; empty if the token has none."""
     expires_at: int
+    """``exp``."""
     scopes: tuple[str, ...]
+    """``scope`` (RFC 8693, 4.2), or else ``scp``."""
     _payload: dict[str, Any]
 
     @cached_property
     def raw(self) -> Mapping[str, Any]:
-        """Every claim of the token."""
+        """Every claim of the token; objects are read-only mappings, arrays are tuples."""
         return MappingProxyType({name: _frozen(value) for name, value in self._payload.items()})
 
     @cached_property
@@ -43,7 +48,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def auth_time(self) -> int | None:
-        """When the user last proved who they are."""
+        """``auth_time``: when the user last authenticated."""
         return _seconds(self._payload.get("auth_time"))
 
     @cached_property
@@ -58,22 +63,22 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def email(self) -> str | None:
-        """The email address; see ``email_verified``."""
+        """The email address, verified only if ``email_verified``."""
         return _text(self._payload.get("email"))
 
     @cached_property
     def email_verified(self) -> bool:
-        """True only where the issuer says so."""
+        """True only if the claim is the JSON value ``true``."""
         return self._payload.get("email_verified") is True
 
     @cached_property
     def username(self) -> str | None:
-        """The user name."""
+        """``username``."""
         return _text(self._payload.get("username"))
 
     @cached_property
     def discord_username(self) -> str | None:
-        """The user name on Discord."""
+        """The username on Discord."""
         return _text(self._payload.get("discord_username"))
 
     @cached_property
@@ -83,39 +88,39 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def has_org(self) -> bool:
-        """True for a token of an organization, however it names it: nobody has global roles there."""
+        """True for a token of an organization, whatever its type; no user has global roles there."""
         return self._payload.get("org") is not None
 
     @cached_property
     def org(self) -> str | None:
-        """The organization the token is for."""
+        """``org``: the organization that the token is for."""
         return _text(self._payload.get("org"))
 
     @cached_property
     def org_roles(self) -> tuple[str, ...]:
-        """Roles in ``org``. An organization's owner names its roles, so none of them is ever a global one."""
+        """Roles in ``org``. The owner of an organization names its roles, so they are never global ones."""
         return _texts(self._payload.get("roles")) if self.has_org else ()
 
     @cached_property
     def entitlements(self) -> tuple[str, ...]:
-        """What the user has bought or been given."""
+        """``entitlements``: the products and features of the user."""
         return _texts(self._payload.get("entitlements"))
 
     @cached_property
     def amr(self) -> tuple[str, ...]:
-        """How the user proved who they are (RFC 8176)."""
+        """The authentication methods (RFC 8176)."""
         return _texts(self._payload.get("amr"))
 
     def has_role(self, role: str) -> bool:
-        """Tell whether the user has this global role, whatever its case."""
+        """True if the user has this global role, whatever its case."""
         return _has(self.roles, role)
 
     def has_entitlement(self, entitlement: str) -> bool:
-        """Tell whether the user has this entitlement, whatever its case."""
+        """True if the user has this entitlement, whatever its case."""
         return _has(self.entitlements, entitlement)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every claim as plain dictionaries and lists, a copy of the caller's own."""
+        """Return every claim as plain dictionaries and lists: a copy that may be changed."""
         return {name: _copy(value) for name, value in self._payload.items()}
 
     def __repr__(self) -> str:
@@ -125,7 +130,7 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def build(claims: dict[str, Any], audience: tuple[str, ...]) -> Claims:
     """Return the claims of a payload whose issuer, subject, times and audience were checked.
 
-    Takes over ``claims``, which the strict reader made: nobody else may hold it.
+    Takes over ``claims``, which the strict reader made: no other code may hold it.
     """
     return Claims(
         user_id=claims["sub"],
@@ -155,7 +160,7 @@ def _texts(value: Any) -> tuple[str, ...]:
 
 
 def _scopes(value: Any) -> tuple[str, ...]:
-    # RFC 8693, 4.2: one text, separated by blanks, and by nothing else that Python takes for white space.
+    # RFC 8693, 4.2: one string, separated by spaces, and by nothing else that Python takes for white space.
     # Some issuers send a list, or call the claim "scp".
     if value is None:
         return ()

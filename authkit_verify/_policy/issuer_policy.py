@@ -59,7 +59,7 @@ def policy_for(policies: Mapping[str, IssuerPolicy], payload: Mapping[str, Any])
         raise TokenError("invalid_token", "the token's iss is not a string")
     policy = policies.get(issuer) if issuer is not None else None
     if policy is None:
-        raise TokenError("bad_issuer", "the token's issuer is not in AcceptConfig.issuers")
+        raise TokenError("bad_issuer", "the token's issuer is not accepted")
     return policy
 
 

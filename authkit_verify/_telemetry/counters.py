@@ -1,4 +1,4 @@
-"""What a verifier has counted since it was made: plain integers, read by whoever wants to know."""
+"""The counters of a verifier since it was made: plain integers."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ from typing import TypedDict
 from authkit_verify.errors import TokenCode
 
 UNKNOWN = "unknown"
-"""Stands for the issuer of a token that names none of ours: no label is ever taken from a refused token."""
+"""The issuer label of tokens of unknown issuers: no label ever comes from a refused token."""
 
 
 class IssuerCounters(TypedDict):
-    """What was counted for one issuer.
-
-    ``tokens`` maps an outcome to how often it was: ``accepted`` (examined), ``accepted_from_cache``, and the
-    code of each refusal. ``would_refuse`` maps codes to tokens that a report-only rule would have refused.
-    ``fetches`` of the key set ended well, ``fetch_failures`` did not.
-    """
+    """The counters of one issuer."""
 
     tokens: dict[str, int]
+    """Tokens by outcome: ``accepted`` (fully checked), ``accepted_from_cache``, or the code of a refusal."""
     would_refuse: dict[str, int]
+    """Accepted tokens that a report-only rule would have refused, by code."""
     fetches: int
+    """Fetches of the key set that succeeded."""
     fetch_failures: int
+    """Fetches of the key set that failed."""
 
 
 Counters = dict[str, IssuerCounters]
-"""By issuer; ``UNKNOWN`` holds what was refused before its issuer was known to be one of ours."""
+"""By issuer; ``UNKNOWN`` counts tokens that were refused before an accepted issuer was found."""
 
 
 class TokenCounters:
@@ -44,11 +43,11 @@ class TokenCounters:
         self._refused[code] = self._refused.get(code, 0) + 1
 
     def would_refuse(self, code: TokenCode) -> None:
-        """Count what a report-only rule would have refused."""
+        """Count an accepted token that a report-only rule would have refused."""
         self._would_refuse[code] = self._would_refuse.get(code, 0) + 1
 
     def snapshot(self, *, fetches: int = 0, fetch_failures: int = 0) -> IssuerCounters:
-        """Return a copy of the counters as they stand."""
+        """Return a copy of the counters."""
         return {
             "tokens": {"accepted": self.accepted, "accepted_from_cache": self.cached, **self._refused},
             "would_refuse": {**self._would_refuse},

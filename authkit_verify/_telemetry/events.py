@@ -1,6 +1,6 @@
-"""What happens rarely and matters to whoever runs a verifier, told to one function of theirs.
+"""Rare events of a verifier that matter to its operator, passed to one function.
 
-Nothing here stands on the way of a token that was seen before. No event holds any part of a token.
+A cached token emits none. No event holds any part of a token.
 """
 
 from __future__ import annotations
@@ -32,51 +32,59 @@ EventKind = Literal[
 ]
 """Every kind of event.
 
-``keys_fetched``: the issuer answered; ``detail`` says whether the keys are new, the same or not modified.
-``fetch_failed``: it did not. ``keys_refused``: its document was none or held no usable key, so the keys in
-memory stay. ``stale_keys_used`` and ``last_known_good_used``: such keys judged tokens; told once for every
-fetch that leaves it so. ``pinned_key_used``: a pin admitted a token because no key set could be had.
-``keys_refetched``: an unknown key id, a bad signature under a known one, or ``fresh_keys`` caused a fetch;
-``refetch_limited``: it would have, were there not too many (told once until the next one is allowed).
-``private_key_published`` and ``repeated_kid``: what is wrong with the issuer's key set, told when it changes.
-``would_refuse``: a rule in report-only mode fails for an accepted token; ``code`` is the one it would be
-refused with.
+- ``keys_fetched``: a fetch succeeded; ``detail`` is "new keys", "the same keys" or "not modified".
+- ``fetch_failed``: a fetch failed; ``detail`` is the reason.
+- ``keys_refused``: the issuer's document held no usable key, so the keys in memory stay.
+- ``stale_keys_used``, ``last_known_good_used``: such keys verified tokens; emitted once per fetch that does
+  not end it.
+- ``pinned_key_used``: a pinned key admitted a token because no key set was available.
+- ``keys_refetched``: an unknown key id, a bad signature under a known one, or ``fresh_keys`` caused a fetch.
+- ``refetch_limited``: the same, but the limit forbade the fetch; emitted once until a fetch is allowed.
+- ``private_key_published``, ``repeated_kid``: faults of the issuer's key set, emitted when they change.
+- ``would_refuse``: an accepted token fails a report-only rule; ``detail`` is the rule, ``code`` the refusal.
 """
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened with the keys or tokens of an issuer at a moment (Unix seconds)."""
+    """An event with the keys or tokens of an issuer."""
 
     kind: EventKind
+    """The kind of event."""
     issuer: str
+    """The issuer, as it is configured."""
     detail: str
+    """A short text about the event, without any part of a token."""
     at: float
+    """Unix seconds."""
     code: TokenCode | None = None
+    """The refusal code of a ``would_refuse`` event; None for the others."""
 
 
 Listener = Callable[[Event], None]
 
 
 class Emit(Protocol):
-    """Tell about one issuer."""
+    """Emits an event of one issuer."""
 
     def __call__(self, kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
-        """Report that this happened now."""
+        """Emit an event that happens now."""
         ...
 
 
 class Events:
-    """Hands events to a listener. One that raises disturbs no verification; that is logged once."""
+    """Passes events to a listener. A listener that raises affects no verification; that is logged once."""
 
     def __init__(self, listener: Listener | None, clock: Callable[[], float]) -> None:
         if inspect.iscoroutinefunction(listener):
-            raise ValueError("on_event is called and not awaited: give a plain function")
+            raise ValueError(
+                "on_event is called and not awaited: pass a plain function, not a coroutine function"
+            )
         self._listener = listener
         self._clock = clock
         self._raised = False
 
     def of(self, issuer: str) -> Emit:
-        """Return what tells about this issuer."""
+        """Return the function that emits events of this issuer."""
         return partial(self._emit, issuer)
 
     def _emit(self, issuer: str, kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
@@ -91,4 +99,4 @@ class Events:
 
 
 def noop(kind: EventKind, detail: str, code: TokenCode | None = None) -> None:
-    """Tell nobody."""
+    """Emit nothing."""

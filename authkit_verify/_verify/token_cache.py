@@ -1,8 +1,7 @@
-"""Remember verified tokens, so that a token seen before costs a look-up instead of a signature.
+"""The cache of verified tokens: a known token costs a look-up instead of a signature check.
 
-Only genuine tokens get in, under their one spelling (an ECDSA signature has two), so strangers cannot fill
-it. An entry counts only while the very key set that admitted it still answers, and while the token's times
-allow.
+Only genuine tokens enter, under one spelling (an ECDSA signature has two): unauthenticated requests cannot
+fill it. An entry is used only while the key set that admitted it is in use, and while the token is valid.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _ENTRY, _CHARACTER, _MEMBER, _OBJECT = 500, 2, 70, 450
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A verified token: its claims, the keys that admitted it, and the Unix times it holds between."""
+    """A verified token: its claims, the keys that admitted it, and the Unix times of its validity."""
 
     token: str
     claims: Claims
@@ -37,9 +36,8 @@ class Entry(msgspec.Struct, frozen=True):
 class TokenCache:
     """At most ``max_entries`` tokens and about ``max_bytes`` bytes, in two generations.
 
-    New tokens go to the young generation. When that is half of everything, the old one is dropped and the
-    young one grows old: nothing is written on a hit, and an expired token is gone after two turns.
-    ``clock`` returns Unix seconds.
+    New tokens enter the young generation. When that is half of the limit, it replaces the old generation: a
+    hit writes nothing, and an expired token is gone after two turns. ``clock`` returns Unix seconds.
     """
 
     __slots__ = ("_bytes", "_clock", "_max_bytes", "_max_entries", "_old", "_young")
@@ -49,7 +47,7 @@ class TokenCache:
         self._max_entries = max_entries // 2
         self._max_bytes = max_bytes // 2
         # By the end of the token, which is the end of a signature: hashing a thousand characters is half of
-        # what a look-up costs. The whole token is compared with the one that was verified.
+        # the cost of a look-up. The whole token is then compared with the one that was verified.
         self._young: dict[str, Entry] = {}
         self._old: dict[str, Entry] = {}
         self._bytes = 0
@@ -58,18 +56,18 @@ class TokenCache:
         return len(self._young) + len(self._old)
 
     def get(self, token: str) -> Entry | None:
-        """Return the entry of a token that may still be accepted, or None."""
+        """Return the entry of a token that is still accepted, or None."""
         if type(token) is not str:
             return None
         tail = token[-_TAIL:]
         entry = self._young.get(tail) or self._old.get(tail)
         if entry is None or entry.token != token or not entry.starts <= self._clock() < entry.ends:
             return None
-        # The same object: a set is another one as soon as any key of it changes (see ``answering``).
+        # The same object: a set is another one as soon as any key of it changes (see ``current_set``).
         return entry if entry.source.current_set() is entry.keys else None
 
     def put(self, entry: Entry, payload: bytes) -> None:
-        """Remember a token that was verified this moment; its claims were read from ``payload``."""
+        """Cache a token that has just been verified; its claims were read from ``payload``."""
         token = entry.token
         members, objects = payload.count(b","), payload.count(b"{")
         cost = _ENTRY + _CHARACTER * len(token) + _MEMBER * members + _OBJECT * objects

@@ -1,4 +1,4 @@
-"""The verifier: one numbered list of checks behind ``verify`` and the middleware alike."""
+"""The verifier: one numbered list of checks, for ``verify`` and the middleware alike."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAX_HEADER_SEGMENT = 512
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """An accepted token: what it says, where the keys came from that admitted it, and those keys."""
+    """An accepted token: its claims, the state of the keys that admitted it, and those keys."""
 
     claims: Claims
     keys: KeyState
@@ -43,24 +43,35 @@ class Verified(msgspec.Struct, frozen=True):
 
 
 class Health(TypedDict):
-    """``ready`` when every issuer has keys that answer; ``issuers`` maps each to its state."""
+    """The state of the keys of every issuer, in plain JSON types."""
 
     ready: bool
+    """True if every issuer has usable keys."""
     issuers: dict[str, IssuerHealth]
+    """The state by issuer."""
 
 
 class Verifier:
     """Verifies access tokens of the configured issuers.
 
-    Nothing is fetched until the first token (or ``warm``) needs it, and no task runs without a request. When
-    keys are in memory, ``verify`` never suspends. ``clock`` returns Unix seconds; an injected one also
-    measures the age of keys, where the default takes the monotonic clock. For asyncio only.
+    No key is fetched before the first token (or ``warm``) needs it, and no task runs without a request. While
+    keys are in memory, ``verify`` never suspends. For asyncio only.
 
-    Verified tokens are remembered, ``cache_entries`` of them in about ``cache_bytes`` bytes at most (0
-    switches that off), for as long as their times allow and the keys that admitted them answer.
+    Verified tokens are cached for as long as they are valid and the keys that admitted them are in use.
 
-    ``on_event`` is called with an ``Event`` for what is rare and worth knowing, between two steps of a
-    verification: it must not block.
+    Args:
+        config: The accepted issuers and the rules for their tokens.
+        http_client: The client for fetches: ``httpx.AsyncClient``, or any object with its ``stream`` method.
+            The host closes it. Default None: the verifier makes its own and ``aclose`` closes it.
+        clock: Returns Unix seconds; it then also measures the age of keys. Default None: ``time.time``, and
+            ``time.monotonic`` for ages.
+        cache_entries: The most tokens to cache; 0 switches the cache off. Default 32768.
+        cache_bytes: The most memory for them, roughly (bytes); 0 switches the cache off. Default 96 MiB.
+        on_event: Called with an ``Event`` in the middle of a verification, so it must not block. Default
+            None.
+
+    Raises:
+        ValueError: ``on_event`` is a coroutine function.
     """
 
     def __init__(
@@ -96,7 +107,7 @@ class Verifier:
         await self.aclose()
 
     async def verify(self, token: str) -> Claims:
-        """Return the claims of a genuine token that is valid here and now. Raises TokenError only."""
+        """Return the claims of a genuine and valid token. Raises TokenError, and no other exception."""
         entry = self._cache.get(token)
         if entry is None:
             return (await self._examine(token)).claims
@@ -104,11 +115,11 @@ class Verifier:
         return entry.claims
 
     async def authenticate(self, token: str) -> Verified:
-        """Do what ``verify`` does and also say where the keys behind the answer stand at this moment."""
+        """Return the claims of a token with the current state of the keys. Raises TokenError."""
         return self.recall(token) or await self._examine(token)
 
     def recall(self, token: str) -> Verified | None:
-        """Do what ``authenticate`` does for a token that is remembered; return None for any other."""
+        """Return what ``authenticate`` would for a cached token; None for any other token. Never waits."""
         entry = self._cache.get(token)
         if entry is None:
             return None
@@ -116,18 +127,18 @@ class Verifier:
         return Verified(entry.claims, entry.source.state(), entry.keys)
 
     async def explain(self, token: str) -> Explanation:
-        """Return what every check says of a token; the verdict is that of ``verify``. Remembers nothing.
+        """Return the result of every check; its ``code`` is the one that ``verify`` raises. Caches nothing.
 
-        Safe to show to whoever holds the token: it repeats no part of it as it was spelled.
+        Safe to show to the client that sent the token: it repeats no part of the encoded token.
         """
         return await explain(
             token, self.config, policies=self._policies, algorithms=self._algorithms, clock=self._wall
         )
 
     async def _examine(self, token: str) -> Verified:
-        """Judge a token from its text.
+        """Run every check on a token.
 
-        The checks, in the order that decides which code is reported: shape, algorithm, issuer, key,
+        The order decides which code is reported: shape, algorithm, issuer, key,
         signature, type, times, audience, scope.
         """
         token_counters = self._unknown_issuer
@@ -136,9 +147,9 @@ class Verifier:
             parts = compact.split(token)
             header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
             payload = compact.read_object(parts.payload)
-            # 2. An algorithm that some issuer may use: RFC 8725 section 3.1.
+            # 2. An algorithm that is accepted for some issuer: RFC 8725 section 3.1.
             checks.check_algorithm(header.alg, self._algorithms)
-            # 3. A known issuer, and an algorithm of its own: RFC 8725 section 3.8. No I/O before this.
+            # 3. A known issuer, and an algorithm accepted for it: RFC 8725 section 3.8. No I/O before this.
             policy = policy_for(self._policies, payload)
             token_counters = policy.token_counters
             checks.check_algorithm(header.alg, policy.algorithms)
@@ -149,8 +160,8 @@ class Verifier:
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
             self._remember(parts.header_segment, header)
-            # 6. to 9. What the token says about itself.
-            accepted, starts, ends = self._judge(policy, header, payload)
+            # 6. to 9. The claims.
+            accepted, starts, ends = self._check_claims(policy, header, payload)
         except TokenError as error:
             token_counters.refuse(error.code)
             raise
@@ -163,15 +174,15 @@ class Verifier:
         return Verified(accepted, found.state, found.key_set)
 
     def remaining(self, accepted: Claims) -> float:
-        """Return the seconds an accepted token still has, the skew included."""
+        """Return the seconds until an accepted token expires, the skew included."""
         return float(accepted.raw["exp"]) + self._skew - self._wall()
 
     async def confirmed(self, issuer: str, key_set: KeySet, max_age: float) -> bool:
-        """Tell whether the issuer confirmed these keys within ``max_age`` seconds; if not, ask it now."""
+        """True if the issuer confirmed these keys within ``max_age`` seconds, or does so now."""
         return await self._policies[issuer].keys.confirmed(key_set, max_age)
 
     async def warm(self) -> Health:
-        """Fetch every issuer's keys now and report; an issuer that is down does not raise."""
+        """Fetch the keys of every issuer now and return their state. An unreachable issuer does not raise."""
         await asyncio.gather(*(policy.keys.warm() for policy in self._policies.values()))
         return self.health()
 
@@ -181,25 +192,25 @@ class Verifier:
         return {"ready": all(one["source"] is not None for one in issuers.values()), "issuers": issuers}
 
     def counters(self) -> Counters:
-        """Return what was counted since the verifier was made, by issuer: a copy, without any I/O."""
+        """Return a copy of the counters since the verifier was made, by issuer, without any I/O."""
         counted = {issuer: policy.counters() for issuer, policy in self._policies.items()}
         return {**counted, UNKNOWN: self._unknown_issuer.snapshot()}
 
     async def aclose(self) -> None:
-        """Stop background fetches and close the HTTP client, unless it is the host's own."""
+        """Cancel background fetches and close the HTTP client, unless it is the host's own."""
         for policy in self._policies.values():
             await policy.keys.aclose()
         await self._clients.aclose()
 
     def _remember(self, segment: bytes, header: Header) -> None:
-        """Keep a header that came with a good signature: strangers cannot fill this."""
+        """Cache a header that came with a good signature; unauthenticated requests cannot fill this cache."""
         if segment not in self._headers and len(segment) <= _MAX_HEADER_SEGMENT:
             if len(self._headers) >= _MAX_HEADERS:
                 self._headers.clear()
             self._headers[segment] = header
 
     def _report(self, policy: IssuerPolicy, header: Header, accepted: Claims, found: KeyCandidates) -> None:
-        """Tell what is worth knowing about a token that was accepted."""
+        """Emit the events of an accepted token."""
         if found.state.source == "pinned" and not policy.accept.pinned_only:
             policy.emit("pinned_key_used", "a token was verified with a pinned key")
         if policy.report_only is not None:
@@ -207,10 +218,10 @@ class Verifier:
                 policy.token_counters.would_refuse(refusal.code)
                 policy.emit("would_refuse", name, refusal.code)
 
-    def _judge(
+    def _check_claims(
         self, policy: IssuerPolicy, header: Header, payload: dict[str, Any]
     ) -> tuple[Claims, float, float]:
-        """Return the claims, and the times that they are good between."""
+        """Return the claims, and the Unix times between which they are valid."""
         # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4.
         checks.check_type(header.typ, policy.types)
         # 7. The times: RFC 7519 sections 4.1.4 to 4.1.6.

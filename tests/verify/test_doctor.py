@@ -303,7 +303,7 @@ HEADERS = [
     ({"cache-control": "max-age=15"}, "warning", "cache_short", "fresh for 60 s"),
     ({"cache-control": "no-store"}, "warning", "cache_short", "fresh for 60 s"),
     ({"cache-control": "max-age=86400"}, "ok", "cache", "fresh for 300 s"),
-    ({"cache-control": "max-age=600, stale-if-error=0"}, "warning", "stale_short", "by 0 s"),
+    ({"cache-control": "max-age=600, stale-if-error=0"}, "warning", "stale_short", "0 s more"),
     ({}, "ok", "cache", "Without cache headers"),
     ({}, "warning", "no_etag", "no ETag"),
 ]
