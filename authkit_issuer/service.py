@@ -24,6 +24,7 @@ from authkit_issuer.domains.admin.service import Admin
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.base.rate_limits import RateLimits
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.lifecycle.service import BeforePurge, Lifecycle
@@ -97,6 +98,7 @@ class Service:
     two_factor: TwoFactor
     logins: Logins
     devices: Devices
+    limits: RateLimits
     oidc_login: OidcLogin
     solana: Solana
     entitlements: Entitlements

@@ -16,7 +16,6 @@ from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.middleware import Edge, not_found
 from authkit_issuer.http.pages.docs import Docs
-from authkit_issuer.http.rate_limits import RateLimiter
 from authkit_issuer.http.route_groups import collect
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ def create_app(service: Service) -> Starlette:
     docs = Docs(offered, base_url=config.base_url, refresh_cookie=config.refresh_cookie)
     surface = Surface(
         service=service,
-        limiter=RateLimiter(service),
         trusted=guards.networks(config.trusted_proxies),
         languages=config.languages,
         cookie=RefreshCookie(config) if config.refresh_cookie else None,

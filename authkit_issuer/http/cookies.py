@@ -6,15 +6,18 @@ Whether the refresh token is kept in one RFC 9700 section 4.14 leaves to the dep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from authkit_issuer import errors
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
-    from authkit_issuer.http.operations import Call
-    from authkit_issuer.http.raw_response import Headers
+    from authkit_issuer.domains.sessions.service import TokenPair
+    from authkit_issuer.http.raw_response import HeaderList, Headers
+
+Pair = TypeVar("Pair", bound="TokenPair")
 
 _LONGEST = 400 * 86_400
 """Browsers cap the life of a cookie here (RFC 6265bis section 5.5)."""
@@ -103,18 +106,44 @@ class DeviceCookie(Cookie):
         return found[0] if len(found) == 1 else None
 
 
-def presented(call: Call[Any, Any], given: str | None) -> str:
-    """Return the refresh token of a request: the body's, else the cookie's; raises ``Invalid`` for none.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CookieJar:
+    """The cookies of one request and its response; each is None where the service has no such cookie."""
 
-    Where there is a cookie, raises as ``RefreshCookie.check_page`` does, whichever of the two it is: the
-    successor goes into the cookie.
-    """
-    if call.cookie:
-        call.cookie.check_page(call.headers)
-    token = given or (call.cookie.read(call.headers) if call.cookie else None)
-    if not token:
-        raise errors.Invalid("A refresh token is needed.", param="refresh_token")
-    return token
+    request_headers: Headers
+    response_headers: HeaderList
+    root_path: str = ""
+    refresh: RefreshCookie | None = None
+    device: DeviceCookie | None = None
+
+    def signed_in(self, pair: Pair) -> Pair:
+        """Return the tokens of a login, after giving the browser its device cookie."""
+        if self.device and pair.device:
+            self.response_headers.append(self.device.write(pair.device, self.root_path))
+        return pair
+
+    def signed_out(self) -> None:
+        """Clear the refresh cookie of a browser whose own session has just ended."""
+        if self.refresh:
+            self.response_headers.append(self.refresh.clear(self.root_path))
+
+    def keep(self, refresh_token: str) -> None:
+        """Put a refresh token into the cookie, where there is one."""
+        if self.refresh:
+            self.response_headers.append(self.refresh.write(refresh_token, self.root_path))
+
+    def refresh_token(self, given: str | None) -> str:
+        """Return the refresh token of a request: the body's, else the cookie's; raises ``Invalid`` for none.
+
+        Where there is a cookie, raises as ``RefreshCookie.check_page`` does, whichever of the two it is: the
+        successor goes into the cookie.
+        """
+        if self.refresh:
+            self.refresh.check_page(self.request_headers)
+        token = given or (self.refresh.read(self.request_headers) if self.refresh else None)
+        if not token:
+            raise errors.Invalid("A refresh token is needed.", param="refresh_token")
+        return token
 
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
 from authkit_issuer.errors import AuthError, InvalidCredentials, Limited, UserBanned
-from authkit_issuer.http import guards
+from authkit_issuer.http import guards, rate_limits
+from authkit_issuer.http.cookies import CookieJar
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
 from authkit_issuer.http.languages import MAX_HEADER, preferred
@@ -28,7 +29,6 @@ from authkit_verify import TokenError
 if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
-    from authkit_issuer.http.rate_limits import RateLimiter
     from authkit_issuer.service import Service
 
 REQUEST_ID = "authkit.request_id"
@@ -46,7 +46,6 @@ class Surface:
     """What the operations of one application share."""
 
     service: Service
-    limiter: RateLimiter
     trusted: tuple[guards.Network, ...] = ()
     languages: tuple[str, ...] = ()
     cookie: RefreshCookie | None = None
@@ -68,29 +67,35 @@ class Runner:
 
     async def run(self, scope: Scope, receive: Receive) -> RawResponse:
         """Return the answer; what is not a refusal of ours is raised."""
-        operation, extra = self.operation, list[tuple[bytes, bytes]]()
+        operation, surface, extra = self.operation, self._surface, list[tuple[bytes, bytes]]()
+        cookies = CookieJar(
+            request_headers=tuple(scope["headers"]),
+            response_headers=extra,
+            root_path=scope.get("root_path", ""),
+            refresh=surface.cookie,
+            device=surface.device_cookie,
+        )
         spoken = language.set(self._language(scope))
         try:
-            call = await self._call(scope, receive, extra)
+            call = await self._call(scope, receive, cookies)
             result = await operation.handler(call)
         except (AuthError, TokenError) as error:
-            self._forget(scope, error, extra)
+            self._forget(error, cookies)
             if isinstance(error, Limited):
                 _complete(error, extra)
             return _with(self._refuse(error, scope[REQUEST_ID]), *self._always, *extra)
         finally:
             language.reset(spoken)
-        self._remember(scope, result, extra)
+        self._remember(result, cookies)
         if isinstance(result, RawResponse):
             return _with(result, *self._always, *extra)
         hidden = _REFRESH_TOKEN if self._cookie else None
         body = self._adapter.dump_json(result, exclude_none=operation.omit_none, exclude=hidden)
         return RawResponse(status=operation.status, headers=(*self._success, *extra), body=body)
 
-    async def _call(self, scope: Scope, receive: Receive, extra: HeaderList) -> Call[Any, Any]:
-        operation, surface = self.operation, self._surface
-        cookie = surface.device_cookie
-        device = cookie.read(scope["headers"]) if cookie else None
+    async def _call(self, scope: Scope, receive: Receive, cookies: CookieJar) -> Call[Any, Any]:
+        operation, surface, extra = self.operation, self._surface, cookies.response_headers
+        device = cookies.device.read(cookies.request_headers) if cookies.device else None
         client = guards.client_facts(scope, surface.trusted, device)
         caller = await self._admit(scope, client, extra)
         gate = operation.org
@@ -102,26 +107,25 @@ class Runner:
         body = await read_body(scope, receive, operation.body, form=operation.oauth or operation.form)
         params = _NOTHING if operation.params is NoParams else read_query(scope, operation.params)
         if operation.limit is not None and operation.limit.account is not None:
-            await surface.limiter.account(operation.limit, operation.limit.account(body), client, extra)
+            named = operation.limit.account(body)
+            await rate_limits.count_account(surface.service, operation.limit, named, client, extra)
         return Call(
             service=surface.service,
             client=client,
             body=body,
             params=params,
             path=scope["path_params"],
-            headers=tuple(scope["headers"]),
+            headers=cookies.request_headers,
+            cookies=cookies,
+            response_headers=extra,
             caller=caller,
             org=org,
-            cookie=surface.cookie,
-            device_cookie=surface.device_cookie,
-            root_path=scope.get("root_path", ""),
-            extra=extra,
         )
 
     async def _admit(self, scope: Scope, client: Client, extra: HeaderList) -> AuthenticatedSession | None:
         operation, service, limit = self.operation, self._surface.service, self.operation.limit
         if limit is not None and not limit.by_user:
-            await self._surface.limiter.address(limit, client.ip, extra)
+            await rate_limits.count_address(service, limit, client.ip, extra)
         if operation.auth is Auth.CLIENT:
             guards.require_client(service.config.introspection_clients, scope)
         if operation.auth is Auth.LOOPBACK:
@@ -130,7 +134,7 @@ class Runner:
             return None
         account = await guards.authenticate(service, scope)
         if limit is not None and limit.by_user:
-            await self._surface.limiter.user(limit, account.id, extra)
+            await rate_limits.count_user(service, limit, account.id, extra)
         if operation.auth is Auth.ADMIN:
             guards.require_admin(account)
         if operation.fresh is True or (operation.fresh and operation.fresh(account)):
@@ -149,18 +153,17 @@ class Runner:
             )
         return answer
 
-    def _remember(self, scope: Scope, result: Any, extra: HeaderList) -> None:
-        """Put the refresh token of an answer into the cookie; take the cookie back from who signed out."""
-        root = scope.get("root_path", "")
+    def _remember(self, result: Any, cookies: CookieJar) -> None:
+        """Put the refresh token of a response into the cookie; clear the cookie after a sign-out."""
         if self._cookie and not isinstance(result, RawResponse) and result.refresh_token:
-            extra.append(self._cookie.write(result.refresh_token, root))
-        elif self._surface.cookie and self.operation.signs_out:
-            extra.append(self._surface.cookie.clear(root))
+            cookies.keep(result.refresh_token)
+        elif self.operation.signs_out:
+            cookies.signed_out()
 
-    def _forget(self, scope: Scope, error: AuthError | TokenError, extra: HeaderList) -> None:
-        # A token nobody knows proves nothing: taking the cookie then would make one lost answer a sign-out.
+    def _forget(self, error: AuthError | TokenError, cookies: CookieJar) -> None:
+        # An unknown token proves nothing: clearing the cookie then would make one lost response a sign-out.
         if self._cookie and self.operation.oauth and isinstance(error, UserBanned):
-            extra.append(self._cookie.clear(scope.get("root_path", "")))
+            cookies.signed_out()
 
     def _language(self, scope: Scope) -> str:
         found = [value for name, value in scope["headers"] if name == b"accept-language"]

@@ -33,7 +33,7 @@ _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 def land(call: Call[Any, Any], landing: CallbackResult, *, status: int = 302) -> RawResponse | OidcResult:
     """Return the answer for a login that is over; a refusal is raised for those who asked for JSON."""
     if landing.cookie_name and not landing.code:
-        call.extra.append(_clear(landing.cookie_name, dev=call.service.config.dev))
+        call.response_headers.append(_clear(landing.cookie_name, dev=call.service.config.dev))
     if wants_json(call):
         if landing.refusal is not None:
             raise landing.refusal
@@ -48,8 +48,8 @@ def land(call: Call[Any, Any], landing: CallbackResult, *, status: int = 302) ->
 def result_of(call: Call[Any, Any], opened: LoginResult) -> OidcResult:
     """Return what a login opened, after giving the browser the cookie that it is known by."""
     if opened.pair is not None:
-        call.signed_in(opened.pair)
-    return OidcResult.of(call.service, opened)
+        call.cookies.signed_in(opened.pair)
+    return OidcResult.of(opened)
 
 
 def send_to(address: str, status: int = 302) -> RawResponse:
@@ -70,12 +70,12 @@ def origin_of(call: Call[Any, Any]) -> str:
 
 def keep(call: Call[Any, Any], begun: AuthorizationRequest) -> None:
     """Give the browser the cookie of its login."""
-    call.extra.append(_set_cookie(begun.cookie, dev=call.service.config.dev))
+    call.response_headers.append(_set_cookie(begun.cookie, dev=call.service.config.dev))
 
 
 def forget(call: Call[Any, Any], opened: LoginResult) -> None:
     """Take the cookie of a login back that has been traded."""
-    call.extra.append(_clear(opened.cookie_name, dev=call.service.config.dev))
+    call.response_headers.append(_clear(opened.cookie_name, dev=call.service.config.dev))
 
 
 def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
@@ -91,9 +91,9 @@ def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
     if landing.opened is None:
         return told | {"result_code": landing.code}
     result = result_of(call, landing.opened)
-    if result.refresh_token and call.cookie:
+    if result.refresh_token and call.cookies.refresh:
         # The cookie holds it, out of reach of scripts, and nothing else does.
-        call.extra.append(call.cookie.write(result.refresh_token, call.root_path))
+        call.cookies.keep(result.refresh_token)
         result = result.without_refresh_token()
     return told | result.as_query()
 

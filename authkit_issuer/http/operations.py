@@ -19,8 +19,8 @@ from authkit_issuer.ports import Client
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.orgs.service import Org
-    from authkit_issuer.domains.sessions.service import Account, AuthenticatedSession, TokenPair
-    from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
+    from authkit_issuer.domains.sessions.service import Account, AuthenticatedSession
+    from authkit_issuer.http.cookies import CookieJar
     from authkit_issuer.service import Service
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -100,7 +100,6 @@ OrgGate = Literal["member", "owner", "owner_or_self"]
 
 B = TypeVar("B", bound=Body)
 P = TypeVar("P", bound=Params)
-Pair = TypeVar("Pair", bound="TokenPair")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +112,11 @@ class Call(Generic[B, P]):
     params: P
     path: Mapping[str, str]
     headers: Headers
+    cookies: CookieJar
+    response_headers: HeaderList = field(repr=False)
+    """Headers that the response gets beside its own, a refusal too."""
     caller: AuthenticatedSession | None = field(default=None, repr=False)
     org: Org | None = None
-    cookie: RefreshCookie | None = None
-    device_cookie: DeviceCookie | None = None
-    root_path: str = ""
-    extra: HeaderList = field(default_factory=HeaderList, repr=False)
-    """Headers that the answer gets beside its own, a refusal too."""
 
     @property
     def organization(self) -> Org:
@@ -134,17 +131,6 @@ class Call(Generic[B, P]):
         if self.caller is None:
             raise LookupError("a public operation has no caller")
         return self.caller
-
-    def signed_in(self, pair: Pair) -> Pair:
-        """Return the tokens of a sign-in, after giving the browser the cookie that it is known by."""
-        if self.device_cookie and pair.device:
-            self.extra.append(self.device_cookie.write(pair.device, self.root_path))
-        return pair
-
-    def signed_out(self) -> None:
-        """Take the refresh cookie back from a browser whose own session has just ended."""
-        if self.cookie:
-            self.extra.append(self.cookie.clear(self.root_path))
 
     def header(self, name: bytes) -> str:
         """Return a request header, repeated ones joined with commas (RFC 9110 section 5.2), else ``""``."""

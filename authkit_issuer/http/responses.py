@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import TokenPair
     from authkit_issuer.domains.tokens.service import AccessToken
     from authkit_issuer.event_types import AuthSessionEvent
-    from authkit_issuer.service import Service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,9 +73,9 @@ class AccessTokenResponse:
     expires_in: int
 
     @classmethod
-    def of(cls, service: Service, access: AccessToken) -> AccessTokenResponse:
+    def of(cls, access: AccessToken) -> AccessTokenResponse:
         """Return what the client is told of an access token."""
-        return cls(access_token=access.token, expires_in=_seconds(service, access.expires_at))
+        return cls(access_token=access.token, expires_in=access.expires_in)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ class OidcResult:
     refresh_token: str | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, service: Service, opened: LoginResult) -> OidcResult:
+    def of(cls, opened: LoginResult) -> OidcResult:
         """Return what the client is told of a finished login."""
         told = cls(flow=opened.flow, provider=opened.provider, return_to=opened.return_to or None)
         if opened.pair is not None:
@@ -111,7 +110,7 @@ class OidcResult:
                 refresh_token=pair.refresh_token,
             )
         if opened.access is not None:
-            access = AccessTokenResponse.of(service, opened.access)
+            access = AccessTokenResponse.of(opened.access)
             return replace(
                 told,
                 access_token=access.access_token,
@@ -162,7 +161,3 @@ class AccountEvent:
             ip=event.ip_addr if own else None,
             ua=event.user_agent if own else None,
         )
-
-
-def _seconds(service: Service, end: datetime) -> int:
-    return max(0, int(end.timestamp() - service.rt.clock()))

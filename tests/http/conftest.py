@@ -158,7 +158,7 @@ def app() -> Edge:
     ]
     paths = dict.fromkeys(operation.path for operation in table)
     nothing = cast("Any", None)
-    surface = Surface(service=nothing, limiter=nothing)
+    surface = Surface(service=nothing)
     routes = [Route(path, Path([Runner(surface, o) for o in table if o.path == path])) for path in paths]
     origins = Origins(Config(issuer="https://issuer.test", issued_audiences=("app",), environment="test"))
     return Edge(Router(routes, redirect_slashes=False, default=not_found), origins)

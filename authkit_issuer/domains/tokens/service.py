@@ -54,6 +54,8 @@ class AccessToken:
 
     token: str = field(repr=False)
     expires_at: datetime
+    expires_in: int
+    """Seconds from the signature to ``expires_at`` (RFC 6749 section 5.1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,7 +238,9 @@ class Tokens:
             claims["org"], claims["roles"] = org.slug, org.roles
         claims.update(extra or {})
         return AccessToken(
-            token=self.rt.access_tokens.sign(claims), expires_at=datetime.fromtimestamp(expires, UTC)
+            token=self.rt.access_tokens.sign(claims),
+            expires_at=datetime.fromtimestamp(expires, UTC),
+            expires_in=max(0, int(expires - self.rt.clock())),
         )
 
     def _expiry(self, issued_at: int, not_after: datetime | None) -> int:

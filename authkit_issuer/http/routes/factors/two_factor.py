@@ -192,4 +192,4 @@ async def complete_two_factor_login(call: Call[TwoFactorLogin, NoParams]) -> Tok
         remember_device=body.remember_device,
         client=call.client,
     )
-    return TokenResponse.of(call.signed_in(pair))
+    return TokenResponse.of(call.cookies.signed_in(pair))

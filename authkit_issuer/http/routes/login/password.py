@@ -43,4 +43,4 @@ async def login(call: Call[Login, NoParams]) -> TokenResponse:
     pair = await call.service.logins.with_password(
         body.identifier, body.password, org=body.org, client=call.client
     )
-    return TokenResponse.of(call.signed_in(pair))
+    return TokenResponse.of(call.cookies.signed_in(pair))

@@ -65,7 +65,7 @@ async def step_up_with_password(call: Call[PasswordStepUp, NoParams]) -> AccessT
     stepped = await call.service.logins.step_up_password(
         account.id, account.session_id, call.body.password, client=call.client
     )
-    return AccessTokenResponse.of(call.service, stepped)
+    return AccessTokenResponse.of(stepped)
 
 
 @routes.post(
@@ -85,7 +85,7 @@ async def step_up_with_solana(call: Call[WalletAnswer, NoParams]) -> AccessToken
     account, output = call.account, call.body.signed()
     solana = call.service.solana
     stepped = await solana.step_up(account.id, account.session_id, output, client=call.client)
-    return AccessTokenResponse.of(call.service, stepped)
+    return AccessTokenResponse.of(stepped)
 
 
 async def _with_code(
@@ -97,4 +97,4 @@ async def _with_code(
     stepped = await service.logins.step_up_two_factor(
         *who, body.code, is_backup=body.backup_code, client=client
     )
-    return StepUpResponse(**asdict(AccessTokenResponse.of(service, stepped)))
+    return StepUpResponse(**asdict(AccessTokenResponse.of(stepped)))

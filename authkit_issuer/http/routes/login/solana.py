@@ -129,7 +129,7 @@ async def create_solana_challenge(call: Call[SolanaChallengeRequest, NoParams]) 
 async def login_with_solana(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
     """Sign in with a wallet."""
     pair = await call.service.solana.verify_and_login(call.body.signed(), client=call.client)
-    return WalletTokens.of(call.signed_in(pair), call.body.output.account.address)
+    return WalletTokens.of(call.cookies.signed_in(pair), call.body.output.account.address)
 
 
 @routes.post(

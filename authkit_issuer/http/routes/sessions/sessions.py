@@ -103,7 +103,7 @@ async def revoke_session(call: Plain) -> OkResponse:
     ):
         raise errors.SessionNotFound
     if session_id.lower() == account.session_id:
-        call.signed_out()
+        call.cookies.signed_out()
     return OkResponse()
 
 
@@ -118,5 +118,5 @@ async def revoke_sessions(call: Call[NoBody, RevocationParams]) -> OkResponse:
         client=call.client,
     )
     if not call.params.keep_current:
-        call.signed_out()
+        call.cookies.signed_out()
     return OkResponse()

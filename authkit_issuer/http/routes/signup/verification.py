@@ -172,7 +172,7 @@ async def _sign_in(call: Call[Any, NoParams], contact: str) -> VerificationResul
     pair = await call.service.logins.with_registration_code(
         contact, body.code, registration_id=body.registration_id, client=call.client
     )
-    return VerificationResult(**asdict(TokenResponse.of(call.signed_in(pair))))
+    return VerificationResult(**asdict(TokenResponse.of(call.cookies.signed_in(pair))))
 
 
 async def _confirm_link(service: Service, body: EmailLinkProof, client: Client) -> None:

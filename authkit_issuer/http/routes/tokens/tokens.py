@@ -10,7 +10,6 @@ from pydantic import ConfigDict, Field
 from authkit_issuer import errors
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.domains.tokens.service import Tokens
-from authkit_issuer.http.cookies import presented
 from authkit_issuer.http.operations import (
     Auth,
     Body,
@@ -98,7 +97,7 @@ async def refresh_tokens(call: Call[TokenRequest, NoParams]) -> TokenResponse:
     body = call.body
     if body.grant_type.lower() != "refresh_token":
         raise UnsupportedGrantType(param="grant_type")
-    token = presented(call, body.refresh_token)
+    token = call.cookies.refresh_token(body.refresh_token)
     pair = await call.service.sessions.exchange(token, org=body.org, client=call.client)
     return TokenResponse.of(pair)
 
@@ -122,7 +121,7 @@ async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenR
         auth_time=account.auth_time,
         amr=account.amr,
     )
-    return AccessTokenResponse.of(call.service, access)
+    return AccessTokenResponse.of(access)
 
 
 @routes.post(
@@ -146,5 +145,5 @@ async def revoke_token(call: Call[RevocationRequest, NoParams]) -> OkResponse:
 )
 async def get_current_session(call: Call[CurrentSessionRequest, NoParams]) -> CurrentSession:
     """Tell which session a refresh token belongs to; the token stays as it is."""
-    token = presented(call, call.body.refresh_token)
+    token = call.cookies.refresh_token(call.body.refresh_token)
     return CurrentSession(session_id=await call.service.sessions.resolve(token))

@@ -1,0 +1,126 @@
+"""Rate limits: one question to the ephemeral store per key, shared by all processes that share the store.
+
+When the store is down, what checks or makes a credential is refused; everything else goes on, because a login
+that cannot be counted is a guess for free, and a refresh that cannot be counted is only a refresh.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+from authkit_issuer.config.limits import Rate, account_rate, caller_rate
+from authkit_issuer.domains.base.code_records import identifier_digest
+from authkit_issuer.domains.base.devices import Devices
+from authkit_issuer.errors import EphemeralStoreUnavailable
+from authkit_issuer.identifiers import ip_prefix
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+
+PAUSE = 1.0
+"""Seconds for which a store that failed is not asked again on behalf of calls that go on without it."""
+_LOG_EVERY = 10.0
+
+logger = logging.getLogger("authkit.limits")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a key has left after a call."""
+
+    rate: Rate
+    remaining: int
+    reset: float
+    """Seconds until the key is unused again; for a refused call, seconds until the next one is allowed."""
+    allowed: bool
+
+
+class RateLimits:
+    """Counts calls by address, by user, and by the account that they are about."""
+
+    def __init__(self, rt: Runtime) -> None:
+        """Keep the runtime; rates are read from its configuration when a bucket is first used."""
+        self._rt = rt
+        self._callers: dict[str, Rate] = {}
+        self._accounts: dict[str, Rate] = {}
+        self._paused_until = 0.0
+        self._logged_at = -math.inf
+        self._uncounted = 0
+
+    async def take(self, bucket: str, key: str, *, closed: bool = False) -> Usage | None:
+        """Count a call of a caller.
+
+        Args:
+            bucket: The name of a rate in ``Config.rate_limits``.
+            key: Who calls, by ``address_key`` or ``user_key``.
+            closed: Refuse the call when the store is down, instead of letting it go on.
+
+        Returns:
+            The usage; None if the store is down and the call goes on.
+
+        Raises:
+            EphemeralStoreUnavailable: The store is down, and ``closed``.
+        """
+        rate = self._callers.get(bucket)
+        if rate is None:
+            rate = self._callers[bucket] = caller_rate(self._rt.config, bucket)
+        return await self._count(f"limit:{bucket}:{key}", rate, closed=closed)
+
+    async def take_for_account(
+        self, bucket: str, name: str, *, device: Client | None = None, closed: bool = False
+    ) -> Usage | None:
+        """Count a call about an account, whether it exists or not; the store learns a keyed digest.
+
+        With ``device``, calls from a device that is known for an account are counted apart. Otherwise as
+        ``take``.
+        """
+        known = Devices(self._rt).of(device)
+        if known is not None:
+            name = f"{name}|{known.user_id}|{known.auth_epoch}"
+        rate = self._accounts.get(bucket)
+        if rate is None:
+            rate = self._accounts[bucket] = account_rate(self._rt.config, bucket)
+        digest = identifier_digest(self._rt, bucket, name)
+        return await self._count(f"limit:{bucket}:account:{digest}", rate, closed=closed)
+
+    async def _count(self, key: str, rate: Rate, *, closed: bool) -> Usage | None:
+        now = self._rt.clock()
+        if not closed and now < self._paused_until:
+            self._uncounted += 1
+            return None
+        try:
+            admitted, ahead = await self._rt.ephemeral.admit(key, rate.calls, rate.window)
+        except EphemeralStoreUnavailable:
+            if closed:
+                raise
+            self._go_on(now)
+            return None
+        if admitted:
+            return Usage(rate=rate, remaining=_remaining(rate, ahead), reset=ahead, allowed=True)
+        wait = max(ahead - rate.window + rate.window / rate.calls, 1e-6)
+        return Usage(rate=rate, remaining=0, reset=wait, allowed=False)
+
+    def _go_on(self, now: float) -> None:
+        self._paused_until = now + PAUSE
+        self._uncounted += 1
+        if now - self._logged_at >= _LOG_EVERY:
+            self._logged_at = now
+            logger.warning(
+                "rate limits are not counted: the store is down (%d calls so far)", self._uncounted
+            )
+
+
+def address_key(ip: str | None) -> str:
+    """Return the key of an address, one for an IPv6 /64; callers without an address share one."""
+    return f"ip:{ip_prefix(ip) or 'unknown'}"
+
+
+def user_key(user_id: str) -> str:
+    """Return the key of a signed-in user."""
+    return f"user:{user_id}"
+
+
+def _remaining(rate: Rate, ahead: float) -> int:
+    # A moment's worth of tolerance: the store rounds to microseconds.
+    return max(0, math.floor((rate.window - ahead) * rate.calls / rate.window + 1e-3))
