@@ -158,7 +158,7 @@ class PasswordHasher:
         fits = await self._run(
             lambda: compare(stored, password), cost, client=client, known=known, before=before
         )
-        # Less work than a new hash only: one from elsewhere that is dearer in another way stays as it is.
+        # Only a hash of less work is replaced: an imported one that costs more in another way stays.
         weaker = cost.algo != self.target.algo or cost.work < self.target.work
         return Verdict(fits=fits, needs_rehash=fits and weaker)
 

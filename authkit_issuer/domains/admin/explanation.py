@@ -125,7 +125,9 @@ def _obstacles(
     config: Config, user: User, account: Credential, logins: int, events: list[AuthSessionEvent]
 ) -> Iterator[Finding]:
     """Yield what the account itself refuses, by the rule that logins follow."""
-    by_identifier = {by: set(login_obstacles(account, config, by)) for by in _identifiers(account)}
+    by_identifier: dict[By, set[Obstacle]] = {
+        by: set(login_obstacles(account, config, by)) for by in _identifiers(account)
+    }
     always: set[Obstacle] = set.intersection(*by_identifier.values())
     if "deleted" in always:
         yield Finding(
@@ -167,8 +169,8 @@ def _obstacles(
 
 
 def _unverified(by_identifier: Mapping[By, set[Obstacle]]) -> Iterator[Finding]:
-    refused = [by for by, obstacles in by_identifier.items() if obstacles & _UNVERIFIED]
-    if refused == list(by_identifier):
+    refused: list[By] = [by for by, obstacles in by_identifier.items() if obstacles & _UNVERIFIED]
+    if len(refused) == len(by_identifier):
         yield Finding(
             code="not_verified",
             sentence="No contact of the account is verified, and until then its password does not sign in.",
@@ -206,7 +208,9 @@ async def _waits(rt: Runtime, user: User) -> list[Finding]:
     ]
     subjects.append(("user_id", LoginAttempts(rt, USER, user.id)))
     try:
-        waits = [(by, math.ceil(await attempts.retry_after())) for by, attempts in subjects]
+        waits: list[tuple[By, int]] = [
+            (by, math.ceil(await attempts.retry_after())) for by, attempts in subjects
+        ]
     except errors.EphemeralStoreUnavailable:
         sentence = "It is unknown if failed logins make the account wait: the store does not answer."
         return [Finding(code="failed_logins_unknown", sentence=sentence, rule=rule)]

@@ -43,7 +43,7 @@ _STATUS: dict[str, str] = {
 }
 _ROLE = """u.id in (select ur.user_id from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
              where r.slug = $1 and r.deleted_at is null)"""
-# Each order is that of an index, or its exact reverse, nulls and ids included.
+# Each order equals the order of an index, or its exact reverse, nulls and ids included.
 _SORT: dict[tuple[str, bool], str] = {
     ("created_at", True): "u.created_at desc, u.id",
     ("created_at", False): "u.created_at, u.id desc",

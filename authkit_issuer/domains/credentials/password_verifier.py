@@ -111,7 +111,7 @@ class PasswordVerifier:
     async def matches(
         self, found: Credential | None, user_id: str, password: str, client: Client | None
     ) -> bool:
-        """True if the password is that of a user who is signed in already.
+        """True if the password of a user who is already signed in matches.
 
         These tries have their own counter: failed logins from elsewhere do not keep the user from this.
         Raises ``TooManyRequests``.

@@ -1,4 +1,4 @@
-"""Which passwords may be set: long enough, not one that everybody tries, not one from a breach."""
+"""The password policy: long enough, not a common password, not one from a breach."""
 
 from __future__ import annotations
 

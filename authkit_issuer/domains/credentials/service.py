@@ -30,10 +30,25 @@ class Passwords:
     async def prove(self, identifier: str, password: str, *, client: Client | None = None) -> FirstFactor:
         """Verify the password of an email address, E.164 number or user name; opens no session.
 
-        Raises ``InvalidCredentials``, ``TooManyRequests`` after too many wrong ones, ``ServerBusy``; after a
-        right password ``UserBanned``, ``PasswordResetRequired``, ``EmailNotVerified``, ``PhoneNotVerified``.
-        ``two_factor`` of the result is True if the account has a second factor, still to be verified. Not
-        inside a transaction: hashing would hold its connection.
+        Not inside a transaction: hashing would hold its connection.
+
+        Args:
+            identifier: The email address, phone number or user name.
+            password: What was typed.
+            client: The client, for its counters and its place in the hashing queue.
+
+        Returns:
+            The first factor; its ``two_factor`` is True if the account has a second factor, still to be
+            verified.
+
+        Raises:
+            InvalidCredentials: The identifier is unknown, or the password wrong.
+            TooManyRequests: Too many passwords were wrong; see ``login_failure_limit``.
+            ServerBusy: The hashing queue is full.
+            UserBanned: The password is right; the user is banned or deleted.
+            PasswordResetRequired: The password must be replaced.
+            EmailNotVerified: The password is right; the email address is not verified yet.
+            PhoneNotVerified: The password is right; the phone number is not verified yet.
         """
         return await PasswordVerifier(self.rt).prove(Identifier.of(identifier), password, client)
 
@@ -127,11 +142,27 @@ class Passwords:
     ) -> None:
         """Replace the password, or set the first one, and end every session except ``keep_session_id``.
 
-        Hash, sessions and event are one transaction; logins in progress with the old password fail.
-        ``current`` is not checked if there is no password yet. Raises ``password_*``,
-        ``CurrentPasswordRequired``, ``InvalidCredentials``, ``PasswordResetRequired`` for an imported hash
-        that must be replaced by a reset, ``SessionNotFound`` if the session to keep is not the user's,
-        ``UserNotFound``, ``UserBanned``, ``TooManyRequests``, ``ServerBusy``. Not inside a transaction.
+        Hash, sessions and event are one transaction; logins in progress with the old password fail. Not
+        inside a transaction.
+
+        Args:
+            user_id: The user.
+            current: The password now; not checked if there is none yet.
+            new: The password to set.
+            keep_session_id: A live session of the user, usually the one that makes the change.
+            client: The client, for the event and the hashing queue.
+
+        Raises:
+            CurrentPasswordRequired: ``current`` is empty.
+            InvalidCredentials: ``current`` is wrong, or the account changed meanwhile.
+            PasswordResetRequired: The hash was imported and must be replaced by a reset.
+            PasswordTooShort: ``new`` breaks a rule; likewise ``PasswordTooLong``, ``PasswordTooCommon``,
+                ``PasswordBreached``.
+            SessionNotFound: The session to keep is not a live one of the user.
+            UserNotFound: The user does not exist.
+            UserBanned: The user is banned or deleted.
+            TooManyRequests: Too many passwords were wrong.
+            ServerBusy: The hashing queue is full.
         """
         self.rt.refuse_joining("passwords.change")
         keep = None
@@ -188,10 +219,19 @@ class Passwords:
     ) -> None:
         """Store a hash that was made elsewhere, after checking that it can be verified.
 
-        ``algo`` is ``argon2id``, ``bcrypt``, ``""`` (bcrypt by its prefix) or ``legacy-reset-required``,
-        which never fits and requires a reset. Logins in progress fail; sessions end only with
-        ``revoke_sessions``.
-        Raises ``InvalidPasswordHash``, ``UserNotFound``.
+        Logins in progress fail.
+
+        Args:
+            user_id: The user.
+            hash: The hash, at most 512 characters.
+            algo: ``argon2id``, ``bcrypt``, ``""`` (bcrypt by its prefix) or ``legacy-reset-required``, which
+                never fits and requires a reset.
+            params: Parameters to store beside the hash, at most 4096 bytes of JSON.
+            revoke_sessions: True if the user's sessions end.
+
+        Raises:
+            InvalidPasswordHash: The hash is unreadable, too expensive, or its parameters are not JSON.
+            UserNotFound: The user does not exist.
         """
         await PasswordUpdater(self.rt).import_hash(
             user_id, readable(hash, algo), params, revoke_sessions=revoke_sessions
@@ -205,8 +245,16 @@ class Passwords:
 
         Only a verified address of a user who is neither banned nor deleted gets a message (any address, if
         verification is not required): a link, or a code if the sender sends no links. Beyond the sending
-        limits nothing is sent. ``ttl`` is in seconds. Raises ``EmailUnavailable``, ``InvalidEmail``. Not
-        inside a transaction.
+        limits nothing is sent. Not inside a transaction.
+
+        Args:
+            email: The email address.
+            ttl: The life of the link or code in seconds; by default ``link_ttl`` or ``code_ttl``.
+            client: The client, for the sending limits.
+
+        Raises:
+            EmailUnavailable: No email sender is configured.
+            InvalidEmail: The text is not an email address.
         """
         self.rt.refuse_joining("passwords.request_reset")
         return await PasswordReset(self.rt).request(EMAIL, email, ttl, client)

@@ -117,7 +117,7 @@ class TwoFactor:
             client: The client, for the event.
 
         Raises:
-            TwoFactorMethodInvalid: There is no such method.
+            TwoFactorMethodInvalid: The method is neither ``email`` nor ``sms``.
             TwoFactorMethodUnavailable: No sender is configured for the method.
             InvalidPhoneNumber: The number is not in E.164.
             PhoneNotVerified: Neither a code nor an earlier verification of the number was given.

@@ -107,7 +107,7 @@ async def test_deleted_users_are_listed_only_when_asked_for(service: Service, pe
     assert len(await _names(service, status="any")) == 4
 
 
-async def test_a_lapsed_ban_is_no_ban(service: Service, people, age, clock):
+async def test_a_lapsed_ban_does_not_count(service: Service, people, age, clock):
     await service.pool.execute(
         "update profiles.users set banned_at = now(), banned_until = now() - interval '1 second'"
         " where username = 'albert'"
@@ -196,9 +196,9 @@ async def test_one_user_with_everything(service: Service, people):
     assert (found.username, found.email) == ("Alice", "alice@mail.example")
     assert (found.roles, found.entitlements) == ([], ())
     assert found.deleted_at is not None
-    for nobody in (str(uuid.uuid4()), "no id"):
+    for unknown in (str(uuid.uuid4()), "no id"):
         with pytest.raises(errors.UserNotFound):
-            await service.admin.get_user(nobody)
+            await service.admin.get_user(unknown)
 
 
 async def test_sessions_are_listed_and_ended_for_the_operators_reason(service: Service, people):
@@ -219,12 +219,12 @@ async def test_deleting_is_for_good(service: Service, people):
 
 
 class TestExplaining:
-    async def test_nobody_is_unknown(self, service: Service):
-        for nobody in (str(uuid.uuid4()), "no id"):
+    async def test_an_unknown_user_is_not_found(self, service: Service):
+        for unknown in (str(uuid.uuid4()), "no id"):
             with pytest.raises(errors.UserNotFound):
-                await service.admin.explain_user(nobody)
+                await service.admin.explain_user(unknown)
 
-    async def test_what_stands_in_the_way_is_named_with_its_rule(self, service: Service, people):
+    async def test_each_obstacle_is_named_with_its_rule(self, service: Service, people):
         user = people["Alice"]
         answer = await service.admin.explain_user(user)
         assert not answer.can_sign_in
@@ -252,7 +252,7 @@ class TestExplaining:
         self, service: Service, people
     ):
         user = people["Alice"]
-        for identifier in ("alice@mail.example", "Alice", "nobody@mail.example"):
+        for identifier in ("alice@mail.example", "Alice", "unknown@mail.example"):
             with pytest.raises(errors.InvalidCredentials) as refused:
                 await service.logins.with_password(identifier, "a wrong password")
             assert user not in str(refused.value) + str(refused.value.metadata)

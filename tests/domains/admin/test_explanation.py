@@ -56,26 +56,28 @@ async def test_an_imported_account_has_a_password_to_replace(service: Service) -
     assert await explained(service, user) == (False, ["password_reset_required"])
 
 
-async def test_an_unproved_contact_stands_in_the_way_of_the_password(service: Service) -> None:
+async def test_an_unverified_contact_refuses_the_password(service: Service) -> None:
     user = await ada(service, verified=False)
     assert not await signs_in(service)
     assert await explained(service, user) == (False, ["not_verified"])
 
 
-async def test_who_registered_before_proofs_were_asked_for_is_not_said_to_lack_one(make_service) -> None:
+async def test_an_account_from_before_required_verification_is_not_reported_unverified(
+    make_service,
+) -> None:
     service = await make_service(verification_enforced_since=datetime.now(UTC) + timedelta(days=1))
     user = await ada(service, verified=False)
     assert await signs_in(service)
     assert await explained(service, user) == (True, [])
 
 
-async def test_who_has_no_contact_is_not_asked_for_a_proof(service: Service) -> None:
+async def test_an_account_without_a_contact_needs_no_verification(service: Service) -> None:
     user = await ada(service, verified=False, email=None)
     assert await signs_in(service, "ada_l")
     assert await explained(service, user) == (True, [])
 
 
-async def test_a_lapsed_ban_does_not_stand_in_the_way(service: Service, age) -> None:
+async def test_a_lapsed_ban_is_not_an_obstacle(service: Service, age) -> None:
     user = await ada(service)
     await service.lifecycle.ban(user, until=datetime.now(UTC) + timedelta(hours=1))
     assert await explained(service, user) == (False, ["banned"])
@@ -210,7 +212,7 @@ async def test_asking_counts_no_try(service: Service, clock) -> None:
     assert await signs_in(service)
 
 
-async def test_what_strangers_guess_does_not_keep_known_devices_out_as_it_says(
+async def test_guesses_from_elsewhere_do_not_keep_known_devices_out_as_it_says(
     service: Service, clock
 ) -> None:
     user = await ada(service)
@@ -231,7 +233,7 @@ async def test_counters_that_cannot_be_read_are_not_said_to_be_empty(make_servic
     assert await explained(service, user) == (True, ["failed_logins_unknown"])
 
 
-async def test_of_an_account_that_is_gone_nothing_is_asked(make_service, own_redis) -> None:
+async def test_the_counters_of_a_deleted_account_are_not_read(make_service, own_redis) -> None:
     service = await make_service(redis_url=own_redis.url)
     user = await ada(service)
     await service.lifecycle.hard_delete(user)

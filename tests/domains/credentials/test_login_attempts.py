@@ -46,7 +46,7 @@ async def pause(service: Service, identifier: str) -> float:
     return refused.value.retry_after
 
 
-@pytest.mark.parametrize("identifier", [EMAIL, "nobody@example.test"])
+@pytest.mark.parametrize("identifier", [EMAIL, "unknown@example.test"])
 async def test_the_delay_doubles_from_the_fifth_and_the_tenth_locks(
     service: Service, ada: str, clock, identifier: str
 ) -> None:
@@ -97,12 +97,12 @@ async def test_identifiers_of_one_account_do_not_show_that_they_belong_together(
     await fail(service, EMAIL, 4)
     await fail(service, NAME, 4)
     await fail(service, PHONE, 3)
-    # The user's counter has tripped: even the right password is told what a wrong one is.
+    # The user's counter is beyond its limit: even the right password gets the answer of a wrong one.
     before = service.rt.hasher.computed
     with pytest.raises(errors.InvalidCredentials):
         await service.passwords.prove(PHONE, PASSWORD)
     assert service.rt.hasher.computed == before + 1
-    # Five tries under the number so far, so its own delay is what a stranger's number would have as well.
+    # Five tries under the number so far, so its own delay is what an unknown number would have as well.
     await fail(service, "+4915100000000", 4)
     with pytest.raises(errors.InvalidCredentials):
         await service.passwords.prove("+4915100000000", PASSWORD)
@@ -132,7 +132,7 @@ async def test_confirming_a_password_has_a_limit_of_its_own(service: Service, ad
     assert (await service.passwords.prove(EMAIL, PASSWORD)).user_id == ada
 
 
-async def test_a_reset_lets_the_owner_in_whom_guesses_kept_out(
+async def test_a_reset_clears_the_counters_that_locked_the_owner_out(
     service: Service, ada: str, mailbox, clock
 ) -> None:
     await fail(service, EMAIL, 10, clock)
@@ -143,7 +143,7 @@ async def test_a_reset_lets_the_owner_in_whom_guesses_kept_out(
 
 
 @pytest.mark.parametrize("store", ["memory", "redis"])
-@pytest.mark.parametrize("identifier", [EMAIL, "nobody@example.test"])
+@pytest.mark.parametrize("identifier", [EMAIL, "unknown@example.test"])
 async def test_parallel_guesses_stay_under_the_limit(
     make_service: Callable[..., Awaitable[Service]], redis_url: str, store: str, identifier: str
 ) -> None:
@@ -175,14 +175,14 @@ async def test_a_busy_server_counts_no_try(make_service, monkeypatch: pytest.Mon
     assert (await service.passwords.prove(EMAIL, PASSWORD)).user_id == ada
 
 
-async def test_nothing_opens_while_the_counters_cannot_be_had(make_service, own_redis) -> None:
+async def test_no_login_succeeds_while_the_counters_are_unavailable(make_service, own_redis) -> None:
     service = await make_service(redis_url=own_redis.url)
     ada = await make_ada(service)
     own_redis.stop()
     for attempt in (
         lambda: service.passwords.prove(EMAIL, PASSWORD),
         lambda: service.logins.with_password(EMAIL, PASSWORD),
-        lambda: service.passwords.login("nobody@example.test", PASSWORD),
+        lambda: service.passwords.login("unknown@example.test", PASSWORD),
         lambda: service.passwords.verify(ada, PASSWORD),
         lambda: service.passwords.change(ada, PASSWORD, "another fine horse"),
         lambda: service.passwords.request_reset(EMAIL),
@@ -198,7 +198,7 @@ async def test_a_flooding_address_leaves_room_for_the_others(make_service) -> No
     service = await make_service(hash_threads=1, argon2_memory_kib=8192)
     ada = await make_ada(service)
     flood = [
-        service.passwords.prove(f"nobody{number}@example.test", WRONG, client=Client(ip="2001:db8::1"))
+        service.passwords.prove(f"unknown{number}@example.test", WRONG, client=Client(ip="2001:db8::1"))
         for number in range(40)
     ]
     honest = service.passwords.prove(EMAIL, PASSWORD, client=Client(ip="192.0.2.7"))

@@ -208,14 +208,14 @@ async def test_the_first_reset_that_is_confirmed_ends_the_others(service: Servic
 @pytest.mark.parametrize(
     "change", ["banned_at = now()", "deleted_at = now()", "email_verified = false, phone_verified = false"]
 )
-async def test_nothing_is_sent_to_an_unproved_contact_or_a_user_who_may_not_act(
+async def test_nothing_is_sent_to_an_unverified_contact_or_a_banned_or_deleted_user(
     service: Service, ada, mailbox, change: str
 ) -> None:
     await service.pool.execute(f"update profiles.users set {change}")
     for request in (
         service.passwords.request_reset(EMAIL),
         service.passwords.request_phone_reset(PHONE),
-        service.passwords.request_reset("nobody@example.test"),
+        service.passwords.request_reset("unknown@example.test"),
     ):
         assert len(await request) == 22
     await service.rt.background.drain(timeout=5)
@@ -223,7 +223,7 @@ async def test_nothing_is_sent_to_an_unproved_contact_or_a_user_who_may_not_act(
     assert service.rt.background.failures == 0
 
 
-async def test_an_unproved_address_gets_a_reset_where_none_is_asked_for_and_is_proved_by_it(
+async def test_without_required_verification_a_reset_goes_to_any_address_and_verifies_it(
     make_service, mailbox
 ) -> None:
     service = await make_service(verification_required=False)
@@ -235,17 +235,17 @@ async def test_an_unproved_address_gets_a_reset_where_none_is_asked_for_and_is_p
     assert (await service.users.get(user.id)).email_verified
 
 
-async def test_without_a_sender_everybody_is_told_the_same(make_service) -> None:
+async def test_without_a_sender_every_address_gets_the_same_answer(make_service) -> None:
     service = await make_service(email_sender=None, sms_sender=None)
     await make_ada(service)
-    for address in (EMAIL, "nobody@example.test"):
+    for address in (EMAIL, "unknown@example.test"):
         with pytest.raises(errors.EmailUnavailable):
             await service.passwords.request_reset(address)
     with pytest.raises(errors.SmsUnavailable):
         await service.passwords.request_phone_reset(PHONE)
 
 
-async def test_a_failing_sender_shows_to_nobody_who_asks(service: Service, ada, mailbox) -> None:
+async def test_a_failing_sender_does_not_show_in_the_answer(service: Service, ada, mailbox) -> None:
     mailbox.failure = RuntimeError("the mail system is down")
     assert len(await service.passwords.request_reset(EMAIL)) == 22
     await service.rt.background.drain(timeout=5)
@@ -254,7 +254,7 @@ async def test_a_failing_sender_shows_to_nobody_who_asks(service: Service, ada, 
                                        " where event = 'password_recovery'") == 0  # fmt: skip
 
 
-async def test_beyond_the_limits_nothing_is_sent_and_nothing_said(
+async def test_beyond_the_limits_nothing_is_sent_and_the_answer_is_the_same(
     service: Service, ada, mailbox, clock
 ) -> None:
     for _ in range(8):
@@ -281,7 +281,7 @@ async def test_a_busy_server_leaves_the_token_good(service: Service, ada, mailbo
 
 
 @pytest.mark.parametrize("ttl", [0.0, -1.0, float("nan"), float("inf")])
-async def test_a_life_that_is_none_is_a_mistake_and_said_whoever_asks(service: Service, ttl: float) -> None:
+async def test_an_impossible_lifetime_is_refused_for_every_address(service: Service, ttl: float) -> None:
     for address in ("known@example.test", "unknown@example.test"):
         with pytest.raises(ValueError, match="ttl"):
             await service.passwords.request_reset(address, ttl)

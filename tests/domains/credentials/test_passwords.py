@@ -15,7 +15,7 @@ from authkit_issuer.service import Service
 EMAIL, PHONE, NAME = "ada@example.test", "+4915112345678", "ada_l"
 OLD, NEW = "correct horse battery", "another fine horse"
 HOME = Client(ip="192.0.2.1", user_agent="browser")
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ async def test_the_first_password_needs_no_current_one(service: Service) -> None
     assert await service.passwords.verify(user.id, NEW)
 
 
-async def test_only_a_user_who_may_act_changes_a_password(service: Service, ada: str) -> None:
-    for unknown in (NOBODY, "not an id", ""):
+async def test_banned_deleted_and_unknown_users_change_no_password(service: Service, ada: str) -> None:
+    for unknown in (UNKNOWN_ID, "not an id", ""):
         with pytest.raises(errors.UserNotFound):
             await service.passwords.change(unknown, OLD, NEW)
         with pytest.raises(errors.UserNotFound):
@@ -109,11 +109,13 @@ async def test_only_a_user_who_may_act_changes_a_password(service: Service, ada:
 
 
 async def test_the_session_to_keep_must_be_a_live_one_of_the_user(service: Service, ada: str) -> None:
-    stranger = await service.sessions.issue((await service.users.create("bob@example.test", "bob_1")).id)
+    of_another_user = await service.sessions.issue(
+        (await service.users.create("bob@example.test", "bob_1")).id
+    )
     ended = await service.sessions.issue(ada)
     await service.sessions.revoke(ended.session_id)
     before = await stored(service, ada)
-    for session_id in (stranger.session_id, ended.session_id, NOBODY, "not an id"):
+    for session_id in (of_another_user.session_id, ended.session_id, UNKNOWN_ID, "not an id"):
         with pytest.raises(errors.SessionNotFound):
             await service.passwords.change(ada, OLD, NEW, session_id)
     assert await stored(service, ada) == before
@@ -228,7 +230,7 @@ async def test_a_hash_that_could_not_be_verified_is_not_stored(
     with pytest.raises(errors.InvalidPasswordHash):
         await service.passwords.upsert_hash(ada, text, algo)
     with pytest.raises(errors.UserNotFound):
-        await service.passwords.upsert_hash(NOBODY, GO_HASH, "argon2id")
+        await service.passwords.upsert_hash(UNKNOWN_ID, GO_HASH, "argon2id")
     assert await stored(service, ada) == before
 
 
@@ -274,7 +276,7 @@ async def test_the_four_ways_to_log_in_mean_what_they_say(service: Service, ada:
 
 async def test_checking_a_password_moves_nothing(service: Service, ada: str) -> None:
     assert await service.passwords.verify(ada, OLD)
-    assert not await service.passwords.verify(NOBODY, OLD)
+    assert not await service.passwords.verify(UNKNOWN_ID, OLD)
     assert not await service.passwords.verify("not an id", OLD)
     assert (await service.users.get(ada)).last_login is None
 
@@ -318,7 +320,7 @@ async def test_accounts_older_than_the_rule_are_not_stopped_by_it(
         await make_service(verification_enforced_since=datetime(2025, 1, 1))  # noqa: DTZ001 - the point
 
 
-async def test_who_has_no_contact_at_all_is_not_asked_to_prove_one(service: Service) -> None:
+async def test_an_account_without_a_contact_needs_no_verification(service: Service) -> None:
     user = await service.users.create(None, "wallet_1")
     await service.passwords.change(user.id, "", NEW)
     assert (await service.passwords.prove("wallet_1", NEW)).user_id == user.id

@@ -15,7 +15,7 @@ from fakes.mail import Mailbox
 SETTINGS = "select enabled, method, phone_number, backup_codes from profiles.two_factor_settings"
 
 
-async def test_an_address_is_proved_by_a_code_before_it_counts(service: Service, mailbox: Mailbox) -> None:
+async def test_an_address_is_verified_by_a_code_before_it_counts(service: Service, mailbox: Mailbox) -> None:
     user_id = await new_user(service)
     assert await service.two_factor.get_settings(user_id) is None
     with pytest.raises(errors.EmailNotVerified):
@@ -34,7 +34,7 @@ async def test_an_address_is_proved_by_a_code_before_it_counts(service: Service,
     assert mailbox.last(EMAIL).kind == "two_factor_enabled"
 
 
-async def test_a_number_is_proved_first_and_then_enabled(service: Service, mailbox: Mailbox) -> None:
+async def test_a_number_is_verified_first_and_then_enabled(service: Service, mailbox: Mailbox) -> None:
     user_id = await new_user(service)
     with pytest.raises(errors.PhoneNotVerified):
         await service.two_factor.enable(user_id, "sms", PHONE)
@@ -54,7 +54,7 @@ async def test_a_number_is_proved_first_and_then_enabled(service: Service, mailb
         await service.two_factor.enable(user_id, "sms", PHONE)
 
 
-async def test_one_users_proof_is_nobody_elses(service: Service, mailbox: Mailbox) -> None:
+async def test_a_verification_counts_for_its_own_user_alone(service: Service, mailbox: Mailbox) -> None:
     ada, eve = await new_user(service), await new_user(service, "eve@example.test")
     await service.two_factor.send_phone_setup_code(ada, PHONE)
     code = mailbox.last(PHONE).code
@@ -65,7 +65,7 @@ async def test_one_users_proof_is_nobody_elses(service: Service, mailbox: Mailbo
         await service.two_factor.enable(eve, "sms", PHONE)
 
 
-async def test_a_proof_dies_when_the_account_moves(service: Service, mailbox: Mailbox) -> None:
+async def test_a_verification_is_void_once_the_account_changes(service: Service, mailbox: Mailbox) -> None:
     user_id = await new_user(service)
     await service.two_factor.send_email_setup_code(user_id)
     assert await service.two_factor.verify_email_setup_code(user_id, mailbox.last(EMAIL).code)
@@ -82,19 +82,19 @@ async def test_a_setup_code_dies_when_the_account_moves(service: Service, mailbo
         await service.two_factor.enable(user_id, "email", code=mailbox.last(EMAIL).code)
 
 
-async def test_nobody_without_a_destination_or_a_sender_is_locked_out(make_service) -> None:
+async def test_a_user_without_a_destination_or_a_sender_is_not_locked_out(make_service) -> None:
     bare = await make_service(email_sender=None, sms_sender=None)
-    nobody = (await bare.users.create(None, "nobody")).id
+    without_contact = (await bare.users.create(None, "no_contact")).id
     for method in ("email", "sms"):
         with pytest.raises(errors.TwoFactorMethodUnavailable):
-            await bare.two_factor.enable(nobody, method, PHONE)
+            await bare.two_factor.enable(without_contact, method, PHONE)
     with pytest.raises(errors.SmsUnavailable):
-        await bare.two_factor.send_phone_setup_code(nobody, PHONE)
+        await bare.two_factor.send_phone_setup_code(without_contact, PHONE)
     service = await make_service()
     with pytest.raises(errors.EmailNotVerified):
-        await service.two_factor.enable(nobody, "email", code="123456")
+        await service.two_factor.enable(without_contact, "email", code="123456")
     with pytest.raises(errors.EmailNotVerified):
-        await service.two_factor.send_email_setup_code(nobody)
+        await service.two_factor.send_email_setup_code(without_contact)
 
 
 @pytest.mark.parametrize("method", ["", "totp", "e-mail", "sms\0"])
@@ -109,15 +109,15 @@ async def test_a_number_is_e164(service: Service, phone: str | None) -> None:
         await service.two_factor.enable(await new_user(service), "sms", phone)
 
 
-async def test_strangers_and_the_banned_enrol_nothing(service: Service) -> None:
-    for nobody in ("", "no-id", "00000000-0000-4000-8000-000000000000"):
+async def test_unknown_and_banned_users_enroll_nothing(service: Service) -> None:
+    for unknown in ("", "no-id", "00000000-0000-4000-8000-000000000000"):
         with pytest.raises(errors.UserNotFound):
-            await service.two_factor.send_phone_setup_code(nobody, PHONE)
+            await service.two_factor.send_phone_setup_code(unknown, PHONE)
         with pytest.raises(errors.UserNotFound):
-            await service.two_factor.disable(nobody)
+            await service.two_factor.disable(unknown)
         with pytest.raises(errors.UserNotFound):
-            await service.two_factor.create_challenge(nobody)
-        assert await service.two_factor.get_settings(nobody) is None
+            await service.two_factor.create_challenge(unknown)
+        assert await service.two_factor.get_settings(unknown) is None
     user_id = await new_user(service)
     await service.lifecycle.ban(user_id)
     with pytest.raises(errors.UserBanned):
@@ -170,7 +170,7 @@ async def test_switching_off_forgets_everything(service: Service, mailbox: Mailb
     assert (event["user_id"], event["actor"]) == (user_id, None)
 
 
-async def test_an_operator_helps_who_lost_the_second_factor(service: Service, mailbox: Mailbox) -> None:
+async def test_an_operator_disables_a_lost_second_factor(service: Service, mailbox: Mailbox) -> None:
     user_id, _ = await with_email_factor(service, mailbox)
     operator = await new_user(service, "operator@example.test")
     for unstorable in ("lost\x00phone", "\ud800"):

@@ -143,7 +143,7 @@ async def test_a_challenge_dies_with_what_it_was_made_for(
     assert await service.sessions.list_for_user(user_id) == []
 
 
-async def test_a_proof_from_before_the_second_factor_was_switched_on_opens_nothing(
+async def test_a_first_factor_from_before_the_second_was_enabled_opens_nothing(
     service: Service, mailbox: Mailbox
 ) -> None:
     user_id = await new_user(service, password=PASSWORD)
@@ -194,7 +194,7 @@ async def test_codes_of_sign_ins_are_limited(service: Service, mailbox: Mailbox)
         await service.logins.with_password(EMAIL, PASSWORD, client=CLIENT)
 
 
-async def test_every_first_factor_is_asked_unless_its_method_is_exempt(
+async def test_every_first_factor_requires_a_second_unless_its_method_is_exempt(
     make_service, mailbox: Mailbox
 ) -> None:
     service: Service = await make_service(two_factor_exempt_methods=("passkey",))
