@@ -20,7 +20,7 @@ class TwoFactorNotEnabled(Conflict):
 
 
 class TwoFactorMethodInvalid(Invalid):
-    """The method is none of those this service knows."""
+    """The method is not one that this service knows."""
 
     code = "2fa_method_invalid"
     default = "The second factor must be email or sms."

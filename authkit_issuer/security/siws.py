@@ -123,7 +123,7 @@ def signed_text(message: bytes) -> bytes:
     if not offchain.is_envelope(message):
         return message
     opened = offchain.unpack(message)
-    # Both layouts can be read from the same bytes only where one of the texts is no sign-in message.
+    # Both layouts can be read from the same bytes only where one of the texts is not a sign-in message.
     texts = [envelope.text for envelope in opened if _GREETING.encode() in envelope.text]
     if len(texts) != 1:
         raise errors.SiwsMessageInvalid

@@ -1,6 +1,6 @@
 """The PostgreSQL pool, and the one place where driver errors become errors of ours.
 
-A unique violation is told apart by the name of the constraint; anything that means "the server did not
+The name of the constraint decides what a unique violation means; anything that means "the server did not
 answer" becomes ``DatabaseUnavailable``. Everything else is a defect and passes through.
 """
 
@@ -42,7 +42,7 @@ _DOWN = (
     asyncpg.InsufficientResourcesError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.PostgresSystemError,
-    # The role lost its login, its password or its database: an operator's matter, and none of the caller's.
+    # The role lost its login, its password or its database: the operator has to act, not the caller.
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,

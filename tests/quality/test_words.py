@@ -51,8 +51,11 @@ DOCUMENTS = {".py", ".md", ".html", ".js", ".css", ".sql", ".toml"}
 # A migration that ran somewhere never changes: its checksum is in the database.
 NOT_READ = ("tests/quality/test_words.py", "authkit_issuer/store/migrations/")
 NOT_YET: tuple[str, ...] = (
-    "README.md", "authkit_issuer/domains/", "authkit_issuer/http/", "tests/domains/",
-    "tests/fakes/", "tests/http/", "tests/quality/test_readme.py", "tests/verify/",
+    "README.md", "authkit_issuer/domains/admin/", "authkit_issuer/domains/base/",
+    "authkit_issuer/domains/credentials/", "authkit_issuer/domains/factors/",
+    "authkit_issuer/domains/login/", "authkit_issuer/domains/sessions/",
+    "authkit_issuer/domains/signup/", "authkit_issuer/domains/tokens/", "authkit_issuer/http/",
+    "tests/domains/", "tests/fakes/", "tests/http/", "tests/quality/test_readme.py", "tests/verify/",
 )  # fmt: skip
 """Folders that are still to be swept."""
 

@@ -94,7 +94,7 @@ class Providers:
         *,
         client: Client | None = None,
     ) -> None:
-        """Link by issuer alone (``provider`` is the issuer); the slug is that of the configured provider."""
+        """Link by issuer alone (``provider`` is the issuer); the slug comes from the configured provider."""
         slug = self._slug_of(provider)
         await self.link_by_issuer(user_id, provider, slug, subject, email, client=client)
 
@@ -108,7 +108,7 @@ class Providers:
     async def get_link(self, provider_slug: str, subject: str) -> ProviderLink | None:
         """Return whose login this is by the provider's slug, or None.
 
-        Two issuers may share a slug; when both know the subject nobody can tell whose it is, and
+        Two issuers may share a slug; when both know the subject its user is ambiguous, and
         ``Conflict`` is raised: ask by issuer.
         """
         slug = provider_slug.strip().lower()
@@ -155,7 +155,7 @@ class Providers:
         return 0 if person is None else await self.rt.one(sql.COUNT_LOGINS, person)
 
     async def set_username(self, user_id: str, provider: str, subject: str, username: str) -> bool:
-        """Store what the provider (its issuer) calls the person; False when there is no such login.
+        """Store what the provider (its issuer) calls the person; False when the user has no such login.
 
         The text comes from a profile that anybody may edit: control characters go, 100 characters stay.
         """

@@ -65,7 +65,7 @@ class Roles:
         if person is None:
             raise errors.UserNotFound
         async with self.rt.transaction() as tx:
-            # The role before the user, as whoever guards the last administrator does: neither waits for ever.
+            # The role before the user, as the check of the last administrator does: they cannot deadlock.
             await tx.maybe(sql.HOLD_ROLE, role)
             grant = await tx.one(sql.GRANT_ROLE, person, role)
             if not grant.role_known:
@@ -80,7 +80,7 @@ class Roles:
         """Take a role from a user; False when the user did not hold it.
 
         The last ``admin`` who may still act keeps the role (``CannotRemoveLastAdminRole``) unless ``force``:
-        nobody would be left to give it back. Two who remove each other are told apart by the role's row lock.
+        no user would be left to give it back. The role's row lock decides between two that remove each other.
         """
         role, person = role_slug(slug), identifiers.user_id(user_id)
         if person is None:

@@ -91,7 +91,7 @@ class Users:
     async def add_with_free_name(
         self, base: str, *, email: str | None = None, verified: bool = False, method: str
     ) -> User:
-        """Create an account whose user name is like ``base``; whoever loses the race for a name tries on.
+        """Create an account whose user name is like ``base``; a lost race for a name tries the next.
 
         Raises ``InvalidEmail``, ``EmailInUse``; ``UsernameInUse`` only after five names in a row were lost.
         """
@@ -104,7 +104,7 @@ class Users:
         raise errors.UsernameInUse(param="username")
 
     async def get(self, user_id: str) -> User | None:
-        """Return the user, or None; a malformed id is nobody's."""
+        """Return the user, or None, also for a malformed id."""
         known = identifiers.user_id(user_id)
         return None if known is None else await self.rt.maybe(sql.BY_ID, known)
 
@@ -140,7 +140,7 @@ class Users:
         return await self.rt.all(query, max(1, min(limit, MAX_LISTED)))
 
     async def is_allowed(self, user_id: str) -> bool:
-        """Tell whether the user exists, is not deleted and not banned now (a lapsed ban does not count)."""
+        """True if the user exists, is not deleted and not banned now (a lapsed ban does not count)."""
         known = identifiers.user_id(user_id)
         return known is not None and bool(await self.rt.maybe(sql.IS_ALLOWED, known))
 
@@ -163,7 +163,7 @@ class Users:
     ) -> None:
         """Change the user name, or only its letter case; the former name keeps leading to the user.
 
-        The user may take a former name of theirs back, nobody else can have it. Raises ``username_*``,
+        The user may take a former name back; no other user can. Raises ``username_*``,
         ``UsernameInUse``, ``OwnerSlugTaken``, ``UserNotFound``, and ``TooManyRequests`` within
         ``rename_cooldown`` of the last change.
         """

@@ -22,8 +22,8 @@ class Usernames:
     async def resolve(self, slug: str) -> tuple[str, str]:
         """Return id and current name of the user who holds this name, now or formerly, in any letter case.
 
-        Raises ``InvalidSlug`` for what cannot be a name, ``UserNotFound`` when nobody who is not deleted
-        holds it.
+        Raises ``InvalidSlug`` for what cannot be a name, ``UserNotFound`` when no user who is not
+        deleted holds it.
         """
         found = await self.rt.maybe(sql.NAME_HOLDER, identifiers.slug(slug))
         if found is None:
@@ -52,7 +52,7 @@ class Usernames:
         return await self.generate_available(f"{provider}_user")
 
     async def generate_available(self, base: str) -> str:
-        """Return a valid name like ``base`` that nobody holds now; creating the account decides.
+        """Return a valid name like ``base`` that is free now; creating the account decides.
 
         The name itself, then with 1 to 999, then with four random digits, then with ten. Asks once; a
         database that does not answer is an error and never "free".

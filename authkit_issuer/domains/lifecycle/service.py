@@ -48,7 +48,7 @@ class Lifecycle:
         *,
         client: Client | None = None,
     ) -> None:
-        """Ban the user, for ever or ``until`` a moment, in place of any ban there is; every session ends.
+        """Ban the user, permanently or ``until`` a moment, in place of the present ban; every session ends.
 
         ``banned_by`` is the id of the user who decides. Raises ``UserNotFound`` for either, ``InvalidUntil``
         for an end that is not in the future by the database's clock or names no time zone.
@@ -131,9 +131,9 @@ class Lifecycle:
         actor: str | None = None,
         client: Client | None = None,
     ) -> bool:
-        """Delete the account and all that belongs to it for good; False when there is no such user.
+        """Delete the account and all that belongs to it permanently; False if the user does not exist.
 
-        Organizations in which nobody is left are closed. Raises ``CannotRemoveLastOwner`` when one with other
+        Organizations without other members are closed. Raises ``CannotRemoveLastOwner`` when one with other
         members would lose its only owner, unless ``force``. Events stay: ``anonymise_events`` wipes them.
         """
         known = identifiers.user_id(user_id)
@@ -150,7 +150,7 @@ class Lifecycle:
         actor: str | None = None,
         client: Client | None = None,
     ) -> bool:
-        """Delete on behalf of the host, softly or for good; False when there is no such user."""
+        """Delete on behalf of the host, softly or permanently; False if the user does not exist."""
         if not soft:
             return await self.hard_delete(user_id, force=force, actor=actor, client=client)
         try:
@@ -178,10 +178,10 @@ class Lifecycle:
         """Delete for good every user who was soft-deleted more than ``retention`` seconds ago.
 
         ``retention`` left out is ``deleted_user_retention``, or 30 days where that is None.
-        ``before(user_id)`` runs before each user while nobody can restore them; it must bear repeating, for
-        when it raises, the user stays and is tried again next time. Whoever cannot be deleted is skipped and
-        reported. Each user is a transaction of its own, and any number of purges may run at once. Not inside
-        a transaction.
+        ``before(user_id)`` runs before each deletion, while the user cannot be restored. It must be safe to
+        repeat: when it raises, the user stays and is tried again next time. A user that cannot be deleted is
+        skipped and reported. Each user is a transaction of its own, and any number of purges may run at once.
+        Not inside a transaction.
         """
         self.rt.refuse_joining("lifecycle.purge_deleted")
         if retention is None:

@@ -38,7 +38,7 @@ class OrgInvites:
     async def create(
         self, org_slug: str, user_id: str, invited_by: str | None, expires_at: datetime | None = None
     ) -> OrgInvite:
-        """Invite an account; without ``expires_at`` for ever. A lapsed invite makes room for a new one.
+        """Invite an account; without ``expires_at`` the invite has no end. It replaces one that has expired.
 
         Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``UserNotFound`` (of either, or of one who may not act),
         ``AlreadyOrgMember``, ``OrgInviteAlreadyPending``, ``InvalidExpiry``.
@@ -61,7 +61,7 @@ class OrgInvites:
     async def create_for_email(
         self, org_slug: str, email: str, invited_by: str | None, expires_at: datetime | None = None
     ) -> OrgInvite:
-        """Invite an address: its account if one has proved it, else whoever proves it later.
+        """Invite an address: its account if one has proved it, else the account that proves it later.
 
         Raises as ``create`` does, and ``InvalidEmail``.
         """
@@ -221,5 +221,5 @@ async def _record(
 def _status(text: str) -> str:
     wanted = text.strip().lower()
     if wanted and wanted not in STATUSES:
-        raise errors.Invalid("The status is none of an invite's.", param="status")
+        raise errors.Invalid(f"The status of an invite is one of {', '.join(STATUSES)}.", param="status")
     return wanted

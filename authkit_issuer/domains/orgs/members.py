@@ -1,8 +1,8 @@
-"""Who belongs to which organization, and with which roles there.
+"""Memberships: the users of each organization, and the roles they have there.
 
-A membership that ends is deleted with its roles: who comes back starts anew. Every change that could leave
-an organization without an owner holds the organization's row lock from before the counting to its commit.
-Locks are taken in one order, the user's row before the organization's.
+A membership that ends is deleted with its roles: a user who comes back starts without any. Every change that
+could leave an organization without an owner holds the organization's row lock from before the counting to its
+commit. Locks are taken in one order, the user's row before the organization's.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class OrgMembers:
         return True
 
     async def is_member(self, org_slug: str, user_id: str) -> bool:
-        """Tell whether the user is a member; raises ``InvalidOrgSlug``, ``OrgNotFound``."""
+        """True if the user is a member; raises ``InvalidOrgSlug``, ``OrgNotFound``."""
         org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
         return person is not None and await self.rt.one(sql.IS_MEMBER, org.id, person)
 
@@ -169,7 +169,7 @@ class OrgMembers:
         return True
 
     async def list_roles(self, org_slug: str, user_id: str) -> List[str]:
-        """Return the roles a user holds there, sorted; who is no member holds none."""
+        """Return the roles a user holds there, sorted; empty for a user who is not a member."""
         org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
         return [] if person is None else await self.rt.all(sql.MEMBER_ROLES, org.id, person)
 

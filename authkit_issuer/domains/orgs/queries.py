@@ -233,7 +233,7 @@ EXPIRE_INVITE = Statement(
     where id = $1::uuid and status = 'pending' and expires_at <= now()
     """
 )
-# What an owner who is none any more has left open: it lets nobody in, and would keep others from inviting.
+# Open invites of a former owner: they let no user in, and would keep others from inviting.
 REVOKE_ORPHANED = Query(
     str,
     """
@@ -323,7 +323,7 @@ USER_OF_EMAIL = Query(
     "select id::text from profiles.users where lower(email) = $1 and email_verified and deleted_at is null",
 )
 EMAIL_OF_USER = Query(str, "select email from profiles.users where id = $1::uuid and email_verified")
-# Read under the organization's row lock: an owner who lost the role meanwhile or may not act lets nobody in.
+# Read under the organization's row lock: an owner who lost the role meanwhile or may not act lets no user in.
 INVITER_ALLOWED = Query(
     bool,
     f"""

@@ -141,7 +141,7 @@ class Orgs:
             raise errors.ProtectedOrgRole
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            # Whoever assigns the role right now holds this lock.
+            # A transaction that assigns the role holds this lock.
             await tx.maybe(sql.LOCK_ORG, org.id)
             members = await tx.maybe(sql.DELETE_ROLE, org.id, name)
             if members is None:
