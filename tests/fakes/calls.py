@@ -10,7 +10,7 @@ PASSWORD, NEW = "correct horse battery", "another staple, longer"
 
 
 def bearer(tokens: dict[str, Any]) -> dict[str, str]:
-    """Return the headers of whoever holds these tokens."""
+    """Return the headers of a client with these tokens."""
     return {"authorization": f"Bearer {tokens['access_token']}"}
 
 
@@ -20,7 +20,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str]:
 
 
 async def me(api: httpx.AsyncClient, tokens: dict[str, Any]) -> dict[str, Any]:
-    """Return what the holder of these tokens is told of the account."""
+    """Return the account as a client with these tokens sees it."""
     answer = await api.get("/auth/user/me", headers=bearer(tokens))
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -32,7 +32,7 @@ async def log_in(api: httpx.AsyncClient, identifier: str, password: str = PASSWO
 
 
 async def is_live(api: httpx.AsyncClient, tokens: dict[str, Any]) -> bool:
-    """Tell whether a session is still there."""
+    """True if a session is still there."""
     return (await api.get("/auth/user/me", headers=bearer(tokens))).status_code == 200
 
 

@@ -153,7 +153,7 @@ class ClickHouseServer:
     """Answers as a server would, or, once for each entry of ``mishaps``, as a server in trouble.
 
     ``refuse`` answers 503; ``hang up`` closes the connection; ``lose the answer`` does the work first;
-    ``midway`` answers 200 with an exception; ``nonsense`` answers what is no row; ``stall`` waits.
+    ``midway`` answers 200 with an exception; ``nonsense`` returns what is not a row; ``stall`` waits.
     """
 
     def __init__(self, engine: Engine) -> None:

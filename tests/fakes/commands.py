@@ -75,7 +75,7 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
     last = "Stop with Ctrl-C" if "--dev" in arguments else "authkit is listening"
     greeting = ""
     with (
-        tempfile.TemporaryFile("w+") as log,  # a pipe that nobody reads would stop the server when it is full
+        tempfile.TemporaryFile("w+") as log,  # an unread pipe would stop the server when it is full
         subprocess.Popen(
             [*AUTHKIT, "serve", *arguments], env=environment(**settings),
             stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,

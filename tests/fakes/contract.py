@@ -1,4 +1,4 @@
-"""Hooks for schemathesis: whoever an operation is for signs in anew before every request to it.
+"""Hooks for schemathesis: the user of an operation signs in before every request to it.
 
 Run by the ``schemathesis`` command (``SCHEMATHESIS_HOOKS``), which is a process of its own.
 """

@@ -23,7 +23,7 @@ Mode = Literal["memory", "redis"]
 ISSUER, AUDIENCE, PASSWORD = "https://id.example.test", "api", "correct horse battery"
 _GENEROUS = "100000/1m"
 UNLIMITED = json.dumps({f"{bucket}{about}": _GENEROUS for bucket in BUCKETS for about in ("", ACCOUNT)})
-"""Rates that nobody who plays many users from one address will meet."""
+"""Rates that many users from one address do not reach."""
 
 
 @dataclass(slots=True)

@@ -68,7 +68,7 @@ class Load:
         self.outcomes.clear()
 
     async def log_in(self, number: int) -> tuple[int, dict[str, Any]]:
-        """Open a session that nobody uses."""
+        """Open a session that stays unused."""
         return await self._send("login", "/auth/password/login", self._people[number % len(self._people)])
 
     async def refresh(self, client: int) -> tuple[int, dict[str, Any]]:
@@ -89,7 +89,7 @@ class Load:
         return status, answer
 
     def trouble_since(self, moment: float) -> bool:
-        """Tell whether anything that was sent since then was refused."""
+        """True if anything that was sent since then was refused."""
         return any(outcome.status != 200 for outcome in self.outcomes if outcome.began >= moment)
 
     def start(self, rate: float) -> None:

@@ -185,7 +185,7 @@ class OneTimeCodes:
             kind: The purpose of the code.
             request_id: A wrong or missing one names no record and counts no try.
             target: The target that the caller names. None for the target of the record; only safe where the
-                request id is that of a signed-in user.
+                request id belongs to a signed-in user.
             code: The code that the caller presents.
         """
         found = await self._read(kind, request_id or "")

@@ -1,6 +1,6 @@
 """Known devices: browsers that hold proof of an earlier sign-in, after OWASP's device cookies.
 
-A device token signs nobody in. Its effects:
+A device token signs no user in. Its effects:
 
 - Wrong passwords from the device are counted on the device, so that guesses from elsewhere do not lock the
   owner out.

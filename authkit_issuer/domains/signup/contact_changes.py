@@ -1,7 +1,7 @@
 """Contact changes: a signed-in user replaces their email address or phone number.
 
-The new contact is pending until its code is redeemed; the old one stays in force and verified, and nobody
-else's account is blocked. There is one pending change per user and kind. It ends when the contact that it
+The new contact is pending until its code is redeemed; the old one stays in force and verified, and no
+other account is blocked. There is one pending change per user and kind. It ends when the contact that it
 replaces, or the account's epoch, changes. The caller checks the password first.
 """
 

@@ -1,6 +1,6 @@
 """Verification: an existing account proves that its email address or phone number is its owner's.
 
-It marks the contact and signs nobody in. Otherwise, for an account that somebody else made over a foreign
+It marks the contact and signs no user in. Otherwise, for an account that somebody else made over a foreign
 address, the owner's proof would open the account to the password of its maker.
 """
 
@@ -89,7 +89,7 @@ class Verification:
 
     @raises(errors.InvalidOrExpiredCode, errors.EmailInUse, *STORES)
     async def confirm_email(self, email: str, code: str, *, request_id: str | None = None) -> str:
-        """Mark the address as verified and return the user id; nobody is signed in.
+        """Mark the address as verified and return the user id; no user is signed in.
 
         If storage fails the code stays valid. Not inside a transaction: a wrong try must be counted.
 
