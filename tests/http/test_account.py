@@ -31,7 +31,7 @@ async def test_the_user_name_changes_and_the_old_one_still_leads_there(api, sign
         ("eve_1", "username_in_use"),
     ],
 )
-async def test_a_name_that_cannot_be_had_says_why(api, sign_up, service, name, code):
+async def test_a_name_that_is_refused_says_why(api, sign_up, service, name, code):
     tokens = await sign_up(api)
     await service.users.add(email="eve@example.test", username="eve_1")
     answer = await api.patch("/auth/user/username", json={"username": name}, headers=bearer(tokens))
@@ -194,5 +194,5 @@ async def test_me_goes_on_while_the_store_of_what_is_pending_is_down(
         ("POST", "/auth/user/2fa/disable"),
     ],
 )
-async def test_nothing_of_this_is_for_strangers(api, method, path):
+async def test_nothing_of_this_works_without_signing_in(api, method, path):
     assert refusal(await api.request(method, path)) == (401, "missing_token")

@@ -88,12 +88,12 @@ async def test_users_are_listed_found_and_shown(root, ada):
     last = await root.do("GET", "/auth/admin/users?sort=username&order=asc&page_size=1&page=2")
     assert ([user["username"] for user in last["data"]], last["has_more"]) == (["root_r"], False)
     found = await root.do("GET", "/auth/admin/users?search=ada&role=&status=any")
-    assert found["total"] == 0  # nobody holds a role without a name
+    assert found["total"] == 0  # no user holds a role without a name
     admins = await root.do("GET", "/auth/admin/users?role=admin")
     assert [user["id"] for user in admins["data"]] == [root.id]
     shown = await root.do("GET", f"/auth/admin/users/{ada.id}")
     assert (shown["email"], shown["email_verified"], shown["roles"]) == ("ada_l@example.test", True, [])
-    assert _told(await root.ask("GET", "/auth/admin/users/nobody")) == (404, "user_not_found")
+    assert _told(await root.ask("GET", "/auth/admin/users/missing")) == (404, "user_not_found")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ USER_ROUTES = [
 
 
 @pytest.mark.parametrize(("method", "path"), USER_ROUTES)
-async def test_without_a_token_nothing_is_told(api, method, path):
+async def test_without_a_token_nothing_is_shown(api, method, path):
     answer = await api.request(method, path)
     assert (answer.status_code, answer.json()["error"]) == (401, "missing_token")
     assert answer.headers["www-authenticate"] == 'Bearer realm="authkit"'

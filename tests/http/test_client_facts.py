@@ -29,7 +29,7 @@ def _scope(
         ("::ffff:192.0.2.1", [], "192.0.2.1"),
         ("fe80::1%eth0", [], "fe80::1"),
         ("unix:", [], None),
-        # a stranger's own word counts for nothing
+        # the header of an untrusted client is ignored
         ("192.0.2.1", ["198.51.100.9"], "192.0.2.1"),
         # a trusted proxy vouches for the hop before it
         ("10.0.0.1", ["198.51.100.9"], "198.51.100.9"),

@@ -130,7 +130,7 @@ async def test_without_a_sender_there_is_no_asking(make_service, serve, sign_up)
 
 @pytest.mark.parametrize("step", ["request", "confirm", "resend"])
 @pytest.mark.parametrize("kind", ["email", "phone"])
-async def test_only_whoever_is_signed_in_changes_anything(api, kind, step):
+async def test_only_a_signed_in_user_changes_anything(api, kind, step):
     answer = await api.post(f"/auth/user/{kind}/change/{step}", json={})
     assert refusal(answer) == (401, "missing_token")
 

@@ -79,7 +79,7 @@ def test_no_body_holds_it(operation) -> None:
     assert "device" not in operation.returns.__dataclass_fields__
 
 
-async def test_a_known_browser_signs_in_while_strangers_guess(make_service, serve, sign_up) -> None:
+async def test_a_known_browser_signs_in_while_attackers_guess(make_service, serve, sign_up) -> None:
     rates = {"auth_password_login": "1000/1h", "auth_password_login:account": "12/1h"}
     service = await make_service(rate_limits=rates)
     async with serve(service) as api:
@@ -95,7 +95,7 @@ async def test_a_known_browser_signs_in_while_strangers_guess(make_service, serv
             assert (await log_in(api, other)).status_code == 429
 
 
-async def test_who_has_to_wait_is_told_for_how_long_and_nothing_else(make_service, serve, sign_up) -> None:
+async def test_a_wait_shows_its_length_and_nothing_else(make_service, serve, sign_up) -> None:
     async with serve(await make_service()) as api:
         await sign_up(api)
         for _ in range(6):

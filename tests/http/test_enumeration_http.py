@@ -48,7 +48,7 @@ class Watch:
         monkeypatch.setattr(owner, name, followed)
 
     async def of(self, call: Awaitable[httpx.Response]) -> tuple[Any, ...]:
-        """Send a request; return all that whoever asked, or counts on this side, can tell it by."""
+        """Send a request; return all that its client can observe, and the work it caused here."""
         self.done.clear()
         computed, spent = self.hasher.computed, self.hasher.spent
         answer = await call
@@ -126,7 +126,7 @@ REQUESTS = [
     ("/auth/password/reset/request", lambda k, n: {"identifier": _mail(k, n)}, True),
     ("/auth/password/reset/request", lambda k, n: {"identifier": _phone(k, n)}, True),
     ("/auth/phone/password/reset/request", lambda k, n: {"phone_number": _phone(k, n)}, True),
-    # Whoever is not verified is the only one a verification is sent to; the verified are as good as unknown.
+    # Only unverified accounts get a verification; verified ones look like unknown ones.
     ("/auth/email/verify/request", lambda k, n: {"email": _mail(k, n)}, False),
     ("/auth/phone/verify/request", lambda k, n: {"phone_number": _phone(k, n)}, False),
     ("/auth/email/verify/request", lambda k, n: {"email": _mail(k, n)}, True),
@@ -135,7 +135,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize(("path", "body", "verified"), REQUESTS)
-async def test_an_answer_and_its_work_are_alike_whoever_has_an_account(
+async def test_an_answer_and_its_work_are_alike_with_and_without_an_account(
     watch, api, service, mailbox, clock, path, body, verified
 ):
     if verified:

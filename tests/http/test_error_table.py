@@ -175,7 +175,7 @@ def test_a_good_token_is_refused_with_401_only_by_what_ends_it(kind):
         assert answer.status == status_of(kind)
 
 
-def test_waiting_is_told_in_whole_seconds_of_at_least_one():
+def test_retry_after_is_in_whole_seconds_of_at_least_one():
     assert dict(refuse(errors.TooManyRequests(retry_after=0.2), "r").headers)[b"retry-after"] == b"1"
     assert dict(refuse(errors.ServerBusy(retry_after=2.1), "r").headers)[b"retry-after"] == b"3"
 
@@ -200,7 +200,7 @@ def test_the_token_endpoint_refuses_credentials_as_invalid_grant(kind):
         assert (answer.status, body["error"]) == (status_of(kind), oauth_code(kind))
 
 
-def test_what_nobody_foresaw_is_opaque():
+def test_what_was_not_foreseen_is_opaque():
     answer = internal("r1")
     assert answer.status == 500
     assert json.loads(answer.body) == {

@@ -20,7 +20,7 @@ async def test_unknown_paths_are_json_too(client, refused):
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "BREW"])
-async def test_a_wrong_method_is_told_the_right_ones(client, method, refused):
+async def test_a_wrong_method_gets_the_right_ones(client, method, refused):
     answer = await client.request(method, "/toy")
     refused(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
@@ -60,7 +60,7 @@ async def test_a_bug_is_an_opaque_500_whose_id_stands_in_the_log(client, caplog,
     assert "secret detail" in caplog.text
 
 
-async def test_who_is_cut_off_at_the_end_is_told_to_come_again():
+async def test_who_is_cut_off_at_the_end_is_asked_to_come_again():
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 

@@ -27,7 +27,7 @@ SAMPLES = {
     "output": {"account": {"address": "x"}, "signature": "", "signedMessage": ""},
 }  # fmt: skip
 CLIENT = ("checker", "a secret of the checker")
-PATHS = {"{org}": "hostile-test", "{session_id}": "nobody", "{user_id}": "nobody", "{provider}": "github"}
+PATHS = {"{org}": "hostile-test", "{session_id}": "missing", "{user_id}": "missing", "{provider}": "github"}
 
 
 def _name(operation: Operation) -> str:
@@ -100,7 +100,7 @@ def _may_be_null(field: FieldInfo) -> bool:
 
 @pytest.fixture
 async def request_of(make_service, serve, sign_up, mailbox):
-    """Send an operation with whatever is given, as whoever may call it."""
+    """Send an operation with whatever is given, as a user that may call it."""
     provider = ProviderConfig(client_id="us", client_secret="a secret of theirs")
     service = await make_service(
         org_mode="multi",

@@ -1,4 +1,4 @@
-"""An organization's owner may be anybody: inviting an address does not tell whether it has an account."""
+"""An organization's owner may be anybody: inviting an address does not reveal if it has an account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ async def test_an_invited_address_looks_alike_with_and_without_an_account(
         await api.post("/auth/orgs", json={"slug": "acme"}, headers=headers)
         account = await service.users.add(email=EMAIL, username="ada_l", verified=True)
         invites = "/auth/orgs/acme/invites"
-        for address in (EMAIL, "nobody@example.test"):
+        for address in (EMAIL, "unknown@example.test"):
             answer = await api.post(invites, json={"email": address}, headers=headers)
             assert (answer.status_code, answer.json()["user_id"]) == (201, None)
         listed = (await api.get(invites, headers=headers)).json()["invites"]

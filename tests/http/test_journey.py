@@ -68,7 +68,7 @@ async def test_a_registration_for_a_taken_address_is_answered_alike(api, sign_up
 @pytest.mark.parametrize(
     ("change", "code", "param"),
     [
-        ({"identifier": "nobody"}, "invalid_identifier", "identifier"),
+        ({"identifier": "no address"}, "invalid_identifier", "identifier"),
         ({"identifier": "a@b"}, "invalid_email", "email"),
         ({"identifier": "+0"}, "invalid_phone_number", "phone_number"),
         ({"username": "ab"}, "username_too_short", "username"),
@@ -126,7 +126,7 @@ async def test_a_login_before_confirmation_names_the_registration(api):
     assert answer.json()["metadata"] == {"registration_id": accepted.json()["registration_id"]}
 
 
-async def test_an_organization_that_cannot_be_had_opens_no_session(api, sign_up):
+async def test_an_unavailable_organization_opens_no_session(api, sign_up):
     tokens = await sign_up(api)
     answer = await _login(api, identifier="ada_l", org="acme")
     assert _code(answer) == (400, "org_mode_not_multi")
@@ -194,7 +194,7 @@ async def test_the_token_endpoint_refuses_in_the_words_of_its_standard(api, body
     assert answer.headers["pragma"] == "no-cache"
 
 
-async def test_an_organization_that_cannot_be_had_leaves_the_refresh_token_good(api, sign_up):
+async def test_an_unavailable_organization_leaves_the_refresh_token_good(api, sign_up):
     tokens = await sign_up(api)
     body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     assert _code(await api.post("/auth/token", json=body | {"org": "acme"})) == (400, "invalid_target")
@@ -227,7 +227,7 @@ async def test_one_session_is_ended_by_its_id(api, sign_up):
     assert _code(await api.delete(path, headers=_bearer(second))) == (404, "session_not_found")
 
 
-async def test_nobody_ends_the_session_of_another(api, sign_up):
+async def test_no_user_ends_the_session_of_another(api, sign_up):
     ada, bob = await sign_up(api), await sign_up(api, "bob_1")
     ada_session = (await api.get("/auth/user/me", headers=_bearer(ada))).json()["session_id"]
     answer = await api.delete(f"/auth/user/sessions/{ada_session}", headers=_bearer(bob))

@@ -1,4 +1,4 @@
-"""Organizations over HTTP: who may do what, and what everybody else is told."""
+"""Organizations over HTTP: who may do what, and the refusals of all others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def service(make_service):
 
 @pytest.fixture
 async def people(service, serve, sign_up):
-    """Ada owns ``acme``; Bob is a member there; Eve is nobody there."""
+    """Ada owns ``acme``; Bob is a member there; Eve is not a member."""
     async with serve(service) as api:
         found = []
         for name in ("ada_l", "bob_b", "eve_e"):
@@ -72,7 +72,7 @@ def _path(operation, user_id: str) -> str:
 
 
 @pytest.mark.parametrize("operation", ORGS, ids=lambda o: f"{o.method} {o.path}")
-async def test_a_stranger_and_a_plain_member_get_no_further_than_they_may(operation, people):
+async def test_an_attacker_and_a_plain_member_get_no_further_than_they_may(operation, people):
     ada, bob, eve = people
     path = _path(operation, ada.id)
     assert _told(await eve.ask(operation.method, path)) == (403, "not_org_member")
@@ -136,7 +136,7 @@ async def test_the_last_owner_stays_and_a_member_may_leave(people):
     )
 
 
-async def test_an_owner_who_lost_the_role_is_no_owner_at_the_next_request(people):
+async def test_an_owner_who_lost_the_role_is_not_an_owner_at_the_next_request(people):
     ada, bob, _ = people
     await ada.post(f"/auth/orgs/acme/members/{bob.id}/roles", {"role": "owner"})
     assert (await bob.ask("DELETE", f"/auth/orgs/acme/members/{ada.id}/roles/owner")).status_code == 200
@@ -216,7 +216,7 @@ async def test_an_invite_into_the_past_is_refused(people):
     assert _told(answer) == (400, "invalid_expiry")
 
 
-async def test_where_there_are_no_organizations_there_are_no_such_operations(make_service, serve, sign_up):
+async def test_where_there_are_no_organizations_the_operations_are_absent(make_service, serve, sign_up):
     async with serve(await make_service()) as api:
         tokens = await sign_up(api)
         headers = {"authorization": f"Bearer {tokens['access_token']}"}

@@ -39,7 +39,7 @@ async def test_the_key_set_is_served_with_a_validator_and_to_every_origin(api, s
         ("garbage", 200),
     ],
 )
-async def test_a_caller_who_has_the_key_set_is_told_so(api, condition, status):
+async def test_a_caller_who_has_the_key_set_gets_not_modified(api, condition, status):
     etag = (await api.get(JWKS)).headers["etag"]
     answer = await api.get(JWKS, headers={"if-none-match": condition.replace("{etag}", etag)})
     assert answer.status_code == status
@@ -70,7 +70,7 @@ async def test_the_key_set_answers_head_and_preflight_and_nothing_else(api):
     assert (await api.post(JWKS)).status_code == 405
 
 
-async def test_alive_asks_nobody_and_ready_asks_everybody(make_service, serve):
+async def test_alive_asks_no_store_and_ready_asks_everybody(make_service, serve):
     service = await make_service(pool=None)
     async with serve(service) as api:
         assert (await api.get("/healthz")).json() == {"status": "ok"}
@@ -138,7 +138,7 @@ async def test_the_inbox_is_filtered_by_address(dev):
     await _register(dev, "second_one")
     found = (await dev.get("/dev/inbox", params={"to": "first_one@example.test"})).json()["messages"]
     assert [message["to"] for message in found] == ["first_one@example.test"]
-    assert (await dev.get("/dev/inbox?to=nobody")).json() == {"messages": []}
+    assert (await dev.get("/dev/inbox?to=missing")).json() == {"messages": []}
 
 
 async def test_a_browser_sees_a_page_that_runs_nothing(dev):
@@ -151,7 +151,7 @@ async def test_a_browser_sees_a_page_that_runs_nothing(dev):
     assert "first_one@example.test" in answer.text
 
 
-async def test_what_a_stranger_wrote_is_escaped(dev):
+async def test_what_an_attacker_wrote_is_escaped(dev):
     answer = await dev.get(
         "/dev/inbox", params={"to": "<script>alert(1)</script>"}, headers={"accept": "text/html"}
     )

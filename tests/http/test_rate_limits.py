@@ -1,4 +1,4 @@
-"""How often operations may be called, by whom, and what happens when nobody can count."""
+"""The rates of operations, their keys, and the effect of a counter that is down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from authkit_issuer.errors import ConfigError
 from authkit_issuer.http import create_app
 from authkit_issuer.http.app import OPERATIONS
 
-LOGIN = {"identifier": "nobody@example.test", "password": "correct horse battery"}
+LOGIN = {"identifier": "unknown@example.test", "password": "correct horse battery"}
 
 
 def _config(**fields) -> Config:
@@ -89,7 +89,7 @@ async def test_a_mapped_address_is_the_address_it_maps(login):
         assert (await http.post("/auth/password/login", json=LOGIN)).status_code == 429
 
 
-async def test_a_stranger_cannot_choose_the_address_that_is_counted(login):
+async def test_an_attacker_cannot_choose_the_address_that_is_counted(login):
     async with _from(login, "203.0.113.7") as http:
         for number in range(3):
             headers = {"x-forwarded-for": f"198.51.100.{number}"}
@@ -110,7 +110,7 @@ async def test_behind_a_trusted_proxy_its_callers_are_counted(make_service):
             assert answer.status_code == status
 
 
-async def test_an_account_is_counted_whoever_asks_and_whether_or_not_there_is_one(
+async def test_an_account_is_counted_over_all_clients_and_whether_or_not_there_is_one(
     make_service, sign_up, serve
 ):
     service = await make_service(
@@ -118,7 +118,7 @@ async def test_an_account_is_counted_whoever_asks_and_whether_or_not_there_is_on
     )
     async with serve(service) as api:
         await sign_up(api, "ada_l")
-    for identifier in ("ada_l@example.test", "nobody@example.test"):
+    for identifier in ("ada_l@example.test", "unknown@example.test"):
         found = []
         for number in range(3):
             async with _from(service, f"203.0.113.{number}") as http:
@@ -133,7 +133,7 @@ async def test_the_store_learns_no_address_that_somebody_named(login):
         await http.post("/auth/password/login", json=LOGIN)
     keys = list(login.rt.ephemeral._rates)
     assert any(":account:" in key for key in keys)
-    assert not any("nobody" in key or "example" in key for key in keys)
+    assert not any("unknown" in key or "example" in key for key in keys)
 
 
 async def test_what_belongs_to_a_user_is_counted_by_user(make_service, sign_up, serve):
@@ -158,7 +158,7 @@ async def test_two_processes_count_together(make_service, redis_url):
     assert statuses == [401, 401, 401, 429, 429]
 
 
-# --- when nobody can count --------------------------------------------------------------------------------
+# --- while counting is down --------------------------------------------------------------------------------
 
 
 class _Uncounting:
@@ -183,7 +183,7 @@ async def uncounted(make_service, clock):
     return await make_service(ephemeral_store=_Uncounting(MemoryStore(clock)))
 
 
-async def test_credential_checks_are_refused_while_nobody_can_count(uncounted):
+async def test_credential_checks_are_refused_while_counting_is_impossible(uncounted):
     async with _from(uncounted, "203.0.113.7") as http:
         answer = await http.post("/auth/password/login", json=LOGIN)
         assert _status(answer) == (503, "ephemeral_store_unavailable")

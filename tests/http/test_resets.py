@@ -88,7 +88,7 @@ async def test_a_refused_password_leaves_the_link_good(api, sign_up, mailbox):
 
 
 @pytest.mark.parametrize("path", ["/auth/password/reset/request", "/auth/phone/password/reset/request"])
-async def test_a_number_gets_its_reset_by_text_message(api, service, mailbox, path):
+async def test_a_number_gets_its_reset_by_sms(api, service, mailbox, path):
     user_id = await unproved(service, None, phone=PHONE)
     await service.pool.execute("update profiles.users set phone_verified = true")
     name = "identifier" if "phone" not in path else "phone_number"
@@ -149,7 +149,7 @@ async def test_a_sender_that_is_missing_takes_its_operations_with_it(make_servic
         assert refusal(answer) == (404, "not_found")
 
 
-async def test_nobody_gets_in_while_tries_cannot_be_counted(make_service, serve, down_store):
+async def test_no_user_gets_in_while_tries_cannot_be_counted(make_service, serve, down_store):
     async with serve(await make_service(ephemeral_store=down_store)) as api:
         for path, body in (
             ("/auth/password/reset/request", {"identifier": EMAIL}),
@@ -162,7 +162,7 @@ async def test_nobody_gets_in_while_tries_cannot_be_counted(make_service, serve,
             assert int(answer.headers["retry-after"]) >= 1
 
 
-async def test_strangers_cannot_use_up_the_tries_of_whoever_asked(
+async def test_attackers_cannot_use_up_the_tries_of_another_client(
     make_service, serve, config, sign_up, mailbox
 ):
     # Thirty addresses guess with the address alone; the owner's browser comes from one of its own.

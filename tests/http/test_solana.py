@@ -204,7 +204,7 @@ async def test_a_bad_answer_of_a_signed_in_wallet_is_no_reason_to_refresh(api, s
     assert "www-authenticate" not in answer.headers
 
 
-async def test_whoever_has_only_a_wallet_steps_up_with_it(api, age):
+async def test_a_user_with_only_a_wallet_steps_up_with_it(api, age):
     wallet = Wallet(1)
     tokens = (await api.post("/auth/solana/login", json=await _answer(api, wallet))).json()
     session = (await me(api, tokens))["session_id"]

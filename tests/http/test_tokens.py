@@ -41,7 +41,7 @@ async def test_an_old_refresh_token_ends_its_session_too(api, sign_up):
     assert (await _refresh(api, new["refresh_token"])).json()["error"] == "invalid_grant"
 
 
-async def test_what_is_no_token_of_ours_is_revoked_without_a_word(api, sign_up):
+async def test_a_foreign_token_is_revoked_without_a_word(api, sign_up):
     tokens = await sign_up(api)
     forged = tokens["refresh_token"][:-4] + "AAAA"
     for token in ("akr_x", "x", "a.b.c", forged, tokens["access_token"][:-4] + "AAAA"):
@@ -148,7 +148,7 @@ def _authorization(text: str) -> dict[str, str]:
     [
         {},
         _authorization("checker:wrong"),
-        _authorization("nobody:a secret of the checker"),
+        _authorization("missing:a secret of the checker"),
         _authorization("checker"),
         _authorization(":"),
         _authorization(":a secret of the checker"),
@@ -156,7 +156,7 @@ def _authorization(text: str) -> dict[str, str]:
         {"authorization": "Bearer a secret of the checker"},
     ],
 )
-async def test_a_stranger_learns_nothing(checked, sign_up, headers, refused):
+async def test_an_attacker_learns_nothing(checked, sign_up, headers, refused):
     tokens = await sign_up(checked)
     answer = await _look(checked, tokens["access_token"], auth=None, headers=headers)
     refused(answer, 401, "invalid_client")
@@ -184,7 +184,7 @@ async def test_an_outage_is_no_answer(checked, sign_up, make_service, serve):
     assert (answer.status_code, answer.json()["error"]) == (503, "database_unavailable")
 
 
-async def test_without_clients_there_is_no_such_operation(api):
+async def test_without_clients_the_operation_is_absent(api):
     assert (await _look(api, "x")).status_code == 404
 
 

@@ -31,7 +31,7 @@ async def test_a_phone_registration_signs_in_with_the_code_from_the_message(api,
 @pytest.mark.parametrize(
     ("kind", "member", "target"), [("email", "email", EMAIL), ("phone", "phone_number", PHONE)]
 )
-async def test_an_account_that_was_there_is_proved_and_nobody_is_signed_in(
+async def test_an_account_that_was_there_is_proved_and_no_user_is_signed_in(
     api, service, mailbox, kind, member, target
 ):
     user_id = await unproved(service, EMAIL, phone=PHONE)
@@ -40,7 +40,7 @@ async def test_an_account_that_was_there_is_proved_and_nobody_is_signed_in(
     assert set(asked.json()) == {"ok", "message", "request_id"}
     await api.delivered()
     body = {member: target, "code": mailbox.last(target).code}
-    # A stranger who knows address and code has neither of the ids.
+    # An attacker who knows address and code has neither of the ids.
     assert refusal(await api.post(f"/auth/{kind}/verify/confirm", json=body)) == (
         400,
         "invalid_or_expired_code",
@@ -89,7 +89,7 @@ async def test_a_registration_gets_a_new_code_by_its_id(make_service, serve, mai
         first = mailbox.last(target).code
         path = f"/auth/register/resend-{kind}"
         known = await api.post(path, json={"registration_id": registration_id})
-        unknown = await api.post(path, json={"registration_id": "nobody's"})
+        unknown = await api.post(path, json={"registration_id": "unknown"})
         assert known.status_code == unknown.status_code == 202
         assert known.json() == unknown.json()
         assert set(known.json()) == {"ok", "message"}
@@ -125,7 +125,7 @@ async def test_what_is_wrong_with_a_proof_is_said(api, path, body, code):
     assert refusal(await api.post(path, json=body)) == (400, code)
 
 
-async def test_without_text_messages_numbers_are_not_asked_for(make_service, serve):
+async def test_without_sms_numbers_are_not_asked_for(make_service, serve):
     async with serve(await make_service(sms_sender=None)) as api:
         for path in ("/auth/phone/verify/request", "/auth/register/resend-phone"):
             assert refusal(await api.post(path, json={})) == (404, "not_found")

@@ -13,7 +13,7 @@ BACKENDS = pytest.mark.parametrize("checks", [ALGORITHMS, FAST_ALGORITHMS], ids=
 
 @BACKENDS
 @pytest.mark.parametrize("alg", sorted(ALGORITHMS))
-def test_a_good_signature_is_told_from_a_bad_one(alg: str, checks: dict[str, Check]) -> None:
+def test_a_good_signature_differs_from_a_bad_one(alg: str, checks: dict[str, Check]) -> None:
     key = FakeKey.generate("k", alg)
     public = key.private_key.public_key()
     signature = key.sign(b"signed")

@@ -59,7 +59,7 @@ async def test_a_caller_is_written_where_frameworks_and_guards_look(issuer: Fake
     assert scope["state"]["authkit"].user_id == "ann"
 
 
-async def test_nobody_comes_in_without_a_token_where_one_or_a_scope_is_asked_for(issuer: FakeIssuer) -> None:
+async def test_no_user_comes_in_without_a_token_where_one_or_a_scope_is_asked_for(issuer: FakeIssuer) -> None:
     one = authenticator(issuer.verifier())
     assert await one.admit(scope_with(None), required=False) is None
     for terms in ({"required": True}, {"required": False, "scopes": ("read",)}):

@@ -48,7 +48,7 @@ def test_a_token_that_lives_longer_than_allowed_is_refused() -> None:
 
 
 @pytest.mark.parametrize("subject", [None, "", 1, ["u"]])
-def test_a_token_about_nobody_is_refused(subject: object) -> None:
+def test_a_token_without_a_subject_is_refused(subject: object) -> None:
     assert code(c.check_subject, {"sub": subject}) == "invalid_token"
 
 

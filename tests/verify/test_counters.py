@@ -40,8 +40,8 @@ async def test_refusals_are_counted_by_code_and_by_issuer_where_it_is_one_of_our
         counted = verifier.counters()
     ours = {"token_expired": 2, "invalid_token": 1}
     assert counted[issuer.issuer]["tokens"] == {"accepted": 0, "accepted_from_cache": 0} | ours
-    strangers = {"bad_issuer": 1, "invalid_token": 2, "disallowed_alg": 1}
-    assert counted[UNKNOWN]["tokens"] == {"accepted": 0, "accepted_from_cache": 0} | strangers
+    unknown = {"bad_issuer": 1, "invalid_token": 2, "disallowed_alg": 1}
+    assert counted[UNKNOWN]["tokens"] == {"accepted": 0, "accepted_from_cache": 0} | unknown
 
 
 async def test_a_flood_of_strange_issuers_adds_no_label(issuer: FakeIssuer) -> None:

@@ -198,12 +198,12 @@ async def test_an_issuer_that_hangs_times_out(loopback: Loopback, monkeypatch: p
     assert codes(await examine(loopback), "error") == {"timeout"}
 
 
-async def test_a_closed_port_is_told_from_everything_else(loopback: Loopback) -> None:
+async def test_a_closed_port_differs_from_everything_else(loopback: Loopback) -> None:
     report = await examine(loopback, jwks_url=f"http://127.0.0.1:{free_port()}/jwks.json")
     assert codes(report, "error") == {"connection_refused"}
 
 
-async def test_a_name_without_an_address_is_told_from_everything_else(
+async def test_a_name_without_an_address_differs_from_everything_else(
     loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_args: Any, **_options: Any) -> Any:
@@ -214,7 +214,9 @@ async def test_a_name_without_an_address_is_told_from_everything_else(
     assert codes(report, "error") == {"dns_failure"}
 
 
-async def test_a_certificate_nobody_vouches_for_is_a_tls_failure(loopback: Loopback, tmp_path: Path) -> None:
+async def test_a_certificate_without_a_trusted_issuer_is_a_tls_failure(
+    loopback: Loopback, tmp_path: Path
+) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(self_signed(tmp_path / "pem"))
     port = free_port()

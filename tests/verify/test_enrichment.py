@@ -76,7 +76,7 @@ async def test_an_answer_counts_for_its_time_and_no_longer() -> None:
     assert refused.value.code == "user_disabled"
 
 
-async def test_a_failing_source_lets_nobody_in_and_is_asked_again() -> None:
+async def test_a_failing_source_lets_no_user_in_and_is_asked_again() -> None:
     records = Records(RuntimeError("down"))
     enricher = asking(records)
     for _ in range(2):
@@ -170,7 +170,7 @@ async def test_the_roles_that_count_are_whose_the_setting_says(
         ("never", {}, False),
     ],
 )
-async def test_without_the_live_gate_the_records_are_asked_only_for_roles_and_refuse_nobody(
+async def test_without_the_live_gate_the_records_are_asked_only_for_roles_and_refuse_no_user(
     roles: Any, said: dict[str, Any], *, asked: bool
 ) -> None:
     records = Records(Enrichment(allowed=False, roles=("admin",)))
@@ -189,7 +189,7 @@ async def test_the_subject_of_another_issuer_is_never_looked_up() -> None:
 
 
 @pytest.mark.parametrize("org", ["acme", "", 7, {"id": "acme"}])
-async def test_nobody_is_admin_with_the_token_of_an_organization_however_it_is_named(org: Any) -> None:
+async def test_no_user_is_admin_with_the_token_of_an_organization_however_it_is_named(org: Any) -> None:
     records = Records(ALLOWED)
     assert not await asking(records).confirms(caller(org=org), "admin")
     assert records.asked == []
@@ -228,7 +228,7 @@ async def test_a_remembered_no_is_believed_and_a_yes_is_asked_for_again() -> Non
     assert not await asking(records).confirms(caller(), "admin")
 
 
-def test_a_question_left_open_by_a_loop_that_is_gone_holds_up_nobody() -> None:
+def test_a_question_left_open_by_a_loop_that_is_gone_holds_up_no_user() -> None:
     records = Records(ALLOWED)
     enricher = asking(records)
 

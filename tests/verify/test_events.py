@@ -53,7 +53,7 @@ async def test_a_fetch_says_whether_the_keys_are_new(issuer: FakeIssuer, clock: 
         assert [event.detail for event in heard] == ["new keys", "the same keys", "new keys"]
 
 
-async def test_keys_that_were_not_modified_are_told_as_that(issuer: FakeIssuer, clock: FakeClock) -> None:
+async def test_keys_that_were_not_modified_are_reported_as_that(issuer: FakeIssuer, clock: FakeClock) -> None:
     heard = Heard()
     issuer.headers = {"etag": '"1"'}
     async with listened(issuer, heard) as verifier:
@@ -88,7 +88,7 @@ async def test_an_outage_tells_of_failures_and_once_for_each_of_stale_keys(
         assert "502" in next(event.detail for event in heard if event.kind == "fetch_failed")
 
 
-async def test_an_unusable_set_is_told_and_that_the_last_good_one_answers(
+async def test_an_unusable_set_is_reported_and_that_the_last_good_one_answers(
     issuer: FakeIssuer, clock: FakeClock
 ) -> None:
     heard = Heard()
@@ -103,7 +103,7 @@ async def test_an_unusable_set_is_told_and_that_the_last_good_one_answers(
     assert heard.kinds() == ["keys_fetched", "keys_refused", "last_known_good_used"]
 
 
-async def test_unknown_key_ids_are_told_when_they_cause_a_fetch_and_once_when_there_are_too_many(
+async def test_unknown_key_ids_are_reported_when_they_cause_a_fetch_and_once_when_there_are_too_many(
     issuer: FakeIssuer, clock: FakeClock
 ) -> None:
     heard = Heard()
@@ -121,7 +121,7 @@ async def test_unknown_key_ids_are_told_when_they_cause_a_fetch_and_once_when_th
         assert heard.kinds() == ["keys_refetched", "keys_fetched", "refetch_limited"]
 
 
-async def test_what_is_wrong_with_a_key_set_is_told_once(issuer: FakeIssuer, clock: FakeClock) -> None:
+async def test_what_is_wrong_with_a_key_set_is_reported_once(issuer: FakeIssuer, clock: FakeClock) -> None:
     heard = Heard()
     twin = FakeKey.generate(issuer.key.kid, "ES256")
     issuer.publish(json.dumps({"keys": [issuer.key.jwk() | {"d": "AQ"}, twin.jwk()]}).encode())
@@ -134,7 +134,7 @@ async def test_what_is_wrong_with_a_key_set_is_told_once(issuer: FakeIssuer, clo
         assert heard.kinds() == ["keys_fetched"]
 
 
-async def test_every_token_that_a_pin_admits_is_told(issuer: FakeIssuer) -> None:
+async def test_every_token_that_a_pin_admits_is_reported(issuer: FakeIssuer) -> None:
     heard = Heard()
     pin = FakeKey.generate("old", "ES256")
     issuer.break_down()

@@ -159,7 +159,7 @@ async def test_a_misshapen_token_is_read_as_far_as_it_can_be(issuer: FakeIssuer)
     assert issuer.requests == []
 
 
-async def test_keys_that_cannot_be_had_say_nothing_against_the_token(issuer: FakeIssuer) -> None:
+async def test_unavailable_keys_say_nothing_against_the_token(issuer: FakeIssuer) -> None:
     issuer.break_down()
     async with issuer.verifier() as verifier:
         found = await explained(verifier, issuer.mint())
@@ -297,7 +297,7 @@ async def test_rules_on_trial_have_lines_of_their_own_and_decide_nothing(issuer:
 
 
 @pytest.mark.timeout(1800)
-async def test_the_verdict_is_that_of_verify_on_mutated_tokens(rounds: Callable[[int], int]) -> None:
+async def test_the_verdict_equals_verify_on_mutated_tokens(rounds: Callable[[int], int]) -> None:
     dice = random.Random(22)
     issuer = FakeIssuer(algorithm="EdDSA", clock=lambda: NOW)
     odd = [{}, {"lifetime": -400}, {"aud": ["a", "b"]}, {"nbf": NOW + 90}, {"iss": issuer.issuer + "/"}]
@@ -334,7 +334,7 @@ SIGNER = FakeIssuer(algorithm="EdDSA", clock=lambda: NOW)
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(header=HEADERS, claims=CLAIMS, longest=st.none() | st.just(30.0))
-async def test_the_verdict_is_that_of_verify_on_signed_tokens_of_any_content(
+async def test_the_verdict_equals_verify_on_signed_tokens_of_any_content(
     header: dict[str, Any], claims: dict[str, Any], longest: float | None
 ) -> None:
     head = {"alg": "EdDSA", "kid": SIGNER.key.kid} | header

@@ -23,10 +23,10 @@ def refuse(_key: PublicKey) -> fast_algorithms.Bound:
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256", "EdDSA", "RS384", "ES512"])
 async def test_a_verifier_with_faster_libraries_accepts_and_refuses_the_same(alg: str) -> None:
     issuer = FakeIssuer("https://fast.test", algorithm=alg)
-    stranger = FakeKey(issuer.key.kid, alg, FakeKey.generate("other", alg).private_key)
+    other = FakeKey(issuer.key.kid, alg, FakeKey.generate("other", alg).private_key)
     async with Verifier(config(issuer), http_client=issuer.client) as verifier:
         assert (await verifier.verify(issuer.mint(sub="ada"))).user_id == "ada"
-        for token in (issuer.mint(key=stranger), issuer.mint()[:-4] + "AAAA"):
+        for token in (issuer.mint(key=other), issuer.mint()[:-4] + "AAAA"):
             with pytest.raises(TokenError) as caught:
                 await verifier.verify(token)
             assert caught.value.code == "invalid_token"

@@ -162,9 +162,9 @@ async def test_a_route_may_do_without_a_token_but_not_with_a_bad_one(
 
     @app.get("/")
     async def hello(caller: Annotated[Principal | None, Security(bearer)]) -> str:
-        return "nobody" if caller is None else caller.identity
+        return "anonymous" if caller is None else caller.identity
 
-    assert (await connect(app).run()).body == b'"nobody"'
+    assert (await connect(app).run()).body == b'"anonymous"'
     assert (await connect(app, token=issuer.mint("ann")).run()).body == b'"ann"'
     assert (await connect(app, token="a.b.c").run()).status == 401
 

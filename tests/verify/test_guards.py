@@ -202,7 +202,7 @@ async def test_an_admin_is_who_the_records_say_and_never_who_the_token_says(
     assert closed.sent == [{"type": "websocket.close", "code": 1008, "reason": "forbidden"}]
 
 
-async def test_an_admin_is_demoted_with_the_next_request_and_an_outage_promotes_nobody(
+async def test_an_admin_is_demoted_with_the_next_request_and_an_outage_promotes_no_user(
     issuer: FakeIssuer, connect: Connect
 ) -> None:
     records = Records(ann=("admin",))
@@ -229,7 +229,7 @@ async def test_a_guard_for_admins_without_records_to_ask_is_a_mistake_at_the_fir
     assert (await connect(asked).run()).status == 401
 
 
-async def test_roles_of_the_records_count_where_the_middleware_was_told_so(
+async def test_roles_of_the_records_count_where_the_middleware_is_set_so(
     issuer: FakeIssuer, connect: Connect
 ) -> None:
     for roles, status in (("always", 403), ("never", 200)):

@@ -46,7 +46,7 @@ async def test_stale_keys_come_before_pins(issuer: FakeIssuer, clock: FakeClock)
         assert await code(verifier, issuer.mint(key=pin)) == "keys_unavailable"
 
 
-async def test_a_pin_ends_when_it_was_told_to(issuer: FakeIssuer, clock: FakeClock) -> None:
+async def test_a_pin_ends_when_it_is_set_to(issuer: FakeIssuer, clock: FakeClock) -> None:
     pin = FakeKey.generate("old", "ES256")
     issuer.break_down()
     async with issuer.verifier(pinned_pems=[pin.pem()], pinned_until=clock() + 100) as verifier:
@@ -63,12 +63,12 @@ def pinned(issuer: FakeIssuer, *pins: Any) -> Verifier:
 
 
 async def test_pinned_only_never_asks_the_network(issuer: FakeIssuer) -> None:
-    stranger = FakeKey.generate(issuer.key.kid, "ES256")
+    other = FakeKey.generate(issuer.key.kid, "ES256")
     async with pinned(issuer, issuer.key.pem()) as verifier:
         await verifier.verify(issuer.mint())
         await verifier.verify(issuer.mint(header={"kid": "any"}))
         await verifier.verify(issuer.mint(header={"kid": None}))
-        assert await code(verifier, issuer.mint(key=stranger)) == "invalid_token"
+        assert await code(verifier, issuer.mint(key=other)) == "invalid_token"
         await verifier.warm()
     assert issuer.requests == []
 

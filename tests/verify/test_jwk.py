@@ -106,7 +106,7 @@ def test_keys_beyond_the_hundredth_are_not_read() -> None:
     [b"", b"{}", b"[]", b"null", b'{"keys":{}}', b'{"keys":null}',
      b"<html>", b"\xff\xfe", b"[" * 100_000, b"{"],
 )  # fmt: skip
-def test_what_is_no_key_set_is_refused_as_a_whole(body: bytes) -> None:
+def test_what_is_not_a_key_set_is_refused_as_a_whole(body: bytes) -> None:
     with pytest.raises(UnusableDocument):
         read_jwks(body)
 

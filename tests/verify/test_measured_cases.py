@@ -169,7 +169,7 @@ def published(*members: dict[str, Any]) -> bytes:
 
 @pytest.mark.parametrize("kind", FOREIGN)
 @pytest.mark.parametrize("first", [True, False])
-async def test_a_foreign_key_in_the_set_disturbs_nobody(
+async def test_a_foreign_key_in_the_set_disturbs_no_user(
     issuer: FakeIssuer, kind: str, *, first: bool
 ) -> None:
     own = issuer.key.jwk()

@@ -21,7 +21,7 @@ Connect = Callable[..., Any]
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Answer with the user id; echo one websocket message."""
     claims = scope.get("state", {}).get("authkit")
-    name = claims.user_id if claims else "nobody"
+    name = claims.user_id if claims else "anonymous"
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -83,11 +83,11 @@ async def test_where_no_token_is_required_a_bad_one_is_still_refused(
     issuer: FakeIssuer, connect: Connect
 ) -> None:
     guarded = AuthMiddleware(app, verifier=issuer.verifier(), required=False)
-    assert (await connect(guarded).run()).body == b"nobody"
+    assert (await connect(guarded).run()).body == b"anonymous"
     assert (await connect(guarded, token=issuer.mint("ann")).run()).body == b"ann"
     assert (await connect(guarded, token="a.b.c").run()).status == 401
     basic = [(b"authorization", b"Basic abc")]
-    assert (await connect(guarded, headers=basic).run()).body == b"nobody"
+    assert (await connect(guarded, headers=basic).run()).body == b"anonymous"
 
 
 async def test_excluded_paths_and_preflights_pass_and_nothing_near_them(

@@ -29,7 +29,7 @@ def test_an_admitted_caller_is_where_frameworks_look() -> None:
     assert principal_of(scope) is caller
 
 
-def test_an_anonymous_request_replaces_nobody() -> None:
+def test_an_anonymous_request_replaces_no_user() -> None:
     scope: dict[str, object] = {}
     admit_anonymous(scope)
     assert scope["user"] is ANONYMOUS

@@ -56,7 +56,7 @@ async def test_fifty_first_requests_at_once_make_one_fetch(issuer: FakeIssuer) -
     assert issuer.fetches == 1
 
 
-async def test_a_waiter_that_is_cancelled_takes_nobody_else_with_it(issuer: FakeIssuer) -> None:
+async def test_a_waiter_that_is_cancelled_takes_no_other_with_it(issuer: FakeIssuer) -> None:
     issuer.slow(0.05)
     async with issuer.verifier() as verifier:
         waiters = [asyncio.ensure_future(verifier.verify(issuer.mint())) for _ in range(5)]
@@ -163,12 +163,12 @@ async def test_keys_are_renewed_in_the_background_before_they_are_old(
         assert (await verifier.authenticate(issuer.mint())).keys.age == 0
 
 
-async def test_an_outage_admits_every_genuine_token_until_max_stale_is_over_and_nobody_waits(
+async def test_an_outage_admits_every_genuine_token_until_max_stale_is_over_and_no_user_waits(
     issuer: FakeIssuer, clock: FakeClock
 ) -> None:
     async with issuer.verifier(cache_ttl=300, max_stale=3600) as verifier:
         await verifier.verify(issuer.mint())
-        issuer.slow(30)  # whoever waited for the network would time this test out
+        issuer.slow(30)  # a caller that waited for the network would time this test out
         for _ in range(38):
             clock.advance(100)
             assert await source(verifier, issuer) in {"fresh", "stale"}
@@ -367,7 +367,7 @@ async def test_a_cache_on_the_way_cannot_hide_a_new_key_from_the_first_request(i
         await Verifier(config, http_client=http, clock=issuer.clock).verify(issuer.mint())
 
 
-async def test_a_fetch_that_drips_for_ever_is_given_up(
+async def test_a_fetch_that_drips_without_end_is_given_up(
     issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("authkit_verify._jwks.refresher.TOTAL_TIMEOUT", 0.02)

@@ -123,7 +123,7 @@ def test_and_the_next_test_has_another(fake_issuer):
 """
 
 
-def test_the_plugin_brings_the_fixture_to_whoever_names_it(tmp_path: Path) -> None:
+def test_the_plugin_brings_the_fixture_to_tests_that_name_it(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["authkit_verify.pytest_plugin"]\n')
     (tmp_path / "test_app.py").write_text(SUITE)
     done = subprocess.run(

@@ -113,7 +113,7 @@ async def test_a_pins_end_ends_what_it_admitted(issuer: FakeIssuer, clock: FakeC
         assert await code(verifier, token) == "keys_unavailable"
 
 
-async def test_where_the_keys_stand_is_told_anew_for_every_request(
+async def test_where_the_keys_stand_is_looked_up_anew_for_every_request(
     issuer: FakeIssuer, clock: FakeClock
 ) -> None:
     async with issuer.verifier() as verifier:

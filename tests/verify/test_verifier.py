@@ -167,7 +167,7 @@ async def test_a_signed_payload_that_is_not_strict_json_is_refused(issuer: FakeI
 
 
 @pytest.mark.parametrize("token", [None, b"a.b.c", 1, "", "a.b.c", "." * 100_000, "\ud800", "é.é.é"])
-async def test_what_is_no_token_is_refused_as_one(issuer: FakeIssuer, token: Any) -> None:
+async def test_what_is_not_a_token_is_refused_as_one(issuer: FakeIssuer, token: Any) -> None:
     async with issuer.verifier() as verifier:
         assert await code(verifier, token) == "invalid_token"
 
@@ -194,7 +194,7 @@ async def test_a_mutated_claims_object_changes_no_later_verification(issuer: Fak
         assert (await verifier.verify(token)).roles == ("user",)
 
 
-async def test_the_memory_of_headers_is_bounded_and_closed_to_strangers(issuer: FakeIssuer) -> None:
+async def test_the_memory_of_headers_is_bounded_and_closed_to_forged_tokens(issuer: FakeIssuer) -> None:
     async with issuer.verifier() as verifier:
         for n in range(300):
             await code(

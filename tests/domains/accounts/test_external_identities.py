@@ -109,17 +109,17 @@ async def test_two_who_link_one_login_at_once_leave_one_owner(service: Service, 
 
 
 async def test_an_unknown_user_gets_no_link(service: Service):
-    for nobody in (str(uuid.uuid4()), "no id"):
+    for unknown in (str(uuid.uuid4()), "no id"):
         with pytest.raises(errors.UserNotFound):
-            await service.providers.link_by_issuer(nobody, GOOGLE, "google", "sub-1")
-        assert await service.providers.count(nobody) == 0
-        assert await service.providers.unlink(nobody, "google") is False
+            await service.providers.link_by_issuer(unknown, GOOGLE, "google", "sub-1")
+        assert await service.providers.count(unknown) == 0
+        assert await service.providers.unlink(unknown, "google") is False
 
 
 async def test_the_last_way_to_sign_in_is_kept_unless_forced(service: Service, ada: str):
     await service.providers.link_by_issuer(ada, GOOGLE, "google", "sub-1")
     await service.providers.link_by_issuer(ada, "https://gone.example", "gone", "sub-1")
-    # The other provider is not configured any more: nobody could sign in with it.
+    # The other provider is not configured any more: no user could sign in with it.
     with pytest.raises(errors.CannotUnlinkLastLoginMethod):
         await service.providers.unlink(ada, "Google")
     assert await service.providers.unlink(ada, "gone") is True

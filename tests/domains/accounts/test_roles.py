@@ -71,11 +71,11 @@ async def test_a_name_that_cannot_be_stored_is_refused(service: Service):
 async def test_an_unknown_role_or_user_is_said_to_be_unknown(service: Service, user: str):
     with pytest.raises(errors.RoleNotFound):
         await service.roles.assign(user, "nobody_defined_this")
-    for nobody in (str(uuid.uuid4()), "no id"):
+    for unknown in (str(uuid.uuid4()), "no id"):
         with pytest.raises(errors.UserNotFound):
-            await service.roles.assign(nobody, "admin")
-        assert await service.roles.list_for_user(nobody) == []
-        assert await service.roles.remove(nobody, "admin") is False
+            await service.roles.assign(unknown, "admin")
+        assert await service.roles.list_for_user(unknown) == []
+        assert await service.roles.remove(unknown, "admin") is False
 
 
 async def test_a_retired_role_is_not_assigned(service: Service, user: str):
@@ -87,7 +87,7 @@ async def test_a_retired_role_is_not_assigned(service: Service, user: str):
     await service.roles.assign(user, "editor")
 
 
-async def test_removing_tells_whether_the_role_was_held(service: Service, user: str):
+async def test_removing_says_if_the_role_was_held(service: Service, user: str):
     await service.roles.define("editor")
     await service.roles.assign(user, "editor")
     assert await service.roles.remove(user, "editor") is True

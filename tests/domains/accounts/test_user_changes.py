@@ -11,7 +11,7 @@ import pytest
 from authkit_issuer import Client, errors
 from authkit_issuer.service import Service
 
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_USER = "00000000-0000-4000-8000-000000000000"
 CLIENT = Client(ip="192.0.2.1", user_agent="test")
 
 
@@ -84,9 +84,9 @@ async def test_a_renaming_that_is_refused_changes_nothing(service: Service) -> N
             await service.users.update_username(user, wrong)
     assert (await service.users.get(user)).username == "Ada_L"
     assert await service.pool.fetchval("select count(*) from profiles.names") == 2
-    for nobody in (NOBODY, "no id"):
+    for unknown in (UNKNOWN_USER, "no id"):
         with pytest.raises(errors.UserNotFound):
-            await service.users.update_username(nobody, "free_name")
+            await service.users.update_username(unknown, "free_name")
     assert await service.pool.fetchval("select count(*) from profiles.names") == 2
 
 
@@ -165,7 +165,7 @@ async def test_the_same_address_in_another_case_changes_nothing(service: Service
     assert await events(service, "user_email_changed") == []
 
 
-async def test_an_address_that_is_taken_is_refused_and_nobody_hears_of_it(service: Service, mailbox) -> None:
+async def test_an_address_that_is_taken_is_refused_and_no_message_is_sent(service: Service, mailbox) -> None:
     user = await ada(service)
     await service.users.create("eve@example.test", None)
     with pytest.raises(errors.EmailInUse):
@@ -173,7 +173,7 @@ async def test_an_address_that_is_taken_is_refused_and_nobody_hears_of_it(servic
     with pytest.raises(errors.InvalidEmail):
         await service.users.update_email(user, "no address")
     with pytest.raises(errors.UserNotFound):
-        await service.users.update_email(NOBODY, "free@example.test")
+        await service.users.update_email(UNKNOWN_USER, "free@example.test")
     await service.rt.background.drain(timeout=5)
     assert mailbox.messages == []
 
@@ -203,9 +203,9 @@ async def test_an_address_is_vouched_for_only_while_it_is_the_stored_one(service
         {"verified": False},
     ]
     nameless = (await service.users.create(None, "nameless")).id
-    for nobody in (nameless, NOBODY, "no id"):
+    for unknown in (nameless, UNKNOWN_USER, "no id"):
         with pytest.raises(errors.UserNotFound):
-            await service.users.set_email_verified(nobody, True)
+            await service.users.set_email_verified(unknown, True)
 
 
 async def test_a_biography_counts_characters_and_is_cleared_by_nothing(service: Service) -> None:
@@ -221,7 +221,7 @@ async def test_a_biography_counts_characters_and_is_cleared_by_nothing(service: 
         await service.users.update_biography(user, nothing)
         assert (await service.users.get(user)).biography is None
     with pytest.raises(errors.UserNotFound):
-        await service.users.update_biography(NOBODY, "x")
+        await service.users.update_biography(UNKNOWN_USER, "x")
     assert all(event["data"] == {"fields": ["biography"]} for event in await events(service, "user_updated"))
 
 
@@ -236,7 +236,7 @@ async def test_a_welcome_goes_to_a_stored_address_and_fails_unseen(
         "Ada_L",
     )
     await service.users.send_welcome((await service.users.create(None, "nameless")).id)
-    await service.users.send_welcome(NOBODY)
+    await service.users.send_welcome(UNKNOWN_USER)
     await (await make_service(email_sender=None, sms_sender=None)).users.send_welcome(user)
     mailbox.failure = RuntimeError("could not reach ada@example.test")
     with caplog.at_level(logging.DEBUG):
@@ -275,9 +275,9 @@ async def test_an_export_holds_what_is_stored_and_nothing_that_proves_the_user(s
     assert "secret" not in text
     assert "token_key" not in text
     assert other not in text
-    for nobody in (NOBODY, "no id"):
+    for unknown in (UNKNOWN_USER, "no id"):
         with pytest.raises(errors.UserNotFound):
-            await service.users.export(nobody)
+            await service.users.export(unknown)
 
 
 async def test_users_are_listed_the_newest_first_and_deleted_ones_apart(service: Service, age) -> None:

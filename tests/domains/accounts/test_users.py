@@ -27,11 +27,11 @@ async def test_a_created_user_comes_back_whole(service: Service) -> None:
 async def test_what_is_not_there_is_none_and_not_an_error(service: Service) -> None:
     assert await service.users.get("00000000-0000-4000-8000-000000000000") is None
     assert await service.users.get("{00000000-0000-4000-8000-000000000000}") is None
-    assert await service.users.get_by_email("nobody@example.test") is None
+    assert await service.users.get_by_email("unknown@example.test") is None
     assert await service.users.get_by_email("no address") is None
     assert await service.users.get_by_phone("+4915112345678") is None
     assert await service.users.get_by_phone("0151") is None
-    assert await service.users.get_by_username("nobody\x00") is None
+    assert await service.users.get_by_username("missing\x00") is None
     assert not await service.users.is_allowed("no id")
     with pytest.raises(errors.UserNotFound):
         await service.users.get_email("no id")

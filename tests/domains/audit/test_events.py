@@ -1,4 +1,4 @@
-"""The audit trail and its outbox: nothing is lost, nothing is told that did not happen."""
+"""The audit trail and its outbox: no event is lost, and none is reported that did not happen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authkit_issuer.service import Service
 
 
 class Sink:
-    """Remembers what it was told; fails as often as it is asked to."""
+    """Keeps the events it receives; fails as often as it is asked to."""
 
     def __init__(self, name: str = "memory", failures: int = 0) -> None:
         self.name = name
@@ -41,7 +41,7 @@ async def record(service: Service, number: int = 0, **fields: object) -> int:
     )  # type: ignore[arg-type]
 
 
-async def test_a_sink_is_told_every_field_after_the_commit(make_service) -> None:
+async def test_a_sink_receives_every_field_after_the_commit(make_service) -> None:
     sink = Sink()
     service = await make_service(event_loggers=[sink])
     async with service.transaction() as tx:
@@ -70,7 +70,7 @@ async def test_a_sink_is_told_every_field_after_the_commit(make_service) -> None
     assert event.occurred_at.tzinfo is not None
 
 
-async def test_a_rolled_back_event_is_told_to_nobody(make_service) -> None:
+async def test_a_rolled_back_event_reaches_no_sink(make_service) -> None:
     sink = Sink()
     service = await make_service(event_loggers=[sink])
 

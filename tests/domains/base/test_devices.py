@@ -1,4 +1,4 @@
-"""Known devices: strangers who guess do not keep the owner out, and a new device is news to the owner."""
+"""Known devices: guesses do not lock the owner out, and the owner gets a notice of a new device."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from authkit_issuer.service import Service
 
 EMAIL, NAME = "ada@example.test", "ada_l"
 PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
-STRANGER = Client(ip="198.51.100.7", user_agent="guesser")
+ATTACKER = Client(ip="198.51.100.7", user_agent="guesser")
 HOME = Client(ip="192.0.2.1", user_agent="Firefox")
 
 
@@ -45,22 +45,22 @@ async def lock_out(service: Service, clock: Any) -> None:
     while wait < 800:
         clock.advance(wait)
         with pytest.raises((errors.InvalidCredentials, errors.TooManyRequests)) as refused:
-            await service.passwords.prove(EMAIL, WRONG, client=STRANGER)
+            await service.passwords.prove(EMAIL, WRONG, client=ATTACKER)
         wait = getattr(refused.value, "retry_after", None) or 0.0
     with pytest.raises(errors.TooManyRequests):
         await service.passwords.prove(EMAIL, PASSWORD, client=HOME)
 
 
-async def test_strangers_who_guess_keep_everybody_out_but_the_owners_device(
+async def test_attackers_who_guess_keep_everybody_out_but_the_owners_device(
     service: Service, ada: str, clock
 ) -> None:
     known = await sign_in(service)
     await lock_out(service, clock)
     assert (await service.passwords.prove(EMAIL, PASSWORD, client=known)).user_id == ada
     assert (await service.passwords.prove(NAME, PASSWORD, client=known)).user_id == ada
-    # The owner's sign-in gives strangers no new tries.
+    # The owner's sign-in gives attackers no new tries.
     with pytest.raises(errors.TooManyRequests):
-        await service.passwords.prove(EMAIL, PASSWORD, client=STRANGER)
+        await service.passwords.prove(EMAIL, PASSWORD, client=ATTACKER)
 
 
 async def test_a_device_has_a_limit_of_its_own_that_parallel_guesses_stay_under(
@@ -77,7 +77,7 @@ async def test_a_device_has_a_limit_of_its_own_that_parallel_guesses_stay_under(
     assert service.rt.hasher.computed - before == 10
     with pytest.raises(errors.TooManyRequests):
         await service.passwords.prove(EMAIL, PASSWORD, client=known)
-    # Nobody else is slowed down by it.
+    # It delays no other user.
     assert (await service.passwords.prove(EMAIL, PASSWORD, client=HOME)).user_id == ada
 
 
@@ -87,9 +87,9 @@ async def test_a_device_of_somebody_else_is_worth_nothing_here(service: Service,
     await lock_out(service, clock)
     with pytest.raises(errors.TooManyRequests):
         await service.passwords.prove(EMAIL, PASSWORD, client=of_bob)
-    # Nor does it tell whether an identifier is anybody's: both cost and answer the same.
+    # Nor does it show if an identifier has an account: cost and response are equal.
     await add(service, "eve_x")
-    for identifier in ("nobody@example.test", "eve@example.test"):
+    for identifier in ("unknown@example.test", "eve@example.test"):
         before = service.rt.hasher.computed
         with pytest.raises(errors.InvalidCredentials):
             await service.passwords.prove(identifier, WRONG, client=of_bob)
@@ -152,7 +152,7 @@ async def settled(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_strangers_in_every_lane_and_place_do_not_keep_a_known_device_out(make_service) -> None:
+async def test_attackers_in_every_lane_and_place_do_not_keep_a_known_device_out(make_service) -> None:
     service = await make_service(hash_threads=1, hash_queue=2)
     await add(service)
     known = await sign_in(service)
@@ -163,17 +163,17 @@ async def test_strangers_in_every_lane_and_place_do_not_keep_a_known_device_out(
         await service.passwords.prove(EMAIL, PASSWORD, client=client)
         order.append(who)
 
-    strangers = [
-        asyncio.create_task(attempt(Client(ip=f"198.51.100.{n}"), f"stranger {n}")) for n in range(3)
+    attackers = [
+        asyncio.create_task(attempt(Client(ip=f"198.51.100.{n}"), f"attacker {n}")) for n in range(3)
     ]
-    await settled(lambda: any(task.done() for task in strangers))
-    (refused,) = [task for task in strangers if task.done()]
+    await settled(lambda: any(task.done() for task in attackers))
+    (refused,) = [task for task in attackers if task.done()]
     with pytest.raises(errors.ServerBusy):
         await refused
     owner = asyncio.create_task(attempt(known, "owner"))
     await settled(lambda: lanes.load.waiting == 3 or owner.done())
     let_go.set()
-    await asyncio.gather(owner, *(task for task in strangers if task is not refused))
+    await asyncio.gather(owner, *(task for task in attackers if task is not refused))
     assert order[0] == "owner"
 
 
@@ -198,7 +198,7 @@ async def test_the_first_sign_in_and_known_devices_are_no_news_and_a_new_one_is(
     assert await news(service, mailbox) == []
     await sign_in(service, dataclasses.replace(known, ip="203.0.113.9", user_agent="Firefox, updated"))
     assert await news(service, mailbox) == []
-    await sign_in(service, STRANGER)
+    await sign_in(service, ATTACKER)
     assert await news(service, mailbox) == ["new_device"]
     assert await marks(service, ada) == [False, False, True]
 
@@ -230,7 +230,7 @@ async def test_half_a_description_is_compared_as_well(service: Service, ada: str
     assert await news(service, mailbox) == []
 
 
-async def test_the_news_is_not_in_the_language_of_whoever_signed_in(
+async def test_the_news_is_not_in_the_language_of_the_client_that_signed_in(
     service: Service, ada: str, mailbox
 ) -> None:
     spoken: list[str] = []
@@ -243,7 +243,7 @@ async def test_the_news_is_not_in_the_language_of_whoever_signed_in(
     mailbox.send_security_notice = listen
     await sign_in(service)
     token = language.set("xx")
-    await sign_in(service, STRANGER)
+    await sign_in(service, ATTACKER)
     language.reset(token)
     assert await news(service, mailbox) == ["new_device"]
     assert spoken == [""]
@@ -285,17 +285,17 @@ async def test_a_device_stays_known_through_a_new_password(service: Service, ada
     assert await news(service, mailbox) == []
 
 
-async def test_nobody_is_told_at_an_unproved_address_or_where_it_is_switched_off(
+async def test_no_notice_is_sent_to_an_unproved_address_or_where_it_is_switched_off(
     make_service, mailbox
 ) -> None:
     service = await make_service(verification_required=False)
     ada = await add(service, verified=False)
     await sign_in(service)
-    await sign_in(service, STRANGER)
+    await sign_in(service, ATTACKER)
     quiet = await make_service(new_device_notices=False)
     await add(quiet, "bob_m")
     await sign_in(quiet, name="bob_m")
-    await sign_in(quiet, STRANGER, name="bob_m")
+    await sign_in(quiet, ATTACKER, name="bob_m")
     assert await news(service, mailbox) == []
     assert await news(quiet, mailbox, "bob@example.test") == []
     assert await marks(service, ada) == [False, True]
@@ -309,18 +309,18 @@ async def test_a_sign_in_that_is_rolled_back_is_no_news_and_a_failing_mail_no_ob
     with pytest.raises(RuntimeError):
         async with service.transaction() as tx:
             await tx.sessions.sign_in(
-                ada, method="password_login", auth_epoch=epoch, amr=("pwd",), client=STRANGER, entitlements=[]
+                ada, method="password_login", auth_epoch=epoch, amr=("pwd",), client=ATTACKER, entitlements=[]
             )
             raise RuntimeError
     assert await news(service, mailbox) == []
     mailbox.failure = OSError("no route")
-    assert await sign_in(service, STRANGER)
+    assert await sign_in(service, ATTACKER)
     await service.rt.background.drain(timeout=5)
 
 
 async def test_a_host_that_vouches_for_a_user_makes_no_news(service: Service, ada: str, mailbox) -> None:
     await sign_in(service)
-    await service.sessions.issue(ada, method="host", client=STRANGER)
+    await service.sessions.issue(ada, method="host", client=ATTACKER)
     assert await news(service, mailbox) == []
 
 

@@ -1,4 +1,4 @@
-"""What a stranger asks of a known and of an unknown address costs the same and reads the same.
+"""A request for a known and of an unknown address costs the same and reads the same.
 
 Not measured in time, but counted: hashes, queries and what the store is asked, in order, before the answer.
 Messages leave afterwards, in the background.
@@ -22,7 +22,7 @@ from fakes.people import PASSWORD, member, settled
 
 KNOWN = {"email": "known@example.test", "phone": "+4915111111111"}
 UNKNOWN = {"email": "other@example.test", "phone": "+4915122222222"}
-STRANGERS = "a password of the stranger"
+ATTACKERS = "a password of the attacker"
 
 Ask = Callable[[Service, str, str], Awaitable[Any]]
 
@@ -50,9 +50,9 @@ class Work:
 
     @asynccontextmanager
     async def of(self, service: Service, mailbox: Mailbox) -> AsyncIterator[list[Any]]:
-        """Yield a list that holds, afterwards, everything a stranger could measure of the call."""
+        """Yield a list that holds, afterwards, everything an attacker could measure of the call."""
         await settled(service)
-        mailbox.open.clear()  # whoever waited for a message would never answer
+        mailbox.open.clear()  # a call that waits for a message would never return
         self.steps.clear()
         hashed, cost = service.rt.hasher.computed, service.rt.hasher.spent
         measured: list[Any] = []
@@ -69,7 +69,7 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Work:
 
 async def register(service: Service, target: str, ip: str) -> str:
     name = "stranger_" + "".join(filter(str.isalnum, target))[:13]
-    answer = await service.registration.register(target, name, STRANGERS, client=Client(ip=ip))
+    answer = await service.registration.register(target, name, ATTACKERS, client=Client(ip=ip))
     assert {answer.email, answer.phone} == {target, None}
     return answer.registration_id
 
@@ -157,19 +157,19 @@ async def _confirm(service: Service, kind: str, target: str, request_id: str, co
 
 
 @pytest.mark.parametrize("channel", ["email", "phone"])
-async def test_signing_in_after_registering_a_strangers_address_tells_nothing(
+async def test_signing_in_after_registering_a_attackers_address_tells_nothing(
     service: Service, mailbox: Mailbox, work: Work, clock, channel: str
 ) -> None:
     await member(service, mailbox, KNOWN[channel], "known")
     with pytest.raises(errors.InvalidCredentials):  # once an hour a login looks at what hashes there are
-        await service.logins.with_password("third@example.test", STRANGERS)
+        await service.logins.with_password("third@example.test", ATTACKERS)
     outcomes = []
     for target in (KNOWN[channel], UNKNOWN[channel]):
         await register(service, target, "198.51.100.1")
         await settled(service)
         clock.advance(service.config.code_cooldown)
         seen: list[Any] = []
-        for password in (STRANGERS, "neither of the two"):
+        for password in (ATTACKERS, "neither of the two"):
             async with work.of(service, mailbox) as measured:
                 with pytest.raises(errors.AuthError) as refused:
                     await service.logins.with_password(target, password, client=Client(ip="198.51.100.1"))
@@ -177,4 +177,4 @@ async def test_signing_in_after_registering_a_strangers_address_tells_nothing(
             await settled(service)
         outcomes.append(seen)
     assert outcomes[0] == outcomes[1]
-    assert PASSWORD not in (STRANGERS, "neither of the two")
+    assert PASSWORD not in (ATTACKERS, "neither of the two")

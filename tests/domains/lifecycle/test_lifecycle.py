@@ -11,7 +11,7 @@ import pytest
 from authkit_issuer import Client, errors
 from authkit_issuer.service import Service
 
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN_USER = "00000000-0000-4000-8000-000000000000"
 CLIENT = Client(ip="192.0.2.1", user_agent="test")
 
 
@@ -98,19 +98,19 @@ async def test_a_ban_must_end_in_the_future_of_the_database(service: Service) ->
 
 async def test_who_is_not_there_can_neither_be_banned_nor_ban(service: Service) -> None:
     user = await ada(service)
-    for nobody in (NOBODY, "no id"):
+    for unknown in (UNKNOWN_USER, "no id"):
         with pytest.raises(errors.UserNotFound):
-            await service.lifecycle.ban(nobody)
+            await service.lifecycle.ban(unknown)
         with pytest.raises(errors.UserNotFound) as refused:
-            await service.lifecycle.ban(user, banned_by=nobody)
+            await service.lifecycle.ban(user, banned_by=unknown)
         assert refused.value.param == "banned_by"
         for refuse in (service.lifecycle.unban, service.lifecycle.soft_delete, service.lifecycle.restore):
             with pytest.raises(errors.UserNotFound):
-                await refuse(nobody)
-        assert not await service.lifecycle.hard_delete(nobody)
-        assert not await service.lifecycle.delete(nobody, soft=True)
-        assert not await service.lifecycle.delete(nobody, soft=False)
-        assert await service.lifecycle.anonymise_events(nobody) == 0
+                await refuse(unknown)
+        assert not await service.lifecycle.hard_delete(unknown)
+        assert not await service.lifecycle.delete(unknown, soft=True)
+        assert not await service.lifecycle.delete(unknown, soft=False)
+        assert await service.lifecycle.anonymise_events(unknown) == 0
     with pytest.raises(errors.Invalid):
         await service.lifecycle.ban(user, "a\x00b")
     assert await service.users.is_allowed(user)

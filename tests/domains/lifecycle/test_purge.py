@@ -1,4 +1,4 @@
-"""Deletion for good: organizations, invitations, and the purge that nobody can stop."""
+"""Deletion for good: organizations, invitations, and the purge that one account cannot stop."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_an_owner_who_may_not_act_does_not_replace_one_who_goes(service: S
     await service.lifecycle.ban(banned)
     with pytest.raises(errors.CannotRemoveLastOwner):
         await service.lifecycle.hard_delete(user)
-    # Who cannot act either takes nobody away who could.
+    # Deleting a disabled administrator removes no active one.
     await service.lifecycle.soft_delete(user)
     await age("users", user, deleted_at=MONTH + 1)
     assert (await service.lifecycle.purge_deleted()).deleted == (user,)
@@ -111,7 +111,7 @@ async def test_an_owner_who_may_not_act_does_not_replace_one_who_goes(service: S
         await service.lifecycle.hard_delete(banned)
 
 
-async def test_an_organization_in_which_nobody_is_left_is_closed(service: Service) -> None:
+async def test_an_organization_in_which_no_user_is_left_is_closed(service: Service) -> None:
     user, other = await ada(service), await ada(service, "other")
     alone = await org(service, "alone", (user, None))
     owned = await org(service, "owned", (user, "owner"))
@@ -185,7 +185,7 @@ async def test_the_purge_goes_past_users_who_cannot_be_deleted_and_reports_them(
     assert "secret" not in caplog.text
 
 
-async def test_nobody_is_restored_after_the_host_was_asked(service: Service, age) -> None:
+async def test_no_user_is_restored_after_the_host_was_asked(service: Service, age) -> None:
     user = await deleted(service, age, "ada_l")
     restoring: list[asyncio.Task[None]] = []
 

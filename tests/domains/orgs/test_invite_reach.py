@@ -59,14 +59,16 @@ async def test_removing_ends_no_invite_of_anybody_else(service: Service, owner: 
     assert await statuses(service) == ["pending"]
 
 
-async def test_removing_who_is_no_member_ends_no_invite(service: Service, owner: str, guest: str) -> None:
+async def test_removing_a_user_that_is_not_a_member_ends_no_invite(
+    service: Service, owner: str, guest: str
+) -> None:
     await service.org_invites.create("acme", guest, owner)
     assert not await service.org_members.remove("acme", guest)
     assert await statuses(service) == ["pending"]
 
 
 @pytest.mark.parametrize("end", ["ban", "soft_delete"])
-async def test_an_owner_who_may_not_act_lets_nobody_in(
+async def test_an_owner_who_may_not_act_lets_no_user_in(
     service: Service, owner: str, guest: str, end: str
 ) -> None:
     invite = await service.org_invites.create("acme", guest, owner)
@@ -76,7 +78,7 @@ async def test_an_owner_who_may_not_act_lets_nobody_in(
     assert not await service.org_members.is_member("acme", guest)
 
 
-async def test_what_a_former_owner_left_open_keeps_nobody_from_inviting(
+async def test_what_a_former_owner_left_open_keeps_no_user_from_inviting(
     service: Service, owner: str, guest: str
 ) -> None:
     second = await second_owner(service)

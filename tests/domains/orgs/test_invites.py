@@ -77,10 +77,10 @@ async def test_declining_ends_the_invite_and_makes_room(
 
 
 async def test_an_invite_is_for_its_person_alone(service: Service, invite: OrgInvite, owner: str):
-    for stranger in (owner, str(uuid.uuid4()), "no id"):
+    for other in (owner, str(uuid.uuid4()), "no id"):
         for call in (service.org_invites.accept, service.org_invites.decline):
             with pytest.raises(errors.OrgInviteNotForUser):
-                await call(invite.id, stranger)
+                await call(invite.id, other)
 
 
 async def test_what_does_not_exist_is_not_found(service: Service, owner: str, guest: str):
@@ -155,7 +155,9 @@ async def test_a_lapsed_invite_is_expired_for_good_and_makes_room(
     await service.org_invites.create("acme", guest, owner, ahead)
 
 
-async def test_a_lapsed_invite_nobody_touched_makes_room_too(service: Service, owner: str, guest: str, age):
+async def test_a_lapsed_invite_that_was_not_touched_makes_room_too(
+    service: Service, owner: str, guest: str, age
+):
     lapsed = await service.org_invites.create("acme", guest, owner, datetime.now(UTC) + timedelta(hours=1))
     await age("org_invites", lapsed.id, expires_at=7200)
     await service.org_invites.create("acme", guest, owner)
@@ -165,7 +167,7 @@ async def test_a_lapsed_invite_nobody_touched_makes_room_too(service: Service, o
     ]
 
 
-async def test_an_owner_who_lost_the_role_lets_nobody_in(
+async def test_an_owner_who_lost_the_role_lets_no_user_in(
     service: Service, invite: OrgInvite, owner: str, guest: str
 ):
     other = (await service.users.create("other@example.com", "other_o")).id
@@ -195,7 +197,7 @@ async def test_a_host_cannot_answer_inside_its_transaction(service: Service, inv
 
 
 class TestAddresses:
-    async def test_an_address_without_account_is_invited_and_whoever_proves_it_accepts(
+    async def test_an_address_without_account_is_invited_and_the_user_that_verifies_it_accepts(
         self, service: Service, owner: str
     ):
         invite = await service.org_invites.create_for_email("acme", " New@Example.com ", owner)

@@ -49,16 +49,16 @@ async def test_memberships_come_with_their_roles_in_one_query(service: Service, 
     ]
 
 
-async def test_strangers_belong_to_nothing(service: Service, ada: str):
-    for nobody in (str(uuid.uuid4()), "no id"):
-        assert await service.org_members.is_member("acme", nobody) is False
-        assert await service.org_members.list_orgs(nobody) == []
-        assert await service.org_members.list_roles("acme", nobody) == []
-        assert await service.org_members.remove("acme", nobody) is False
+async def test_attackers_belong_to_nothing(service: Service, ada: str):
+    for unknown in (str(uuid.uuid4()), "no id"):
+        assert await service.org_members.is_member("acme", unknown) is False
+        assert await service.org_members.list_orgs(unknown) == []
+        assert await service.org_members.list_roles("acme", unknown) == []
+        assert await service.org_members.remove("acme", unknown) is False
         with pytest.raises(errors.UserNotFound):
-            await service.org_members.add("acme", nobody)
+            await service.org_members.add("acme", unknown)
         with pytest.raises(errors.NotOrgMember):
-            await service.org_members.assign_role("acme", nobody, "member")
+            await service.org_members.assign_role("acme", unknown, "member")
     for call in (service.org_members.list("nothing"), service.org_members.is_member("nothing", ada)):
         with pytest.raises(errors.OrgNotFound):
             await call
@@ -90,7 +90,7 @@ async def test_the_last_owner_stays(service: Service, ada: str, bob: str):
     with pytest.raises(errors.CannotRemoveLastOwner):
         await service.org_members.unassign_role("acme", ada, "OWNER")
     await service.org_members.add("acme", bob)
-    # Bob is no owner: taking from him what he does not hold endangers nobody.
+    # Bob is not an owner: removing a role that he does not hold endangers no organization.
     assert await service.org_members.unassign_role("acme", bob, "owner") is False
     await service.org_members.assign_role("acme", bob, "owner")
     assert await service.org_members.unassign_role("acme", ada, "owner") is True

@@ -28,7 +28,7 @@ class TestNames:
         assert await service.orgs.resolve("ACME-1") == made
 
     @pytest.mark.parametrize("slug", ["", "-a", "a-", "a_b", "a.b", "a/b", "a" * 64, "ä", "a\x00"])
-    async def test_a_text_that_is_no_name_is_refused(self, service: Service, slug: str):
+    async def test_a_text_that_is_not_a_name_is_refused(self, service: Service, slug: str):
         for call in (service.orgs.create, service.orgs.resolve, service.org_members.list):
             with pytest.raises(errors.InvalidOrgSlug):
                 await call(slug)
@@ -232,7 +232,7 @@ class TestTokens:
         issued = await service.tokens.issue_org_access(ada, "", "old-name")
         assert (await service.tokens.verify(issued.token)).org == "new-name"
 
-    async def test_who_is_no_member_gets_none(self, service: Service, ada: str, bob: str):
+    async def test_a_user_that_is_not_a_member_gets_none(self, service: Service, ada: str, bob: str):
         await service.orgs.create("acme", owner_user_id=ada)
         with pytest.raises(errors.NotOrgMember):
             await service.tokens.issue_org_access(bob, "", "acme")

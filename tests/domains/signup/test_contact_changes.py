@@ -246,7 +246,9 @@ async def test_the_old_address_hears_of_the_request_and_of_the_change(service: S
     assert all(mail.username == "ada_l" for mail in mailbox.messages if mail.channel == "email")
 
 
-async def test_whose_sign_in_codes_move_with_the_address_is_told(service: Service, mailbox) -> None:
+async def test_a_user_whose_sign_in_codes_move_with_the_address_gets_a_notice(
+    service: Service, mailbox
+) -> None:
     user_id, _ = await with_email_factor(service, mailbox)
     await service.contact_changes.request_email(user_id, NEW)
     await service.contact_changes.confirm_email(user_id, mailbox.last(NEW).code)
@@ -280,11 +282,11 @@ async def test_refusals_of_a_request(change: Change, mailbox) -> None:
             await change.request(user_id, target)
     with pytest.raises(errors.Invalid):
         await change.request(user_id, "neither\r\nbcc: x@example.test")
-    for nobody in ("no id", "00000000-0000-4000-8000-000000000000"):
+    for unknown in ("no id", "00000000-0000-4000-8000-000000000000"):
         with pytest.raises(errors.UserNotFound):
-            await change.request(nobody, change.new)
+            await change.request(unknown, change.new)
         with pytest.raises(errors.UserNotFound):
-            await change.pending(nobody)
+            await change.pending(unknown)
     await change.service.lifecycle.ban(user_id)
     with pytest.raises(errors.UserBanned):
         await change.request(user_id, change.new)

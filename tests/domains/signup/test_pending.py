@@ -1,4 +1,4 @@
-"""Pending registrations under pressure: strangers, cancelled callers, hosts' transactions."""
+"""Pending registrations under pressure: attackers, cancelled callers, hosts' transactions."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ async def register(service: Service, name: str, password: str, ip: str) -> str:
     return started.registration_id
 
 
-async def test_a_stranger_does_not_hide_a_registration_from_its_owners_login(
+async def test_an_attacker_does_not_hide_a_registration_from_its_owners_login(
     service: Service, mailbox
 ) -> None:
     mine = await register(service, "ada_l", PASSWORD, "192.0.2.1")
-    theirs = await register(service, "mallory", "the stranger's words", "198.51.100.1")
-    for password, registration_id in ((PASSWORD, mine), ("the stranger's words", theirs)):
+    theirs = await register(service, "mallory", "the attacker's words", "198.51.100.1")
+    for password, registration_id in ((PASSWORD, mine), ("the attacker's words", theirs)):
         with pytest.raises(errors.EmailNotVerified) as refused:
             await service.logins.with_password(EMAIL, password)
         assert refused.value.metadata == {"registration_id": registration_id}

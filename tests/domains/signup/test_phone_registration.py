@@ -10,7 +10,7 @@ from authkit_issuer.service import Service
 from fakes.people import EMAIL, PASSWORD, PHONE, member, register, settled
 
 OTHER = "+4915199999999"
-STRANGERS = "a password of the stranger"
+ATTACKERS = "a password of the attacker"
 
 
 async def test_a_confirmed_registration_is_an_account_with_a_verified_number_and_no_address(
@@ -86,9 +86,9 @@ async def test_a_taken_number_answers_like_a_free_one_and_gets_no_code(service: 
     mailbox.messages.clear()
     answers = []
     for number, name in ((PHONE, "stranger1"), (OTHER, "stranger2")):
-        registration_id = await register(service, number, name, STRANGERS, ip="198.51.100.1")
+        registration_id = await register(service, number, name, ATTACKERS, ip="198.51.100.1")
         with pytest.raises(errors.PhoneNotVerified) as refused:
-            await service.logins.with_password(number, STRANGERS)
+            await service.logins.with_password(number, ATTACKERS)
         assert refused.value.metadata == {"registration_id": registration_id}
         answers.append((len(registration_id), refused.value.code))
     await settled(service)

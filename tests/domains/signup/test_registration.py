@@ -1,4 +1,4 @@
-"""Registration: the first proof wins, and nobody learns which addresses are taken."""
+"""Registration: the first proof wins, and no response shows which addresses are taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from authkit_issuer.service import Service
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
-STRANGERS = "a password of the stranger"
+ATTACKERS = "a password of the attacker"
 
 
 def ones(size: int) -> bytes:
@@ -143,7 +143,7 @@ async def test_two_holders_of_equal_digits_do_not_meet(make_service, mailbox) ->
     assert user.username == "eve_1"
 
 
-async def test_a_stranger_can_neither_replace_nor_burn_a_registration(service: Service, mailbox) -> None:
+async def test_an_attacker_can_neither_replace_nor_burn_a_registration(service: Service, mailbox) -> None:
     mine = await register(service, client=Client(ip="192.0.2.1"))
     code = mailbox.last(EMAIL).code
     theirs = await register(service, EMAIL, "mallory", client=Client(ip="198.51.100.9"))
@@ -168,14 +168,14 @@ async def test_a_taken_address_answers_and_works_like_a_free_one(service: Servic
 
 
 async def test_login_does_not_tell_a_taken_address_from_a_free_one(service: Service, mailbox) -> None:
-    """The stranger registers an address with a password of theirs and tries to log in with it."""
+    """An attacker registers an address with their own password and tries to log in with it."""
     await member(service, mailbox)
     answers = []
     for email, name in ((EMAIL, "stranger1"), ("free@example.test", "stranger2")):
-        registration_id = await register(service, email, name, STRANGERS, Client(ip="198.51.100.1"))
+        registration_id = await register(service, email, name, ATTACKERS, Client(ip="198.51.100.1"))
         before = service.rt.hasher.computed
         with pytest.raises(errors.EmailNotVerified) as refused:
-            await service.logins.with_password(email, STRANGERS)
+            await service.logins.with_password(email, ATTACKERS)
         answers.append((refused.value.code, service.rt.hasher.computed - before))
         assert refused.value.metadata == {"registration_id": registration_id}
     assert answers[0] == answers[1]
@@ -241,7 +241,7 @@ async def test_a_name_taken_meanwhile_leaves_no_half_account(service: Service, m
     assert await service.pool.fetchval("select count(*) from profiles.user_passwords") == 0
 
 
-async def test_sending_has_a_pause_and_an_hourly_limit_that_nobody_is_told_of(
+async def test_sending_has_a_pause_and_an_hourly_limit_that_no_response_shows(
     service: Service, mailbox, clock
 ) -> None:
     client = Client(ip="192.0.2.1")
@@ -265,7 +265,7 @@ async def test_without_a_sender_registration_says_so_before_any_lookup(make_serv
 @pytest.mark.parametrize(
     ("identifier", "username", "password", "error"),
     [
-        ("nobody", "ada_l", PASSWORD, errors.InvalidIdentifier),
+        ("no address", "ada_l", PASSWORD, errors.InvalidIdentifier),
         ("+0", "ada_l", PASSWORD, errors.InvalidPhoneNumber),
         ("a@b", "ada_l", PASSWORD, errors.InvalidEmail),
         ("a b@example.test", "ada_l", PASSWORD, errors.InvalidEmail),

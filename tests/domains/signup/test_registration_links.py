@@ -64,16 +64,16 @@ async def test_another_browser_confirms_by_the_password(service: Service, mailbo
     assert await service.registration.confirm_email_link(mailbox.last(EMAIL).token, password=PASSWORD)
 
 
-async def test_a_strangers_registration_is_not_confirmed_by_a_click(service: Service, mailbox) -> None:
+async def test_a_attackers_registration_is_not_confirmed_by_a_click(service: Service, mailbox) -> None:
     """The owner of the mailbox follows the link of a registration with somebody else's password."""
-    strangers = await register(service, EMAIL, "mallory", "the stranger's words", ip="198.51.100.1")
+    attackers = await register(service, EMAIL, "mallory", "the attacker's words", ip="198.51.100.1")
     token = mailbox.last(EMAIL).token
     mine = await register(service)
     for proof in ({}, {"registration_id": mine}, {"registration_id": ""}, {"password": PASSWORD}):
         with pytest.raises(errors.CurrentPasswordRequired):
             await service.registration.confirm_email_link(token, **proof)
     assert await service.pool.fetchval("select count(*) from profiles.users") == 0
-    assert await service.registration.confirm_email_link(token, registration_id=strangers)
+    assert await service.registration.confirm_email_link(token, registration_id=attackers)
 
 
 async def test_a_link_bears_as_many_passwords_as_a_code_bears_guesses(service: Service, mailbox) -> None:

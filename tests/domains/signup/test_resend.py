@@ -50,7 +50,7 @@ async def test_many_submissions_do_not_buy_more_guesses(service: Service, mailbo
     for registration_id in leaning:
         with pytest.raises(errors.InvalidOrExpiredCode):
             await confirm(service, code, registration_id)
-    # Whoever submitted later took nothing from the one whose code it is.
+    # The later submission took nothing from the first one, to which the code belongs.
     assert await confirm(service, code, first)
 
 
@@ -145,7 +145,7 @@ async def test_a_new_code_has_its_own_tries(service: Service, mailbox, clock) ->
 
 async def test_resending_answers_alike_for_everything(service: Service, mailbox, clock) -> None:
     await member(service, mailbox)
-    taken = await register(service, EMAIL, "stranger", ip="198.51.100.1")
+    taken = await register(service, EMAIL, "mallory", ip="198.51.100.1")
     clock.advance(service.config.code_cooldown)
     mailbox.messages.clear()
     for registration_id in (taken, "x" * 22, "", "ü"):

@@ -9,7 +9,7 @@ from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.people import EMAIL, PHONE, settled, unproved
 
-UNKNOWN, UNKNOWN_PHONE = "nobody@example.test", "+4915199999999"
+UNKNOWN, UNKNOWN_PHONE = "unknown@example.test", "+4915199999999"
 
 
 async def ask(service: Service, target: str = EMAIL, ip: str = "192.0.2.1") -> str:
@@ -20,7 +20,7 @@ async def ask(service: Service, target: str = EMAIL, ip: str = "192.0.2.1") -> s
     return request_id
 
 
-async def test_a_code_marks_the_address_and_signs_nobody_in(service: Service, mailbox) -> None:
+async def test_a_code_marks_the_address_and_signs_no_user_in(service: Service, mailbox) -> None:
     user_id = await unproved(service)
     request_id = await ask(service, " ADA@Example.test")
     mail = mailbox.last(EMAIL)
@@ -82,7 +82,7 @@ async def test_a_code_fits_only_its_request_its_contact_and_its_purpose(service:
     assert await service.verification.confirm_email(EMAIL, code, request_id=by_mail)
 
 
-async def test_a_stranger_can_neither_burn_nor_replace_a_request(service: Service, mailbox) -> None:
+async def test_an_attacker_can_neither_burn_nor_replace_a_request(service: Service, mailbox) -> None:
     await unproved(service)
     mine = await ask(service, ip="192.0.2.1")
     code = mailbox.last(EMAIL).code
@@ -165,8 +165,8 @@ async def test_a_signed_in_user_sends_a_code_to_their_own_number_and_hears_of_fa
     service: Service, mailbox, clock
 ) -> None:
     user_id = await unproved(service, phone=PHONE)
-    stranger = await unproved(service, "eve@example.test", "eve_1")
-    for wrong in (stranger, "no id", "00000000-0000-4000-8000-000000000000"):
+    other = await unproved(service, "eve@example.test", "eve_1")
+    for wrong in (other, "no id", "00000000-0000-4000-8000-000000000000"):
         with pytest.raises(errors.UserNotFound):
             await service.verification.send_phone(PHONE, wrong)
     with pytest.raises(errors.UserNotFound):
