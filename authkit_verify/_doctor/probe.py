@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +22,7 @@ from authkit_verify._jwks.fetch import (
     StreamedResponse,
     fetch,
 )
-
-Clock = Callable[[], float]
+from authkit_verify._jwks.key_set_cache import Clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TypedDict
 
 import msgspec
@@ -11,13 +10,11 @@ import msgspec
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
 from authkit_verify._jwks.discovery import discover
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT, Clients, HttpClient
-from authkit_verify._jwks.key_set_cache import KeySetCache
+from authkit_verify._jwks.key_set_cache import Clock, KeySetCache
 from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
 from authkit_verify.errors import TokenError
-
-Clock = Callable[[], float]
 
 
 class IssuerHealth(TypedDict):

@@ -20,6 +20,7 @@ from authkit_verify._jwks.cache_lifetime import CacheLifetime, cache_lifetime
 from authkit_verify._jwks.fetch import Answer
 
 Clock = Callable[[], float]
+"""Returns seconds."""
 NEGATIVE_TTL = 30.0
 """Seconds a key id counts as absent after a fetch did not bring it."""
 NEGATIVE_SIZE = 512
@@ -51,7 +52,12 @@ class KeySetCache:
     """
 
     def __init__(
-        self, clock: Clock, *, cache_ttl: float, max_stale: float, random_unit: Clock = system_random
+        self,
+        clock: Clock,
+        *,
+        cache_ttl: float,
+        max_stale: float,
+        random_unit: Callable[[], float] = system_random,
     ) -> None:
         self._clock = clock
         self._cache_ttl = cache_ttl

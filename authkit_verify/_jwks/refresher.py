@@ -21,12 +21,11 @@ from authkit_verify._jwks.fetch import (
     HttpClient,
     fetch,
 )
-from authkit_verify._jwks.key_set_cache import KeySetCache, UnusableKeySet
+from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet
 from authkit_verify._telemetry.events import Emit, noop
 
 log = logging.getLogger("authkit_verify")
 
-Clock = Callable[[], float]
 MAX_WAIT = 2.0
 """Seconds a request waits for a fetch before it is refused with ``keys_unavailable``; the fetch goes on."""
 SETTLED_AFTER = 60.0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
+import textwrap
 import types
 from pathlib import Path
 
@@ -104,6 +107,29 @@ def test_every_public_class_and_function_of_the_verifier_says_what_it_is(door: s
 def _lacks_words(name: str, member: object) -> bool:
     described = isinstance(member, types.FunctionType | property | classmethod | staticmethod)
     return described and not name.startswith("_") and not getattr(member, "__doc__", None)
+
+
+@pytest.mark.parametrize("door", ["authkit_verify", *DOORS])
+def test_every_field_of_a_public_record_of_the_verifier_is_described(door: str) -> None:
+    module = importlib.import_module(door)
+    records = [value for name in module.__all__ if isinstance(value := getattr(module, name), type)]
+    assert [field for record in records for field in _undescribed_fields(record)] == []
+
+
+def _undescribed_fields(record: type) -> list[str]:
+    if record.__module__.partition(".")[0] != "authkit_verify":
+        return []
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
+    assert isinstance(definition, ast.ClassDef)
+    following = [*definition.body[1:], None]
+    return [
+        f"{record.__name__}.{statement.target.id}"
+        for statement, after in zip(definition.body, following, strict=True)
+        if isinstance(statement, ast.AnnAssign)
+        and isinstance(statement.target, ast.Name)
+        and not statement.target.id.startswith("_")
+        and not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant))
+    ]
 
 
 def test_the_verifiers_folder_can_be_taken_in_at_a_glance() -> None:

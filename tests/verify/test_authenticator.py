@@ -125,7 +125,7 @@ async def test_a_refusal_is_introduced_by_the_authenticator_in_front(issuer: Fak
 class Admins:
     """Records in which every user is an admin now, whatever the token says."""
 
-    async def enrich(self, _user_id: str) -> Enrichment:
+    async def enrich(self, user_id: str) -> Enrichment:
         return Enrichment(allowed=True, roles=("admin",))
 
 
