@@ -41,6 +41,10 @@ class ProviderConfig:
     account."""
     pkce: bool = True
     """Turn it off for a provider that refuses the parameters of RFC 7636 instead of ignoring them."""
+    reports_auth_time: bool | None = None
+    """False switches off step-up with a provider that does not say when its user authenticated. An ID token
+    without ``auth_time``, which OpenID Connect requires in answer to ``max_age``, confirms no step-up. None
+    is False for Google, whose ID tokens lack the claim, and True for every other provider."""
     allow_http_loopback: bool = False
     """Allows an ``http`` issuer on this machine, for development and tests."""
 

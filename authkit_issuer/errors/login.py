@@ -38,7 +38,7 @@ class InvalidState(Invalid):
 
 
 class ProviderRefused(Unauthenticated):
-    """The provider did not vouch for anybody, or what it said does not hold."""
+    """The provider's answer is a refusal or fails a check; ``metadata.check`` names the check."""
 
     code = "oidc_exchange_failed"
     default = "The login provider did not confirm the login."

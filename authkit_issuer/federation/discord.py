@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from authkit_issuer.errors import ProviderRefused
 from authkit_issuer.federation import oauth
 from authkit_issuer.federation.profile import Exchange, Profile
+from authkit_issuer.federation.refusals import refused, subject_of
 
 ME = "https://discord.com/api/users/@me"
 
@@ -18,10 +18,11 @@ class Discord(oauth.CodeGrant):
 
     async def profile(self, exchange: Exchange) -> Profile:
         """Trade the code and ask who it is."""
-        me = await self._http.object("GET", ME, headers=await self._traded(exchange))
-        subject = oauth.text(me.get("id"))
-        if not subject.isdecimal():
-            raise ProviderRefused
+        headers = await self._traded(exchange)
+        me = await self._http.object("GET", ME, provider=self.slug, headers=headers)
+        subject = subject_of(self.slug, me.get("id"))
+        if not (subject.isascii() and subject.isdecimal()):
+            raise refused(self.slug, "subject", expected="an id of digits", found="another text")
         return Profile(
             issuer=self.issuer,
             subject=subject,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from authkit_issuer.errors import ProviderRefused
 from authkit_issuer.federation import oauth
 from authkit_issuer.federation.profile import Exchange, Profile
+from authkit_issuer.federation.refusals import refused, subject_of
 
 USER = "https://api.github.com/user"
 EMAILS = "https://api.github.com/user/emails"
@@ -23,14 +23,15 @@ class GitHub(oauth.CodeGrant):
     async def profile(self, exchange: Exchange) -> Profile:
         """Trade the code and ask who it is, and which address is primary and verified."""
         headers = await self._traded(exchange) | _ACCEPT
-        user = await self._http.object("GET", USER, headers=headers)
+        user = await self._http.object("GET", USER, provider=self.slug, headers=headers)
         number = user.get("id")
         if type(number) is not int:
-            raise ProviderRefused
-        email = _primary(await self._http.json("GET", EMAILS, headers=headers))
+            raise refused(self.slug, "subject", expected="a number", found=f"a {type(number).__name__}")
+        found = await self._http.json("GET", EMAILS, provider=self.slug, headers=headers)
+        email = _primary(found)
         return Profile(
             issuer=self.issuer,
-            subject=str(number),
+            subject=subject_of(self.slug, str(number)),
             email=email,
             email_verified=email is not None,
             username=oauth.text(user.get("login")),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
@@ -13,14 +12,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from authkit_issuer.errors import ProviderRefused, ProviderUnavailable
+from authkit_issuer.federation.refusals import quoted, refused, unavailable
 from authkit_verify.config import is_allowed_url
 
 MAX_BYTES = 1024 * 1024
 TIMEOUT = 10.0
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
-
-logger = logging.getLogger("authkit.providers")
 
 
 class ProviderHttp:
@@ -43,38 +40,52 @@ class ProviderHttp:
         method: str,
         url: str,
         *,
+        provider: str,
         body: str | None = None,
         headers: Mapping[str, str] | None = None,
         http_loopback: bool = False,
+        secrets: Iterable[str] = (),
     ) -> Any:
         """Return the JSON of the answer.
 
-        A 4xx other than 408 and 429 is ``ProviderRefused``; everything else that is no good answer is
-        ``ProviderUnavailable``. Neither quotes what was sent or received.
+        Args:
+            method: The HTTP method.
+            url: The address, of which the log names the host alone.
+            provider: The provider's name, for the log.
+            body: A form.
+            headers: Further headers.
+            http_loopback: Allow http to this machine.
+            secrets: Texts that were sent and that no log line may repeat.
+
+        Raises:
+            ProviderRefused: The answer is a 4xx other than 408 and 429.
+            ProviderUnavailable: There is no usable answer.
         """
-        _check_url(url, http_loopback=http_loopback)
+        _check_url(provider, url, http_loopback=http_loopback)
+        host = f"JSON with status 200 from {urlsplit(url).hostname}"
         try:
             async with asyncio.timeout(TIMEOUT):
                 status, content = await self._send(method, url, body, headers or {})
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
-            logger.warning("provider %s: %s", urlsplit(url).hostname, type(error).__name__)
-            raise ProviderUnavailable from error
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, UnicodeError) as error:
+            raise unavailable(provider, "response", expected=host, found=type(error).__name__) from error
         if 400 <= status < 500 and status not in {408, 429}:
-            logger.warning("provider %s refused with %d", urlsplit(url).hostname, status)
-            raise ProviderRefused
+            raise refused(
+                provider, "response", expected=host, found=f"status {status}{_error_in(content, secrets)}"
+            )
         if status != 200:
-            logger.warning("provider %s answered %d", urlsplit(url).hostname, status)
-            raise ProviderUnavailable
+            raise unavailable(provider, "response", expected=host, found=f"status {status}")
         try:
             return json.loads(content)
         except (ValueError, RecursionError) as error:
-            raise ProviderUnavailable from error
+            raise unavailable(provider, "response", expected=host, found="no JSON") from error
 
-    async def object(self, method: str, url: str, **more: Any) -> dict[str, Any]:
+    async def object(self, method: str, url: str, *, provider: str, **more: Any) -> dict[str, Any]:
         """Return the JSON object of the answer; anything else is ``ProviderUnavailable``."""
-        found = await self.json(method, url, **more)
+        found = await self.json(method, url, provider=provider, **more)
         if not isinstance(found, dict):
-            raise ProviderUnavailable
+            raise unavailable(
+                provider, "response", expected="a JSON object", found=f"a JSON {type(found).__name__}"
+            )
         return cast("dict[str, Any]", found)
 
     async def _send(
@@ -123,7 +134,25 @@ def _make() -> httpx.AsyncClient:
     return httpx.AsyncClient(mounts=dict.fromkeys(_LOOPBACK), cookies=nothing)
 
 
-def _check_url(url: str, *, http_loopback: bool) -> None:
+def error_of(answer: Mapping[str, Any], secrets: Iterable[str]) -> str:
+    """Return ``error`` and ``error_description`` of an answer, cut short (RFC 6749 section 5.2)."""
+    told = {name: answer[name] for name in ("error", "error_description") if name in answer}
+    for name, value in told.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "(left out)")
+        told[name] = quoted(text)
+    return "".join(f", {name} {text}" for name, text in told.items())
+
+
+def _error_in(content: bytes, secrets: Iterable[str]) -> str:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        return ""
+    return error_of(cast("dict[str, Any]", answer), secrets) if isinstance(answer, dict) else ""
+
+
+def _check_url(provider: str, url: str, *, http_loopback: bool) -> None:
     if not is_allowed_url(url, http_loopback=http_loopback):
-        logger.warning("a provider names an address that is not https")
-        raise ProviderUnavailable
+        raise unavailable(provider, "endpoint", expected="an https URL", found=quoted(url))

@@ -8,6 +8,7 @@ from typing import Any
 
 from authkit_issuer.errors import ProviderRefused, ProviderUnavailable
 from authkit_issuer.federation.http import ProviderHttp
+from authkit_issuer.federation.refusals import quoted, unavailable
 from authkit_issuer.ports import Clock
 from authkit_verify.config import is_allowed_url
 
@@ -23,8 +24,11 @@ RETRY = 60.0
 class Metadata:
     """One document, fetched by one caller on behalf of all."""
 
-    def __init__(self, issuer: str, http: ProviderHttp, clock: Clock, *, http_loopback: bool) -> None:
+    def __init__(
+        self, provider: str, issuer: str, http: ProviderHttp, clock: Clock, *, http_loopback: bool
+    ) -> None:
         """Fetch nothing yet."""
+        self._provider = provider
         self._issuer = issuer
         self._http = http
         self._clock = clock
@@ -49,7 +53,9 @@ class Metadata:
         """Return an address of the document, fit to be called or to send a browser to."""
         found = (await self.get()).get(name)
         if not isinstance(found, str) or not is_allowed_url(found, http_loopback=self._http_loopback):
-            raise ProviderUnavailable
+            raise unavailable(
+                self._provider, name, expected="an https URL in the metadata", found=quoted(found)
+            )
         return found
 
     async def _renewed(self, now: float) -> dict[str, Any]:
@@ -67,10 +73,17 @@ class Metadata:
     async def _fetch(self) -> dict[str, Any]:
         place = self._issuer.rstrip("/") + "/.well-known/openid-configuration"
         try:
-            found = await self._http.object("GET", place, http_loopback=self._http_loopback)
+            found = await self._http.object(
+                "GET", place, provider=self._provider, http_loopback=self._http_loopback
+            )
         except ProviderRefused as error:
             raise ProviderUnavailable from error
         # Byte for byte (section 4.3): what keeps one provider from answering for another.
         if found.get("issuer") != self._issuer:
-            raise ProviderUnavailable
+            raise unavailable(
+                self._provider,
+                "metadata issuer",
+                expected=quoted(self._issuer),
+                found=quoted(found.get("issuer")),
+            )
         return found

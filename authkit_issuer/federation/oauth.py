@@ -13,9 +13,9 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.config.providers import issuer_of
-from authkit_issuer.errors import ProviderRefused
-from authkit_issuer.federation.http import ProviderHttp
+from authkit_issuer.federation.http import ProviderHttp, error_of
 from authkit_issuer.federation.profile import Exchange, Request
+from authkit_issuer.federation.refusals import quoted, refused
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 appendix A.12, without the blank
 
@@ -52,6 +52,7 @@ async def trade(
     config: ProviderConfig,
     exchange: Exchange,
     *,
+    provider: str,
     secret: str,
     method: str = "client_secret_post",
 ) -> dict[str, Any]:
@@ -71,19 +72,33 @@ async def trade(
         identity = (quote_plus(config.client_id), quote_plus(secret))
     client = ClientAuth(*identity, method if secret else "none")
     url, headers, body = client.prepare("POST", endpoint, {}, body)
+    sent = (secret, exchange.code, exchange.verifier)
     answer = await http.object(
-        "POST", url, body=body, headers=headers, http_loopback=config.allow_http_loopback
+        "POST",
+        url,
+        provider=provider,
+        body=body,
+        headers=headers,
+        http_loopback=config.allow_http_loopback,
+        secrets=sent,
     )
     if "error" in answer:
-        raise ProviderRefused
+        raise refused(
+            provider, "response", expected="a token response", found=f"status 200{error_of(answer, sent)}"
+        )
     return answer
 
 
-def bearer(answer: dict[str, Any]) -> dict[str, str]:
+def bearer(provider: str, answer: dict[str, Any]) -> dict[str, str]:
     """Return the header that uses the access token; always Bearer, whatever the answer calls its type."""
     token = answer.get("access_token")
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        raise ProviderRefused
+        raise refused(
+            provider,
+            "access_token",
+            expected="an access token in the token response",
+            found=f"the members {quoted(', '.join(answer))}",
+        )
     return {"authorization": f"Bearer {token}"}
 
 
@@ -109,7 +124,9 @@ class CodeGrant:
 
     def __init__(self, slug: str, config: ProviderConfig, *, http: ProviderHttp) -> None:
         """Take the configuration."""
+        self.slug = slug
         self.issuer = issuer_of(slug, config)
+        self.steps_up = config.reports_auth_time is not False
         self._config = config
         self._http = http
 
@@ -127,4 +144,7 @@ class CodeGrant:
     async def _traded(self, exchange: Exchange) -> dict[str, str]:
         """Trade the code and return the header that asks who it is."""
         secret = secret_of(self._config)
-        return bearer(await trade(self._http, self.token, self._config, exchange, secret=secret))
+        answer = await trade(
+            self._http, self.token, self._config, exchange, provider=self.slug, secret=secret
+        )
+        return bearer(self.slug, answer)

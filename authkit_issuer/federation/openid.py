@@ -12,11 +12,12 @@ from typing import Any
 
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.config.providers import issuer_of
-from authkit_issuer.errors import ProviderRefused, ProviderUnavailable
+from authkit_issuer.errors import AuthError
 from authkit_issuer.federation import oauth
 from authkit_issuer.federation.http import ProviderHttp
 from authkit_issuer.federation.metadata import Metadata
 from authkit_issuer.federation.profile import Exchange, Profile, Request
+from authkit_issuer.federation.refusals import cut, quoted, refused, subject_of, unavailable
 from authkit_issuer.ports import Clock
 from authkit_verify import AcceptConfig, Claims, IssuerAccept, TokenError, Verifier
 from authkit_verify._jose.compact import read_header
@@ -25,7 +26,8 @@ ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
 """Asymmetric ones alone: a client secret signs nothing that is believed."""
 SKEW = 60.0
 """Seconds by which the provider's clock may differ."""
-MAX_SUBJECT = 255
+_WITHOUT_AUTH_TIME = frozenset({"google"})
+"""Built-in providers whose ID tokens have no ``auth_time``, whatever ``max_age`` they are asked for."""
 _HASHES = {"256": hashlib.sha256, "384": hashlib.sha384}
 
 
@@ -40,10 +42,12 @@ class OpenID:
         self.slug = slug
         self.issuer = issuer_of(slug, config)
         self.config = config
+        reports = config.reports_auth_time
+        self.steps_up = slug not in _WITHOUT_AUTH_TIME if reports is None else reports
         self._http = http
         self._clock = clock
         loopback = config.allow_http_loopback
-        self._metadata = Metadata(self.issuer, http, clock, http_loopback=loopback)
+        self._metadata = Metadata(slug, self.issuer, http, clock, http_loopback=loopback)
         accept = IssuerAccept(
             issuer=self.issuer,
             audiences=(config.client_id,),
@@ -83,16 +87,22 @@ class OpenID:
             await self._metadata.endpoint("token_endpoint"),
             self.config,
             exchange,
+            provider=self.slug,
             secret=self.secret(),
             method=await self._auth_method(),
         )
         token = answer.get("id_token")
         if not isinstance(token, str):
-            raise ProviderRefused
+            raise refused(
+                self.slug,
+                "id_token",
+                expected="an ID token in the token response",
+                found=f"the members {quoted(', '.join(answer))}",
+            )
         claims = await self._verify(token)
-        _check_binding(claims, exchange.nonce, self.config.client_id)
-        _check_access_token(claims, token, answer.get("access_token"))
-        _check_proof(claims, exchange.proved_since)
+        self._check_binding(claims, exchange.nonce)
+        self._check_access_token(claims, token, answer.get("access_token"))
+        self._check_proof(claims, exchange.proved_since)
         return self.read(claims, exchange)
 
     async def aclose(self) -> None:
@@ -122,12 +132,58 @@ class OpenID:
         try:
             claims = await self._verifier.verify(token)
         except TokenError as error:
-            if error.code == "keys_unavailable":
-                raise ProviderUnavailable from error
-            raise ProviderRefused from error
-        if len(claims.user_id) > MAX_SUBJECT:
-            raise ProviderRefused
+            raise await self._explained(token, error) from error
+        subject_of(self.slug, claims.user_id)
         return claims
+
+    async def _explained(self, token: str, error: TokenError) -> AuthError:
+        """Return the refusal of an ID token, with the first check that it fails."""
+        if error.code == "keys_unavailable":
+            return unavailable(
+                self.slug, "keys", expected="the provider's key set", found=cut(error.description)
+            )
+        explanation = await self._verifier.explain(token)
+        failed = next((check for check in explanation.checks if check.code is not None), None)
+        if failed is None:
+            return refused(self.slug, "id_token", expected="a valid ID token", found=cut(error.description))
+        expected = cut(failed.setting or failed.source)
+        return refused(self.slug, failed.name, expected=expected, found=cut(failed.seen))
+
+    def _check_binding(self, claims: Claims, nonce: str) -> None:
+        """Refuse a token of another request or another client (OpenID Connect Core section 3.1.3.7)."""
+        given = claims.raw.get("nonce")
+        if not isinstance(given, str) or not _equal(given, nonce):
+            found = "another one" if isinstance(given, str) else quoted(given)
+            raise refused(self.slug, "nonce", expected="the nonce of this login", found=found)
+        party, client_id = claims.raw.get("azp"), self.config.client_id
+        if (len(claims.audience) > 1 and party is None) or (party is not None and party != client_id):
+            raise refused(self.slug, "azp", expected=quoted(client_id), found=quoted(party))
+
+    def _check_access_token(self, claims: Claims, id_token: str, access_token: object) -> None:
+        """Refuse an access token that is not the ID token's, where it says so (section 3.1.3.8)."""
+        expected = claims.raw.get("at_hash")
+        if expected is None:
+            return
+        if isinstance(access_token, str) and isinstance(expected, str):
+            # The algorithm was verified with the signature; Ed25519 goes with SHA-512.
+            algorithm = read_header(id_token.partition(".")[0].encode()).alg
+            hashed = _HASHES.get(algorithm[-3:], hashlib.sha512)
+            digest = hashed(_octets(access_token)).digest()
+            half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
+            if _equal(half.decode(), expected):
+                return
+        raise refused(self.slug, "at_hash", expected="the hash of the access token", found="another value")
+
+    def _check_proof(self, claims: Claims, since: float | None) -> None:
+        """Refuse a proof without a time, which ``max_age`` requires, or older than asked (section 2)."""
+        if since is None:
+            return
+        moment: Any = claims.raw.get("auth_time")
+        if type(moment) in {int, float} and since - SKEW <= moment <= self._clock() + SKEW:
+            return
+        raise refused(
+            self.slug, "auth_time", expected=f"a time since {since - SKEW:.0f}", found=quoted(moment)
+        )
 
     async def _auth_method(self) -> str:
         offered = (await self._metadata.get()).get("token_endpoint_auth_methods_supported")
@@ -136,34 +192,10 @@ class OpenID:
         return "client_secret_basic"  # the default when nothing is said: Discovery section 3
 
 
-def _check_binding(claims: Claims, nonce: str, client_id: str) -> None:
-    """Refuse a token of another request or another client (OpenID Connect Core section 3.1.3.7)."""
-    given = claims.raw.get("nonce")
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), nonce.encode()):
-        raise ProviderRefused
-    party = claims.raw.get("azp")
-    if (len(claims.audience) > 1 and party is None) or (party is not None and party != client_id):
-        raise ProviderRefused
+def _equal(given: str, expected: str) -> bool:
+    return hmac.compare_digest(_octets(given), _octets(expected))
 
 
-def _check_access_token(claims: Claims, id_token: str, access_token: object) -> None:
-    """Refuse an access token that is not the ID token's, where it says so (section 3.1.3.8)."""
-    expected = claims.raw.get("at_hash")
-    if expected is None:
-        return
-    if not isinstance(access_token, str) or not isinstance(expected, str):
-        raise ProviderRefused
-    # The algorithm was verified with the signature; Ed25519 goes with SHA-512.
-    algorithm = read_header(id_token.partition(".")[0].encode()).alg
-    hashed = _HASHES.get(algorithm[-3:], hashlib.sha512)
-    digest = hashed(access_token.encode()).digest()
-    half = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=")
-    if not hmac.compare_digest(half, expected.encode()):
-        raise ProviderRefused
-
-
-def _check_proof(claims: Claims, since: float | None) -> None:
-    """Refuse a proof that is older than asked, from a provider that says how old it is (section 2)."""
-    moment: Any = claims.raw.get("auth_time")
-    if since is not None and type(moment) in (int, float) and moment < since - SKEW:
-        raise ProviderRefused
+def _octets(text: str) -> bytes:
+    """Return the octets of a provider's text, which may hold lone surrogates."""
+    return text.encode("utf-8", "surrogatepass")

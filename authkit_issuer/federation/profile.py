@@ -59,6 +59,11 @@ class IdentityProvider(Protocol):
         """True if it answers with a POST from its own page, which carries no SameSite=Lax cookie."""
         ...
 
+    @property
+    def steps_up(self) -> bool:
+        """True if a login with it can reauthenticate the user of a session."""
+        ...
+
     async def authorization_url(self, request: Request) -> str:
         """Return where the browser goes; raises ``ProviderUnavailable``."""
         ...

@@ -85,7 +85,8 @@ def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
         told["return_to"] = landing.return_to
     refusal = landing.refusal
     if refusal is not None:
-        facts = refusal.metadata if isinstance(refusal, errors.TwoFactorRequired) else {}
+        harmless = (errors.TwoFactorRequired, errors.ProviderRefused)
+        facts = refusal.metadata if isinstance(refusal, harmless) else {}
         code = refusal.metadata.get("provider_error", refusal.code)
         return told | {"error": str(code)} | {name: str(value) for name, value in facts.items()}
     if landing.opened is None:

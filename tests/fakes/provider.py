@@ -168,7 +168,8 @@ class LoopbackProvider:
         if "code_challenge" in asked and _b64(digest) != asked["code_challenge"]:
             return as_json({"error": "invalid_grant"}, 400)
         person = {"sub": asked["sub"]} if "sub" in asked else {}
-        claims = self.right_claims(asked["nonce"]) | person | self.claims
+        proof = {"auth_time": int(self.clock())} if "max_age" in asked else {}
+        claims = self.right_claims(asked["nonce"]) | proof | person | self.claims
         claims = {name: value for name, value in claims.items() if value is not None}
         token = self.token(claims) if self.token else self.sign(claims)
         return as_json({"access_token": "the access token", "token_type": "mac", "id_token": token})

@@ -133,7 +133,8 @@ async def _find_user(rt: Runtime, user_id: str, session_id: str | None = None) -
     canonical_id = identifiers.user_id(user_id)
     if canonical_id is None or (session_id is not None and identifiers.uuid_or_none(session_id) is None):
         raise errors.SessionEnded
-    wallets, providers = f"solana:{rt.config.solana_chain}", sorted(rt.config.providers)
+    wallets = f"solana:{rt.config.solana_chain}"
+    providers = sorted(slug for slug, provider in rt.identity.items() if provider.steps_up)
     user = await rt.maybe(sql.AVAILABLE_METHODS, canonical_id, wallets, providers)
     if user is None:
         raise errors.SessionEnded

@@ -95,6 +95,8 @@ async def _auth_epoch(rt: Runtime, idp: IdentityProvider, options: LoginOptions,
     if not user.allowed:
         raise errors.UserDisabled
     if options.flow == "step_up":
+        if not idp.steps_up:
+            raise errors.NotConfigured("This provider cannot confirm a step-up; use another method.")
         if user.two_factor and method not in rt.config.two_factor_exempt_methods:
             raise errors.TwoFactorRequired
         if not user.linked:

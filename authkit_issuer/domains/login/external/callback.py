@@ -13,10 +13,12 @@ from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.accounts import ProviderLogin
 from authkit_issuer.domains.login.external.records import RESULT_LIFE, FlowStore, PendingLogin, VerifiedLogin
 from authkit_issuer.federation import Exchange, IdentityProvider
+from authkit_issuer.federation.refusals import quoted, refused
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
-MAX_CODE = 4096
+# RFC 6749 appendix A.11.
+_CODE = re.compile(r"[\x20-\x7e]{1,4096}")
 _ERROR = re.compile(r"[a-z0-9_.-]{1,64}")
 
 logger = logging.getLogger("authkit.providers")
@@ -26,13 +28,14 @@ logger = logging.getLogger("authkit.providers")
 class CallbackParameters:
     """What a browser brings back, not validated yet.
 
-    ``cookies`` are the cookies of the request as name and value, repeats included. Only Apple's form has
-    ``user``.
+    ``cookies`` are the cookies of the request as name and value, repeats included. ``error_description`` goes
+    to the log alone. Only Apple's form has ``user``.
     """
 
     state: str = field(default="", repr=False)
     code: str = field(default="", repr=False)
     error: str = ""
+    error_description: str = ""
     iss: str | None = None
     user: str = field(default="", repr=False)
     cookies: Iterable[tuple[str, str]] = field(default=(), repr=False)
@@ -48,10 +51,10 @@ async def verify_callback(
     client: Client | None,
 ) -> VerifiedLogin:
     """Verify the response, exchange its code, and find, create or link the account."""
-    await _check_issuer(idp, parameters.iss)
+    await _check_issuer(idp, pending.provider, parameters.iss)
     if parameters.error:
-        raise _denied(pending.provider, parameters.error)
-    if not 0 < len(parameters.code) <= MAX_CODE:
+        raise _denied(pending.provider, parameters)
+    if not _CODE.fullmatch(parameters.code):
         raise errors.Invalid("The provider's response has no valid code; start again.", param="code")
     profile = await idp.profile(
         Exchange(
@@ -97,17 +100,21 @@ async def _account(rt: Runtime, pending: PendingLogin, login: ProviderLogin) -> 
     return user.user_id, user.auth_epoch, created
 
 
-async def _check_issuer(idp: IdentityProvider, given: str | None) -> None:
+async def _check_issuer(idp: IdentityProvider, provider: str, given: str | None) -> None:
     """Refuse the response of another provider (RFC 9207 section 2.4)."""
-    if given is None:
-        if await idp.promises_issuer():
-            raise errors.ProviderRefused
-    elif given != idp.issuer:
-        raise errors.ProviderRefused
+    if given == idp.issuer or (given is None and not await idp.promises_issuer()):
+        return
+    raise refused(provider, "iss", expected=quoted(idp.issuer), found=quoted(given))
 
 
-def _denied(provider: str, error: str) -> errors.ProviderDenied:
+def _denied(provider: str, parameters: CallbackParameters) -> errors.ProviderDenied:
     """Return the refusal for a provider's error; its own words go to the log and no further."""
-    logger.info("provider %s answered %r", provider, error[:200])
+    error = parameters.error
+    # A user who says no is nothing that an operator must see to.
+    level = logging.INFO if error == "access_denied" else logging.WARNING
+    described = quoted(parameters.error_description or None)
+    logger.log(
+        level, "provider %s answered the error %s, described as %s", provider, quoted(error), described
+    )
     code = error if _ERROR.fullmatch(error) else errors.ProviderDenied.code
     return errors.ProviderDenied(metadata={"provider_error": code})

@@ -94,7 +94,8 @@ class OidcLogin:
 
         Raises:
             UnknownProvider: No such provider is configured.
-            NotConfigured: ``base_url`` is not set.
+            NotConfigured: ``base_url`` is not set, or ``flow`` is ``step_up`` and the provider does not
+                report when its user authenticated.
             Invalid: ``popup_nonce`` or ``return_to`` is malformed.
             ProviderUnavailable: The provider did not answer.
             SessionEnded, UserDisabled: The session is over, or the user may not act.

@@ -50,6 +50,7 @@ class CallbackParams(Params):
     state: str = ""
     code: Annotated[str, Field(repr=False)] = ""
     error: str = ""
+    error_description: str = ""
     iss: Annotated[str | None, Field(description="The issuer that answers (RFC 9207)")] = None
     format: Annotated[
         Literal["json"] | None, Field(description="Answer the result itself, to a program that asks")
@@ -64,6 +65,7 @@ class CallbackForm(Body):
     state: str = ""
     code: Annotated[str, Field(repr=False)] = ""
     error: str = ""
+    error_description: str = ""
     iss: str | None = None
     user: Annotated[str, Field(repr=False, description="Apple's word on a name, at the first login")] = ""
 
@@ -119,6 +121,7 @@ async def finish_external_login(call: Call[NoBody, CallbackParams]) -> RawRespon
         state=given.state,
         code=given.code,
         error=given.error,
+        error_description=given.error_description,
         iss=given.iss,
         cookies=cookies_of(call.headers),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from authkit_issuer import Client, errors
+from authkit_issuer.config import ProviderConfig
 from fakes.factors import events, with_email_factor
 
 
@@ -158,6 +161,39 @@ async def test_an_old_authentication_at_the_provider_does_not_reauthenticate(ser
     assert (await browser.trade(await browser.land(flow="step_up", **who))).access
     browser.idp.claims["auth_time"] = int(clock()) - 3600
     assert (await browser.login()).pair
+
+
+@pytest.mark.parametrize("moment", [None, "yesterday", True, [1], 4_000_000_000])
+async def test_an_id_token_without_a_valid_auth_time_confirms_no_step_up(service, browser, moment):
+    user_id, session_id = await signed_in(service)
+    await link(browser, user_id, session_id)
+    browser.idp.claims["auth_time"] = moment
+    landing = await browser.land(flow="step_up", user_id=user_id, session_id=session_id)
+    assert isinstance(landing.refusal, errors.ProviderRefused)
+    assert landing.refusal.metadata == {"check": "auth_time"}
+    # A sign-in does not ask for the age of the authentication.
+    assert (await browser.login()).pair.user_id == user_id
+
+
+async def test_step_up_can_be_switched_off_for_a_provider_without_auth_time(make_service, providers, browser):
+    silent = {"loop": dataclasses.replace(providers["loop"], reports_auth_time=False)}
+    service = browser.service = await make_service(providers=silent, base_url="https://id.example.test")
+    user_id, session_id = await signed_in(service)
+    assert (await browser.trade(await link(browser, user_id, session_id))).flow == "link"
+    assert await service.logins.step_up_methods(user_id) == ["code"]
+    with pytest.raises(errors.NotConfigured):
+        await browser.begin(flow="step_up", user_id=user_id, session_id=session_id)
+    assert (await browser.login()).pair.user_id == user_id
+
+
+async def test_google_reports_no_auth_time_and_offers_no_step_up_by_default(make_service):
+    google = ProviderConfig(client_id="g", client_secret="s")
+    for reports, methods in ((None, ["code"]), (True, ["code", "oidc:google"])):
+        configured = {"google": dataclasses.replace(google, reports_auth_time=reports)}
+        service = await make_service(providers=configured, base_url="https://id.example.test")
+        user_id, _ = await signed_in(service, f"bob_{reports}")
+        await service.providers.link_by_issuer(user_id, "https://accounts.google.com", "google", user_id)
+        assert await service.logins.step_up_methods(user_id) == methods
 
 
 async def test_a_user_with_a_second_factor_must_use_it_to_step_up(service, browser, mailbox):
