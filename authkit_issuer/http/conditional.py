@@ -28,5 +28,5 @@ def conditional(body: bytes, etag: str, condition: str) -> RawResponse:
 
 
 def _matches(condition: str, etag: str) -> bool:
-    """Tell whether ``If-None-Match`` names the validator, compared weakly (RFC 9110 section 13.1.2)."""
+    """True if ``If-None-Match`` names the validator, compared weakly (RFC 9110 section 13.1.2)."""
     return condition.strip() == "*" or etag in _ENTITY_TAG.findall(condition)

@@ -63,7 +63,7 @@ class Origins:
 
 
 def preflight(scope: Scope, methods: bytes, *, public: bool) -> Headers:
-    """Return what a preflight is told; nothing for any other OPTIONS request.
+    """Return the headers of a preflight response; none for any other OPTIONS request.
 
     A preflight has an ``Origin`` and names the method it is for.
     """

@@ -1,7 +1,7 @@
 """Answer requests from the table of operations.
 
-Per request: limit, guard, body, query, handler, serialization. The limit and the guard come first, so that a
-stranger's body is not even read where an access token is needed.
+Per request: limit, guard, body, query, handler, serialization. The limit and the guard come first, so that
+the body of an unauthenticated request is not read where an access token is required.
 """
 
 from __future__ import annotations

@@ -111,8 +111,8 @@ _LOG_IN = AccessDenied("missing_token", "A credential is needed.")
 def status_of(kind: type[AuthError], *, bearer: bool = False) -> int:
     """Return the status of an error class: its own, else that of the nearest base.
 
-    With ``bearer`` a proof that does not hold is 403 while the access token does: at a 401 clients refresh
-    the token and come again, for ever.
+    With ``bearer`` a wrong proof is 403 while the access token is valid: at a 401 clients refresh the token
+    and repeat the request, without end.
     """
     if bearer and issubclass(kind, errors.Unauthenticated) and not issubclass(kind, _ENDS_THE_TOKEN):
         return STATUS[errors.Denied]
@@ -151,19 +151,19 @@ def refuse(
 
 
 def internal(request_id: str) -> RawResponse:
-    """Return the opaque answer for what nobody foresaw; the log has the rest under the request id."""
+    """Return the opaque response of an unexpected error; the log has the rest under the request id."""
     return _answer(500, INTERNAL_ERROR, "Internal server error.", request_id)
 
 
 def whole_seconds(wait: float) -> int:
-    """Return a wait as clients are told it: whole seconds, and never none (RFC 9110 section 10.2.3)."""
+    """Return a wait as ``Retry-After`` has it: whole seconds, at least one (RFC 9110 section 10.2.3)."""
     return max(1, math.ceil(wait))
 
 
 def oauth_code(kind: type[AuthError]) -> str:
     """Return the code the token endpoint gives a refusal, mostly its own.
 
-    An organization that cannot be had is the target's fault, not the grant's (RFC 8707 section 2).
+    An unavailable organization is an error of the target, not of the grant (RFC 8707 section 2).
     """
     if issubclass(kind, errors.Unauthenticated) and not issubclass(kind, InvalidClient):
         return "invalid_grant"

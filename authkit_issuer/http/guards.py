@@ -49,7 +49,7 @@ async def authenticate(service: Service, scope: Scope) -> AuthenticatedSession:
     """Return the account of the request's bearer token, asking the database once.
 
     A revoked session ends here at once, although its access token lives on. Raises ``TokenError`` for the
-    token, ``SessionEnded`` or ``UserDisabled`` for what is behind it, ``Unavailable`` when nobody can say.
+    token, ``SessionEnded`` or ``UserDisabled`` for its session, ``Unavailable`` if the database cannot tell.
     """
     token = bearer_token(sole_authorization(scope))
     if token is None:
@@ -86,7 +86,7 @@ async def admit_to_org(
 ) -> Org:
     """Return the organization of the path for those whom the gate lets in.
 
-    Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``NotOrgMember``, and ``Denied`` for a member who is no owner.
+    Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``NotOrgMember``, and ``Denied`` where only owners may.
     """
     org = await service.orgs.resolve(path["org"])
     if not await service.org_members.is_member(org.slug, account.id):
@@ -99,7 +99,7 @@ async def admit_to_org(
 
 
 def is_same_user(user_id: str, given: str) -> bool:
-    """Tell whether a caller names their own account."""
+    """True if the caller names their own account."""
     return identifiers.user_id(given) == user_id
 
 
@@ -112,7 +112,7 @@ def require_client(clients: Mapping[str, str], scope: Scope) -> None:
     except binascii.Error:
         decoded = b""
     client, _, secret = decoded.partition(b":")
-    # Compared even for a client nobody knows: which ids exist is nobody's business. RFC 6749 section 2.3.1
+    # Compared even for an unknown client: the time does not show which ids exist. RFC 6749 section 2.3.1
     # has both spelled as in a form, and many send them as they are.
     name = client.decode("latin-1")
     known = clients.get(name) or clients.get(unquote_plus(name), "")
@@ -173,7 +173,7 @@ def _walk(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
             return address
         before = ip_address(_without_port(hop.strip()))
         if before is None:
-            # A proxy that writes what is not an address vouches for nobody: stop at the last known hop.
+            # A proxy that writes no address vouches for no hop before it: stop at the last known one.
             return address
         address = before
     return address

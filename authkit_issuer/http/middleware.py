@@ -52,7 +52,7 @@ class Edge:
         except ClientGone:
             return
         except asyncio.CancelledError:
-            # The process is to stop and could wait no longer; whoever asks again finds another one.
+            # The process stops and could wait no longer; a repeated request reaches another one.
             if not started:
                 await send_answer(send_marked, refuse(ServerBusy(retry_after=1.0), request_id))
             raise

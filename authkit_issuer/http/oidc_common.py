@@ -19,7 +19,7 @@ Nonce = Annotated[
 ]
 ReturnTo = Annotated[str | None, Field(description="A path of the app, which comes back with the result")]
 
-# Not closed: while nobody can count the state cannot be kept either, and only the handler knows the way back
+# Not closed: while counting fails the state cannot be kept either, and only the handler knows the way back
 # to the app.
 STARTING = Limit(bucket="auth_oidc_start")
 
@@ -30,10 +30,10 @@ def provider_of(call: Call[Any, Any]) -> str:
 
 
 def with_providers(service: Service) -> bool:
-    """Tell whether there are external logins."""
+    """True if external logins are configured."""
     return bool(service.config.providers)
 
 
 def with_discord(service: Service) -> bool:
-    """Tell whether Discord is among them."""
+    """True if Discord is configured."""
     return DISCORD in service.config.providers

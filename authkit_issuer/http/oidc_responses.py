@@ -1,7 +1,7 @@
-"""What a browser is told at the end of an external login: by redirect, by message from a popup, or as JSON.
+"""The response at the end of an external login: a redirect, a message from a popup, or JSON.
 
-An app is told on its own page alone: in the fragment of its address, which no server sees, or by a message to
-its own origin. Whoever asks for JSON gets what every other operation would answer.
+The app gets the result only on its own page: in the fragment of its URL, which no server sees, or by a
+message to its own origin. A client that requests JSON gets the response of any other operation.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def send_to(address: str, status: int = 302) -> RawResponse:
 
 
 def wants_json(call: Call[Any, Any]) -> bool:
-    """Tell whether a program asks, not a browser on its way."""
+    """True if the client requests JSON, not a page."""
     named = getattr(call.params, "format", None) == "json"
     return named or "application/json" in call.header(b"accept").lower()
 

@@ -33,7 +33,7 @@ async def count_user(service: Service, limit: Limit, user_id: str, headers: Head
 async def count_account(
     service: Service, limit: Limit, name: str, client: Client, headers: HeaderList
 ) -> None:
-    """Count a call about an account; the fields are those of the caller unless the account's refuse it."""
+    """Count a call about an account; the fields show the client's rate unless the account's refuses it."""
     wanted = name.strip().lower()
     if not wanted:
         return

@@ -31,7 +31,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class ClientGone(Exception):
-    """The caller hung up before the request was complete: nobody is left to answer."""
+    """The client disconnected before the request was complete: there is nothing to respond to."""
 
 
 async def read_body(scope: Scope, receive: Receive, model: type[Model], *, form: bool) -> Model:

@@ -58,7 +58,7 @@ class TokenResponse:
 
     @classmethod
     def of(cls, pair: TokenPair) -> TokenResponse:
-        """Return what the client is told of a token pair."""
+        """Return the response for a token pair."""
         return cls(
             access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token
         )
@@ -74,7 +74,7 @@ class AccessTokenResponse:
 
     @classmethod
     def of(cls, access: AccessToken) -> AccessTokenResponse:
-        """Return what the client is told of an access token."""
+        """Return the response for an access token."""
         return cls(access_token=access.token, expires_in=access.expires_in)
 
 
@@ -82,7 +82,7 @@ class AccessTokenResponse:
 class OidcResult:
     """What an external login opened: a session, or an access token alone for a step-up.
 
-    ``linked`` stands alone: the session that asked for the link goes on as it is.
+    ``linked`` comes without tokens: the session that requested the link goes on as it is.
     """
 
     flow: Literal["login", "link", "step_up"]
@@ -97,7 +97,7 @@ class OidcResult:
 
     @classmethod
     def of(cls, opened: LoginResult) -> OidcResult:
-        """Return what the client is told of a finished login."""
+        """Return the response for a finished login."""
         told = cls(flow=opened.flow, provider=opened.provider, return_to=opened.return_to or None)
         if opened.pair is not None:
             pair = TokenResponse.of(opened.pair)
@@ -135,7 +135,7 @@ class OidcResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountEvent:
-    """Something that happened to an account; where from is told of the owner's own doings only."""
+    """An event of an account; address and user agent are null for events of other users."""
 
     id: int
     occurred_at: datetime
@@ -148,8 +148,8 @@ class AccountEvent:
 
     @classmethod
     def of(cls, event: AuthSessionEvent) -> AccountEvent:
-        """Return what a user is told of an event."""
-        # An operator's address is none of the user's business.
+        """Return the event as its user may see it."""
+        # The address of an operator stays private.
         own = event.actor in {None, event.user_id}
         return cls(
             id=event.id,

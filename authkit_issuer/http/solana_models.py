@@ -22,7 +22,7 @@ class _Standard(BaseModel):
 
 
 class WalletAccount(_Standard):
-    """The account that signed; its key is that of the address."""
+    """The account that signed; its key belongs to the address."""
 
     address: str
     publicKey: Bytes | None = None  # noqa: N815 - the standard's name

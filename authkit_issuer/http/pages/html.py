@@ -52,7 +52,7 @@ _QUALITY = re.compile(r"q\s*=\s*0(?:\.0*)?\s*")
 
 
 def wanted(accept: str) -> bool:
-    """Tell whether a page is asked for by name; ``*/*``, as programs send it, is not enough."""
+    """True if the client accepts HTML by name; ``*/*``, which programs send, is not enough."""
     for entry in accept.lower().split(","):
         kind, _, parameters = entry.partition(";")
         if kind.strip() == "text/html" and not _QUALITY.fullmatch(parameters.strip()):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class Me(Account):
     """The account, the session that asks, and the names of what the user may use now.
 
-    ``orgs`` is null where there are no organizations; pending contacts wait for their proof, and are null
-    also while nobody can say.
+    ``orgs`` is null in single mode. Pending contacts wait for their proof; they are also null while they
+    cannot be read.
     """
 
     entitlements: list[str]
@@ -82,5 +82,5 @@ async def _pending(service: Service, user_id: str) -> PendingContacts:
     try:
         return await service.contact_changes.list_pending(user_id)
     except errors.EphemeralStoreUnavailable:
-        # Nobody decides anything by it, and the rest of the answer is there.
+        # No decision depends on it, and the rest of the response is available.
         return PendingContacts()

@@ -34,7 +34,7 @@ class UserReference(Body):
 
 
 class BanRequest(UserReference):
-    """Who is banned, why, and until when; for ever when nothing says."""
+    """A ban: the user, the reason, and the end, if there is one."""
 
     reason: Text | None = None
     until: Moment | None = None

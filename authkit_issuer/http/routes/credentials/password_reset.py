@@ -1,4 +1,4 @@
-"""Getting back in without the password. Asking is answered alike whoever has an account."""
+"""Password resets. Requests get the same response with and without an account."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ _ASKING = Limit(
     closed=True,
     account=lambda body: body.identifier if isinstance(body, PasswordResetRequest) else body.phone_number,
 )
-# What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
+# Tries count per request id, which only its own client has: no client uses up the tries of another.
 _TRYING = Limit(
     bucket="auth_pwd_reset_confirm", closed=True, account=lambda body: getattr(body, "request_id", None) or ""
 )

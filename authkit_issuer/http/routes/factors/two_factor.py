@@ -66,7 +66,7 @@ class TwoFactorStatus:
 
     @classmethod
     def of(cls, found: TwoFactorSettings | None) -> TwoFactorStatus:
-        """Return what a user is told of the settings."""
+        """Return the settings as the user may see them."""
         if found is None or not found.enabled:
             return cls(enabled=False, method="email")
         return cls(

@@ -1,4 +1,4 @@
-"""Stepping up: whoever is signed in proves again who they are, and gets an access token that says when.
+"""Step-up: a signed-in user authenticates again, and gets an access token with the new time.
 
 The refresh token stays as it is: the session remembers the proof, so later access tokens say it too.
 """

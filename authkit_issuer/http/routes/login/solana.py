@@ -53,7 +53,7 @@ class SolanaChallenge:
 
     @classmethod
     def of(cls, challenge: SignInInput) -> SolanaChallenge:
-        """Return what the client is told of a challenge."""
+        """Return the response for a challenge."""
         return cls(
             nonce=challenge.nonce or "",
             issued_at=challenge.issued_at or "",
@@ -72,7 +72,7 @@ class WalletUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletTokens:
-    """A login; ``created`` tells that the account is new."""
+    """A login; ``created`` is true for a new account."""
 
     access_token: str = field(repr=False)
     token_type: Literal["Bearer"] = "Bearer"
@@ -83,7 +83,7 @@ class WalletTokens:
 
     @classmethod
     def of(cls, login: SiwsLogin, address: str) -> WalletTokens:
-        """Return what the client is told of a login."""
+        """Return the response for a login."""
         return cls(
             access_token=login.access_token,
             expires_in=login.expires_in,

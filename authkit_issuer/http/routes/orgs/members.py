@@ -34,7 +34,7 @@ class MemberRoleRequest(Body):
 
 
 class MemberNotFound(errors.NotFound):
-    """The user is no member, or does not hold the role."""
+    """The user is not a member, or does not hold the role."""
 
     code = "member_not_found"
     default = "Member not found."

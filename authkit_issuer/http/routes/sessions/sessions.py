@@ -40,7 +40,7 @@ class OwnSession:
 
     @classmethod
     def of(cls, session: Session, current_id: str) -> OwnSession:
-        """Return what a user is told of a session."""
+        """Return the session as its user may see it."""
         return cls(
             session_id=session.id,
             family_id=session.family_id,

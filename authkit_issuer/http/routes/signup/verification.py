@@ -75,7 +75,7 @@ class PhoneProof(Body):
 class VerificationResult:
     """The tokens of the account that a registration became; only ``ok`` for an account that was there.
 
-    Nobody is signed in to that one: somebody else may have made it, over this address.
+    No user is signed in to that one: an attacker may have created it with this address.
     """
 
     ok: Literal[True] | None = None
@@ -89,7 +89,7 @@ def _of(body: EmailProof | PhoneProof) -> str:
     return body.request_id or body.registration_id or ""
 
 
-# What is tried is counted per request, which only its own browser knows: nobody uses up another's tries.
+# Tries count per request id, which only its own client has: no client uses up the tries of another.
 _TRYING = Limit(bucket="auth_email_verify_confirm", closed=True, account=_of)
 routes = Routes(tag="verification", auth=Auth.PUBLIC)
 

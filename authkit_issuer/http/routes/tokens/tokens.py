@@ -132,7 +132,7 @@ async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenR
     oauth=True,
 )
 async def revoke_token(call: Call[RevocationRequest, NoParams]) -> OkResponse:
-    """End the session behind a token; a token that opens nothing is no error (RFC 7009 section 2.2)."""
+    """End the session of a token; an unknown token is not an error (RFC 7009 section 2.2)."""
     await call.service.sessions.revoke_token(call.body.token, client=call.client)
     return OkResponse()
 
