@@ -45,11 +45,11 @@ class Authenticator:
         if verified is None:
             return self._admit_new(scope, token)
         caller = Principal(verified.claims, verified.keys, verified.key_set, self.verifier)
-        return (
-            self._admit(scope, caller)
-            if self.enricher is None
-            else self._enrich(scope, caller, self.enricher)
-        )
+        if self.enricher is not None:
+            return self._enrich(scope, caller, self.enricher)
+        scope[AUTHENTICATOR] = self
+        admit(scope, caller)
+        return caller
 
     def admit_anonymous(self, scope: Scope) -> None:
         """Admit a request without a caller; a caller whom an outer authenticator admitted stays."""
@@ -97,16 +97,12 @@ class Authenticator:
     async def _admit_new(self, scope: Scope, token: str) -> Principal:
         verified = await self.verifier.authenticate(token)
         caller = Principal(verified.claims, verified.keys, verified.key_set, self.verifier)
-        if self.enricher is None:
-            return self._admit(scope, caller)
         return await self._enrich(scope, caller, self.enricher)
 
-    async def _enrich(self, scope: Scope, caller: Principal, enricher: Enricher) -> Principal:
-        caller.enrichment = await enricher.of(caller.claims)
-        caller.decided_roles = enricher.roles_of(caller.claims, caller.enrichment)
-        return self._admit(scope, caller)
-
-    def _admit(self, scope: Scope, caller: Principal) -> Principal:
+    async def _enrich(self, scope: Scope, caller: Principal, enricher: Enricher | None) -> Principal:
+        if enricher is not None:
+            caller.enrichment = await enricher.of(caller.claims)
+            caller.decided_roles = enricher.roles_of(caller.claims, caller.enrichment)
         scope[AUTHENTICATOR] = self
         admit(scope, caller)
         return caller
