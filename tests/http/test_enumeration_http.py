@@ -6,6 +6,7 @@ the answer goes out.
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -185,6 +186,27 @@ async def test_a_guess_learns_nothing_of_who_has_an_account(watch, api, service,
             guess = body(known, number) | {"request_id": ids[known][number]}
             answer, shape, headers, *_ = await watch.of(api.post(path, json=guess))
             seen[known][answer, shape, headers] += 1
+    assert seen[True] == seen[False]
+    assert len(seen[True]) == 1
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("new", ["short", "x" * 1025, "password123"])
+@pytest.mark.parametrize("path", ["/auth/password/reset/confirm", "/auth/phone/password/reset/confirm"])
+async def test_a_refused_password_tells_nothing_of_who_has_an_account(watch, api, service, path, new, links):
+    if not links:
+        plain = dataclasses.replace(service.rt.senders, email_reset_link=None, sms_reset_link=None)
+        object.__setattr__(service.rt, "senders", plain)
+    await service.pool.execute(VERIFIED)
+    seen: dict[bool, set[Any]] = {True: set(), False: set()}
+    for known in (True, False):
+        for number in range(2):
+            request_id = (await _ask(api, path, known, number)).json()["request_id"]
+            await watch.finish()
+            contact = _phone(known, number) if "phone" in path else _mail(known, number)
+            member = "phone_number" if "phone" in path else "identifier"
+            guess = {member: contact, "code": "123456", "new_password": new, "request_id": request_id}
+            seen[known].add(await watch.of(api.post(path, json=guess)))
     assert seen[True] == seen[False]
     assert len(seen[True]) == 1
 

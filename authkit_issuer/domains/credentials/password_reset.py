@@ -123,25 +123,26 @@ class PasswordReset:
         """Redeem a link token; for one sent to a phone, ``phone`` must be its number."""
         self.rt.refuse_joining("passwords.confirm_reset")
         kind = _RECORD_KINDS[contact]
+        await check_policy(self.rt, new)
         record = await OneTimeCodes(self.rt).find_link(kind, token)
         if phone is not None and record.target != Identifier.typed("phone", phone).text:
             raise errors.InvalidOrExpiredToken
-        await check_policy(self.rt, new)
         redeemed = await OneTimeCodes(self.rt).redeem_link(kind, token)
         return await self._finish(redeemed, new, client, errors.InvalidOrExpiredToken)
 
     async def confirm_code(
         self, identifier: str, code: str, new: str, request_id: str | None, client: Client | None
     ) -> str:
-        """Redeem a code."""
+        """Redeem a code.
+
+        The new password is checked first, whether or not the request has a record: another order would show
+        which addresses have an account.
+        """
         self.rt.refuse_joining("passwords.confirm_reset_code")
         presented = Identifier.of(identifier)
         contact, target = EMAIL if presented.by == "email" else PHONE, presented.text
-        kind = _RECORD_KINDS[contact]
-        if await OneTimeCodes(self.rt).peek(kind, request_id or "") is None:
-            raise errors.InvalidOrExpiredCode
         await check_policy(self.rt, new)
-        redeemed = await OneTimeCodes(self.rt).redeem_code(kind, request_id, target, code)
+        redeemed = await OneTimeCodes(self.rt).redeem_code(_RECORD_KINDS[contact], request_id, target, code)
         return await self._finish(redeemed, new, client, errors.InvalidOrExpiredCode)
 
     async def _finish(
