@@ -64,7 +64,7 @@ def test_every_capability_is_a_field_of_the_service() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["authkit_issuer.domains.base.codes", "authkit_issuer.domains.orgs.service"]
+    "module", ["authkit_issuer.domains.codes.one_time", "authkit_issuer.domains.orgs.service"]
 )
 def test_a_new_capability_that_is_no_field_is_found(module: str) -> None:
     new = dataclasses.make_dataclass("NewCapability", ["rt"])

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from authkit_issuer.config.limits import Rate, account_rate, caller_rate
-from authkit_issuer.domains.base.code_records import identifier_digest
 from authkit_issuer.domains.base.devices import Devices
+from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.errors import EphemeralStoreUnavailable
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.code_records import identifier_digest
+from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime

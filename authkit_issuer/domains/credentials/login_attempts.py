@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.code_records import identifier_digest
+from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.runtime import Runtime
 
 LOGIN, USER, DEVICE, REAUTHENTICATION = "login", "login_user", "login_device", "reauth"

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTimeCodes, Record
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record
 from authkit_issuer.domains.credentials import queries as sql
 from authkit_issuer.domains.credentials.identifier import Identifier
 from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.base.codes import Issued, OneTimeCodes, Record
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import Issued, OneTimeCodes, Record
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.delivery import Delivery, masked

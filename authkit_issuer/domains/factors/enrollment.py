@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTimeCodes, Record, on_outage
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record, on_outage
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.delivery import Delivery, contact_kind

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.factors import enrollment
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes

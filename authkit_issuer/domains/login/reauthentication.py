@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.delivery import Delivery, masked
 from authkit_issuer.domains.factors.service import TwoFactor

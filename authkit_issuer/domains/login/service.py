@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import OneTimeCodes
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.service import Redeemed, TwoFactor
 from authkit_issuer.domains.login import reauthentication

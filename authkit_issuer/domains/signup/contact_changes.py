@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import Lives, OneTimeCodes, Record
 from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.domains.signup.queries import CHANGE, FIND_OWNER, IS_TAKEN, LOCK_OWNER, ContactOwner

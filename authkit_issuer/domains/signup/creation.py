@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.service import Users
-from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.contacts import EMAIL, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.signup.records import PendingCode, PendingRecords, record_kind
 from authkit_issuer.ports import Client

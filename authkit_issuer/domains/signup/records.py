@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from authkit_issuer.domains.base.code_records import identifier_digest
-from authkit_issuer.domains.base.codes import NO_RECORD, OneTimeCodes, Record
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, ContactKind
+from authkit_issuer.domains.base.digests import identifier_digest
+from authkit_issuer.domains.codes.one_time import NO_RECORD, OneTimeCodes, Record
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash
 

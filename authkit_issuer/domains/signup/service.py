@@ -11,8 +11,8 @@ import hmac
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.base.codes import OneTimeCodes, Record
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, kind_of
+from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.signup.creation import (
     conflict,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.codes import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.signup.queries import FIND_HOLDER, MARK_VERIFIED
 from authkit_issuer.errors.declared import STORES, raises
 from authkit_issuer.event_types import SessionEventType

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import on_outage
+from authkit_issuer.domains.codes.one_time import on_outage
 from authkit_issuer.domains.login.external.authorization_request import (
     AuthorizationRequest,
     LoginOptions,

@@ -15,8 +15,8 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.external_identities import Providers
 from authkit_issuer.domains.accounts.service import User, Users
 from authkit_issuer.domains.accounts.usernames import Usernames
-from authkit_issuer.domains.base.codes import on_outage
 from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.codes.one_time import on_outage
 from authkit_issuer.domains.login import queries as sql
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.login.solana.records import (

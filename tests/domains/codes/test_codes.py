@@ -8,8 +8,8 @@ import contextlib
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.codes import Issued, OneTimeCodes, on_outage
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.one_time import Issued, OneTimeCodes, on_outage
 from authkit_issuer.service import Service
 
 EMAIL = "ada@example.test"

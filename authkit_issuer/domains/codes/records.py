@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from dataclasses import dataclass
 
 import msgspec
-
-from authkit_issuer.runtime import Runtime
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,12 +100,6 @@ class Issued:
 def key_of(kind: str, request_id: str) -> str:
     """The key of a record."""
     return f"{kind}:{request_id}"
-
-
-def identifier_digest(rt: Runtime, kind: str, identifier: str) -> str:
-    """Return the keyed digest that names an identifier in the store, which learns no addresses."""
-    key = rt.keys.current().derive("identifiers")
-    return hmac.new(key, f"{kind}|{identifier}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def link_hash(token: str) -> str:

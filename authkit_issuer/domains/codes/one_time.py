@@ -19,16 +19,16 @@ from dataclasses import dataclass
 import msgspec
 
 from authkit_issuer import errors
-from authkit_issuer.domains.base.code_records import (
+from authkit_issuer.domains.base.digests import identifier_digest
+from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.records import (
     Issued,
     Lives,
     Record,
     decode,
-    identifier_digest,
     key_of,
     link_hash,
 )
-from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
