@@ -9,13 +9,15 @@ import asyncpg
 import pytest
 
 from authkit_issuer.store.postgres import ConnectionStore
-from fakes.saboteur import Saboteur
+from fakes.connection_killer import ConnectionKiller
 
 
 @pytest.fixture
-async def saboteur(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Saboteur]:
+async def connection_killer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[ConnectionKiller]:
     admin = await asyncpg.connect(database_url)
-    made = Saboteur(admin)
+    made = ConnectionKiller(admin)
 
     def wrap(owner: type, name: str, connection_of: Callable[[Any], Any]) -> None:
         original = getattr(owner, name)

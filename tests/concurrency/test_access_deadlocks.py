@@ -7,7 +7,7 @@ from functools import partial
 
 from authkit_issuer import Service, errors
 from authkit_issuer.domains.accounts.queries import LOCK_ROLE
-from fakes.together import together
+from fakes.gather import gather
 
 WAITING = """
     select exists (
@@ -24,7 +24,7 @@ async def test_two_organizations_that_want_each_others_name_are_both_refused(mak
     service = await make_service(org_mode="multi")
     for number in range(rounds(200)):
         one, other = [(await service.orgs.create(f"{name}-{number}")).id for name in "ab"]
-        outcomes = await together(
+        outcomes = await gather(
             partial(service.orgs.rename, one, f"b-{number}"),
             partial(service.orgs.rename, other, f"a-{number}"),
         )
@@ -47,7 +47,7 @@ async def test_two_users_after_each_others_login_are_both_refused(service: Servi
         ada, bob = await new_users(service, None, None)
         await link(ada, subject=f"ada-{number}")
         await link(bob, subject=f"bob-{number}")
-        outcomes = await together(
+        outcomes = await gather(
             partial(link, ada, subject=f"bob-{number}"), partial(link, bob, subject=f"ada-{number}")
         )
         assert [type(outcome) for outcome in outcomes] == [errors.ProviderAlreadyLinked] * 2
@@ -58,7 +58,7 @@ async def test_a_role_for_somebody_an_operator_deletes_is_given_or_refused(servi
     await service.roles.assign(boss, "admin")
     for _ in range(rounds(500)):
         (user,) = await new_users(service, None)
-        given, gone = await together(
+        given, gone = await gather(
             partial(service.roles.assign, user, "admin"),
             partial(service.admin.delete, user, soft=False, actor=boss),
         )
@@ -86,7 +86,7 @@ async def test_members_of_each_others_personal_organization_are_deleted_together
         ada, bob = await new_users(service, f"ada_{number}", f"bob_{number}")
         await service.org_members.add(f"ada-{number}", bob)
         await service.org_members.add(f"bob-{number}", ada)
-        outcomes = await together(
+        outcomes = await gather(
             partial(service.lifecycle.hard_delete, ada), partial(service.lifecycle.hard_delete, bob)
         )
         assert outcomes == [True, True]
@@ -103,7 +103,7 @@ async def test_personal_organizations_are_filled_in_while_users_register(make_se
         return [
             outcome
             for number in range(count)
-            for outcome in await together(partial(service.users.create, None, f"a__b{number}"))
+            for outcome in await gather(partial(service.users.create, None, f"a__b{number}"))
         ]
 
     made, more, registered = await asyncio.gather(

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from authkit_issuer import Service, errors
-from fakes.together import together
+from fakes.gather import gather
 
 PASSWORD = "correct horse battery"
 
@@ -25,7 +25,7 @@ async def test_five_parallel_exchanges_have_one_successor_and_leave_one_session(
     for _ in range(rounds(1000)):
         user = (await service.users.create(None, None)).id
         issued = await service.sessions.issue(user)
-        pairs = await together(*[partial(service.sessions.exchange, issued.refresh_token)] * 5)
+        pairs = await gather(*[partial(service.sessions.exchange, issued.refresh_token)] * 5)
         (successor,) = {pair.refresh_token for pair in pairs}
         assert [session.id for session in await service.sessions.list_for_user(user)] == [issued.session_id]
         assert (await service.sessions.exchange(successor)).session_id == issued.session_id
@@ -37,7 +37,7 @@ async def test_a_login_with_a_password_does_not_survive_a_ban(service: Service, 
         email = f"u{number}@example.test"
         user = await service.users.add(email=email, username=f"user_{number}", verified=True)
         await service.passwords.store_hash(user.id, hashed)
-        outcome, banned = await together(
+        outcome, banned = await gather(
             partial(service.logins.with_password, email, PASSWORD), partial(service.lifecycle.ban, user.id)
         )
         assert banned is None
@@ -55,7 +55,7 @@ async def test_a_role_that_is_deleted_while_it_is_assigned_has_no_holder(
 ) -> None:
     for _ in range(rounds(1000)):
         await service.orgs.define_role("acme", "editor")
-        assigned, deleted = await together(
+        assigned, deleted = await gather(
             partial(service.org_members.assign_role, "acme", owner, "editor"),
             partial(service.orgs.delete_role, "acme", "editor"),
         )
@@ -71,7 +71,7 @@ async def test_an_invite_of_or_by_somebody_who_is_being_deleted_is_made_or_refus
         guest = (await service.users.create(None, None)).id
         helper = (await service.users.create(None, None)).id
         leaving = guest if number % 2 else helper
-        made, gone = await together(
+        made, gone = await gather(
             partial(service.org_invites.create, "acme", guest, helper),
             partial(service.lifecycle.hard_delete, leaving),
         )
@@ -86,7 +86,7 @@ async def test_an_invite_of_or_by_somebody_who_is_being_deleted_is_made_or_refus
 async def test_a_role_for_somebody_who_is_being_deleted_is_given_or_refused(service: Service, rounds) -> None:
     for _ in range(rounds(500)):
         user = (await service.users.create(None, None)).id
-        given, gone = await together(
+        given, gone = await gather(
             partial(service.roles.assign, user, "admin"), partial(service.lifecycle.hard_delete, user)
         )
         assert gone is True
@@ -101,7 +101,7 @@ async def test_joining_an_organization_that_is_being_closed_is_refused_or_keeps_
         founder = (await service.users.create(None, None)).id
         guest = (await service.users.create(None, None)).id
         await service.orgs.create(f"org-{number}", owner_user_id=founder)
-        joined, gone = await together(
+        joined, gone = await gather(
             partial(service.org_members.add, f"org-{number}", guest),
             partial(service.lifecycle.hard_delete, founder),
         )

@@ -9,9 +9,9 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
+from fakes.gather import gather
 from fakes.mail import Mailbox
-from fakes.people import register, settled, unproved
-from fakes.together import together
+from fakes.users import finish_background, register, unverified_user
 
 LOST = (errors.InvalidOrExpiredCode, errors.InvalidOrExpiredToken)
 
@@ -29,7 +29,7 @@ async def service(request: pytest.FixtureRequest, make_service) -> Service:
 
 async def winners(call: Callable[[], Awaitable[Any]], times: int = 50) -> int:
     """Run the call many times at once; every loser hears the same."""
-    outcomes = await together(*[call] * times)
+    outcomes = await gather(*[call] * times)
     refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     assert all(type(refusal) in LOST for refusal in refused), refused
     return len(outcomes) - len(refused)
@@ -68,12 +68,12 @@ async def test_fifty_parallel_confirms_of_a_verification_have_one_winner(
     channel = "phone" if proof == "phone" else "email"
     for number in range(rounds(200)):
         target = address(number, channel)
-        await unproved(service, f"u{number}@x.test" if channel == "phone" else target, f"ada_{number}",
+        await unverified_user(service, f"u{number}@x.test" if channel == "phone" else target, f"ada_{number}",
                        target if channel == "phone" else None)  # fmt: skip
         verification = service.verification
         request = verification.request_phone if channel == "phone" else verification.request_email
         request_id = await request(target)
-        await settled(service)
+        await finish_background(service)
         mail = mailbox.last(target)
 
         async def confirm(target: str = target, request_id: str = request_id, mail: Any = mail) -> object:
@@ -91,7 +91,7 @@ async def test_fifty_parallel_confirms_of_a_verification_have_one_winner(
 async def test_fifty_parallel_confirms_of_a_change_have_one_winner(
     service: Service, mailbox: Mailbox, rounds, channel: str
 ) -> None:
-    user_id = await unproved(service)
+    user_id = await unverified_user(service)
     for number in range(rounds(200)):
         target = address(number + 1, channel)
         changes = service.contact_changes
@@ -106,7 +106,7 @@ async def test_fifty_parallel_confirms_of_a_change_have_one_winner(
 
         assert await winners(confirm) == 1
         assert await _events(service, "contact_changed") == number + 1
-        await settled(service)
+        await finish_background(service)
 
 
 async def test_two_users_who_prove_one_number_at_once_do_not_share_it(
@@ -116,10 +116,10 @@ async def test_two_users_who_prove_one_number_at_once_do_not_share_it(
         target = address(number, "phone")
         codes = []
         for name in ("ada", "bob"):
-            user_id = await unproved(service, f"{name}{number}@example.test", f"{name}_{number}")
+            user_id = await unverified_user(service, f"{name}{number}@example.test", f"{name}_{number}")
             await service.contact_changes.request_phone(user_id, target)
             codes.append((user_id, mailbox.last(target).code))
-        outcomes = await together(
+        outcomes = await gather(
             *(
                 lambda user_id=user_id, code=code, target=target: service.contact_changes.confirm_phone(
                     user_id, target, code
@@ -136,7 +136,7 @@ async def test_two_users_who_prove_one_number_at_once_do_not_share_it(
 
 async def test_guesses_in_parallel_do_not_exceed_the_cap(service: Service, mailbox: Mailbox, rounds) -> None:
     """Five wrong ones and the right one start at once, the right one last: too late, whatever the scope."""
-    user_id = await unproved(service)
+    user_id = await unverified_user(service)
     for number in range(rounds(200)):
         target = address(number + 1, "email")
         await service.contact_changes.request_email(user_id, target)
@@ -153,7 +153,7 @@ async def test_guesses_in_parallel_do_not_exceed_the_cap(service: Service, mailb
             ),
         ):
             guesses = [f"{(right + step) % 1_000_000:06d}" for step in (*range(1, 51), 0)]
-            outcomes = await together(*(lambda text=text, confirm=confirm: confirm(text) for text in guesses))
+            outcomes = await gather(*(lambda text=text, confirm=confirm: confirm(text) for text in guesses))
             assert {type(outcome) for outcome in outcomes} == {errors.InvalidOrExpiredCode}
         await service.contact_changes.cancel_email(user_id)
 
@@ -167,13 +167,16 @@ async def test_equal_digits_in_other_scopes_never_match(make_service, mailbox: M
         return b"\x01" * size if size == 3 else os.urandom(size)
 
     service = await make_service(random_bytes=ones, code_cooldown=0.0)
-    ada, bob = await unproved(service, phone="+4915100000001"), await unproved(service, "b@x.test", "bob_1")
+    ada, bob = (
+        await unverified_user(service, phone="+4915100000001"),
+        await unverified_user(service, "b@x.test", "bob_1"),
+    )
     ids = {
         "registration": await register(service, "c@x.test", "carol"),
         "verification": await service.verification.request_email("ada@example.test"),
     }
     await service.contact_changes.request_email(ada, "n@x.test")
-    await settled(service)
+    await finish_background(service)
     (code,) = {message.code for message in mailbox.messages if message.code}
     calls: list[Callable[[], Awaitable[Any]]] = [
         lambda: service.registration.confirm_email("c@x.test", code, registration_id=ids["verification"]),
@@ -184,7 +187,7 @@ async def test_equal_digits_in_other_scopes_never_match(make_service, mailbox: M
         lambda: service.contact_changes.confirm_email(bob, code),
         lambda: service.contact_changes.confirm_phone(ada, "+4915100000001", code),
     ]
-    outcomes = await together(*calls)
+    outcomes = await gather(*calls)
     assert {type(outcome) for outcome in outcomes} == {errors.InvalidOrExpiredCode}
     await service.contact_changes.confirm_email(ada, code)
 

@@ -12,7 +12,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.base.contacts import EMAIL
 from authkit_issuer.domains.signup.creation import make_account
 from authkit_issuer.service import Service
-from fakes.together import together
+from fakes.gather import gather
 
 WAITING = (
     "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
@@ -25,7 +25,7 @@ async def test_two_who_banned_each_other_are_both_deleted(service: Service, roun
         ada, bob = [(await service.users.create(None, f"{name}_{number}")).id for name in ("ada", "bob")]
         await service.lifecycle.ban(ada, banned_by=bob)
         await service.lifecycle.ban(bob, banned_by=ada)
-        outcomes = await together(
+        outcomes = await gather(
             partial(service.lifecycle.hard_delete, ada), partial(service.lifecycle.hard_delete, bob)
         )
         assert outcomes == [True, True]

@@ -11,8 +11,8 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD, with_email_factor
+from fakes.gather import gather
 from fakes.mail import Mailbox
-from fakes.together import together
 from fakes.wallets import Wallet
 
 DOMAIN = "app.example.test"
@@ -60,7 +60,7 @@ async def test_fifty_parallel_completions_of_a_challenge_open_one_session(
     user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
     for number in range(rounds(200)):
         challenge, code = await begin(service), mailbox.last(EMAIL).code
-        outcomes = await together(
+        outcomes = await gather(
             *many(lambda challenge=challenge, code=code: service.logins.complete_two_factor(
                 user_id, challenge, code
             ))
@@ -76,7 +76,7 @@ async def test_fifty_parallel_uses_of_a_backup_code_have_one_winner(
     for _ in range(rounds(200)):
         backup = (await service.two_factor.regenerate_backup_codes(user_id))[0]
         challenges = [await service.two_factor.create_challenge(user_id) for _ in range(50)]
-        outcomes = await together(
+        outcomes = await gather(
             *(
                 lambda challenge=challenge, backup=backup: service.two_factor.complete_login(
                     user_id, challenge, backup, is_backup=True
@@ -97,7 +97,7 @@ async def test_one_backup_code_shown_to_many_sign_ins_opens_one_session(
     for number in range(rounds(50)):
         backup = (await service.two_factor.regenerate_backup_codes(user_id))[0]
         challenges = [await begin(service) for _ in range(5)]
-        outcomes = await together(
+        outcomes = await gather(
             *(
                 lambda challenge=challenge, backup=backup: service.logins.complete_two_factor(
                     user_id, challenge, backup, is_backup=True
@@ -113,7 +113,7 @@ async def test_parallel_guesses_stay_under_the_cap(service: Service, mailbox: Ma
     user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
     challenge, code = await begin(service), mailbox.last(EMAIL).code
     wrong = [f"{(int(code) + 1 + n) % 10**6:06d}" for n in range(50)]
-    outcomes = await together(
+    outcomes = await gather(
         *(
             lambda guess=guess: service.logins.complete_two_factor(user_id, challenge, guess)
             for guess in [*wrong, code]
@@ -127,7 +127,7 @@ async def test_fifty_parallel_uses_of_a_nonce_have_one_winner(service: Service, 
     for _ in range(rounds(200)):
         wallet = Wallet()
         output = wallet.sign(await service.solana.generate_challenge(DOMAIN, wallet.address))
-        outcomes = await together(*many(lambda output=output: service.solana.verify_and_login(output)))
+        outcomes = await gather(*many(lambda output=output: service.solana.verify_and_login(output)))
         (winner,) = won(outcomes, (errors.SiwsChallengeNotFound,))
         assert len(await service.sessions.list_for_user(winner.user_id)) == 1
 
@@ -140,7 +140,7 @@ async def test_parallel_first_sign_ins_of_a_wallet_make_one_user(service: Servic
             wallet.sign(await service.solana.generate_challenge(DOMAIN, wallet.address, f"name_{number}_{n}"))
             for n in range(8)
         ]
-        logins = await together(
+        logins = await gather(
             *(lambda output=output: service.solana.verify_and_login(output) for output in outputs)
         )
         assert len({login.user_id for login in logins}) == 1
@@ -155,7 +155,7 @@ async def test_parallel_first_sign_ins_that_want_one_name_all_get_in(service: Se
             wallet.sign(await service.solana.generate_challenge(DOMAIN, wallet.address, f"wanted_{number}"))
             for wallet in wallets
         ]
-        logins = await together(
+        logins = await gather(
             *(lambda output=output: service.solana.verify_and_login(output) for output in outputs)
         )
         assert all(login.created for login in logins), logins
@@ -194,7 +194,7 @@ async def test_a_sign_in_under_way_does_not_get_past_a_factor_switched_on_meanwh
         await service.rt.ephemeral.set(
             f"2fa_setup_ok:{user_id}", f"{proof.auth_epoch}|email:{EMAIL}".encode(), 60
         )
-        outcomes = await together(
+        outcomes = await gather(
             lambda: service.two_factor.enable(user_id, "email"),
             lambda proof=proof: service.logins.finish(proof, method="password_login", amr=("pwd",)),
         )

@@ -12,7 +12,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
-from fakes.saboteur import Moment, Saboteur
+from fakes.connection_killer import ConnectionKiller, Moment
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
@@ -27,16 +27,16 @@ async def start(service: Service, mailbox, number: int) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_registration_is_confirmed_wholly_or_not_at_all(
-    service: Service, mailbox, saboteur: Saboteur, moment: Moment
+    service: Service, mailbox, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     number = 0
     while True:
         number += 1
         email, code, registration_id = await start(service, mailbox, number)
-        saboteur.arm(moment, number)
+        connection_killer.arm(moment, number)
         with suppress(errors.DatabaseUnavailable):
             await service.registration.confirm_email(email, code, registration_id=registration_id)
-        saboteur.disarm()
+        connection_killer.disarm()
         user = await service.users.get_by_email(email)
         if user is not None:
             assert await service.passwords.has(user.id)
@@ -49,7 +49,7 @@ async def test_a_registration_is_confirmed_wholly_or_not_at_all(
         assert await service.pool.fetchval(
             "select count(*) from profiles.session_events where event = 'user_created'"
         ) == await service.pool.fetchval("select count(*) from profiles.users")
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
         confirmed = await service.registration.confirm_email(email, code, registration_id=registration_id)
         assert user is None or confirmed == user.id
@@ -59,46 +59,46 @@ async def test_a_registration_is_confirmed_wholly_or_not_at_all(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_confirming_sign_in_can_be_asked_again_until_it_answers(
-    service: Service, mailbox, saboteur: Saboteur, moment: Moment
+    service: Service, mailbox, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     number = 0
     while True:
         number += 1
         email, code, registration_id = await start(service, mailbox, number)
-        saboteur.arm(moment, number)
+        connection_killer.arm(moment, number)
         try:
             pair = await service.logins.with_registration_code(email, code, registration_id=registration_id)
         except errors.DatabaseUnavailable:
-            saboteur.disarm()
+            connection_killer.disarm()
             pair = await service.logins.with_registration_code(email, code, registration_id=registration_id)
-        saboteur.disarm()
+        connection_killer.disarm()
         assert await service.sessions.resolve(pair.refresh_token) == pair.session_id
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
     assert number > 8
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_an_exchange_whose_answer_was_lost_gives_the_same_successor(
-    service: Service, saboteur: Saboteur, moment: Moment
+    service: Service, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     user = await service.users.create(EMAIL, "ada_l")
     token = (await service.sessions.issue(user.id)).refresh_token
     step = 0
     while True:
         step += 1
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         try:
             pair = await service.sessions.exchange(token)
         except errors.DatabaseUnavailable:
-            saboteur.disarm()
+            connection_killer.disarm()
             pair = await service.sessions.exchange(token)
             again = await service.sessions.exchange(token)
             assert again.refresh_token == pair.refresh_token
-        saboteur.disarm()
+        connection_killer.disarm()
         assert len(await service.sessions.list_for_user(user.id)) == 1
         assert await service.sessions.resolve(pair.refresh_token) == pair.session_id
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
         token = pair.refresh_token
     assert step > 1
@@ -106,7 +106,7 @@ async def test_an_exchange_whose_answer_was_lost_gives_the_same_successor(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_replayed_token_ends_its_session_whatever_is_lost_on_the_way(
-    service: Service, saboteur: Saboteur, age, moment: Moment
+    service: Service, connection_killer: ConnectionKiller, age, moment: Moment
 ) -> None:
     user = await service.users.create(EMAIL, "ada_l")
     step = 0
@@ -115,15 +115,15 @@ async def test_a_replayed_token_ends_its_session_whatever_is_lost_on_the_way(
         issued = await service.sessions.issue(user.id)
         pair = await service.sessions.exchange(issued.refresh_token)
         await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=31)
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         try:
             with pytest.raises(errors.InvalidRefreshToken):
                 await service.sessions.exchange(issued.refresh_token)
         except errors.DatabaseUnavailable:
-            saboteur.disarm()
+            connection_killer.disarm()
             with pytest.raises(errors.InvalidRefreshToken):
                 await service.sessions.exchange(issued.refresh_token)
-        saboteur.disarm()
+        connection_killer.disarm()
         with pytest.raises(errors.InvalidRefreshToken):
             await service.sessions.resolve(pair.refresh_token)
         assert (
@@ -134,14 +134,14 @@ async def test_a_replayed_token_ends_its_session_whatever_is_lost_on_the_way(
             )
             == 1
         )
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
     assert step > 3
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_signing_out_everywhere_is_all_or_nothing(
-    service: Service, saboteur: Saboteur, moment: Moment
+    service: Service, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     user = await service.users.create(EMAIL, "ada_l")
     step = 0
@@ -150,14 +150,14 @@ async def test_signing_out_everywhere_is_all_or_nothing(
         for _ in range(2):
             await service.sessions.issue(user.id)
         before = len(await service.sessions.list_for_user(user.id))
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         with suppress(errors.DatabaseUnavailable):
             await service.sessions.revoke_all(user.id)
-        saboteur.disarm()
+        connection_killer.disarm()
         left = len(await service.sessions.list_for_user(user.id))
         assert left in {0, before}
         await service.sessions.revoke_all(user.id)
         assert await service.sessions.list_for_user(user.id) == []
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
     assert step > 3

@@ -9,9 +9,9 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
+from fakes.connection_killer import ConnectionKiller, Moment
 from fakes.mail import Mailbox
-from fakes.people import PASSWORD, register, settled, unproved
-from fakes.saboteur import Moment, Saboteur
+from fakes.users import PASSWORD, finish_background, register, unverified_user
 
 Confirm = Callable[[], Awaitable[object]]
 Stands = Callable[[], Awaitable[bool]]
@@ -40,9 +40,9 @@ async def registration_by_link(service: Service, mailbox: Mailbox, number: int) 
 
 async def verification(service: Service, mailbox: Mailbox, number: int) -> tuple[Confirm, Stands]:
     email = f"ada{number}@example.test"
-    user_id = await unproved(service, email, f"ada_{number}")
+    user_id = await unverified_user(service, email, f"ada_{number}")
     request_id = await service.verification.request_email(email)
-    await settled(service)
+    await finish_background(service)
     code = mailbox.last(email).code
     return (
         lambda: service.verification.confirm_email(email, code, request_id=request_id),
@@ -51,7 +51,7 @@ async def verification(service: Service, mailbox: Mailbox, number: int) -> tuple
 
 
 async def email_change(service: Service, mailbox: Mailbox, number: int) -> tuple[Confirm, Stands]:
-    user_id = await unproved(service, f"ada{number}@example.test", f"ada_{number}")
+    user_id = await unverified_user(service, f"ada{number}@example.test", f"ada_{number}")
     new = f"new{number}@example.test"
     await service.sessions.issue(user_id)
     await service.contact_changes.request_email(user_id, new)
@@ -63,7 +63,7 @@ async def email_change(service: Service, mailbox: Mailbox, number: int) -> tuple
 
 
 async def phone_change(service: Service, mailbox: Mailbox, number: int) -> tuple[Confirm, Stands]:
-    user_id = await unproved(service, f"ada{number}@example.test", f"ada_{number}")
+    user_id = await unverified_user(service, f"ada{number}@example.test", f"ada_{number}")
     new = f"+4915{number:08d}"
     await service.sessions.issue(user_id)
     await service.contact_changes.request_phone(user_id, new)
@@ -79,26 +79,26 @@ async def phone_change(service: Service, mailbox: Mailbox, number: int) -> tuple
     "prepare", [registration_by_phone, registration_by_link, verification, email_change, phone_change]
 )
 async def test_a_confirmation_is_whole_or_not_at_all_and_can_be_repeated(
-    make_service, mailbox: Mailbox, saboteur: Saboteur, prepare: Prepare, moment: Moment
+    make_service, mailbox: Mailbox, connection_killer: ConnectionKiller, prepare: Prepare, moment: Moment
 ) -> None:
     service = await make_service(contact_change_ends_sessions=True)
     number = 0
     while True:
         number += 1
         confirm, stands = await prepare(service, mailbox, number)
-        saboteur.arm(moment, number)
+        connection_killer.arm(moment, number)
         answered = False
         with suppress(errors.DatabaseUnavailable):
             await confirm()
             answered = True
-        saboteur.disarm()
+        connection_killer.disarm()
         stood = await stands()
         assert stood or not answered
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
         await confirm()
         assert await stands()
-        await settled(service)
+        await finish_background(service)
     assert number > 3
     for event in ("user_created", "contact_changed"):
         repeated = await service.pool.fetchval(

@@ -8,9 +8,9 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
+from fakes.connection_killer import ConnectionKiller, Moment
 from fakes.factors import PASSWORD, new_user, with_email_factor
 from fakes.mail import Mailbox
-from fakes.saboteur import Moment, Saboteur
 from fakes.wallets import Wallet
 
 DOMAIN = "app.example.test"
@@ -40,7 +40,7 @@ async def consistent(service: Service, user_id: str) -> bool:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_switching_on_is_wholly_done_or_not_at_all(
-    service: Service, mailbox: Mailbox, saboteur: Saboteur, moment: Moment
+    service: Service, mailbox: Mailbox, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     step = 0
     while True:
@@ -49,12 +49,12 @@ async def test_switching_on_is_wholly_done_or_not_at_all(
         user_id = await new_user(service, email)
         await service.two_factor.send_email_setup_code(user_id)
         code = mailbox.last(email).code
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         with suppress(errors.DatabaseUnavailable):
             await service.two_factor.enable(user_id, "email", code=code)
-        saboteur.disarm()
+        connection_killer.disarm()
         on = await consistent(service, user_id)
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
         if not on:
             assert len(await service.two_factor.enable(user_id, "email", code=code)) == 10
@@ -65,7 +65,7 @@ async def test_switching_on_is_wholly_done_or_not_at_all(
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("shown", ["code", "backup code"])
 async def test_a_second_factor_can_be_shown_again_until_it_is_answered(
-    service: Service, mailbox: Mailbox, saboteur: Saboteur, moment: Moment, shown: str
+    service: Service, mailbox: Mailbox, connection_killer: ConnectionKiller, moment: Moment, shown: str
 ) -> None:
     step, is_backup = 0, shown == "backup code"
     while True:
@@ -76,17 +76,17 @@ async def test_a_second_factor_can_be_shown_again_until_it_is_answered(
             await service.logins.with_password(email, PASSWORD)
         challenge = str(required.value.metadata["challenge"])
         code = backup[0] if is_backup else mailbox.last(email).code
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         pair = None
         with suppress(errors.DatabaseUnavailable):
             pair = await service.logins.complete_two_factor(user_id, challenge, code, is_backup=is_backup)
-        saboteur.disarm()
+        connection_killer.disarm()
         settings = await service.two_factor.get_settings(user_id)
         assert settings is not None
         live = await service.sessions.list_for_user(user_id)
         # Code and session stand or fall together.
         assert len(settings.backup_codes) == 10 - (len(live) if is_backup else 0)
-        if not saboteur.struck:
+        if not connection_killer.struck:
             assert pair is not None
             break
         if not live:
@@ -96,7 +96,7 @@ async def test_a_second_factor_can_be_shown_again_until_it_is_answered(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_wallet_can_answer_again_until_it_is_signed_in(
-    service: Service, saboteur: Saboteur, moment: Moment
+    service: Service, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     assert service.pool is not None
     step = 0
@@ -106,15 +106,15 @@ async def test_a_wallet_can_answer_again_until_it_is_signed_in(
         output = wallet.sign(
             await service.solana.generate_challenge(DOMAIN, wallet.address, f"wallet_{step}")
         )
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         with suppress(errors.DatabaseUnavailable):
             await service.solana.verify_and_login(output)
-        saboteur.disarm()
+        connection_killer.disarm()
         await service.rt.background.drain(timeout=5)
         links = await service.pool.fetchval("select count(*) from profiles.user_providers")
         assert await service.pool.fetchval("select count(*) from profiles.users") == links
         assert links in {step - 1, step}
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
         with suppress(errors.SiwsChallengeNotFound):
             await service.solana.verify_and_login(output)
@@ -128,7 +128,7 @@ async def test_a_wallet_can_answer_again_until_it_is_signed_in(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_wallet_is_replaced_wholly_or_not_at_all(
-    service: Service, saboteur: Saboteur, moment: Moment
+    service: Service, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     user_id = (await service.users.create(None, "ada_l")).id
     old = Wallet()
@@ -140,12 +140,12 @@ async def test_a_wallet_is_replaced_wholly_or_not_at_all(
         step += 1
         new = Wallet()
         output = new.sign(await service.solana.generate_challenge(DOMAIN, new.address))
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         with suppress(errors.DatabaseUnavailable):
             await service.solana.link_wallet(user_id, output, replace=True)
-        saboteur.disarm()
+        connection_killer.disarm()
         assert await service.solana.get_address(user_id) in {old.address, new.address}
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
         await service.solana.link_wallet(user_id, output, replace=True)
         assert await service.solana.get_address(user_id) == new.address

@@ -8,8 +8,8 @@ from authkit_issuer import errors
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.domains.login.external.service import CallbackParameters
 from authkit_issuer.service import Service
+from fakes.connection_killer import ConnectionKiller, Moment
 from fakes.provider import CLIENT, SECRET, LoopbackProvider
-from fakes.saboteur import Moment, Saboteur
 
 
 @pytest.fixture
@@ -35,16 +35,16 @@ async def land(service: Service, idp: LoopbackProvider):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_first_login_is_made_wholly_or_not_at_all(
-    service: Service, idp: LoopbackProvider, saboteur: Saboteur, moment: Moment
+    service: Service, idp: LoopbackProvider, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     assert service.pool is not None
     step = 0
     while True:
         step += 1
         idp.person = {"sub": f"p{step}", "email": f"p{step}@example.test", "email_verified": True}
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         landing, _ = await land(service, idp)
-        saboteur.disarm()
+        connection_killer.disarm()
         await service.rt.background.drain(timeout=5)
         counts = await service.pool.fetchrow(
             "select (select count(*) from profiles.users) as users,"
@@ -52,7 +52,7 @@ async def test_a_first_login_is_made_wholly_or_not_at_all(
         )
         assert counts["users"] == counts["links"]
         assert counts["users"] in {step - 1, step}
-        if not saboteur.struck:
+        if not connection_killer.struck:
             assert landing.code
             break
         assert isinstance(landing.refusal, errors.DatabaseUnavailable | None)
@@ -64,20 +64,20 @@ async def test_a_first_login_is_made_wholly_or_not_at_all(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_result_can_be_traded_again_until_it_is_answered(
-    service: Service, idp: LoopbackProvider, saboteur: Saboteur, moment: Moment
+    service: Service, idp: LoopbackProvider, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     step = 0
     await land(service, idp)
     while True:
         step += 1
         landing, cookies = await land(service, idp)
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         try:
             opened = await service.oidc_login.trade(landing.code, cookies)
         except errors.DatabaseUnavailable:
             opened = None
-        saboteur.disarm()
-        if not saboteur.struck:
+        connection_killer.disarm()
+        if not connection_killer.struck:
             assert opened is not None
             break
         if opened is None:

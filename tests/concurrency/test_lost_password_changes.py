@@ -10,7 +10,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
-from fakes.saboteur import Moment, Saboteur
+from fakes.connection_killer import ConnectionKiller, Moment
 
 OLD, NEW = "correct horse battery", "another fine horse"
 
@@ -57,20 +57,20 @@ BEFORE, AFTER = (False, 2, 0, 0), (True, 0, 1, 1)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("start", [by_owner, by_operator, by_link])
 async def test_a_password_is_set_wholly_or_not_at_all(
-    service: Service, mailbox, saboteur: Saboteur, start, moment: Moment
+    service: Service, mailbox, connection_killer: ConnectionKiller, start, moment: Moment
 ) -> None:
     step = 0
     while True:
         step += 1
         user, email = await new_user(service, step)
         change = await start(service, mailbox, user, email)
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         with suppress(errors.DatabaseUnavailable):
             await change()
-        saboteur.disarm()
+        connection_killer.disarm()
         stands = await state(service, user)
         assert stands in {BEFORE, AFTER}
-        if not saboteur.struck:
+        if not connection_killer.struck:
             assert stands == AFTER
             break
         if stands == BEFORE:

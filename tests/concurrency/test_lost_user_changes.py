@@ -9,7 +9,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
-from fakes.saboteur import Moment, Saboteur
+from fakes.connection_killer import ConnectionKiller, Moment
 
 State = tuple[object, ...]
 
@@ -43,7 +43,7 @@ async def state(service: Service, user: str, kind: str) -> State:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("kind", CHANGES)
 async def test_a_change_of_a_user_is_wholly_done_or_not_at_all(
-    service: Service, mailbox, saboteur: Saboteur, kind: str, moment: Moment
+    service: Service, mailbox, connection_killer: ConnectionKiller, kind: str, moment: Moment
 ) -> None:
     step = 0
     while True:
@@ -52,10 +52,10 @@ async def test_a_change_of_a_user_is_wholly_done_or_not_at_all(
         for _ in range(2):
             await service.sessions.issue(user)
         old = await state(service, user, kind)
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         with suppress(errors.DatabaseUnavailable):
             await CHANGES[kind](service, user)
-        saboteur.disarm()
+        connection_killer.disarm()
         between = await state(service, user, kind)
         if between != old:
             assert between[3] == 1
@@ -66,7 +66,7 @@ async def test_a_change_of_a_user_is_wholly_done_or_not_at_all(
         assert between[:3] in {old[:3], new[:3]}
         assert new != old
         assert new[2] == (0 if kind in ENDING else 2)
-        if not saboteur.struck:
+        if not connection_killer.struck:
             break
     await service.rt.background.drain(timeout=5)
     assert step > 4

@@ -11,7 +11,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
-from fakes.together import together
+from fakes.gather import gather
 
 OLD, NEW = "correct horse battery", "another fine horse"
 
@@ -63,7 +63,7 @@ async def test_of_fifty_uses_of_one_reset_exactly_one_wins(
     for number in range(rounds(200)):
         user, email = await new_user(service, number)
         confirm = await ask(service, mailbox, email)
-        outcomes = await together(*(partial(confirm, f"{NEW} {n}") for n in range(50)))
+        outcomes = await gather(*(partial(confirm, f"{NEW} {n}") for n in range(50)))
         (winner,) = won(outcomes)
         assert winner == user
         refusals = (errors.InvalidOrExpiredToken, errors.InvalidOrExpiredCode)
@@ -84,7 +84,7 @@ async def test_parallel_guesses_beside_the_right_code_stay_under_the_cap(
         code = int(mailbox.last(email).code)
         guesses = [f"{(code + step) % 1_000_000:06d}" for step in range(1, 50)] + [f"{code:06d}"]
         confirm = partial(service.passwords.confirm_reset_code, request_id=request_id)
-        outcomes = await together(*(partial(confirm, email, guess, NEW) for guess in guesses))
+        outcomes = await gather(*(partial(confirm, email, guess, NEW) for guess in guesses))
         assert won(outcomes) == []
         assert await service.passwords.verify(user, OLD)
 
@@ -94,7 +94,7 @@ async def test_a_rehash_never_brings_an_old_password_back(service: Service, roun
     for number in range(rounds(300)):
         user, email = await new_user(service, number)
         await service.passwords.upsert_hash(user, legacy, "bcrypt")
-        await together(
+        await gather(
             lambda email=email: service.passwords.prove(email, OLD),
             lambda user=user: service.passwords.admin_set(user, NEW),
             lambda email=email: service.passwords.prove(email, OLD),
@@ -113,7 +113,7 @@ async def test_a_rehash_never_brings_an_old_password_back(service: Service, roun
 async def test_a_login_never_survives_the_change_of_its_password(service: Service, rounds, change) -> None:
     for number in range(rounds(1000)):
         user, email = await new_user(service, number)
-        outcomes = await together(
+        outcomes = await gather(
             lambda email=email: service.logins.with_password(email, OLD),
             lambda user=user: change(service, user),
             lambda email=email: service.logins.with_password(email, OLD),
@@ -130,7 +130,7 @@ async def test_a_login_never_survives_the_reset_of_its_password(service: Service
     for number in range(rounds(300)):
         user, email = await new_user(service, number)
         confirm = await reset_link(service, mailbox, email)
-        _, winner = await together(
+        _, winner = await gather(
             lambda email=email: service.logins.with_password(email, OLD), partial(confirm, NEW)
         )
         assert winner == user
@@ -140,7 +140,7 @@ async def test_a_login_never_survives_the_reset_of_its_password(service: Service
 async def test_of_two_changes_from_one_password_one_wins(service: Service, rounds) -> None:
     for number in range(rounds(200)):
         user, _ = await new_user(service, number)
-        outcomes = await together(
+        outcomes = await gather(
             lambda user=user: service.passwords.change(user, OLD, f"{NEW} 0"),
             lambda user=user: service.passwords.change(user, OLD, f"{NEW} 1"),
         )
@@ -151,7 +151,7 @@ async def test_of_two_changes_from_one_password_one_wins(service: Service, round
 async def test_a_first_password_is_set_once(service: Service, rounds) -> None:
     for number in range(rounds(100)):
         user = (await service.users.create(f"b{number}@example.test", f"bare_{number}")).id
-        outcomes = await together(
+        outcomes = await gather(
             *(lambda n=n, user=user: service.passwords.change(user, "", f"{NEW} {n}") for n in range(5))
         )
         assert outcomes.count(None) == 1

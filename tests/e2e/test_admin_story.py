@@ -71,4 +71,4 @@ def test_administrators_make_administrators_and_the_last_one_stays(issuer: Deplo
     issuer.expect(409, "DELETE", f"{USERS}/{bob.id}", token=bob.access)
     ended = issuer.expect(200, "DELETE", f"{USERS}/{ada.id}/sessions", token=bob.access)
     assert ended["ended"] == 1
-    issuer.refused(ada.refresh, "invalid_refresh_token")
+    issuer.expect_refused_refresh(ada.refresh, "invalid_refresh_token")

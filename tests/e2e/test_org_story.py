@@ -61,12 +61,12 @@ def test_an_organization_from_its_foundation_to_a_member_who_leaves(
     status, told = application.ask("/", bob.access)
     assert (status, told["user"], told["org"]) == (200, bob.id, "acme")
     assert "editor" in told["org_roles"]
-    issuer.refused(eve.refresh, "not_org_member", org="acme")
-    issuer.refused(eve.refresh, "org_not_found", org="missing")
+    issuer.expect_refused_refresh(eve.refresh, "not_org_member", org="acme")
+    issuer.expect_refused_refresh(eve.refresh, "org_not_found", org="missing")
 
     issuer.expect(200, "DELETE", f"{acme}/members/{bob.id}", token=ada.access)
     issuer.expect(403, "GET", acme, token=bob.access)
-    issuer.refused(bob.refresh, "not_org_member", org="acme")
+    issuer.expect_refused_refresh(bob.refresh, "not_org_member", org="acme")
     issuer.refresh(bob)
     assert application.ask("/", bob.access)[1]["org"] is None
     issuer.expect(409, "DELETE", f"{acme}/members/{ada.id}", token=ada.access)

@@ -14,14 +14,18 @@ from fakes.deployment import PASSWORD, Deployment, Mode, Person, deployed
 pytestmark = pytest.mark.timeout(180)
 
 
-def asked(issuer: Deployment, person: Person) -> dict[str, Any]:
+def challenge_of(issuer: Deployment, person: Person) -> dict[str, Any]:
     """Sign in with the password and return the answer to the challenge that comes back."""
     who = {"identifier": person.email, "password": PASSWORD}
     refusal = issuer.expect(401, "POST", "/auth/password/login", who)
     assert refusal["error"] == "two_factor_required"
-    told = refusal["metadata"]
-    assert (told["user_id"], told["method"], told["destination"]) == (person.id, "email", "a***@e***.test")
-    return {"user_id": told["user_id"], "challenge": told["challenge"]}
+    metadata = refusal["metadata"]
+    assert (metadata["user_id"], metadata["method"], metadata["destination"]) == (
+        person.id,
+        "email",
+        "a***@e***.test",
+    )
+    return {"user_id": metadata["user_id"], "challenge": metadata["challenge"]}
 
 
 @pytest.mark.parametrize("mode", ["memory", "redis"])
@@ -53,9 +57,9 @@ def switch_on(issuer: Deployment, ada: Person) -> list[str]:
 
 
 def sign_in(issuer: Deployment, ada: Person) -> None:
-    first = asked(issuer, ada)
+    first = challenge_of(issuer, ada)
     first_code = issuer.mails.code(ada.email)
-    second = asked(issuer, ada)
+    second = challenge_of(issuer, ada)
     second_code = issuer.mails.code(ada.email)
     # Two sign-ins wait side by side, each with a code of its own.
     if first_code != second_code:
@@ -70,7 +74,7 @@ def sign_in(issuer: Deployment, ada: Person) -> None:
 
 
 def race(issuer: Deployment, ada: Person) -> None:
-    body = asked(issuer, ada)
+    body = challenge_of(issuer, ada)
     body["code"] = issuer.mails.code(ada.email)
     with ThreadPoolExecutor(10) as threads:
         answers = list(threads.map(lambda _: issuer.ask("POST", "/auth/2fa/verify", body), range(10)))
@@ -80,7 +84,7 @@ def race(issuer: Deployment, ada: Person) -> None:
 
 
 def guess(issuer: Deployment, ada: Person) -> None:
-    body = asked(issuer, ada)
+    body = challenge_of(issuer, ada)
     code = issuer.mails.code(ada.email)
     for _ in range(5):
         issuer.expect(400, "POST", "/auth/2fa/verify", body | {"code": other(code)})
@@ -90,9 +94,9 @@ def guess(issuer: Deployment, ada: Person) -> None:
 
 
 def with_backup_code(issuer: Deployment, ada: Person, codes: list[str]) -> None:
-    body = asked(issuer, ada) | {"code": codes[0], "backup_code": True}
+    body = challenge_of(issuer, ada) | {"code": codes[0], "backup_code": True}
     ada.keep(issuer.expect(200, "POST", "/auth/2fa/verify", body))
-    again = asked(issuer, ada) | {"code": codes[0], "backup_code": True}
+    again = challenge_of(issuer, ada) | {"code": codes[0], "backup_code": True}
     issuer.expect(400, "POST", "/auth/2fa/verify", again)
     left = issuer.expect(200, "GET", "/auth/user/2fa", token=ada.access)
     assert left == {"enabled": True, "method": "email", "backup_codes_left": 9}
@@ -105,7 +109,7 @@ def switch_off(issuer: Deployment, ada: Person) -> None:
         ]
         == "two_factor_required"
     )
-    waiting = asked(issuer, ada)
+    waiting = challenge_of(issuer, ada)
     sent = issuer.expect(200, "POST", "/auth/step-up/2fa", {}, token=ada.access)
     assert sent == {"destination": "a***@e***.test"}
     code = {"code": issuer.mails.code(ada.email)}

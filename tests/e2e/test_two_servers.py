@@ -24,12 +24,12 @@ def test_a_story_that_alternates_between_two_servers(
         for _ in range(4):
             issuer.refresh(ada)
             assert issuer.expect(200, "GET", "/auth/user/me", token=ada.access)["username"] == "ada_l"
-        issuer.refused(first, "refresh_token_reuse_detected")
-        issuer.refused(ada.refresh, "invalid_refresh_token")
+        issuer.expect_refused_refresh(first, "refresh_token_reuse_detected")
+        issuer.expect_refused_refresh(ada.refresh, "invalid_refresh_token")
         issuer.expect(401, "GET", "/auth/user/me", token=ada.access)
         issuer.log_in(ada)
         issuer.expect(200, "DELETE", "/auth/logout", token=ada.access)
-        issuer.refused(ada.refresh, "invalid_refresh_token")
+        issuer.expect_refused_refresh(ada.refresh, "invalid_refresh_token")
         issuer.expect(401, "GET", "/auth/user/sessions", token=ada.access)
 
 

@@ -16,7 +16,7 @@ import httpx
 from authkit_issuer.config.limits import ACCOUNT, BUCKETS
 from fakes.commands import Server, run, serving
 from fakes.keys import as_settings
-from fakes.postbox import Postbox, postbox
+from fakes.mail_server import MailServer, mail_server
 
 Mode = Literal["memory", "redis"]
 
@@ -44,7 +44,9 @@ class Person:
 class Deployment:
     """A running issuer: each request goes to the next of its servers."""
 
-    def __init__(self, servers: list[Server], client: httpx.Client, box: Postbox, settings: dict[str, str]):
+    def __init__(
+        self, servers: list[Server], client: httpx.Client, box: MailServer, settings: dict[str, str]
+    ):
         self.servers, self.mails, self.settings = servers, box, settings
         self._client = client
         self._turn = itertools.cycle(servers)
@@ -86,7 +88,7 @@ class Deployment:
         body = {"grant_type": "refresh_token", "refresh_token": person.refresh, **more}
         person.keep(self.expect(200, "POST", "/auth/token", body))
 
-    def refused(self, refresh: str, reason: str, **more: str) -> None:
+    def expect_refused_refresh(self, refresh: str, reason: str, **more: str) -> None:
         """Exchange a refresh token that must be refused for this reason."""
         body = {"grant_type": "refresh_token", "refresh_token": refresh, **more}
         answer = self.expect(400, "POST", "/auth/token", body)
@@ -105,7 +107,7 @@ def deployed(
 ) -> Iterator[Deployment]:
     """Run an issuer while the block runs: one in development, or with Redis ``count`` production servers."""
     with ExitStack() as stack:
-        box = stack.enter_context(postbox())
+        box = stack.enter_context(mail_server())
         common = _common(database_url, box) | settings
         if mode == "redis":
             common |= as_settings() | {"AUTHKIT_REDIS_URL": redis_url}
@@ -126,7 +128,7 @@ def start(stack: ExitStack, count: int, arguments: tuple[str, ...], settings: di
         return list(threads.map(lambda server: server.__enter__(), starting))
 
 
-def _common(database_url: str, box: Postbox) -> dict[str, str]:
+def _common(database_url: str, box: MailServer) -> dict[str, str]:
     return {
         "AUTHKIT_ISSUER": ISSUER,
         "AUTHKIT_AUDIENCES": AUDIENCE,

@@ -13,7 +13,7 @@ import httpx
 from fakes.commands import Server
 from fakes.deployment import ISSUER, UNLIMITED, Deployment, Mode, start
 from fakes.keys import as_settings
-from fakes.postbox import DEADLINE, Postbox
+from fakes.mail_server import DEADLINE, MailServer
 
 
 class Inboxes:
@@ -72,4 +72,4 @@ def texting(
     with ExitStack() as stack:
         servers = start(stack, 2 if mode == "redis" else 1, arguments, common)
         client = stack.enter_context(httpx.Client(timeout=60, trust_env=False))
-        yield Deployment(servers, client, cast("Postbox", Inboxes(servers, client)), common)
+        yield Deployment(servers, client, cast("MailServer", Inboxes(servers, client)), common)

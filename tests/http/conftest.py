@@ -185,7 +185,7 @@ def scope() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def refused() -> Callable[..., None]:
+def assert_refusal() -> Callable[..., None]:
     """Assert that an answer is a whole refusal."""
 
     def check(answer: httpx.Response, status: int, code: str, param: str | None = None) -> None:

@@ -14,15 +14,15 @@ from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.middleware import Edge
 
 
-async def test_unknown_paths_are_json_too(client, refused):
-    refused(await client.get("/nowhere"), 404, "not_found")
-    refused(await client.get("/toy/"), 404, "not_found")
+async def test_unknown_paths_are_json_too(client, assert_refusal):
+    assert_refusal(await client.get("/nowhere"), 404, "not_found")
+    assert_refusal(await client.get("/toy/"), 404, "not_found")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "BREW"])
-async def test_a_wrong_method_gets_the_right_ones(client, method, refused):
+async def test_a_wrong_method_gets_the_right_ones(client, method, assert_refusal):
     answer = await client.request(method, "/toy")
-    refused(answer, 405, "method_not_allowed")
+    assert_refusal(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
 
 
@@ -50,10 +50,10 @@ async def test_any_other_request_id_is_replaced(client, given):
     assert answer.headers["x-request-id"] != given
 
 
-async def test_a_bug_is_an_opaque_500_whose_id_stands_in_the_log(client, caplog, refused):
+async def test_a_bug_is_an_opaque_500_whose_id_stands_in_the_log(client, caplog, assert_refusal):
     with caplog.at_level(logging.ERROR, "authkit.http"):
         answer = await client.get("/broken", headers={"x-request-id": "find-me"})
-    refused(answer, 500, "internal_error")
+    assert_refusal(answer, 500, "internal_error")
     assert "secret detail" not in answer.text
     assert "Traceback" not in answer.text
     assert "find-me" in caplog.text
@@ -81,10 +81,12 @@ async def test_who_is_cut_off_at_the_end_is_asked_to_come_again():
     assert json.loads(sent[1]["body"])["error"] == "server_busy"
 
 
-async def test_an_outage_is_503_with_a_time_to_come_back_and_a_line_in_the_log(client, refused, caplog):
+async def test_an_outage_is_503_with_a_time_to_come_back_and_a_line_in_the_log(
+    client, assert_refusal, caplog
+):
     answer = await client.get("/waiting")
     assert f"{answer.headers['x-request-id']}: GET /waiting is database_unavailable" in caplog.text
-    refused(answer, 503, "database_unavailable")
+    assert_refusal(answer, 503, "database_unavailable")
     assert answer.headers["retry-after"] == "4"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes.people import EMAIL
+from fakes.users import EMAIL
 
 
 async def test_an_invited_address_looks_alike_with_and_without_an_account(

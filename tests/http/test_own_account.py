@@ -111,10 +111,10 @@ async def test_bootstrap_says_where_one_belongs(make_service, serve, sign_up):
 # --- step-up ----------------------------------------------------------------------------------------------
 
 
-async def test_what_is_sensitive_asks_for_a_recent_proof(api, ada, age, refused):
+async def test_what_is_sensitive_asks_for_a_recent_proof(api, ada, age, assert_refusal):
     await age("refresh_sessions", await _session(api), auth_time=901)
     answer = await api.delete("/auth/user")
-    refused(answer, 403, "step_up_required")
+    assert_refusal(answer, 403, "step_up_required")
     assert answer.json()["metadata"] == {"methods": ["password"], "max_age_seconds": 900}
     challenge = answer.headers["www-authenticate"]
     assert 'error="insufficient_user_authentication"' in challenge
@@ -142,11 +142,11 @@ async def test_a_proof_that_is_recent_enough_by_the_setting_is_enough(make_servi
         assert (await api.delete("/auth/user")).json()["metadata"]["max_age_seconds"] == 60
 
 
-async def test_where_the_second_factor_is_on_it_must_have_been_given(api, ada, service, refused):
+async def test_where_the_second_factor_is_on_it_must_have_been_given(api, ada, service, assert_refusal):
     user = await service.users.get_by_username("ada_l")
     await service.rt.execute(_TWO_FACTOR, user.id)
     answer = await api.delete("/auth/user")
-    refused(answer, 403, "step_up_required")
+    assert_refusal(answer, 403, "step_up_required")
     assert answer.json()["metadata"]["methods"] == ["2fa"]
 
 

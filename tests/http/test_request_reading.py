@@ -55,9 +55,9 @@ async def test_a_body_is_read_and_texts_are_trimmed(client):
         (b'{"name": "x", "other": ' + b"[" * 400 + b"]" * 400 + b"}", "other"),
     ],
 )
-async def test_what_could_be_read_in_two_ways_is_refused(client, raw, param, refused):
+async def test_what_could_be_read_in_two_ways_is_refused(client, raw, param, assert_refusal):
     answer = await client.post("/toy", content=raw, headers=HTTP_JSON)
-    refused(answer, 400, "invalid_request", param)
+    assert_refusal(answer, 400, "invalid_request", param)
 
 
 async def test_pairs_of_surrogates_are_one_character(client):
@@ -91,9 +91,9 @@ async def test_json_under_its_several_names_is_taken(client, kind):
         HTTP_JSON | {"content-encoding": "gzip"},
     ],
 )
-async def test_other_forms_of_body_are_unsupported(client, headers, refused):
+async def test_other_forms_of_body_are_unsupported(client, headers, assert_refusal):
     answer = await client.post("/toy", content=b'{"name": "x"}', headers=headers)
-    refused(answer, 415, "unsupported_media_type")
+    assert_refusal(answer, 415, "unsupported_media_type")
 
 
 async def _chunks(count: int):
@@ -101,14 +101,14 @@ async def _chunks(count: int):
         yield b"x" * 1024
 
 
-async def test_a_body_above_64_kib_is_too_large_whether_announced_or_not(client, refused):
+async def test_a_body_above_64_kib_is_too_large_whether_announced_or_not(client, assert_refusal):
     announced = await client.post("/toy", content=b"x" * (64 * 1024 + 1), headers=HTTP_JSON)
-    refused(announced, 413, "payload_too_large")
+    assert_refusal(announced, 413, "payload_too_large")
     streamed = await client.post("/toy", content=_chunks(1024), headers=HTTP_JSON)
-    refused(streamed, 413, "payload_too_large")
+    assert_refusal(streamed, 413, "payload_too_large")
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for(client, refused, monkeypatch):
+async def test_a_body_that_does_not_come_is_not_waited_for(client, assert_refusal, monkeypatch):
     monkeypatch.setattr("authkit_issuer.http.request_body.BODY_DEADLINE", 0.05)
 
     async def never():
@@ -116,7 +116,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(client, refused, monk
         await asyncio.Event().wait()
 
     answer = await client.post("/toy", content=never(), headers=HTTP_JSON)
-    refused(answer, 408, "request_timeout")
+    assert_refusal(answer, 408, "request_timeout")
 
 
 async def test_a_body_of_exactly_64_kib_is_read(client):
@@ -184,17 +184,17 @@ async def test_forms_are_taken_only_by_the_token_endpoint(client):
         (b"&".join(b"a%d=1" % n for n in range(200)), None),
     ],
 )
-async def test_forms_are_read_as_strictly_as_json(client, raw, param, refused):
+async def test_forms_are_read_as_strictly_as_json(client, raw, param, assert_refusal):
     answer = await client.post(
         "/form", content=raw, headers={"content-type": "application/x-www-form-urlencoded"}
     )
-    refused(answer, 400, "invalid_request", param)
+    assert_refusal(answer, 400, "invalid_request", param)
 
 
-async def test_an_operation_without_a_body_takes_nothing_or_an_empty_object(client, refused):
+async def test_an_operation_without_a_body_takes_nothing_or_an_empty_object(client, assert_refusal):
     assert (await client.request("GET", "/toy", content=b"{}", headers=HTTP_JSON)).status_code == 200
     answer = await client.request("GET", "/toy", content=b'{"x": 1}', headers=HTTP_JSON)
-    refused(answer, 400, "invalid_request", "x")
+    assert_refusal(answer, 400, "invalid_request", "x")
 
 
 async def test_query_parameters_are_read_as_their_types(client):
@@ -212,5 +212,7 @@ async def test_query_parameters_are_read_as_their_types(client):
         ("word=%ed%a0%80", None),
     ],
 )
-async def test_query_parameters_that_are_not_text_or_not_the_type_are_refused(client, query, param, refused):
-    refused(await client.get(f"/toy?{query}"), 400, "invalid_request", param)
+async def test_query_parameters_that_are_not_text_or_not_the_type_are_refused(
+    client, query, param, assert_refusal
+):
+    assert_refusal(await client.get(f"/toy?{query}"), 400, "invalid_request", param)

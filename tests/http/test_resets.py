@@ -8,7 +8,7 @@ import pytest
 
 from authkit_issuer.ports import Senders
 from fakes.calls import NEW, is_live, log_in, refusal
-from fakes.people import PHONE, unproved
+from fakes.users import PHONE, unverified_user
 
 EMAIL = "ada_l@example.test"
 
@@ -89,7 +89,7 @@ async def test_a_refused_password_leaves_the_link_good(api, sign_up, mailbox):
 
 @pytest.mark.parametrize("path", ["/auth/password/reset/request", "/auth/phone/password/reset/request"])
 async def test_a_number_gets_its_reset_by_sms(api, service, mailbox, path):
-    user_id = await unproved(service, None, phone=PHONE)
+    user_id = await unverified_user(service, None, phone=PHONE)
     await service.pool.execute("update profiles.users set phone_verified = true")
     name = "identifier" if "phone" not in path else "phone_number"
     asked = await api.post(path, json={name: PHONE})
@@ -106,7 +106,7 @@ async def test_a_number_gets_its_reset_by_sms(api, service, mailbox, path):
 
 
 async def test_a_number_gets_six_digits_where_texts_carry_no_links(codes_only, serve, mailbox):
-    await unproved(codes_only, None, phone=PHONE)
+    await unverified_user(codes_only, None, phone=PHONE)
     await codes_only.pool.execute("update profiles.users set phone_verified = true")
     async with serve(codes_only) as api:
         asked = await api.post("/auth/phone/password/reset/request", json={"phone_number": PHONE})

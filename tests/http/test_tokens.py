@@ -49,8 +49,8 @@ async def test_a_foreign_token_is_revoked_without_a_word(api, sign_up):
     assert (await api.get("/auth/user/me", headers=_bearer(tokens))).status_code == 200
 
 
-async def test_revoking_needs_a_token(api, refused):
-    refused(await api.post("/auth/revoke", json={}), 400, "invalid_request", "token")
+async def test_revoking_needs_a_token(api, assert_refusal):
+    assert_refusal(await api.post("/auth/revoke", json={}), 400, "invalid_request", "token")
 
 
 async def test_a_sign_out_by_token_stands_in_the_events(api, sign_up, service):
@@ -156,10 +156,10 @@ def _authorization(text: str) -> dict[str, str]:
         {"authorization": "Bearer a secret of the checker"},
     ],
 )
-async def test_an_attacker_learns_nothing(checked, sign_up, headers, refused):
+async def test_an_attacker_learns_nothing(checked, sign_up, headers, assert_refusal):
     tokens = await sign_up(checked)
     answer = await _look(checked, tokens["access_token"], auth=None, headers=headers)
-    refused(answer, 401, "invalid_client")
+    assert_refusal(answer, 401, "invalid_client")
     assert answer.headers["www-authenticate"].startswith("Basic ")
 
 
@@ -207,7 +207,7 @@ async def test_a_refresh_token_names_its_session_and_is_not_used_up(api, sign_up
     assert found == [{"session_id": listed[0]["session_id"]}] * 2
 
 
-async def test_guesses_at_one_session_are_counted_together(make_service, serve, refused):
+async def test_guesses_at_one_session_are_counted_together(make_service, serve, assert_refusal):
     service = await make_service(rate_limits={"auth_sessions_current:account": "2/1h"})
     async with serve(service) as api:
         for number in range(3):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.calls import PASSWORD, assert_tokens, log_in, me, refusal
-from fakes.people import EMAIL, PHONE, unproved
+from fakes.users import EMAIL, PHONE, unverified_user
 
 
 async def _register(api, identifier: str, name: str = "ada_l") -> str:
@@ -34,7 +34,7 @@ async def test_a_phone_registration_signs_in_with_the_code_from_the_message(api,
 async def test_an_account_that_was_there_is_proved_and_no_user_is_signed_in(
     api, service, mailbox, kind, member, target
 ):
-    user_id = await unproved(service, EMAIL, phone=PHONE)
+    user_id = await unverified_user(service, EMAIL, phone=PHONE)
     asked = await api.post(f"/auth/{kind}/verify/request", json={member: target})
     assert asked.status_code == 202
     assert set(asked.json()) == {"ok", "message", "request_id"}
@@ -56,7 +56,7 @@ async def test_an_account_that_was_there_is_proved_and_no_user_is_signed_in(
 
 async def test_the_link_of_an_account_proves_its_address(make_service, serve, mailbox):
     service = await make_service(link_base_url="https://app.example.test")
-    user_id = await unproved(service)
+    user_id = await unverified_user(service)
     async with serve(service) as api:
         await api.post("/auth/email/verify/request", json={"email": EMAIL})
         await api.delivered()
@@ -136,7 +136,7 @@ async def test_a_confirmed_registration_goes_into_the_cookie_and_a_mere_proof_do
     make_service, serve, mailbox
 ):
     service = await make_service(refresh_cookie=True)
-    await unproved(service, "eve@example.test", "eve_1")
+    await unverified_user(service, "eve@example.test", "eve_1")
     async with serve(service) as api:
         asked = await api.post("/auth/email/verify/request", json={"email": "eve@example.test"})
         await api.delivered()

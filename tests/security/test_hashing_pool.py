@@ -10,6 +10,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.security.hashing_pool import ALONE_KIB, HashingPool
+from fakes.until import until
 
 SMALL = 64
 
@@ -28,7 +29,7 @@ class Held:
         self.tasks += [
             asyncio.create_task(self.pool.run(self.gate.wait, memory_kib=memory_kib)) for _ in range(count)
         ]
-        await settled(lambda: self.pool.load.running == before + count)
+        await until(lambda: self.pool.load.running == before + count)
 
     async def queue(self, name: str, client: str, *, memory_kib: int = SMALL) -> asyncio.Task[None]:
         async def note() -> None:
@@ -37,19 +38,13 @@ class Held:
         before = self.pool.load.waiting
         work = self.pool.run(lambda: None, memory_kib=memory_kib, client=client, before=note)
         task = asyncio.create_task(work)
-        await settled(lambda: self.pool.load.waiting == before + 1 or task.done())
+        await until(lambda: self.pool.load.waiting == before + 1 or task.done())
         self.tasks.append(task)
         return task
 
     async def let_go(self) -> None:
         self.gate.set()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-
-
-async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -151,7 +146,7 @@ async def test_a_place_that_is_given_at_the_very_moment_of_hanging_up_is_not_los
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(*held.tasks, return_exceptions=True)
-        await settled(lambda: pool.load.running == 0)
+        await until(lambda: pool.load.running == 0)
         assert (pool.load.waiting, pool.load.memory_kib) == (0, 0)
 
 

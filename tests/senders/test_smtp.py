@@ -25,14 +25,14 @@ from authkit_issuer.config import Config
 from authkit_issuer.ports import Senders, language
 from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender
 from authkit_issuer.senders.texts import ENGLISH, Text
-from fakes.people import EMAIL, register
 from fakes.servers import free_port
+from fakes.users import EMAIL, register
 
 CODE, TOKEN, NOW = "123456", "t" * 43, 1_800_000_000.0
 FROM = "Example <auth@example.test>"
 
 
-class Postbox:
+class MailServer:
     """Takes mails: ``envelopes`` as the server saw them, ``mails`` parsed."""
 
     def __init__(self) -> None:
@@ -51,8 +51,8 @@ class Postbox:
 
 
 @pytest.fixture
-def postbox() -> Postbox:
-    return Postbox()
+def mail_server() -> MailServer:
+    return MailServer()
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def serving(postbox: Postbox, **options: Any) -> Iterator[int]:
-    controller = Controller(postbox, hostname="127.0.0.1", port=free_port(), **options)
+def serving(mail_server: MailServer, **options: Any) -> Iterator[int]:
+    controller = Controller(mail_server, hostname="127.0.0.1", port=free_port(), **options)
     controller.start()
     try:
         yield controller.port
@@ -97,8 +97,8 @@ def serving(postbox: Postbox, **options: Any) -> Iterator[int]:
 
 
 @pytest.fixture
-def plain_port(postbox: Postbox) -> Iterator[int]:
-    yield from serving(postbox)
+def plain_port(mail_server: MailServer) -> Iterator[int]:
+    yield from serving(mail_server)
 
 
 @pytest.fixture
@@ -106,9 +106,11 @@ def mailing(plain_port: int) -> Mailing:
     return Mailing(url=f"smtp+plain://127.0.0.1:{plain_port}", sender=FROM, clock=lambda: NOW)
 
 
-async def test_a_code_arrives_as_a_plain_mail_with_every_header(mailing: Mailing, postbox: Postbox) -> None:
+async def test_a_code_arrives_as_a_plain_mail_with_every_header(
+    mailing: Mailing, mail_server: MailServer
+) -> None:
     await SmtpSender(mailing).send_email_verification_code(EMAIL, "ada_l", CODE)
-    (envelope,), (mail,) = postbox.envelopes, postbox.mails()
+    (envelope,), (mail,) = mail_server.envelopes, mail_server.mails()
     assert (envelope.mail_from, envelope.rcpt_tos) == ("auth@example.test", [EMAIL])
     assert (mail["From"], mail["To"]) == (FROM, EMAIL)
     assert mail["Subject"] == "Your verification code"
@@ -116,28 +118,28 @@ async def test_a_code_arrives_as_a_plain_mail_with_every_header(mailing: Mailing
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Message-ID"].endswith("@example.test>")
     assert mail.get_content_type() == "text/plain"
-    assert postbox.text().startswith(f"Hello ada_l,\n\nYour verification code is {CODE}.\n")
+    assert mail_server.text().startswith(f"Hello ada_l,\n\nYour verification code is {CODE}.\n")
 
 
-async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, postbox: Postbox) -> None:
+async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, mail_server: MailServer) -> None:
     sender = SmtpLinkSender(mailing, "https://app.example.test/account/")
     await sender.send_password_reset_code(EMAIL, "", CODE)
-    assert postbox.text().startswith("Hello,\n\nYour password reset code is 123456.")
+    assert mail_server.text().startswith("Hello,\n\nYour password reset code is 123456.")
     await sender.send_login_code(EMAIL, "ada_l", CODE)
-    assert CODE in postbox.text()
+    assert CODE in mail_server.text()
     await sender.send_welcome(EMAIL, "ada_l")
     await sender.send_password_reset_link(EMAIL, "ada_l", TOKEN)
-    assert f"\nhttps://app.example.test/account/reset-password#token={TOKEN}\n" in postbox.text()
+    assert f"\nhttps://app.example.test/account/reset-password#token={TOKEN}\n" in mail_server.text()
     await sender.send_email_verification_link(EMAIL, "ada_l", TOKEN)
     link = f"\nhttps://app.example.test/account/verify-email#token={TOKEN}\n"
-    assert link in postbox.text()
+    assert link in mail_server.text()
     await sender.send_email_verification(EMAIL, "ada_l", CODE, TOKEN)
-    assert link in postbox.text()
-    assert CODE in postbox.text()
+    assert link in mail_server.text()
+    assert CODE in mail_server.text()
     await sender.send_security_notice(EMAIL, "ada_l", "email_changed")
-    assert postbox.mails()[-1]["Subject"] == ENGLISH["email_changed"].subject
+    assert mail_server.mails()[-1]["Subject"] == ENGLISH["email_changed"].subject
     await sender.send_security_notice(EMAIL, "ada_l", "something_new")
-    assert "something_new" in postbox.text()
+    assert "something_new" in mail_server.text()
 
 
 def test_links_are_offered_only_where_there_are_pages_for_them(mailing: Mailing) -> None:
@@ -165,25 +167,25 @@ def test_links_are_offered_only_where_there_are_pages_for_them(mailing: Mailing)
     ],
 )
 async def test_an_address_that_could_name_a_second_recipient_is_refused(
-    mailing: Mailing, postbox: Postbox, to: str
+    mailing: Mailing, mail_server: MailServer, to: str
 ) -> None:
     with pytest.raises(errors.InvalidEmail):
         await SmtpSender(mailing).send_welcome(to, "ada_l")
-    assert postbox.envelopes == []
+    assert mail_server.envelopes == []
 
 
-async def test_user_text_stays_in_the_body(mailing: Mailing, postbox: Postbox) -> None:
+async def test_user_text_stays_in_the_body(mailing: Mailing, mail_server: MailServer) -> None:
     name = "x\r\nBcc: eve@example.test\r\n.\r\nRSET {code}"
     await SmtpSender(mailing).send_email_verification_code(EMAIL, name, CODE)
-    (envelope,), (mail,) = postbox.envelopes, postbox.mails()
+    (envelope,), (mail,) = mail_server.envelopes, mail_server.mails()
     assert envelope.rcpt_tos == [EMAIL]
     assert mail["Bcc"] is None
-    assert "RSET {code}" in postbox.text()
-    assert postbox.text().endswith("ignore this mail.\n")
+    assert "RSET {code}" in mail_server.text()
+    assert mail_server.text().endswith("ignore this mail.\n")
 
 
 async def test_the_language_of_who_asks_chooses_the_text_also_in_the_background(
-    make_service, mailing: Mailing, postbox: Postbox
+    make_service, mailing: Mailing, mail_server: MailServer
 ) -> None:
     german = {"email_verification_code": Text("Bestätigen", "Hallo{name}, dein Code ist {code}.\n")}
     mails = SmtpSender(Mailing(url=mailing.url, sender=FROM, texts={"de": german}))
@@ -194,15 +196,15 @@ async def test_the_language_of_who_asks_chooses_the_text_also_in_the_background(
             await register(service, f"{tag}@example.test", f"ada_{tag[:2]}")
         finally:
             language.reset(token)
-        assert postbox.mails()[-1]["Subject"] == subject
+        assert mail_server.mails()[-1]["Subject"] == subject
     assert await mails.send_welcome(EMAIL, "") is None
-    assert postbox.mails()[-1]["Subject"] == "Welcome"
+    assert mail_server.mails()[-1]["Subject"] == "Welcome"
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")  # the test server does not count TLS from the first byte
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 async def test_tls_is_spoken_and_the_password_given(
-    certificate: tuple[Path, Path], postbox: Postbox, scheme: str
+    certificate: tuple[Path, Path], mail_server: MailServer, scheme: str
 ) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(*certificate)
@@ -218,21 +220,23 @@ async def test_tls_is_spoken_and_the_password_given(
         options |= {"ssl_context": server, "auth_require_tls": False}
     else:
         options |= {"tls_context": server, "require_starttls": True}
-    for port in serving(postbox, **options):
+    for port in serving(mail_server, **options):
         mailing = Mailing(url=f"{scheme}://ada%40x:p%2Fw@127.0.0.1:{port}", sender=FROM, tls=trusted)
         await SmtpSender(mailing).send_welcome(EMAIL, "ada_l")
         distrustful = Mailing(url=f"{scheme}://ada%40x:p%2Fw@127.0.0.1:{port}", sender=FROM)
         with pytest.raises(Exception, match=r"(?i)certificate"):
             await SmtpSender(distrustful).send_welcome(EMAIL, "ada_l")
-    assert len(postbox.mails()) == 1
+    assert len(mail_server.mails()) == 1
     assert seen == [(b"ada@x", b"p/w")]
 
 
-async def test_a_server_without_tls_gets_neither_password_nor_mail(plain_port: int, postbox: Postbox) -> None:
+async def test_a_server_without_tls_gets_neither_password_nor_mail(
+    plain_port: int, mail_server: MailServer
+) -> None:
     mailing = Mailing(url=f"smtp://ada:secret@127.0.0.1:{plain_port}", sender=FROM)
     with pytest.raises(Exception, match="STARTTLS"):
         await SmtpSender(mailing).send_welcome(EMAIL, "ada_l")
-    assert postbox.envelopes == []
+    assert mail_server.envelopes == []
 
 
 @pytest.mark.parametrize(
@@ -255,7 +259,7 @@ def test_an_unusable_sender_is_a_configuration_error(sender: str) -> None:
 
 
 async def test_a_service_sends_through_the_configured_server(
-    make_service, plain_port: int, postbox: Postbox
+    make_service, plain_port: int, mail_server: MailServer
 ) -> None:
     service = await make_service(
         email_sender=None,
@@ -266,8 +270,8 @@ async def test_a_service_sends_through_the_configured_server(
     assert service.has_email_sender
     assert "secret" not in repr(service.config)
     await register(service)
-    assert postbox.mails()[-1]["To"] == EMAIL
-    assert "/verify-email#token=" in postbox.text()
+    assert mail_server.mails()[-1]["To"] == EMAIL
+    assert "/verify-email#token=" in mail_server.text()
 
 
 async def test_a_server_that_is_away_is_a_failed_delivery_in_time(make_service) -> None:

@@ -24,7 +24,7 @@ from authkit_verify._jose.compact import (
 from authkit_verify.testing import encode
 
 
-def refused(call: object, *args: object) -> str:
+def refusal_description(call: object, *args: object) -> str:
     with pytest.raises(TokenError) as caught:
         call(*args)  # type: ignore[operator]
     assert caught.value.code == "invalid_token"
@@ -45,16 +45,16 @@ def test_a_token_is_taken_apart_without_losing_a_byte() -> None:
     ],
 )  # fmt: skip
 def test_a_token_of_any_other_spelling_is_refused(token: str) -> None:
-    refused(lambda: decode_segment(split(token).header_segment))
+    refusal_description(lambda: decode_segment(split(token).header_segment))
 
 
 def test_a_token_longer_than_the_limit_is_refused_unread() -> None:
-    assert "longer" in refused(split, "YQ." + "A" * MAX_TOKEN + ".YQ")
+    assert "longer" in refusal_description(split, "YQ." + "A" * MAX_TOKEN + ".YQ")
 
 
 def test_what_is_not_a_text_is_refused() -> None:
-    refused(split, None)
-    refused(split, b"YQ.YQ.YQ")
+    refusal_description(split, None)
+    refusal_description(split, b"YQ.YQ.YQ")
 
 
 def test_a_short_segment_is_read_exactly_when_it_is_what_its_bytes_are_spelled_as() -> None:
@@ -99,17 +99,17 @@ def test_every_byte_string_has_exactly_its_own_spelling(data: bytes) -> None:
     ],
 )  # fmt: skip
 def test_json_that_is_not_strict_is_refused(text: str) -> None:
-    refused(read_object, text.encode())
+    refusal_description(read_object, text.encode())
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "latin-1"])
 def test_json_in_another_encoding_is_refused(encoding: str) -> None:
-    refused(read_object, '{"sub":"é"}'.encode(encoding))
+    refusal_description(read_object, '{"sub":"é"}'.encode(encoding))
 
 
 def test_overlong_and_surrogate_utf8_is_refused() -> None:
-    refused(read_object, b'{"a":"\xc0\x80"}')
-    refused(read_object, b'{"a":"\xed\xa0\x80"}')
+    refusal_description(read_object, b'{"a":"\xc0\x80"}')
+    refusal_description(read_object, b'{"a":"\xed\xa0\x80"}')
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
@@ -120,16 +120,16 @@ def test_depth_is_counted_and_text_that_looks_like_it_is_not(opening: bytes) -> 
         return b'{"x":' + opening * (depth - 1) + b"1" + closing * (depth - 1) + b"}"
 
     assert read_object(nested(MAX_DEPTH))
-    refused(read_object, nested(MAX_DEPTH + 1))
+    refusal_description(read_object, nested(MAX_DEPTH + 1))
     assert read_object(b'{"text":"' + b"{[" * 100 + b'\\\\","more":"\\"[[[[["}')
     assert read_object(b'{"side by side":[' + b",".join([b"[]"] * 200) + b"]}")
 
 
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_json_nested_without_end_is_refused(opening: bytes) -> None:
-    refused(read_object, opening * 5000)
+    refusal_description(read_object, opening * 5000)
     closing = b"]" if opening == b"[" else b"}"
-    refused(read_object, b'{"x":' + opening * 2500 + b"1" + closing * 2500 + b"}")
+    refusal_description(read_object, b'{"x":' + opening * 2500 + b"1" + closing * 2500 + b"}")
 
 
 @pytest.mark.parametrize("unit", [b'\\"', b'"', b"\\", b'"\\', b"[", b"[]"])
@@ -138,7 +138,7 @@ def test_no_text_takes_long_to_be_counted(unit: bytes) -> None:
     spent: list[float] = []
     for _ in range(3):
         began = time.process_time()
-        refused(read_object, data)
+        refusal_description(read_object, data)
         spent.append(time.process_time() - began)
     assert min(spent) < 0.1
 
@@ -156,7 +156,7 @@ def test_strict_json_of_any_spelling_reads_as_the_standard_library_reads_it(text
 
 
 def test_a_duplicate_hidden_behind_an_escape_is_a_duplicate() -> None:
-    refused(read_object, b'{"a":1,"\\u0061":1}')
+    refusal_description(read_object, b'{"a":1,"\\u0061":1}')
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_duplicate_hidden_behind_an_escape_is_a_duplicate() -> None:
     ],
 )  # fmt: skip
 def test_a_header_that_asks_for_more_than_is_understood_is_refused(header: dict[str, object]) -> None:
-    refused(read_header, encode(json.dumps(header).encode()).encode())
+    refusal_description(read_header, encode(json.dumps(header).encode()).encode())
 
 
 def test_keys_in_a_header_are_not_even_read() -> None:

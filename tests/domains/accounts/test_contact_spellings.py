@@ -7,7 +7,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.mail import Mailbox
-from fakes.people import PASSWORD, member, register
+from fakes.users import PASSWORD, register, verified_user
 
 IDN, STORED = "Ada@Müller.example", "ada@xn--mller-kva.example"
 NUMBER, TYPED = "+491511234567", "0049 (0)151 / 123 45-67"
@@ -43,6 +43,6 @@ async def test_a_number_is_one_account_in_every_spelling(service: Service, mailb
 
 
 async def test_an_address_that_was_stored_before_the_rule_still_signs_in(service: Service, mailbox) -> None:
-    user_id = await member(service, mailbox)
+    user_id = await verified_user(service, mailbox)
     await service.pool.execute("update profiles.users set email = 'a..b@example.test'")
     assert (await service.logins.with_password("A..B@example.test", PASSWORD)).user_id == user_id

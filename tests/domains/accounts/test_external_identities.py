@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from authkit_issuer import Client, Config, ProviderConfig, Service, errors
-from fakes.together import together
+from fakes.gather import gather
 
 GOOGLE = "https://accounts.google.com"
 
@@ -99,7 +99,7 @@ async def test_a_login_of_somebody_else_changes_nothing_for_either(service: Serv
 
 async def test_two_who_link_one_login_at_once_leave_one_owner(service: Service, ada: str, bob: str, rounds):
     for number in range(rounds(200)):
-        outcomes = await together(
+        outcomes = await gather(
             lambda number=number: service.providers.link_by_issuer(ada, GOOGLE, "google", f"s{number}"),
             lambda number=number: service.providers.link_by_issuer(bob, GOOGLE, "google", f"s{number}"),
         )
@@ -140,7 +140,7 @@ async def test_two_links_unlinked_at_once_leave_one(service: Service, ada: str, 
     for _ in range(rounds(1000)):
         await service.providers.link_by_issuer(ada, GOOGLE, "google", "g")
         await service.providers.link_by_issuer(ada, "https://discord.com", "discord", "d")
-        outcomes = await together(
+        outcomes = await gather(
             lambda: service.providers.unlink(ada, "google"), lambda: service.providers.unlink(ada, "discord")
         )
         assert outcomes.count(True) == 1

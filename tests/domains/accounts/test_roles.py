@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from authkit_issuer import Service, errors
-from fakes.together import together
+from fakes.gather import gather
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ async def test_two_administrators_who_remove_each_other_leave_one(service: Servi
     for _ in range(rounds(1000)):
         await service.roles.assign(first, "admin")
         await service.roles.assign(second, "admin")
-        outcomes = await together(
+        outcomes = await gather(
             lambda: service.roles.remove(first, "admin"), lambda: service.roles.remove(second, "admin")
         )
         assert sorted(str(outcome) for outcome in outcomes if outcome is True) == ["True"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from authkit_issuer import errors
 from authkit_issuer.ports import Client, language
 from authkit_issuer.security.hashing_pool import HashingPool
 from authkit_issuer.service import Service
+from fakes.until import until
 
 EMAIL, NAME = "ada@example.test", "ada_l"
 PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
@@ -146,12 +146,6 @@ async def held(service: Service) -> tuple[HashingPool, asyncio.Event]:
     return lanes, let_go
 
 
-async def settled(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
-
-
 async def test_attackers_in_every_lane_and_place_do_not_keep_a_known_device_out(make_service) -> None:
     service = await make_service(hash_threads=1, hash_queue=2)
     await add(service)
@@ -166,12 +160,12 @@ async def test_attackers_in_every_lane_and_place_do_not_keep_a_known_device_out(
     attackers = [
         asyncio.create_task(attempt(Client(ip=f"198.51.100.{n}"), f"attacker {n}")) for n in range(3)
     ]
-    await settled(lambda: any(task.done() for task in attackers))
+    await until(lambda: any(task.done() for task in attackers))
     (refused,) = [task for task in attackers if task.done()]
     with pytest.raises(errors.ServerBusy):
         await refused
     owner = asyncio.create_task(attempt(known, "owner"))
-    await settled(lambda: lanes.load.waiting == 3 or owner.done())
+    await until(lambda: lanes.load.waiting == 3 or owner.done())
     let_go.set()
     await asyncio.gather(owner, *(task for task in attackers if task is not refused))
     assert order[0] == "owner"
@@ -257,9 +251,9 @@ async def test_one_account_cannot_fill_the_line_of_known_devices(make_service) -
     owner = await sign_in(service)
     lanes, let_go = await held(service)
     flood = [asyncio.create_task(service.passwords.prove("eve_x", PASSWORD, client=one)) for one in mine]
-    await settled(lambda: sum(task.done() for task in flood) == 2)
+    await until(lambda: sum(task.done() for task in flood) == 2)
     waits = asyncio.create_task(service.passwords.prove(EMAIL, PASSWORD, client=owner))
-    await settled(lambda: lanes.load.waiting == 3)
+    await until(lambda: lanes.load.waiting == 3)
     let_go.set()
     await waits
     outcomes = await asyncio.gather(*flood, return_exceptions=True)

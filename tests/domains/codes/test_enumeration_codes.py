@@ -18,7 +18,7 @@ from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from authkit_issuer.store.postgres import PoolStore
 from fakes.mail import Mailbox
-from fakes.people import PASSWORD, member, settled
+from fakes.users import PASSWORD, finish_background, verified_user
 
 KNOWN = {"email": "known@example.test", "phone": "+4915111111111"}
 UNKNOWN = {"email": "other@example.test", "phone": "+4915122222222"}
@@ -51,7 +51,7 @@ class Work:
     @asynccontextmanager
     async def of(self, service: Service, mailbox: Mailbox) -> AsyncIterator[list[Any]]:
         """Yield a list that holds, afterwards, everything an attacker could measure of the call."""
-        await settled(service)
+        await finish_background(service)
         mailbox.open.clear()  # a call that waits for a message would never return
         self.steps.clear()
         hashed, cost = service.rt.hasher.computed, service.rt.hasher.spent
@@ -59,7 +59,7 @@ class Work:
         yield measured
         measured += [service.rt.hasher.computed - hashed, service.rt.hasher.spent - cost, list(self.steps)]
         mailbox.open.set()
-        await settled(service)
+        await finish_background(service)
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ async def reset(service: Service, target: str, ip: str) -> str:
 async def test_asking_for_a_code_tells_nothing(
     service: Service, mailbox: Mailbox, work: Work, ask: Ask, channel: str
 ) -> None:
-    user_id = await member(service, mailbox, KNOWN[channel], "known")
+    user_id = await verified_user(service, mailbox, KNOWN[channel], "known")
     if ask is verify:  # known and to be proved: the one case in which something is sent
         column = "email_verified" if channel == "email" else "phone_verified"
         await service.pool.execute(f"update profiles.users set {column} = false where id = $1", user_id)
@@ -110,20 +110,20 @@ async def test_asking_for_a_code_tells_nothing(
 async def test_resending_tells_nothing(
     service: Service, mailbox: Mailbox, work: Work, clock, channel: str
 ) -> None:
-    await member(service, mailbox, KNOWN[channel], "known")
+    await verified_user(service, mailbox, KNOWN[channel], "known")
     registration = service.registration
     resend = registration.resend_email if channel == "email" else registration.resend_phone
     outcomes = []
     for target in (KNOWN[channel], UNKNOWN[channel]):
         registration_id = await register(service, target, "198.51.100.1")
-        await settled(service)
+        await finish_background(service)
         clock.advance(service.config.code_cooldown)
         seen = []
         for _ in range(2):
             async with work.of(service, mailbox) as measured:
                 answer = await resend(registration_id, client=Client(ip="198.51.100.1"))
             seen.append((answer, *measured))
-        await settled(service)
+        await finish_background(service)
         outcomes.append(seen)
     assert outcomes[0] == outcomes[1]
 
@@ -132,11 +132,11 @@ async def test_resending_tells_nothing(
 async def test_confirming_a_guess_tells_nothing(
     service: Service, mailbox: Mailbox, work: Work, channel: str
 ) -> None:
-    await member(service, mailbox, KNOWN[channel], "known")
+    await verified_user(service, mailbox, KNOWN[channel], "known")
     outcomes = []
     for target in (KNOWN[channel], UNKNOWN[channel]):
         ids = [await register(service, target, "198.51.100.1"), await verify(service, target, "203.0.113.1")]
-        await settled(service)
+        await finish_background(service)
         seen: list[Any] = []
         for attempt in range(7):
             for kind, request_id in zip(("registration", "verification"), ids, strict=True):
@@ -160,13 +160,13 @@ async def _confirm(service: Service, kind: str, target: str, request_id: str, co
 async def test_signing_in_after_registering_a_attackers_address_tells_nothing(
     service: Service, mailbox: Mailbox, work: Work, clock, channel: str
 ) -> None:
-    await member(service, mailbox, KNOWN[channel], "known")
+    await verified_user(service, mailbox, KNOWN[channel], "known")
     with pytest.raises(errors.InvalidCredentials):  # once an hour a login looks at what hashes there are
         await service.logins.with_password("third@example.test", ATTACKERS)
     outcomes = []
     for target in (KNOWN[channel], UNKNOWN[channel]):
         await register(service, target, "198.51.100.1")
-        await settled(service)
+        await finish_background(service)
         clock.advance(service.config.code_cooldown)
         seen: list[Any] = []
         for password in (ATTACKERS, "neither of the two"):
@@ -174,7 +174,7 @@ async def test_signing_in_after_registering_a_attackers_address_tells_nothing(
                 with pytest.raises(errors.AuthError) as refused:
                     await service.logins.with_password(target, password, client=Client(ip="198.51.100.1"))
             seen.append((refused.value.code, sorted(refused.value.metadata), *measured))
-            await settled(service)
+            await finish_background(service)
         outcomes.append(seen)
     assert outcomes[0] == outcomes[1]
     assert PASSWORD not in (ATTACKERS, "neither of the two")

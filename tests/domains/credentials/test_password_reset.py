@@ -49,7 +49,7 @@ async def plain(make_service, mailbox) -> Service:
     return await make_service(email_sender=PlainMail(mailbox), sms_sender=PlainTexts(mailbox))
 
 
-async def asked(service: Service, mailbox, to: str = EMAIL) -> tuple[str, str]:
+async def request_reset(service: Service, mailbox, to: str = EMAIL) -> tuple[str, str]:
     """Ask for a reset; returns the request id and the token or code that was sent."""
     request = service.passwords.request_reset if "@" in to else service.passwords.request_phone_reset
     request_id = await request(to, client=HOME)
@@ -60,7 +60,7 @@ async def asked(service: Service, mailbox, to: str = EMAIL) -> tuple[str, str]:
 
 async def test_a_link_sets_the_password_once_and_ends_every_session(service: Service, ada, mailbox) -> None:
     await service.sessions.issue(ada)
-    _, token = await asked(service, mailbox)
+    _, token = await request_reset(service, mailbox)
     assert len(token) == 43
     assert mailbox.last(EMAIL).kind == "password_reset_link"
     assert await service.passwords.confirm_reset(token, NEW, client=HOME) == ada
@@ -80,7 +80,7 @@ async def test_a_link_sets_the_password_once_and_ends_every_session(service: Ser
 
 
 async def test_a_reset_by_phone_needs_the_number_it_was_sent_to(service: Service, ada, mailbox) -> None:
-    _, token = await asked(service, mailbox, PHONE)
+    _, token = await request_reset(service, mailbox, PHONE)
     for phone, presented in (("+4915100000000", token), (PHONE, token + "x"), ("", token)):
         with pytest.raises(errors.InvalidOrExpiredToken):
             await service.passwords.confirm_phone_reset(phone, presented, NEW)
@@ -92,7 +92,7 @@ async def test_a_reset_by_phone_needs_the_number_it_was_sent_to(service: Service
 async def test_without_links_a_code_is_sent_and_fits_its_own_request_only(plain: Service, mailbox) -> None:
     ada = await make_ada(plain)
     for to, kind in ((EMAIL, "password_reset_code"), (PHONE, "verification_code")):
-        request_id, code = await asked(plain, mailbox, to)
+        request_id, code = await request_reset(plain, mailbox, to)
         assert (mailbox.last(to).kind, len(code)) == (kind, 6)
         for target, wrong_id in ((to, None), (to, "x" * 22), (to, ""), ("other@example.test", request_id)):
             with pytest.raises(errors.InvalidOrExpiredCode):
@@ -114,7 +114,7 @@ async def test_a_code_works_with_any_spelling_of_its_target(plain: Service, mail
 
 async def test_a_code_bears_five_tries(plain: Service, mailbox) -> None:
     await make_ada(plain)
-    request_id, code = await asked(plain, mailbox)
+    request_id, code = await request_reset(plain, mailbox)
     for number in range(5):
         wrong = f"{(int(code) + number + 1) % 1_000_000:06d}"
         with pytest.raises(errors.InvalidOrExpiredCode):
@@ -128,7 +128,7 @@ async def test_where_a_link_was_sent_no_code_can_be_guessed(
 ) -> None:
     """The code that is made beside a link goes nowhere, so it must open nothing."""
     monkeypatch.setattr("authkit_issuer.security.codes.new_code", lambda _: "123456")
-    request_id, token = await asked(service, mailbox)
+    request_id, token = await request_reset(service, mailbox)
     with pytest.raises(errors.InvalidOrExpiredCode):
         await service.passwords.confirm_reset_code(EMAIL, "123456", NEW, request_id=request_id)
     assert await service.passwords.confirm_reset(token, NEW) == ada
@@ -136,7 +136,7 @@ async def test_where_a_link_was_sent_no_code_can_be_guessed(
 
 @pytest.mark.parametrize("new", ["short", "x" * 1025, "Password123"])
 async def test_a_refused_password_leaves_the_token_good(service: Service, ada, mailbox, new: str) -> None:
-    _, token = await asked(service, mailbox)
+    _, token = await request_reset(service, mailbox)
     with pytest.raises(errors.Invalid):
         await service.passwords.confirm_reset(token, new)
     assert await service.passwords.confirm_reset(token, NEW) == ada
@@ -144,7 +144,7 @@ async def test_a_refused_password_leaves_the_token_good(service: Service, ada, m
 
 async def test_a_refused_password_leaves_the_code_good_and_counts_no_try(plain: Service, mailbox) -> None:
     ada = await make_ada(plain)
-    request_id, code = await asked(plain, mailbox)
+    request_id, code = await request_reset(plain, mailbox)
     for _ in range(6):
         with pytest.raises(errors.PasswordTooShort):
             await plain.passwords.confirm_reset_code(EMAIL, code, "short", request_id=request_id)
@@ -187,7 +187,7 @@ CHANGES: dict[str, Change] = {
 async def test_a_token_dies_when_the_account_or_the_address_moves(
     service: Service, ada, mailbox, change: str
 ) -> None:
-    _, token = await asked(service, mailbox)
+    _, token = await request_reset(service, mailbox)
     await CHANGES[change](service, ada)
     with pytest.raises(errors.InvalidOrExpiredToken):
         await service.passwords.confirm_reset(token, NEW)
@@ -195,7 +195,7 @@ async def test_a_token_dies_when_the_account_or_the_address_moves(
 
 
 async def test_the_first_reset_that_is_confirmed_ends_the_others(service: Service, ada, mailbox) -> None:
-    _, first = await asked(service, mailbox)
+    _, first = await request_reset(service, mailbox)
     await service.passwords.request_reset(EMAIL, client=Client(ip="198.51.100.9"))
     await service.rt.background.drain(timeout=5)
     second = mailbox.last(EMAIL).token
@@ -229,7 +229,7 @@ async def test_without_required_verification_a_reset_goes_to_any_address_and_ver
     service = await make_service(verification_required=False)
     user = await service.users.add(email=EMAIL, phone=PHONE, username="ada_l")
     await service.passwords.request_phone_reset(PHONE)
-    _, token = await asked(service, mailbox)
+    _, token = await request_reset(service, mailbox)
     assert mailbox.to(PHONE) == []
     assert await service.passwords.confirm_reset(token, NEW) == user.id
     assert (await service.users.get(user.id)).email_verified
@@ -268,7 +268,7 @@ async def test_beyond_the_limits_nothing_is_sent_and_the_answer_is_the_same(
 
 
 async def test_a_busy_server_leaves_the_token_good(service: Service, ada, mailbox, monkeypatch) -> None:
-    _, token = await asked(service, mailbox)
+    _, token = await request_reset(service, mailbox)
 
     async def busy(*_: object, **__: object) -> None:
         raise errors.ServerBusy(retry_after=1.0)

@@ -146,7 +146,7 @@ async def test_the_networks_are_worlds_of_their_own(make_service) -> None:
     assert len(users) == 2
 
 
-async def refused(service: Service, output: SignInOutput) -> str:
+async def refusal_code(service: Service, output: SignInOutput) -> str:
     with pytest.raises(errors.AuthError) as refusal:
         await service.solana.verify_and_login(output)
     return refusal.value.code
@@ -155,15 +155,15 @@ async def refused(service: Service, output: SignInOutput) -> str:
 async def test_a_nonce_is_good_once(solana: Service) -> None:
     output = await answer(solana, Wallet())
     await solana.solana.verify_and_login(output)
-    assert await refused(solana, output) == "siws_challenge_not_found"
+    assert await refusal_code(solana, output) == "siws_challenge_not_found"
 
 
 async def test_a_refused_answer_has_spent_its_challenge(solana: Service) -> None:
     wallet = Wallet()
     output = await answer(solana, wallet)
     forged = dataclasses.replace(output, signature=bytes(64))
-    assert await refused(solana, forged) == "siws_signature_invalid"
-    assert await refused(solana, output) == "siws_challenge_not_found"
+    assert await refusal_code(solana, forged) == "siws_signature_invalid"
+    assert await refusal_code(solana, output) == "siws_challenge_not_found"
     reasons = [event["reason"] for event in await events(solana, "session_failed")]
     assert reasons == ["siws_signature_invalid", "siws_challenge_not_found"]
 
@@ -172,7 +172,7 @@ async def test_a_message_for_another_site_is_refused(solana: Service) -> None:
     wallet = Wallet()
     challenge = await solana.solana.generate_challenge(DOMAIN, wallet.address)
     phished = dataclasses.replace(challenge, domain="evil.example.test", uri="https://evil.example.test")
-    assert await refused(solana, wallet.sign(phished)) == "siws_domain_invalid"
+    assert await refusal_code(solana, wallet.sign(phished)) == "siws_domain_invalid"
 
 
 @pytest.mark.parametrize("nonce", [None, "x", "unknown0", "../../../etc", "*", "a" * 65, "0" * 32])
@@ -181,7 +181,7 @@ async def test_a_nonce_that_was_never_issued_is_not_found(solana: Service, nonce
     message = SignInInput(
         domain=DOMAIN, address=wallet.address, nonce=nonce, issued_at="2030-01-15T12:00:00Z"
     )
-    assert await refused(solana, wallet.sign(message)) == "siws_challenge_not_found"
+    assert await refusal_code(solana, wallet.sign(message)) == "siws_challenge_not_found"
 
 
 async def test_a_challenge_ends_by_our_clock(solana: Service, clock) -> None:
@@ -190,7 +190,7 @@ async def test_a_challenge_ends_by_our_clock(solana: Service, clock) -> None:
     clock.advance(899)
     await solana.solana.verify_and_login(just)
     clock.advance(1)
-    assert await refused(solana, late) == "siws_challenge_not_found"
+    assert await refusal_code(solana, late) == "siws_challenge_not_found"
 
 
 class Hoard:
@@ -238,7 +238,7 @@ async def test_the_banned_and_the_deleted_stay_out(solana: Service) -> None:
     user_id = (await solana.solana.verify_and_login(await answer(solana, wallet))).user_id
     for end in (solana.lifecycle.ban, solana.lifecycle.soft_delete):
         await end(user_id)
-        assert await refused(solana, await answer(solana, wallet)) == "user_banned"
+        assert await refusal_code(solana, await answer(solana, wallet)) == "user_banned"
         with pytest.raises(errors.UserBanned):
             await solana.solana.link_wallet(user_id, await answer(solana, wallet))
     assert await solana.sessions.list_for_user(user_id) == []

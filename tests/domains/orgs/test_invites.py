@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from authkit_issuer import OrgInvite, Service, errors
-from fakes.together import together
+from fakes.gather import gather
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ class TestAddresses:
 async def test_accepting_against_revoking_has_one_outcome(service: Service, owner: str, guest: str, rounds):
     for _ in range(rounds(1000)):
         invite = await service.org_invites.create("acme", guest, owner)
-        accepted, revoked = await together(
+        accepted, revoked = await gather(
             lambda invite=invite: service.org_invites.accept(invite.id, guest),
             lambda invite=invite: service.org_invites.revoke("acme", invite.id),
         )
@@ -244,7 +244,7 @@ async def test_accepting_against_revoking_has_one_outcome(service: Service, owne
 async def test_fifty_who_accept_one_invite_make_one_member(service: Service, owner: str, guest: str, rounds):
     for _ in range(rounds(200)):
         invite = await service.org_invites.create("acme", guest, owner)
-        outcomes = await together(
+        outcomes = await gather(
             *[lambda invite=invite: service.org_invites.accept(invite.id, guest) for _ in range(50)]
         )
         assert outcomes.count(None) == 1

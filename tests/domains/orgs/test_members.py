@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from authkit_issuer import OrgMembership, Service, errors
-from fakes.together import together
+from fakes.gather import gather
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ async def test_two_owners_who_remove_each_other_leave_one(service: Service, ada:
         for user in (ada, bob):
             await service.org_members.add("acme", user)
             await service.org_members.assign_role("acme", user, "owner")
-        outcomes = await together(
+        outcomes = await gather(
             lambda: service.org_members.remove("acme", ada), lambda: service.org_members.remove("acme", bob)
         )
         assert outcomes.count(True) == 1
@@ -129,7 +129,7 @@ async def test_a_user_joins_at_most_two_hundred_organizations(service: Service, 
     )
     await service.orgs.create("last-one")
     await service.orgs.create("one-more")
-    outcomes = await together(
+    outcomes = await gather(
         lambda: service.org_members.add("last-one", bob), lambda: service.org_members.add("one-more", bob)
     )
     assert outcomes.count(None) == 1

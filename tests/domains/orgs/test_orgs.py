@@ -3,7 +3,7 @@ import uuid
 import pytest
 
 from authkit_issuer import Service, errors
-from fakes.together import together
+from fakes.gather import gather
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ class TestNames:
     ):
         for number in range(rounds(1000)):
             name = f"name{number}"
-            outcomes = await together(
+            outcomes = await gather(
                 lambda name=name: service.users.create(None, name),
                 lambda name=name: service.orgs.create(name),
             )
@@ -274,7 +274,7 @@ class TestTokens:
         token = (await service.sessions.issue(bob)).refresh_token
         for _ in range(rounds(100)):
             await service.org_members.add("acme", bob)
-            exchanged, removed = await together(
+            exchanged, removed = await gather(
                 lambda token=token: service.sessions.exchange(token, org="acme"),
                 lambda: service.org_members.remove("acme", bob),
             )

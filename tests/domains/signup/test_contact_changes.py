@@ -11,7 +11,7 @@ from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import with_email_factor
-from fakes.people import EMAIL, PHONE, member, settled, unproved
+from fakes.users import EMAIL, PHONE, finish_background, unverified_user, verified_user
 
 NEW, NEW_PHONE = "new@example.test", "+4915199999999"
 
@@ -29,21 +29,21 @@ class Change:
     async def request(self, user_id: str, to: str, **more: Any) -> None:
         request = getattr(self.service.contact_changes, f"request_{self.kind}")
         await request(user_id, to, **more)
-        await settled(self.service)
+        await finish_background(self.service)
 
     async def confirm(self, user_id: str, to: str, code: str, **more: Any) -> None:
         if self.kind == "email":
             await self.service.contact_changes.confirm_email(user_id, code, **more)
         else:
             await self.service.contact_changes.confirm_phone(user_id, to, code, **more)
-        await settled(self.service)
+        await finish_background(self.service)
 
     async def resend(self, user_id: str) -> None:
         if self.kind == "email":
             await self.service.contact_changes.resend_email(user_id)
         else:
             await self.service.contact_changes.resend_phone(user_id, self.new)
-        await settled(self.service)
+        await finish_background(self.service)
 
     async def cancel(self, user_id: str) -> None:
         await getattr(self.service.contact_changes, f"cancel_{self.kind}")(user_id)
@@ -70,7 +70,7 @@ async def change(request: pytest.FixtureRequest, service: Service) -> Change:
 
 
 async def test_the_old_contact_stays_in_force_until_the_new_one_is_proved(change: Change, mailbox) -> None:
-    user_id = await member(change.service, mailbox, change.old)
+    user_id = await verified_user(change.service, mailbox, change.old)
     await change.request(user_id, f" {change.new.upper()} ")
     assert await change.contact(user_id) == (change.old, True)
     assert await change.pending(user_id) == change.new
@@ -87,9 +87,9 @@ async def test_the_old_contact_stays_in_force_until_the_new_one_is_proved(change
 
 
 async def test_a_requested_number_is_nobodys_until_it_is_proved(change: Change, mailbox) -> None:
-    user_id = await member(change.service, mailbox, change.old)
+    user_id = await verified_user(change.service, mailbox, change.old)
     await change.request(user_id, change.new)
-    owner = await member(change.service, mailbox, change.new, "owner")
+    owner = await verified_user(change.service, mailbox, change.new, "owner")
     with pytest.raises(change.error("XInUse")):
         await change.confirm(user_id, change.new, mailbox.to(change.new)[0].code)
     assert await change.contact(user_id) == (change.old, True)
@@ -97,8 +97,8 @@ async def test_a_requested_number_is_nobodys_until_it_is_proved(change: Change, 
 
 
 async def test_a_code_is_its_users_alone_and_works_once(change: Change, mailbox) -> None:
-    user_id = await member(change.service, mailbox, change.old)
-    thief = await unproved(change.service, "thief@example.test", "thief")
+    user_id = await verified_user(change.service, mailbox, change.old)
+    thief = await unverified_user(change.service, "thief@example.test", "thief")
     await change.request(user_id, change.new)
     code = mailbox.last(change.new).code
     for wrong in (thief, "no id", ""):
@@ -110,7 +110,7 @@ async def test_a_code_is_its_users_alone_and_works_once(change: Change, mailbox)
 
 
 async def test_there_is_one_change_per_user_and_the_newest_counts(change: Change, mailbox) -> None:
-    user_id = await member(change.service, mailbox, change.old)
+    user_id = await verified_user(change.service, mailbox, change.old)
     await change.request(user_id, change.new)
     early = mailbox.last(change.new).code
     await change.request(user_id, change.other)
@@ -122,7 +122,7 @@ async def test_there_is_one_change_per_user_and_the_newest_counts(change: Change
 
 
 async def test_the_sixth_guess_fails_even_when_it_is_right(change: Change, mailbox) -> None:
-    user_id = await member(change.service, mailbox, change.old)
+    user_id = await verified_user(change.service, mailbox, change.old)
     await change.request(user_id, change.new)
     code = mailbox.last(change.new).code
     for guess in range(5):
@@ -133,7 +133,7 @@ async def test_the_sixth_guess_fails_even_when_it_is_right(change: Change, mailb
 
 
 async def test_a_resend_replaces_the_code(change: Change, mailbox, clock) -> None:
-    user_id = await member(change.service, mailbox, change.old)
+    user_id = await verified_user(change.service, mailbox, change.old)
     with pytest.raises(change.error("NoPendingXChange")):
         await change.resend(user_id)
     await change.request(user_id, change.new)
@@ -150,7 +150,7 @@ async def test_a_resend_replaces_the_code(change: Change, mailbox, clock) -> Non
 
 
 async def test_a_resend_is_for_the_number_that_is_pending(service: Service, mailbox) -> None:
-    user_id = await member(service, mailbox, PHONE)
+    user_id = await verified_user(service, mailbox, PHONE)
     await service.contact_changes.request_phone(user_id, NEW_PHONE)
     for wrong in ("+4915188888888", "no number"):
         with pytest.raises(errors.NoPendingPhoneChange):
@@ -161,7 +161,7 @@ async def test_a_resend_is_for_the_number_that_is_pending(service: Service, mail
 
 
 async def test_a_cancelled_change_is_gone(change: Change, mailbox) -> None:
-    user_id = await member(change.service, mailbox, change.old)
+    user_id = await verified_user(change.service, mailbox, change.old)
     await change.cancel(user_id)
     await change.request(user_id, change.new)
     await change.cancel(user_id)
@@ -182,7 +182,7 @@ async def test_what_changed_since_ends_the_change(change: Change, mailbox) -> No
 
     for number, step in enumerate((signed_out_everywhere, banned)):
         old = f"ada{number}@example.test" if change.kind == "email" else f"+491517777777{number}"
-        user_id = await member(service, mailbox, old, f"ada_{number}")
+        user_id = await verified_user(service, mailbox, old, f"ada_{number}")
         target = f"new{number}@example.test" if change.kind == "email" else f"+491516666666{number}"
         await change.request(user_id, target)
         await step(user_id)
@@ -194,7 +194,7 @@ async def test_what_changed_since_ends_the_change(change: Change, mailbox) -> No
 async def test_an_address_moved_by_an_operator_ends_the_change_unless_it_is_the_same(
     service: Service, mailbox
 ) -> None:
-    user_id = await member(service, mailbox)
+    user_id = await verified_user(service, mailbox)
     await service.contact_changes.request_email(user_id, NEW)
     code = mailbox.last(NEW).code
     await service.users.update_email(user_id, "third@example.test")
@@ -209,12 +209,12 @@ async def test_an_address_moved_by_an_operator_ends_the_change_unless_it_is_the_
 
 
 async def test_verify_and_change_do_not_disturb_each_other(service: Service, mailbox) -> None:
-    user_id = await unproved(service, phone=PHONE)
+    user_id = await unverified_user(service, phone=PHONE)
     await service.contact_changes.request_email(user_id, NEW)
     request_id = await service.verification.request_email(EMAIL)
     number = await service.verification.request_phone(PHONE)
     await service.contact_changes.request_phone(user_id, NEW_PHONE)
-    await settled(service)
+    await finish_background(service)
     codes = {message.to: message.code for message in mailbox.messages if message.code}
     with pytest.raises(errors.InvalidOrExpiredCode):
         await service.verification.confirm_email(NEW, codes[NEW], request_id=user_id)
@@ -230,16 +230,16 @@ async def test_verify_and_change_do_not_disturb_each_other(service: Service, mai
 
 
 async def test_the_old_address_hears_of_the_request_and_of_the_change(service: Service, mailbox) -> None:
-    user_id = await member(service, mailbox)
+    user_id = await verified_user(service, mailbox)
     mailbox.messages.clear()
     await service.contact_changes.request_email(user_id, NEW)
-    await settled(service)
+    await finish_background(service)
     assert [mail.kind for mail in mailbox.to(EMAIL)] == ["email_change_requested"]
     await service.contact_changes.confirm_email(user_id, mailbox.last(NEW).code)
     await service.contact_changes.request_phone(user_id, NEW_PHONE)
-    await settled(service)
+    await finish_background(service)
     await service.contact_changes.confirm_phone(user_id, NEW_PHONE, mailbox.last(NEW_PHONE).code)
-    await settled(service)
+    await finish_background(service)
     assert [mail.kind for mail in mailbox.to(EMAIL)] == ["email_change_requested", "email_changed"]
     told = [mail.kind for mail in mailbox.to(NEW)]
     assert told == ["email_verification_code", "phone_change_requested", "phone_changed"]
@@ -252,7 +252,7 @@ async def test_a_user_whose_sign_in_codes_move_with_the_address_gets_a_notice(
     user_id, _ = await with_email_factor(service, mailbox)
     await service.contact_changes.request_email(user_id, NEW)
     await service.contact_changes.confirm_email(user_id, mailbox.last(NEW).code)
-    await settled(service)
+    await finish_background(service)
     assert mailbox.last(NEW).kind == "two_factor_email_changed"
 
 
@@ -260,7 +260,7 @@ async def test_sessions_stay_unless_the_configuration_says_otherwise(make_servic
     for ends, left in ((False, 2), (True, 1)):
         service = await make_service(contact_change_ends_sessions=ends, code_cooldown=0.0)
         email, new = f"ada{left}@example.test", f"new{left}@example.test"
-        user_id = await member(service, mailbox, email, f"ada_{left}")
+        user_id = await verified_user(service, mailbox, email, f"ada_{left}")
         kept = await service.sessions.issue(user_id)
         await service.sessions.issue(user_id)
         await service.contact_changes.request_email(user_id, new)
@@ -272,8 +272,8 @@ async def test_sessions_stay_unless_the_configuration_says_otherwise(make_servic
 
 
 async def test_refusals_of_a_request(change: Change, mailbox) -> None:
-    user_id = await member(change.service, mailbox, change.old)
-    await member(change.service, mailbox, change.other, "other_1")
+    user_id = await verified_user(change.service, mailbox, change.old)
+    await verified_user(change.service, mailbox, change.other, "other_1")
     for target, error in (
         (change.old, "XUnchanged"),
         (change.other, "XInUse"),
@@ -293,8 +293,8 @@ async def test_refusals_of_a_request(change: Change, mailbox) -> None:
 
 
 async def test_looking_for_taken_addresses_is_limited(service: Service, mailbox) -> None:
-    user_id = await member(service, mailbox)
-    await unproved(service, "taken@example.test", "taken")
+    user_id = await verified_user(service, mailbox)
+    await unverified_user(service, "taken@example.test", "taken")
     for _ in range(service.config.max_codes_per_hour):
         with pytest.raises(errors.EmailInUse):
             await service.contact_changes.request_email(user_id, "taken@example.test")
@@ -304,7 +304,7 @@ async def test_looking_for_taken_addresses_is_limited(service: Service, mailbox)
 
 async def test_an_address_cannot_be_flooded_from_many_accounts(service: Service, mailbox) -> None:
     for number in range(8):
-        user_id = await unproved(service, f"ada{number}@example.test", f"ada_{number}")
+        user_id = await unverified_user(service, f"ada{number}@example.test", f"ada_{number}")
         client = Client(ip="192.0.2.1")
         if number == 0:
             await service.contact_changes.request_email(user_id, NEW, client=client)
@@ -317,7 +317,7 @@ async def test_an_address_cannot_be_flooded_from_many_accounts(service: Service,
 async def test_a_failed_message_is_an_error_and_the_change_can_be_sent_again(
     change: Change, mailbox, clock
 ) -> None:
-    user_id = await member(change.service, mailbox, change.old)
+    user_id = await verified_user(change.service, mailbox, change.old)
     mailbox.failure = RuntimeError("down")
     failed = errors.EmailDeliveryFailed if change.kind == "email" else errors.SmsDeliveryFailed
     with pytest.raises(failed):

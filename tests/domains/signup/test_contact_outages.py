@@ -11,7 +11,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.mail import Mailbox
-from fakes.people import EMAIL, PASSWORD, PHONE, member, register, settled, unproved
+from fakes.users import EMAIL, PASSWORD, PHONE, finish_background, register, unverified_user, verified_user
 
 NEW, NEW_PHONE = "new@example.test", "+4915199999999"
 
@@ -59,14 +59,14 @@ async def test_a_store_that_is_down_is_said_and_nothing_is_taken_for_absent(
     make_service, mailbox: Mailbox, own_redis
 ) -> None:
     service = await make_service(redis_url=own_redis.url)
-    user_id = await unproved(service, phone=PHONE)
+    user_id = await unverified_user(service, phone=PHONE)
     await service.contact_changes.request_email(user_id, NEW)
     code = mailbox.last(NEW).code
     own_redis.stop()
     for call in calls(service, user_id, "x" * 22, code, "x" * 43):
         with pytest.raises(errors.EphemeralStoreUnavailable):
             await call()
-    await settled(service)
+    await finish_background(service)
     assert service.rt.background.failures == 0
     assert {message.to for message in mailbox.messages} == {NEW, EMAIL}
 
@@ -85,7 +85,7 @@ async def test_no_code_token_hash_or_address_is_logged(
     service: Service, mailbox: Mailbox, clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        user_id = await member(service, mailbox)
+        user_id = await verified_user(service, mailbox)
         pending = await register(service, NEW, "other_1")
         await register(service, PHONE, "other_2")
         await register(service, EMAIL, "other_3", ip="192.0.2.9")
@@ -105,7 +105,7 @@ async def test_no_code_token_hash_or_address_is_logged(
         with pytest.raises(errors.EmailDeliveryFailed) as failed:
             await service.contact_changes.request_email(user_id, "fourth@example.test")
         logging.getLogger("host").error("not sent", exc_info=failed.value)
-        await settled(service)
+        await finish_background(service)
     secrets = {text for message in mailbox.messages for text in (message.code, message.token) if text}
     stored = (await service.registration.get_pending_by_email(NEW)).password_hash  # type: ignore[union-attr]
     assert len(secrets) > 6

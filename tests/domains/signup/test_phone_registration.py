@@ -7,7 +7,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
-from fakes.people import EMAIL, PASSWORD, PHONE, member, register, settled
+from fakes.users import EMAIL, PASSWORD, PHONE, finish_background, register, verified_user
 
 OTHER = "+4915199999999"
 ATTACKERS = "a password of the attacker"
@@ -16,7 +16,7 @@ ATTACKERS = "a password of the attacker"
 async def test_a_confirmed_registration_is_an_account_with_a_verified_number_and_no_address(
     service: Service, mailbox
 ) -> None:
-    user_id = await member(service, mailbox, PHONE)
+    user_id = await verified_user(service, mailbox, PHONE)
     user = await service.users.get_by_phone(PHONE)
     assert user is not None
     assert (user.id, user.email, user.username, user.phone_verified) == (user_id, None, "ada_l", True)
@@ -82,7 +82,7 @@ async def test_an_abandoned_name_is_free_for_others(service: Service, mailbox, c
 
 
 async def test_a_taken_number_answers_like_a_free_one_and_gets_no_code(service: Service, mailbox) -> None:
-    await member(service, mailbox, PHONE)
+    await verified_user(service, mailbox, PHONE)
     mailbox.messages.clear()
     answers = []
     for number, name in ((PHONE, "stranger1"), (OTHER, "stranger2")):
@@ -91,7 +91,7 @@ async def test_a_taken_number_answers_like_a_free_one_and_gets_no_code(service: 
             await service.logins.with_password(number, ATTACKERS)
         assert refused.value.metadata == {"registration_id": registration_id}
         answers.append((len(registration_id), refused.value.code))
-    await settled(service)
+    await finish_background(service)
     assert answers[0] == answers[1]
     assert {message.to for message in mailbox.messages} == {OTHER}
 

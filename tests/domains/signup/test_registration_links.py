@@ -8,7 +8,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
-from fakes.people import EMAIL, PASSWORD, PHONE, member, register, settled
+from fakes.users import EMAIL, PASSWORD, PHONE, finish_background, register, verified_user
 
 
 class CodesOnly:
@@ -102,7 +102,7 @@ async def test_a_resend_ends_the_earlier_link(service: Service, mailbox, clock) 
     early = mailbox.last(EMAIL).token
     clock.advance(service.config.code_cooldown)
     await service.registration.resend_email(registration_id)
-    await settled(service)
+    await finish_background(service)
     with pytest.raises(errors.InvalidOrExpiredToken):
         await service.registration.confirm_email_link(early, registration_id=registration_id)
     late = mailbox.last(EMAIL).token
@@ -121,9 +121,9 @@ async def test_a_link_outlives_the_code_and_ends_by_the_clock(service: Service, 
 
 
 async def test_tokens_of_other_purposes_do_not_fit(service: Service, mailbox) -> None:
-    await member(service, mailbox)
+    await verified_user(service, mailbox)
     await service.passwords.request_reset(EMAIL)
-    await settled(service)
+    await finish_background(service)
     reset = mailbox.last(EMAIL).token
     for token in (reset, "x" * 43, "", "\ud800"):
         with pytest.raises(errors.InvalidOrExpiredToken):

@@ -8,7 +8,7 @@ from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.security import codes
 from authkit_issuer.service import Service
-from fakes.people import EMAIL, PASSWORD, PHONE, member, register, settled
+from fakes.users import EMAIL, PASSWORD, PHONE, finish_background, register, verified_user
 
 HERE = Client(ip="192.0.2.1")
 
@@ -69,14 +69,14 @@ async def test_a_submission_that_sends_nothing_and_leans_on_nothing_cannot_be_gu
         await confirm(service, "123456", unsent)
     clock.advance(3600)
     await service.registration.resend_email(unsent, client=HERE)
-    await settled(service)
+    await finish_background(service)
     assert await confirm(service, mailbox.last(EMAIL).code, unsent)
 
 
 async def test_a_second_submission_for_a_taken_address_can_not_be_confirmed_either(
     service: Service, mailbox
 ) -> None:
-    await member(service, mailbox)
+    await verified_user(service, mailbox)
     code = mailbox.last(EMAIL).code
     for name in ("stranger_1", "stranger_2"):
         registration_id = await register(service, EMAIL, name, ip="198.51.100.1")
@@ -90,7 +90,7 @@ async def test_a_leaning_id_gets_a_code_of_its_own_by_resending(service: Service
     second = await register(service, EMAIL, "ada_2")
     clock.advance(service.config.code_cooldown)
     await service.registration.resend_email(second, client=HERE)
-    await settled(service)
+    await finish_background(service)
     late = mailbox.last(EMAIL).code
     assert late != early
     with pytest.raises(errors.InvalidOrExpiredCode):
@@ -117,11 +117,11 @@ async def test_resending_replaces_the_code_keeps_the_id_and_starts_the_time_afre
     early = mailbox.last(target).code
     resend = service.registration.resend_email if target == EMAIL else service.registration.resend_phone
     await resend(registration_id, client=HERE)
-    await settled(service)
+    await finish_background(service)
     assert len(mailbox.to(target)) == 1
     clock.advance(service.config.code_ttl)
     await resend(registration_id, client=HERE)
-    await settled(service)
+    await finish_background(service)
     late = mailbox.last(target).code
     assert len(mailbox.to(target)) == 2
     clock.advance(service.config.code_ttl - 1)
@@ -139,19 +139,19 @@ async def test_a_new_code_has_its_own_tries(service: Service, mailbox, clock) ->
             await confirm(service, wrong, registration_id)
     clock.advance(service.config.code_cooldown)
     await service.registration.resend_email(registration_id, client=HERE)
-    await settled(service)
+    await finish_background(service)
     assert await confirm(service, mailbox.last(EMAIL).code, registration_id)
 
 
 async def test_resending_answers_alike_for_everything(service: Service, mailbox, clock) -> None:
-    await member(service, mailbox)
+    await verified_user(service, mailbox)
     taken = await register(service, EMAIL, "mallory", ip="198.51.100.1")
     clock.advance(service.config.code_cooldown)
     mailbox.messages.clear()
     for registration_id in (taken, "x" * 22, "", "ü"):
         assert await service.registration.resend_email(registration_id) is None
         assert await service.registration.resend_phone(registration_id) is None
-    await settled(service)
+    await finish_background(service)
     assert [(message.to, message.kind) for message in mailbox.messages] == [(EMAIL, "registration_attempt")]
 
 
@@ -171,7 +171,7 @@ async def test_a_resend_does_not_bring_back_a_registration_that_was_just_confirm
 
     monkeypatch.setattr(store, "incr", confirmed_meanwhile)
     await service.registration.resend_email(registration_id, client=HERE)
-    await settled(service)
+    await finish_background(service)
     assert len(mailbox.to(EMAIL)) == 1
     assert await service.registration.get_pending_by_email(EMAIL) is None
 
@@ -183,7 +183,7 @@ async def test_signing_in_before_confirming_sends_a_new_code_for_the_same_id(
     clock.advance(service.config.code_cooldown)
     with pytest.raises(errors.EmailNotVerified) as refused:
         await service.logins.with_password(EMAIL, PASSWORD, client=HERE)
-    await settled(service)
+    await finish_background(service)
     assert refused.value.metadata == {"registration_id": registration_id}
     assert len(mailbox.to(EMAIL)) == 2
     assert await confirm(service, mailbox.last(EMAIL).code, registration_id)

@@ -7,7 +7,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
-from fakes.people import EMAIL, PHONE, settled, unproved
+from fakes.users import EMAIL, PHONE, finish_background, unverified_user
 
 UNKNOWN, UNKNOWN_PHONE = "unknown@example.test", "+4915199999999"
 
@@ -16,12 +16,12 @@ async def ask(service: Service, target: str = EMAIL, ip: str = "192.0.2.1") -> s
     verification = service.verification
     request = verification.request_phone if target.startswith("+") else verification.request_email
     request_id = await request(target, client=Client(ip=ip))
-    await settled(service)
+    await finish_background(service)
     return request_id
 
 
 async def test_a_code_marks_the_address_and_signs_no_user_in(service: Service, mailbox) -> None:
-    user_id = await unproved(service)
+    user_id = await unverified_user(service)
     request_id = await ask(service, " ADA@Example.test")
     mail = mailbox.last(EMAIL)
     assert (mail.kind, mail.username) == ("email_verification_code", "ada_l")
@@ -42,7 +42,7 @@ async def test_a_code_marks_the_address_and_signs_no_user_in(service: Service, m
 
 
 async def test_a_link_marks_the_address_once(service: Service, mailbox) -> None:
-    user_id = await unproved(service)
+    user_id = await unverified_user(service)
     await ask(service)
     token = mailbox.last(EMAIL).token
     assert await service.verification.confirm_email_link(token) == user_id
@@ -51,7 +51,7 @@ async def test_a_link_marks_the_address_once(service: Service, mailbox) -> None:
 
 
 async def test_a_code_marks_the_number(service: Service, mailbox) -> None:
-    user_id = await unproved(service, None, phone=PHONE)
+    user_id = await unverified_user(service, None, phone=PHONE)
     request_id = await ask(service, PHONE)
     code = mailbox.last(PHONE).code
     assert await service.verification.confirm_phone(PHONE, code, request_id=request_id) is None
@@ -62,7 +62,7 @@ async def test_a_code_marks_the_number(service: Service, mailbox) -> None:
 
 
 async def test_a_code_fits_only_its_request_its_contact_and_its_purpose(service: Service, mailbox) -> None:
-    user_id = await unproved(service, phone=PHONE)
+    user_id = await unverified_user(service, phone=PHONE)
     by_mail, by_phone = await ask(service), await ask(service, PHONE)
     code, digits = mailbox.last(EMAIL).code, mailbox.last(PHONE).code
     for wrong in (None, "", "x" * 22, by_phone, user_id):
@@ -83,7 +83,7 @@ async def test_a_code_fits_only_its_request_its_contact_and_its_purpose(service:
 
 
 async def test_an_attacker_can_neither_burn_nor_replace_a_request(service: Service, mailbox) -> None:
-    await unproved(service)
+    await unverified_user(service)
     mine = await ask(service, ip="192.0.2.1")
     code = mailbox.last(EMAIL).code
     theirs = await ask(service, ip="198.51.100.1")
@@ -96,7 +96,7 @@ async def test_an_attacker_can_neither_burn_nor_replace_a_request(service: Servi
 async def test_a_second_request_within_the_pause_is_confirmed_by_the_mail_that_came(
     service: Service, mailbox
 ) -> None:
-    await unproved(service)
+    await unverified_user(service)
     await ask(service)
     again = await ask(service)
     (mail,) = mailbox.to(EMAIL)
@@ -104,11 +104,11 @@ async def test_a_second_request_within_the_pause_is_confirmed_by_the_mail_that_c
 
 
 async def test_unknown_proved_and_barred_accounts_get_an_id_and_no_message(service: Service, mailbox) -> None:
-    proved = await unproved(service, "proved@example.test", "proved")
+    proved = await unverified_user(service, "proved@example.test", "proved")
     await service.users.set_email_verified(proved, True)
-    banned = await unproved(service, "banned@example.test", "banned")
+    banned = await unverified_user(service, "banned@example.test", "banned")
     await service.lifecycle.ban(banned)
-    deleted = await unproved(service, "deleted@example.test", "deleted")
+    deleted = await unverified_user(service, "deleted@example.test", "deleted")
     await service.lifecycle.soft_delete(deleted)
     mailbox.messages.clear()
     for target in ("proved@example.test", "banned@example.test", "deleted@example.test", UNKNOWN):
@@ -131,7 +131,7 @@ async def test_what_changed_since_ends_the_proof(service: Service, mailbox) -> N
 
     for number, change in enumerate((moved, banned, signed_out_everywhere)):
         email = f"ada{number}@example.test"
-        user_id = await unproved(service, email, f"ada_{number}")
+        user_id = await unverified_user(service, email, f"ada_{number}")
         request_id = await ask(service, email)
         mail = mailbox.last(email)
         await change(user_id)
@@ -143,16 +143,16 @@ async def test_what_changed_since_ends_the_proof(service: Service, mailbox) -> N
 
 
 async def test_the_link_an_operators_change_sends_is_taken_here(service: Service, mailbox) -> None:
-    user_id = await unproved(service)
+    user_id = await unverified_user(service)
     await service.users.update_email(user_id, "new@example.test")
-    await settled(service)
+    await finish_background(service)
     assert await service.verification.confirm_email_link(mailbox.last("new@example.test").token) == user_id
 
 
 async def test_the_time_to_live_may_be_given(service: Service, mailbox, clock) -> None:
-    await unproved(service)
+    await unverified_user(service)
     request_id = await service.verification.request_email(EMAIL, 30)
-    await settled(service)
+    await finish_background(service)
     mail = mailbox.last(EMAIL)
     clock.advance(30)
     with pytest.raises(errors.InvalidOrExpiredCode):
@@ -164,8 +164,8 @@ async def test_the_time_to_live_may_be_given(service: Service, mailbox, clock) -
 async def test_a_signed_in_user_sends_a_code_to_their_own_number_and_hears_of_failures(
     service: Service, mailbox, clock
 ) -> None:
-    user_id = await unproved(service, phone=PHONE)
-    other = await unproved(service, "eve@example.test", "eve_1")
+    user_id = await unverified_user(service, phone=PHONE)
+    other = await unverified_user(service, "eve@example.test", "eve_1")
     for wrong in (other, "no id", "00000000-0000-4000-8000-000000000000"):
         with pytest.raises(errors.UserNotFound):
             await service.verification.send_phone(PHONE, wrong)
@@ -188,18 +188,18 @@ async def test_a_signed_in_user_sends_a_code_to_their_own_number_and_hears_of_fa
 
 async def test_a_sending_that_hangs_ends_by_its_deadline(make_service, mailbox) -> None:
     service = await make_service(send_timeout=0.01)
-    user_id = await unproved(service, phone=PHONE)
+    user_id = await unverified_user(service, phone=PHONE)
     mailbox.open.clear()
     with pytest.raises(errors.SmsDeliveryFailed):
         await service.verification.send_phone(PHONE, user_id)
     await service.verification.request_email(EMAIL)
-    await settled(service)
+    await finish_background(service)
     assert service.rt.background.failures == 1
 
 
 async def test_without_a_sender_it_says_so_before_any_look_up(make_service) -> None:
     service = await make_service(email_sender=None, sms_sender=None)
-    user_id = await unproved(service, phone=PHONE)
+    user_id = await unverified_user(service, phone=PHONE)
     for email in (EMAIL, UNKNOWN, "no address"):
         with pytest.raises(errors.EmailUnavailable):
             await service.verification.request_email(email)

@@ -15,7 +15,7 @@ from authkit_issuer import errors
 from fakes.provider import CLIENT, RSA_KEY, SECRET, Reply, as_json
 
 
-async def refused(browser, kind: type[errors.AuthError] = errors.ProviderRefused, **changes: Any):
+async def assert_refused(browser, kind: type[errors.AuthError] = errors.ProviderRefused, **changes: Any):
     landing = await browser.back(await browser.begin(), **changes)
     assert type(landing.refusal) is kind, landing.refusal
     assert (landing.code, landing.opened) == ("", None)
@@ -69,7 +69,7 @@ async def test_asymmetric_signatures_of_the_providers_keys_are_taken(browser, al
 )
 async def test_a_token_that_says_something_else_is_refused(browser, claims):
     browser.idp.claims |= claims
-    await refused(browser)
+    await assert_refused(browser)
 
 
 async def test_several_audiences_are_fine_when_the_token_was_asked_for_by_us(browser):
@@ -96,13 +96,13 @@ def unsigned(claims: dict[str, Any]) -> str:
 )
 async def test_a_token_that_the_providers_keys_did_not_sign_is_refused(browser, token):
     browser.idp.token = token
-    await refused(browser)
+    await assert_refused(browser)
 
 
 async def test_a_token_of_another_kind_is_refused(browser):
     headers = {"kid": "rsa", "typ": "at+jwt"}
     browser.idp.token = lambda claims: jwt.encode(claims, RSA_KEY, "RS256", headers=headers)
-    await refused(browser)
+    await assert_refused(browser)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ async def test_metadata_of_another_issuer_sends_no_browser_anywhere(browser, met
 
 async def test_metadata_that_sends_the_code_elsewhere_is_not_followed(browser):
     browser.idp.metadata["token_endpoint"] = "http://192.0.2.1/token"
-    await refused(browser, errors.ProviderUnavailable)
+    await assert_refused(browser, errors.ProviderUnavailable)
 
 
 async def test_parameters_in_the_providers_address_are_not_repeated(browser):
@@ -172,15 +172,15 @@ async def test_parameters_in_the_providers_address_are_not_repeated(browser):
 
 
 async def test_the_answer_of_another_issuer_is_refused(browser):
-    await refused(browser, iss="https://evil.example")
-    await refused(browser, iss="")
+    await assert_refused(browser, iss="https://evil.example")
+    await assert_refused(browser, iss="")
     assert (await browser.back(await browser.begin(), iss=browser.idp.issuer)).refusal is None
 
 
 async def test_an_issuer_that_promises_to_name_itself_must(make_service, providers, browser):
     browser.idp.metadata["authorization_response_iss_parameter_supported"] = True
-    await refused(browser)
-    await refused(browser, error="access_denied")
+    await assert_refused(browser)
+    await assert_refused(browser, error="access_denied")
     assert (await browser.back(await browser.begin(), iss=browser.idp.issuer)).refusal is None
 
 
@@ -197,7 +197,7 @@ async def test_an_issuer_that_promises_to_name_itself_must(make_service, provide
     ],
 )
 async def test_the_app_receives_a_providers_error_as_one_plain_word(browser, error, told, caplog):
-    refusal = await refused(browser, errors.ProviderDenied, error=error, code="")
+    refusal = await assert_refused(browser, errors.ProviderDenied, error=error, code="")
     assert refusal.metadata == {"provider_error": told}
     assert all("\n" not in record.getMessage() for record in caplog.records)
 
@@ -206,7 +206,7 @@ async def test_an_answer_without_a_code_is_refused_after_the_state_is_used(brows
     begun = await browser.begin()
     assert type((await browser.back(begun, code="")).refusal) is errors.Invalid
     assert isinstance((await browser.back(begun)).refusal, errors.InvalidState)
-    await refused(browser, errors.Invalid, code="x" * 4097)
+    await assert_refused(browser, errors.Invalid, code="x" * 4097)
 
 
 async def test_the_code_goes_with_the_verifier_and_the_secret_in_the_way_the_provider_takes(

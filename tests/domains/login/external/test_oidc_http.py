@@ -69,12 +69,12 @@ async def go(api: Api, idp, start: str = LOGIN, back: str = CALLBACK, **more: An
     return await api.get(back, params=idp.approve(began.headers["location"]), **more)
 
 
-def told(answer: httpx.Response) -> dict[str, str]:
+def fragment(answer: httpx.Response) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(answer.headers["location"]).fragment))
 
 
 async def tokens(api: Api, idp) -> dict[str, Any]:
-    traded = await api.post(RESULT, json={"code": told(await go(api, idp))["result_code"]})
+    traded = await api.post(RESULT, json={"code": fragment(await go(api, idp))["result_code"]})
     return traded.json()
 
 
@@ -92,7 +92,7 @@ async def test_a_browser_is_sent_out_with_a_cookie_and_back_to_the_app_with_a_co
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert answer.content == b""
     assert landed.headers["location"].startswith(f"{APP}/login/callback#")
-    found = told(landed)
+    found = fragment(landed)
     assert set(found) == {"flow", "provider", "return_to", "result_code"}
     assert (found["flow"], found["provider"]) == ("login", "loop")
     assert found["return_to"] == "/orders?page=2"
@@ -110,7 +110,7 @@ async def test_a_browser_is_sent_out_with_a_cookie_and_back_to_the_app_with_a_co
 
 async def test_a_code_is_worth_nothing_in_another_browser(make_api, idp):
     service, api = await make_api()
-    code = told(await go(api, idp))["result_code"]
+    code = fragment(await go(api, idp))["result_code"]
     async with Api(service) as thief:
         stolen = await thief.post(RESULT, json={"code": code})
     assert (stolen.status_code, stolen.json()["error"]) == (400, "invalid_or_expired_code")
@@ -121,7 +121,7 @@ async def test_a_callback_in_a_browser_that_began_nothing_opens_nothing(make_api
     began = await api.get(LOGIN)
     async with Api(service) as victim:
         landed = await victim.get(CALLBACK, params=idp.approve(began.headers["location"]))
-    assert told(landed) == {"flow": "login", "provider": "loop", "error": "invalid_state"}
+    assert fragment(landed) == {"flow": "login", "provider": "loop", "error": "invalid_state"}
     assert "set-cookie" not in landed.headers
     assert await service.users.newest() == []
 
@@ -136,7 +136,7 @@ async def test_a_cookie_within_another_cookies_value_is_not_one(make_api, idp):
             params=idp.approve(began.headers["location"]),
             headers={"cookie": f"planted=x,{pair}, {pair}"},
         )
-    assert told(landed)["error"] == "invalid_state"
+    assert fragment(landed)["error"] == "invalid_state"
 
 
 def page_of(answer: httpx.Response) -> dict[str, Any]:
@@ -197,14 +197,14 @@ async def test_what_a_provider_says_is_reflected_nowhere(api, idp):
     back = idp.approve((await api.get(LOGIN)).headers["location"])
     hostile = {"state": back["state"], "error": "<img src=x>", "error_description": "<img src=y>"}
     landed = await api.get(CALLBACK, params=hostile)
-    assert told(landed)["error"] == "provider_error"
+    assert fragment(landed)["error"] == "provider_error"
     assert "img" not in landed.headers["location"]
 
 
 async def test_a_provider_that_is_down_sends_the_browser_back_to_the_app(api, idp):
     idp.replies["/.well-known/openid-configuration"] = Reply(status=500)
     landed = await api.get(LOGIN)
-    assert told(landed) == {"flow": "login", "provider": "loop", "error": "provider_unavailable"}
+    assert fragment(landed) == {"flow": "login", "provider": "loop", "error": "provider_unavailable"}
     popup = await api.get(LOGIN, params={"ui": "popup", "popup_nonce": "n"})
     assert page_of(popup)["message"]["error"] == "provider_unavailable"
     asked = await api.get(LOGIN, headers={"accept": "application/json"})
@@ -225,7 +225,7 @@ async def test_a_store_that_is_down_sends_the_browser_back_to_the_app_as_well(ma
         await api.get(CALLBACK, params=idp.approve(began.headers["location"])),
     ):
         assert landed.status_code == 302
-        assert told(landed)["error"] == "ephemeral_store_unavailable"
+        assert fragment(landed)["error"] == "ephemeral_store_unavailable"
     asked = await api.get(LOGIN, headers={"accept": "application/json"})
     assert asked.status_code == 503
 
@@ -235,7 +235,7 @@ async def test_a_look_at_the_way_back_uses_nothing_up(api, idp):
     looked = await api.head(CALLBACK, params=back)
     assert (looked.status_code, looked.headers["allow"]) == (405, "GET, OPTIONS, POST")
     assert (await api.head(LOGIN)).status_code == 405
-    assert "result_code" in told(await api.get(CALLBACK, params=back))
+    assert "result_code" in fragment(await api.get(CALLBACK, params=back))
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ async def test_in_development_the_host_of_the_request_replaces_base_url(make_api
     assert dev.config.dev
     landed = await go(dev_api, idp)
     assert landed.headers["location"].startswith("http://127.0.0.1:8000/login/callback#")
-    assert told(landed)["result_code"]
+    assert fragment(landed)["result_code"]
 
 
 async def test_a_form_answer_is_taken_with_a_cookie_that_crosses_sites_and_redirected_with_303(make_api, idp):
@@ -308,7 +308,7 @@ async def test_a_form_answer_is_taken_with_a_cookie_that_crosses_sites_and_redir
     form = idp.approve(began.headers["location"]) | {"user": "{}", "unknown": "ignored"}
     landed = await api.post(CALLBACK, data=form)
     assert landed.status_code == 303
-    traded = await api.post(RESULT, json={"code": told(landed)["result_code"]})
+    traded = await api.post(RESULT, json={"code": fragment(landed)["result_code"]})
     assert traded.status_code == 200
     refused = await api.post(CALLBACK, content=b"state=a", headers={"content-type": "text/plain"})
     assert refused.status_code == 415
@@ -316,13 +316,13 @@ async def test_a_form_answer_is_taken_with_a_cookie_that_crosses_sites_and_redir
 
 async def test_tokens_in_the_fragment_are_for_apps_that_ask_for_them(make_api, idp, mailbox):
     service, api = await make_api(oidc_fragment_tokens=True)
-    found = told(await go(api, idp))
+    found = fragment(await go(api, idp))
     assert {"access_token", "refresh_token", "expires_in", "token_type"} <= set(found)
     assert "result_code" not in found
     user_id = (await service.tokens.verify(found["access_token"])).user_id
     await service.two_factor.send_email_setup_code(user_id)
     await service.two_factor.enable(user_id, "email", code=mailbox.last("ada@example.test").code)
-    asked = told(await go(api, idp))
+    asked = fragment(await go(api, idp))
     assert asked["error"] == "two_factor_required"
     assert asked["user_id"] == user_id
     assert asked["destination"] != "ada@example.test"
@@ -335,11 +335,11 @@ async def test_tokens_in_the_fragment_are_for_apps_that_ask_for_them(make_api, i
 async def test_with_the_refresh_cookie_no_script_sees_a_refresh_token(make_api, idp):
     _, api = await make_api(oidc_fragment_tokens=True, refresh_cookie=True)
     landed = await go(api, idp)
-    assert "access_token" in told(landed)
-    assert "refresh_token" not in told(landed)
+    assert "access_token" in fragment(landed)
+    assert "refresh_token" not in fragment(landed)
     assert any("authkit_refresh=" in text for text in landed.headers.get_list("set-cookie"))
     _, api = await make_api(refresh_cookie=True)
-    traded = await api.post(RESULT, json={"code": told(await go(api, idp))["result_code"]})
+    traded = await api.post(RESULT, json={"code": fragment(await go(api, idp))["result_code"]})
     assert "refresh_token" not in traded.json()
     assert any("authkit_refresh=" in text for text in traded.headers.get_list("set-cookie"))
 
@@ -348,7 +348,7 @@ async def test_the_trade_requires_the_second_factor(make_api, idp, mailbox):
     service, api = await make_api()
     user_id, _ = await with_email_factor(service, mailbox)
     await service.providers.link_by_issuer(user_id, idp.issuer, "loop", "person-1")
-    code = told(await go(api, idp))["result_code"]
+    code = fragment(await go(api, idp))["result_code"]
     asked = await api.post(RESULT, json={"code": code})
     assert asked.json()["error"] == "two_factor_required"
     assert asked.json()["metadata"]["challenge"]
@@ -360,7 +360,7 @@ async def test_a_result_is_traded_for_the_token_of_an_organization_or_stays_good
     await service.sessions.revoke_all(user_id)
     await service.orgs.create("acme", owner_user_id=user_id)
     await service.orgs.create("others")
-    code = told(await go(api, idp))["result_code"]
+    code = fragment(await go(api, idp))["result_code"]
     for org, refused in (
         ("others", (403, "not_org_member")),
         ("nothing", (404, "org_not_found")),
@@ -377,7 +377,7 @@ async def test_a_result_is_traded_for_the_token_of_an_organization_or_stays_good
 
 
 async def test_without_organizations_a_result_is_for_none_and_stays_good(api, idp):
-    code = told(await go(api, idp))["result_code"]
+    code = fragment(await go(api, idp))["result_code"]
     refused = await api.post(RESULT, json={"code": code, "org": "acme"})
     assert (refused.status_code, refused.json()["error"]) == (400, "org_mode_not_multi")
     assert (await api.post(RESULT, json={"code": code})).status_code == 200
@@ -388,7 +388,7 @@ async def test_an_organization_is_kept_through_the_second_factor(make_api, idp, 
     user_id, _ = await with_email_factor(service, mailbox)
     await service.orgs.create("acme", owner_user_id=user_id)
     await service.providers.link_by_issuer(user_id, idp.issuer, "loop", "person-1")
-    code = told(await go(api, idp))["result_code"]
+    code = fragment(await go(api, idp))["result_code"]
     refused = await api.post(RESULT, json={"code": code, "org": "others"})
     assert (refused.status_code, refused.json()["error"]) == (404, "org_not_found")
     asked = await api.post(RESULT, json={"code": code, "org": "acme"})
@@ -410,8 +410,8 @@ async def test_a_link_is_begun_with_a_fresh_proof_and_keeps_the_session(make_api
     assert began.status_code == 200, began.text
     assert set(began.json()) == {"auth_url", "state"}
     landed = await api.get(CALLBACK, params=idp.approve(began.json()["auth_url"]))
-    assert told(landed)["flow"] == "link"
-    linked = await api.post(RESULT, json={"code": told(landed)["result_code"]})
+    assert fragment(landed)["flow"] == "link"
+    linked = await api.post(RESULT, json={"code": fragment(landed)["result_code"]})
     assert linked.json() == {"flow": "link", "provider": "loop", "return_to": "/settings", "linked": True}
     session = (await service.tokens.verify(mine["access_token"])).session_id
     await age("refresh_sessions", session, auth_time=1000)
@@ -420,7 +420,7 @@ async def test_a_link_is_begun_with_a_fresh_proof_and_keeps_the_session(make_api
     stepping = await api.post("/auth/step-up/oidc/loop/start", json={}, headers=bearer)
     assert stepping.status_code == 200, stepping.text
     landed = await api.get(CALLBACK, params=idp.approve(stepping.json()["auth_url"]))
-    stepped = await api.post(RESULT, json={"code": told(landed)["result_code"]})
+    stepped = await api.post(RESULT, json={"code": fragment(landed)["result_code"]})
     assert "refresh_token" not in stepped.json()
     fresh = {"authorization": f"Bearer {stepped.json()['access_token']}"}
     assert (await api.post(start, json={}, headers=fresh)).status_code == 200
@@ -435,7 +435,7 @@ async def test_a_step_up_that_fails_goes_back_to_where_it_was_asked_for(make_api
     back = idp.approve(began.json()["auth_url"])
     landed = await api.get(CALLBACK, params={"state": back["state"], "error": "login_required"})
     assert landed.headers["location"].startswith(f"{APP}/settings?tab=2&step_up=failed#")
-    assert (told(landed)["error"], told(landed)["flow"]) == ("login_required", "step_up")
+    assert (fragment(landed)["error"], fragment(landed)["flow"]) == ("login_required", "step_up")
 
 
 async def test_pages_of_the_app_may_send_the_cookie_from_their_own_origin(make_api):

@@ -8,7 +8,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.domains.login.external.service import CallbackParameters
-from fakes.together import together
+from fakes.gather import gather
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -21,7 +21,7 @@ async def test_one_state_used_fifty_times_at_once_lands_once(service, browser, r
     for _ in range(rounds(50)):
         begun = await browser.begin()
         given = browser.idp.approve(begun.auth_url)
-        landings = await together(*[lambda begun=begun, given=given: browser.back(begun, **given)] * 50)
+        landings = await gather(*[lambda begun=begun, given=given: browser.back(begun, **given)] * 50)
         won = [landing for landing in landings if landing.refusal is None]
         assert len(won) == 1
         assert all(
@@ -34,7 +34,7 @@ async def test_one_result_traded_fifty_times_at_once_opens_one_session(service, 
     await service.sessions.revoke_all(user_id)
     for _ in range(rounds(50)):
         landing = await browser.land()
-        outcomes = await together(*[lambda landing=landing: browser.trade(landing)] * 50)
+        outcomes = await gather(*[lambda landing=landing: browser.trade(landing)] * 50)
         lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         assert len(lost) == 49
         assert all(isinstance(outcome, errors.InvalidOrExpiredCode) for outcome in lost)

@@ -19,7 +19,7 @@ DEADLINE = 30.0
 _CODE = re.compile(r"\b\d{6}\b")
 
 
-class Postbox:
+class MailServer:
     """Takes every mail; other threads may wait for one."""
 
     def __init__(self) -> None:
@@ -52,9 +52,9 @@ class Postbox:
 
 
 @contextmanager
-def postbox() -> Iterator[Postbox]:
+def mail_server() -> Iterator[MailServer]:
     """Run the mail server while the block runs."""
-    box = Postbox()
+    box = MailServer()
     controller = Controller(box, hostname="127.0.0.1", port=free_port())
     controller.start()
     box.url = f"smtp+plain://127.0.0.1:{controller.port}"

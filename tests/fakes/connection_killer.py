@@ -12,7 +12,7 @@ from authkit_issuer.store.postgres import translated
 Moment = Literal["before", "after"]
 
 
-class Saboteur:
+class ConnectionKiller:
     """Kills the backend at the n-th step (a statement or a commit) since it was armed."""
 
     def __init__(self, admin: asyncpg.Connection) -> None:

@@ -9,7 +9,7 @@ from fakes.mail import Mailbox
 EMAIL, PHONE, PASSWORD = "ada@example.test", "+4915112345678", "correct horse battery"
 
 
-async def settled(service: Service) -> None:
+async def finish_background(service: Service) -> None:
     """Wait for what runs in the background."""
     await service.rt.background.drain(timeout=5)
 
@@ -23,18 +23,20 @@ async def register(
 ) -> str:
     """Start a registration, wait for its message and return its id."""
     started = await service.registration.register(identifier, name, password, client=Client(ip=ip))
-    await settled(service)
+    await finish_background(service)
     return started.registration_id
 
 
-async def member(service: Service, mailbox: Mailbox, identifier: str = EMAIL, name: str = "ada_l") -> str:
+async def verified_user(
+    service: Service, mailbox: Mailbox, identifier: str = EMAIL, name: str = "ada_l"
+) -> str:
     """Register, confirm and return the user id."""
     registration_id = await register(service, identifier, name)
     code = mailbox.last(identifier).code
     return (await service.registration.redeem(identifier, code, registration_id=registration_id)).user_id
 
 
-async def unproved(
+async def unverified_user(
     service: Service, email: str | None = EMAIL, name: str = "ada_l", phone: str | None = None
 ) -> str:
     """Return the id of a user none of whose contacts is proved."""
