@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -91,6 +91,7 @@ class AuthSessionEvent:
 
     ``id`` is stable and unique: sinks receive an event at least once, and use it to drop repeats.
     ``actor`` is who acted when that is not the user, ``target`` what was acted on, ``data`` further facts.
+    ``for_subject`` says what the user may see of it.
     """
 
     id: int
@@ -106,3 +107,29 @@ class AuthSessionEvent:
     actor: str | None = None
     target: str | None = None
     data: Mapping[str, object] = field(default_factory=dict[str, object])
+
+    def for_subject(self) -> AuthSessionEvent:
+        """Return the event as its user may see it; every list and export for the user shows this.
+
+        Of another person's act it has neither who acted and from where, nor free text: an operator's reason
+        is written for operators.
+        """
+        if self.actor is None or self.actor == self.user_id:
+            return self
+        return replace(
+            self,
+            ip_addr=None,
+            user_agent=None,
+            actor=ANOTHER_ACTOR,
+            reason=self.reason if self.reason in _REASON_CODES else None,
+            data={name: value for name, value in self.data.items() if name in _FACTS_ABOUT_THE_USER},
+        )
+
+
+ANOTHER_ACTOR = "another"
+"""The ``actor`` that a user sees in place of an operator's or member's id."""
+_REASON_CODES = frozenset({*SessionRevokeReason, "accepted", "declined", "revoked", "replaced", "lapsed"})
+_FACTS_ABOUT_THE_USER = frozenset(
+    {"before", "after", "until", "verified", "fields", "slug", "roles", "invite", "members"}
+)
+"""Data of an event that the user may see, even if another person acted; the rest stays with operators."""

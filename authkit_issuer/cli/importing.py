@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from authkit_issuer import identifiers
-from authkit_issuer.cli.opening import run
+from authkit_issuer.cli.opening import ACTOR, run
 from authkit_issuer.errors import AuthError, Invalid, Unavailable
 from authkit_issuer.service import Service
 
@@ -91,10 +91,11 @@ async def _import_one(service: Service, account: Account) -> bool:
             phone_verified=account.phone_verified,
             user_id=user_id,
             method="import",
+            actor=ACTOR,
         )
         if account.password_hash:
             await tx.passwords.upsert_hash(
-                user.id, account.password_hash, _algorithm(account), account.hash_params
+                user.id, account.password_hash, _algorithm(account), account.hash_params, actor=ACTOR
             )
     return True
 

@@ -11,6 +11,9 @@ from authkit_issuer.service import Service
 
 T = TypeVar("T")
 
+ACTOR = "cli"
+"""The actor of the events that a command records."""
+
 
 def run(work: Callable[[Service], Awaitable[T]]) -> T:
     """Open the service of the environment, run ``work``, close it."""

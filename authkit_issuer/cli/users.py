@@ -10,7 +10,7 @@ import typer
 
 from authkit_issuer import identifiers
 from authkit_issuer.cli.importing import import_users
-from authkit_issuer.cli.opening import run
+from authkit_issuer.cli.opening import ACTOR, run
 from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.errors import RoleNotFound, UserNotFound
 from authkit_issuer.service import Service
@@ -50,7 +50,7 @@ def create(
     username: Annotated[str, typer.Option(help="User name.")] = "",
 ) -> None:
     """Create an account without a password and print its id."""
-    typer.echo(run(lambda service: service.users.create(email or None, username or None)).id)
+    typer.echo(run(lambda service: service.users.create(email or None, username or None, actor=ACTOR)).id)
 
 
 @app.command("list")
@@ -82,13 +82,13 @@ def ban(
 ) -> None:
     """Ban a user and end every session."""
     end = until.replace(tzinfo=UTC) if until else None
-    run_on(who, lambda service, user: service.lifecycle.ban(user.id, reason, end))
+    run_on(who, lambda service, user: service.lifecycle.ban(user.id, reason, end, actor=ACTOR))
 
 
 @app.command("unban")
 def unban(who: Who) -> None:
     """Lift the ban of a user."""
-    run_on(who, lambda service, user: service.lifecycle.unban(user.id))
+    run_on(who, lambda service, user: service.lifecycle.unban(user.id, actor=ACTOR))
 
 
 @app.command("delete")
@@ -99,20 +99,23 @@ def delete(
     force: Annotated[bool, typer.Option("--force", help="Even an organization's only owner.")] = False,
 ) -> None:
     """Delete a user and end every session; reversible until the purge."""
-    run_on(who, lambda service, user: service.lifecycle.delete(user.id, soft=not for_good, force=force))
+    run_on(
+        who,
+        lambda service, user: service.lifecycle.delete(user.id, soft=not for_good, force=force, actor=ACTOR),
+    )
 
 
 @app.command("restore")
 def restore(who: Who) -> None:
     """Undo the deletion of a user that is not purged yet."""
-    run_on(who, lambda service, user: service.lifecycle.restore(user.id))
+    run_on(who, lambda service, user: service.lifecycle.restore(user.id, actor=ACTOR))
 
 
 @app.command("grant-role")
 def grant_role(who: Who, role: Annotated[str, typer.Argument(help="A role of the catalog.")]) -> None:
     """Give a user a global role, such as admin."""
     try:
-        run_on(who, lambda service, user: service.roles.assign(user.id, role, actor="cli"))
+        run_on(who, lambda service, user: service.roles.assign(user.id, role, actor=ACTOR))
     except RoleNotFound as error:
         raise RoleNotFound(f"There is no role {role}; `authkit roles define {role}` adds it.") from error
 
@@ -125,7 +128,7 @@ def revoke_role(
     force: Annotated[bool, typer.Option("--force", help="Even from the last administrator.")] = False,
 ) -> None:
     """Take a global role from a user."""
-    run_on(who, lambda service, user: service.roles.remove(user.id, role, force=force, actor="cli"))
+    run_on(who, lambda service, user: service.roles.remove(user.id, role, force=force, actor=ACTOR))
 
 
 app.command("import")(import_users)

@@ -166,6 +166,13 @@ class CannotRemoveLastAdminRole(Conflict):
     default = "The last administrator keeps the role."
 
 
+class OwnAccount(Conflict):
+    """An operator named their own account in an operation that closes one."""
+
+    code = "own_account"
+    default = "An administrator cannot ban or delete their own account here; another administrator can."
+
+
 class ProviderAlreadyLinked(Conflict):
     """The login belongs to another account."""
 

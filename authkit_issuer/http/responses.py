@@ -135,7 +135,7 @@ class OidcResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountEvent:
-    """An event of an account; address and user agent are null for events of other users."""
+    """An event of an account, as its user may see it (``AuthSessionEvent.for_subject``)."""
 
     id: int
     occurred_at: datetime
@@ -149,8 +149,7 @@ class AccountEvent:
     @classmethod
     def of(cls, event: AuthSessionEvent) -> AccountEvent:
         """Return the event as its user may see it."""
-        # The address of an operator stays private.
-        own = event.actor in {None, event.user_id}
+        event = event.for_subject()
         return cls(
             id=event.id,
             occurred_at=event.occurred_at,
@@ -158,6 +157,6 @@ class AccountEvent:
             session_id=event.session_id or None,
             method=event.method,
             reason=event.reason,
-            ip=event.ip_addr if own else None,
-            ua=event.user_agent if own else None,
+            ip=event.ip_addr,
+            ua=event.user_agent,
         )

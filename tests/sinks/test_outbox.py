@@ -71,6 +71,7 @@ async def write(service: Service, count: int) -> None:
                 for number in batch:
                     await tx.events.record(
                         SessionEventType.SESSION_CREATED,
+                        actor=None,
                         user_id=f"user-{user}",
                         session_id=f"session-{user}-{number % 2}",
                         data={"number": number},

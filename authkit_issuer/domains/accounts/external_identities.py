@@ -70,6 +70,7 @@ class Providers:
             if replaced is not None:
                 await Events(tx).record(
                     SessionEventType.PROVIDER_UNLINKED,
+                    actor=None,
                     user_id=person,
                     method=replaced or None,
                     reason="replaced",
@@ -79,6 +80,7 @@ class Providers:
             if added:
                 await Events(tx).record(
                     SessionEventType.PROVIDER_LINKED,
+                    actor=None,
                     user_id=person,
                     method=slug,
                     target=issuer,
@@ -145,7 +147,7 @@ class Providers:
                 raise errors.CannotUnlinkLastLoginMethod
             await tx.execute(sql.UNLINK_LOGINS, person, slug)
             await Events(tx).record(
-                SessionEventType.PROVIDER_UNLINKED, user_id=person, method=slug, client=client
+                SessionEventType.PROVIDER_UNLINKED, actor=None, user_id=person, method=slug, client=client
             )
         return True
 

@@ -84,12 +84,13 @@ SET_EMAIL_VERIFIED = Statement(
 )
 SET_BIOGRAPHY = Statement("update profiles.users set biography = $2, updated_at = now() where id = $1::uuid")
 
-# One statement, so that everything is of one moment. Leaves out what proves the user: hashes and codes.
+# One statement, so that everything is of one moment. Leaves out what proves the user, hashes and codes, and
+# what operators write for operators; the events are cut to what the user may see by the caller.
 EXPORT = Query(
     str,
     """
     select jsonb_build_object(
-        'user', to_jsonb(u) - 'auth_epoch',
+        'user', to_jsonb(u) - 'auth_epoch' - 'ban_reason' - 'banned_by',
         'names', (
             select coalesce(jsonb_agg(to_jsonb(n) - 'user_id' - 'org_id' order by n.slug), '[]')
             from profiles.names n where n.user_id = u.id

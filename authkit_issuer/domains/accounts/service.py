@@ -25,7 +25,7 @@ from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.errors.declared import USERNAME_RULES, raises
-from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
@@ -41,13 +41,13 @@ class Users:
 
     rt: Runtime
 
-    async def create(self, email: str | None, username: str | None) -> User:
+    async def create(self, email: str | None, username: str | None, *, actor: str | None = None) -> User:
         """Create an account without any credential and return its full row.
 
         An empty ``email`` or ``username`` is stored as none. Raises ``InvalidEmail``, ``username_*``,
         ``EmailInUse``, ``UsernameInUse``, ``OwnerSlugTaken``.
         """
-        return await self.add(email=email or None, username=username or None)
+        return await self.add(email=email or None, username=username or None, actor=actor)
 
     async def add(
         self,
@@ -59,6 +59,7 @@ class Users:
         phone_verified: bool | None = None,
         user_id: str | None = None,
         method: str = "create",
+        actor: str | None = None,
     ) -> User:
         """Create an account with whatever contacts it starts with; every path to a new user ends here.
 
@@ -83,9 +84,11 @@ class Users:
                 (verified if phone_verified is None else phone_verified) and phone is not None,
             )
             if username is not None:
-                await Orgs(tx).keep_personal(user.id, username)
+                await Orgs(tx).keep_personal(user.id, username, actor=actor)
                 await Namespace(tx).claim_username(user.id, username)
-            await Events(tx).record(SessionEventType.USER_CREATED, user_id=user.id, method=method)
+            await Events(tx).record(
+                SessionEventType.USER_CREATED, actor=actor, user_id=user.id, method=method
+            )
         return user
 
     async def add_with_free_name(
@@ -181,7 +184,7 @@ class Users:
             # The user's row before the name, as in creation: two of us never wait for each other.
             await tx.execute(sql.RENAME, known, name)
             if another:
-                await Orgs(tx).keep_personal(known, name)
+                await Orgs(tx).keep_personal(known, name, actor=actor)
                 await names.claim_username(known, name)
             await Events(tx).record(
                 SessionEventType.USER_RENAMED,
@@ -291,13 +294,16 @@ class Users:
     async def export(self, user_id: str) -> dict[str, Any]:
         """Return everything stored about the user but what proves who they are, as plain JSON values.
 
-        Times are ISO 8601 texts. Raises ``UserNotFound``.
+        Of events, what the user may see (``AuthSessionEvent.for_subject``). Times are ISO 8601 texts. Raises
+        ``UserNotFound``.
         """
         known = identifiers.user_id(user_id)
         found = await self.rt.maybe(sql.EXPORT, known) if known else None
         if found is None:
             raise errors.UserNotFound
-        return msgspec.json.decode(found, type=dict[str, Any])
+        export = msgspec.json.decode(found, type=dict[str, Any])
+        events = msgspec.convert(export["events"], list[AuthSessionEvent])
+        return {**export, "events": [msgspec.to_builtins(event.for_subject()) for event in events]}
 
 
 @asynccontextmanager

@@ -141,7 +141,7 @@ class Admin:
         """Delete a user permanently, as ``lifecycle.hard_delete`` does; False for an unknown user."""
         return await Lifecycle(self.rt).hard_delete(user_id, force=force, actor=actor, client=client)
 
-    @raises(errors.UserNotFound, errors.InvalidUntil, errors.CannotRemoveLastAdminRole)
+    @raises(errors.UserNotFound, errors.InvalidUntil, errors.OwnAccount, errors.CannotRemoveLastAdminRole)
     async def ban(
         self,
         user_id: str,
@@ -151,20 +151,23 @@ class Admin:
         actor: str,
         client: Client | None = None,
     ) -> None:
-        """Ban a user as ``lifecycle.ban`` does, except the last administrator.
+        """Ban a user as ``lifecycle.ban`` does, except the actor and the last administrator.
 
-        Raises ``CannotRemoveLastAdminRole``, also for the later of two administrators who ban each other.
+        Raises ``OwnAccount``, and ``CannotRemoveLastAdminRole``, also for the later of two administrators who
+        ban each other.
         """
-        async with self._keeping_an_admin(user_id) as tx:
+        async with self._keeping_an_admin(user_id, actor) as tx:
             await Lifecycle(tx).ban(user_id, reason, until, actor, client=client)
 
-    @raises(errors.UserNotFound, errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner)
+    @raises(
+        errors.UserNotFound, errors.OwnAccount, errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner
+    )
     async def delete(self, user_id: str, *, soft: bool, actor: str, client: Client | None = None) -> None:
-        """Delete a user as ``lifecycle.delete`` does, except the last administrator.
+        """Delete a user as ``lifecycle.delete`` does, except the actor and the last administrator.
 
-        Raises ``UserNotFound``, ``CannotRemoveLastAdminRole``.
+        Raises ``UserNotFound``, ``OwnAccount``, ``CannotRemoveLastAdminRole``.
         """
-        async with self._keeping_an_admin(user_id) as tx:
+        async with self._keeping_an_admin(user_id, actor) as tx:
             if not await Lifecycle(tx).delete(user_id, soft, actor=actor, client=client):
                 raise errors.UserNotFound
 
@@ -178,10 +181,11 @@ class Admin:
         user_id: str,
         *,
         reason: SessionRevokeReason = SessionRevokeReason.ADMIN_REVOKE_ALL,
+        actor: str | None = None,
         client: Client | None = None,
     ) -> int:
         """End every session of the user and every login in progress; returns how many sessions ended."""
-        return await Sessions(self.rt).revoke_all(user_id, reason=reason, client=client)
+        return await Sessions(self.rt).revoke_all(user_id, reason=reason, actor=actor, client=client)
 
     @raises(errors.UserNotFound)
     async def explain_user(self, user_id: str) -> UserExplanation:
@@ -195,7 +199,7 @@ class Admin:
         return await explain_user(self.rt, subject, await Users(self.rt).get(subject))
 
     @asynccontextmanager
-    async def _keeping_an_admin(self, user_id: str) -> AsyncGenerator[Runtime]:
+    async def _keeping_an_admin(self, user_id: str, actor: str) -> AsyncGenerator[Runtime]:
         """Yield a transaction that holds the row of the admin role, as the removal of a role does.
 
         So of two administrators who ban each other at the same time, the second waits and is refused.
@@ -203,6 +207,8 @@ class Admin:
         subject = identifiers.user_id(user_id)
         if subject is None:
             raise errors.UserNotFound
+        if subject == identifiers.user_id(actor):
+            raise errors.OwnAccount
         async with self.rt.transaction() as tx:
             role = await tx.maybe(LOCK_ROLE, ADMIN)
             was_admin = ADMIN in await Roles(tx).list_for_user(subject)

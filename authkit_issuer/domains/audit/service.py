@@ -37,16 +37,20 @@ class Events:
         self,
         event: SessionEventType,
         *,
+        actor: str | None,
         user_id: str = "",
         session_id: str = "",
         method: str | None = None,
         reason: str | None = None,
         client: Client | None = None,
-        actor: str | None = None,
         target: str | None = None,
         data: Mapping[str, object] | None = None,
     ) -> int:
-        """Write one event with its outbox rows and return its id; joins the transaction it is called in."""
+        """Write one event with its outbox rows and return its id; joins the transaction it is called in.
+
+        ``actor`` is the id of the operator or member that acted on the user; None if it was the user or the
+        service.
+        """
         who = client or UNKNOWN_CLIENT
         event_id = await self.rt.one(
             sql.RECORD,
@@ -106,6 +110,7 @@ class Events:
         """Record a sign-in that a host performed itself; ``sessions.issue(method=...)`` records its own."""
         await self.record(
             SessionEventType.SESSION_CREATED,
+            actor=None,
             user_id=user_id,
             session_id=session_id,
             method=method,
@@ -123,6 +128,7 @@ class Events:
         """Record a refused sign-in; the user is often unknown."""
         await self.record(
             SessionEventType.SESSION_FAILED,
+            actor=None,
             user_id=user_id,
             session_id=session_id,
             reason=reason,
@@ -135,6 +141,7 @@ class Events:
         """Record that a password was set; ``session_id`` is the session that was kept, if any."""
         await self.record(
             SessionEventType.PASSWORD_CHANGED,
+            actor=None,
             user_id=user_id,
             session_id=session_id,
             client=Client(ip=ip, user_agent=user_agent),
@@ -151,6 +158,7 @@ class Events:
         """Record that a password reset was asked for; ``method`` is ``email`` or ``sms``."""
         await self.record(
             SessionEventType.PASSWORD_RECOVERY,
+            actor=None,
             user_id=user_id,
             session_id=session_id,
             method=method,

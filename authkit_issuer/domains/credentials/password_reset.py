@@ -101,6 +101,7 @@ class PasswordReset:
             await self._hand_over(request, found.username, issued.code, issued.link)
         await Events(self.rt).record(
             SessionEventType.PASSWORD_RECOVERY,
+            actor=None,
             user_id=found.user_id,
             method="email" if request.contact is EMAIL else "sms",
             client=request.client,

@@ -87,7 +87,7 @@ class PasswordUpdater:
     ) -> None:
         """Write the hash, end the sessions and record the event; the caller has locked the user's row."""
         await self.rt.execute(sql.SET_HASH, user_id, new_hash, "argon2id", None, must_change)
-        await Sessions(self.rt).revoke_all(user_id, keep, reason=reason, client=client)
+        await Sessions(self.rt).revoke_all(user_id, keep, reason=reason, actor=actor, client=client)
         await Events(self.rt).record(
             SessionEventType.PASSWORD_CHANGED,
             user_id=user_id,
@@ -98,7 +98,13 @@ class PasswordUpdater:
         )
 
     async def import_hash(
-        self, user_id: str, stored: StoredHash, params: Mapping[str, object] | None, *, revoke_sessions: bool
+        self,
+        user_id: str,
+        stored: StoredHash,
+        params: Mapping[str, object] | None,
+        *,
+        revoke_sessions: bool,
+        actor: str | None,
     ) -> None:
         """Store an imported hash."""
         owner = identifiers.user_id(user_id)
@@ -109,10 +115,12 @@ class PasswordUpdater:
             await lock(tx, owner)
             await tx.execute(sql.SET_HASH, owner, stored.text, stored.algo, written, False)
             if revoke_sessions:
-                await Sessions(tx).revoke_all(owner, reason=SessionRevokeReason.PASSWORD_CHANGE)
+                await Sessions(tx).revoke_all(owner, reason=SessionRevokeReason.PASSWORD_CHANGE, actor=actor)
             else:
                 await tx.execute(RAISE_EPOCH, owner)
-            await Events(tx).record(SessionEventType.PASSWORD_CHANGED, user_id=owner, method="import")
+            await Events(tx).record(
+                SessionEventType.PASSWORD_CHANGED, actor=actor, user_id=owner, method="import"
+            )
 
 
 async def lock(tx: Runtime, user_id: str) -> LockedUser:

@@ -216,6 +216,7 @@ class Passwords:
         params: Mapping[str, object] | None = None,
         *,
         revoke_sessions: bool = False,
+        actor: str | None = None,
     ) -> None:
         """Store a hash that was made elsewhere, after checking that it can be verified.
 
@@ -228,13 +229,14 @@ class Passwords:
                 never fits and requires a reset.
             params: Parameters to store beside the hash, at most 4096 bytes of JSON.
             revoke_sessions: True if the user's sessions end.
+            actor: What stored it, for the event.
 
         Raises:
             InvalidPasswordHash: The hash is unreadable, too expensive, or its parameters are not JSON.
             UserNotFound: The user does not exist.
         """
         await PasswordUpdater(self.rt).import_hash(
-            user_id, readable(hash, algo), params, revoke_sessions=revoke_sessions
+            user_id, readable(hash, algo), params, revoke_sessions=revoke_sessions, actor=actor
         )
 
     @raises(errors.InvalidEmail, errors.EmailUnavailable, *STORES)

@@ -47,6 +47,7 @@ class BackupCodes:
             if left is not None:
                 await Events(tx).record(
                     SessionEventType.TWO_FACTOR_BACKUP_CODE_USED,
+                    actor=None,
                     user_id=user_id,
                     client=client,
                     data={"left": left},

@@ -99,7 +99,11 @@ async def enable(
             raise errors.InvalidOrExpiredCode
         await tx.execute(sql.ENABLE, user.user_id, method, phone, stored)
         await Events(tx).record(
-            SessionEventType.TWO_FACTOR_ENABLED, user_id=user.user_id, method=method, client=client
+            SessionEventType.TWO_FACTOR_ENABLED,
+            actor=None,
+            user_id=user.user_id,
+            method=method,
+            client=client,
         )
         await Messages(tx).notify(owner.email, owner.username, "two_factor_enabled")
     return shown

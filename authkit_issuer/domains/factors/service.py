@@ -168,7 +168,7 @@ class TwoFactor:
             if not await tx.execute(sql.REPLACE_BACKUP_CODES, owner, stored):
                 raise errors.TwoFactorNotEnabled
             await Events(tx).record(
-                SessionEventType.TWO_FACTOR_BACKUP_CODES_MADE, user_id=owner, client=client
+                SessionEventType.TWO_FACTOR_BACKUP_CODES_MADE, actor=None, user_id=owner, client=client
             )
         return shown
 

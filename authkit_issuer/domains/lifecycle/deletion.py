@@ -45,7 +45,9 @@ async def delete_permanently(
         if user_id not in await tx.all(sql.HOLD_WITH_BANNED, user_id):
             return False
         await _leave_orgs(tx, user_id, force=force)
-        await Sessions(tx).revoke_all(user_id, reason=SessionRevokeReason.ADMIN_REVOKE_ALL, client=client)
+        await Sessions(tx).revoke_all(
+            user_id, reason=SessionRevokeReason.ADMIN_REVOKE_ALL, actor=actor, client=client
+        )
         await Events(tx).record(
             SessionEventType.USER_DELETED, user_id=user_id, actor=actor, target=user_id, client=client
         )

@@ -46,12 +46,14 @@ class Lifecycle:
         until: datetime | None = None,
         banned_by: str | None = None,
         *,
+        actor: str | None = None,
         client: Client | None = None,
     ) -> None:
         """Ban the user, permanently or ``until`` a moment, in place of the present ban; every session ends.
 
-        ``banned_by`` is the id of the user who decides. Raises ``UserNotFound`` for either, ``InvalidUntil``
-        for an end that is not in the future by the database's clock or names no time zone.
+        ``banned_by`` is the id of the user who decides; without one, ``actor`` names what decides, such as a
+        command. Raises ``UserNotFound`` for either user, ``InvalidUntil`` for an end that is not in the
+        future by the database's clock or names no time zone.
         """
         known = _known(user_id)
         author = _known(banned_by, param="banned_by") if banned_by else None
@@ -67,11 +69,13 @@ class Lifecycle:
             if not in_future:
                 raise errors.InvalidUntil(param="until")
             await tx.execute(sql.BAN, known, until, text, author)
-            await Sessions(tx).revoke_all(known, reason=SessionRevokeReason.BANNED, client=client)
+            await Sessions(tx).revoke_all(
+                known, reason=SessionRevokeReason.BANNED, actor=author or actor, client=client
+            )
             await Events(tx).record(
                 SessionEventType.USER_BANNED,
                 user_id=known,
-                actor=author,
+                actor=author or actor,
                 target=known,
                 client=client,
                 data={"reason": text, "until": until.isoformat() if until else None},
@@ -94,7 +98,11 @@ class Lifecycle:
                 lifted = await tx.all(sql.LIFT_LAPSED, BATCH)
                 for known in lifted:
                     await Events(tx).record(
-                        SessionEventType.USER_UNBANNED, user_id=known, target=known, reason="lapsed"
+                        SessionEventType.USER_UNBANNED,
+                        actor=None,
+                        user_id=known,
+                        target=known,
+                        reason="lapsed",
                     )
             total += len(lifted)
             if len(lifted) < BATCH:
@@ -116,7 +124,9 @@ class Lifecycle:
                 known, sql.SOFT_DELETE, SessionEventType.USER_SOFT_DELETED, actor=actor, client=client
             ):
                 return
-            await Sessions(tx).revoke_all(known, reason=SessionRevokeReason.SOFT_DELETED, client=client)
+            await Sessions(tx).revoke_all(
+                known, reason=SessionRevokeReason.SOFT_DELETED, actor=actor, client=client
+            )
 
     @raises(errors.UserNotFound)
     async def restore(self, user_id: str, *, actor: str | None = None, client: Client | None = None) -> None:

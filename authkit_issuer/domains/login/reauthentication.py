@@ -177,6 +177,7 @@ async def _reauthenticate(
             raise errors.SessionEnded
         await Events(tx).record(
             SessionEventType.SESSION_STEPPED_UP,
+            actor=None,
             user_id=user.user_id,
             session_id=session_id,
             method=method,

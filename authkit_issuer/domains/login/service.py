@@ -356,6 +356,7 @@ class Logins:
             return
         await Events(self.rt).record(
             SessionEventType.SESSION_FAILED,
+            actor=None,
             user_id=refusal.about if isinstance(refusal, errors.Unauthenticated) else "",
             reason=refusal.code,
             client=client,

@@ -49,9 +49,7 @@ class OrgMembers:
             org = await Namespace(tx).find_org(org_slug)
             await OrgMembers(tx).join(org, user_id, (), actor=actor)
 
-    async def join(
-        self, org: OrgName, user_id: str, roles: Sequence[str], *, actor: str | None = None
-    ) -> bool:
+    async def join(self, org: OrgName, user_id: str, roles: Sequence[str], *, actor: str | None) -> bool:
         """Add a member with those of the roles that the organization defines; inside a transaction.
 
         Every path into an organization ends here. The limit is counted under the user's row lock. Returns

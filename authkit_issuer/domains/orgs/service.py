@@ -48,13 +48,13 @@ class Orgs:
         async with self.rt.transaction() as tx:
             if owner_user_id is not None:
                 await _lock_user(tx, owner_user_id)
-            org = await _establish(tx, name, None)
+            org = await _establish(tx, name, None, actor=None)
             await Namespace(tx).claim_org_slug(org.id, name)
             if owner_user_id is not None:
-                await OrgMembers(tx).join(org, owner_user_id, (OWNER,))
+                await OrgMembers(tx).join(org, owner_user_id, (OWNER,), actor=None)
         return org
 
-    async def keep_personal(self, user_id: str, username: str) -> None:
+    async def keep_personal(self, user_id: str, username: str, *, actor: str | None) -> None:
         """Let the user's personal organization be named after the user; made when there is none yet.
 
         Joins the transaction that claims the name afterwards: everybody writes the organization's slug before
@@ -67,8 +67,8 @@ class Orgs:
         await Namespace(self.rt).check_free(user_id, username)
         org = await self.rt.maybe(sql.PERSONAL_ORG, user_id)
         if org is None:
-            org = await _establish(self.rt, slug, user_id)
-            await OrgMembers(self.rt).join(org, user_id, (OWNER,))
+            org = await _establish(self.rt, slug, user_id, actor=actor)
+            await OrgMembers(self.rt).join(org, user_id, (OWNER,), actor=actor)
         elif org.slug != slug:
             await self.rt.execute(sql.SET_SLUG, org.id, slug)
 
@@ -178,13 +178,14 @@ class Orgs:
         return 0
 
 
-async def _establish(tx: Runtime, slug: str, owner_user_id: str | None) -> Org:
+async def _establish(tx: Runtime, slug: str, owner_user_id: str | None, *, actor: str | None) -> Org:
     """Write the organization, its two roles and the event; its name is claimed by the caller."""
     org = await tx.one(sql.CREATE_ORG, slug, owner_user_id)
     for role in (OWNER, MEMBER):
         await tx.execute(sql.DEFINE_ROLE, org.id, role)
     await Events(tx).record(
         SessionEventType.ORG_CREATED,
+        actor=actor,
         user_id=owner_user_id or "",
         target=f"org:{org.id}",
         data={"slug": slug},
@@ -207,9 +208,9 @@ async def _backfill(tx: Runtime, user: sql.NamedUser) -> int:
         return 0
     # The organization before the name, as everywhere.
     slug = await Namespace(tx).free_slug(user.id, wanted)
-    org = await _establish(tx, slug, user.id)
+    org = await _establish(tx, slug, user.id, actor=None)
     await Namespace(tx).claim_slug(user.id, slug)
-    await OrgMembers(tx).join(org, user.id, (OWNER,))
+    await OrgMembers(tx).join(org, user.id, (OWNER,), actor=None)
     return 1
 
 

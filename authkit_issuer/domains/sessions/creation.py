@@ -98,7 +98,13 @@ async def _lock_and_check(tx: Runtime, user_id: str, auth_epoch: int | None) -> 
     if tx.config.session_max_per_user is not None:
         keep_newest = tx.config.session_max_per_user - 1
         await end_sessions(
-            tx, sql.END_OLDEST, user_id, tx.config.issuer, keep_newest, reason=SessionRevokeReason.EVICTED
+            tx,
+            sql.END_OLDEST,
+            user_id,
+            tx.config.issuer,
+            keep_newest,
+            reason=SessionRevokeReason.EVICTED,
+            actor=None,
         )
 
 
@@ -109,6 +115,7 @@ async def _record(tx: Runtime, session_id: str, inserted: sql.InsertedSession, n
     if new.method is not None:
         await Events(tx).record(
             SessionEventType.SESSION_CREATED,
+            actor=None,
             user_id=inserted.user_id,
             session_id=session_id,
             method=new.method,

@@ -53,7 +53,9 @@ async def revoke_token(rt: Runtime, token: str, client: Client | None) -> bool:
     if user_id is None or session_id is None:
         return False
     reason = SessionRevokeReason.LOGOUT
-    return bool(await end_sessions(rt, sql.END_OF_USER, session_id, user_id, reason=reason, client=client))
+    return bool(
+        await end_sessions(rt, sql.END_OF_USER, session_id, user_id, reason=reason, actor=None, client=client)
+    )
 
 
 async def find_session(rt: Runtime, user_id: str, session_id: str) -> sql.AuthenticatedSession | None:

@@ -312,7 +312,8 @@ PURGE = Query(
 def _ending(which: str) -> Query[str]:
     """Return the statement that ends the live sessions of a condition and returns their ids.
 
-    $1 the issuer · $2 reason · $3 address · $4 user agent · $5 data · $6 sinks · $7 on: the condition.
+    $1 the issuer · $2 reason · $3 address · $4 user agent · $5 actor · $6 data · $7 sinks ·
+    $8 on: the condition.
     Rows are locked in the order of their ids, so that two sweeps never deadlock.
     """
     return Query(
@@ -326,29 +327,30 @@ def _ending(which: str) -> Query[str]:
             from doomed where s.id = doomed.id returning s.id, s.user_id
         ), event as (
             insert into profiles.session_events
-                (issuer, user_id, session_id, event, reason, ip_addr, user_agent, data)
-            select $1, user_id::text, id::text, 'session_revoked', $2, $3::text::inet, $4, $5::text::jsonb
+                (issuer, user_id, session_id, event, reason, ip_addr, user_agent, actor, data)
+            select $1, user_id::text, id::text, 'session_revoked', $2, $3::text::inet, $4, $5,
+                   $6::text::jsonb
             from ended returning id
         ), queued as (
             insert into profiles.event_outbox (sink, event_id)
-            select sink, event.id from event cross join unnest($6::text[]) as sink
+            select sink, event.id from event cross join unnest($7::text[]) as sink
         )
         select id::text from ended
         """,
     )
 
 
-END_ONE = _ending("s.id = $7::uuid")
-END_OF_USER = _ending("s.id = $7::uuid and s.user_id = $8::uuid")
-END_ALL = _ending("s.user_id = $7::uuid and s.id is distinct from $8::uuid")
-END_REPLAYED = _ending("s.id = $7::uuid and s.generation > $8::bigint")
+END_ONE = _ending("s.id = $8::uuid")
+END_OF_USER = _ending("s.id = $8::uuid and s.user_id = $9::uuid")
+END_ALL = _ending("s.user_id = $8::uuid and s.id is distinct from $9::uuid")
+END_REPLAYED = _ending("s.id = $8::uuid and s.generation > $9::bigint")
 END_OLDEST = _ending(
     f"""
     s.id in (
         select k.id from profiles.refresh_sessions k
-        where k.user_id = $7::uuid and k.issuer = $8
+        where k.user_id = $8::uuid and k.issuer = $9
           and {live("k")}
-        order by k.last_used_at desc, k.id offset $9
+        order by k.last_used_at desc, k.id offset $10
     )
     """
 )

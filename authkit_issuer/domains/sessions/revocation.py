@@ -19,6 +19,7 @@ async def end_sessions(
     query: Query[str],
     *condition: object,
     reason: SessionRevokeReason,
+    actor: str | None,
     client: Client | None = None,
     data: Mapping[str, object] | None = None,
 ) -> list[str]:
@@ -27,8 +28,9 @@ async def end_sessions(
     Args:
         rt: The Runtime, of a transaction or not.
         query: One of the ``END_*`` queries.
-        condition: The values of the query's own condition, from ``$7`` on.
+        condition: The values of the query's own condition, from ``$8`` on.
         reason: The reason in the event.
+        actor: The id of the operator that ended them; None if the user or the service did.
         client: The client that asked for it, for the event.
         data: Further data of the event.
 
@@ -43,6 +45,7 @@ async def end_sessions(
         reason.value,
         ip_address(client.ip),
         user_agent(client.user_agent),
+        actor,
         msgspec.json.encode(data or {}).decode(),
         list(rt.sinks),
         *condition,

@@ -118,7 +118,9 @@ async def _refuse_or_repeat(rt: Runtime, request: RefreshRequest, found: Diagnos
         raise errors.InvalidRefreshToken
     if not found.allowed:
         reason = SessionRevokeReason.SOFT_DELETED if found.deleted else SessionRevokeReason.BANNED
-        await end_sessions(rt, sql.END_ALL, found.user_id, None, reason=reason, client=request.client)
+        await end_sessions(
+            rt, sql.END_ALL, found.user_id, None, reason=reason, actor=None, client=request.client
+        )
         raise errors.UserBanned
     if not found.live:
         raise errors.InvalidRefreshToken
@@ -150,6 +152,7 @@ async def _end_replayed(rt: Runtime, request: RefreshRequest, found: Diagnosis) 
         found.session_id,
         presented,
         reason=SessionRevokeReason.REFRESH_REUSE_DETECTED,
+        actor=None,
         client=request.client,
         data=data,
     )
@@ -164,4 +167,6 @@ def _is_from_elsewhere(client: Client, found: Diagnosis) -> bool:
 
 
 async def _record(rt: Runtime, request: RefreshRequest, found: Diagnosis, event: SessionEventType) -> None:
-    await Events(rt).record(event, user_id=found.user_id, session_id=found.session_id, client=request.client)
+    await Events(rt).record(
+        event, actor=None, user_id=found.user_id, session_id=found.session_id, client=request.client
+    )

@@ -267,13 +267,16 @@ class Sessions:
         session_id: str,
         *,
         reason: SessionRevokeReason = SessionRevokeReason.ADMIN_REVOKE,
+        actor: str | None = None,
         client: Client | None = None,
     ) -> bool:
-        """End a session; False if it is unknown or over already."""
+        """End a session; False if it is unknown or over already. ``actor`` is the id of the operator."""
         session = identifiers.uuid_or_none(session_id)
         if session is None:
             return False
-        return bool(await end_sessions(self.rt, sql.END_ONE, session, reason=reason, client=client))
+        return bool(
+            await end_sessions(self.rt, sql.END_ONE, session, reason=reason, actor=actor, client=client)
+        )
 
     async def revoke_for_user(
         self,
@@ -281,13 +284,18 @@ class Sessions:
         session_id: str,
         *,
         reason: SessionRevokeReason = SessionRevokeReason.USER_REVOKE,
+        actor: str | None = None,
         client: Client | None = None,
     ) -> bool:
         """End a session of this user; False if it is not this user's, or over already."""
         user, session = identifiers.user_id(user_id), identifiers.uuid_or_none(session_id)
         if user is None or session is None:
             return False
-        return bool(await end_sessions(self.rt, sql.END_OF_USER, session, user, reason=reason, client=client))
+        return bool(
+            await end_sessions(
+                self.rt, sql.END_OF_USER, session, user, reason=reason, actor=actor, client=client
+            )
+        )
 
     async def revoke_all(
         self,
@@ -295,6 +303,7 @@ class Sessions:
         keep_session_id: str | None = None,
         *,
         reason: SessionRevokeReason = SessionRevokeReason.USER_REVOKE_ALL,
+        actor: str | None = None,
         client: Client | None = None,
     ) -> int:
         """End every session of the user but ``keep_session_id``, and every login in progress.
@@ -311,7 +320,8 @@ class Sessions:
         keep = identifiers.uuid_or_none(keep_session_id) if keep_session_id else None
         async with self.rt.transaction() as tx:
             await tx.execute(sql.RAISE_EPOCH, user)
-            return len(await end_sessions(tx, sql.END_ALL, user, keep, reason=reason, client=client))
+            ended = await end_sessions(tx, sql.END_ALL, user, keep, reason=reason, actor=actor, client=client)
+            return len(ended)
 
     async def purge(self) -> int:
         """Delete sessions that have been over for ``session_retention`` seconds; returns how many."""

@@ -181,7 +181,11 @@ class ContactChanges:
             data={"old": owner.current or "", "username": owner.username or ""},
         )
         await Events(self.rt).record(
-            SessionEventType.CONTACT_CHANGE_REQUESTED, user_id=owner.user_id, method=kind.name, client=client
+            SessionEventType.CONTACT_CHANGE_REQUESTED,
+            actor=None,
+            user_id=owner.user_id,
+            method=kind.name,
+            client=client,
         )
         await Messages(self.rt).notify(owner.email, owner.username, f"{kind.name}_change_requested")
         await self._send(kind, issued.record, issued.code)
@@ -266,7 +270,11 @@ class ContactChanges:
                 raise errors.InvalidOrExpiredCode
             await tx.execute(CHANGE[kind], record.user_id, record.target)
             await Events(tx).record(
-                SessionEventType.CONTACT_CHANGED, user_id=record.user_id, method=kind.name, client=client
+                SessionEventType.CONTACT_CHANGED,
+                actor=None,
+                user_id=record.user_id,
+                method=kind.name,
+                client=client,
             )
             if kind is EMAIL and before.two_factor:
                 # Codes go elsewhere from here on: no sign-in under way, and no device, knows this factor.

@@ -160,7 +160,9 @@ class Verification:
             user_id = await tx.maybe(MARK_VERIFIED[kind], record.user_id, record.target, record.auth_epoch)
             if user_id is None:
                 raise invalid
-            await Events(tx).record(SessionEventType.CONTACT_VERIFIED, user_id=user_id, method=kind.name)
+            await Events(tx).record(
+                SessionEventType.CONTACT_VERIFIED, actor=None, user_id=user_id, method=kind.name
+            )
         return user_id
 
 

@@ -182,5 +182,7 @@ async def admin_restore_user(call: Plain) -> OkResponse:
 )
 async def admin_revoke_user_sessions(call: Plain) -> SessionsRevoked:
     """Sign a user out everywhere."""
-    ended = await call.service.admin.revoke_sessions(call.path["user_id"], client=call.client)
+    ended = await call.service.admin.revoke_sessions(
+        call.path["user_id"], actor=call.account.id, client=call.client
+    )
     return SessionsRevoked(ended=ended)
