@@ -15,6 +15,8 @@ ISSUERS: Mapping[str, str] = {
     "github": "https://github.com/login/oauth",
 }
 """Issuers of the built-in providers; any other name needs an ``issuer`` of its own."""
+WITHOUT_ID_TOKENS = ("discord", "github")
+"""Built-in providers of plain OAuth 2.0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,9 @@ class ProviderConfig:
 
     client_id: str
     """The client id that the provider gave this service."""
+    native_client_ids: tuple[str, ...] = ()
+    """The client ids, at the same issuer, of the native apps that may present its ID tokens: all that are in
+    ``aud`` or ``azp``, for Google on Android ``client_id`` too. Empty switches native sign-in off."""
     client_secret: str | Callable[[], str] | None = field(default=None, repr=False)
     """The client's secret, or a function that is called at every use, for secrets that rotate."""
     issuer: str = ""
@@ -51,6 +56,7 @@ class ProviderConfig:
     def __post_init__(self) -> None:
         """Keep lists immutable."""
         object.__setattr__(self, "scopes", tuple(self.scopes))
+        object.__setattr__(self, "native_client_ids", tuple(self.native_client_ids))
 
 
 def check_provider(slug: str, provider: ProviderConfig) -> None:
@@ -61,6 +67,10 @@ def check_provider(slug: str, provider: ProviderConfig) -> None:
         raise ConfigError("providers: solana is built in; set solana_domains and remove it here.")
     if not provider.client_id.strip():
         raise ConfigError(f"providers: {slug} has no client_id: set the one the provider gave you.")
+    if not all(isinstance(native, str) and native.strip() for native in provider.native_client_ids):
+        raise ConfigError(f"providers: {slug} has a blank entry in native_client_ids: remove it.")
+    if provider.native_client_ids and slug in WITHOUT_ID_TOKENS:
+        raise ConfigError(f"providers: {slug} issues no ID tokens: remove native_client_ids.")
     issuer = issuer_of(slug, provider)
     parts = urlsplit(issuer)
     loopback = provider.allow_http_loopback and parts.hostname in {"127.0.0.1", "::1", "localhost"}

@@ -14,7 +14,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.config.providers import issuer_of
 from authkit_issuer.federation.http import ProviderHttp, error_of
-from authkit_issuer.federation.profile import Exchange, Request
+from authkit_issuer.federation.profile import Exchange, Profile, Request
 from authkit_issuer.federation.refusals import quoted, refused
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 appendix A.12, without the blank
@@ -121,6 +121,7 @@ class CodeGrant:
     token: ClassVar[str]
     scopes: ClassVar[tuple[str, ...]]
     form_post = False
+    takes_id_tokens = False
 
     def __init__(self, slug: str, config: ProviderConfig, *, http: ProviderHttp) -> None:
         """Take the configuration."""
@@ -137,6 +138,11 @@ class CodeGrant:
     async def promises_issuer(self) -> bool:
         """No metadata could promise anything."""
         return False
+
+    async def verify_id_token(self, id_token: str, nonce: str) -> Profile:
+        """Refuse: the provider issues none."""
+        del id_token, nonce
+        raise refused(self.slug, "id_token", expected="no ID token", found="one")
 
     async def aclose(self) -> None:
         """Nothing runs in the background."""

@@ -44,13 +44,14 @@ class OpenID:
         self.config = config
         reports = config.reports_auth_time
         self.steps_up = slug not in _WITHOUT_AUTH_TIME if reports is None else reports
+        self.takes_id_tokens = bool(config.native_client_ids)
         self._http = http
         self._clock = clock
         loopback = config.allow_http_loopback
         self._metadata = Metadata(slug, self.issuer, http, clock, http_loopback=loopback)
         accept = IssuerAccept(
             issuer=self.issuer,
-            audiences=(config.client_id,),
+            audiences=tuple(dict.fromkeys((config.client_id, *config.native_client_ids))),
             discovery=True,
             token_types=("", "JWT"),
             allow_http_loopback=loopback,
@@ -100,10 +101,18 @@ class OpenID:
                 found=f"the members {quoted(', '.join(answer))}",
             )
         claims = await self._verify(token)
-        self._check_binding(claims, exchange.nonce)
+        # Of the web alone: an ID token for a native app does not come with a code.
+        self._check_binding(claims, exchange.nonce, (self.config.client_id,))
         self._check_access_token(claims, token, answer.get("access_token"))
         self._check_proof(claims, exchange.proved_since)
         return self.read(claims, exchange)
+
+    async def verify_id_token(self, id_token: str, nonce: str) -> Profile:
+        """Verify an ID token that a native app got from the provider's SDK (section 3.1.3.7)."""
+        claims = await self._verify(id_token)
+        native = self.config.native_client_ids
+        self._check_binding(claims, nonce, native)
+        return self.read(claims, Exchange(code="", verifier="", nonce=nonce, redirect_uri=""))
 
     async def aclose(self) -> None:
         """Stop fetching keys."""
@@ -149,15 +158,18 @@ class OpenID:
         expected = cut(failed.setting or failed.source)
         return refused(self.slug, failed.name, expected=expected, found=cut(failed.seen))
 
-    def _check_binding(self, claims: Claims, nonce: str) -> None:
+    def _check_binding(self, claims: Claims, nonce: str, client_ids: tuple[str, ...]) -> None:
         """Refuse a token of another request or another client (OpenID Connect Core section 3.1.3.7)."""
         given = claims.raw.get("nonce")
         if not isinstance(given, str) or not _equal(given, nonce):
             found = "another one" if isinstance(given, str) else quoted(given)
             raise refused(self.slug, "nonce", expected="the nonce of this login", found=found)
-        party, client_id = claims.raw.get("azp"), self.config.client_id
-        if (len(claims.audience) > 1 and party is None) or (party is not None and party != client_id):
-            raise refused(self.slug, "azp", expected=quoted(client_id), found=quoted(party))
+        expected = f"one of {quoted(list(client_ids))}"
+        if not set(claims.audience) & set(client_ids):
+            raise refused(self.slug, "audience", expected=expected, found=quoted(list(claims.audience)))
+        party = claims.raw.get("azp")
+        if (len(claims.audience) > 1 and party is None) or (party is not None and party not in client_ids):
+            raise refused(self.slug, "azp", expected=expected, found=quoted(party))
 
     def _check_access_token(self, claims: Claims, id_token: str, access_token: object) -> None:
         """Refuse an access token that is not the ID token's, where it says so (section 3.1.3.8)."""

@@ -64,6 +64,11 @@ class IdentityProvider(Protocol):
         """True if a login with it can reauthenticate the user of a session."""
         ...
 
+    @property
+    def takes_id_tokens(self) -> bool:
+        """True if native apps may present its ID tokens."""
+        ...
+
     async def authorization_url(self, request: Request) -> str:
         """Return where the browser goes; raises ``ProviderUnavailable``."""
         ...
@@ -74,6 +79,10 @@ class IdentityProvider(Protocol):
 
     async def profile(self, exchange: Exchange) -> Profile:
         """Trade the code; raises ``ProviderRefused`` for a bad one, ``ProviderUnavailable``."""
+        ...
+
+    async def verify_id_token(self, id_token: str, nonce: str) -> Profile:
+        """Verify an ID token that a native app got; raises ``ProviderRefused``, ``ProviderUnavailable``."""
         ...
 
     async def aclose(self) -> None:

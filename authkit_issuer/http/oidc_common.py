@@ -34,6 +34,11 @@ def with_providers(service: Service) -> bool:
     return bool(service.config.providers)
 
 
+def with_native_apps(service: Service) -> bool:
+    """Tell whether native apps may present ID tokens of any of them."""
+    return any(provider.native_client_ids for provider in service.config.providers.values())
+
+
 def with_discord(service: Service) -> bool:
     """True if Discord is configured."""
     return DISCORD in service.config.providers

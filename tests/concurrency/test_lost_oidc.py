@@ -22,7 +22,13 @@ async def idp(clock):
 
 @pytest.fixture
 async def service(make_service, idp) -> Service:
-    loop = ProviderConfig(client_id=CLIENT, client_secret=SECRET, issuer=idp.issuer, allow_http_loopback=True)
+    loop = ProviderConfig(
+        client_id=CLIENT,
+        client_secret=SECRET,
+        native_client_ids=("the app",),
+        issuer=idp.issuer,
+        allow_http_loopback=True,
+    )
     return await make_service(providers={"loop": loop}, base_url="https://id.example.test")
 
 
@@ -85,3 +91,32 @@ async def test_a_result_can_be_traded_again_until_it_is_answered(
         with pytest.raises(errors.InvalidOrExpiredCode):
             await service.oidc_login.trade(landing.code, cookies)
     assert step > 3
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_an_id_token_can_be_presented_again_until_it_is_answered(
+    service: Service, idp: LoopbackProvider, saboteur: Saboteur, moment: Moment
+) -> None:
+    assert service.pool is not None
+    step = 0
+    while True:
+        step += 1
+        idp.person = {"sub": f"p{step}", "email": f"p{step}@example.test", "email_verified": True}
+        begun = await service.oidc_login.begin_native("loop")
+        token = idp.sign(idp.right_claims(begun.nonce) | {"aud": "the app"})
+        saboteur.arm(moment, step)
+        try:
+            opened = await service.oidc_login.finish_native("loop", begun.login_id, token)
+        except errors.DatabaseUnavailable:
+            opened = None
+        saboteur.disarm()
+        await service.rt.background.drain(timeout=5)
+        if not saboteur.struck:
+            assert opened is not None
+            break
+        if opened is None:
+            assert (await service.oidc_login.finish_native("loop", begun.login_id, token)).pair
+        with pytest.raises(errors.InvalidState):
+            await service.oidc_login.finish_native("loop", begun.login_id, token)
+        assert await service.pool.fetchval("select count(*) from profiles.users") == step
+    assert step > 8

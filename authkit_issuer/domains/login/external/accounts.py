@@ -14,7 +14,7 @@ from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.login.external import queries as sql
-from authkit_issuer.domains.login.external.records import PendingLogin
+from authkit_issuer.domains.login.external.records import PendingLogin, PendingNative
 from authkit_issuer.federation import Profile
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -30,6 +30,27 @@ class ProviderLogin:
     method: str
     profile: Profile
     client: Client | None
+
+
+async def account_of(
+    rt: Runtime, pending: PendingLogin | PendingNative, login: ProviderLogin
+) -> tuple[str, int, bool]:
+    """Return the user of a verified login, the epoch, and whether the account is new.
+
+    Links the login first if that is what the user began.
+    """
+    if pending.flow == "link":
+        await link_to_session(rt, pending, login)
+        return pending.user_id, pending.auth_epoch, False
+    if pending.flow == "step_up":
+        linked = await rt.maybe(sql.LINKED_USER, login.profile.issuer, login.profile.subject)
+        if linked is None or linked.user_id != pending.user_id:
+            raise errors.ProviderNotLinked
+        return pending.user_id, pending.auth_epoch, False
+    user, created = await find_or_create(rt, login)
+    if not user.allowed:
+        raise errors.UserBanned
+    return user.user_id, user.auth_epoch, created
 
 
 async def find_or_create(rt: Runtime, login: ProviderLogin) -> tuple[sql.LinkedUser, bool]:
@@ -50,7 +71,7 @@ async def find_or_create(rt: Runtime, login: ProviderLogin) -> tuple[sql.LinkedU
     raise errors.Conflict
 
 
-async def link_to_session(rt: Runtime, pending: PendingLogin, login: ProviderLogin) -> None:
+async def link_to_session(rt: Runtime, pending: PendingLogin | PendingNative, login: ProviderLogin) -> None:
     """Link a login to the user who asked for it, while the session that asked is live.
 
     Raises ``SessionEnded``, also if the account changed since; ``UserBanned``, ``ProviderAlreadyLinked``.

@@ -52,7 +52,9 @@ async def authorization_request(
         raise errors.Invalid("popup_nonce takes at most 128 URL-safe characters.", param="popup_nonce")
     return_to = local_path(options.return_to)
     urls = redirect_urls(rt.config, provider, options.origin)
-    epoch = 0 if options.flow == "login" else await _auth_epoch(rt, idp, options, method)
+    epoch = await auth_epoch(
+        rt, idp, options.flow, user_id=options.user_id, session_id=options.session_id, method=method
+    )
     request = Request(
         state=new_token(rt.random_bytes),
         nonce=new_token(rt.random_bytes),
@@ -83,18 +85,21 @@ async def authorization_request(
     return AuthorizationRequest(auth_url=auth_url, state=request.state, cookie=cookie)
 
 
-async def _auth_epoch(rt: Runtime, idp: IdentityProvider, options: LoginOptions, method: str) -> int:
-    """Return the epoch of the signed-in user, once the user may link or reauthenticate."""
-    user_id = identifiers.user_id(options.user_id)
-    session_id = identifiers.uuid_or_none(options.session_id)
-    if user_id is None or session_id is None:
+async def auth_epoch(
+    rt: Runtime, idp: IdentityProvider, flow: Flow, *, user_id: str, session_id: str, method: str
+) -> int:
+    """Return the epoch of the signed-in user, once the user may link or reauthenticate; 0 for a login."""
+    if flow == "login":
+        return 0
+    known_user, known_session = identifiers.user_id(user_id), identifiers.uuid_or_none(session_id)
+    if known_user is None or known_session is None:
         raise errors.SessionEnded
-    user = await rt.maybe(sql.SIGNED_IN_USER, user_id, session_id, idp.issuer)
+    user = await rt.maybe(sql.SIGNED_IN_USER, known_user, known_session, idp.issuer)
     if user is None:
         raise errors.SessionEnded
     if not user.allowed:
         raise errors.UserDisabled
-    if options.flow == "step_up":
+    if flow == "step_up":
         if not idp.steps_up:
             raise errors.NotConfigured("This provider cannot confirm a step-up; use another method.")
         if user.two_factor and method not in rt.config.two_factor_exempt_methods:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 from authkit_issuer import errors
 from authkit_issuer.domains.login.external import accounts
-from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.accounts import ProviderLogin
 from authkit_issuer.domains.login.external.records import RESULT_LIFE, FlowStore, PendingLogin, VerifiedLogin
 from authkit_issuer.federation import Exchange, IdentityProvider
@@ -67,7 +66,7 @@ async def verify_callback(
         )
     )
     login = ProviderLogin(provider=pending.provider, method=method, profile=profile, client=client)
-    user_id, auth_epoch, created = await _account(rt, pending, login)
+    user_id, auth_epoch, created = await accounts.account_of(rt, pending, login)
     return VerifiedLogin(
         provider=pending.provider,
         flow=pending.flow,
@@ -82,22 +81,6 @@ async def verify_callback(
         return_to=pending.return_to,
         created=created,
     )
-
-
-async def _account(rt: Runtime, pending: PendingLogin, login: ProviderLogin) -> tuple[str, int, bool]:
-    """Return the user, the epoch, and whether the account is new."""
-    if pending.flow == "link":
-        await accounts.link_to_session(rt, pending, login)
-        return pending.user_id, pending.auth_epoch, False
-    if pending.flow == "step_up":
-        user = await rt.maybe(sql.LINKED_USER, login.profile.issuer, login.profile.subject)
-        if user is None or user.user_id != pending.user_id:
-            raise errors.ProviderNotLinked
-        return pending.user_id, pending.auth_epoch, False
-    user, created = await accounts.find_or_create(rt, login)
-    if not user.allowed:
-        raise errors.UserBanned
-    return user.user_id, user.auth_epoch, created
 
 
 async def _check_issuer(idp: IdentityProvider, provider: str, given: str | None) -> None:

@@ -59,6 +59,17 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True):
     auth_epoch: int = 0
 
 
+class PendingNative(msgspec.Struct, frozen=True, kw_only=True):
+    """A login that a native app began. ``expires`` is Unix time."""
+
+    provider: str
+    flow: Literal["login", "link"]
+    expires: float
+    user_id: str = ""
+    session_id: str = ""
+    auth_epoch: int = 0
+
+
 class VerifiedLogin(msgspec.Struct, frozen=True, kw_only=True):
     """A user that the provider authenticated. It holds no tokens: the app trades it for them."""
 
@@ -127,6 +138,25 @@ class FlowStore:
             raw = msgspec.json.encode(record)
             await self.rt.ephemeral.set(_result_key(code), raw, left, only_if_absent=True)
 
+    async def put_native(self, login_id: str, record: PendingNative, life: float) -> None:
+        """Store the login of a native app."""
+        raw = msgspec.json.encode(record)
+        await self.rt.ephemeral.set(_native_key(login_id), raw, life, only_if_absent=True)
+
+    async def take_native(self, provider: str, login_id: str) -> PendingNative:
+        """Take out the login of a native app, once; raises ``InvalidState``."""
+        raw = await self.rt.ephemeral.take(_native_key(login_id)) if _SECRET.fullmatch(login_id) else None
+        record = None if raw is None else msgspec.json.decode(raw, type=PendingNative)
+        if record is None or record.provider != provider:
+            raise errors.InvalidState
+        return record
+
+    async def restore_native(self, login_id: str, record: PendingNative) -> None:
+        """Store the login of a native app again, for the rest of its life."""
+        left = record.expires - self.rt.clock()
+        if left > 0:
+            await self.put_native(login_id, record, left)
+
     def cookie(self, state: str, *, cross_site: bool) -> FlowCookie:
         """Return a fresh cookie that binds a login."""
         return FlowCookie(
@@ -155,3 +185,7 @@ def _state_key(state: str) -> str:
 
 def _result_key(code: str) -> str:
     return f"oidc:result:{digest(code)}"
+
+
+def _native_key(login_id: str) -> str:
+    return f"oidc:native:{digest(login_id)}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from authkit_issuer import errors
+from authkit_issuer.config.providers import WITHOUT_ID_TOKENS
 from authkit_issuer.domains.codes.one_time import on_outage
 from authkit_issuer.domains.login.external.authorization_request import (
     AuthorizationRequest,
@@ -19,6 +20,13 @@ from authkit_issuer.domains.login.external.authorization_request import (
     authorization_request,
 )
 from authkit_issuer.domains.login.external.callback import CallbackParameters, verify_callback
+from authkit_issuer.domains.login.external.native import (
+    NativeFlow,
+    NativeLogin,
+    PresentedIdToken,
+    begin_native,
+    open_native_login,
+)
 from authkit_issuer.domains.login.external.records import Cookies, Flow, FlowCookie, FlowStore, PendingLogin
 from authkit_issuer.domains.login.external.redirect_urls import redirect_urls
 from authkit_issuer.domains.login.external.result import CallbackResult, LoginResult, open_verified_login
@@ -35,10 +43,10 @@ __all__ = [
     "Flow",
     "FlowCookie",
     "LoginResult",
+    "NativeLogin",
     "OidcLogin",
 ]
 
-_OAUTH = ("discord", "github")
 _ORG_REFUSALS = (errors.Invalid, errors.OrgNotFound, errors.NotOrgMember)
 _OPENING = (
     errors.InvalidCredentials,
@@ -209,6 +217,87 @@ class OidcLogin:
             await self._note(refusal, verified.flow, client)
             raise
 
+    @raises(errors.UnknownProvider, errors.NotConfigured, *STORES)
+    async def begin_native(
+        self, provider: str, *, flow: NativeFlow = "login", user_id: str = "", session_id: str = ""
+    ) -> NativeLogin:
+        """Begin a login in a native app, which has 600 seconds to present an ID token.
+
+        Args:
+            provider: The name of a configured OpenID Connect provider.
+            flow: ``login``; ``link`` is for the user of a live session.
+            user_id: The user of the session, for a link.
+            session_id: The session, for a link.
+
+        Raises:
+            UnknownProvider: No such provider is configured.
+            NotConfigured: The provider has no ``native_client_ids``.
+            SessionEnded, UserDisabled: The session is over, or the user may not act.
+        """
+        return await begin_native(
+            self.rt,
+            self._provider(provider),
+            flow,
+            provider=provider,
+            method=method_of(provider),
+            user_id=user_id,
+            session_id=session_id,
+        )
+
+    @raises(
+        errors.UnknownProvider,
+        errors.NotConfigured,
+        errors.InvalidState,
+        errors.ProviderRefused,
+        errors.ProviderUnavailable,
+        errors.AccountExistsLinkRequired,
+        errors.ProviderAlreadyLinked,
+        errors.UsernameInUse,
+        errors.Conflict,
+        errors.OrgModeNotMulti,
+        errors.InvalidOrgSlug,
+        errors.OrgNotFound,
+        errors.NotOrgMember,
+        *_OPENING,
+    )
+    async def finish_native(
+        self,
+        provider: str,
+        login_id: str,
+        id_token: str,
+        *,
+        org: str | None = None,
+        client: Client | None = None,
+    ) -> LoginResult:
+        """Sign in, or link, with an ID token whose nonce is that of ``begin_native``; once.
+
+        Args:
+            provider: The provider of ``begin_native``.
+            login_id: The id that ``begin_native`` returned.
+            id_token: The ID token from the provider's SDK.
+            org: The slug of the organization that the access token is to name; only for a login.
+            client: The client that signs in.
+
+        Raises:
+            InvalidState: No such login is pending: it is unknown, used or too old.
+            ProviderRefused: The ID token fails a check; ``metadata.check`` names it.
+            AccountExistsLinkRequired: An account has the email address; the user must sign in and link.
+            Invalid, OrgNotFound, NotOrgMember: ``org`` was refused. The login is still pending.
+            Unavailable: Storage or the provider failed. The login is still pending.
+            AuthError: Any other refusal of ``logins.finish``.
+        """
+        self.rt.refuse_joining("oidc_login.finish_native")
+        idp, flows = self._provider(provider), FlowStore(self.rt)
+        pending = await flows.take_native(provider, login_id)
+        presented = PresentedIdToken(login_id=login_id, id_token=id_token, org=org, client=client)
+        method = method_of(provider)
+        try:
+            async with on_outage(lambda: flows.restore_native(login_id, pending), *_ORG_REFUSALS):
+                return await open_native_login(self.rt, idp, pending, presented, method)
+        except errors.AuthError as refusal:
+            await self._note(refusal, pending.flow, client)
+            raise
+
     def unbound_result(
         self, provider: str, *, origin: str = "", popup: bool = False, nonce: str = ""
     ) -> CallbackResult:
@@ -231,7 +320,7 @@ class OidcLogin:
 
 def method_of(provider: str) -> str:
     """Return the method of a login with this provider, in sessions and events."""
-    return f"oauth_login:{provider}" if provider in _OAUTH else "oidc_login"
+    return f"oauth_login:{provider}" if provider in WITHOUT_ID_TOKENS else "oidc_login"
 
 
 def _callback_result(pending: PendingLogin, cookie_name: str) -> CallbackResult:
