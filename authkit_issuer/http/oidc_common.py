@@ -35,7 +35,7 @@ def with_providers(service: Service) -> bool:
 
 
 def with_native_apps(service: Service) -> bool:
-    """Tell whether native apps may present ID tokens of any of them."""
+    """True if native apps may present ID tokens of a provider."""
     return any(provider.native_client_ids for provider in service.config.providers.values())
 
 

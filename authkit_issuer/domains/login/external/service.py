@@ -269,7 +269,7 @@ class OidcLogin:
         org: str | None = None,
         client: Client | None = None,
     ) -> LoginResult:
-        """Sign in, or link, with an ID token whose nonce is that of ``begin_native``; once.
+        """Sign in, or link, once, with an ID token that carries the nonce of ``begin_native``.
 
         Args:
             provider: The provider of ``begin_native``.

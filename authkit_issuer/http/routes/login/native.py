@@ -36,7 +36,7 @@ class NativeStarted:
 
     @classmethod
     def of(cls, begun: NativeLogin) -> NativeStarted:
-        """Return what the app is told of a login that it began."""
+        """Return the answer to the app that began the login."""
         return cls(login_id=begun.login_id, nonce=begun.nonce, expires_in=begun.expires_in)
 
 

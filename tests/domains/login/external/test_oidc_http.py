@@ -446,31 +446,3 @@ async def test_pages_of_the_app_may_send_the_cookie_from_their_own_origin(make_a
     assert answer.headers["access-control-allow-origin"] == APP
     foreign = await api.options(RESULT, headers=asked | {"origin": "https://evil.example"})
     assert "access-control-allow-origin" not in foreign.headers
-
-
-async def test_a_native_app_signs_in_and_links_over_http(make_api, idp, providers):
-    apps = {"loop": dataclasses.replace(providers["loop"], native_client_ids=("the app",))}
-    service, api = await make_api(providers=apps)
-    began = await api.post("/auth/oidc/loop/native/start", json={})
-    assert set(began.json()) == {"login_id", "nonce", "expires_in"}
-    given = {"login_id": began.json()["login_id"]}
-    given["id_token"] = idp.sign(idp.right_claims(began.json()["nonce"]) | {"aud": "the app"})
-    opened = await api.post("/auth/oidc/loop/native", json=given)
-    assert opened.status_code == 200, opened.text
-    body = opened.json()
-    assert (body["flow"], body["created"], body["token_type"]) == ("login", True, "Bearer")
-    again = await api.post("/auth/oidc/loop/native", json=given)
-    assert (again.status_code, again.json()["error"]) == (400, "invalid_state")
-    bearer = {"authorization": f"Bearer {body['access_token']}"}
-    linking = await api.post("/auth/oidc/loop/link/native/start", json={}, headers=bearer)
-    wrong = {"login_id": linking.json()["login_id"], "id_token": given["id_token"]}
-    refused = await api.post("/auth/oidc/loop/native", json=wrong)
-    assert (refused.status_code, refused.json()["error"]) == (401, "oidc_exchange_failed")
-    assert refused.json()["metadata"] == {"check": "nonce"}
-    linking = await api.post("/auth/oidc/loop/link/native/start", json={}, headers=bearer)
-    token = idp.sign(idp.right_claims(linking.json()["nonce"]) | {"aud": "the app"})
-    linked = await api.post(
-        "/auth/oidc/loop/native", json={"login_id": linking.json()["login_id"], "id_token": token}
-    )
-    assert linked.json() == {"flow": "link", "provider": "loop", "linked": True}
-    assert await service.providers.count((await service.users.newest())[0].id) == 1
