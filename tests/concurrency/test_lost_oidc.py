@@ -95,7 +95,7 @@ async def test_a_result_can_be_traded_again_until_it_is_answered(
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_an_id_token_can_be_presented_again_until_it_is_answered(
-    service: Service, idp: LoopbackProvider, saboteur: Saboteur, moment: Moment
+    service: Service, idp: LoopbackProvider, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:
     assert service.pool is not None
     step = 0
@@ -104,14 +104,14 @@ async def test_an_id_token_can_be_presented_again_until_it_is_answered(
         idp.person = {"sub": f"p{step}", "email": f"p{step}@example.test", "email_verified": True}
         begun = await service.oidc_login.begin_native("loop")
         token = idp.sign(idp.right_claims(begun.nonce) | {"aud": "the app"})
-        saboteur.arm(moment, step)
+        connection_killer.arm(moment, step)
         try:
             opened = await service.oidc_login.finish_native("loop", begun.login_id, token)
         except errors.DatabaseUnavailable:
             opened = None
-        saboteur.disarm()
+        connection_killer.disarm()
         await service.rt.background.drain(timeout=5)
-        if not saboteur.struck:
+        if not connection_killer.struck:
             assert opened is not None
             break
         if opened is None:
