@@ -13,8 +13,8 @@ from authkit_issuer import errors
 from authkit_issuer.config import Config, ProviderConfig
 from authkit_issuer.service import Service
 from fakes.factors import events, with_email_factor
+from fakes.gather import gather
 from fakes.provider import CLIENT, LoopbackProvider, Reply
-from fakes.together import together
 
 IOS, ANDROID = "our app on ios", "our app on android"
 
@@ -143,7 +143,7 @@ async def test_one_id_token_presented_fifty_times_at_once_opens_one_session(app,
         await app.service.sessions.revoke_all(user_id)
         begun = await app.begin()
         token = app.token(begun.nonce)
-        outcomes = await together(*[lambda begun=begun, token=token: app.present(begun, token)] * 50)
+        outcomes = await gather(*[lambda begun=begun, token=token: app.present(begun, token)] * 50)
         lost = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         assert len(lost) == 49
         assert all(isinstance(outcome, errors.InvalidState) for outcome in lost)
