@@ -1,4 +1,4 @@
-"""Public JSON documents that caches may keep: their validator, and the answer to who has them already."""
+"""Public JSON documents that caches may keep: their validator, and the response to a client that has them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cached(document: Mapping[str, object], condition: str) -> RawResponse:
 
 
 def conditional(body: bytes, etag: str, condition: str) -> RawResponse:
-    """Answer the body, or 304 when ``condition``, an ``If-None-Match``, says that the caller has it."""
+    """Answer the body, or 304 when ``condition``, an ``If-None-Match``, says that the client has it."""
     headers = (_CACHE, (b"etag", etag.encode()))
     if _matches(condition, etag):
         return RawResponse(status=304, headers=headers, body=b"")

@@ -65,7 +65,7 @@ class Edge:
 
 
 async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
-    """Answer what no route serves; a websocket is refused."""
+    """Refuse a path that no route serves; a websocket is closed."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000})
         return

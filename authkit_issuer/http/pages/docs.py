@@ -64,11 +64,11 @@ class Docs:
         return html.render("docs.html", document=self.document, groups=_groups(self.document))
 
     async def openapi_json(self, _call: Plain) -> RawResponse:
-        """Answer the document."""
+        """Return the document."""
         return self._json
 
     async def docs(self, _call: Plain) -> RawResponse:
-        """Answer the page."""
+        """Return the page."""
         return self._html
 
 

@@ -85,14 +85,14 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
     cors=True,
 )
 async def get_authorization_server_metadata(call: Plain) -> RawResponse:
-    """Answer where the endpoints are."""
+    """Return the metadata document."""
     document = {name: value for name, value in asdict(_metadata(call.service)).items() if value is not None}
     return cached(document, call.header(b"if-none-match"))
 
 
 @routes.get("/auth/capabilities", "What this service offers", returns=Capabilities, cors=True)
 async def get_capabilities(call: Plain) -> RawResponse:
-    """Answer what is switched on."""
+    """Return the features of this service."""
     return cached(asdict(_capabilities(call.service)), call.header(b"if-none-match"))
 
 

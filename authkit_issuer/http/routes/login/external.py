@@ -53,7 +53,7 @@ class CallbackParams(Params):
     error_description: str = ""
     iss: Annotated[str | None, Field(description="The issuer that answers (RFC 9207)")] = None
     format: Annotated[
-        Literal["json"] | None, Field(description="Answer the result itself, to a program that asks")
+        Literal["json"] | None, Field(description="Return the result as JSON, to a program")
     ] = None
 
 

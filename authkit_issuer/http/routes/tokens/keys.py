@@ -22,6 +22,6 @@ routes = Routes(tag="keys", auth=Auth.PUBLIC, limit=None)
 
 @routes.get("/.well-known/jwks.json", "The keys that verify access tokens", returns=JwkSet, cors=True)
 async def get_jwks(call: Plain) -> RawResponse:
-    """Answer the key set, or 304 when the caller has it already."""
+    """Return the key set, or 304 if the client has it."""
     document = call.service.tokens.jwks_document()
     return conditional(document.body, document.etag, call.header(b"if-none-match"))
