@@ -7,9 +7,10 @@ the body of an unauthenticated request is not read where an access token is requ
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
@@ -41,6 +42,12 @@ _NOTHING = NoParams()
 _REFRESH_TOKEN = {"refresh_token"}
 
 
+@cache
+def _adapter(returns: Any) -> TypeAdapter[object]:
+    """Return what writes answers of a type; making one is most of the work of making an application."""
+    return TypeAdapter(returns)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surface:
     """What the operations of one application share."""
@@ -59,7 +66,7 @@ class Runner:
         """Prepare everything that does not depend on the request."""
         self.operation = operation
         self._surface = surface
-        self._adapter: TypeAdapter[object] = TypeAdapter(operation.returns)
+        self._adapter = _adapter(cast("Hashable", operation.returns))
         always = _NO_CACHE if operation.gives_tokens else ()
         self._always = always + (ANY_ORIGIN if operation.cors else ())
         self._success = (JSON, *self._always)
