@@ -8,65 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from authkit_issuer.ephemeral.memory import MemoryStore
-from authkit_issuer.store.postgres import PoolStore
+from fakes.work_counter import WorkCounter
 
 PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
 PEOPLE = 20
 
 
-class Watch:
-    """Notes what the service does in the foreground; background work is held back until ``finish``."""
-
-    def __init__(self, service: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.hasher, self.held = service.rt.hasher, list[Callable[[], Awaitable[None]]]()
-        self.done: list[str] = []
-        for owner, names in (
-            (PoolStore, ("fetch", "fetch_one", "execute")),
-            (MemoryStore, ("get", "set", "delete", "take", "take_if", "replace_if", "incr", "admit")),
-        ):
-            for name in names:
-                self._follow(monkeypatch, owner, name)
-        monkeypatch.setattr(service.rt.background, "start", self._hold)
-
-    def _hold(self, work: Callable[[], Awaitable[None]], *, name: str) -> None:
-        assert name
-        self.held.append(work)
-
-    def _follow(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
-        original = getattr(owner, name)
-
-        async def followed(store: Any, *args: Any, **options: Any) -> Any:
-            self.done.append(getattr(args[0], "sql", name))
-            return await original(store, *args, **options)
-
-        monkeypatch.setattr(owner, name, followed)
+class Watch(WorkCounter):
+    """Counts one request."""
 
     async def of(self, call: Awaitable[httpx.Response]) -> tuple[Any, ...]:
-        """Send a request; return all that its client can observe, and the work it caused here."""
-        self.done.clear()
-        computed, spent = self.hasher.computed, self.hasher.spent
-        answer = await call
-        return (
-            answer.status_code,
-            _shape(answer.json()),
-            tuple(_shown(answer.headers)),
-            self.hasher.computed - computed,
-            self.hasher.spent - spent,
-            tuple(self.done),
-        )
-
-    async def finish(self) -> None:
-        """Do what was held back."""
-        for work in self.held:
-            await work()
-        self.held.clear()
+        """Send a request; return all that the caller, or counts on this side, can tell it by."""
+        async with self.foreground() as work:
+            answer = await call
+        return answer.status_code, _shape(answer.json()), tuple(_shown(answer.headers)), work
 
 
 def _shape(body: dict[str, Any]) -> tuple[Any, ...]:

@@ -7,64 +7,39 @@ Messages leave afterwards, in the background.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
-from authkit_issuer.store.postgres import PoolStore
 from fakes.mail import Mailbox
 from fakes.users import PASSWORD, finish_background, verified_user
+from fakes.work_counter import Work, WorkCounter
 
 KNOWN = {"email": "known@example.test", "phone": "+4915111111111"}
 UNKNOWN = {"email": "other@example.test", "phone": "+4915122222222"}
 ATTACKERS = "a password of the attacker"
 
 Ask = Callable[[Service, str, str], Awaitable[Any]]
-
-
-class Work:
-    """What a call did, in order: queries by their text, store operations by the kind of their key."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.steps: list[tuple[str, str]] = []
-        for name in ("fetch", "fetch_one", "execute", "begin"):
-            self._watch(monkeypatch, PoolStore, name, lambda args: args[0].sql if args else "")
-        for name in ("get", "set", "delete", "take", "take_if", "replace_if", "incr"):
-            self._watch(monkeypatch, MemoryStore, name, lambda args: args[0].partition(":")[0])
-
-    def _watch(
-        self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, label: Callable[[Any], str]
-    ) -> None:
-        original = getattr(owner, name)
-
-        def watched(store: Any, *args: Any, **kwargs: Any) -> Any:
-            self.steps.append((name, label(args)))
-            return original(store, *args, **kwargs)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    @asynccontextmanager
-    async def of(self, service: Service, mailbox: Mailbox) -> AsyncIterator[list[Any]]:
-        """Yield a list that holds, afterwards, everything an attacker could measure of the call."""
-        await finish_background(service)
-        mailbox.open.clear()  # a call that waits for a message would never return
-        self.steps.clear()
-        hashed, cost = service.rt.hasher.computed, service.rt.hasher.spent
-        measured: list[Any] = []
-        yield measured
-        measured += [service.rt.hasher.computed - hashed, service.rt.hasher.spent - cost, list(self.steps)]
-        mailbox.open.set()
-        await finish_background(service)
+Measured = Callable[[], AbstractAsyncContextManager[Work]]
 
 
 @pytest.fixture
-def work(monkeypatch: pytest.MonkeyPatch) -> Work:
-    return Work(monkeypatch)
+def measured(service: Service, monkeypatch: pytest.MonkeyPatch) -> Measured:
+    """Measure a block, and let its background end before the next one."""
+    counter = WorkCounter(service, monkeypatch)
+
+    @asynccontextmanager
+    async def measure() -> AsyncIterator[Work]:
+        async with counter.foreground() as work:
+            yield work
+        assert work.steps
+        await counter.finish()
+
+    return measure
 
 
 async def register(service: Service, target: str, ip: str) -> str:
@@ -89,7 +64,7 @@ async def reset(service: Service, target: str, ip: str) -> str:
 @pytest.mark.parametrize("channel", ["email", "phone"])
 @pytest.mark.parametrize("ask", [register, verify, reset])
 async def test_asking_for_a_code_tells_nothing(
-    service: Service, mailbox: Mailbox, work: Work, ask: Ask, channel: str
+    service: Service, mailbox: Mailbox, measured: Measured, ask: Ask, channel: str
 ) -> None:
     user_id = await verified_user(service, mailbox, KNOWN[channel], "known")
     if ask is verify:  # known and to be proved: the one case in which something is sent
@@ -99,16 +74,16 @@ async def test_asking_for_a_code_tells_nothing(
     for target in (KNOWN[channel], UNKNOWN[channel]):
         seen = []
         for _ in range(2):  # within the pause as well
-            async with work.of(service, mailbox) as measured:
+            async with measured() as work:
                 answer = await ask(service, target, "198.51.100.1")
-            seen.append((len(answer), *measured))
+            seen.append((len(answer), work))
         outcomes.append(seen)
     assert outcomes[0] == outcomes[1]
 
 
 @pytest.mark.parametrize("channel", ["email", "phone"])
 async def test_resending_tells_nothing(
-    service: Service, mailbox: Mailbox, work: Work, clock, channel: str
+    service: Service, mailbox: Mailbox, measured: Measured, clock, channel: str
 ) -> None:
     await verified_user(service, mailbox, KNOWN[channel], "known")
     registration = service.registration
@@ -120,9 +95,9 @@ async def test_resending_tells_nothing(
         clock.advance(service.config.code_cooldown)
         seen = []
         for _ in range(2):
-            async with work.of(service, mailbox) as measured:
+            async with measured() as work:
                 answer = await resend(registration_id, client=Client(ip="198.51.100.1"))
-            seen.append((answer, *measured))
+            seen.append((answer, work))
         await finish_background(service)
         outcomes.append(seen)
     assert outcomes[0] == outcomes[1]
@@ -130,7 +105,7 @@ async def test_resending_tells_nothing(
 
 @pytest.mark.parametrize("channel", ["email", "phone"])
 async def test_confirming_a_guess_tells_nothing(
-    service: Service, mailbox: Mailbox, work: Work, channel: str
+    service: Service, mailbox: Mailbox, measured: Measured, channel: str
 ) -> None:
     await verified_user(service, mailbox, KNOWN[channel], "known")
     outcomes = []
@@ -140,10 +115,10 @@ async def test_confirming_a_guess_tells_nothing(
         seen: list[Any] = []
         for attempt in range(7):
             for kind, request_id in zip(("registration", "verification"), ids, strict=True):
-                async with work.of(service, mailbox) as measured:
+                async with measured() as work:
                     with pytest.raises(errors.AuthError) as refused:
                         await _confirm(service, kind, target, request_id, f"00000{attempt}")
-                seen.append((refused.value.code, *measured))
+                seen.append((refused.value.code, work))
         outcomes.append(seen)
     assert outcomes[0] == outcomes[1]
 
@@ -158,7 +133,7 @@ async def _confirm(service: Service, kind: str, target: str, request_id: str, co
 
 @pytest.mark.parametrize("channel", ["email", "phone"])
 async def test_signing_in_after_registering_a_attackers_address_tells_nothing(
-    service: Service, mailbox: Mailbox, work: Work, clock, channel: str
+    service: Service, mailbox: Mailbox, measured: Measured, clock, channel: str
 ) -> None:
     await verified_user(service, mailbox, KNOWN[channel], "known")
     with pytest.raises(errors.InvalidCredentials):  # once an hour a login looks at what hashes there are
@@ -170,10 +145,10 @@ async def test_signing_in_after_registering_a_attackers_address_tells_nothing(
         clock.advance(service.config.code_cooldown)
         seen: list[Any] = []
         for password in (ATTACKERS, "neither of the two"):
-            async with work.of(service, mailbox) as measured:
+            async with measured() as work:
                 with pytest.raises(errors.AuthError) as refused:
                     await service.logins.with_password(target, password, client=Client(ip="198.51.100.1"))
-            seen.append((refused.value.code, sorted(refused.value.metadata), *measured))
+            seen.append((refused.value.code, sorted(refused.value.metadata), work))
             await finish_background(service)
         outcomes.append(seen)
     assert outcomes[0] == outcomes[1]

@@ -9,72 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import argon2
 import bcrypt
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.service import Service
-from authkit_issuer.store.postgres import PoolStore
+from fakes.work_counter import Work, WorkCounter
 
 PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
 ACCOUNTS = 200
-Seen = tuple[str, int, int, tuple[str, ...], tuple[str, ...]]
 
 
-class Counting:
-    """Counts what one call does before it answers."""
+class Counting(WorkCounter):
+    """Counts one call, whose answer may be a refusal."""
 
-    def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.service = service
-        self.queries: list[str] = []
-        self.store: list[str] = []
-        self.background: list[Callable[[], Awaitable[None]]] = []
-        for name in ("fetch", "fetch_one", "execute"):
-            self._watch(monkeypatch, PoolStore, name, lambda query, *_: self.queries.append(query.sql))
-        for name in ("get", "set", "delete", "take", "take_if", "replace_if", "incr"):
-            self._watch(monkeypatch, MemoryStore, name, lambda *_, name=name: self.store.append(name))
-        # What happens in the background comes after the answer; it is held back to keep it out of the count.
-        monkeypatch.setattr(service.rt.background, "start", self._hold)
-
-    def _hold(self, work: Callable[[], Awaitable[None]], *, name: str) -> None:
-        assert name
-        self.background.append(work)
-
-    @staticmethod
-    def _watch(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, note: Callable[..., None]) -> None:
-        original = getattr(owner, name)
-
-        async def watched(self: Any, *args: Any, **options: Any) -> Any:
-            note(*args)
-            return await original(self, *args, **options)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    async def of(self, call: Awaitable[object]) -> Seen:
-        hasher = self.service.rt.hasher
-        self.queries.clear()
-        self.store.clear()
-        computed, spent = hasher.computed, hasher.spent
-        try:
-            answer = type(await call).__name__
-        except errors.AuthError as refusal:
-            answer = f"{refusal.code} {refusal} {refusal.param} {refusal.metadata}"
-        return (
-            answer,
-            hasher.computed - computed,
-            hasher.spent - spent,
-            tuple(self.queries),
-            tuple(self.store),
-        )
-
-    async def finish(self) -> None:
-        for work in self.background:
-            await work()
-        self.background.clear()
+    async def of(self, call: Awaitable[object]) -> tuple[str, Work]:
+        async with self.foreground() as work:
+            try:
+                answer = type(await call).__name__
+            except errors.AuthError as refusal:
+                answer = f"{refusal.code} {refusal} {refusal.param} {refusal.metadata}"
+        return answer, work
 
 
 FORMS: list[tuple[float, Callable[[], str], str]] = [
@@ -119,9 +76,10 @@ async def counting(service: Service, monkeypatch: pytest.MonkeyPatch) -> Countin
     return Counting(service, monkeypatch)
 
 
-def shape(seen: Seen) -> tuple[object, ...]:
-    answer, computed, _, queries, store = seen
-    return answer, computed, queries, store
+def shape(seen: tuple[str, Work]) -> tuple[object, ...]:
+    """Return all but the cost, which differs between accounts."""
+    answer, work = seen
+    return answer, work.hashes, work.steps
 
 
 async def test_wrong_logins_of_known_and_unknown_accounts_do_and_cost_the_same(counting: Counting) -> None:
@@ -129,8 +87,8 @@ async def test_wrong_logins_of_known_and_unknown_accounts_do_and_cost_the_same(c
     of_known = [await counting.of(prove(known(number), WRONG)) for number in range(ACCOUNTS)]
     of_unknown = [await counting.of(prove(unknown(number), WRONG)) for number in range(4 * ACCOUNTS)]
     assert len({shape(seen) for seen in of_known + of_unknown}) == 1
-    assert of_known[0][1] == 1
-    costs, decoys = Counter(seen[2] for seen in of_known), Counter(seen[2] for seen in of_unknown)
+    assert of_known[0][1].hashes == 1
+    costs, decoys = Counter(work.cost for _, work in of_known), Counter(work.cost for _, work in of_unknown)
     assert len(costs) == len(FORMS)
     assert set(decoys) == set(costs)
     for cost, count in costs.items():
@@ -141,12 +99,12 @@ async def test_wrong_logins_of_known_and_unknown_accounts_do_and_cost_the_same(c
 async def test_an_unknown_account_costs_the_same_on_every_try(counting: Counting) -> None:
     for number in range(20):
         seen = [await counting.of(counting.service.passwords.prove(unknown(number), WRONG)) for _ in range(4)]
-        assert len({(shape(one)[:3], one[2]) for one in seen}) == 1
+        assert len({(answer, work.hashes, work.queries, work.cost) for answer, work in seen}) == 1
     counting.service.rt.clock.advance(3601)
     again = [await counting.of(counting.service.passwords.prove(unknown(0), WRONG)) for _ in range(2)]
     await counting.finish()
     again.append(await counting.of(counting.service.passwords.prove(unknown(0), WRONG)))
-    assert len({one[2] for one in again}) == 1
+    assert len({work.cost for _, work in again}) == 1
 
 
 async def test_an_account_without_a_password_is_like_an_unknown_one(counting: Counting) -> None:
@@ -159,7 +117,7 @@ async def test_an_account_without_a_password_is_like_an_unknown_one(counting: Co
     ]
     of_unknown = await counting.of(service.passwords.prove(unknown(1), WRONG))
     assert {shape(seen) for seen in of_bare} == {shape(of_unknown)}
-    assert len({seen[2] for seen in of_bare}) == len(FORMS)
+    assert len({work.cost for _, work in of_bare}) == len(FORMS)
 
 
 async def test_logins_with_a_session_are_alike_too(counting: Counting) -> None:
@@ -186,7 +144,7 @@ async def test_confirming_a_password_is_alike_for_any_id(counting: Counting) -> 
 async def test_asking_for_a_reset_is_alike_before_the_answer(counting: Counting, mailbox) -> None:
     request = counting.service.passwords.request_reset
     seen = [await counting.of(request(name(number))) for name in (known, unknown) for number in range(20)]
-    assert len({(shape(one), one[2]) for one in seen}) == 1
+    assert len(set(seen)) == 1
     assert mailbox.messages == []
     await counting.finish()
     assert len(mailbox.messages) == 20
@@ -199,4 +157,4 @@ async def test_registering_is_alike_before_the_answer(counting: Counting) -> Non
         for name in (known, unknown)
         for number in range(10)
     ]
-    assert len({(shape(one), one[2]) for one in seen}) == 1
+    assert len(set(seen)) == 1

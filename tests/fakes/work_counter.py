@@ -1,0 +1,88 @@
+"""Counts what a call does before it answers: time measured by a clock would prove less."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from authkit_issuer.ephemeral.memory import MemoryStore
+from authkit_issuer.service import Service
+from authkit_issuer.store.postgres import PoolStore
+
+_DATABASE = ("fetch", "fetch_one", "execute", "begin")
+_STORE = ("get", "set", "delete", "take", "take_if", "replace_if", "incr", "admit")
+
+
+@dataclass(unsafe_hash=True)
+class Work:
+    """What a call did: the passwords it hashed, their cost, and every step in order."""
+
+    hashes: int = 0
+    cost: int = 0
+    steps: tuple[tuple[str, str], ...] = ()
+    """Operation and SQL text for the database; operation and kind of the key for the store."""
+
+    @property
+    def queries(self) -> tuple[tuple[str, str], ...]:
+        """The steps in the database."""
+        return tuple(step for step in self.steps if step[0] in _DATABASE)
+
+
+class WorkCounter:
+    """Counts the foreground; what starts in the background meanwhile is held back until ``finish``."""
+
+    def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.service = service
+        self._steps: list[tuple[str, str]] = []
+        self._held: list[Callable[[], Awaitable[None]]] = []
+        self._holding = False
+        for name in _DATABASE:
+            self._follow(monkeypatch, PoolStore, name, lambda args: args[0].sql if args else "")
+        for name in _STORE:
+            self._follow(monkeypatch, MemoryStore, name, lambda args: args[0].partition(":")[0])
+        start = service.rt.background.start
+
+        def hold(work: Callable[[], Awaitable[None]], *, name: str) -> None:
+            if self._holding:
+                self._held.append(work)
+            else:
+                start(work, name=name)
+
+        monkeypatch.setattr(service.rt.background, "start", hold)
+
+    def _follow(
+        self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str, label: Callable[[Any], str]
+    ) -> None:
+        original = getattr(owner, name)
+
+        def followed(store: Any, *args: Any, **options: Any) -> Any:
+            self._steps.append((name, label(args)))
+            return original(store, *args, **options)
+
+        monkeypatch.setattr(owner, name, followed)
+
+    @asynccontextmanager
+    async def foreground(self) -> AsyncIterator[Work]:
+        """Yield what holds, after the block, the work of the block."""
+        await self.service.rt.background.drain(timeout=5)
+        hasher, work = self.service.rt.hasher, Work()
+        self._steps.clear()
+        computed, spent = hasher.computed, hasher.spent
+        self._holding = True
+        try:
+            yield work
+        finally:
+            self._holding = False
+            work.hashes, work.cost = hasher.computed - computed, hasher.spent - spent
+            work.steps = tuple(self._steps)
+
+    async def finish(self) -> None:
+        """Do what was held back, and wait for the rest of the background."""
+        held, self._held = self._held, []
+        for work in held:
+            await work()
+        await self.service.rt.background.drain(timeout=5)
