@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]
     given = getattr(config, "workerinput", {}).get("authkit_folder")
     folder = Path(given or tempfile.mkdtemp(prefix="authkit-tests-"))
+    folder.chmod(0o711)
     config.stash[_FOLDER] = folder
     if given is None and not config.option.basetemp:
         # pytest's usual place is closed to other users again whenever any run on the machine starts, and as
@@ -68,6 +69,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     servers.stop_postgres(folder)
     servers.stop_redis(folder)
     servers.remove(folder)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path, run_folder: Path) -> Path:
+    """A folder that the user of our PostgreSQL can enter: as root it is another user."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to(run_folder):
+            folder.chmod(0o711)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

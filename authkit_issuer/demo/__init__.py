@@ -34,6 +34,7 @@ class Failed(Exception):
 def run() -> int:
     """Run every step; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="authkit-demo-") as folder:
+        Path(folder).chmod(0o711)  # the PostgreSQL of root runs as another user, which must enter
         try:
             asyncio.run(_play(Path(folder)))
         except (Failed, TimeoutError, httpx.HTTPError) as failure:

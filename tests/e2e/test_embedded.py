@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,10 +16,12 @@ import pytest
 
 from authkit_issuer import embedded
 from authkit_issuer.embedded import EmbeddedPostgres
+from authkit_issuer.embedded.wheel import Binaries, account_for_programs
 from authkit_issuer.errors import StartupError
 from fakes.servers import on
 
 pytestmark = pytest.mark.timeout(120)
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 
 
 @contextmanager
@@ -66,7 +69,7 @@ def test_it_listens_on_no_network_and_lets_no_other_user_in(tmp_path: Path) -> N
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     with (
         running(tmp_path) as server,
-        pytest.raises(StartupError, match=r"is in use by another process\.$"),
+        pytest.raises(StartupError, match="is in use by another process: stop it"),
     ):
         EmbeddedPostgres.start(tmp_path)
     assert server._process.returncode == 0
@@ -119,6 +122,57 @@ def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "closed").chmod(0o555)
     with ordinary_user(), pytest.raises(StartupError, match=r"cannot be used: Permission denied\.$"):
         EmbeddedPostgres.start(tmp_path / "closed" / "data")
+
+
+@as_root
+def test_a_closed_folder_of_the_host_is_refused_and_keeps_its_mode(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    with pytest.raises(StartupError, match=rf"cannot enter {home}: use another user, .*chmod o\+x {home}\.$"):
+        EmbeddedPostgres.start(home / "data")
+    assert home.stat().st_mode & 0o777 == 0o700
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(StartupError, match=f"cannot enter {closed}"):
+        EmbeddedPostgres.start(closed)
+    assert closed.stat().st_mode & 0o777 == 0o700
+
+
+@as_root
+def test_folders_that_the_start_creates_can_be_entered_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with running(tmp_path / "new" / "data") as server:
+            assert ask(server, "select 'up'") == "up"
+    finally:
+        os.umask(before)
+    with running(tmp_path / "new" / "data") as server:
+        assert ask(server, "select 'up'") == "up"
+
+
+@as_root
+def test_programs_in_a_closed_folder_run_from_a_copy_and_the_folder_keeps_its_mode(tmp_path: Path) -> None:
+    account = account_for_programs()
+    found = Binaries.find()
+    package = found.folder.parent.parent
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for part in (found.folder.parent, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, closed / part.relative_to(package.parent), symlinks=True)
+    hidden = Binaries(closed / found.folder.relative_to(package.parent))
+    modes = {path: path.lstat().st_mode for path in closed.rglob("*")}
+    for _ in range(2):  # made once, found again
+        copied = hidden.runnable_by(account, tmp_path)
+        assert not copied.folder.is_relative_to(closed)
+        said = subprocess.run(
+            [copied.program("initdb"), "--version"],
+            **copied.surroundings(account),
+            capture_output=True,
+            check=True,
+        )
+        assert b"PostgreSQL" in said.stdout
+    assert closed.stat().st_mode & 0o777 == 0o700
+    assert modes == {path: path.lstat().st_mode for path in closed.rglob("*")}
 
 
 @contextmanager

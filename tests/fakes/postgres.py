@@ -16,7 +16,7 @@ from typing import Any
 
 import asyncpg
 
-from authkit_issuer.embedded.wheel import Binaries
+from authkit_issuer.embedded.wheel import Binaries, account_for_programs, let_enter
 from fakes.servers import POSTGRES_SETTINGS, on
 
 _EPHEMERAL = 32_768
@@ -46,8 +46,9 @@ class PostgresServer:
         self.port = steady_port()
         self.folder = Path(tempfile.mkdtemp(prefix="authkit-pg-"))
         self.process: subprocess.Popen[bytes] | None = None
-        self._binaries = Binaries.find()
-        account = self._binaries.account(self.folder)
+        account = account_for_programs()
+        let_enter(account, self.folder, [self.folder])
+        self._binaries = Binaries.find().runnable_by(account, self.folder)
         self._surroundings: dict[str, Any] = self._binaries.surroundings(account)
 
     @property
