@@ -87,8 +87,9 @@ async def listening(app: Any, port: int) -> AsyncIterator[None]:
     await task
 
 
-@asynccontextmanager
+@pytest.fixture(scope="module")
 async def chromium() -> AsyncIterator[Any]:
+    """One browser for the module; each test has a context of its own in it, with no cookies."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("chromium is not installed (.ci/run tries to)")
@@ -102,12 +103,11 @@ async def chromium() -> AsyncIterator[Any]:
 
 
 @pytest.fixture(params=["other names", "development"])
-async def stage(request, make_service, idp, providers) -> AsyncIterator[Stage]:
+async def stage(request, chromium, make_service, idp, providers) -> AsyncIterator[Stage]:
     dev = request.param == "development"
     api, app = free_port(), free_port()
     names = {"app": f"http://127.0.0.1:{app}", "api": f"http://127.0.0.1:{api}"}
     async with AsyncExitStack() as stack:
-        browser = await stack.enter_async_context(chromium())
         service = await make_service(
             providers=providers, base_url=names["api"], link_base_url=names["app"],
             cors_origins=(names["app"],), dev=dev,
@@ -116,7 +116,7 @@ async def stage(request, make_service, idp, providers) -> AsyncIterator[Stage]:
         routes = [Route("/{path:path}", lambda request: HTMLResponse(page))]
         await stack.enter_async_context(listening(create_app(service), api))
         await stack.enter_async_context(listening(Starlette(routes=routes), app))
-        context = await browser.new_context()
+        context = await chromium.new_context()
         foreign = f"http://localhost:{app}"
         yield Stage(service, idp, context, foreign=foreign, complaints=[], **names)
         await context.close()
