@@ -28,7 +28,7 @@ def made_of_a_runtime_alone(module: ModuleType) -> Iterator[type[Any]]:
     for name, kind in vars(module).items():
         if isinstance(kind, type) and kind.__module__ == module.__name__ and not name.startswith("_"):
             fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
-            if [field.name for field in fields] == ["rt"]:
+            if [field.name for field in fields if field.init] == ["rt"]:
                 yield kind
 
 

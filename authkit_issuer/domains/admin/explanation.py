@@ -121,6 +121,18 @@ async def explain_user(rt: Runtime, user_id: str, user: User | None) -> UserExpl
     )
 
 
+def _ban(user: User, events: list[AuthSessionEvent]) -> Finding:
+    until = f" until {user.banned_until.isoformat()}" if user.banned_until else ""
+    reason = f": {user.ban_reason}" if user.ban_reason else ""
+    return Finding(
+        code="banned",
+        sentence=f"The account is banned{until}{reason}.",
+        rule="lifecycle.ban",
+        at=user.banned_at,
+        events=_of(events, SessionEventType.USER_BANNED),
+    )
+
+
 def _obstacles(
     config: Config, user: User, account: Credential, logins: int, events: list[AuthSessionEvent]
 ) -> Iterator[Finding]:
@@ -138,15 +150,7 @@ def _obstacles(
             events=_of(events, SessionEventType.USER_SOFT_DELETED),
         )
     if "banned" in always:
-        until = f" until {user.banned_until.isoformat()}" if user.banned_until else ""
-        reason = f": {user.ban_reason}" if user.ban_reason else ""
-        yield Finding(
-            code="banned",
-            sentence=f"The account is banned{until}{reason}.",
-            rule="lifecycle.ban",
-            at=user.banned_at,
-            events=_of(events, SessionEventType.USER_BANNED),
-        )
+        yield _ban(user, events)
     if account.stored is None and not logins:
         yield Finding(
             code="no_way_to_sign_in",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authkit_issuer.config.limits import Rate, account_rate, caller_rate
 from authkit_issuer.domains.base.devices import Devices
@@ -36,17 +36,19 @@ class Usage:
     allowed: bool
 
 
+@dataclass(slots=True)
 class RateLimits:
-    """Counts calls by address, by user, and by the account that they are about."""
+    """Counts calls by address, by user, and by the account that they are about.
 
-    def __init__(self, rt: Runtime) -> None:
-        """Keep the runtime; rates are read from its configuration when a bucket is first used."""
-        self._rt = rt
-        self._callers: dict[str, Rate] = {}
-        self._accounts: dict[str, Rate] = {}
-        self._paused_until = 0.0
-        self._logged_at = -math.inf
-        self._uncounted = 0
+    Rates are read from the configuration when a bucket is first used.
+    """
+
+    rt: Runtime
+    _callers: dict[str, Rate] = field(default_factory=dict[str, Rate], init=False, repr=False)
+    _accounts: dict[str, Rate] = field(default_factory=dict[str, Rate], init=False, repr=False)
+    _paused_until: float = field(default=0.0, init=False, repr=False)
+    _logged_at: float = field(default=-math.inf, init=False, repr=False)
+    _uncounted: int = field(default=0, init=False, repr=False)
 
     async def take(self, bucket: str, key: str, *, closed: bool = False) -> Usage | None:
         """Count a call of a caller.
@@ -64,7 +66,7 @@ class RateLimits:
         """
         rate = self._callers.get(bucket)
         if rate is None:
-            rate = self._callers[bucket] = caller_rate(self._rt.config, bucket)
+            rate = self._callers[bucket] = caller_rate(self.rt.config, bucket)
         return await self._count(f"limit:{bucket}:{key}", rate, closed=closed)
 
     async def take_for_account(
@@ -75,22 +77,22 @@ class RateLimits:
         With ``device``, calls from a device that is known for an account are counted apart. Otherwise as
         ``take``.
         """
-        known = Devices(self._rt).of(device)
+        known = Devices(self.rt).of(device)
         if known is not None:
             name = f"{name}|{known.user_id}|{known.auth_epoch}"
         rate = self._accounts.get(bucket)
         if rate is None:
-            rate = self._accounts[bucket] = account_rate(self._rt.config, bucket)
-        digest = identifier_digest(self._rt, bucket, name)
+            rate = self._accounts[bucket] = account_rate(self.rt.config, bucket)
+        digest = identifier_digest(self.rt, bucket, name)
         return await self._count(f"limit:{bucket}:account:{digest}", rate, closed=closed)
 
     async def _count(self, key: str, rate: Rate, *, closed: bool) -> Usage | None:
-        now = self._rt.clock()
+        now = self.rt.clock()
         if not closed and now < self._paused_until:
             self._uncounted += 1
             return None
         try:
-            admitted, ahead = await self._rt.ephemeral.admit(key, rate.calls, rate.window)
+            admitted, ahead = await self.rt.ephemeral.admit(key, rate.calls, rate.window)
         except EphemeralStoreUnavailable:
             if closed:
                 raise
