@@ -28,7 +28,7 @@ def test_the_registration_mail_arrives_and_its_code_opens_the_account(
         proof["registration_id"] = started["registration_id"]
         issuer.expect(200, "POST", "/auth/email/verify/confirm", proof)
         issuer.expect(202, "POST", "/auth/register", who | {"username": "ada_2"})
-        issuer.mails.wait_for("ada@example.test", "which has an account already")
+        issuer.mails.wait_for("ada@example.test", "which already has an account")
         assert len(issuer.mails.mails) == 2
 
 

@@ -137,9 +137,7 @@ def _obstacles(
     config: Config, user: User, account: Credential, logins: int, events: list[AuthSessionEvent]
 ) -> Iterator[Finding]:
     """Yield what the account itself refuses, by the rule that logins follow."""
-    by_identifier: dict[By, set[Obstacle]] = {
-        by: set(login_obstacles(account, config, by)) for by in _identifiers(account)
-    }
+    by_identifier = {by: set(login_obstacles(account, config, by)) for by in _identifiers(account)}
     always: set[Obstacle] = set.intersection(*by_identifier.values())
     if "deleted" in always:
         yield Finding(
