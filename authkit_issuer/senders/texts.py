@@ -71,6 +71,84 @@ ENGLISH = {
         "A new sign-in to your account",
         f"Hello{{name}},\n\nThere was a sign-in to your account from a new device.\n\n{_NOT_YOU}",
     ),
+    "password_changed": Text(
+        "Your password was changed",
+        "Hello{name},\n\nThe password of your account was changed.\n\n"
+        "If this was not you, reset your password and end your other sessions.\n",
+    ),
+    "username_changed": Text(
+        "Your user name was changed",
+        f"Hello{{name}},\n\nThe user name of your account was changed.\n\n{_NOT_YOU}",
+    ),
+    "phone_verified": Text(
+        "Your phone number was verified",
+        "Hello{name},\n\nA phone number of your account was verified. It can now reset your password.\n\n"
+        + _NOT_YOU,
+    ),
+    "provider_linked": Text(
+        "A sign-in method was added to your account",
+        f"Hello{{name}},\n\nAn external login or wallet now signs in to your account.\n\n{_NOT_YOU}",
+    ),
+    "provider_unlinked": Text(
+        "A sign-in method was removed from your account",
+        f"Hello{{name}},\n\nAn external login or wallet no longer signs in to your account.\n\n{_NOT_YOU}",
+    ),
+    "two_factor_enabled": Text(
+        "Two-factor sign-in was turned on",
+        f"Hello{{name}},\n\nYour account now asks for a second factor at sign-in.\n\n{_NOT_YOU}",
+    ),
+    "two_factor_disabled": Text(
+        "Two-factor sign-in was turned off",
+        f"Hello{{name}},\n\nYour account no longer asks for a second factor at sign-in.\n\n{_NOT_YOU}",
+    ),
+    "two_factor_backup_code_used": Text(
+        "A backup code was used",
+        f"Hello{{name}},\n\nA backup code of your account was used. It is no longer valid.\n\n{_NOT_YOU}",
+    ),
+    "two_factor_backup_codes_made": Text(
+        "New backup codes were made",
+        "Hello{name},\n\nNew backup codes were made for your account. The earlier ones are no longer valid."
+        f"\n\n{_NOT_YOU}",
+    ),
+    "session_evicted": Text(
+        "One of your sessions was ended",
+        "Hello{name},\n\nYour account has reached its number of sessions. A new sign-in ended the session "
+        f"that was unused for the longest time.\n\n{_NOT_YOU}",
+    ),
+    "session_replayed": Text(
+        "One of your sessions was ended",
+        "Hello{name},\n\nAn old token of one of your sessions was presented again. The session may have been "
+        f"copied, so it was ended.\n\n{_NOT_YOU}",
+    ),
+    "session_shared": Text(
+        "One of your sessions is used from two places",
+        "Hello{name},\n\nOne of your sessions was renewed from another device or network at the same time."
+        f"\n\n{_NOT_YOU}",
+    ),
+    "role_assigned": Text(
+        "Your account has a new role", "Hello{name},\n\nYour account was given a new role.\n"
+    ),
+    "role_removed": Text(
+        "Your account has lost a role", "Hello{name},\n\nA role of your account was removed.\n"
+    ),
+    "account_banned": Text(
+        "Your account was suspended",
+        "Hello{name},\n\nYour account was suspended and signed out everywhere.\n",
+    ),
+    "account_unbanned": Text(
+        "Your account is no longer suspended", "Hello{name},\n\nYou can sign in to your account again.\n"
+    ),
+    "account_deleted": Text(
+        "Your account was deleted",
+        "Hello{name},\n\nYour account was deleted and signed out everywhere.\n\n"
+        "If this was not you, contact the service before the account is erased.\n",
+    ),
+    "account_restored": Text(
+        "Your account was restored", "Hello{name},\n\nYour account was restored. You can sign in again.\n"
+    ),
+    "account_erased": Text(
+        "Your account was erased", "Hello{name},\n\nYour account and its data were erased.\n"
+    ),
     "security_notice": Text(
         "A change to your account",
         f"Hello{{name}},\n\nYour account was changed: {{kind}}.\n\n{_NOT_YOU}",

@@ -217,11 +217,9 @@ class Users:
                 client=client,
                 data={"before": held.email, "after": address},
             )
-            messages = Messages(tx)
-            await messages.notify(held.email, held.username, "email_changed")
             if self.rt.senders.verification_links:
                 send = partial(_send_verification, self.rt, known, address, held)
-                await messages.send_in_background(send, name="verification mail")
+                await Messages(tx).send_in_background(send, name="verification mail")
 
     @raises(errors.BiographyTooLong, errors.UserNotFound)
     async def update_biography(

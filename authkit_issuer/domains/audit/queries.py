@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
 from authkit_issuer.store.query import Query, Statement
 
@@ -21,6 +23,24 @@ RECORD = Query(
     """,
 )
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Where the notices of an account go."""
+
+    email: str | None
+    email_verified: bool
+    username: str | None
+
+
+# An account that this transaction makes has no owner to surprise: the welcome email is its message.
+OWNER = Query(
+    Owner,
+    """
+    select email, email_verified, username from profiles.users
+    where id = $1::uuid and created_at <> now()
+    """,
+)
 PURGE = Query(
     int,
     """

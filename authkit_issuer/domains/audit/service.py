@@ -14,6 +14,8 @@ import msgspec
 
 from authkit_issuer import identifiers
 from authkit_issuer.domains.audit import queries as sql
+from authkit_issuer.domains.audit.notices import Occurrence, notices_of
+from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 from authkit_issuer.identifiers import ip_address
 from authkit_issuer.identifiers import user_agent as storable_user_agent
@@ -50,6 +52,8 @@ class Events:
 
         ``actor`` is the id of the operator or member that acted on the user; None if it was the user or the
         service.
+
+        The notices that ``notices.NOTICES`` names leave after the commit.
         """
         who = client or UNKNOWN_CLIENT
         event_id = await self.rt.one(
@@ -68,7 +72,33 @@ class Events:
             list(self.rt.sinks),
         )
         await self.announce()
+        facts = Occurrence(method=method, reason=reason, actor=actor, data=data or {})
+        await self.notify_owner(event, user_id, facts)
         return event_id
+
+    async def notify_owner(self, event: SessionEventType, user_id: str, occurrence: Occurrence) -> None:
+        """Send the owner the notices of an event after the commit.
+
+        ``record`` does it by itself; for statements that write their events themselves.
+        """
+        notices = notices_of(event, occurrence, self.rt.config)
+        known = identifiers.uuid_or_none(user_id)
+        if not notices or known is None or self.rt.senders.security_notice is None:
+            return
+        owner = await self.rt.maybe(sql.OWNER, known)
+        if owner is None:
+            return
+        own_act = occurrence.actor is None or occurrence.actor == known
+        for notice in notices:
+            if notice.verified_only and not owner.email_verified:
+                continue
+            address = owner.email if notice.to is None else occurrence.data.get(notice.to)
+            await Messages(self.rt).notify(
+                address if isinstance(address, str) else None,
+                owner.username,
+                notice.kind,
+                by_owner=own_act and not notice.by_other,
+            )
 
     async def list_session_events(
         self, user_id: str, *event_types: str, limit: int = MAX_READ, before: AuthSessionEvent | None = None

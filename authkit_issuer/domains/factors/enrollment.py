@@ -105,7 +105,6 @@ async def enable(
             method=method,
             client=client,
         )
-        await Messages(tx).notify(owner.email, owner.username, "two_factor_enabled")
     return shown
 
 
@@ -130,7 +129,6 @@ async def disable(
             reason=reason,
             client=client,
         )
-        await Messages(tx).notify(owner.email, owner.username, "two_factor_disabled")
     return True
 
 

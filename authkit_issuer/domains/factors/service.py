@@ -13,7 +13,6 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.first_factor import FirstFactor
-from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.factors import enrollment
@@ -227,7 +226,6 @@ class TwoFactor:
         factor = await self._find(user_id)
         if factor is None or await BackupCodes(self.rt).use(factor.user_id, code, client) is None:
             raise errors.InvalidOrExpiredCode
-        await Messages(self.rt).notify(factor.email, factor.username, "two_factor_backup_code_used")
 
     async def complete_login(
         self,

@@ -9,7 +9,6 @@ from datetime import datetime
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
-from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.domains.sessions.revocation import end_sessions
 from authkit_issuer.domains.tokens.service import TokenFacts
@@ -109,7 +108,7 @@ async def _lock_and_check(tx: Runtime, user_id: str, auth_epoch: int | None) -> 
 
 
 async def _record(tx: Runtime, session_id: str, inserted: sql.InsertedSession, new: NewSession) -> None:
-    """Record the event, and notify the user of a login from a new device."""
+    """Record the event, which sends the owner a notice of a login from a new device."""
     new_device = new.is_login and _is_new_device(tx, inserted, new.client)
     remembered = {FACTOR_REMEMBERED: True} if new.factor_remembered else None
     if new.method is not None:
@@ -122,8 +121,6 @@ async def _record(tx: Runtime, session_id: str, inserted: sql.InsertedSession, n
             client=new.client,
             data={NEW_DEVICE: True} if new_device else remembered,
         )
-    if new_device and tx.config.new_device_notices and inserted.email_verified:
-        await Messages(tx).notify(inserted.email, inserted.username, NEW_DEVICE, by_owner=False)
 
 
 def _is_new_device(tx: Runtime, inserted: sql.InsertedSession, client: Client) -> bool:

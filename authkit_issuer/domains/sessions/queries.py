@@ -309,15 +309,23 @@ PURGE = Query(
 )
 
 
-def _ending(which: str) -> Query[str]:
-    """Return the statement that ends the live sessions of a condition and returns their ids.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedSession:
+    """A session that was just ended, and its user."""
+
+    id: str
+    user_id: str
+
+
+def _ending(which: str) -> Query[EndedSession]:
+    """Return the statement that ends the live sessions of a condition and returns them.
 
     $1 the issuer · $2 reason · $3 address · $4 user agent · $5 actor · $6 data · $7 sinks ·
     $8 on: the condition.
     Rows are locked in the order of their ids, so that two sweeps never deadlock.
     """
     return Query(
-        str,
+        EndedSession,
         f"""
         with doomed as (
             select s.id from profiles.refresh_sessions s where {live("s")} and ({which})
@@ -335,7 +343,7 @@ def _ending(which: str) -> Query[str]:
             insert into profiles.event_outbox (sink, event_id)
             select sink, event.id from event cross join unnest($7::text[]) as sink
         )
-        select id::text from ended
+        select id::text, user_id::text from ended
         """,
     )
 

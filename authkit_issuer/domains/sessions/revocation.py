@@ -1,4 +1,4 @@
-"""Ends sessions; each statement also writes the event."""
+"""Ends sessions; each statement also writes the event, whose notices follow from it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import msgspec
 
+from authkit_issuer.domains.audit.notices import Occurrence
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.event_types import SessionRevokeReason
+from authkit_issuer.domains.sessions.queries import EndedSession
+from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.identifiers import ip_address, user_agent
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -16,7 +18,7 @@ from authkit_issuer.store.query import Query
 
 async def end_sessions(
     rt: Runtime,
-    query: Query[str],
+    query: Query[EndedSession],
     *condition: object,
     reason: SessionRevokeReason,
     actor: str | None,
@@ -51,5 +53,9 @@ async def end_sessions(
         *condition,
     )
     if ended:
-        await Events(rt).announce()
-    return ended
+        events = Events(rt)
+        occurrence = Occurrence(reason=reason.value, actor=actor, data=data or {})
+        await events.announce()
+        for user_id in {session.user_id for session in ended}:
+            await events.notify_owner(SessionEventType.SESSION_REVOKED, user_id, occurrence)
+    return [session.id for session in ended]

@@ -187,7 +187,6 @@ class ContactChanges:
             method=kind.name,
             client=client,
         )
-        await Messages(self.rt).notify(owner.email, owner.username, f"{kind.name}_change_requested")
         await self._send(kind, issued.record, issued.code)
 
     async def _resend(self, kind: ContactKind, user_id: str, text: str | None, client: Client | None) -> None:
@@ -218,8 +217,7 @@ class ContactChanges:
         target = None if text is None else text.strip()
         record = await OneTimeCodes(self.rt).redeem_code(_record_kind(kind), known, target, code)
         async with OneTimeCodes(self.rt).restore_on_outage(record):
-            before = await self._change(kind, record, client, keep_session_id)
-        await self._notify_old(kind, record, before)
+            await self._change(kind, record, client, keep_session_id)
 
     async def _cancel(self, kind: ContactKind, user_id: str) -> None:
         known = identifiers.user_id(user_id)
@@ -257,41 +255,34 @@ class ContactChanges:
 
     async def _change(
         self, kind: ContactKind, record: Record, client: Client | None, keep_session_id: str | None
-    ) -> ContactOwner:
+    ) -> None:
         """Write contact, event and, if so configured, the end of other sessions in one transaction.
 
-        Returns the account as it was before; a repeated call succeeds.
+        A repeated call succeeds.
         """
         async with self.rt.transaction() as tx:
             before = await tx.maybe(LOCK_OWNER[kind], record.user_id)
             if before is not None and before.current == record.target and before.verified:
-                return before
+                return
             if before is None or not _is_current(record, before):
                 raise errors.InvalidOrExpiredCode
             await tx.execute(CHANGE[kind], record.user_id, record.target)
+            factor_moves = kind is EMAIL and before.two_factor
             await Events(tx).record(
                 SessionEventType.CONTACT_CHANGED,
                 actor=None,
                 user_id=record.user_id,
                 method=kind.name,
                 client=client,
+                data={"before": before.current, "after": record.target, "two_factor": factor_moves},
             )
-            if kind is EMAIL and before.two_factor:
+            if factor_moves:
                 # Codes go elsewhere from here on: no sign-in under way, and no device, knows this factor.
                 await tx.execute(RAISE_EPOCH, record.user_id)
             if self.rt.config.contact_change_ends_sessions:
                 await Sessions(tx).revoke_all(
                     record.user_id, keep_session_id, reason=SessionRevokeReason.CONTACT_CHANGE, client=client
                 )
-        return before
-
-    async def _notify_old(self, kind: ContactKind, record: Record, before: ContactOwner) -> None:
-        """Notify the old address, which may be the only one that still reaches the rightful owner."""
-        messages = Messages(self.rt)
-        address = record.data["old"] if kind is EMAIL else before.email
-        await messages.notify(address, before.username, f"{kind.name}_changed")
-        if kind is EMAIL and before.two_factor:
-            await messages.notify(record.target, before.username, "two_factor_email_changed")
 
     def _lives(self, kind: ContactKind) -> Lives:
         life = kind.pending_ttl(self.rt.config)

@@ -12,7 +12,6 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.external_identities import Providers, displayable
 from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.accounts.usernames import Usernames
-from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.records import PendingLogin, PendingNative
 from authkit_issuer.federation import Profile
@@ -129,8 +128,6 @@ async def _link(tx: Runtime, user: sql.LockedAccount, user_id: str, login: Provi
     if not user.allowed:
         raise errors.UserBanned
     await _store(tx, user_id, login, verified_email(login.profile))
-    if not user.has_login:
-        await Messages(tx).notify(user.email, user.username, "provider_linked")
 
 
 async def _store(tx: Runtime, user_id: str, login: ProviderLogin, email: str | None) -> None:
