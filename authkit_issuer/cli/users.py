@@ -79,10 +79,15 @@ def ban(
     who: Who,
     reason: Annotated[str, typer.Option(help="The reason, kept with the account.")] = "",
     until: Annotated[datetime | None, typer.Option(help="The end of the ban, in UTC; default none.")] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Even an organization's only owner.")] = False,
 ) -> None:
     """Ban a user and end every session."""
     end = until.replace(tzinfo=UTC) if until else None
-    run_on(who, lambda service, user: service.lifecycle.ban(user.id, reason, end, actor=ACTOR))
+    run_on(
+        who,
+        lambda service, user: service.lifecycle.ban(user.id, reason, end, force=force, actor=ACTOR),
+    )
 
 
 @app.command("unban")

@@ -163,7 +163,7 @@ class CannotRemoveLastAdminRole(Conflict):
     """The service would have no administrator left."""
 
     code = "cannot_remove_last_admin_role"
-    default = "The last administrator keeps the role."
+    default = "The last administrator keeps the role: give it to another user first."
 
 
 class OwnAccount(Conflict):

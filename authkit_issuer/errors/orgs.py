@@ -58,7 +58,7 @@ class CannotRemoveLastOwner(Conflict):
     """An organization with members must keep an owner who may act."""
 
     code = "cannot_remove_last_owner"
-    default = "The organization must keep an owner."
+    default = "The organization must keep an owner: make another member an owner first, or delete it."
 
 
 class CannotRemovePersonalOrgOwner(Conflict):

@@ -204,9 +204,15 @@ async def test_what_an_administrator_does_stands_in_the_events(root, ada, servic
     ("method", "path", "body", "code"),
     [
         ("POST", "/auth/admin/users/ban", {"user_id": "{id}"}, "own_account"),
-        ("POST", "/auth/admin/users/toggle-active", {"user_id": "{id}", "banned": True}, "own_account"),
+        (
+            "POST",
+            "/auth/admin/users/toggle-active",
+            {"user_id": "{id}", "banned": True},
+            "own_account",
+        ),
         ("DELETE", "/auth/admin/users/{id}", None, "own_account"),
-        ("DELETE", "/auth/admin/users/{id}?hard=true", None, "own_account"),
+        ("DELETE", "/auth/admin/users/{id}?hard=true&force=true", None, "own_account"),
+        ("DELETE", "/auth/user", None, "cannot_remove_last_admin_role"),
         (
             "POST",
             "/auth/admin/roles/revoke",

@@ -63,8 +63,9 @@ CODES = {
     },
     409: {
         "2fa_method_unavailable", "2fa_not_enabled", "account_exists_link_required", "already_org_member",
-        "cannot_remove_last_admin_role", "cannot_remove_last_owner", "cannot_remove_personal_org_owner",
-        "cannot_unlink_last_login_method", "conflict", "org_invite_already_pending", "org_invite_expired",
+        "cannot_remove_last_admin_role", "cannot_remove_last_owner",
+        "cannot_remove_personal_org_owner", "cannot_unlink_last_login_method", "conflict",
+        "org_invite_already_pending", "org_invite_expired",
         "org_invite_not_pending", "org_membership_limit_exceeded", "org_role_limit_exceeded",
         "own_account", "personal_org_locked", "protected_org_role", "provider_already_linked",
         "wallet_already_linked",

@@ -114,8 +114,9 @@ class Invites(RuleBasedStateMachine):
 
     def ban_or_unban(self, number: int) -> None:
         person = self.person(number)
-        change = self.service.lifecycle.unban if person.banned else self.service.lifecycle.ban
-        self.driver.run(change(person.id))
+        lifecycle = self.service.lifecycle
+        change = lifecycle.unban(person.id) if person.banned else lifecycle.ban(person.id, force=True)
+        self.driver.run(change)
         person.banned = not person.banned
 
     def make_an_owner(self, number: int) -> None:

@@ -257,9 +257,23 @@ class Orgs(RuleBasedStateMachine):
             self.delete_for_good(number)
             return
         person = self.person(number)
-        change = self.service.lifecycle.unban if person.banned else self.service.lifecycle.ban
-        self.driver.run(change(person.id))
-        person.banned = not person.banned
+        if person.banned:
+            self.driver.run(self.service.lifecycle.unban(person.id))
+            person.banned = False
+            return
+        orphaned = [
+            org
+            for org in self.everything
+            if not org.owner
+            and len(org.members) > 1
+            and "owner" in org.members.get(person, ())
+            and not org.has_another_owner(person)
+        ]
+        found = self.driver.attempt(self.service.lifecycle.ban(person.id))
+        assert found is (errors.CannotRemoveLastOwner if orphaned else None)
+        if orphaned:
+            self.driver.run(self.service.lifecycle.ban(person.id, force=True))
+        person.banned = True
 
     def delete_for_good(self, number: int) -> None:
         person = self.person(number)

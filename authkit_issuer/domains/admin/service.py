@@ -6,15 +6,12 @@ The caller authorizes: these methods act on every user.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, get_args
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.accounts.queries import LOCK_ROLE, OTHER_ROLE_HOLDERS
-from authkit_issuer.domains.accounts.roles import ADMIN, Roles
 from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.admin import queries as sql
 from authkit_issuer.domains.admin.explanation import UserExplanation, explain_user
@@ -141,7 +138,13 @@ class Admin:
         """Delete a user permanently, as ``lifecycle.hard_delete`` does; False for an unknown user."""
         return await Lifecycle(self.rt).hard_delete(user_id, force=force, actor=actor, client=client)
 
-    @raises(errors.UserNotFound, errors.InvalidUntil, errors.OwnAccount, errors.CannotRemoveLastAdminRole)
+    @raises(
+        errors.UserNotFound,
+        errors.InvalidUntil,
+        errors.OwnAccount,
+        errors.CannotRemoveLastAdminRole,
+        errors.CannotRemoveLastOwner,
+    )
     async def ban(
         self,
         user_id: str,
@@ -149,27 +152,30 @@ class Admin:
         until: datetime | None = None,
         *,
         actor: str,
+        force: bool = False,
         client: Client | None = None,
     ) -> None:
-        """Ban a user as ``lifecycle.ban`` does, except the actor and the last administrator.
-
-        Raises ``OwnAccount``, and ``CannotRemoveLastAdminRole``, also for the later of two administrators who
-        ban each other.
-        """
-        async with self._keeping_an_admin(user_id, actor) as tx:
-            await Lifecycle(tx).ban(user_id, reason, until, actor, client=client)
+        """Ban a user as ``lifecycle.ban`` does, on behalf of an administrator, who must be named."""
+        await Lifecycle(self.rt).ban(user_id, reason, until, actor, force=force, client=client)
 
     @raises(
-        errors.UserNotFound, errors.OwnAccount, errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner
+        errors.UserNotFound,
+        errors.OwnAccount,
+        errors.CannotRemoveLastAdminRole,
+        errors.CannotRemoveLastOwner,
     )
-    async def delete(self, user_id: str, *, soft: bool, actor: str, client: Client | None = None) -> None:
-        """Delete a user as ``lifecycle.delete`` does, except the actor and the last administrator.
+    async def delete(
+        self, user_id: str, *, soft: bool, actor: str, force: bool = False, client: Client | None = None
+    ) -> None:
+        """Delete a user as ``lifecycle.delete`` does, on behalf of an administrator.
 
-        Raises ``UserNotFound``, ``OwnAccount``, ``CannotRemoveLastAdminRole``.
+        Raises ``UserNotFound``; ``OwnAccount`` for the administrator's own account, which has an
+        operation of its own; and what ``lifecycle.delete`` raises.
         """
-        async with self._keeping_an_admin(user_id, actor) as tx:
-            if not await Lifecycle(tx).delete(user_id, soft, actor=actor, client=client):
-                raise errors.UserNotFound
+        if identifiers.user_id(user_id) == identifiers.user_id(actor):
+            raise errors.OwnAccount(param="user_id")
+        if not await Lifecycle(self.rt).delete(user_id, soft, force=force, actor=actor, client=client):
+            raise errors.UserNotFound
 
     async def list_sessions(self, user_id: str) -> list[Session]:
         """Return the user's live sessions, at most 100, the last used first."""
@@ -197,24 +203,6 @@ class Admin:
         if subject is None:
             raise errors.UserNotFound
         return await explain_user(self.rt, subject, await Users(self.rt).get(subject))
-
-    @asynccontextmanager
-    async def _keeping_an_admin(self, user_id: str, actor: str) -> AsyncGenerator[Runtime]:
-        """Yield a transaction that holds the row of the admin role, as the removal of a role does.
-
-        So of two administrators who ban each other at the same time, the second waits and is refused.
-        """
-        subject = identifiers.user_id(user_id)
-        if subject is None:
-            raise errors.UserNotFound
-        if subject == identifiers.user_id(actor):
-            raise errors.OwnAccount
-        async with self.rt.transaction() as tx:
-            role = await tx.maybe(LOCK_ROLE, ADMIN)
-            was_admin = ADMIN in await Roles(tx).list_for_user(subject)
-            yield tx
-            if role is not None and was_admin and not await tx.one(OTHER_ROLE_HOLDERS, role, subject):
-                raise errors.CannotRemoveLastAdminRole
 
     async def _sampled(self, page: int) -> AdminListUsersResult:
         """Return ten random holders of the role; a random sample has no second page."""

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.lifecycle import queries as sql
+from authkit_issuer.domains.lifecycle.invariants import keep_owners
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.errors import Unavailable
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
@@ -44,7 +44,10 @@ async def delete_permanently(
     async with rt.transaction() as tx:
         if user_id not in await tx.all(sql.HOLD_WITH_BANNED, user_id):
             return False
-        await _leave_orgs(tx, user_id, force=force)
+        left = await keep_owners(tx, user_id, force=force)
+        empty = [org.id for org in left if not org.has_members]
+        if empty:
+            await tx.execute(sql.CLOSE_ORGS, empty)
         await Sessions(tx).revoke_all(
             user_id, reason=SessionRevokeReason.ADMIN_REVOKE_ALL, actor=actor, client=client
         )
@@ -53,17 +56,6 @@ async def delete_permanently(
         )
         await tx.execute(sql.DELETE, user_id)
     return True
-
-
-async def _leave_orgs(tx: Runtime, user_id: str, *, force: bool) -> None:
-    """Refuse to remove the only owner of an organization with other members; close empty organizations."""
-    orgs = await tx.all(sql.HOLD_ORGS, user_id)
-    left = await tx.all(sql.LEFT_BEHIND, orgs, user_id) if orgs else []
-    if not force and any(org.has_members and org.loses_owner for org in left):
-        raise errors.CannotRemoveLastOwner
-    empty = [org.id for org in left if not org.has_members]
-    if empty:
-        await tx.execute(sql.CLOSE_ORGS, empty)
 
 
 async def purge(rt: Runtime, *, retention: float, batch: int, before: BeforePurge | None) -> Purged:

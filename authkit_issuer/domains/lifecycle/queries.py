@@ -22,12 +22,14 @@ class LeftBehind:
     """An organization as it would be without one of its members."""
 
     id: str
+    slug: str
     has_members: bool
     loses_owner: bool
 
 
 # A shared lock that changes of the row itself pass: the author of a ban stays until the ban is written.
 HOLD_AUTHOR = Query(str, "select id::text from profiles.users where id = $1::uuid for key share")
+MAY_ACT = Query(bool, f"select {ALLOWED} from profiles.users u where u.id = $1::uuid")
 HOLD_FOR_BAN = Query(
     bool,
     """
@@ -94,12 +96,12 @@ _OTHER_OWNERS = """
 LEFT_BEHIND = Query(
     LeftBehind,
     f"""
-    select o.id::text, exists (
+    select o.id::text, o.slug, exists (
                select from profiles.org_members m where m.org_id = o.id and m.user_id <> $2::uuid
            ) as has_members,
            exists (
-               select from profiles.org_member_roles r
-               where r.org_id = o.id and r.role = 'owner' and r.user_id = $2::uuid
+               select from profiles.org_member_roles r join profiles.users l on l.id = r.user_id
+               where r.org_id = o.id and r.role = 'owner' and r.user_id = $2::uuid and l.deleted_at is null
            ) and not exists ({_OTHER_OWNERS} and (
                {ALLOWED} or not (select {ALLOWED} from profiles.users u where u.id = $2::uuid)
            )) as loses_owner

@@ -20,6 +20,7 @@ from authkit_issuer.domains.lifecycle.deletion import (
     delete_permanently,
     purge,
 )
+from authkit_issuer.domains.lifecycle.invariants import keep_an_admin, keep_owners
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
@@ -39,6 +40,13 @@ class Lifecycle:
 
     rt: Runtime
 
+    @raises(
+        errors.UserNotFound,
+        errors.InvalidUntil,
+        errors.OwnAccount,
+        errors.CannotRemoveLastAdminRole,
+        errors.CannotRemoveLastOwner,
+    )
     async def ban(
         self,
         user_id: str,
@@ -47,20 +55,36 @@ class Lifecycle:
         banned_by: str | None = None,
         *,
         actor: str | None = None,
+        force: bool = False,
         client: Client | None = None,
     ) -> None:
-        """Ban the user, permanently or ``until`` a moment, in place of the present ban; every session ends.
+        """Ban the user in place of the present ban; every session ends.
 
-        ``banned_by`` is the id of the user who decides; without one, ``actor`` names what decides, such as a
-        command. Raises ``UserNotFound`` for either user, ``InvalidUntil`` for an end that is not in the
-        future by the database's clock or names no time zone.
+        Args:
+            user_id: The user.
+            reason: Kept with the account, for operators.
+            until: The end of the ban; None is never.
+            banned_by: The id of the user who decides.
+            actor: Without ``banned_by``, what decides, such as a command.
+            force: Ban even the only owner of an organization with other members.
+            client: The client of the operator.
+
+        Raises:
+            UserNotFound: No such user, or no such ``banned_by``.
+            InvalidUntil: ``until`` names no time zone, or is not in the future by the database's clock.
+            OwnAccount: Users cannot ban themselves.
+            CannotRemoveLastAdminRole: No other administrator may act.
+            CannotRemoveLastOwner: An organization would have no owner who may act, and ``force`` is off.
         """
         known = _known(user_id)
         author = _known(banned_by, param="banned_by") if banned_by else None
         text = identifiers.reason(reason)
         if until is not None and until.tzinfo is None:
             raise errors.InvalidUntil(param="until")
+        if author == known:
+            raise errors.OwnAccount(param="user_id")
         async with self.rt.transaction() as tx:
+            await keep_an_admin(tx, known)
             if author is not None and await tx.maybe(sql.HOLD_AUTHOR, author) is None:
                 raise errors.UserNotFound(param="banned_by")
             in_future = await tx.maybe(sql.HOLD_FOR_BAN, known, until)
@@ -68,6 +92,8 @@ class Lifecycle:
                 raise errors.UserNotFound
             if not in_future:
                 raise errors.InvalidUntil(param="until")
+            if await tx.maybe(sql.MAY_ACT, known):
+                await keep_owners(tx, known, force=force)
             await tx.execute(sql.BAN, known, until, text, author)
             await Sessions(tx).revoke_all(
                 known, reason=SessionRevokeReason.BANNED, actor=author or actor, client=client
@@ -84,7 +110,7 @@ class Lifecycle:
     @raises(errors.UserNotFound)
     async def unban(self, user_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
         """Lift the ban, whichever there is now; its sessions stay ended. Raises ``UserNotFound``."""
-        await self._change(user_id, sql.UNBAN, SessionEventType.USER_UNBANNED, actor=actor, client=client)
+        await _change(self.rt, user_id, sql.UNBAN, SessionEventType.USER_UNBANNED, actor=actor, client=client)
 
     async def lift_lapsed_bans(self) -> int:
         """Clear the bans whose end has passed; returns how many.
@@ -108,20 +134,39 @@ class Lifecycle:
             if len(lifted) < BATCH:
                 return total
 
-    @raises(errors.UserNotFound)
+    @raises(errors.UserNotFound, errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner)
     async def soft_delete(
-        self, user_id: str, *, actor: str | None = None, client: Client | None = None
+        self,
+        user_id: str,
+        *,
+        force: bool = False,
+        actor: str | None = None,
+        client: Client | None = None,
     ) -> None:
         """Mark the user deleted and end every session; ``restore`` undoes the mark until the purge.
 
         Address, number and name stay taken. A user who is deleted already keeps the time of the first
-        deletion. Raises ``UserNotFound``.
+        deletion.
+
+        Args:
+            user_id: The user.
+            force: Delete even the only owner of an organization with other members.
+            actor: Who deletes, if that is not the user.
+            client: The client of the request.
+
+        Raises:
+            UserNotFound: No such user.
+            CannotRemoveLastAdminRole: No other administrator may act.
+            CannotRemoveLastOwner: An organization would have no owner who may act, and ``force`` is off.
         """
         known = _known(user_id)
         async with self.rt.transaction() as tx:
-            lifecycle = Lifecycle(tx)
-            if not await lifecycle._change(
-                known, sql.SOFT_DELETE, SessionEventType.USER_SOFT_DELETED, actor=actor, client=client
+            await keep_an_admin(tx, known)
+            if await tx.maybe(LOCK_USER, known) is None:
+                raise errors.UserNotFound
+            await keep_owners(tx, known, force=force)
+            if not await _change(
+                tx, known, sql.SOFT_DELETE, SessionEventType.USER_SOFT_DELETED, actor=actor, client=client
             ):
                 return
             await Sessions(tx).revoke_all(
@@ -131,8 +176,11 @@ class Lifecycle:
     @raises(errors.UserNotFound)
     async def restore(self, user_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
         """Take the deletion back and nothing else: the sessions stay ended. Raises ``UserNotFound``."""
-        await self._change(user_id, sql.RESTORE, SessionEventType.USER_RESTORED, actor=actor, client=client)
+        await _change(
+            self.rt, user_id, sql.RESTORE, SessionEventType.USER_RESTORED, actor=actor, client=client
+        )
 
+    @raises(errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner)
     async def hard_delete(
         self,
         user_id: str,
@@ -144,13 +192,17 @@ class Lifecycle:
         """Delete the account and all that belongs to it permanently; False if the user does not exist.
 
         Organizations without other members are closed. Raises ``CannotRemoveLastOwner`` when one with other
-        members would lose its only owner, unless ``force``. Events stay: ``anonymise_events`` wipes them.
+        members would lose its only owner, unless ``force``; ``CannotRemoveLastAdminRole`` for the last
+        administrator, who first gives up the role. Events stay: ``anonymise_events`` wipes them.
         """
         known = identifiers.user_id(user_id)
-        return known is not None and await delete_permanently(
-            self.rt, known, force=force, actor=actor, client=client
-        )
+        if known is None:
+            return False
+        async with self.rt.transaction() as tx:
+            await keep_an_admin(tx, known)
+            return await delete_permanently(tx, known, force=force, actor=actor, client=client)
 
+    @raises(errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner)
     async def delete(
         self,
         user_id: str,
@@ -164,7 +216,7 @@ class Lifecycle:
         if not soft:
             return await self.hard_delete(user_id, force=force, actor=actor, client=client)
         try:
-            await self.soft_delete(user_id, actor=actor, client=client)
+            await self.soft_delete(user_id, force=force, actor=actor, client=client)
         except errors.UserNotFound:
             return False
         return True
@@ -214,24 +266,25 @@ class Lifecycle:
             )
         return wiped
 
-    async def _change(
-        self,
-        user_id: str,
-        statement: Statement,
-        event: SessionEventType,
-        *,
-        actor: str | None,
-        client: Client | None,
-    ) -> bool:
-        """Run a statement on a user with its event; False when it had nothing to change."""
-        known = _known(user_id)
-        async with self.rt.transaction() as tx:
-            if await tx.maybe(LOCK_USER, known) is None:
-                raise errors.UserNotFound
-            if not await tx.execute(statement, known):
-                return False
-            await Events(tx).record(event, user_id=known, actor=actor, target=known, client=client)
-        return True
+
+async def _change(
+    rt: Runtime,
+    user_id: str,
+    statement: Statement,
+    event: SessionEventType,
+    *,
+    actor: str | None,
+    client: Client | None,
+) -> bool:
+    """Run a statement on a user with its event; False when it had nothing to change."""
+    known = _known(user_id)
+    async with rt.transaction() as tx:
+        if await tx.maybe(LOCK_USER, known) is None:
+            raise errors.UserNotFound
+        if not await tx.execute(statement, known):
+            return False
+        await Events(tx).record(event, user_id=known, actor=actor, target=known, client=client)
+    return True
 
 
 def _known(user_id: str, *, param: str | None = None) -> str:

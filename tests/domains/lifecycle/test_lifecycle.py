@@ -117,9 +117,9 @@ async def test_who_is_not_there_can_neither_be_banned_nor_ban(service: Service) 
 
 
 async def test_unbanning_clears_the_ban_and_brings_no_session_back(service: Service) -> None:
-    user = await ada(service)
+    user, author = await ada(service), await ada(service, "moira")
     issued = await service.sessions.issue(user)
-    await service.lifecycle.ban(user, " ", banned_by=user)
+    await service.lifecycle.ban(user, " ", banned_by=author)
     assert (await service.users.get(user)).ban_reason is None
     for _ in range(2):
         await service.lifecycle.unban(user, actor="operator")

@@ -33,11 +33,15 @@ class UserReference(Body):
     user_id: Text
 
 
+Force = Annotated[bool, Field(description="Even the only owner of an organization with other members")]
+
+
 class BanRequest(UserReference):
     """A ban: the user, the reason, and the end, if there is one."""
 
     reason: Text | None = None
     until: Moment | None = None
+    force: Force = False
 
 
 class SetEmail(UserReference):
@@ -63,12 +67,14 @@ class BanToggle(UserReference):
     """Whether a user is banned."""
 
     banned: bool
+    force: Force = False
 
 
 class DeletionParams(Params):
     """How an account is deleted."""
 
     hard: Annotated[bool, Field(description="For good, at once; else it can be restored")] = False
+    force: Force = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +104,12 @@ async def admin_ban_user(call: Call[BanRequest, NoParams]) -> OkResponse:
     """Ban a user; every session ends."""
     body = call.body
     await call.service.admin.ban(
-        body.user_id, body.reason, body.until, actor=call.account.id, client=call.client
+        body.user_id,
+        body.reason,
+        body.until,
+        actor=call.account.id,
+        force=body.force,
+        client=call.client,
     )
     return OkResponse()
 
@@ -117,7 +128,7 @@ async def admin_toggle_active(call: Call[BanToggle, NoParams]) -> BanState:
     """Ban a user, or lift the ban."""
     body, service, actor = call.body, call.service, call.account.id
     if body.banned:
-        await service.admin.ban(body.user_id, actor=actor, client=call.client)
+        await service.admin.ban(body.user_id, actor=actor, force=body.force, client=call.client)
     else:
         await service.lifecycle.unban(body.user_id, actor=actor, client=call.client)
     return BanState(user_id=body.user_id, banned=body.banned)
@@ -164,8 +175,9 @@ async def admin_set_password(call: Call[SetPassword, NoParams]) -> OkResponse:
 @routes.delete("/auth/admin/users/{user_id}", "Delete a user", calls=(Admin.delete,))
 async def admin_delete_user(call: Call[NoBody, DeletionParams]) -> OkResponse:
     """Delete a user."""
+    how, actor = call.params, call.account.id
     await call.service.admin.delete(
-        call.path["user_id"], soft=not call.params.hard, actor=call.account.id, client=call.client
+        call.path["user_id"], soft=not how.hard, actor=actor, force=how.force, client=call.client
     )
     return OkResponse()
 

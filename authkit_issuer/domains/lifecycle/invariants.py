@@ -1,0 +1,54 @@
+"""What the end of an account must leave behind: an administrator, and an owner in each organization.
+
+Both are checked in the transaction that bans or deletes, under the locks that the removal of a role takes.
+Locks have one order: the row of the role, the user's row, the rows of the organizations. Of two changes that
+would together leave none, the second waits and is refused.
+"""
+
+from __future__ import annotations
+
+from authkit_issuer import errors
+from authkit_issuer.domains.accounts.queries import LOCK_ROLE, OTHER_ROLE_HOLDERS
+from authkit_issuer.domains.accounts.roles import ADMIN, Roles
+from authkit_issuer.domains.lifecycle import queries as sql
+from authkit_issuer.runtime import Runtime
+
+MAX_NAMED = 20
+"""How many organizations a refusal names."""
+
+
+async def keep_an_admin(tx: Runtime, user_id: str) -> None:
+    """Refuse to end the last administrator who may act; called before any user's row is locked.
+
+    Raises:
+        CannotRemoveLastAdminRole: No other administrator may act.
+    """
+    role = await tx.maybe(LOCK_ROLE, ADMIN)
+    if role is None or ADMIN not in await Roles(tx).list_for_user(user_id):
+        return
+    if not await tx.one(OTHER_ROLE_HOLDERS, role, user_id) and await tx.maybe(sql.MAY_ACT, user_id):
+        raise errors.CannotRemoveLastAdminRole
+
+
+async def keep_owners(tx: Runtime, user_id: str, *, force: bool) -> list[sql.LeftBehind]:
+    """Lock the user's organizations, and refuse to take the only owner from one with other members.
+
+    A soft-deleted user owns nothing any more: its final deletion takes no owner away.
+
+    Args:
+        tx: The transaction, which holds the user's row.
+        user_id: The user who is about to be banned or deleted.
+        force: Leave organizations without an owner.
+
+    Returns:
+        The organizations as they are without the user.
+
+    Raises:
+        CannotRemoveLastOwner: An organization would lose its owner; ``metadata["orgs"]`` names up to 20.
+    """
+    orgs = await tx.all(sql.HOLD_ORGS, user_id)
+    left = await tx.all(sql.LEFT_BEHIND, orgs, user_id) if orgs else []
+    ownerless = sorted(org.slug for org in left if org.has_members and org.loses_owner)
+    if ownerless and not force:
+        raise errors.CannotRemoveLastOwner(metadata={"orgs": ownerless[:MAX_NAMED]})
+    return left
