@@ -16,6 +16,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import NotJoinable
@@ -91,6 +92,10 @@ class Runtime:
     hasher: PasswordHasher
     background: Background
     batched: BatchedStatements
+    exchanges: WeakValueDictionary[tuple[str, int], asyncio.Event] = field(
+        default_factory=WeakValueDictionary[tuple[str, int], asyncio.Event]
+    )
+    """The refresh tokens that are being exchanged, by session and generation; set once one is replaced."""
     senders: Senders = field(default_factory=Senders)
     identity: Mapping[str, IdentityProvider] = field(default_factory=dict[str, IdentityProvider])
     """External login providers by name."""

@@ -121,7 +121,9 @@ class Config:
     refresh_idle_duration: float | None = None
     """Seconds without a refresh after which a session ends; None sets no limit."""
     refresh_rotation_grace: float = 30.0
-    """Seconds in which a rotated refresh token still works; 0 turns the grace off."""
+    """Seconds in which a replaced refresh token still works after its successor was used; 0 turns grace off.
+
+    While the successor is unused, the replaced token works. This forgives three generations in a row."""
     session_max_per_user: int | None = 3
     """Sessions a user may have; a new one ends the least recently used. None sets no limit."""
 

@@ -119,9 +119,10 @@ class Story:
         if again != new:
             raise Failed("a repeated refresh within the grace returned another successor")
         self._say("both got the same successor", "yes")
+        newest = (await self._refresh("refresh with the successor", new, 200))["refresh_token"]
         await asyncio.sleep(GRACE + 0.5)
         await self._refresh("the old refresh token after a pause: a replay", old, 400)
-        await self._refresh("the session has ended for every token", new, 400)
+        await self._refresh("the session has ended for every token", newest, 400)
 
     async def _log_out(self, tokens: dict[str, Any]) -> None:
         access = {"authorization": f"Bearer {tokens['access_token']}"}

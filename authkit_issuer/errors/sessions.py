@@ -21,7 +21,11 @@ class RefreshTokenReuseDetected(InvalidRefreshToken):
     default = "The refresh token was used before; the session has ended."
 
     def __init__(self, message: str | None = None, *, evidence: Mapping[str, object] | None = None) -> None:
-        """Keep the class (``recent`` or ``stale``), both generations and their distance, for the operator."""
+        """Keep both generations, their distance and the class, for the operator.
+
+        The class is ``recent`` for the generation just replaced, ``stale`` for an older one, and ``repeated``
+        if the grace was needed for too many generations in a row.
+        """
         super().__init__(message)
         self.evidence = dict(evidence or {})
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.connection_killer import ConnectionKiller, Moment
 
@@ -114,7 +115,8 @@ async def test_a_replayed_token_ends_its_session_whatever_is_lost_on_the_way(
         step += 1
         issued = await service.sessions.issue(user.id)
         pair = await service.sessions.exchange(issued.refresh_token)
-        await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=31)
+        pair = await service.sessions.exchange(pair.refresh_token)
+        await age("refresh_sessions", issued.session_id, rotated_at=31)
         connection_killer.arm(moment, step)
         try:
             with pytest.raises(errors.InvalidRefreshToken):
@@ -137,6 +139,36 @@ async def test_a_replayed_token_ends_its_session_whatever_is_lost_on_the_way(
         if not connection_killer.struck:
             break
     assert step > 3
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_use_from_elsewhere_counts_once_with_its_event_whatever_is_lost_on_the_way(
+    service: Service, connection_killer: ConnectionKiller, moment: Moment
+) -> None:
+    user = await service.users.create(EMAIL, "ada_l")
+    home, elsewhere = Client(ip="192.0.2.1"), Client(ip="198.51.100.7")
+    step = 0
+    while True:
+        step += 1
+        issued = await service.sessions.issue(user.id, client=home)
+        pair = await service.sessions.exchange(issued.refresh_token, client=home)
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.sessions.exchange(issued.refresh_token, client=elsewhere)
+        connection_killer.disarm()
+        again = await service.sessions.exchange(issued.refresh_token, client=elsewhere)
+        assert again.refresh_token == pair.refresh_token
+        row = await service.pool.fetchrow(
+            "select forgiven_in_row, shared_generation, ("
+            "    select count(*) from profiles.session_events e"
+            "    where e.session_id = s.id::text and e.event = 'session_refresh_shared')"
+            " from profiles.refresh_sessions s where s.id = $1::uuid",
+            issued.session_id,
+        )
+        assert tuple(row) == (1, 1, 1)
+        if not connection_killer.struck:
+            break
+    assert step > 2
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from authkit_issuer import errors
+from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionRevokeReason
+from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 
 
@@ -58,8 +62,9 @@ async def test_parallel_replays_end_the_session_once(service: Service, age, roun
     for number in range(rounds(100)):
         user = await new_user(service, number)
         issued = await service.sessions.issue(user)
-        await service.sessions.exchange(issued.refresh_token)
-        await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=31)
+        pair = await service.sessions.exchange(issued.refresh_token)
+        await service.sessions.exchange(pair.refresh_token)
+        await age("refresh_sessions", issued.session_id, rotated_at=31)
         refusals = await asyncio.gather(
             *(service.sessions.exchange(issued.refresh_token) for _ in range(8)), return_exceptions=True
         )
@@ -73,6 +78,52 @@ async def test_parallel_replays_end_the_session_once(service: Service, age, roun
             )
             == 1
         )
+
+
+async def test_parallel_uses_from_elsewhere_are_one_event_and_count_once(service: Service, rounds) -> None:
+    """Each is alone with its token in its process, as with several servers."""
+    home, elsewhere = Client(ip="192.0.2.1"), Client(ip="198.51.100.7")
+    for number in range(rounds(100)):
+        user = await new_user(service, number)
+        issued = await service.sessions.issue(user, client=home)
+        pair = await service.sessions.exchange(issued.refresh_token, client=home)
+        servers = [
+            Sessions(replace(service.rt, exchanges=WeakValueDictionary())).exchange(
+                issued.refresh_token, client=elsewhere
+            )
+            for _ in range(6)
+        ]
+        found = await asyncio.gather(*servers)
+        assert {entry.refresh_token for entry in found} == {pair.refresh_token}
+        row = await service.pool.fetchrow(
+            "select forgiven_in_row, forgiven_generation from profiles.refresh_sessions where id = $1::uuid",
+            issued.session_id,
+        )
+        assert tuple(row) == (1, 1)
+        assert await shared_events(service, issued.session_id) == 1
+
+
+async def test_a_use_from_elsewhere_beside_the_rotation_of_its_successor_gets_a_living_token(
+    service: Service, rounds
+) -> None:
+    for number in range(rounds(100)):
+        user = await new_user(service, number)
+        issued = await service.sessions.issue(user)
+        pair = await service.sessions.exchange(issued.refresh_token)
+        late, rotated = await asyncio.gather(
+            service.sessions.exchange(issued.refresh_token), service.sessions.exchange(pair.refresh_token)
+        )
+        assert late.refresh_token in {pair.refresh_token, rotated.refresh_token}
+        await service.sessions.exchange(late.refresh_token)
+        assert len(await service.sessions.list_for_user(user)) == 1
+
+
+async def shared_events(service: Service, session_id: str) -> int:
+    return await service.pool.fetchval(
+        "select count(*) from profiles.session_events"
+        " where event = 'session_refresh_shared' and session_id = $1",
+        session_id,
+    )
 
 
 async def test_two_sweeps_of_one_user_do_not_deadlock(service: Service, rounds) -> None:

@@ -161,7 +161,8 @@ async def test_a_replayed_refresh_token_ends_the_session(api, sign_up, age):
     body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     fresh = (await api.post("/auth/token", json=body)).json()
     session_id = (await api.get("/auth/user/me", headers=_bearer(fresh))).json()["session_id"]
-    await age("refresh_sessions", session_id, rotated_at=31, grace_since=31)
+    await api.post("/auth/token", json={**body, "refresh_token": fresh["refresh_token"]})
+    await age("refresh_sessions", session_id, rotated_at=31)
     replay = await api.post("/auth/token", json=body)
     assert _code(replay) == (400, "invalid_grant")
     assert replay.json()["metadata"]["reason"] == "refresh_token_reuse_detected"

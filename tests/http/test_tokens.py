@@ -207,6 +207,16 @@ async def test_a_refresh_token_names_its_session_and_is_not_used_up(api, sign_up
     assert found == [{"session_id": listed[0]["session_id"]}] * 2
 
 
+async def test_the_answer_about_a_token_does_not_show_that_it_was_replaced(api, sign_up):
+    body = {"refresh_token": (await sign_up(api))["refresh_token"]}
+    before = await api.post("/auth/sessions/current", json=body)
+    newer = body["refresh_token"]
+    for _ in range(5):
+        newer = (await _refresh(api, newer)).json()["refresh_token"]
+    after = await api.post("/auth/sessions/current", json=body)
+    assert (after.status_code, after.json()) == (before.status_code, before.json()) == (200, before.json())
+
+
 async def test_guesses_at_one_session_are_counted_together(make_service, serve, assert_refusal):
     service = await make_service(rate_limits={"auth_sessions_current:account": "2/1h"})
     async with serve(service) as api:

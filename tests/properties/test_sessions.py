@@ -57,8 +57,9 @@ class Modelled:
     used: int
     generation: int = 0
     rotated_at: int = 0
-    grace_generation: int = 0
-    grace_since: int = -(10**9)
+    rotated_before: int = -(10**9)
+    forgiven_generation: int = 0
+    forgiven_in_row: int = 0
     expired: bool = False
     ended: str | None = None
     tokens: dict[int, str] = field(default_factory=dict)
@@ -68,8 +69,18 @@ class Modelled:
         return self.ended is None and not self.expired
 
     def within_grace(self, generation: int, now: int) -> bool:
-        last = generation == self.generation - 1 and self.rotated_at > now - GRACE
-        return last or (generation >= self.grace_generation and self.grace_since > now - GRACE)
+        since = {1: now, 2: self.rotated_at, 3: self.rotated_before}.get(self.generation - generation)
+        return since is not None and since > now - GRACE
+
+    def forgive(self, generation: int) -> bool:
+        """Count a forgiven token, unless its generation has one; False if there are too many in a row."""
+        in_row = self.forgiven_in_row
+        if self.forgiven_generation != self.generation:
+            in_row = in_row + 1 if generation <= self.forgiven_generation else 1
+        if in_row > 3:
+            return False
+        self.forgiven_generation, self.forgiven_in_row = self.generation, in_row
+        return True
 
 
 class Sessions(RuleBasedStateMachine):
@@ -160,11 +171,10 @@ class Sessions(RuleBasedStateMachine):
         if not session.live:
             return errors.InvalidRefreshToken
         if generation >= session.generation:
-            if session.grace_since <= self.now - GRACE:
-                session.grace_generation, session.grace_since = generation, self.now
+            session.rotated_before = session.rotated_at
             session.generation, session.rotated_at = generation + 1, self.now
             session.used = next(self.ticks)
-        elif not session.within_grace(generation, self.now):
+        elif not (session.within_grace(generation, self.now) and session.forgive(generation)):
             session.ended = "refresh_reuse_detected"
             return errors.RefreshTokenReuseDetected
         return session.generation
@@ -220,7 +230,7 @@ class Sessions(RuleBasedStateMachine):
         self.now += GRACE + 1
         self.driver.sql(
             "update profiles.refresh_sessions set rotated_at = rotated_at - $1::int * interval '1 second',"
-            " grace_since = grace_since - $1::int * interval '1 second'",
+            " rotated_before = rotated_before - $1::int * interval '1 second'",
             GRACE + 1,
         )
 

@@ -26,19 +26,33 @@ def decode_refresh_token(rt: Runtime, token: str) -> RefreshToken:
 
 
 async def resolve_refresh_token(rt: Runtime, token: str) -> str:
-    """Return the id of the live session of a refresh token; raises ``InvalidRefreshToken``."""
+    """Return the id of the live session of a refresh token of any generation.
+
+    Raises ``InvalidRefreshToken``.
+    """
     decoded = decode_refresh_token(rt, token)
     session_id = await rt.maybe(
-        sql.RESOLVE,
-        decoded.session_id,
-        decoded.key,
-        rt.config.issuer,
-        decoded.generation,
-        rt.config.refresh_idle_duration,
+        sql.RESOLVE, decoded.session_id, decoded.key, rt.config.issuer, rt.config.refresh_idle_duration
     )
     if session_id is None:
         raise errors.InvalidRefreshToken
     return session_id
+
+
+async def grant_of_refresh_token(rt: Runtime, token: str) -> sql.Grant | None:
+    """Return the live session of a refresh token that no other has replaced, else None."""
+    try:
+        decoded = decode_refresh_token(rt, token)
+    except errors.InvalidRefreshToken:
+        return None
+    return await rt.maybe(
+        sql.GRANT,
+        decoded.session_id,
+        decoded.key,
+        rt.config.issuer,
+        rt.config.refresh_idle_duration,
+        decoded.generation,
+    )
 
 
 async def introspect_access_token(rt: Runtime, token: str) -> Mapping[str, Any] | None:

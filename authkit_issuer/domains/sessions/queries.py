@@ -15,6 +15,9 @@ from authkit_issuer.store.batched import BatchedQuery
 from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, awake, live
 from authkit_issuer.store.query import Query, Statement
 
+MAX_FORGIVEN_IN_ROW = 3
+"""Generations in a row that are forgiven. A lost answer does not repeat at each rotation; a thief does."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
@@ -83,7 +86,7 @@ class Diagnosis(RotatedSession):
     live: bool
     generation: int
     within_grace: bool
-    """The presented generation is in the grace window."""
+    """The presented generation was replaced, and its successor is unused or was used within the grace."""
     ip: str | None
     user_agent: str | None
 
@@ -91,6 +94,14 @@ class Diagnosis(RotatedSession):
     def rotates(self) -> bool:
         """True if a token of the current generation would rotate."""
         return self.key_fits and self.allowed and self.live and self.is_member
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgiven:
+    """The generation that a forgiven token gets, and whether the sharing from elsewhere is new."""
+
+    generation: int
+    newly_shared: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,23 +189,22 @@ OWNER = Query(
     where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3
     """,
 )
+_OF_LIVE_SESSION = f"""
+    from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
+    where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3
+      and {live("s")} and {awake("s", 4)} and {ALLOWED}
+"""
 GRANT = Query(
     Grant,
-    """
+    f"""
     select s.id::text as session_id, u.id::text as user_id, u.username,
            extract(epoch from coalesce(s.rotated_at, s.created_at))::bigint as issued_at,
            extract(epoch from s.expires_at)::bigint as expires_at
-    from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id where s.id = $1::uuid
+    {_OF_LIVE_SESSION} and s.generation <= $5
     """,
 )
-RESOLVE = Query(
-    str,
-    f"""
-    select s.id::text from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
-    where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and s.generation <= $4 and {live("s")}
-      and {awake("s", 5)} and {ALLOWED}
-    """,
-)
+# Of any generation: an answer that differed for the current one would say when the owner has refreshed.
+RESOLVE = Query(str, f"select s.id::text {_OF_LIVE_SESSION}")
 AUTHENTICATE = Query(
     AuthenticatedSession,
     f"""
@@ -227,13 +237,11 @@ _MANY = """
 """
 
 
-# A new grace window opens only when the last one is over: a chain of rotations within one window (a refresh
-# in one tab, an organization switch in another) is accepted as a whole, and still ends.
 def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) -> Query[RotatedSession]:
     """Return the statement that rotates the sessions of the tokens that ``presented`` selects.
 
     $1 session ids · $2 generations · $3 token keys · $4 user agents · $5 addresses · $6 the issuer ·
-    $7 seconds a session may idle · $8 seconds of grace · $9 the organization.
+    $7 seconds a session may idle · $8 the organization.
     """
     return Query(
         RotatedSession,
@@ -242,11 +250,8 @@ def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) ->
         update profiles.refresh_sessions s
         set generation = a.generation + 1,
             rotated_at = now(),
+            rotated_before = s.rotated_at,
             last_used_at = now(),
-            grace_from = case when s.grace_since <= now() - $8::float8 * interval '1 second'
-                              then a.generation else s.grace_from end,
-            grace_since = case when s.grace_since <= now() - $8::float8 * interval '1 second'
-                               then now() else s.grace_since end,
             user_agent = coalesce(a.agent, s.user_agent),
             ip_addr = coalesce(a.ip::inet, s.ip_addr)
         from a cross join profiles.users u
@@ -259,7 +264,18 @@ def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) ->
     )
 
 
-# With a grace of 0 no earlier generation is accepted, not even one rotated after this statement's now().
+def _within_grace(presented: str, grace: str) -> str:
+    """Return SQL that is true if the session ``s`` may forgive a replaced generation.
+
+    Its successor is unused, or was used within the seconds of grace. The two latest rotations are known,
+    which is as far back as three generations in a row reach. With a grace of 0 nothing is forgiven.
+    """
+    since = f"now() - {grace} * interval '1 second'"
+    return f"""({grace}::float8 > 0 and case s.generation - {presented}::bigint
+        when 1 then true when 2 then s.rotated_at > {since} when 3 then s.rotated_before > {since} else false
+    end)"""
+
+
 def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
     """Return the statement that reads why a session did not rotate.
 
@@ -274,10 +290,7 @@ def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
            {member} as is_member,
            {live("s")} and {awake("s", 5)} as live,
            s.generation,
-           $6::float8 > 0 and $4::bigint < s.generation and (
-               ($4::bigint = s.generation - 1 and s.rotated_at > now() - $6::float8 * interval '1 second')
-               or ($4::bigint >= s.grace_from and s.grace_since > now() - $6::float8 * interval '1 second')
-           ) as within_grace,
+           {_within_grace("$4", "$6")} as within_grace,
            host(s.ip_addr) as ip, s.user_agent
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.issuer = $3
@@ -289,9 +302,32 @@ ROTATE = BatchedQuery(one=_rotating(_ONE), many=_rotating(_MANY), key=attrgetter
 DIAGNOSE = _diagnosing("true", _NO_ROLES)
 # For a token of an organization: the session rotates only if the user is a member.
 ROTATE_ORG = _rotating(
-    _ONE, condition=f"and {IS_MEMBER.format(org='$9::uuid')}", roles=ORG_ROLES.format(org="$9::uuid")
+    _ONE, condition=f"and {IS_MEMBER.format(org='$8::uuid')}", roles=ORG_ROLES.format(org="$8::uuid")
 )
 DIAGNOSE_ORG = _diagnosing(IS_MEMBER.format(org="$7::uuid"), ORG_ROLES.format(org="$7::uuid"))
+# A party whose token was forgiven and needs it again continues the row, whichever party rotated in between.
+# $7 is true for a request that ran while its token was replaced, which is not counted.
+FORGIVE = Query(
+    Forgiven,
+    f"""
+    with held as (
+        select s.id, s.generation, $8::bool and s.shared_generation <> s.generation as newly_shared,
+               case when s.forgiven_generation = s.generation or $7::bool then s.forgiven_in_row
+                    when $4::bigint <= s.forgiven_generation then s.forgiven_in_row + 1
+                    else 1 end as in_row
+        from profiles.refresh_sessions s
+        where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and {live("s")} and {awake("s", 5)}
+          and {_within_grace("$4", "$6")}
+        for no key update
+    )
+    update profiles.refresh_sessions s
+    set forgiven_generation = case when $7 then s.forgiven_generation else held.generation end,
+        forgiven_in_row = held.in_row,
+        shared_generation = case when held.newly_shared then held.generation else s.shared_generation end
+    from held where s.id = held.id and held.in_row <= {MAX_FORGIVEN_IN_ROW}
+    returning held.generation, held.newly_shared
+    """,
+)
 PURGE = Query(
     int,
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
@@ -28,6 +29,11 @@ class RefreshRequest:
     client: Client
     org: OrgName | None = None
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """The session and the generation."""
+        return self.token.session_id, self.token.generation
+
 
 async def rotate(rt: Runtime, request: RefreshRequest) -> TokenPair:
     """Return the successor of a refresh token and a fresh access token; raises as ``sessions.exchange``."""
@@ -39,9 +45,13 @@ async def rotate(rt: Runtime, request: RefreshRequest) -> TokenPair:
         raise errors.InvalidRefreshToken
     if not rt.config.refresh_rotation_grace:
         return await _sign_then_rotate(rt, request)
+    replaced = rt.exchanges.setdefault(request.key, asyncio.Event())
     rotated = await _rotate(rt, request)
     if rotated is None:
-        return await _refuse_or_repeat(rt, request, await _diagnose(rt, request))
+        found = await _diagnose(rt, request)
+        return await _refuse_or_repeat(rt, request, found, concurrent=replaced.is_set())
+    # A request that arrives from now on is not concurrent with this one.
+    rt.exchanges.pop(request.key, replaced).set()
     return await _token_pair(rt, request, rotated, token.generation + 1)
 
 
@@ -65,7 +75,7 @@ async def _rotate(rt: Runtime, request: RefreshRequest) -> RotatedSession | None
         identifiers.user_agent(request.client.user_agent),
         identifiers.ip_address(request.client.ip),
     )
-    common = (config.issuer, config.refresh_idle_duration, config.refresh_rotation_grace)
+    common = (config.issuer, config.refresh_idle_duration)
     if request.org is None:
         return await rt.batched.maybe(sql.ROTATE, own, common)
     return await rt.maybe(sql.ROTATE_ORG, *own, *common, request.org.id)
@@ -109,7 +119,9 @@ async def _diagnose(rt: Runtime, request: RefreshRequest) -> Diagnosis | None:
     )
 
 
-async def _refuse_or_repeat(rt: Runtime, request: RefreshRequest, found: Diagnosis | None) -> TokenPair:
+async def _refuse_or_repeat(
+    rt: Runtime, request: RefreshRequest, found: Diagnosis | None, *, concurrent: bool = False
+) -> TokenPair:
     """Raise why nothing rotated, or return the same successor again; nothing has been changed so far."""
     if found is None:
         raise errors.InvalidRefreshToken
@@ -127,13 +139,39 @@ async def _refuse_or_repeat(rt: Runtime, request: RefreshRequest, found: Diagnos
     if not found.is_member:
         raise errors.NotOrgMember
     if found.within_grace:
-        if _is_from_elsewhere(request.client, found):
-            await _record(rt, request, found, SessionEventType.SESSION_REFRESH_SHARED)
-        return await _token_pair(rt, request, found, found.generation)
+        generation = await _forgive(rt, request, found, concurrent=concurrent)
+        if generation is not None:
+            return await _token_pair(rt, request, found, generation)
     if request.token.generation >= found.generation:
         # A ban was lifted, or the user joined the organization, between the two statements; a retry rotates.
         raise errors.DatabaseUnavailable
     raise await _end_replayed(rt, request, found)
+
+
+async def _forgive(rt: Runtime, request: RefreshRequest, found: Diagnosis, *, concurrent: bool) -> int | None:
+    """Return the generation that a replaced token gets, None if too many in a row were forgiven.
+
+    With ``concurrent``, the token was replaced while this request ran, as happens between tabs; that is not
+    counted. A party that refreshes after another one cannot arrange it.
+    The first such token from elsewhere of each generation leaves an event, which notifies the owner.
+    """
+    async with rt.transaction() as tx:
+        forgiven = await tx.maybe(
+            sql.FORGIVE,
+            found.session_id,
+            request.token.key,
+            rt.config.issuer,
+            request.token.generation,
+            rt.config.refresh_idle_duration,
+            rt.config.refresh_rotation_grace,
+            concurrent,
+            _is_from_elsewhere(request.client, found),
+        )
+        if forgiven is None:
+            return None
+        if forgiven.newly_shared:
+            await _record(tx, request, found, SessionEventType.SESSION_REFRESH_SHARED)
+        return forgiven.generation
 
 
 async def _end_replayed(rt: Runtime, request: RefreshRequest, found: Diagnosis) -> errors.AuthError:
@@ -141,7 +179,7 @@ async def _end_replayed(rt: Runtime, request: RefreshRequest, found: Diagnosis) 
     presented = request.token.generation
     distance = found.generation - presented
     data = {
-        "class": "recent" if distance == 1 else "stale",
+        "class": "repeated" if found.within_grace else "recent" if distance == 1 else "stale",
         "presented": presented,
         "current": found.generation,
         "distance": distance,

@@ -1,8 +1,9 @@
 """Refresh sessions: one row each, for life; a refresh token is one generation of its session.
 
 Rotation is a single statement that checks and rotates; of concurrent requests one wins each generation. A
-client that presents an earlier generation within the grace window gets the same successor. Any older
-generation is a replay and ends the session (RFC 9700 section 4.14.2).
+client that presents an earlier generation gets the current one while the successor of its own is unused or
+was used within the grace, for three generations in a row at most. Anything else is a replay and ends the
+session (RFC 9700 section 4.14.2).
 """
 
 from __future__ import annotations
@@ -208,17 +209,15 @@ class Sessions:
     async def resolve(self, refresh_token: str) -> str:
         """Return the id of the live session of a refresh token, or raise ``InvalidRefreshToken``.
 
-        A rotated token is invalid here too, and does not end its session.
+        A token of any generation names its session and ends nothing: the answer does not show whether the
+        session was refreshed since.
         """
         return await introspection.resolve_refresh_token(self.rt, refresh_token)
 
     @raises(errors.DatabaseUnavailable)
     async def grant_of(self, refresh_token: str) -> Grant | None:
-        """Return the live session of a refresh token, None for an invalid token (RFC 7662)."""
-        try:
-            return await self.rt.maybe(sql.GRANT, await self.resolve(refresh_token))
-        except errors.InvalidRefreshToken:
-            return None
+        """Return the live session of a refresh token, None for an invalid or replaced one (RFC 7662)."""
+        return await introspection.grant_of_refresh_token(self.rt, refresh_token)
 
     @raises(errors.DatabaseUnavailable)
     async def claims_of(self, access_token: str) -> Mapping[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Refresh sessions: rotation, grace, replay, eviction and revocation."""
+"""Refresh sessions: rotation, eviction and revocation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from datetime import timedelta
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.security import refresh_token
 from authkit_issuer.service import Service
@@ -99,113 +98,6 @@ async def test_an_idle_session_is_over(make_service, age) -> None:
     for attempt in (service.sessions.exchange, service.sessions.resolve):
         with pytest.raises(errors.InvalidRefreshToken):
             await attempt(pair.refresh_token)
-
-
-class TestGrace:
-    async def test_who_asks_again_within_the_window_gets_the_same_successor(
-        self, service: Service, user: str
-    ) -> None:
-        issued = await service.sessions.issue(user, client=HOME)
-        first = await service.sessions.exchange(issued.refresh_token, client=HOME)
-        again = await service.sessions.exchange(issued.refresh_token, client=HOME)
-        assert again.refresh_token == first.refresh_token
-        assert again.session_id == first.session_id
-        assert await events(service) == []
-
-    async def test_grace_accepts_a_late_request_of_another_tab_two_rotations_later(
-        self, service: Service, user: str
-    ) -> None:
-        issued = await service.sessions.issue(user)
-        first = await service.sessions.exchange(issued.refresh_token)
-        second = await service.sessions.exchange(first.refresh_token)
-        late = await service.sessions.exchange(issued.refresh_token)
-        assert late.refresh_token == second.refresh_token
-
-    async def test_the_window_does_not_slide_with_every_rotation(
-        self, service: Service, user: str, age
-    ) -> None:
-        issued = await service.sessions.issue(user)
-        first = await service.sessions.exchange(issued.refresh_token)
-        await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=20)
-        second = await service.sessions.exchange(first.refresh_token)
-        assert generation(service, second.refresh_token) == 2
-        with pytest.raises(errors.RefreshTokenReuseDetected):
-            await service.sessions.exchange(issued.refresh_token)
-
-    async def test_a_rotation_after_the_window_opens_a_new_one(
-        self, service: Service, user: str, age
-    ) -> None:
-        issued = await service.sessions.issue(user)
-        first = await service.sessions.exchange(issued.refresh_token)
-        await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=31)
-        second = await service.sessions.exchange(first.refresh_token)
-        third = await service.sessions.exchange(second.refresh_token)
-        assert (await service.sessions.exchange(first.refresh_token)).refresh_token == third.refresh_token
-
-    async def test_after_the_window_it_is_a_replay_and_the_session_ends(
-        self, service: Service, user: str, age
-    ) -> None:
-        issued = await service.sessions.issue(user)
-        pair = await service.sessions.exchange(issued.refresh_token)
-        await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=31)
-        with pytest.raises(errors.RefreshTokenReuseDetected) as raised:
-            await service.sessions.exchange(issued.refresh_token, client=HOME)
-        assert raised.value.evidence == {"class": "recent", "presented": 0, "current": 1, "distance": 1}
-        for token in (pair.refresh_token, issued.refresh_token):
-            with pytest.raises(errors.InvalidRefreshToken) as refused:
-                await service.sessions.exchange(token)
-            assert refused.value.code == "invalid_refresh_token"
-        assert await events(service) == [("session_revoked", "refresh_reuse_detected")]
-
-    async def test_a_replay_of_any_age_is_seen_and_leaves_other_sessions_alone(
-        self, service: Service, user: str, age
-    ) -> None:
-        other = await service.sessions.issue(user)
-        issued = await service.sessions.issue(user)
-        token = issued.refresh_token
-        for _ in range(4):
-            token = (await service.sessions.exchange(token)).refresh_token
-        await age("refresh_sessions", issued.session_id, grace_since=31, rotated_at=31)
-        with pytest.raises(errors.RefreshTokenReuseDetected) as raised:
-            await service.sessions.exchange(issued.refresh_token)
-        assert raised.value.evidence["class"] == "stale"
-        assert await service.sessions.resolve(other.refresh_token) == other.session_id
-
-    async def test_with_grace_off_the_first_repeat_is_a_replay(self, make_service) -> None:
-        service = await make_service(refresh_rotation_grace=0.0)
-        user = (await service.users.create("ada@example.test", "ada_l")).id
-        issued = await service.sessions.issue(user)
-        await service.sessions.exchange(issued.refresh_token)
-        with pytest.raises(errors.RefreshTokenReuseDetected):
-            await service.sessions.exchange(issued.refresh_token)
-
-    @pytest.mark.parametrize(
-        ("client", "traced"),
-        [
-            (HOME, False),
-            (Client(ip="192.0.2.1"), False),
-            (Client(ip="198.51.100.7", user_agent="browser"), True),
-            (Client(ip="192.0.2.1", user_agent="curl"), True),
-        ],
-        ids=["same", "agent unknown", "other address", "other agent"],
-    )
-    async def test_a_use_within_grace_from_elsewhere_is_recorded(
-        self, service: Service, user: str, client: Client, *, traced: bool
-    ) -> None:
-        issued = await service.sessions.issue(user, client=HOME)
-        await service.sessions.exchange(issued.refresh_token, client=HOME)
-        await service.sessions.exchange(issued.refresh_token, client=client)
-        assert await events(service) == ([("session_refresh_shared", None)] if traced else [])
-
-    async def test_grace_accepts_no_token_of_an_ended_session(self, service: Service, user: str) -> None:
-        issued = await service.sessions.issue(user)
-        pair = await service.sessions.exchange(issued.refresh_token)
-        await service.sessions.revoke_for_user(user, issued.session_id, reason=SessionRevokeReason.LOGOUT)
-        for token in (issued.refresh_token, pair.refresh_token):
-            with pytest.raises(errors.InvalidRefreshToken) as refused:
-                await service.sessions.exchange(token)
-            assert refused.value.code == "invalid_refresh_token"
-        assert await events(service) == [("session_revoked", "logout")]
 
 
 async def test_a_row_behind_its_token_is_brought_forward(service: Service, user: str) -> None:
