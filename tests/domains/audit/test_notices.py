@@ -11,7 +11,7 @@ import authkit_issuer
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.notices import NOTICES, SILENT, SILENT_ENDS, Occurrence
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
-from authkit_issuer.ports import language
+from authkit_issuer.ports import Client, language
 from authkit_issuer.senders.texts import ENGLISH
 from fakes.laws import for_each
 
@@ -77,10 +77,17 @@ async def replay(service, ada: str) -> None:
     second = await service.sessions.exchange(first.refresh_token)
     await service.sessions.exchange(second.refresh_token)
     await service.pool.execute(
-        "update profiles.refresh_sessions set grace_since = grace_since - interval '1 day'"
+        "update profiles.refresh_sessions set rotated_at = rotated_at - interval '1 day'"
     )
     with pytest.raises(errors.RefreshTokenReuseDetected):
         await service.sessions.exchange(first.refresh_token)
+
+
+async def share(service, ada: str) -> None:
+    first = await service.sessions.issue(ada, client=Client(ip="192.0.2.1"))
+    await service.sessions.exchange(first.refresh_token, client=Client(ip="192.0.2.1"))
+    for _ in range(3):
+        await service.sessions.exchange(first.refresh_token, client=Client(ip="198.51.100.7"))
 
 
 async def restore(service, ada: str) -> None:
@@ -112,6 +119,7 @@ CHANGES = [
     (lambda at, ada: at.roles.remove(ada, "editor"), "role_removed"),
     (evict, "session_evicted"),
     (replay, "session_replayed"),
+    (share, "session_shared"),
     (lambda at, ada: at.lifecycle.ban(ada), "account_banned"),
     (unban, "account_unbanned"),
     (lambda at, ada: at.lifecycle.soft_delete(ada), "account_deleted"),

@@ -209,7 +209,8 @@ async def test_tabs_that_refresh_at_one_moment_stay_signed_in(service: Service, 
 async def test_a_thief_who_asks_twice_at_one_moment_is_counted(service: Service, user: str) -> None:
     issued = await service.sessions.issue(user, client=HOME)
     owner = thief = issued.refresh_token
-    with pytest.raises(errors.RefreshTokenReuseDetected):
+    # One of the two ends the session, and the other may find it ended.
+    with pytest.raises(errors.InvalidRefreshToken):
         for _ in range(4):
             owner = (await service.sessions.exchange(owner)).refresh_token
             (thief,) = {
