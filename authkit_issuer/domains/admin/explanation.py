@@ -137,7 +137,7 @@ def _obstacles(
     config: Config, user: User, account: Credential, logins: int, events: list[AuthSessionEvent]
 ) -> Iterator[Finding]:
     """Yield what the account itself refuses, by the rule that logins follow."""
-    by_identifier = {by: set(login_obstacles(account, config, by)) for by in _identifiers(account)}
+    by_identifier = _by_identifier(account, config)
     always: set[Obstacle] = set.intersection(*by_identifier.values())
     if "deleted" in always:
         yield Finding(
@@ -185,6 +185,11 @@ def _unverified(by_identifier: Mapping[By, set[Obstacle]]) -> Iterator[Finding]:
             sentence=f"The password does not sign in with the {_NAMES[by]} until that is verified.",
             rule="verification_required",
         )
+
+
+def _by_identifier(account: Credential, config: Config) -> dict[By, set[Obstacle]]:
+    """The obstacles of a login by each identifier of the account."""
+    return {by: set(login_obstacles(account, config, by)) for by in _identifiers(account)}
 
 
 def _identifiers(account: Credential) -> tuple[By, ...]:
