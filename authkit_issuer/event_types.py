@@ -50,6 +50,8 @@ class SessionEventType(StrEnum):
     """Switched off by its owner or, with an ``actor``, by an operator."""
     TWO_FACTOR_BACKUP_CODE_USED = "two_factor_backup_code_used"
     TWO_FACTOR_BACKUP_CODES_MADE = "two_factor_backup_codes_made"
+    CODES_GUESSED = "codes_guessed"
+    """Ten, or a hundred, wrong codes in a row (``data.tries``) for one purpose (``method``)."""
     SESSION_STEPPED_UP = "session_stepped_up"
     """The owner of a session proved again who they are."""
     ORG_CREATED = "org_created"

@@ -10,21 +10,23 @@ from typing import Protocol, runtime_checkable
 class EmailSender(Protocol):
     """Sends mails. ``username`` is ``""`` when the account has none.
 
+    A code has six digits, or thirteen letters and digits in groups (``ABCD-EFGH-JKLMN``) after wrong guesses.
+
     ``email`` follows ``authkit_issuer.identifiers.email``: ASCII, a dot-atom, one ``@`` and a host name (in
     A-labels), no quotes, comments, commas, angle brackets, white space or control characters. It names one
     recipient in a mail header and in an SMTP command, and needs no quoting in either.
     """
 
     async def send_password_reset_code(self, email: str, username: str, code: str) -> None:
-        """Send a six-digit reset code."""
+        """Send a reset code."""
         ...
 
     async def send_email_verification_code(self, email: str, username: str, code: str) -> None:
-        """Send a six-digit verification code."""
+        """Send a verification code."""
         ...
 
     async def send_login_code(self, email: str, username: str, code: str) -> None:
-        """Send a six-digit second-factor code."""
+        """Send a second-factor code."""
         ...
 
     async def send_welcome(self, email: str, username: str) -> None:
@@ -55,7 +57,7 @@ class EmailSenderWithCodeAndLink(Protocol):
     """Optional extension: one mail that carries the code and the link, in place of two mails."""
 
     async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
-        """Send a six-digit verification code and the bare token of a verification link."""
+        """Send a verification code and the bare token of a verification link."""
         ...
 
 
@@ -70,14 +72,17 @@ class EmailSenderWithSecurityNotice(Protocol):
 
 @runtime_checkable
 class SMSSender(Protocol):
-    """Sends SMS messages. ``phone`` is in E.164 form (``+`` and digits) and possible in its country."""
+    """Sends SMS messages. ``phone`` is in E.164 form (``+`` and digits) and possible in its country.
+
+    Codes have the forms that ``EmailSender`` names.
+    """
 
     async def send_verification_code(self, phone: str, code: str) -> None:
-        """Send a six-digit verification code."""
+        """Send a verification code."""
         ...
 
     async def send_login_code(self, phone: str, code: str) -> None:
-        """Send a six-digit second-factor code."""
+        """Send a second-factor code."""
         ...
 
 

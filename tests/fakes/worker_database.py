@@ -18,6 +18,7 @@ EMPTY = """
     delete from profiles.orgs;
     delete from profiles.names;
     delete from profiles.roles where slug <> 'admin';
+    delete from profiles.code_guesses;
     delete from profiles.session_events;
     delete from profiles.event_outbox;
     delete from profiles.event_sinks;

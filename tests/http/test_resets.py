@@ -56,6 +56,33 @@ async def test_the_member_named_code_takes_the_token_of_a_link_as_well(api, sign
     assert (await api.post("/auth/password/reset/confirm", json=body)).status_code == 200
 
 
+async def test_after_ten_wrong_codes_a_long_one_comes_and_is_read_however_it_is_typed(
+    codes_only, serve, sign_up, mailbox, clock
+):
+    async with serve(codes_only) as api:
+        await sign_up(api)
+
+        async def ask():
+            clock.advance(61)
+            asked = await api.post("/auth/password/reset/request", json={"identifier": EMAIL})
+            await api.delivered()
+            return asked.json()["request_id"]
+
+        async def confirm(code, request_id):
+            body = {"identifier": EMAIL, "code": code, "new_password": NEW, "request_id": request_id}
+            return await api.post("/auth/password/reset/confirm", json=body)
+
+        for _ in range(2):
+            request_id = await ask()
+            for _ in range(5):
+                answer = await confirm("wrong", request_id)
+                assert refusal(answer) == (400, "invalid_or_expired_code")
+        request_id = await ask()
+        code = mailbox.last(EMAIL).code
+        assert len(code) == 15
+        assert (await confirm(f" {code.lower().replace('-', ' ')}", request_id)).status_code == 200
+
+
 async def test_six_digits_count_only_with_the_address_and_the_id_of_the_request(
     codes_only, serve, sign_up, mailbox
 ):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
+
+import pytest
 
 from authkit_issuer.security import codes
 from authkit_issuer.security.keys import KeySet
@@ -18,6 +21,21 @@ def test_codes_are_six_digits_with_leading_zeros_and_no_favorite() -> None:
     counts = Counter(code[0] for code in drawn)
     assert set(counts) == set("0123456789")
     assert max(counts.values()) < 550
+
+
+def test_a_long_code_has_65_bits_in_three_groups_and_no_favorite() -> None:
+    drawn = [codes.new_long_code(os.urandom) for _ in range(500)]
+    assert all(re.fullmatch(r"[A-HJ-NP-Z2-9]{4}-[A-HJ-NP-Z2-9]{4}-[A-HJ-NP-Z2-9]{5}", code) for code in drawn)
+    counts = Counter(codes.typed("".join(drawn)))
+    assert len(counts) == 32
+    assert max(counts.values()) < 300
+
+
+@pytest.mark.parametrize(
+    "text", ["ABCDEFGHJKLMN", "abcd-efgh-jklmn", " ABCD EFGH\tJKLMN\n", "ABCD\u2013EFGH\u2011JKLMN"]
+)
+def test_blanks_dashes_and_case_of_a_typed_code_do_not_matter(text: str) -> None:
+    assert codes.typed(text) == "ABCDEFGHJKLMN"
 
 
 def test_numbers_beyond_the_last_whole_million_are_drawn_again() -> None:

@@ -4,8 +4,9 @@ A record is stored in the ephemeral store under ``<kind>:<request id>``. The req
 returned to the caller, so an attacker who knows only the address can neither replace a record nor use up its
 tries (OWASP ASVS 6.6.2, 6.6.3). Only keyed digests of codes are stored.
 
-The order of a check is fixed: read, count the try, compare in constant time, take. Counting first keeps
-parallel guesses under the limit. Taking by value lets exactly one of any number of right answers win.
+The order of a check is fixed: read, count the try and the guess, compare in constant time, take. Counting
+first keeps parallel guesses under the limits. Taking by value lets exactly one of any number of right answers
+win.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from authkit_issuer import errors
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.records import (
     Issued,
     Lives,
@@ -96,7 +98,7 @@ class OneTimeCodes:
             data=data or {},
         )
         lives = Lives(code=code_ttl, record=record_ttl, link=link_ttl)
-        issued = self._make(record, lives)
+        issued = await self._make(record, lives)
         await self._store(issued, lives)
         return issued
 
@@ -106,13 +108,12 @@ class OneTimeCodes:
         1. Within the limits the record gets a code of its own, to be sent.
         2. Beyond them nothing is to be sent. A caller that asks again within the cool-down (a double click, a
            corrected form) still has the earlier message, and its code works with either request.
-        3. All requests that share one code have ``max_code_attempts`` tries together, apart from the tries of
-           the request it was made for, which no other caller can use up.
+        3. Each request has ``max_code_attempts`` tries, which no other caller can use up.
         4. If no code was sent there is none to guess: only ``renew`` gives the record one.
 
         The calls to the store do not depend on which accounts exist.
         """
-        issued = self._make(record, lives)
+        issued = await self._make(record, lives)
         newest = self._newest(record)
         if not await SendingLimits(self.rt).count(limit, record.target, client):
             await self._store(issued, lives)
@@ -130,7 +131,7 @@ class OneTimeCodes:
 
         Only the record that was read is replaced: one that was just redeemed does not come back.
         """
-        issued = self._make(msgspec.structs.replace(record, code_of=""), lives)
+        issued = await self._make(msgspec.structs.replace(record, code_of=""), lives)
         old, new = record.encoded(), issued.record.encoded()
         if not await self.rt.ephemeral.replace_if(record.key, old, new, lives.record):
             return None
@@ -146,14 +147,15 @@ class OneTimeCodes:
         """
         await self.rt.ephemeral.set(key_of(kind, request_id), b"", _HOUR)
 
-    def _make(self, record: Record, lives: Lives) -> Issued:
-        now = self.rt.clock()
-        code = codes.new_code(self.rt.random_bytes)
+    async def _make(self, record: Record, lives: Lives) -> Issued:
+        now, long = self.rt.clock(), await Guesses(self.rt).are_many(record)
+        code = (codes.new_long_code if long else codes.new_code)(self.rt.random_bytes)
         link = codes.new_token(self.rt.random_bytes) if lives.link else ""
         made = msgspec.structs.replace(
             record,
             code_digest=self._digest(record.kind, record.request_id, record.target, code),
             code_expires_at=now + lives.code,
+            long=long,
             expires_at=now + lives.record,
             link_hash=link_hash(link) if link else "",
             link_expires_at=now + lives.link if link else 0.0,
@@ -193,14 +195,30 @@ class OneTimeCodes:
             raise errors.InvalidOrExpiredCode
         record, stored = found
         await self.count_try(record)
+        if record.code_expires_at <= self.rt.clock():
+            raise errors.InvalidOrExpiredCode
         wanted = record.target if target is None else target
-        presented = self._digests(kind, record.coded_for, wanted, code)
-        matches = [hmac.compare_digest(record.code_digest, candidate) for candidate in presented]
-        if not any(matches) or record.code_expires_at <= self.rt.clock():
+        if not await self._guess(record, wanted, code):
             raise errors.InvalidOrExpiredCode
         if not await self.rt.ephemeral.take_if(record.key, stored):
             raise errors.InvalidOrExpiredCode
         return record
+
+    async def _guess(self, record: Record, target: str, code: str) -> bool:
+        """Count a guess and return if it is right; an outage takes no try from a right one."""
+        presented = self._digests(record.kind, record.coded_for, target, code)
+        matches = [hmac.compare_digest(record.code_digest, candidate) for candidate in presented]
+        fits = any(matches)
+
+        async def give_back() -> None:
+            if fits:
+                await self.rt.ephemeral.delete(record.tries_key)
+
+        async with on_outage(give_back):
+            allowed = await Guesses(self.rt).count(record)
+            if fits and allowed:
+                await Guesses(self.rt).forget(record)
+        return fits and allowed
 
     async def count_try(self, record: Record) -> None:
         """Count a try at a record; raise ``InvalidOrExpiredCode`` beyond ``max_code_attempts``.
@@ -263,7 +281,7 @@ class OneTimeCodes:
         return (record, stored) if record.expires_at > self.rt.clock() else None
 
     def _digest(self, kind: str, request_id: str, target: str, code: str) -> str:
-        return codes.digest(self.rt.keys.current(), kind, f"{request_id}|{target}", code)
+        return codes.digest(self.rt.keys.current(), kind, f"{request_id}|{target}", codes.typed(code))
 
     def _digests(self, kind: str, request_id: str, target: str, code: str) -> list[str]:
-        return codes.digests(self.rt.keys.current(), kind, f"{request_id}|{target}", code)
+        return codes.digests(self.rt.keys.current(), kind, f"{request_id}|{target}", codes.typed(code))

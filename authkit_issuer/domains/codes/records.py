@@ -23,6 +23,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     auth_epoch: int = 0
     code_of: str = ""
     """The earlier request whose code this one shares, because it came too soon to get its own."""
+    long: bool = False
+    """The code is too long to be guessed."""
     data: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -41,12 +43,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tries_key(self) -> str:
-        """The key of the count of tries: a new code under the same request id has its own count.
+        """The key of the count of tries: each request has its own, and a new one with each code.
 
-        Requests that share the code of another have one count together, apart from that of the other.
+        No client uses up the tries of another. ``Guesses`` bounds them all together.
         """
-        again = ":again" if self.code_of else ""
-        return f"attempts:{self.kind}:{self.coded_for}:{self.code_digest[-16:]}{again}"
+        return f"attempts:{self.kind}:{self.request_id}:{self.code_digest[-16:]}"
 
     def sharing_code_of(self, sent: Record) -> Record:
         """Return this record with the code that was sent for another request of the same address."""
@@ -55,6 +56,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
             code_of=sent.request_id,
             code_digest=sent.code_digest,
             code_expires_at=sent.code_expires_at,
+            long=sent.long,
         )
 
     def without_code(self) -> Record:

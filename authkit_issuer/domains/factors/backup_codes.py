@@ -1,4 +1,8 @@
-"""Backup codes: twelve characters of 60 random bits, shown once, stored as keyed digests."""
+"""Backup codes: thirteen characters of 65 random bits, shown once, stored as keyed digests.
+
+Older sets have twelve. Guesses at them have no bound over all challenges: another one than their length would
+let anybody with the password take them from the owner.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,6 @@ from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
 
 COUNT = 10
-_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_LENGTH = 12
-_GROUP = 4
 _PURPOSE = "2fa_backup"
 
 
@@ -25,13 +26,13 @@ class BackupCodes:
     rt: Runtime
 
     def new(self) -> list[str]:
-        """Return a new set as shown to the user: three groups of four characters each."""
-        return [self._new() for _ in range(COUNT)]
+        """Return a new set as shown to the user, in groups."""
+        return [codes.new_long_code(self.rt.random_bytes) for _ in range(COUNT)]
 
     def digests(self, user_id: str, shown: list[str]) -> list[str]:
         """Return the digests to store for a set."""
         keys = self.rt.keys.current()
-        return [codes.digest(keys, _PURPOSE, user_id, normalized(code)) for code in shown]
+        return [codes.digest(keys, _PURPOSE, user_id, codes.typed(code)) for code in shown]
 
     async def holds(self, user_id: str, code: str) -> bool:
         """True if the user has this code unused; it stays unused."""
@@ -54,15 +55,5 @@ class BackupCodes:
                 )
         return left
 
-    def _new(self) -> str:
-        # 32 divides 256: every symbol is equally likely.
-        text = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in self.rt.random_bytes(_LENGTH))
-        return "-".join(text[at : at + _GROUP] for at in range(0, _LENGTH, _GROUP))
-
     def _candidates(self, user_id: str, code: str) -> list[str]:
-        return codes.digests(self.rt.keys.current(), _PURPOSE, user_id, normalized(code))
-
-
-def normalized(code: str) -> str:
-    """Return the form of a code that is compared: upper case, without spaces and hyphens."""
-    return "".join(code.split()).replace("-", "").upper()
+        return codes.digests(self.rt.keys.current(), _PURPOSE, user_id, codes.typed(code))

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PHONE, events, new_user, with_email_factor
@@ -186,11 +187,11 @@ async def test_an_operator_disables_a_lost_second_factor(service: Service, mailb
     assert mailbox.last(EMAIL).kind == "two_factor_disabled"
 
 
-async def test_backup_codes_are_sixty_bits_in_three_groups_and_stored_under_the_key(
+async def test_backup_codes_are_sixty_five_bits_in_three_groups_and_stored_under_the_key(
     service: Service, mailbox: Mailbox, key_source
 ) -> None:
     user_id, codes = await with_email_factor(service, mailbox)
-    assert all(re.fullmatch(r"(?:[A-HJ-NP-Z2-9]{4}-){2}[A-HJ-NP-Z2-9]{4}", code) for code in codes)
+    assert all(re.fullmatch(r"(?:[A-HJ-NP-Z2-9]{4}-){2}[A-HJ-NP-Z2-9]{5}", code) for code in codes)
     assert service.pool is not None
     stored = await service.pool.fetchval("select backup_codes from profiles.two_factor_settings")
     assert len(stored) == 10
@@ -212,6 +213,13 @@ async def test_a_backup_code_works_once_however_it_is_typed(service: Service, ma
     assert event["data"] == '{"left": 9}'
     await service.rt.background.drain(timeout=5)
     assert mailbox.last(EMAIL).kind == "two_factor_backup_code_used"
+
+
+async def test_a_backup_code_of_an_older_set_still_works(service: Service, mailbox: Mailbox) -> None:
+    user_id, _ = await with_email_factor(service, mailbox)
+    digest = BackupCodes(service.rt).digests(user_id, ["ABCD-EFGH-JKLM"])
+    await service.pool.execute("update profiles.two_factor_settings set backup_codes = $1", digest)
+    assert await service.two_factor.verify_backup_code(user_id, "abcd efgh jklm")
 
 
 async def test_a_backup_code_is_one_users(service: Service, mailbox: Mailbox) -> None:

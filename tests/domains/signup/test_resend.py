@@ -38,20 +38,34 @@ async def test_a_corrected_form_within_the_pause_is_what_gets_confirmed(service:
     assert await service.passwords.verify(user.id, PASSWORD)
 
 
-async def test_many_submissions_do_not_buy_more_guesses(service: Service, mailbox) -> None:
-    """However many ids lean on one code, together they have the tries of one."""
+async def test_many_submissions_do_not_buy_more_guesses(service: Service, mailbox, clock) -> None:
+    """However many ids lean on one code, together they have ten guesses; the next code cannot be guessed."""
     first = await register(service)
     code = mailbox.last(EMAIL).code
-    leaning = [await register(service, EMAIL, f"ada_{number}") for number in range(8)]
+    leaning = [await register(service, EMAIL, f"ada_{number}") for number in range(10)]
     wrong = f"{(int(code) + 1) % 1_000_000:06d}"
-    for registration_id in leaning[:5]:
-        with pytest.raises(errors.InvalidOrExpiredCode):
-            await confirm(service, wrong, registration_id)
     for registration_id in leaning:
         with pytest.raises(errors.InvalidOrExpiredCode):
+            await confirm(service, wrong, registration_id)
+    for registration_id in (first, *leaning):
+        with pytest.raises(errors.InvalidOrExpiredCode):
             await confirm(service, code, registration_id)
-    # The later submission took nothing from the first one, to which the code belongs.
-    assert await confirm(service, code, first)
+    clock.advance(service.config.code_cooldown)
+    await service.registration.resend_email(first, client=HERE)
+    await finish_background(service)
+    assert len(mailbox.last(EMAIL).code) == 15
+    assert await confirm(service, mailbox.last(EMAIL).code, first)
+
+
+async def test_no_submission_uses_up_the_tries_of_another(service: Service, mailbox) -> None:
+    await register(service)
+    code = mailbox.last(EMAIL).code
+    wrong = f"{(int(code) + 1) % 1_000_000:06d}"
+    attackers, owners = [await register(service, EMAIL, f"ada_{number}") for number in range(2)]
+    for _ in range(6):
+        with pytest.raises(errors.InvalidOrExpiredCode):
+            await confirm(service, wrong, attackers)
+    assert await confirm(service, code, owners)
 
 
 async def test_a_submission_that_sends_nothing_and_leans_on_nothing_cannot_be_guessed(

@@ -43,7 +43,7 @@ class PhonePasswordResetRequest(Body):
 
 
 class PasswordReset(Body):
-    """The token of the link, or the six digits with the address they went to and the id of the request."""
+    """The token of the link, or the code with the address it went to and the id of the request."""
 
     code: Annotated[Text, Field(repr=False)]
     new_password: NewPassword
@@ -59,7 +59,7 @@ class PasswordResetByLink(Body):
 
 
 class PhonePasswordReset(Body):
-    """The token of the link, or the six digits with the id of the request, and the number they went to."""
+    """The token of the link, or the code with the id of the request, and the number it went to."""
 
     phone_number: Text
     code: Annotated[Text, Field(repr=False)]
@@ -76,6 +76,7 @@ class PhonePasswordResetResponse:
     message: str = "The password has been replaced; sign in with the new one."
 
 
+_LONGEST_CODE = 24
 _ASKING = Limit(
     bucket="auth_pwd_reset_request",
     closed=True,
@@ -175,4 +176,5 @@ async def _reset_by_phone(service: Service, body: PhonePasswordReset, client: Cl
 
 
 def _is_code(text: str) -> bool:
-    return len(text) == 6 and text.isascii() and text.isdigit()
+    """True for a code, short or long and with blanks or dashes; the token of a link has 43 characters."""
+    return len(text.strip()) <= _LONGEST_CODE

@@ -1,0 +1,66 @@
+"""Guesses at codes, counted over all codes of one subject and purpose, however many were sent.
+
+A client can ask for any number of codes, so the tries at one code bound nothing. The count has no end but a
+right code. It is in the database, because no restart and no expiry may give it back.
+
+After ``MAX_GUESSES`` wrong guesses in a row no six-digit code is right any more, and the codes that are sent
+are long ones. Those have more than 64 bits and need no bound (NIST SP 800-63B-4 section 3.2.2, which allows a
+hundred guesses). There is no waiting time, in which other clients could keep the owner out: the owner gets in
+with the next code that is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.digests import identifier_digest
+from authkit_issuer.domains.codes import queries as sql
+from authkit_issuer.domains.codes.records import Record
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.runtime import Runtime
+
+MAX_GUESSES = 10
+_REPORTED = (MAX_GUESSES, 100)
+"""The counts that leave an event."""
+_SECOND_FACTOR = frozenset({"2fa_challenge", "2fa_code", "step_up"})
+"""The kinds whose codes go to the second factor of an account: one count together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guesses:
+    """Counts the guesses at the codes of one subject."""
+
+    rt: Runtime
+
+    async def count(self, record: Record) -> bool:
+        """Count a guess before it is compared; False if no short code is right any more.
+
+        A right one is forgotten again by ``forget``. The event is written with the count.
+        """
+        self.rt.refuse_joining("a try of a code")
+        purpose, subject = self._name(record)
+        async with self.rt.transaction() as tx:
+            tries = await tx.one(sql.COUNT, purpose, subject)
+            if tries - 1 in _REPORTED:
+                await Events(tx).record(
+                    SessionEventType.CODES_GUESSED,
+                    actor=None,
+                    user_id=record.user_id,
+                    method=purpose,
+                    data={"tries": tries - 1},
+                )
+        return record.long or tries <= MAX_GUESSES
+
+    async def are_many(self, record: Record) -> bool:
+        """True if the next code of the record must be a long one."""
+        return await self.rt.one(sql.TRIES, *self._name(record)) >= MAX_GUESSES
+
+    async def forget(self, record: Record) -> None:
+        """Begin at zero again, after a right code."""
+        await self.rt.execute(sql.FORGET, *self._name(record))
+
+    def _name(self, record: Record) -> tuple[str, str]:
+        if record.kind in _SECOND_FACTOR:
+            return "second_factor", identifier_digest(self.rt, "guesses", record.user_id)
+        return record.kind, identifier_digest(self.rt, "guesses", record.target)
