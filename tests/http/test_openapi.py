@@ -30,7 +30,7 @@ OPERATION_IDS = (
     "confirmPhoneChange", "confirmPhonePasswordReset", "confirmPhoneVerification", "createOrg",
     "createOrgInvite", "createSolanaChallenge", "declineOrgInvite", "defineOrgRole", "deleteAccount",
     "deleteOrgRole", "deleteOrgRoleByBody", "disableTwoFactor", "enableTwoFactor", "exportAccount",
-    "finishDiscordLogin", "finishExternalLogin", "finishExternalLoginForm",
+    "finishDiscordLogin", "finishExternalLogin", "finishExternalLoginForm", "finishNativeLogin",
     "getAuthorizationServerMetadata", "getBootstrap", "getCapabilities", "getCurrentSession", "getDocs",
     "getHealth", "getJwks", "getMe", "getOpenApi", "getOpenidConfiguration", "getOrg", "getReadiness",
     "getTwoFactor", "introspectToken", "issueOrgToken", "linkSolanaWallet", "listAccountEvents",
@@ -41,10 +41,10 @@ OPERATION_IDS = (
     "requestPasswordReset", "requestPhoneChange", "requestPhonePasswordReset", "requestPhoneVerification",
     "resendEmailChange", "resendPhoneChange", "resendRegistrationEmail", "resendRegistrationPhone",
     "revokeOrgInvite", "revokeSession", "revokeSessions", "revokeToken", "startDiscordLink",
-    "startDiscordLogin", "startExternalLink", "startExternalLogin", "startExternalStepUp",
-    "startTwoFactorEmail", "startTwoFactorPhone", "stepUpWithPassword", "stepUpWithSolana",
-    "stepUpWithTwoFactor", "unassignOrgRole", "unassignOrgRoleByBody", "unlinkProvider", "updateBiography",
-    "updateUsername",
+    "startDiscordLogin", "startExternalLink", "startExternalLogin", "startExternalStepUp", "startNativeLink",
+    "startNativeLogin", "startTwoFactorEmail", "startTwoFactorPhone", "stepUpWithPassword",
+    "stepUpWithSolana", "stepUpWithTwoFactor", "unassignOrgRole", "unassignOrgRoleByBody", "unlinkProvider",
+    "updateBiography", "updateUsername",
 )  # fmt: skip
 """The names of the methods of generated clients: one that changes breaks every caller."""
 
