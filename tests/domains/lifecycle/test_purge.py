@@ -168,7 +168,7 @@ async def test_the_purge_goes_past_users_who_cannot_be_deleted_and_reports_them(
     service: Service, age, caplog
 ) -> None:
     failing, owner, fine = [await deleted(service, age, name) for name in ("failing", "owner", "fine")]
-    # Its owner was deleted by force: keeping the data for ever would not bring an owner back.
+    # Its owner was deleted by force: keeping the data without end would not bring an owner back.
     await org(service, "team", (owner, "owner"), (await ada(service), "member"))
 
     async def before(user: str) -> None:
