@@ -19,7 +19,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +49,8 @@ PUBLISH_AHEAD = 360.0
 """Seconds a key is published before it signs: our max-age of 300 and a minute for clocks."""
 KEEP_RETIRED = 300.0 + 3600.0
 """Seconds, beyond the life of an access token, that a retired key stays published: max-age and stale use."""
+
+logger = logging.getLogger("authkit.keys")
 
 
 class NextKey(BaseModel):
@@ -104,7 +108,9 @@ def read(path: Path) -> Loaded:
 
 def _parse(path: Path) -> KeyFile:
     try:
-        return KeyFile.model_validate_json(path.read_bytes())
+        with path.open("rb") as stream:
+            _check_mode(path, os.fstat(stream.fileno()).st_mode)
+            return KeyFile.model_validate_json(stream.read())
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except ValidationError as error:
@@ -112,6 +118,17 @@ def _parse(path: Path) -> KeyFile:
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         # Not chained: the library's text quotes what it read, which are secrets.
         raise ConfigError(f"{path}: {where}: {first['msg'].lower()}.") from None
+
+
+def _check_mode(path: Path, mode: int) -> None:
+    """Warn of keys that other users can read or replace; a group may read, as with mounted secrets."""
+    if os.name == "posix" and mode & (stat.S_IRWXO | stat.S_IWGRP):
+        logger.warning(
+            "%s has mode %04o: other users of this machine can use its keys; run chmod 600 %s",
+            path,
+            stat.S_IMODE(mode),
+            path,
+        )
 
 
 def _load(file: KeyFile, name: str) -> Loaded:

@@ -7,6 +7,7 @@ answer" becomes ``DatabaseUnavailable``. Everything else is a defect and passes 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -51,6 +52,10 @@ _DOWN = (
     # What asyncpg says of a connection whose server has said farewell but has not hung up yet.
     asyncpg.InternalClientError,
 )
+_NO_PREPARED_STATEMENTS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
+"""What a connection pooler in transaction mode answers: it gives each transaction any server connection."""
+
+logger = logging.getLogger("authkit.database")
 
 
 @contextmanager
@@ -63,6 +68,13 @@ def translated() -> Generator[None, None, None]:
         if taken is None:
             raise
         raise taken from error
+    except _NO_PREPARED_STATEMENTS as error:
+        logger.error(  # noqa: TRY400 - the sentence says it all
+            "the database lost a prepared statement: behind a connection pooler in transaction mode, set "
+            "database_statement_cache (AUTHKIT_DATABASE_STATEMENT_CACHE) to false, or let the pooler keep "
+            "prepared statements (PgBouncer: max_prepared_statements)"
+        )
+        raise errors.DatabaseUnavailable from error
     except _DOWN as error:
         raise errors.DatabaseUnavailable from error
     except asyncpg.InterfaceError as error:
@@ -269,6 +281,6 @@ async def healthy(pool: Pool) -> bool:
     try:
         async with asyncio.timeout(ACQUIRE_TIMEOUT), pool.acquire() as connection:
             await connection.fetchval("select 1")
-    except (*_DOWN, asyncpg.InterfaceError):
+    except (*_DOWN, *_NO_PREPARED_STATEMENTS, asyncpg.InterfaceError):
         return False
     return True

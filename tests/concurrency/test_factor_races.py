@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD, with_email_factor
 from fakes.gather import gather
@@ -191,9 +192,8 @@ async def test_a_sign_in_under_way_does_not_get_past_a_factor_switched_on_meanwh
         await service.two_factor.disable(user_id)
         await service.sessions.revoke_all(user_id)
         proof = await service.passwords.prove(EMAIL, PASSWORD)
-        await service.rt.ephemeral.set(
-            f"2fa_setup_ok:{user_id}", f"{proof.auth_epoch}|email:{EMAIL}".encode(), 60
-        )
+        verified = f"{proof.auth_epoch}|{identifier_digest(service.rt, 'email', EMAIL)}"
+        await service.rt.ephemeral.set(f"2fa_setup_ok:{user_id}", verified.encode(), 60)
         outcomes = await gather(
             lambda: service.two_factor.enable(user_id, "email"),
             lambda proof=proof: service.logins.finish(proof, method="password_login", amr=("pwd",)),

@@ -22,6 +22,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from fakes.repository import ROOT
 
@@ -119,6 +120,31 @@ def test_every_requirement_and_extra_of_every_pin_is_pinned() -> None:
     ]
     assert len({canonicalize_name(requirement.name) for _, requirement in found}) > 100
     assert missing == []
+
+
+FIXED = {
+    "authlib": "1.6.9",  # a key in the token's own header
+    "cryptography": "46.0.5",  # points outside the subgroup
+    "idna": "3.15",  # time that is not linear in the input
+    "jinja2": "3.1.6",  # a way out of the sandbox
+    "pyjwt": "2.13.0",  # unknown critical headers, and four more
+    "pynacl": "1.6.2",  # points outside the subgroup
+    "starlette": "1.3.0",  # ranges, host names and paths
+}
+"""The first versions without the faults that were published of the packages that an issuer loads."""
+
+
+def test_the_lowest_versions_that_may_be_installed_have_no_published_fault() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    checked = set()
+    for requirement in (Requirement(text) for texts in lists for text in texts):
+        name = canonicalize_name(requirement.name)
+        if name in FIXED:
+            checked.add(name)
+            lowest = min(Version(spec.version) for spec in requirement.specifier if spec.operator == ">=")
+            assert lowest >= Version(FIXED[name]), requirement
+    assert checked == set(FIXED)
 
 
 @pytest.mark.timeout(600)

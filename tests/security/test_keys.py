@@ -42,6 +42,24 @@ def config(tmp_path: Path, **fields: object) -> Config:
     )  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o604, 0o620, 0o606])
+def test_a_file_that_other_users_can_read_or_write_is_taken_with_a_warning(
+    path: Path, mode: int, caplog
+) -> None:
+    path.chmod(mode)
+    key_file.read(path)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "authkit.keys"]
+    assert f"{path} has mode {mode:04o}" in line
+    assert f"chmod 600 {path}" in line
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o440])
+def test_a_file_of_its_owner_is_taken_in_silence(path: Path, mode: int, caplog) -> None:
+    path.chmod(mode)
+    key_file.read(path)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("alg", ["RS256", "ES256", "EdDSA"])
 def test_another_library_verifies_what_we_sign_with_what_we_publish(alg: str) -> None:
     private = key_file.new_private_key(alg)

@@ -27,9 +27,9 @@ from authkit_issuer.domains.codes.records import (
     Issued,
     Lives,
     Record,
-    decode,
     key_of,
     link_hash,
+    unsealed,
 )
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -132,7 +132,7 @@ class OneTimeCodes:
         Only the record that was read is replaced: one that was just redeemed does not come back.
         """
         issued = await self._make(msgspec.structs.replace(record, code_of=""), lives)
-        old, new = record.encoded(), issued.record.encoded()
+        old, new = self._sealed(record), self._sealed(issued.record)
         if not await self.rt.ephemeral.replace_if(record.key, old, new, lives.record):
             return None
         await self._point_link(issued, lives)
@@ -159,11 +159,12 @@ class OneTimeCodes:
             expires_at=now + lives.record,
             link_hash=link_hash(link) if link else "",
             link_expires_at=now + lives.link if link else 0.0,
+            secret_id=self.rt.keys.current().active_secret,
         )
         return Issued(record=made, code=code, link=link)
 
     async def _store(self, issued: Issued, lives: Lives) -> None:
-        await self.rt.ephemeral.set(issued.record.key, issued.record.encoded(), lives.record)
+        await self.rt.ephemeral.set(issued.record.key, self._sealed(issued.record), lives.record)
         await self._point_link(issued, lives)
 
     async def _point_link(self, issued: Issued, lives: Lives) -> None:
@@ -237,7 +238,7 @@ class OneTimeCodes:
 
     async def spend(self, record: Record) -> bool:
         """Use up a record without its code; True for the one caller that did."""
-        return await self.rt.ephemeral.take_if(record.key, record.encoded())
+        return await self.rt.ephemeral.take_if(record.key, self._sealed(record))
 
     async def find_link(self, kind: str, token: str) -> Record:
         """Return the record a link token belongs to without using it up, or ``InvalidOrExpiredToken``."""
@@ -253,7 +254,7 @@ class OneTimeCodes:
     async def redeem_link(self, kind: str, token: str) -> Record:
         """Use up the record of a link token and return it, or raise ``InvalidOrExpiredToken``."""
         record = await self.find_link(kind, token)
-        if not await self.rt.ephemeral.take_if(record.key, record.encoded()):
+        if not await self.rt.ephemeral.take_if(record.key, self._sealed(record)):
             raise errors.InvalidOrExpiredToken
         return record
 
@@ -268,17 +269,21 @@ class OneTimeCodes:
         """
         left = record.expires_at - self.rt.clock()
         if left > 0:
-            await self.rt.ephemeral.set(record.key, record.encoded(), left, only_if_absent=True)
+            await self.rt.ephemeral.set(record.key, self._sealed(record), left, only_if_absent=True)
             await self.rt.ephemeral.delete(record.tries_key)
 
     async def _read(self, kind: str, request_id: str) -> tuple[Record, bytes] | None:
         if not request_id or not request_id.isascii():
             return None
-        stored = await self.rt.ephemeral.get(key_of(kind, request_id))
-        if not stored:
+        key = key_of(kind, request_id)
+        stored = await self.rt.ephemeral.get(key)
+        record = unsealed(self.rt.keys.current(), key, stored) if stored else None
+        if stored is None or record is None or record.expires_at <= self.rt.clock():
             return None
-        record = decode(stored)
-        return (record, stored) if record.expires_at > self.rt.clock() else None
+        return record, stored
+
+    def _sealed(self, record: Record) -> bytes:
+        return record.sealed(self.rt.keys.current())
 
     def _digest(self, kind: str, request_id: str, target: str, code: str) -> str:
         return codes.digest(self.rt.keys.current(), kind, f"{request_id}|{target}", codes.typed(code))

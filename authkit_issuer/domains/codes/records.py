@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from authkit_issuer.security.keys import KeySet
+from authkit_issuer.security.sealing import seal, unseal
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One pending code or link. Times are Unix seconds of the injected clock."""
@@ -25,6 +28,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The earlier request whose code this one shares, because it came too soon to get its own."""
     long: bool = False
     """The code is too long to be guessed."""
+    secret_id: int = 0
+    """The refresh secret under which the record is sealed."""
     data: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -63,9 +68,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """Return this record with an expired code and link, because none was sent."""
         return msgspec.structs.replace(self, code_expires_at=0.0, link_expires_at=0.0)
 
-    def encoded(self) -> bytes:
-        """Return the stored form; equal records have equal bytes."""
-        return _encode(self)
+    def sealed(self, keys: KeySet) -> bytes:
+        """Return the stored form, which the store cannot read; equal records have equal bytes."""
+        return seal(keys, self.secret_id, self.key, _encode(self))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +83,13 @@ class Lives:
 
 
 _encode = msgspec.json.Encoder().encode
-decode = msgspec.json.Decoder(Record).decode
+_decode = msgspec.json.Decoder(Record).decode
+
+
+def unsealed(keys: KeySet, key: str, stored: bytes) -> Record | None:
+    """Return the record that is stored under a key, or None if its secret is no longer in force."""
+    found = unseal(keys, key, stored)
+    return None if found is None else _decode(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

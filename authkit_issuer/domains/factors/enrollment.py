@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record, on_outage
@@ -53,7 +54,7 @@ async def verify_setup_code(rt: Runtime, user: UserFactor, method: str, destinat
         await _redeem(rt, user, method, destination, code)
     except errors.InvalidOrExpiredCode:
         return False
-    await rt.ephemeral.set(_verified_key(user), _verified(user, method, destination), rt.config.code_ttl)
+    await rt.ephemeral.set(_verified_key(user), _verified(rt, user, method, destination), rt.config.code_ttl)
     return True
 
 
@@ -77,7 +78,7 @@ async def _use(
     if code is not None:
         record = await _redeem(rt, user, method, destination, code)
         return lambda: OneTimeCodes(rt).restore(record)
-    key, verified = _verified_key(user), _verified(user, method, destination)
+    key, verified = _verified_key(user), _verified(rt, user, method, destination)
     if not await rt.ephemeral.take_if(key, verified):
         raise errors.PhoneNotVerified if method == "sms" else errors.EmailNotVerified
     return lambda: rt.ephemeral.set(key, verified, rt.config.code_ttl, only_if_absent=True)
@@ -143,5 +144,5 @@ def _verified_key(user: UserFactor) -> str:
     return f"{SETUP}_ok:{user.user_id}"
 
 
-def _verified(user: UserFactor, method: str, destination: str) -> bytes:
-    return f"{user.auth_epoch}|{method}:{destination}".encode()
+def _verified(rt: Runtime, user: UserFactor, method: str, destination: str) -> bytes:
+    return f"{user.auth_epoch}|{identifier_digest(rt, method, destination)}".encode()
