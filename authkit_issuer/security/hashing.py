@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -21,6 +22,7 @@ from authkit_issuer.security.stored_hashes import (
     acceptable,
     compare,
     cost_of,
+    is_unambiguous,
     spend,
 )
 
@@ -34,26 +36,38 @@ __all__ = [
     "acceptable",
     "as_bytes",
     "check_length",
+    "normalized",
 ]
 
 _NOT_UTF8 = "The password contains lone surrogates, which have no UTF-8 form. Send it as Unicode text."
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_BYTES = 1024
+MAX_NORMALIZED_CHARS = 4096
+"""Longer texts stay as typed: normalizing combining marks costs the square of their number."""
 
 T = TypeVar("T")
 
 
+def normalized(password: str) -> str:
+    """The password in Unicode form NFC, as it is hashed; two keyboards may compose "ü" differently.
+
+    Never NFKC, which would make different passwords one; letter case and blanks stay.
+    """
+    return password if len(password) > MAX_NORMALIZED_CHARS else unicodedata.normalize("NFC", password)
+
+
 def check_length(password: str) -> None:
-    """Check that a password has 8 code points to 1024 UTF-8 bytes; it is never trimmed.
+    """Check that a password has 8 code points to 1024 UTF-8 bytes in NFC; it is never trimmed.
 
     Raises:
         PasswordTooShort: It has fewer than 8 code points.
         PasswordTooLong: It has more than 1024 UTF-8 bytes.
         Invalid: It has no UTF-8 form (lone surrogates).
     """
-    if len(password) < MIN_PASSWORD_CHARS:
+    composed = normalized(password)
+    if len(composed) < MIN_PASSWORD_CHARS:
         raise errors.PasswordTooShort(param="password")
-    if len(as_bytes(password)) > MAX_PASSWORD_BYTES:
+    if len(as_bytes(composed)) > MAX_PASSWORD_BYTES:
         raise errors.PasswordTooLong(param="password")
 
 
@@ -71,7 +85,10 @@ def as_bytes(password: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """True ``fits`` if the password is right; ``needs_rehash`` if its hash is weaker than a new one."""
+    """True ``fits`` if the password is right; ``needs_rehash`` if a new hash of it is better.
+
+    A better one costs more work, or is of the NFC form. A hash that other texts fit as well is kept.
+    """
 
     fits: bool
     needs_rehash: bool = False
@@ -124,7 +141,7 @@ class PasswordHasher:
 
     async def rehash(self, password: str, *, client: str = "", known: bool = False) -> str:
         """Return the Argon2id string of a password that was just verified, whatever its length."""
-        secret = as_bytes(password)
+        secret = as_bytes(normalized(password))
         return await self._run(lambda: self._argon2.hash(secret), self.target, client=client, known=known)
 
     async def verify(
@@ -137,7 +154,7 @@ class PasswordHasher:
         known: bool = False,
         before: Callable[[], Awaitable[None]] | None = None,
     ) -> Verdict:
-        """Compare a password with a stored hash.
+        """Compare a password with a stored hash: its NFC form, then as typed for hashes made before.
 
         Args:
             stored: The hash. With None, or one that cannot be read, the work of ``dummy`` is done instead and
@@ -149,18 +166,27 @@ class PasswordHasher:
             before: As for ``HashingPool.run``.
         """
         cost = None if stored is None else cost_of(stored)
+        spellings = tuple(dict.fromkeys((normalized(password), password)))
         if stored is None or cost is None:
             instead = dummy or self.target
-            await self._run(
-                lambda: spend(instead, password), instead, client=client, known=known, before=before
-            )
+
+            def spend_all() -> None:
+                for text in spellings:
+                    spend(instead, text)
+
+            await self._run(spend_all, instead, client=client, known=known, before=before)
             return Verdict(fits=False)
-        fits = await self._run(
-            lambda: compare(stored, password), cost, client=client, known=known, before=before
-        )
+
+        def first_fit() -> str | None:
+            return next((text for text in spellings if compare(stored, text)), None)
+
+        fit = await self._run(first_fit, cost, client=client, known=known, before=before)
+        if fit is None:
+            return Verdict(fits=False)
         # Only a hash of less work is replaced: an imported one that costs more in another way stays.
         weaker = cost.algo != self.target.algo or cost.work < self.target.work
-        return Verdict(fits=fits, needs_rehash=fits and weaker)
+        better = weaker or fit != spellings[0]
+        return Verdict(fits=True, needs_rehash=better and is_unambiguous(stored, fit))
 
     async def _run(
         self,

@@ -106,6 +106,18 @@ def compare(stored: StoredHash, password: str) -> bool:
         return False
 
 
+def is_unambiguous(stored: StoredHash, password: str) -> bool:
+    r"""True if no other text fits the hash as well, so that a new hash of this one loses nothing.
+
+    bcrypt compares 72 bytes: a text of 72 or more may be the right password with a slip, or only its
+    beginning. It also repeats a shorter text, ended by a NUL, so that "ab" and "ab\0ab" are one.
+    """
+    if not stored.is_bcrypt:
+        return True
+    secret = password.encode("utf-8", "surrogatepass")
+    return len(secret) < _BCRYPT_BYTES and b"\0" not in secret
+
+
 def spend(cost: Cost, password: str) -> None:
     """Do the work of comparing with a hash of this cost, without a result (a dummy hash)."""
     if cost.algo == "bcrypt":

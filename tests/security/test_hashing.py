@@ -19,6 +19,7 @@ from authkit_issuer.security.hashing import (
     as_bytes,
     check_length,
     default_threads,
+    normalized,
 )
 
 PASSWORD = "correct horse"
@@ -69,15 +70,67 @@ async def test_a_cheaper_hash_is_to_be_replaced() -> None:
 
 
 @pytest.mark.parametrize("algo", ["bcrypt", ""])
-async def test_bcrypt_verifies_beyond_72_bytes_and_is_to_be_replaced(
+@pytest.mark.parametrize("typed", ["p" * 72, "p" * 72 + "tail that bcrypt never saw", "ab\0ab"])
+async def test_a_bcrypt_hash_that_other_texts_fit_as_well_is_kept(
+    hasher: PasswordHasher, algo: str, typed: str
+) -> None:
+    chosen = "ab" if "\0" in typed else "p" * 72 + "tail that was chosen"
+    text = bcrypt.hashpw(chosen.encode()[:72], bcrypt.gensalt(4)).decode()
+    verdict = await hasher.verify(stored(text, algo), typed)
+    assert verdict.fits
+    assert not verdict.needs_rehash
+    assert not (await hasher.verify(stored(text, algo), "q" * 72)).fits
+
+
+@pytest.mark.parametrize("algo", ["bcrypt", ""])
+async def test_a_bcrypt_hash_of_all_that_was_typed_is_to_be_replaced(
     hasher: PasswordHasher, algo: str
 ) -> None:
-    long = "p" * 72
-    text = bcrypt.hashpw(long.encode(), bcrypt.gensalt(4)).decode()
-    verdict = await hasher.verify(stored(text, algo), long + "tail that bcrypt never saw")
+    text = bcrypt.hashpw(b"p" * 71, bcrypt.gensalt(4)).decode()
+    assert (await hasher.verify(stored(text, algo), "p" * 71)).needs_rehash
+
+
+COMPOSED, DECOMPOSED = "Grüße an Zoë", "Gru\u0308\u00dfe an Zoe\u0308"
+
+
+@pytest.mark.parametrize("chosen", [COMPOSED, DECOMPOSED])
+async def test_composed_and_decomposed_letters_are_one_password(hasher: PasswordHasher, chosen: str) -> None:
+    kept = stored(await hasher.hash(chosen))
+    for typed in (COMPOSED, DECOMPOSED):
+        verdict = await hasher.verify(kept, typed)
+        assert verdict.fits
+        assert not verdict.needs_rehash
+
+
+async def test_a_hash_of_decomposed_letters_fits_as_typed_and_is_to_be_replaced(
+    hasher: PasswordHasher,
+) -> None:
+    old = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(DECOMPOSED)
+    verdict = await hasher.verify(stored(old), DECOMPOSED)
     assert verdict.fits
     assert verdict.needs_rehash
-    assert not (await hasher.verify(stored(text, algo), "q" * 72)).fits
+    replaced = stored(await hasher.rehash(DECOMPOSED))
+    assert (await hasher.verify(replaced, COMPOSED)).fits
+
+
+@pytest.mark.parametrize(
+    "other", ["\uff50\uff41ssword one", "PASSWORD one", " password one", "password one "]
+)
+async def test_compatible_letters_case_and_blanks_are_other_passwords(
+    hasher: PasswordHasher, other: str
+) -> None:
+    assert not (await hasher.verify(stored(await hasher.hash("password one")), other)).fits
+
+
+def test_the_length_of_a_password_is_that_of_its_composed_form() -> None:
+    check_length("u\u0308" * 512)
+    with pytest.raises(errors.PasswordTooShort):
+        check_length("u\u0308" * 7)
+
+
+def test_a_very_long_text_is_not_normalized() -> None:
+    hostile = "a" + "\u0316\u0301" * 16_000
+    assert normalized(hostile) == hostile
 
 
 @pytest.mark.parametrize(

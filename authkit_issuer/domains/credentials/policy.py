@@ -7,7 +7,7 @@ import asyncio
 from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.common_passwords import is_common
-from authkit_issuer.security.hashing import check_length
+from authkit_issuer.security.hashing import check_length, normalized
 
 
 async def check_policy(rt: Runtime, password: str) -> None:
@@ -17,6 +17,7 @@ async def check_policy(rt: Runtime, password: str) -> None:
     ``BreachCheckUnavailable`` when the host's breach check is down and fails closed.
     """
     check_length(password)
+    password = normalized(password)
     # In a thread: the first look reads the list from disk.
     if rt.config.refuse_common_passwords and await asyncio.to_thread(is_common, password):
         raise errors.PasswordTooCommon(param="password")

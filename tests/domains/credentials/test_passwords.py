@@ -196,18 +196,27 @@ async def test_a_hash_from_elsewhere_signs_in_and_a_dearer_one_is_kept(service: 
 
 
 @pytest.mark.parametrize("algo", ["bcrypt", "", " BCRYPT "])
-async def test_an_imported_bcrypt_hash_of_a_long_password_becomes_argon2id_at_a_login(
+async def test_an_imported_bcrypt_hash_becomes_argon2id_at_a_login(
     service: Service, ada: str, algo: str
 ) -> None:
-    long = "p" * 72 + "tail"
-    await service.passwords.upsert_hash(ada, bcrypt.hashpw(b"p" * 72, bcrypt.gensalt(4)).decode(), algo)
+    whole = "p" * 71
+    await service.passwords.upsert_hash(ada, bcrypt.hashpw(whole.encode(), bcrypt.gensalt(4)).decode(), algo)
     before = await stored(service, ada)
-    assert (await service.passwords.prove(EMAIL, long)).user_id == ada
+    assert (await service.passwords.prove(EMAIL, whole)).user_id == ada
     after = await stored(service, ada)
     assert (after["hash_algo"], after["password_updated_at"]) == ("argon2id", before["password_updated_at"])
-    assert argon2.PasswordHasher().verify(after["password_hash"], long)
-    # From now on the whole of it counts.
-    assert not await service.passwords.verify(ada, "p" * 72)
+    assert argon2.PasswordHasher().verify(after["password_hash"], whole)
+
+
+@pytest.mark.parametrize("slip", ["p" * 72 + "tial", "p" * 72])
+async def test_a_slip_beyond_what_bcrypt_compares_does_not_become_the_password(
+    service: Service, ada: str, slip: str
+) -> None:
+    right = "p" * 72 + "tail"
+    await service.passwords.upsert_hash(ada, bcrypt.hashpw(b"p" * 72, bcrypt.gensalt(4)).decode(), "bcrypt")
+    assert (await service.passwords.prove(EMAIL, slip)).user_id == ada
+    assert (await service.passwords.prove(EMAIL, right)).user_id == ada
+    assert (await stored(service, ada))["hash_algo"] == "bcrypt"
 
 
 @pytest.mark.parametrize(
