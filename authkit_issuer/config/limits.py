@@ -2,7 +2,9 @@
 
 A rate is ``<calls>/<window>``: ``20/1h``, ``3/10m``, ``120/1min``. A bucket counts per client address (IPv6
 by /64) or, for some, per signed-in user. A call that names an account also counts for that account, over all
-clients (``<bucket>:account``), at three times the rate unless one is given.
+clients (``<bucket>:account``), at a default of its own or at three times the rate. What checks a proof counts
+wrong ones only (``Limit.gives_back``). An office, a school or a mobile network has one address, so the rates
+of an address are for many people.
 """
 
 from __future__ import annotations
@@ -32,19 +34,19 @@ _RATES: dict[str, tuple[str, ...]] = {
     "30/1m": ("auth_token",),
     "1200/1m": ("auth_introspect",),
     "60/10m": (
-        "auth_logout", "auth_sessions_current", "auth_sessions_revoke", "auth_revoke", "auth_oidc_callback",
-        "auth_oidc_result",
+        "auth_password_login", "auth_register", "auth_logout", "auth_sessions_current",
+        "auth_sessions_revoke", "auth_revoke", "auth_oidc_callback", "auth_oidc_result",
     ),
-    "30/10m": ("auth_oidc_start", "auth_solana_challenge"),
     "20/10m": ("auth_solana_login",),
     "10/10m": (
-        "auth_pwd_reset_confirm", "auth_email_verify_confirm", "auth_user_email_change_confirm",
-        "auth_user_phone_change_confirm", "auth_2fa_verify", "auth_step_up",
+        "auth_user_email_change_confirm", "auth_user_phone_change_confirm", "auth_step_up",
     ),
-    "6/10m": (
-        "auth_register_resend_email", "auth_register_resend_phone", "auth_pwd_reset_request",
-        "auth_email_verify_request", "auth_user_email_change_resend",
+    "30/10m": (
+        "auth_oidc_start", "auth_solana_challenge", "auth_register_resend_email",
+        "auth_register_resend_phone", "auth_pwd_reset_request", "auth_pwd_reset_confirm",
+        "auth_email_verify_request", "auth_email_verify_confirm", "auth_2fa_verify",
     ),
+    "6/10m": ("auth_user_email_change_resend",),
     "3/10m": (
         "auth_phone_verify_request", "auth_user_phone_change_request", "auth_user_phone_change_resend",
         "auth_2fa_start_phone", "auth_2fa_start_email",
@@ -54,9 +56,8 @@ _RATES: dict[str, tuple[str, ...]] = {
     "30/1h": (
         "auth_admin_roles_grant", "auth_admin_roles_revoke", "auth_admin_user_sessions_revoke_all",
     ),
-    "20/1h": ("auth_password_login", "auth_sessions_revoke_all"),
+    "20/1h": ("auth_sessions_revoke_all",),
     "12/1h": ("auth_user_update_username", "auth_user_unlink_provider", "auth_solana_link"),
-    "10/1h": ("auth_register",),
     "6/1h": (
         "auth_user_password_change", "auth_user_email_change_request", "auth_user_delete", "auth_2fa_enable",
         "auth_2fa_disable", "auth_user_export",
@@ -65,6 +66,19 @@ _RATES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 BUCKETS = {bucket: rate for rate, buckets in _RATES.items() for bucket in buckets}
 """The default rate of every bucket."""
+
+_ACCOUNT_RATES = {
+    "auth_password_login": "60/1h",
+    "auth_register": "30/1h",
+    "auth_register_resend_email": "18/10m",
+    "auth_register_resend_phone": "18/10m",
+    "auth_pwd_reset_request": "18/10m",
+    "auth_pwd_reset_confirm": "30/10m",
+    "auth_email_verify_request": "18/10m",
+    "auth_email_verify_confirm": "30/10m",
+    "auth_2fa_verify": "30/10m",
+}
+"""The default rates of one account over all clients, where they are not three times those of an address."""
 
 _FORM = re.compile(r"(?P<calls>\d{1,10})/(?P<number>\d{0,6})(?P<unit>s|m|min|h|d)")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
@@ -104,9 +118,12 @@ def caller_rate(config: Config, bucket: str) -> Rate:
 def account_rate(config: Config, bucket: str) -> Rate:
     """Return the rate at which all clients together may name one account, in development too."""
     given = config.rate_limits.get(f"{bucket}{ACCOUNT}")
+    of_address = config.rate_limits.get(bucket)
+    if given is None and of_address is None:
+        given = _ACCOUNT_RATES.get(bucket)
     if given is not None:
         return parse_rate(given)
-    return parse_rate(config.rate_limits.get(bucket, BUCKETS[bucket])).times(ACCOUNT_FACTOR)
+    return parse_rate(of_address or BUCKETS[bucket]).times(ACCOUNT_FACTOR)
 
 
 def check_rate_limits(config: Config) -> None:

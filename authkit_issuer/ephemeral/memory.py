@@ -113,6 +113,12 @@ class MemoryStore:
                 self._rates.popitem(last=False)
         return admitted, (fresh - now) / _MICRO
 
+    async def give_back(self, key: str, calls: int, window: float) -> None:
+        """See ``EphemeralStore``."""
+        check_ttl(window)
+        if key in self._rates:
+            self._rates[key] -= int(window * _MICRO) // calls
+
     async def ping(self) -> None:
         """See ``EphemeralStore``: memory always answers."""
 

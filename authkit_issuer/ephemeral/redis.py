@@ -51,6 +51,16 @@ redis.call('SET', KEYS[1], string.format('%.0f', fresh), 'PX', string.format('%.
 return {1, fresh - now}
 """
 
+_GIVE_BACK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local fresh = tonumber(redis.call('GET', KEYS[1]) or '0') - tonumber(ARGV[1])
+if fresh <= now then return redis.call('DEL', KEYS[1]) end
+local ttl = math.ceil((fresh - now) / 1000)
+redis.call('SET', KEYS[1], string.format('%.0f', fresh), 'PX', string.format('%.0f', ttl))
+return 1
+"""
+
 logger = logging.getLogger("authkit.ephemeral")
 
 
@@ -124,6 +134,11 @@ class RedisStore:
         command = ("EVAL", _ADMIT, 1, self._prefix + key, span // calls, span)
         admitted, ahead = await self._call(*command)
         return bool(admitted), int(ahead) / _MICRO
+
+    async def give_back(self, key: str, calls: int, window: float) -> None:
+        """See ``EphemeralStore``."""
+        check_ttl(window)
+        await self._call("EVAL", _GIVE_BACK, 1, self._prefix + key, int(window * _MICRO) // calls)
 
     async def ping(self) -> None:
         """See ``EphemeralStore``."""

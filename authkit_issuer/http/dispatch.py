@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from authkit_issuer.errors import AuthError, InvalidCredentials, Limited, UserBanned
+from authkit_issuer.errors import AuthError, InvalidCredentials, Limited, TwoFactorRequired, UserBanned
 from authkit_issuer.http import guards, rate_limits
 from authkit_issuer.http.cookies import CookieJar
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
@@ -82,11 +82,14 @@ class Runner:
             refresh=surface.cookie,
             device=surface.device_cookie,
         )
-        spoken = language.set(self._language(scope))
+        spoken, call = language.set(self._language(scope)), None
         try:
             call = await self._call(scope, receive, cookies)
             result = await operation.handler(call)
+            await self._give_back(call)
         except (AuthError, TokenError) as error:
+            if call is not None and isinstance(error, TwoFactorRequired):
+                await self._give_back(call)
             self._forget(error, cookies)
             if isinstance(error, Limited):
                 _complete(error, extra)
@@ -147,6 +150,14 @@ class Runner:
         if operation.fresh is True or (operation.fresh and operation.fresh(account)):
             await guards.require_recent_auth(service, account)
         return account
+
+    async def _give_back(self, call: Call[Any, Any]) -> None:
+        limit = self.operation.limit
+        if limit is None or not limit.gives_back:
+            return
+        user_id = call.caller.id if call.caller else ""
+        named = limit.account(call.body) if limit.account else ""
+        await rate_limits.give_back(call.service, limit, call.client, user_id, named)
 
     def _refuse(self, error: AuthError | TokenError, request_id: str) -> RawResponse:
         operation = self.operation

@@ -88,6 +88,8 @@ class Limit:
     """
     account: Callable[[Any], str] | None = None
     """Reads from the body which account a call is about, to count all calls about it; ``""`` is none."""
+    gives_back: bool = False
+    """Counts wrong proofs only: a call that succeeds, or goes on to the second factor, is given back."""
     by_device: bool = False
     """Counts calls about an account from its known devices apart, so that other clients cannot use them up.
 

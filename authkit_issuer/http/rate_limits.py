@@ -34,13 +34,27 @@ async def count_account(
     service: Service, limit: Limit, name: str, client: Client, headers: HeaderList
 ) -> None:
     """Count a call about an account; the fields show the client's rate unless the account's refuses it."""
-    wanted = name.strip().lower()
+    wanted = _account_name(name)
     if not wanted:
         return
     device = client if limit.by_device else None
     usage = await service.limits.take_for_account(limit.bucket, wanted, device=device, closed=limit.closed)
     if usage is not None and not usage.allowed:
         _apply(limit, usage, headers)
+
+
+async def give_back(service: Service, limit: Limit, client: Client, user_id: str, name: str) -> None:
+    """Undo what a call counted, because its proof was right; ``user_id`` and ``name`` as it counted them."""
+    key = user_key(user_id) if limit.by_user else address_key(client.ip)
+    await service.limits.give_back(limit.bucket, key)
+    wanted = _account_name(name)
+    if wanted:
+        device = client if limit.by_device else None
+        await service.limits.give_back_for_account(limit.bucket, wanted, device=device)
+
+
+def _account_name(name: str) -> str:
+    return name.strip().lower()
 
 
 def _apply(limit: Limit, usage: Usage | None, headers: HeaderList) -> None:

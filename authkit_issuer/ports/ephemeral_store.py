@@ -56,6 +56,10 @@ class EphemeralStore(Protocol):
         """
         ...
 
+    async def give_back(self, key: str, calls: int, window: float) -> None:
+        """Undo one admitted call of ``admit`` with the same arguments; a key that is fresh stays so."""
+        ...
+
     async def ping(self) -> None:
         """Return when the store answers, else raise ``EphemeralStoreUnavailable``."""
         ...

@@ -1,9 +1,11 @@
 """A pool of threads for password hashing, with a bounded queue that is fair between clients.
 
 Work starts when a thread and enough memory are free. Callers that find neither wait in a queue of their
-client, and the clients take turns, so that one busy address cannot keep the others out. Known devices have a
-queue of their own, which unknown clients cannot fill, and a share of one thread. A thread stays taken until
-its work ends, even after the caller has hung up: hanging up frees no core.
+client, and the clients take turns, so that one busy address cannot keep the others out. One address, such as
+that of an office, may fill the queue: in a full one, a newcomer takes the place of the newest caller of the
+client that has the most. Known devices have a queue of their own, which unknown clients cannot fill, and a
+share of one thread. A thread stays taken until its work ends, even after the caller has hung up: hanging up
+frees no core.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ from typing import TypeVar
 
 from authkit_issuer import errors
 
-WAITING_PER_CLIENT = 2
 ALONE_KIB = 64 * 1024
 """Work that needs more memory than this runs while nothing else does."""
 
@@ -48,7 +49,8 @@ class _Waiter:
     known: bool
     memory_kib: int
     since: float
-    admitted: asyncio.Future[None]
+    admitted: asyncio.Future[bool]
+    """True once a thread is free; False if another client's caller takes the place."""
 
 
 class _FairQueue:
@@ -62,6 +64,19 @@ class _FairQueue:
 
     def waiting_of(self, client: str) -> int:
         return len(self._queues.get(client, ()))
+
+    def make_room(self, client: str) -> bool:
+        """Refuse the newest waiter of the client with the most, if that is at least two more than this one's.
+
+        A smaller difference would only change which of two equals waits.
+        """
+        longest = max(self._queues, key=self.waiting_of, default=client)
+        if self.waiting_of(longest) < self.waiting_of(client) + 2:
+            return False
+        newest = self._queues[longest].pop()
+        if not newest.admitted.done():
+            newest.admitted.set_result(False)
+        return True
 
     def join(self, waiter: _Waiter) -> None:
         self._queues.setdefault(waiter.client, deque()).append(waiter)
@@ -146,7 +161,7 @@ class HashingPool:
         Args:
             work: What to compute.
             memory_kib: How much memory it needs.
-            client: What tells callers apart, such as a network prefix; two callers of one client may wait.
+            client: What tells callers apart, such as a network prefix; they share a full queue evenly.
             known: True for a known device, which has its own queue and share of the threads. When that queue
                 is full, the caller waits with the unknown clients.
             before: Runs once a thread is free, so that a try is counted only if its password is checked.
@@ -174,8 +189,7 @@ class HashingPool:
             return known
         known = known and len(self._known) < self._queue_limit
         queue = self._known if known else self._unknown
-        too_many = client and queue.waiting_of(client) >= WAITING_PER_CLIENT
-        if too_many or len(queue) >= self._queue_limit:
+        if len(queue) >= self._queue_limit and not queue.make_room(client):
             raise self._busy()
         loop = asyncio.get_running_loop()
         waiter = _Waiter(client, known, memory_kib, loop.time(), loop.create_future())
@@ -183,13 +197,15 @@ class HashingPool:
         self._dispatch()
         try:
             async with asyncio.timeout(self._deadline):
-                await waiter.admitted
+                admitted = await waiter.admitted
         except TimeoutError as error:
             self._leave(waiter)
             raise self._busy() from error
         except BaseException:
             self._leave(waiter)
             raise
+        if not admitted:
+            raise self._busy()
         return known
 
     def _fits(self, memory_kib: int) -> bool:
@@ -228,7 +244,7 @@ class HashingPool:
                 self._unknown_next = waiter.known
                 self._take(waiter.memory_kib, known=waiter.known)
                 self._note_wait(waiter)
-                waiter.admitted.set_result(None)
+                waiter.admitted.set_result(True)
 
     def _next_queue(self) -> _FairQueue | None:
         """The queue whose turn it is, or None when both are empty.
@@ -249,8 +265,9 @@ class HashingPool:
 
     def _leave(self, waiter: _Waiter) -> None:
         if waiter.admitted.done() and not waiter.admitted.cancelled():
-            # Admitted at the very moment of giving up.
-            self._release(waiter.memory_kib, known=waiter.known)
+            if waiter.admitted.result():
+                # Admitted at the very moment of giving up.
+                self._release(waiter.memory_kib, known=waiter.known)
             return
         (self._known if waiter.known else self._unknown).leave(waiter)
         self._dispatch()

@@ -43,6 +43,21 @@ async def test_the_time_until_a_key_is_fresh_grows_with_each_call(store: Ephemer
     assert [ahead for _, ahead in found] == pytest.approx([25, 50, 75, 100, 100], abs=0.5)
 
 
+async def test_a_call_given_back_can_be_made_again_and_no_more(store: EphemeralStore) -> None:
+    for _ in range(3):
+        await store.admit("k", 3, 3600)
+    assert not (await store.admit("k", 3, 3600))[0]
+    await store.give_back("k", 3, 3600)
+    assert [(await store.admit("k", 3, 3600))[0] for _ in range(2)] == [True, False]
+
+
+async def test_more_given_back_than_taken_admits_no_more_than_the_limit(store: EphemeralStore) -> None:
+    await store.admit("k", 2, 3600)
+    for _ in range(5):
+        await store.give_back("k", 2, 3600)
+    assert [(await store.admit("k", 2, 3600))[0] for _ in range(3)] == [True, True, False]
+
+
 async def test_a_refused_call_does_not_count(store: EphemeralStore) -> None:
     await store.admit("k", 1, 100)
     before = await store.admit("k", 1, 100)

@@ -13,6 +13,7 @@ from authkit_issuer.config.limits import BUCKETS, account_rate, caller_rate, par
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.http import create_app
 from authkit_issuer.http.app import OPERATIONS
+from authkit_issuer.http.operations import Auth
 
 LOGIN = {"identifier": "unknown@example.test", "password": "correct horse battery"}
 
@@ -67,6 +68,48 @@ async def test_the_limit_comes_before_the_body(login):
         for _ in range(3):
             assert (await http.post("/auth/password/login", content=b"{")).status_code == 415
         assert (await http.post("/auth/password/login", content=b"{")).status_code == 429
+
+
+async def test_right_passwords_of_many_people_behind_one_address_are_not_counted(
+    make_service, sign_up, serve
+):
+    rates = {"auth_password_login": "2/1h", "auth_password_login:account": "2/1h"}
+    service = await make_service(rate_limits=rates)
+    async with serve(service) as api:
+        await sign_up(api, "ada_l")
+        await sign_up(api, "bob_b")
+    async with _from(service, "203.0.113.7") as http:
+        for turn in range(8):
+            body = {"identifier": ("ada_l", "bob_b")[turn % 2], "password": "correct horse battery"}
+            assert (await http.post("/auth/password/login", json=body)).status_code == 200
+        wrong = {"identifier": "ada_l", "password": "a wrong password"}
+        found = [(await http.post("/auth/password/login", json=wrong)).status_code for _ in range(3)]
+    assert found == [401, 401, 429]
+
+
+async def test_a_right_password_that_leads_to_the_second_factor_is_not_counted(make_service, serve, sign_up):
+    rates = {"auth_password_login": "1/1h", "auth_password_login:account": "1/1h"}
+    service = await make_service(rate_limits=rates)
+    async with serve(service) as api:
+        await sign_up(api, "ada_l")
+    await service.pool.execute(
+        "insert into profiles.two_factor_settings (user_id, enabled, method)"
+        " select id, true, 'email' from profiles.users"
+    )
+    async with _from(service, "203.0.113.7") as http:
+        for _ in range(3):
+            body = {"identifier": "ada_l", "password": "correct horse battery"}
+            answer = await http.post("/auth/password/login", json=body)
+            assert _status(answer) == (401, "two_factor_required")
+
+
+def test_every_operation_that_checks_a_proof_gives_right_ones_back():
+    public = {o.name: o.limit for o in OPERATIONS if o.auth is Auth.PUBLIC and o.limit and o.limit.closed}
+    counted = {limit.bucket for limit in public.values() if not limit.gives_back}
+    assert counted <= {
+        "auth_register", "auth_register_resend_email", "auth_register_resend_phone", "auth_pwd_reset_request",
+        "auth_email_verify_request", "auth_phone_verify_request", "auth_solana_challenge", "auth_oidc_result",
+    }  # fmt: skip
 
 
 async def test_addresses_are_counted_apart_and_an_ipv6_network_is_one(login):
@@ -248,7 +291,7 @@ def test_the_environment_sets_rates_as_json():
     env = {"AUTHKIT_RATE_LIMITS": '{"auth_token": "7/1m"}'}
     config = Config.from_env(env, issuer="https://i.test", issued_audiences=("app",))
     assert caller_rate(config, "auth_token").calls == 7
-    assert caller_rate(config, "auth_password_login").calls == 20
+    assert caller_rate(config, "auth_password_login").calls == 60
 
 
 def test_development_loosens_what_addresses_may_do_and_nothing_that_accounts_may_suffer():

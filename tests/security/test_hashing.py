@@ -122,7 +122,7 @@ async def test_compatible_letters_case_and_blanks_are_other_passwords(
     assert not (await hasher.verify(stored(await hasher.hash("password one")), other)).fits
 
 
-def test_the_length_of_a_password_is_that_of_its_composed_form() -> None:
+def test_the_length_of_a_password_is_counted_in_its_composed_form() -> None:
     check_length("u\u0308" * 512)
     with pytest.raises(errors.PasswordTooShort):
         check_length("u\u0308" * 7)

@@ -71,18 +71,54 @@ async def test_clients_take_turns_however_many_of_one_are_waiting(make) -> None:
     assert (pool.load.running, pool.load.waiting, pool.load.memory_kib) == (0, 0, 0)
 
 
-async def test_of_one_client_two_may_wait_and_the_others_are_not_kept_out(make) -> None:
-    held = Held(pool := make())
+async def test_one_network_may_fill_the_queue_while_no_other_one_waits(make) -> None:
+    held = Held(pool := make(queue=16))
     await held.hold(1)
-    for number in range(2):
-        await held.queue(f"flood{number}", "192.0.2.1")
-    for _ in range(50):
-        with pytest.raises(errors.ServerBusy):
-            await pool.run(lambda: None, memory_kib=SMALL, client="192.0.2.1")
-    await held.queue("honest", "192.0.2.2")
+    for number in range(16):
+        await held.queue(f"office{number}", "192.0.2.1")
+    with pytest.raises(errors.ServerBusy):
+        await pool.run(lambda: None, memory_kib=SMALL, client="192.0.2.1")
     await held.let_go()
-    assert held.order == ["flood0", "honest", "flood1"]
-    assert pool.load.refused == 50
+    assert held.order == [f"office{number}" for number in range(16)]
+    assert pool.load.refused == 1
+
+
+async def test_in_a_full_queue_others_take_the_places_of_the_newest_of_a_flood(make) -> None:
+    held = Held(pool := make(queue=4))
+    await held.hold(1)
+    flood = [await held.queue(f"flood{number}", "192.0.2.1") for number in range(4)]
+    for number in (2, 3):
+        pool_was = pool.load.waiting
+        held.tasks.append(
+            asyncio.create_task(pool.run(lambda: None, memory_kib=SMALL, client=f"192.0.2.{number}"))
+        )
+        await until(lambda count=number: pool.load.refused == count - 1)
+        assert pool.load.waiting == pool_was
+    for late in flood[2:]:
+        with pytest.raises(errors.ServerBusy):
+            await late
+    # A client with two makes room for one with none; clients with one make none.
+    held.tasks.append(asyncio.create_task(pool.run(lambda: None, memory_kib=SMALL, client="192.0.2.4")))
+    await until(lambda: pool.load.refused == 3)
+    with pytest.raises(errors.ServerBusy):
+        await pool.run(lambda: None, memory_kib=SMALL, client="192.0.2.5")
+    await held.let_go()
+    assert held.order == ["flood0"]
+    assert (pool.load.running, pool.load.waiting, pool.load.memory_kib) == (0, 0, 0)
+
+
+async def test_a_caller_that_loses_its_place_and_hangs_up_at_once_frees_no_thread(make) -> None:
+    held = Held(pool := make(queue=2))
+    await held.hold(1)
+    await held.queue("flood0", "a")
+    loser = await held.queue("flood1", "a")
+    held.tasks.append(asyncio.create_task(pool.run(lambda: None, memory_kib=SMALL, client="b")))
+    await asyncio.sleep(0)
+    loser.cancel()
+    await asyncio.gather(loser, return_exceptions=True)
+    assert pool.load.running == 1
+    await held.let_go()
+    assert (pool.load.running, pool.load.waiting, pool.load.memory_kib) == (0, 0, 0)
 
 
 async def test_callers_without_a_client_are_bounded_by_the_queue_alone(make) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from authkit_issuer.config.limits import Rate, account_rate, caller_rate
@@ -64,10 +65,7 @@ class RateLimits:
         Raises:
             EphemeralStoreUnavailable: The store is down, and ``closed``.
         """
-        rate = self._callers.get(bucket)
-        if rate is None:
-            rate = self._callers[bucket] = caller_rate(self.rt.config, bucket)
-        return await self._count(f"limit:{bucket}:{key}", rate, closed=closed)
+        return await self._count(f"limit:{bucket}:{key}", self._caller_rate(bucket), closed=closed)
 
     async def take_for_account(
         self, bucket: str, name: str, *, device: Client | None = None, closed: bool = False
@@ -77,14 +75,38 @@ class RateLimits:
         With ``device``, calls from a device that is known for an account are counted apart. Otherwise as
         ``take``.
         """
-        known = Devices(self.rt).of(device)
-        if known is not None:
-            name = f"{name}|{known.user_id}|{known.auth_epoch}"
+        key = self._account_key(bucket, name, device)
+        return await self._count(key, self._account_rate(bucket), closed=closed)
+
+    async def give_back(self, bucket: str, key: str) -> None:
+        """Undo a ``take`` that was allowed; does nothing if the store is down."""
+        await self._give_back(f"limit:{bucket}:{key}", self._caller_rate(bucket))
+
+    async def give_back_for_account(self, bucket: str, name: str, *, device: Client | None = None) -> None:
+        """Undo a ``take_for_account`` that was allowed; does nothing if the store is down."""
+        await self._give_back(self._account_key(bucket, name, device), self._account_rate(bucket))
+
+    def _caller_rate(self, bucket: str) -> Rate:
+        rate = self._callers.get(bucket)
+        if rate is None:
+            rate = self._callers[bucket] = caller_rate(self.rt.config, bucket)
+        return rate
+
+    def _account_rate(self, bucket: str) -> Rate:
         rate = self._accounts.get(bucket)
         if rate is None:
             rate = self._accounts[bucket] = account_rate(self.rt.config, bucket)
-        digest = identifier_digest(self.rt, bucket, name)
-        return await self._count(f"limit:{bucket}:account:{digest}", rate, closed=closed)
+        return rate
+
+    def _account_key(self, bucket: str, name: str, device: Client | None) -> str:
+        known = Devices(self.rt).of(device)
+        if known is not None:
+            name = f"{name}|{known.user_id}|{known.auth_epoch}"
+        return f"limit:{bucket}:account:{identifier_digest(self.rt, bucket, name)}"
+
+    async def _give_back(self, key: str, rate: Rate) -> None:
+        with suppress(EphemeralStoreUnavailable):
+            await self.rt.ephemeral.give_back(key, rate.calls, rate.window)
 
     async def _count(self, key: str, rate: Rate, *, closed: bool) -> Usage | None:
         now = self.rt.clock()

@@ -84,7 +84,10 @@ _ASKING = Limit(
 )
 # Tries count per request id, which only its own client has: no client uses up the tries of another.
 _TRYING = Limit(
-    bucket="auth_pwd_reset_confirm", closed=True, account=lambda body: getattr(body, "request_id", None) or ""
+    bucket="auth_pwd_reset_confirm",
+    closed=True,
+    account=lambda body: getattr(body, "request_id", None) or "",
+    gives_back=True,
 )
 routes = Routes(tag="login", auth=Auth.PUBLIC, limit=_TRYING)
 

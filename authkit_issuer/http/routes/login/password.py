@@ -31,7 +31,11 @@ routes = Routes(
     tag="login",
     auth=Auth.PUBLIC,
     limit=Limit(
-        bucket="auth_password_login", closed=True, account=lambda body: body.identifier, by_device=True
+        bucket="auth_password_login",
+        closed=True,
+        account=lambda body: body.identifier,
+        by_device=True,
+        gives_back=True,
     ),
 )
 

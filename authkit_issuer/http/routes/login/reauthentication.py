@@ -54,7 +54,7 @@ class StepUpResponse:
     destination: str | None = None
 
 
-_TRYING = Limit(bucket="auth_step_up", by_user=True, closed=True)
+_TRYING = Limit(bucket="auth_step_up", by_user=True, closed=True, gives_back=True)
 routes = Routes(tag="step-up", auth=Auth.USER, limit=_TRYING)
 
 

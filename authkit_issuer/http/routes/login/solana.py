@@ -123,7 +123,7 @@ async def create_solana_challenge(call: Call[SolanaChallengeRequest, NoParams]) 
 @routes.post(
     "/auth/solana/login",
     "Sign in with a wallet",
-    limit=Limit(bucket="auth_solana_login", closed=True),
+    limit=Limit(bucket="auth_solana_login", closed=True, gives_back=True),
     calls=(Solana.verify_and_login,),
 )
 async def login_with_solana(call: Call[WalletAnswer, NoParams]) -> WalletTokens:

@@ -90,7 +90,7 @@ async def request_email_change(call: Call[EmailChange, NoParams]) -> MessageResp
 @routes.post(
     "/auth/user/email/change/confirm",
     "Put the new email address in force",
-    limit=Limit(bucket="auth_user_email_change_confirm", by_user=True, closed=True),
+    limit=Limit(bucket="auth_user_email_change_confirm", by_user=True, closed=True, gives_back=True),
     calls=(ContactChanges.confirm_email,),
 )
 async def confirm_email_change(call: Call[EmailChangeCode, NoParams]) -> MessageResponse:
@@ -148,7 +148,7 @@ async def request_phone_change(call: Call[PhoneChange, NoParams]) -> MessageResp
 @routes.post(
     "/auth/user/phone/change/confirm",
     "Put the new phone number in force",
-    limit=Limit(bucket="auth_user_phone_change_confirm", by_user=True, closed=True),
+    limit=Limit(bucket="auth_user_phone_change_confirm", by_user=True, closed=True, gives_back=True),
     calls=(ContactChanges.confirm_phone,),
 )
 async def confirm_phone_change(call: Call[PhoneChangeCode, NoParams]) -> MessageResponse:

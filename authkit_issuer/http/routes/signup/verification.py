@@ -90,7 +90,7 @@ def _of(body: EmailProof | PhoneProof) -> str:
 
 
 # Tries count per request id, which only its own client has: no client uses up the tries of another.
-_TRYING = Limit(bucket="auth_email_verify_confirm", closed=True, account=_of)
+_TRYING = Limit(bucket="auth_email_verify_confirm", closed=True, account=_of, gives_back=True)
 routes = Routes(tag="verification", auth=Auth.PUBLIC)
 
 
@@ -157,7 +157,7 @@ async def confirm_phone_verification(call: Call[PhoneProof, NoParams]) -> Verifi
 @routes.post(
     "/auth/email/verify/confirm-link",
     "Finish a registration, or prove the address of an account, with the token of a link",
-    limit=Limit(bucket="auth_email_verify_confirm", closed=True),
+    limit=Limit(bucket="auth_email_verify_confirm", closed=True, gives_back=True),
     calls=(Verification.confirm_email_link, Registration.confirm_email_link),
 )
 async def confirm_email_verification_link(call: Call[EmailLinkProof, NoParams]) -> OkResponse:
