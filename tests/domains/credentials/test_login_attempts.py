@@ -195,7 +195,7 @@ async def test_no_login_succeeds_while_the_counters_are_unavailable(make_service
 
 
 async def test_a_flooding_address_leaves_room_for_the_others(make_service) -> None:
-    service = await make_service(hash_threads=1, argon2_memory_kib=8192)
+    service = await make_service(hash_threads=1, argon2_memory_kib=8192, hash_queue=8)
     ada = await make_ada(service)
     flood = [
         service.passwords.prove(f"unknown{number}@example.test", WRONG, client=Client(ip="2001:db8::1"))
