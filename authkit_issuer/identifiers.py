@@ -37,6 +37,8 @@ _PHONE_SEPARATORS = re.compile(r"[ \t\u00a0\u2009\u202f\u2010-\u2015./()-]")
 _USERNAME = re.compile(r"[A-Za-z0-9_]+")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ORG_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_NO_COUNTRY = "001"
+"""The region of calling codes that belong to no country."""
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -135,6 +137,34 @@ def phone(text: str) -> str:
     while (again := _e164(number)) != number:
         number = again
     return number
+
+
+def is_calling_code(text: str) -> bool:
+    """True for a country calling code such as ``49``."""
+    import phonenumbers  # noqa: PLC0415 - as below
+
+    plain = text.isascii() and text.isdecimal() and not text.startswith("0")
+    return plain and int(text) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+
+
+def takes_sms(number: str, calling_codes: Collection[str] = ()) -> bool:
+    """True if an SMS may go to a number in E.164 form.
+
+    It may not go to premium and shared-cost numbers, whose holders earn by every message, nor to a country
+    that is not among ``calling_codes``. Without such codes every country is allowed, and the networks of no
+    country (satellite phones and the like) are not.
+    """
+    import phonenumbers  # noqa: PLC0415 - as below
+
+    parsed = phonenumbers.parse(number)
+    if phonenumbers.number_type(parsed) in {
+        phonenumbers.PhoneNumberType.PREMIUM_RATE,
+        phonenumbers.PhoneNumberType.SHARED_COST,
+    }:
+        return False
+    if calling_codes:
+        return str(parsed.country_code) in calling_codes
+    return phonenumbers.region_code_for_country_code(parsed.country_code or 0) != _NO_COUNTRY
 
 
 def is_phone(identifier: str) -> bool:

@@ -153,6 +153,9 @@ class Config:
     """Seconds between two codes for the same address and client; 0 turns the pause off."""
     contact_change_ends_sessions: bool = False
     """Ends the user's other sessions when the email address or phone number changes."""
+    sms_countries: tuple[str, ...] = ()
+    """Calling codes, such as ``49``, of the countries that SMS may go to; empty is every country. Premium
+    and shared-cost numbers get none in either case."""
     send_timeout: float = 15.0
     """Seconds that a sender has for one message."""
     smtp_url: str | None = field(default=None, repr=False)
@@ -310,6 +313,9 @@ def _normalized(config: Config) -> dict[str, Any]:
     out["rate_limits"] = MappingProxyType(dict(config.rate_limits))
     out["introspection_clients"] = MappingProxyType(dict(config.introspection_clients))
     out["cors_origins"] = _words("cors_origins", config.cors_origins)
+    out["sms_countries"] = tuple(
+        code.removeprefix("+") for code in _words("sms_countries", config.sms_countries)
+    )
     out["languages"] = tuple(tag.lower() for tag in _words("languages", config.languages))
     out["trusted_proxies"] = _words("trusted_proxies", config.trusted_proxies)
     out["two_factor_exempt_methods"] = _words("two_factor_exempt_methods", config.two_factor_exempt_methods)

@@ -13,6 +13,7 @@ from authkit_issuer.config.environment import DEVELOPMENT
 from authkit_issuer.config.limits import check_rate_limits
 from authkit_issuer.config.providers import check_provider
 from authkit_issuer.errors import ConfigError
+from authkit_issuer.identifiers import is_calling_code
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
@@ -73,6 +74,9 @@ def _check_addresses(config: Config) -> None:
             raise ConfigError(f"{name} is {address!r}: set an absolute http or https URL.")
     if "#" in (config.login_callback_url or ""):
         raise ConfigError("login_callback_url has a fragment, where the result goes: remove it.")
+    for code in config.sms_countries:
+        if not is_calling_code(code):
+            raise ConfigError(f"sms_countries: {code!r} is not a country calling code; write one such as 49.")
     if config.smtp_url is not None and not config.smtp_from:
         raise ConfigError("smtp_from is empty although smtp_url is set: set the sender of the mails.")
 

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
+from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.ports import language
 from authkit_issuer.runtime import Delivery, Runtime
@@ -29,6 +30,14 @@ class Messages:
         """
         if kind.sender(self.rt.senders) is None:
             raise kind.unavailable
+
+    def require_reachable(self, kind: ContactKind, target: str) -> None:
+        """Raise ``InvalidPhoneNumber`` if no SMS may go to this number (``sms_countries``).
+
+        The number alone decides: the error says nothing about an account.
+        """
+        if kind is PHONE and not identifiers.takes_sms(target, self.rt.config.sms_countries):
+            raise errors.InvalidPhoneNumber("No SMS can be sent to this number.", param=PHONE.param)
 
     async def send(self, kind: ContactKind, sending: Awaitable[None]) -> None:
         """Wait for a message to leave; raise ``EmailDeliveryFailed`` or ``SmsDeliveryFailed``."""
@@ -51,6 +60,7 @@ class Messages:
     ) -> None:
         """Send a verification code, with the link that does the same if the sender supports links."""
         senders = self.rt.senders
+        self.require_reachable(kind, to)
         if kind is PHONE:
             if senders.sms is not None:
                 await senders.sms.send_verification_code(to, code)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record
 from authkit_issuer.domains.credentials import queries as sql
@@ -60,6 +61,7 @@ class PasswordReset:
         if contact.sender(self.rt.senders) is None:
             raise contact.unavailable
         target = contact.normalize(address)
+        Messages(self.rt).require_reachable(contact, target)
         if contact is EMAIL:
             found = await self.rt.maybe(sql.RESETTABLE_BY_EMAIL, target, self.rt.config.verification_required)
         else:
@@ -109,6 +111,7 @@ class PasswordReset:
 
     async def _hand_over(self, request: _ResetRequest, username: str, code: str, link: str) -> None:
         contact, target, senders = request.contact, request.target, self.rt.senders
+        Messages(self.rt).require_reachable(contact, target)
         if contact is EMAIL and senders.email_reset_link:
             await senders.email_reset_link.send_password_reset_link(target, username, link)
         elif contact is EMAIL and senders.email:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
@@ -32,13 +31,15 @@ class Delivery:
         messages.require(kind)
         await messages.send(kind, messages.verification(kind, destination, username, code))
 
-    def _login_code(self, method: str, destination: str, username: str, code: str) -> Awaitable[None]:
+    async def _login_code(self, method: str, destination: str, username: str, code: str) -> None:
         senders = self.rt.senders
+        Messages(self.rt).require_reachable(contact_kind(method), destination)
         if method == "sms":
             assert senders.sms is not None  # noqa: S101 - required before
-            return senders.sms.send_login_code(destination, code)
+            await senders.sms.send_login_code(destination, code)
+            return
         assert senders.email is not None  # noqa: S101 - required before
-        return senders.email.send_login_code(destination, username, code)
+        await senders.email.send_login_code(destination, username, code)
 
 
 def contact_kind(method: str) -> ContactKind:

@@ -33,6 +33,7 @@ async def send_setup_code(
     rt.refuse_joining("sending a set-up code")
     limits = SendingLimits(rt)
     Messages(rt).require(contact_kind(method))
+    Messages(rt).require_reachable(contact_kind(method), destination)
     await limits.check(SETUP, user.user_id, client)
     # One number has a limit of its own over all users: accounts are cheap, messages are not.
     await limits.check(f"{SETUP}_to", destination, client, cooldown=False)

@@ -162,6 +162,7 @@ class ContactChanges:
         self.rt.refuse_joining(f"contact_changes.request_{kind.name}")
         Messages(self.rt).require(kind)
         target, owner = kind.normalize(text), await self._owner(kind, user_id)
+        Messages(self.rt).require_reachable(kind, target)
         if target == owner.current:
             raise UNCHANGED[kind](param=kind.param)
         # Counted before the look-up, whose answer tells a signed-in user of other accounts.

@@ -27,6 +27,12 @@ def require_sender(rt: Runtime, kind: ContactKind) -> None:
         Messages(rt).require(kind)
 
 
+def require_reachable(rt: Runtime, kind: ContactKind, target: str) -> None:
+    """Raise ``InvalidPhoneNumber`` if a required code could not be sent to this number."""
+    if rt.config.verification_required:
+        Messages(rt).require_reachable(kind, target)
+
+
 async def create(  # noqa: PLR0917 - the parts of a registration
     rt: Runtime,
     kind: ContactKind,
@@ -45,6 +51,7 @@ async def create(  # noqa: PLR0917 - the parts of a registration
         await make_account(rt, kind, None, target, username, password_hash, verified=False)
         return PendingCode("", registration_id="")
     require_sender(rt, kind)
+    require_reachable(rt, kind, target)
     if not rt.config.private_registration:
         # The message is waited for, and leaves before a host's transaction could commit.
         rt.refuse_joining(f"registration.create_pending_{kind.name}")

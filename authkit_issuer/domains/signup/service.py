@@ -19,6 +19,7 @@ from authkit_issuer.domains.signup.creation import (
     create,
     make_account,
     renew,
+    require_reachable,
     require_sender,
     resend,
 )
@@ -89,6 +90,7 @@ class Registration:
             raise errors.InvalidIdentifier(param="identifier")
         require_sender(self.rt, kind)
         target = kind.normalize(identifier)
+        require_reachable(self.rt, kind, target)
         name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
         password_hash = await Passwords(self.rt).hash(password, client=client)
         pending = await create(self.rt, kind, target, name, password_hash, None, client)

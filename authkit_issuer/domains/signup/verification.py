@@ -69,6 +69,7 @@ class Verification:
         self.rt.refuse_joining("verification.send_phone")
         Messages(self.rt).require(PHONE)
         number, known = identifiers.phone(phone), identifiers.user_id(user_id)
+        Messages(self.rt).require_reachable(PHONE, number)
         found = await self.rt.maybe(FIND_HOLDER[PHONE], number) if known else None
         if found is None or found.user_id != known:
             raise errors.UserNotFound
@@ -115,6 +116,7 @@ class Verification:
         self.rt.refuse_joining(f"verification.request_{kind.name}")
         Messages(self.rt).require(kind)
         target, one_time = kind.normalize(text), OneTimeCodes(self.rt)
+        Messages(self.rt).require_reachable(kind, target)
         found = await self.rt.maybe(FIND_HOLDER[kind], target)
         holder = found if found is not None and not found.verified else None
         record = Record(
