@@ -61,7 +61,8 @@ class MemoryStore:
 
     async def delete(self, key: str) -> bool:
         """See ``EphemeralStore``."""
-        return self._remove(key) is not None
+        limited = self._rates.pop(key, None) is not None
+        return self._remove(key) is not None or limited
 
     async def take(self, key: str) -> bytes | None:
         """See ``EphemeralStore``."""

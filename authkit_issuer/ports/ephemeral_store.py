@@ -28,7 +28,7 @@ class EphemeralStore(Protocol):
         ...
 
     async def delete(self, key: str) -> bool:
-        """Remove the key; False when it was not there."""
+        """Remove the key, a limited one too; False when it was not there."""
         ...
 
     async def take(self, key: str) -> bytes | None:

@@ -58,6 +58,13 @@ async def test_more_given_back_than_taken_admits_no_more_than_the_limit(store: E
     assert [(await store.admit("k", 2, 3600))[0] for _ in range(3)] == [True, True, False]
 
 
+async def test_a_deleted_key_is_fresh(store: EphemeralStore) -> None:
+    await store.admit("k", 1, 100)
+    assert await store.delete("k")
+    assert not await store.delete("k")
+    assert await store.admit("k", 1, 100) == (True, pytest.approx(100, abs=0.5))
+
+
 async def test_a_refused_call_does_not_count(store: EphemeralStore) -> None:
     await store.admit("k", 1, 100)
     before = await store.admit("k", 1, 100)

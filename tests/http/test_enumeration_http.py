@@ -87,6 +87,7 @@ REQUESTS = [
     ),
     ("/auth/password/reset/request", lambda k, n: {"identifier": _mail(k, n)}, True),
     ("/auth/password/reset/request", lambda k, n: {"identifier": _phone(k, n)}, True),
+    ("/auth/password/reset/request", lambda k, n: {"identifier": _name(k, n)}, True),
     ("/auth/phone/password/reset/request", lambda k, n: {"phone_number": _phone(k, n)}, True),
     # Only unverified accounts get a verification; verified ones look like unknown ones.
     ("/auth/email/verify/request", lambda k, n: {"email": _mail(k, n)}, False),

@@ -148,7 +148,7 @@ async def test_a_number_gets_six_digits_where_texts_carry_no_links(codes_only, s
 @pytest.mark.parametrize(
     ("path", "body", "code"),
     [
-        ("/auth/password/reset/request", {"identifier": "no address"}, "invalid_email"),
+        ("/auth/password/reset/request", {"identifier": "no@address@"}, "invalid_email"),
         ("/auth/password/reset/request", {"identifier": "+0"}, "invalid_phone_number"),
         ("/auth/password/reset/request", {}, "invalid_request"),
         ("/auth/phone/password/reset/request", {"phone_number": "12"}, "invalid_phone_number"),
@@ -163,6 +163,46 @@ async def test_a_number_gets_six_digits_where_texts_carry_no_links(codes_only, s
 )
 async def test_what_is_wrong_with_a_request_is_said(api, path, body, code):
     assert refusal(await api.post(path, json=body)) == (400, code)
+
+
+async def test_a_reset_takes_the_user_name_that_a_login_takes(codes_only, serve, sign_up, mailbox):
+    async with serve(codes_only) as api:
+        await sign_up(api)
+        asked = await api.post("/auth/password/reset/request", json={"identifier": "ada_l"})
+        await api.delivered()
+        body = {
+            "identifier": "ada_l",
+            "code": mailbox.last(EMAIL).code,
+            "new_password": NEW,
+            "request_id": asked.json()["request_id"],
+        }
+        assert (await api.post("/auth/password/reset/confirm", json=body)).status_code == 200
+        assert (await log_in(api, "ada_l", NEW)).status_code == 200
+
+
+async def test_other_clients_leave_the_owner_a_reset(make_service, serve, config, sign_up, mailbox):
+    rates = {**config.rate_limits, "auth_pwd_reset_request": "6/10m"}
+    service = await make_service(
+        config=dataclasses.replace(config, rate_limits=rates, trusted_proxies=("127.0.0.1",))
+    )
+    async with serve(service) as api:
+        await sign_up(api)
+        for number in range(30):
+            answer = await api.post(
+                "/auth/password/reset/request",
+                json={"identifier": EMAIL},
+                headers={"x-forwarded-for": f"192.0.{number % 6}.1"},
+            )
+            assert answer.status_code == 202
+        asked = await api.post(
+            "/auth/password/reset/request",
+            json={"identifier": EMAIL},
+            headers={"x-forwarded-for": "203.0.113.9"},
+        )
+        assert asked.status_code == 202
+        await api.delivered()
+        body = {"token": mailbox.last(EMAIL).token, "new_password": NEW}
+        assert (await api.post("/auth/password/reset/confirm-link", json=body)).status_code == 200
 
 
 async def test_a_sender_that_is_missing_takes_its_operations_with_it(make_service, serve):

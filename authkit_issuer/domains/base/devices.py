@@ -100,6 +100,11 @@ class Devices:
             factor_at=token.factor_at,
         )
 
+    def trusted(self, client: Client | None, user_id: str, auth_epoch: int) -> Device | None:
+        """The device of a caller if it is a known one of this account; None otherwise."""
+        device = self.of(client)
+        return device if device is not None and device.is_trusted(user_id, auth_epoch) else None
+
     def remembers_factor(self, client: Client | None, user_id: str, auth_epoch: int) -> bool:
         """True if the device remembers the second factor of this account at this epoch."""
         device, longest = self.of(client), self.rt.config.two_factor_remember

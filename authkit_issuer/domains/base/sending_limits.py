@@ -1,10 +1,15 @@
-"""Limits on the codes that are sent: per client, per target and per signed-in user."""
+"""Limits on the codes that are sent: per client, per target and per signed-in user.
+
+Only what sends a message counts against a target. The limit of a target gives a message back as time passes,
+so that a code that is still valid can be in the mailbox however many other clients ask.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base.devices import Device
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
@@ -31,23 +36,58 @@ class SendingLimits:
         if requests > self.rt.config.max_codes_per_hour:
             raise errors.TooManyRequests(retry_after=_HOUR)
 
-    async def count(self, kind: str, target: str, client: Client | None, *, cooldown: bool = True) -> float:
+    async def count(
+        self,
+        kind: str,
+        target: str,
+        client: Client | None,
+        *,
+        cooldown: bool = True,
+        device: Device | None = None,
+    ) -> float:
         """Count one message to ``target`` and return the seconds to wait, 0 if it may be sent now.
 
         A client may send one message per ``code_cooldown`` seconds (unless ``cooldown`` is off) and
         ``max_codes_per_hour`` per hour; all clients together ``max_codes_per_target_hour`` per target. The
         counters are named by a keyed digest, so the store learns no addresses.
+
+        Args:
+            kind: The purpose of the message.
+            target: The address, number or user that it goes to.
+            client: Where the request came from.
+            cooldown: False for a purpose in which the next message need not wait.
+            device: A known device of the target's own account. It counts by itself, in place of its network
+                and of all clients together.
         """
         config, store = self.rt.config, self.rt.ephemeral
-        digest = identifier_digest(self.rt, kind, target)
-        by_client = f"{kind}:{digest}:{ip_prefix(client.ip if client else None)}"
-        if (
-            cooldown
-            and config.code_cooldown
-            and not await store.set(f"cooldown:{by_client}", b"1", config.code_cooldown, only_if_absent=True)
-        ):
-            return config.code_cooldown
-        if await store.incr(f"issued:{by_client}", _HOUR) > config.max_codes_per_hour:
+        name = self._of_client(kind, target, client, device)
+        pause = config.code_cooldown if cooldown else 0.0
+        if pause and not await store.set(f"cooldown:{name}", b"1", pause, only_if_absent=True):
+            return pause
+        if await store.incr(f"issued:{name}", _HOUR) > config.max_codes_per_hour:
             return _HOUR
-        sent = await store.incr(f"issued:{kind}:{digest}", _HOUR)
-        return 0.0 if sent <= config.max_codes_per_target_hour else _HOUR
+        if device is not None:
+            return 0.0
+        most = config.max_codes_per_target_hour
+        admitted, ahead = await store.admit(self._of_target(kind, target), most, _HOUR)
+        return 0.0 if admitted else max(1.0, ahead - _HOUR + _HOUR / most)
+
+    async def end_cooldown(
+        self, kind: str, target: str, client: Client | None, *, device: Device | None = None
+    ) -> None:
+        """Let the client ask again at once, because its message could not be sent."""
+        await self.rt.ephemeral.delete(f"cooldown:{self._of_client(kind, target, client, device)}")
+
+    async def forget(
+        self, kind: str, target: str, client: Client | None, *, device: Device | None = None
+    ) -> None:
+        """Begin at zero again for this client and target, after a right code."""
+        await self.rt.ephemeral.delete(f"issued:{self._of_client(kind, target, client, device)}")
+        await self.rt.ephemeral.delete(self._of_target(kind, target))
+
+    def _of_client(self, kind: str, target: str, client: Client | None, device: Device | None) -> str:
+        caller = ip_prefix(client.ip if client else None) if device is None else f"device:{device.id}"
+        return f"{kind}:{identifier_digest(self.rt, kind, target)}:{caller}"
+
+    def _of_target(self, kind: str, target: str) -> str:
+        return f"sent_to:{kind}:{identifier_digest(self.rt, kind, target)}"

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import msgspec
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base.devices import Device
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.guesses import Guesses
@@ -102,7 +103,15 @@ class OneTimeCodes:
         await self._store(issued, lives)
         return issued
 
-    async def offer(self, record: Record, lives: Lives, *, limit: str, client: Client | None) -> Issued:
+    async def offer(
+        self,
+        record: Record,
+        lives: Lives,
+        *,
+        limit: str,
+        client: Client | None,
+        device: Device | None = None,
+    ) -> Issued:
         """Store a record for a caller that is not signed in, beyond the sending limits too.
 
         1. Within the limits the record gets a code of its own, to be sent.
@@ -111,13 +120,15 @@ class OneTimeCodes:
         3. Each request has ``max_code_attempts`` tries, which no other caller can use up.
         4. If no code was sent there is none to guess: only ``renew`` gives the record one.
 
-        The calls to the store do not depend on which accounts exist.
+        The calls to the store do not depend on which accounts exist. ``device`` is a known device of the
+        account, which has limits of its own.
         """
         issued = await self._make(record, lives)
         newest = self._newest(record)
-        if not await SendingLimits(self.rt).count(limit, record.target, client):
+        if not await SendingLimits(self.rt).count(limit, record.target, client, device=device):
             await self._store(issued, lives)
-            await self.rt.ephemeral.set(newest, record.request_id.encode(), lives.code)
+            if lives.code:
+                await self.rt.ephemeral.set(newest, record.request_id.encode(), lives.code)
             return issued
         pointer = await self.rt.ephemeral.get(newest)
         sent = await self.peek(record.kind, pointer.decode() if pointer else NO_RECORD)

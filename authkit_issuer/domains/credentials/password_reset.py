@@ -1,8 +1,8 @@
 """Password resets: a link, or a code if the sender cannot send links, to a verified contact.
 
-A request does the same for every address: one look-up, the same counters and a new request id. Everything
-that only a known address causes happens in the background. A record is bound to the epoch of the account and
-to the address, and is void once either changes.
+A request does the same for every address and user name: one look-up, the same counters, a new request id and
+a record. Everything that only a known one causes happens in the background. A record is bound to the epoch of
+the account and to the address, and is void once either changes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
-from authkit_issuer.domains.base.sending_limits import SendingLimits
-from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record
+from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.credentials import queries as sql
 from authkit_issuer.domains.credentials.identifier import Identifier
 from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts
@@ -30,22 +30,6 @@ from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
 _RECORD_KINDS = {EMAIL: "reset_email", PHONE: "reset_phone"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ResetRequest:
-    """A request for a reset, whether or not its address belongs to an account."""
-
-    contact: ContactKind
-    target: str
-    request_id: str
-    ttl: float | None
-    client: Client | None
-
-    @property
-    def kind(self) -> str:
-        """The kind of its record, and of its sending limit."""
-        return _RECORD_KINDS[self.contact]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,64 +46,92 @@ class PasswordReset:
             raise contact.unavailable
         target = contact.normalize(address)
         Messages(self.rt).require_reachable(contact, target)
-        if contact is EMAIL:
-            found = await self.rt.maybe(sql.RESETTABLE_BY_EMAIL, target, self.rt.config.verification_required)
-        else:
-            found = await self.rt.maybe(sql.RESETTABLE_BY_PHONE, target)
+        query = sql.RESETTABLE_BY_EMAIL if contact is EMAIL else sql.RESETTABLE_BY_PHONE
+        found = await self.rt.maybe(query, target, self.rt.config.verification_required)
+        return await self._start(contact, target, found, ttl, client)
+
+    async def request_by_username(self, name: str, ttl: float | None, client: Client | None) -> str:
+        """Start a reset through the contact of a user name, the email address first."""
+        senders = self.rt.senders
+        if senders.email is None and senders.sms is None:
+            raise errors.EmailUnavailable
+        username = Identifier.typed("username", name).text
+        found = await self.rt.maybe(
+            sql.RESETTABLE_BY_USERNAME, username, self.rt.config.verification_required
+        )
+        contact, target = EMAIL if senders.email is not None else PHONE, ""
+        if found is not None and senders.email is not None and found.email:
+            target = found.email
+        elif found is not None and senders.sms is not None and found.phone:
+            contact, target = PHONE, found.phone
+        return await self._start(
+            contact, target or f"name {username}", found if target else None, ttl, client, username=username
+        )
+
+    async def _start(
+        self,
+        contact: ContactKind,
+        target: str,
+        found: Resettable | None,
+        ttl: float | None,
+        client: Client | None,
+        *,
+        username: str = "",
+    ) -> str:
+        """Store a record, for an unknown contact too, and send its secret in the background."""
         if ttl is not None and not 0 < ttl < math.inf:
             # Checked here, because no caller sees an error of the background task.
             raise ValueError(f"ttl must be a positive number of seconds, not {ttl!r}")
-        request_id = OneTimeCodes(self.rt).new_request_id()
-        request = _ResetRequest(contact=contact, target=target, request_id=request_id, ttl=ttl, client=client)
-        return await self._start(request, found)
-
-    async def _start(self, request: _ResetRequest, found: Resettable | None) -> str:
-        wait = await SendingLimits(self.rt).count(request.kind, request.target, request.client)
+        kind, codes = _RECORD_KINDS[contact], OneTimeCodes(self.rt)
+        record = Record(
+            kind=kind,
+            request_id=codes.new_request_id(),
+            target=target,
+            user_id=found.user_id if found else "",
+            auth_epoch=found.auth_epoch if found else 0,
+            data={"username": username},
+        )
+        device = Devices(self.rt).trusted(client, found.user_id, found.auth_epoch) if found else None
+        lives = self._lives(contact, ttl)
+        issued = await codes.offer(record, lives, limit=kind, client=client, device=device)
 
         async def work() -> None:
-            if found is not None and not wait:
-                await self._send(request, found)
+            if found is not None and issued.to_be_sent:
+                await self._send(contact, issued, found.username, client)
 
         self.rt.background.start(work, name="password reset")
-        return request.request_id
+        return record.request_id
 
-    async def _send(self, request: _ResetRequest, found: Resettable) -> None:
-        """Store the record, send its secret, then record the event."""
-        senders = self.rt.senders
-        with_link = bool(senders.email_reset_link if request.contact is EMAIL else senders.sms_reset_link)
-        life = request.ttl or (self.rt.config.link_ttl if with_link else self.rt.config.code_ttl)
-        issued = await OneTimeCodes(self.rt).issue(
-            request.kind,
-            target=request.target,
-            # Only the secret that is sent may be redeemed.
-            code_ttl=0.0 if with_link else life,
-            link_ttl=life if with_link else 0.0,
-            record_ttl=life,
-            request_id=request.request_id,
-            user_id=found.user_id,
-            auth_epoch=found.auth_epoch,
-        )
+    def _lives(self, contact: ContactKind, ttl: float | None) -> Lives:
+        senders, config = self.rt.senders, self.rt.config
+        with_link = bool(senders.email_reset_link if contact is EMAIL else senders.sms_reset_link)
+        life = ttl or (config.link_ttl if with_link else config.code_ttl)
+        # Only the secret that is sent may be redeemed.
+        return Lives(code=0.0 if with_link else life, link=life if with_link else 0.0, record=life)
+
+    async def _send(self, contact: ContactKind, issued: Issued, username: str, client: Client | None) -> None:
+        """Send the secret, then record the event."""
         async with asyncio.timeout(self.rt.config.send_timeout):
-            await self._hand_over(request, found.username, issued.code, issued.link)
+            await self._hand_over(contact, issued, username)
         await Events(self.rt).record(
             SessionEventType.PASSWORD_RECOVERY,
             actor=None,
-            user_id=found.user_id,
-            method="email" if request.contact is EMAIL else "sms",
-            client=request.client,
+            user_id=issued.record.user_id,
+            method="email" if contact is EMAIL else "sms",
+            client=client,
         )
 
-    async def _hand_over(self, request: _ResetRequest, username: str, code: str, link: str) -> None:
-        contact, target, senders = request.contact, request.target, self.rt.senders
+    async def _hand_over(self, contact: ContactKind, issued: Issued, username: str) -> None:
+        target, senders = issued.record.target, self.rt.senders
         Messages(self.rt).require_reachable(contact, target)
         if contact is EMAIL and senders.email_reset_link:
-            await senders.email_reset_link.send_password_reset_link(target, username, link)
+            await senders.email_reset_link.send_password_reset_link(target, username, issued.link)
         elif contact is EMAIL and senders.email:
-            await senders.email.send_password_reset_code(target, username, code)
+            await senders.email.send_password_reset_code(target, username, issued.code)
         elif senders.sms_reset_link:
-            await senders.sms_reset_link.send_password_reset_link(target, link)
+            await senders.sms_reset_link.send_password_reset_link(target, issued.link)
         elif senders.sms:
-            await senders.sms.send_verification_code(target, code)
+            await senders.sms.send_verification_code(target, issued.code)
 
     async def confirm_link(
         self, contact: ContactKind, token: str, new: str, client: Client | None, *, phone: str | None = None
@@ -144,10 +156,23 @@ class PasswordReset:
         """
         self.rt.refuse_joining("passwords.confirm_reset_code")
         presented = Identifier.of(identifier)
-        contact, target = EMAIL if presented.by == "email" else PHONE, presented.text
         await check_policy(self.rt, new)
-        redeemed = await OneTimeCodes(self.rt).redeem_code(_RECORD_KINDS[contact], request_id, target, code)
+        if presented.by == "username":
+            kind, target = await self._asked_by(presented.text, request_id or "")
+        else:
+            kind, target = _RECORD_KINDS[EMAIL if presented.by == "email" else PHONE], presented.text
+        redeemed = await OneTimeCodes(self.rt).redeem_code(kind, request_id, target, code)
+        if not redeemed.user_id:
+            raise errors.InvalidOrExpiredCode
         return await self._finish(redeemed, new, client, errors.InvalidOrExpiredCode)
+
+    async def _asked_by(self, username: str, request_id: str) -> tuple[str, str]:
+        """Return kind and target of the request that named this user; no code fits another target."""
+        found = [await OneTimeCodes(self.rt).peek(kind, request_id) for kind in _RECORD_KINDS.values()]
+        record = next((record for record in found if record is not None), None)
+        if record is None:
+            return _RECORD_KINDS[EMAIL], ""
+        return record.kind, record.target if username and record.data.get("username") == username else ""
 
     async def _finish(
         self, record: Record, new: str, client: Client | None, void: type[errors.AuthError]
@@ -176,6 +201,9 @@ class PasswordReset:
     async def _unlock(self, record: Record) -> None:
         """Clear the counters, so that guesses do not keep the owner out; the password is set either way."""
         by = "email" if record.kind == _RECORD_KINDS[EMAIL] else "phone"
+        username = record.data.get("username")
         with suppress(errors.EphemeralStoreUnavailable):
             await LoginAttempts(self.rt, LOGIN, f"{by}|{record.target}").clear()
+            if username:
+                await LoginAttempts(self.rt, LOGIN, f"username|{username}").clear()
             await LoginAttempts(self.rt, USER, record.user_id).clear()

@@ -59,11 +59,13 @@ class Frequency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resettable:
-    """The user whose password may be reset through an address."""
+    """The user whose password may be reset, and the contacts through which."""
 
     user_id: str
     auth_epoch: int
     username: str
+    email: str | None
+    phone: str | None
 
 
 _CREDENTIAL = f"""
@@ -131,14 +133,18 @@ OWNS_SESSION = Query(
     """,
 )
 
+# With $2, an unverified email address gets no reset.
 _RESETTABLE = f"""
-    select u.id::text as user_id, u.auth_epoch, coalesce(u.username, '') as username
+    select u.id::text as user_id, u.auth_epoch, coalesce(u.username, '') as username,
+           case when u.email_verified or not $2 then u.email end as email,
+           case when u.phone_verified then u.phone_number end as phone
     from profiles.users u where {ALLOWED}
 """
 RESETTABLE_BY_EMAIL = Query(
     Resettable, _RESETTABLE + "and lower(u.email) = $1 and (u.email_verified or not $2)"
 )
 RESETTABLE_BY_PHONE = Query(Resettable, _RESETTABLE + "and u.phone_number = $1 and u.phone_verified")
+RESETTABLE_BY_USERNAME = Query(Resettable, _RESETTABLE + "and lower(u.username) = $1")
 # Found again by id, address and epoch, and locked: no row if the account has changed since.
 LOCK_RESETTABLE_BY_EMAIL = Query(
     str,

@@ -243,22 +243,25 @@ class Passwords:
     async def request_reset(
         self, email: str, ttl: float | None = None, *, client: Client | None = None
     ) -> str:
-        """Send a reset to an email address; returns an opaque request id for every address, known or not.
+        """Send a reset; returns an opaque request id for every address and user name, known or not.
 
         Only a verified address of a user who is neither banned nor deleted gets a message (any address, if
-        verification is not required): a link, or a code if the sender sends no links. Beyond the sending
-        limits nothing is sent. Not inside a transaction.
+        verification is not required): a link, or a code if the sender sends no links. A user name stands for
+        the email address of its user or, without one, the phone number. Beyond the sending limits nothing is
+        sent, and the code that was sent last works with the new request id. Not inside a transaction.
 
         Args:
-            email: The email address.
+            email: The email address or user name.
             ttl: The life of the link or code in seconds; by default ``link_ttl`` or ``code_ttl``.
             client: The client, for the sending limits.
 
         Raises:
             EmailUnavailable: No email sender is configured.
-            InvalidEmail: The text is not an email address.
+            InvalidEmail: The text has an ``@`` and is not an email address.
         """
         self.rt.refuse_joining("passwords.request_reset")
+        if "@" not in email:
+            return await PasswordReset(self.rt).request_by_username(email, ttl, client)
         return await PasswordReset(self.rt).request(EMAIL, email, ttl, client)
 
     @raises(errors.InvalidPhoneNumber, errors.SmsUnavailable, *STORES)
@@ -294,8 +297,9 @@ class Passwords:
     ) -> str:
         """Set a password with a code that was sent to an email address or phone number.
 
-        ``request_id`` is what ``request_reset`` returned; without it no code fits and no try is counted.
-        Raises ``InvalidOrExpiredCode``, and as ``confirm_reset``.
+        ``email`` is what the request named: the address, the number, or the user name. ``request_id`` is what
+        ``request_reset`` returned; without it no code fits and no try is counted. Raises
+        ``InvalidOrExpiredCode``, and as ``confirm_reset``.
         """
         return await PasswordReset(self.rt).confirm_code(email, code, new, request_id, client)
 

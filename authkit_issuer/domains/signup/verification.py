@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
@@ -127,7 +128,10 @@ class Verification:
             user_id=holder.user_id if holder else "",
             auth_epoch=holder.auth_epoch if holder else 0,
         )
-        issued = await one_time.offer(record, self._lives(kind, ttl), limit=kind.limit, client=client)
+        device = Devices(self.rt).trusted(client, holder.user_id, holder.auth_epoch) if holder else None
+        issued = await one_time.offer(
+            record, self._lives(kind, ttl), limit=kind.limit, client=client, device=device
+        )
         username = (holder.username if holder else None) or ""
         await Messages(self.rt).send_in_background(
             lambda: self._message(kind, issued, username), name="verification message"

@@ -33,7 +33,7 @@ RequestId = Annotated[Text | None, Field(description="What the request answered;
 class PasswordResetRequest(Body):
     """Whose password is to be replaced."""
 
-    identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
+    identifier: Annotated[Text, Field(description="An email address, phone number or user name")]
 
 
 class PhonePasswordResetRequest(Body):
@@ -77,11 +77,8 @@ class PhonePasswordResetResponse:
 
 
 _LONGEST_CODE = 24
-_ASKING = Limit(
-    bucket="auth_pwd_reset_request",
-    closed=True,
-    account=lambda body: body.identifier if isinstance(body, PasswordResetRequest) else body.phone_number,
-)
+# Not per account: other clients would use that up, and what is sent to an account has its own limits.
+_ASKING = Limit(bucket="auth_pwd_reset_request", closed=True)
 # Tries count per request id, which only its own client has: no client uses up the tries of another.
 _TRYING = Limit(
     bucket="auth_pwd_reset_confirm",
@@ -101,7 +98,7 @@ routes = Routes(tag="login", auth=Auth.PUBLIC, limit=_TRYING)
     calls=(Passwords.request_reset, Passwords.request_phone_reset),
 )
 async def request_password_reset(call: Call[PasswordResetRequest, NoParams]) -> CodeSent:
-    """Send a link or code to an address or number."""
+    """Send a link or code to an address or number, or to that of a user name."""
     return CodeSent(request_id=await _request(call.service, call.body.identifier, call.client))
 
 

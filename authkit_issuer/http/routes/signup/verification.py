@@ -98,7 +98,7 @@ routes = Routes(tag="verification", auth=Auth.PUBLIC)
     "/auth/email/verify/request",
     "Ask for a code that proves the email address of an account",
     offered=with_mail,
-    limit=Limit(bucket="auth_email_verify_request", closed=True, account=lambda body: body.email),
+    limit=Limit(bucket="auth_email_verify_request", closed=True),
     status=202,
     calls=(Verification.request_email,),
 )
@@ -112,7 +112,7 @@ async def request_email_verification(call: Call[EmailProofRequest, NoParams]) ->
     "/auth/phone/verify/request",
     "Ask for a code that proves the phone number of an account",
     offered=with_texts,
-    limit=Limit(bucket="auth_phone_verify_request", closed=True, account=lambda body: body.phone_number),
+    limit=Limit(bucket="auth_phone_verify_request", closed=True),
     status=202,
     calls=(Verification.request_phone,),
 )
