@@ -16,7 +16,7 @@ from typing import Any
 from beside.database import config_for, fresh_database, private_key
 
 from authkit_issuer import Service
-from authkit_issuer.domains.sessions.queries import ROTATE
+from authkit_issuer.domains.sessions.rotation_queries import ROTATE
 from authkit_issuer.security import refresh_token
 from authkit_issuer.security.access_token_signer import sign
 from authkit_issuer.security.keys import KeySet
@@ -62,9 +62,7 @@ async def limit_chain(service: Service, user_id: str) -> Chain:
 
     async def step() -> None:
         nonlocal generation
-        row = await pool.fetchrow(
-            sql, decoded.session_id, generation, decoded.key, None, None, issuer, None, 30.0
-        )
+        row = await pool.fetchrow(sql, decoded.session_id, generation, decoded.key, None, None, issuer, None)
         assert row is not None
         generation += 1
 

@@ -125,7 +125,7 @@ class Config:
 
     While the successor is unused, the replaced token works. This forgives three generations in a row."""
     session_max_per_user: int | None = 3
-    """Sessions a user may have; a new one ends the least recently used. None sets no limit."""
+    """Sessions a user may have; a new one ends the least recently used, and names it. None sets no limit."""
 
     verification_required: bool = True
     """Creates an account only after its email address or phone number is verified."""

@@ -152,6 +152,7 @@ from authkit_issuer.errors.sessions import (
     InvalidTarget,
     RefreshTokenReuseDetected,
     SessionEnded,
+    SessionEvicted,
     SessionNotFound,
 )
 from authkit_issuer.errors.signup import (
@@ -255,6 +256,7 @@ __all__ = [
     "SearchTooSlow",
     "ServerBusy",
     "SessionEnded",
+    "SessionEvicted",
     "SessionNotFound",
     "SiwsAddressMismatch",
     "SiwsChallengeExpired",

@@ -30,6 +30,13 @@ class RefreshTokenReuseDetected(InvalidRefreshToken):
         self.evidence = dict(evidence or {})
 
 
+class SessionEvicted(InvalidRefreshToken):
+    """A newer sign-in ended the session, since a user has at most ``session_max_per_user``."""
+
+    code = "evicted"
+    default = "A newer sign-in ended this session; sign in again."
+
+
 class SessionEnded(Unauthenticated):
     """The session behind an access token was ended, or has expired."""
 

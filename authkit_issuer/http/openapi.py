@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -151,10 +152,14 @@ class _Schemas:
                 if member.get("default", ...) is None:
                     del member["default"]
         for operation in operations:
-            if not operation.omit_none:
-                # A default is how a constant is written; the member is in every answer all the same.
-                answer = self.members(operation.returns)
-                answer["required"] = list(answer["properties"])
+            # A default is how a constant is written; the member is in every answer all the same.
+            left_out = {
+                field.name
+                for field in fields(operation.returns)
+                if operation.omit_none and field.default is None
+            }
+            answer = self.members(operation.returns)
+            answer["required"] = [name for name in answer["properties"] if name not in left_out]
 
     def drop_unused(self, paths: dict[str, Any]) -> None:
         """Leave out the definitions that nothing in the document refers to."""

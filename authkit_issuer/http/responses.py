@@ -55,12 +55,17 @@ class TokenResponse:
     token_type: Literal["Bearer"] = "Bearer"
     expires_in: int
     refresh_token: str = field(repr=False)
+    ended_sessions: list[str] | None = None
+    """The ids of the sessions that made room for this one; left out if there was room."""
 
     @classmethod
     def of(cls, pair: TokenPair) -> TokenResponse:
         """Return the response for a token pair."""
         return cls(
-            access_token=pair.access_token, expires_in=pair.expires_in, refresh_token=pair.refresh_token
+            access_token=pair.access_token,
+            expires_in=pair.expires_in,
+            refresh_token=pair.refresh_token,
+            ended_sessions=[*pair.ended_sessions] or None,
         )
 
 
@@ -94,6 +99,7 @@ class OidcResult:
     token_type: Literal["Bearer"] | None = None
     expires_in: int | None = None
     refresh_token: str | None = field(default=None, repr=False)
+    ended_sessions: list[str] | None = None
 
     @classmethod
     def of(cls, opened: LoginResult) -> OidcResult:
@@ -108,6 +114,7 @@ class OidcResult:
                 token_type=pair.token_type,
                 expires_in=pair.expires_in,
                 refresh_token=pair.refresh_token,
+                ended_sessions=pair.ended_sessions,
             )
         if opened.access is not None:
             access = AccessTokenResponse.of(opened.access)
@@ -124,13 +131,15 @@ class OidcResult:
         return replace(self, refresh_token=None)
 
     def as_query(self) -> dict[str, str]:
-        """Return what there is, as texts."""
+        """Return what there is, as texts; the ids of a list are separated by blanks."""
         found = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return {
-            name: str(value).lower() if isinstance(value, bool) else str(value)
-            for name, value in found.items()
-            if value is not None
-        }
+        return {name: _as_text(value) for name, value in found.items() if value is not None}
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,6 +172,28 @@ async def test_a_use_from_elsewhere_counts_once_with_its_event_whatever_is_lost_
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_token_in_force_is_never_called_inactive_when_a_connection_is_lost(
+    make_service, connection_killer: ConnectionKiller, moment: Moment
+) -> None:
+    service = await make_service(org_mode="multi")
+    user = await service.users.create(EMAIL, "ada_l")
+    issued = await service.sessions.issue(user.id)
+    token = (await service.sessions.exchange(issued.refresh_token, org="ada-l")).access_token
+    step = 0
+    while True:
+        step += 1
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            claims = await service.sessions.claims_of(token)
+            assert claims is not None
+            assert claims["roles"] == ["owner"]
+        connection_killer.disarm()
+        if not connection_killer.struck:
+            break
+    assert step > 2
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
 async def test_signing_out_everywhere_is_all_or_nothing(
     service: Service, connection_killer: ConnectionKiller, moment: Moment
 ) -> None:

@@ -207,7 +207,7 @@ async def _list(api, headers):
     ],
 )
 async def test_an_operator_cannot_close_the_own_account(
-    method, path, body, api, service, root, refused
+    method, path, body, api, service, root, assert_refusal
 ) -> None:
     other = await service.users.create("second@example.test", "second_s")
     await service.roles.assign(other.id, "admin")
@@ -216,6 +216,6 @@ async def test_an_operator_cannot_close_the_own_account(
         answer = await api.request(
             method, path.replace("{user_id}", spelled), **_filled(body, {"{user}": spelled})
         )
-        refused(answer, 409, "own_account")
+        assert_refusal(answer, 409, "own_account", "user_id")
     assert await service.users.is_allowed(root)
     assert await _events_since(service, before) == []

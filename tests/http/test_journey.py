@@ -156,6 +156,27 @@ async def test_a_refresh_token_is_exchanged_as_json_or_form(api, sign_up, form):
     assert (await api.get("/auth/user/me", headers=_bearer(answer.json()))).status_code == 200
 
 
+async def test_a_sign_in_beyond_the_limit_says_what_it_ended_and_so_does_the_ended_session(
+    make_service, serve, sign_up
+):
+    service = await make_service(session_max_per_user=1)
+    async with serve(service) as api:
+        first = await sign_up(api)
+        assert "ended_sessions" not in first
+        session_id = (await api.get("/auth/user/me", headers=_bearer(first))).json()["session_id"]
+        login = {"identifier": "ada_l@example.test", "password": PASSWORD}
+        second = await api.post("/auth/password/login", json=login)
+        assert second.json()["ended_sessions"] == [session_id]
+        refused = await api.post(
+            "/auth/token", json={"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+        )
+        assert _code(refused) == (400, "invalid_grant")
+        assert refused.json()["metadata"]["reason"] == "evicted"
+        told = await api.get("/auth/user/me", headers=_bearer(first))
+        assert _code(told) == (401, "session_ended")
+        assert told.json()["metadata"] == {"reason": "evicted"}
+
+
 async def test_a_replayed_refresh_token_ends_the_session(api, sign_up, age):
     tokens = await sign_up(api)
     body = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}

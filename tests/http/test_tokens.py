@@ -87,12 +87,61 @@ async def test_a_live_access_token_is_active_with_its_claims(checked, sign_up):
     assert answer.headers["cache-control"] == "no-store"
 
 
-async def test_a_live_refresh_token_is_active_and_stays_as_it_is(checked, sign_up):
+async def test_a_refresh_token_is_inactive_for_a_resource_server_and_stays_as_it_is(checked, sign_up):
+    """A server that took it as an access token would trust 30 days in place of 15 minutes."""
     tokens = await sign_up(checked)
-    body = (await _look(checked, tokens["refresh_token"])).json()
-    assert (body["active"], body["token_type"], body["username"]) == (True, "refresh_token", "ada_l")
-    assert body["exp"] - body["iat"] == pytest.approx(30 * 86_400, abs=2)
+    for hint in ({}, {"token_type_hint": "refresh_token"}):
+        answer = await checked.post(
+            "/auth/introspect", data={"token": tokens["refresh_token"], **hint}, auth=BASIC
+        )
+        assert (answer.status_code, answer.json()) == (200, {"active": False})
     assert (await _refresh(checked, tokens["refresh_token"])).status_code == 200
+
+
+async def test_the_answer_has_the_roles_of_now(make_service, serve, sign_up):
+    service = await make_service(introspection_clients=CHECKER)
+    async with serve(service) as api:
+        await sign_up(api)
+        user = (await service.users.get_by_username("ada_l")).id
+        second = await service.users.create("second@example.test", "second_s")
+        await service.roles.assign(second.id, "admin")
+        await service.roles.assign(user, "admin")
+        session = await service.sessions.issue(user)
+        token = (await service.sessions.exchange(session.refresh_token)).access_token
+        sessionless = (await service.tokens.issue_access(user)).token
+        for _ in range(2):
+            for checked_token in (token, sessionless):
+                roles = (await _look(api, checked_token)).json()["roles"]
+                assert roles == await service.roles.list_for_user(user)
+            await service.roles.remove(user, "admin")
+
+
+async def test_a_token_of_an_organization_has_the_roles_of_now_and_is_inactive_without_membership(
+    make_service, serve, sign_up
+):
+    service = await make_service(introspection_clients=CHECKER, org_mode="multi")
+    async with serve(service) as api:
+        await sign_up(api)
+        user = (await service.users.get_by_username("ada_l")).id
+        owner = await service.users.create("owner@example.test", "owner_o")
+        org = await service.orgs.create("acme", owner_user_id=owner.id)
+        await service.org_members.add("acme", user)
+        await service.org_members.assign_role("acme", user, "owner")
+        session = await service.sessions.issue(user)
+        token = (await service.sessions.exchange(session.refresh_token, org="acme")).access_token
+        sessionless = (await service.tokens.issue_org_access(user, "", "acme")).token
+
+        async def seen() -> list[object]:
+            found = [(await _look(api, given)).json() for given in (token, sessionless)]
+            return [(body["active"], body.get("org"), body.get("roles")) for body in found]
+
+        assert await seen() == [(True, "acme", ["owner"])] * 2
+        await service.org_members.unassign_role("acme", user, "owner")
+        assert await seen() == [(True, "acme", [])] * 2
+        await service.orgs.rename(org.id, "acme-two")
+        assert await seen() == [(True, "acme-two", [])] * 2
+        await service.org_members.remove("acme", user)
+        assert await seen() == [(False, None, None)] * 2
 
 
 async def test_what_opens_nothing_any_more_is_inactive_and_nothing_else(checked, sign_up):

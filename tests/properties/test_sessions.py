@@ -169,7 +169,7 @@ class Sessions(RuleBasedStateMachine):
         if not session.person.allowed:
             return errors.UserBanned
         if not session.live:
-            return errors.InvalidRefreshToken
+            return errors.SessionEvicted if session.ended == "evicted" else errors.InvalidRefreshToken
         if generation >= session.generation:
             session.rotated_before = session.rotated_at
             session.generation, session.rotated_at = generation + 1, self.now

@@ -31,6 +31,8 @@ class IssuedSession:
     facts: TokenFacts
     auth_time: datetime
     amr: tuple[str, ...]
+    ended_sessions: tuple[str, ...] = ()
+    """The ids of the sessions that made room for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,7 @@ async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSess
     session_id = identifiers.new_id(rt.random_bytes)
     async with rt.transaction() as tx:
         await _lock_and_check(tx, canonical_id, new.auth_epoch)
+        ended = await _make_room(tx, canonical_id, new.client)
         inserted = await tx.one(
             sql.INSERT,
             canonical_id,
@@ -82,11 +85,12 @@ async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSess
         facts=inserted,
         auth_time=inserted.auth_time,
         amr=tuple(new.amr),
+        ended_sessions=tuple(ended),
     )
 
 
 async def _lock_and_check(tx: Runtime, user_id: str, auth_epoch: int | None) -> None:
-    """Lock the user's row, refuse a banned user or a stale proof, and end the sessions beyond the limit."""
+    """Lock the user's row, and refuse a banned user or a stale proof."""
     user = await tx.maybe(sql.LOCK_USER, user_id)
     if user is None:
         raise errors.UserNotFound
@@ -94,17 +98,23 @@ async def _lock_and_check(tx: Runtime, user_id: str, auth_epoch: int | None) -> 
         raise errors.UserBanned
     if auth_epoch is not None and auth_epoch != user.auth_epoch:
         raise errors.InvalidCredentials
-    if tx.config.session_max_per_user is not None:
-        keep_newest = tx.config.session_max_per_user - 1
-        await end_sessions(
-            tx,
-            sql.END_OLDEST,
-            user_id,
-            tx.config.issuer,
-            keep_newest,
-            reason=SessionRevokeReason.EVICTED,
-            actor=None,
-        )
+
+
+async def _make_room(tx: Runtime, user_id: str, client: Client) -> list[str]:
+    """End the sessions beyond the limit, the least recently used first, and return their ids."""
+    limit = tx.config.session_max_per_user
+    if limit is None:
+        return []
+    return await end_sessions(
+        tx,
+        sql.END_OLDEST,
+        user_id,
+        tx.config.issuer,
+        limit - 1,
+        reason=SessionRevokeReason.EVICTED,
+        actor=None,
+        client=client,
+    )
 
 
 async def _record(tx: Runtime, session_id: str, inserted: sql.InsertedSession, new: NewSession) -> None:

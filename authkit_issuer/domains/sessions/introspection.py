@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from authkit_issuer import errors, identifiers
@@ -56,9 +56,18 @@ async def grant_of_refresh_token(rt: Runtime, token: str) -> sql.Grant | None:
 
 
 async def introspect_access_token(rt: Runtime, token: str) -> Mapping[str, Any] | None:
-    """Return the claims of an access token whose user may act and whose session is live, else None."""
+    """Return the claims of an access token in force with the roles of now; raises as ``claims_of``."""
     claims = await _verified_claims(rt, token)
-    return claims.raw if claims and await _is_in_force(rt, claims.user_id, claims.session_id) else None
+    roles = None if claims is None else await _present_roles(rt, claims)
+    if claims is None or roles is None:
+        return None
+    if claims.org is None:
+        return {**claims.raw, "roles": roles} if "roles" in claims.raw else claims.raw
+    try:
+        grant = await Tokens(rt).org_grant(claims.user_id, claims.org)
+    except (errors.OrgModeNotMulti, errors.OrgNotFound, errors.NotOrgMember):
+        return None
+    return {**claims.raw, "org": grant.slug, "roles": grant.roles}
 
 
 async def revoke_token(rt: Runtime, token: str, client: Client | None) -> bool:
@@ -108,8 +117,10 @@ async def _verified_claims(rt: Runtime, token: str) -> Claims | None:
         return None
 
 
-async def _is_in_force(rt: Runtime, user_id: str, session_id: str | None) -> bool:
-    if not session_id:
-        return (await Tokens(rt).enrich(user_id)).allowed
-    found = await find_session(rt, user_id, session_id)
-    return found is not None and found.allowed and found.live
+async def _present_roles(rt: Runtime, claims: Claims) -> Sequence[str] | None:
+    """Return the global roles of a user who may act and whose session, if the token has one, is live."""
+    if not claims.session_id:
+        user = await Tokens(rt).enrich(claims.user_id)
+        return user.roles if user.allowed else None
+    found = await find_session(rt, claims.user_id, claims.session_id)
+    return found.roles if found is not None and found.allowed and found.live else None

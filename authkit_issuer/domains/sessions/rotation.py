@@ -9,9 +9,10 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.namespace import OrgName
-from authkit_issuer.domains.sessions import queries as sql
-from authkit_issuer.domains.sessions.queries import Diagnosis, RotatedSession
+from authkit_issuer.domains.sessions import rotation_queries as sql
+from authkit_issuer.domains.sessions.queries import END_ALL, END_REPLAYED
 from authkit_issuer.domains.sessions.revocation import end_sessions
+from authkit_issuer.domains.sessions.rotation_queries import Diagnosis, RotatedSession
 from authkit_issuer.domains.sessions.token_pair import TokenPair, pair
 from authkit_issuer.domains.tokens.service import OrgGrant, Tokens
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
@@ -130,12 +131,10 @@ async def _refuse_or_repeat(
         raise errors.InvalidRefreshToken
     if not found.allowed:
         reason = SessionRevokeReason.SOFT_DELETED if found.deleted else SessionRevokeReason.BANNED
-        await end_sessions(
-            rt, sql.END_ALL, found.user_id, None, reason=reason, actor=None, client=request.client
-        )
+        await end_sessions(rt, END_ALL, found.user_id, None, reason=reason, actor=None, client=request.client)
         raise errors.UserBanned
     if not found.live:
-        raise errors.InvalidRefreshToken
+        raise errors.SessionEvicted if found.evicted else errors.InvalidRefreshToken
     if not found.is_member:
         raise errors.NotOrgMember
     if found.within_grace:
@@ -186,7 +185,7 @@ async def _end_replayed(rt: Runtime, request: RefreshRequest, found: Diagnosis) 
     }
     ended = await end_sessions(
         rt,
-        sql.END_REPLAYED,
+        END_REPLAYED,
         found.session_id,
         presented,
         reason=SessionRevokeReason.REFRESH_REUSE_DETECTED,

@@ -30,6 +30,7 @@ from authkit_issuer.runtime import Runtime
 
 __all__ = ["Account", "AuthenticatedSession", "Grant", "IssuedSession", "Session", "Sessions", "TokenPair"]
 
+EVICTED = SessionRevokeReason.EVICTED.value
 _PURGE_BATCH = 1000
 
 
@@ -145,6 +146,7 @@ class Sessions:
             opened.refresh_token,
             session_id=opened.session_id,
             user_id=opened.facts.user_id,
+            ended_sessions=opened.ended_sessions,
             device=Devices(self.rt).prove(
                 opened.facts.user_id, auth_epoch, client, remember_factor=factor == "verified_and_remembered"
             ),
@@ -161,6 +163,7 @@ class Sessions:
 
     @raises(
         errors.InvalidRefreshToken,
+        errors.SessionEvicted,
         errors.RefreshTokenReuseDetected,
         errors.UserBanned,
         errors.OrgModeNotMulti,
@@ -192,6 +195,7 @@ class Sessions:
 
         Raises:
             InvalidRefreshToken: The token is unknown, or its session has ended.
+            SessionEvicted: A newer sign-in ended the session, beyond ``session_max_per_user``.
             RefreshTokenReuseDetected: The token was replayed; its session has ended now.
             UserBanned: The user may not act.
             OrgModeNotMulti, InvalidOrgSlug, OrgNotFound, NotOrgMember: The token is still good.
@@ -223,6 +227,9 @@ class Sessions:
     async def claims_of(self, access_token: str) -> Mapping[str, Any] | None:
         """Return the claims of an access token in force, session and user included, else None (RFC 7662).
 
+        Roles are read now. So is the membership that a token of an organization names: the token is not in
+        force without it. Entitlements are as in the token.
+
         Raises:
             Unavailable: Storage failed, so the answer is not "no".
             TokenError: ``keys_unavailable``, for the same reason.
@@ -242,7 +249,8 @@ class Sessions:
 
         Raises:
             UserDisabled: The user is banned or deleted.
-            SessionEnded: The session is over, or was never this user's.
+            SessionEnded: The session is over, or was never this user's. ``metadata.reason`` is ``evicted``
+                if a newer sign-in ended it.
         """
         found = await introspection.find_session(self.rt, user_id, session_id)
         if found is None:
@@ -250,7 +258,7 @@ class Sessions:
         if not found.allowed:
             raise errors.UserDisabled
         if not found.live:
-            raise errors.SessionEnded
+            raise errors.SessionEnded(metadata={"reason": EVICTED} if found.evicted else None)
         return found
 
     async def list_for_user(self, user_id: str) -> list[Session]:

@@ -19,6 +19,8 @@ class TokenPair:
     refresh_token: str = field(repr=False)
     session_id: str
     user_id: str
+    ended_sessions: tuple[str, ...] = ()
+    """The ids of the sessions that this sign-in ended, beyond ``session_max_per_user``."""
     device: str | None = field(default=None, repr=False)
     """The device token, after a login only: the app sends it as ``Client.device`` from then on. It
     authenticates no request, and outlives the session."""
@@ -31,6 +33,7 @@ def pair(
     *,
     session_id: str,
     user_id: str,
+    ended_sessions: tuple[str, ...] = (),
     device: str | None = None,
 ) -> TokenPair:
     """Return the pair, with the seconds until the access token expires."""
@@ -41,5 +44,6 @@ def pair(
         refresh_token=refresh,
         session_id=session_id,
         user_id=user_id,
+        ended_sessions=ended_sessions,
         device=device,
     )

@@ -222,6 +222,41 @@ class TestLimit:
         assert live == {opened[0].session_id, opened[2].session_id, newest.session_id}
         assert await events(service) == [("session_revoked", "evicted")]
 
+    async def test_a_sign_in_names_the_sessions_it_ended_and_their_clients_learn_why(
+        self, make_service
+    ) -> None:
+        service = await make_service(session_max_per_user=1)
+        user = (await service.users.create("ada@example.test", "ada_l")).id
+        login = {"method": "test_login", "auth_epoch": 0, "amr": ("pwd",)}
+        first = await service.sessions.sign_in(user, **login)
+        assert first.ended_sessions == ()
+        second = await service.sessions.sign_in(user, **login, client=HOME)
+        assert second.ended_sessions == (first.session_id,)
+        third = await service.sessions.issue(user)
+        assert third.ended_sessions == (second.session_id,)
+        refreshed = await service.sessions.exchange(third.refresh_token)
+        assert refreshed.ended_sessions == ()
+        with pytest.raises(errors.InvalidRefreshToken) as refused:
+            await service.sessions.exchange(first.refresh_token)
+        assert refused.value.code == "evicted"
+        with pytest.raises(errors.SessionEnded) as ended:
+            await service.sessions.authenticate(user, first.session_id)
+        assert ended.value.metadata == {"reason": "evicted"}
+        evicted = await service.events.list_session_events(user, "session_revoked")
+        assert (evicted[1].ip_addr, evicted[1].user_agent) == (HOME.ip, HOME.user_agent)
+
+    async def test_a_session_that_its_user_ended_has_no_such_reason(
+        self, service: Service, user: str
+    ) -> None:
+        issued = await service.sessions.issue(user)
+        await service.sessions.revoke_all(user)
+        with pytest.raises(errors.InvalidRefreshToken) as refused:
+            await service.sessions.exchange(issued.refresh_token)
+        assert refused.value.code == "invalid_refresh_token"
+        with pytest.raises(errors.SessionEnded) as ended:
+            await service.sessions.authenticate(user, issued.session_id)
+        assert ended.value.metadata == {}
+
     async def test_parallel_logins_end_on_the_limit(self, service: Service, user: str) -> None:
         await asyncio.gather(*(service.sessions.issue(user) for _ in range(10)))
         assert len(await service.sessions.list_for_user(user)) == 3

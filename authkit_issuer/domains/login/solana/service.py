@@ -188,6 +188,7 @@ class Solana:
             refresh_token=pair.refresh_token,
             session_id=pair.session_id,
             user_id=pair.user_id,
+            ended_sessions=pair.ended_sessions,
             device=pair.device,
             created=created,
         )

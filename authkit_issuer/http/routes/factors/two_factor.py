@@ -180,6 +180,7 @@ async def regenerate_backup_codes(call: Plain) -> NewBackupCodes:
     # Per challenge, not per user: knowing a user's id must not be enough to use up their tries.
     limit=Limit(bucket="auth_2fa_verify", closed=True, account=lambda body: body.challenge, gives_back=True),
     calls=(Logins.complete_two_factor,),
+    omit_none=True,
 )
 async def complete_two_factor_login(call: Call[TwoFactorLogin, NoParams]) -> TokenResponse:
     """Finish a sign-in that waits for its second factor."""

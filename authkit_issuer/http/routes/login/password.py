@@ -40,7 +40,7 @@ routes = Routes(
 )
 
 
-@routes.post("/auth/password/login", "Sign in with a password", calls=(Logins.with_password,))
+@routes.post("/auth/password/login", "Sign in with a password", calls=(Logins.with_password,), omit_none=True)
 async def login(call: Call[Login, NoParams]) -> TokenResponse:
     """Sign in with a password."""
     body = call.body

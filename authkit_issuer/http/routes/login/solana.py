@@ -80,6 +80,7 @@ class WalletTokens:
     refresh_token: str = field(repr=False)
     created: bool
     user: WalletUser
+    ended_sessions: list[str] | None = None
 
     @classmethod
     def of(cls, login: SiwsLogin, address: str) -> WalletTokens:
@@ -90,6 +91,7 @@ class WalletTokens:
             refresh_token=login.refresh_token,
             created=login.created,
             user=WalletUser(id=login.user_id, solana_address=address),
+            ended_sessions=[*login.ended_sessions] or None,
         )
 
 
@@ -125,6 +127,7 @@ async def create_solana_challenge(call: Call[SolanaChallengeRequest, NoParams]) 
     "Sign in with a wallet",
     limit=Limit(bucket="auth_solana_login", closed=True, gives_back=True),
     calls=(Solana.verify_and_login,),
+    omit_none=True,
 )
 async def login_with_solana(call: Call[WalletAnswer, NoParams]) -> WalletTokens:
     """Sign in with a wallet."""

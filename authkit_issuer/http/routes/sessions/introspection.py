@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -12,13 +12,9 @@ from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
 from authkit_issuer.http.route_groups import Routes
 
-if TYPE_CHECKING:
-    from authkit_issuer.domains.sessions.service import Grant
-    from authkit_issuer.service import Service
-
 
 class IntrospectionRequest(Body):
-    """A token of either kind; members that mean nothing here are ignored (RFC 7662 section 2.1)."""
+    """A token; members that mean nothing here are ignored (RFC 7662 section 2.1)."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -31,7 +27,7 @@ class Introspection:
     """What a token opens; only ``active`` for one that opens nothing (RFC 7662 section 2.2)."""
 
     active: bool
-    token_type: Literal["Bearer", "refresh_token"] | None = None
+    token_type: Literal["Bearer"] | None = None
     iss: str | None = None
     sub: str | None = None
     aud: str | list[str] | None = None
@@ -52,21 +48,6 @@ class Introspection:
         known = {name: _plain(claims[name]) for name in _CLAIMS if claims.get(name) is not None}
         return cls(active=True, token_type="Bearer", **known)  # noqa: S106 - the type
 
-    @classmethod
-    def of_refresh(cls, grant: Grant, issuer: str, client_id: str) -> Introspection:
-        """Return what a refresh token stands for."""
-        return cls(
-            active=True,
-            token_type="refresh_token",  # noqa: S106 - the type
-            iss=issuer,
-            sub=grant.user_id,
-            client_id=client_id,
-            username=grant.username,
-            iat=grant.issued_at,
-            exp=grant.expires_at,
-            sid=grant.session_id,
-        )
-
 
 _CLAIMS = (
     "iss", "sub", "aud", "client_id", "username", "scope", "iat", "exp", "jti", "sid", "auth_time", "org",
@@ -86,21 +67,15 @@ routes = Routes(
 @routes.post(
     "/auth/introspect",
     "What a token opens now",
-    calls=(Sessions.grant_of, Sessions.claims_of),
+    calls=(Sessions.claims_of,),
     omit_none=True,
     oauth=True,
 )
 async def introspect_token(call: Call[IntrospectionRequest, NoParams]) -> Introspection:
     """Tell a resource server what a token opens now."""
-    return await _look(call.service, call.body.token)
-
-
-async def _look(service: Service, token: str) -> Introspection:
-    if token.startswith("akr_"):
-        grant = await service.sessions.grant_of(token)
-        config = service.config
-        return INACTIVE if grant is None else Introspection.of_refresh(grant, config.issuer, config.client_id)
-    claims = await service.sessions.claims_of(token)
+    # A refresh token opens nothing at a resource server, which might take it for an access token
+    # (RFC 7662 section 4). No client here owns one.
+    claims = await call.service.sessions.claims_of(call.body.token)
     return INACTIVE if claims is None else Introspection.of_access(claims)
 
 

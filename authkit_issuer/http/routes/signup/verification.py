@@ -83,6 +83,7 @@ class VerificationResult:
     token_type: Literal["Bearer"] | None = None
     expires_in: int | None = None
     refresh_token: str | None = field(default=None, repr=False)
+    ended_sessions: list[str] | None = None
 
 
 def _of(body: EmailProof | PhoneProof) -> str:

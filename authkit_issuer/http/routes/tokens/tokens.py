@@ -89,6 +89,7 @@ routes = Routes(tag="sessions", auth=Auth.PUBLIC)
     "Exchange a refresh token",
     limit=Limit(bucket="auth_token"),
     calls=(Sessions.exchange,),
+    omit_none=True,
     errors=(UnsupportedGrantType,),
     oauth=True,
 )
