@@ -35,6 +35,7 @@ class SessionEventType(StrEnum):
     USER_BANNED = "user_banned"
     USER_UNBANNED = "user_unbanned"
     USER_SOFT_DELETED = "user_soft_deleted"
+    USER_ERASURE_REQUESTED = "user_erasure_requested"
     USER_RESTORED = "user_restored"
     USER_DELETED = "user_deleted"
     """The account is gone for good."""

@@ -28,6 +28,7 @@ from authkit_issuer.domains.base.rate_limits import RateLimits
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.lifecycle.service import BeforePurge, Lifecycle
+from authkit_issuer.domains.login.deleted_accounts import DeletedAccounts
 from authkit_issuer.domains.login.external.service import OidcLogin
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.login.solana.service import Solana
@@ -97,6 +98,7 @@ class Service:
     sessions: Sessions
     two_factor: TwoFactor
     logins: Logins
+    deleted_accounts: DeletedAccounts
     devices: Devices
     limits: RateLimits
     oidc_login: OidcLogin

@@ -19,6 +19,15 @@ class UserBanned(Unauthenticated):
     default = "This account may not sign in."
 
 
+class UserDeleted(UserBanned):
+    """The password was right, and the account is deleted; ``metadata`` says since when and the way back."""
+
+    code = "user_deleted"
+    default = "This account is deleted."
+    auth_epoch: int = 0
+    """The epoch of the account as read with the password; the refused client never learns it."""
+
+
 class UserDisabled(Unauthenticated):
     """The account behind the credential is gone or may no longer act."""
 

@@ -47,6 +47,12 @@ ENGLISH = {
         "Hello,\n\nSomeone tried to register with this email address, which already has an account.\n"
         "If it was you, sign in or reset your password. Otherwise ignore this mail.\n",
     ),
+    "registration_attempt_deleted": Text(
+        "Your account is deleted",
+        "Hello,\n\nSomeone tried to register with this email address, whose account is deleted.\n"
+        "If you deleted it, you can still restore it: sign in with its password, or reset that first. After\n"
+        "the account is erased, the address can register again. If it was not you, ignore this mail.\n",
+    ),
     "email_change_requested": Text(
         "Change of your email address requested",
         f"Hello{{name}},\n\nA change of your account's email address was requested.\n\n{_NOT_YOU}",
@@ -138,10 +144,16 @@ ENGLISH = {
     "account_unbanned": Text(
         "Your account is no longer suspended", "Hello{name},\n\nYou can sign in to your account again.\n"
     ),
+    "erasure_requested": Text(
+        "Your account will be erased",
+        "Hello{name},\n\nThe erasure of your deleted account was requested, and takes place shortly.\n\n"
+        "If this was not you, contact the service at once.\n",
+    ),
     "account_deleted": Text(
         "Your account was deleted",
         "Hello{name},\n\nYour account was deleted and signed out everywhere.\n\n"
-        "If this was not you, contact the service before the account is erased.\n",
+        "If you deleted it, you can restore it with your password until it is erased.\n"
+        "If this was not you, contact the service before that.\n",
     ),
     "account_restored": Text(
         "Your account was restored", "Hello{name},\n\nYour account was restored. You can sign in again.\n"

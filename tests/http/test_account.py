@@ -108,8 +108,41 @@ async def test_an_account_is_deleted_by_who_proved_lately_who_they_are(api, sign
     done = await api.delete("/auth/user", headers=bearer(stepped.json()))
     assert (done.status_code, done.json()) == (200, {"ok": True})
     assert not await is_live(api, tokens)
-    assert refusal(await log_in(api, EMAIL)) == (401, "user_banned")
+    refused = await log_in(api, EMAIL)
+    assert refusal(refused) == (401, "user_deleted")
+    assert refused.json()["metadata"]["restorable"] is True
     assert not await service.users.is_allowed(found["id"])
+
+
+async def test_a_deleted_account_is_restored_by_its_owner_over_http(api, sign_up):
+    await api.delete("/auth/user", headers=bearer(await sign_up(api)))
+    body = {"identifier": EMAIL, "password": PASSWORD}
+    assert refusal(await api.post("/auth/deleted-account/restore", json=body | {"password": NEW})) == (
+        401, "invalid_credentials"
+    )  # fmt: skip
+    assert (await api.post("/auth/deleted-account/restore", json=body)).json() == {"ok": True}
+    assert (await log_in(api, EMAIL)).status_code == 200
+
+
+async def test_a_deleted_account_is_erased_for_its_owner_without_waiting(api, sign_up, service, clock):
+    await api.delete("/auth/user", headers=bearer(await sign_up(api)))
+    body = {"identifier": EMAIL, "password": PASSWORD}
+    assert (await api.post("/auth/deleted-account/erase", json=body)).status_code == 202
+    await service.maintain()
+    assert await service.pool.fetchval("select count(*) from profiles.users") == 0
+    clock.advance(service.config.code_cooldown)
+    await sign_up(api)
+
+
+async def test_a_temporary_password_is_replaced_over_http(api, sign_up, service):
+    user_id = (await me(api, await sign_up(api)))["id"]
+    await service.passwords.admin_set(user_id, "temporary horse", must_change=True)
+    refused = await log_in(api, EMAIL, "temporary horse")
+    assert refusal(refused) == (401, "password_reset_required")
+    assert refused.json()["metadata"]["replaceable"] is True
+    body = {"identifier": EMAIL, "current_password": "temporary horse", "new_password": NEW}
+    assert (await api.post("/auth/password/replace", json=body)).json() == {"ok": True}
+    assert (await log_in(api, EMAIL, NEW)).status_code == 200
 
 
 async def test_a_deletion_that_fails_is_not_said_to_be_done(api, sign_up, service):

@@ -44,7 +44,7 @@ CODES = {
         "invalid_refresh_token", "oidc_exchange_failed", "password_reset_required", "phone_not_verified",
         "provider_error", "refresh_token_reuse_detected", "session_ended", "siws_challenge_expired",
         "siws_challenge_mismatch", "siws_challenge_not_found", "siws_signature_invalid",
-        "siws_timestamp_invalid", "two_factor_required", "user_banned", "user_disabled",
+        "siws_timestamp_invalid", "two_factor_required", "user_banned", "user_deleted", "user_disabled",
     },
     403: {
         "forbidden", "invalid_password", "loopback_only", "not_org_member", "org_invite_not_for_user",

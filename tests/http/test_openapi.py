@@ -29,6 +29,7 @@ OPERATION_IDS = (
     "confirmEmailVerificationLink", "confirmPasswordReset", "confirmPasswordResetLink",
     "confirmPhoneChange", "confirmPhonePasswordReset", "confirmPhoneVerification", "createOrg",
     "createOrgInvite", "createSolanaChallenge", "declineOrgInvite", "defineOrgRole", "deleteAccount",
+    "eraseDeletedAccount", "replaceTemporaryPassword", "restoreDeletedAccount",
     "deleteOrgRole", "deleteOrgRoleByBody", "disableTwoFactor", "enableTwoFactor", "exportAccount",
     "finishDiscordLogin", "finishExternalLogin", "finishExternalLoginForm", "finishNativeLogin",
     "getAuthorizationServerMetadata", "getBootstrap", "getCapabilities", "getCurrentSession", "getDocs",

@@ -92,7 +92,14 @@ class Users:
         return user
 
     async def add_with_free_name(
-        self, base: str, *, email: str | None = None, verified: bool = False, method: str
+        self,
+        base: str,
+        *,
+        email: str | None = None,
+        phone: str | None = None,
+        verified: bool = False,
+        user_id: str | None = None,
+        method: str,
     ) -> User:
         """Create an account whose user name is like ``base``; a lost race for a name tries the next.
 
@@ -101,7 +108,9 @@ class Users:
         for _ in range(NAME_TRIES):
             name = await Usernames(self.rt).generate_available(base)
             try:
-                return await self.add(email=email, username=name, verified=verified, method=method)
+                return await self.add(
+                    email=email, phone=phone, username=name, verified=verified, user_id=user_id, method=method
+                )
             except (errors.UsernameInUse, errors.OwnerSlugTaken):
                 continue
         raise errors.UsernameInUse(param="username")

@@ -101,6 +101,7 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
     _E.USER_BANNED: (Notice(kind="account_banned"),),
     _E.USER_UNBANNED: (Notice(kind="account_unbanned"),),
     _E.USER_SOFT_DELETED: (Notice(kind="account_deleted"),),
+    _E.USER_ERASURE_REQUESTED: (Notice(kind="erasure_requested"),),
     _E.USER_RESTORED: (Notice(kind="account_restored"),),
     _E.USER_DELETED: (Notice(kind="account_erased"),),
     _E.ROLE_ASSIGNED: (Notice(kind="role_assigned"),),

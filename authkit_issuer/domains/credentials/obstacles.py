@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Literal
 
 from authkit_issuer import errors
@@ -13,13 +14,27 @@ from authkit_issuer.domains.credentials.queries import Credential
 Obstacle = Literal["deleted", "banned", "password_reset_required", "email_not_verified", "phone_not_verified"]
 
 REFUSALS: dict[Obstacle, type[errors.Unauthenticated]] = {
-    "deleted": errors.UserBanned,
+    "deleted": errors.UserDeleted,
     "banned": errors.UserBanned,
     "password_reset_required": errors.PasswordResetRequired,
     "email_not_verified": errors.EmailNotVerified,
     "phone_not_verified": errors.PhoneNotVerified,
 }
 """How a login refuses for each obstacle."""
+
+
+def refusal_of(obstacle: Obstacle, account: Credential, config: Config) -> errors.Unauthenticated:
+    """Return the refusal of a login with the right password; with the way on, where there is one."""
+    refusal = REFUSALS[obstacle]()
+    if isinstance(refusal, errors.UserDeleted) and account.deleted_at is not None:
+        refusal.auth_epoch = account.auth_epoch
+        refusal.metadata.update(deleted_at=account.deleted_at.isoformat(), restorable=account.restorable)
+        if account.restorable and config.deleted_user_retention is not None:
+            end = account.deleted_at + timedelta(seconds=config.deleted_user_retention)
+            refusal.metadata["restorable_until"] = end.isoformat()
+    if obstacle == "password_reset_required":
+        refusal.metadata["replaceable"] = account.must_change
+    return refusal
 
 
 def login_obstacle(account: Credential, config: Config, by: By) -> Obstacle | None:

@@ -14,6 +14,8 @@ import msgspec
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.credentials import queries as sql
+from authkit_issuer.domains.credentials.identifier import Identifier
+from authkit_issuer.domains.credentials.obstacles import login_obstacle, refusal_of
 from authkit_issuer.domains.credentials.password_verifier import PasswordVerifier, prefix
 from authkit_issuer.domains.credentials.policy import check_policy
 from authkit_issuer.domains.credentials.queries import Credential
@@ -22,7 +24,7 @@ from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash, acceptable
+from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash, acceptable, normalized
 
 MAX_HASH_CHARS = 512
 MAX_PARAMS_BYTES = 4096
@@ -54,6 +56,28 @@ class PasswordUpdater:
                 raise errors.SessionNotFound
             await PasswordUpdater(tx).store(
                 found.user_id, new_hash, reason=SessionRevokeReason.PASSWORD_CHANGE, keep=keep, client=client
+            )
+
+    async def replace_temporary(
+        self, identifier: Identifier, current: str, new: str, client: Client | None
+    ) -> None:
+        """Set the password if ``current`` is right and must be changed."""
+        await check_policy(self.rt, new)
+        if normalized(new) == normalized(current):
+            raise errors.Invalid("The new password must differ from the temporary one.", param="new_password")
+        found = await PasswordVerifier(self.rt).check(identifier, current, client)
+        obstacle = login_obstacle(found, self.rt.config, identifier.by)
+        if obstacle in {"deleted", "banned"}:
+            raise refusal_of(obstacle, found, self.rt.config)
+        if not found.must_change:
+            raise errors.Conflict("This password is not temporary: sign in, and change it there.")
+        new_hash = await self.rt.hasher.hash(new, client=prefix(client))
+        async with self.rt.transaction() as tx:
+            user = await lock(tx, found.user_id)
+            if not user.allowed or user.auth_epoch != found.auth_epoch:
+                raise errors.InvalidCredentials
+            await PasswordUpdater(tx).store(
+                found.user_id, new_hash, reason=SessionRevokeReason.PASSWORD_CHANGE, client=client
             )
 
     async def _changeable(self, user_id: str) -> Credential:

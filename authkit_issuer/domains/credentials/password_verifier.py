@@ -23,7 +23,7 @@ from authkit_issuer.domains.credentials.login_attempts import (
     USER,
     LoginAttempts,
 )
-from authkit_issuer.domains.credentials.obstacles import REFUSALS, login_obstacle
+from authkit_issuer.domains.credentials.obstacles import login_obstacle, refusal_of
 from authkit_issuer.domains.credentials.queries import Credential
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens, check_extra
@@ -55,6 +55,20 @@ class PasswordVerifier:
 
     async def prove(self, identifier: Identifier, password: str, client: Client | None) -> FirstFactor:
         """Verify a password, then refuse if an obstacle keeps its user from signing in."""
+        found = await self.check(identifier, password, client)
+        obstacle = login_obstacle(found, self.rt.config, identifier.by)
+        if obstacle is not None:
+            raise _about(found, refusal_of(obstacle, found, self.rt.config))
+        return FirstFactor(
+            user_id=found.user_id,
+            auth_epoch=found.auth_epoch,
+            two_factor=found.two_factor,
+            method=METHOD,
+            amr=AMR,
+        )
+
+    async def check(self, identifier: Identifier, password: str, client: Client | None) -> Credential:
+        """Count and verify a password; return its account, whatever keeps the user from signing in."""
         self.rt.refuse_joining("a password check")
         dummy = await identifier.dummy_cost(self.rt)
         attempt = await self._attempt(identifier, client)
@@ -80,16 +94,7 @@ class PasswordVerifier:
         if of_user is not None:
             await of_user.clear()
         await self._replace_weak(found, verdict, password, attempt)
-        obstacle = login_obstacle(found, self.rt.config, identifier.by)
-        if obstacle is not None:
-            raise _about(found, REFUSALS[obstacle]())
-        return FirstFactor(
-            user_id=found.user_id,
-            auth_epoch=found.auth_epoch,
-            two_factor=found.two_factor,
-            method=METHOD,
-            amr=AMR,
-        )
+        return found
 
     async def login(
         self,

@@ -17,7 +17,9 @@ class Credential:
 
     user_id: str
     auth_epoch: int
-    deleted: bool
+    deleted_at: datetime | None
+    deleted_by_owner: bool
+    erase_requested: bool
     banned: bool
     created_at: datetime
     email: str | None
@@ -29,6 +31,16 @@ class Credential:
     hash_algo: str | None
     must_change: bool
     two_factor: bool
+
+    @property
+    def deleted(self) -> bool:
+        """True if the user is deleted, and not yet purged."""
+        return self.deleted_at is not None
+
+    @property
+    def restorable(self) -> bool:
+        """True if the owner may restore the account."""
+        return self.deleted and self.deleted_by_owner and not (self.erase_requested or self.banned)
 
     @property
     def allowed(self) -> bool:
@@ -69,7 +81,7 @@ class Resettable:
 
 
 _CREDENTIAL = f"""
-    select u.id::text as user_id, u.auth_epoch, u.deleted_at is not null as deleted,
+    select u.id::text as user_id, u.auth_epoch, u.deleted_at, u.deleted_by_owner, u.erase_requested,
            not {NOT_BANNED} as banned, u.created_at, u.email, u.phone_number,
            u.username, u.email_verified, u.phone_verified, p.password_hash, p.hash_algo,
            coalesce(p.must_change, false) as must_change,
@@ -133,12 +145,14 @@ OWNS_SESSION = Query(
     """,
 )
 
+# Deleted accounts too, if their owner may restore them: the reset proves who that is.
+_MAY_RESET = f"(u.deleted_at is null or u.deleted_by_owner) and {NOT_BANNED}"
 # With $2, an unverified email address gets no reset.
 _RESETTABLE = f"""
     select u.id::text as user_id, u.auth_epoch, coalesce(u.username, '') as username,
            case when u.email_verified or not $2 then u.email end as email,
            case when u.phone_verified then u.phone_number end as phone
-    from profiles.users u where {ALLOWED}
+    from profiles.users u where {_MAY_RESET}
 """
 RESETTABLE_BY_EMAIL = Query(
     Resettable, _RESETTABLE + "and lower(u.email) = $1 and (u.email_verified or not $2)"
@@ -150,14 +164,14 @@ LOCK_RESETTABLE_BY_EMAIL = Query(
     str,
     f"""
     select u.id::text from profiles.users u
-    where u.id = $1::uuid and lower(u.email) = $2 and u.auth_epoch = $3 and {ALLOWED} for no key update
+    where u.id = $1::uuid and lower(u.email) = $2 and u.auth_epoch = $3 and {_MAY_RESET} for no key update
     """,
 )
 LOCK_RESETTABLE_BY_PHONE = Query(
     str,
     f"""
     select u.id::text from profiles.users u
-    where u.id = $1::uuid and u.phone_number = $2 and u.phone_verified and u.auth_epoch = $3 and {ALLOWED}
+    where u.id = $1::uuid and u.phone_number = $2 and u.phone_verified and u.auth_epoch = $3 and {_MAY_RESET}
     for no key update
     """,
 )

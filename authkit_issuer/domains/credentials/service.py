@@ -45,7 +45,8 @@ class Passwords:
             InvalidCredentials: The identifier is unknown, or the password wrong.
             TooManyRequests: Too many passwords were wrong; see ``login_failure_limit``.
             ServerBusy: The hashing queue is full.
-            UserBanned: The password is right; the user is banned or deleted.
+            UserBanned: The password is right; the user is banned.
+            UserDeleted: The password is right; the user is deleted.
             PasswordResetRequired: The password must be replaced.
             EmailNotVerified: The password is right; the email address is not verified yet.
             PhoneNotVerified: The password is right; the phone number is not verified yet.
@@ -172,6 +173,41 @@ class Passwords:
                 raise errors.SessionNotFound
         await PasswordUpdater(self.rt).change(user_id, current, new, keep, client)
 
+    @raises(
+        errors.InvalidCredentials,
+        errors.UserBanned,
+        errors.UserDeleted,
+        errors.Conflict,
+        errors.Invalid,
+        *PASSWORD_RULES,
+        errors.TooManyRequests,
+        errors.ServerBusy,
+        *STORES,
+    )
+    async def replace_temporary(
+        self, identifier: str, current: str, new: str, *, client: Client | None = None
+    ) -> None:
+        """Replace a password that an operator set with ``must_change``; every session ends.
+
+        The user then signs in with the new one. Not inside a transaction.
+
+        Args:
+            identifier: The email address, phone number or user name.
+            current: The temporary password.
+            new: The password to set.
+            client: The client, for the counters, the event and the hashing queue.
+
+        Raises:
+            InvalidCredentials: ``current`` is wrong, or the account changed meanwhile.
+            Conflict: ``current`` is right and not temporary: sign in, and change it there.
+            Invalid: ``new`` is the temporary password.
+            PasswordTooShort: ``new`` breaks a rule; likewise ``PasswordTooLong``, ``PasswordTooCommon``,
+                ``PasswordBreached``.
+            AuthError: Any other refusal of ``prove``, except those of an unverified contact.
+        """
+        self.rt.refuse_joining("passwords.replace_temporary")
+        await PasswordUpdater(self.rt).replace_temporary(Identifier.of(identifier), current, new, client)
+
     @raises(errors.UserNotFound, *PASSWORD_RULES, errors.ServerBusy)
     async def admin_set(
         self,
@@ -184,9 +220,9 @@ class Passwords:
     ) -> None:
         """Set the password of another user and end all their sessions.
 
-        With ``must_change``, a login with it raises ``PasswordResetRequired`` until the owner sets another.
-        ``actor`` is the operator, for the event. Raises ``password_*``, ``UserNotFound``, ``ServerBusy``. Not
-        inside a transaction.
+        With ``must_change``, a login with it raises ``PasswordResetRequired`` until the owner sets another,
+        by a reset or by ``replace_temporary``. ``actor`` is the operator, for the event. Raises
+        ``password_*``, ``UserNotFound``, ``ServerBusy``. Not inside a transaction.
         """
         new_hash = await self.hash(new, client=client)
         known = identifiers.user_id(user_id)
@@ -245,10 +281,11 @@ class Passwords:
     ) -> str:
         """Send a reset; returns an opaque request id for every address and user name, known or not.
 
-        Only a verified address of a user who is neither banned nor deleted gets a message (any address, if
-        verification is not required): a link, or a code if the sender sends no links. A user name stands for
-        the email address of its user or, without one, the phone number. Beyond the sending limits nothing is
-        sent, and the code that was sent last works with the new request id. Not inside a transaction.
+        Only a verified address (any address, if verification is not required) of a user who is neither
+        banned nor deleted by an operator gets a message: a link, or a code if the sender sends no links. A
+        user name stands for the email address of its user or, without one, the phone number. Beyond the
+        sending limits nothing is sent, and the code that was sent last works with the new request id. Not
+        inside a transaction.
 
         Args:
             email: The email address or user name.

@@ -67,13 +67,21 @@ HOLD_WITH_BANNED = Query(
 )
 SOFT_DELETE = Statement(
     """
-    update profiles.users set deleted_at = now(), updated_at = now()
+    update profiles.users set deleted_at = now(), deleted_by_owner = false, updated_at = now()
+    where id = $1::uuid and deleted_at is null
+    """
+)
+SOFT_DELETE_OWN = Statement(
+    """
+    update profiles.users set deleted_at = now(), deleted_by_owner = true, updated_at = now()
     where id = $1::uuid and deleted_at is null
     """
 )
 RESTORE = Statement(
     """
-    update profiles.users set deleted_at = null, auth_epoch = auth_epoch + 1, updated_at = now()
+    update profiles.users
+    set deleted_at = null, deleted_by_owner = false, erase_requested = false, auth_epoch = auth_epoch + 1,
+        updated_at = now()
     where id = $1::uuid and deleted_at is not null
     """
 )
@@ -121,11 +129,18 @@ DELETED_BEFORE = Query(
     select id::text from profiles.users where deleted_at < $1 order by deleted_at, id limit $2
     """,
 )
+
+
+def _due(retention: str) -> str:
+    ended = f"deleted_at < now() - {retention}::float8 * interval '1 second'"
+    return f"(deleted_at is not null and (erase_requested or {ended}))"
+
+
 DUE = Query(
     Deleted,
-    """
+    f"""
     select id::text as user_id, deleted_at from profiles.users
-    where deleted_at < now() - $1::float8 * interval '1 second'
+    where {_due("$1")}
       and ($2::timestamptz is null or (deleted_at, id) > ($2, $3::uuid))
     order by deleted_at, id limit $4
     """,
@@ -133,9 +148,10 @@ DUE = Query(
 # Not the stronger lock of a deletion: while the host cleans up, its own rows may still refer to this one.
 HOLD_IF_DUE = Query(
     str,
-    """
+    f"""
     select id::text from profiles.users
-    where id = $1::uuid and deleted_at < now() - $2::float8 * interval '1 second'
+    where id = $1::uuid
+      and {_due("$2")}
     for no key update skip locked
     """,
 )

@@ -151,7 +151,8 @@ class Lifecycle:
         Args:
             user_id: The user.
             force: Delete even the only owner of an organization with other members.
-            actor: Who deletes, if that is not the user.
+            actor: Who deletes, if that is not the user, who can restore only the own deletion
+                (``deleted_accounts.restore``).
             client: The client of the request.
 
         Raises:
@@ -160,13 +161,14 @@ class Lifecycle:
             CannotRemoveLastOwner: An organization would have no owner who may act, and ``force`` is off.
         """
         known = _known(user_id)
+        statement = sql.SOFT_DELETE_OWN if actor in {None, known} else sql.SOFT_DELETE
         async with self.rt.transaction() as tx:
             await keep_an_admin(tx, known)
             if await tx.maybe(LOCK_USER, known) is None:
                 raise errors.UserNotFound
             await keep_owners(tx, known, force=force)
             if not await _change(
-                tx, known, sql.SOFT_DELETE, SessionEventType.USER_SOFT_DELETED, actor=actor, client=client
+                tx, known, statement, SessionEventType.USER_SOFT_DELETED, actor=actor, client=client
             ):
                 return
             await Sessions(tx).revoke_all(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, awake, live
-from authkit_issuer.store.query import Query
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, NOT_BANNED, awake, live
+from authkit_issuer.store.query import Query, Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,4 +109,19 @@ WALLET_ADDRESS = Query(
 )
 LOCK_WALLET_USER = Query(
     bool, f"select {ALLOWED} from profiles.users u where u.id = $1::uuid for no key update"
+)
+
+# The account as the password proved it, which its owner deleted; whatever changed since raised the epoch.
+_DELETED_BY_OWNER = f"""
+    u.id = $1::uuid and u.auth_epoch = $2 and u.deleted_at is not null and u.deleted_by_owner
+    and not u.erase_requested and {NOT_BANNED}
+"""
+LOCK_RESTORABLE = Query(
+    str, f"select u.id::text from profiles.users u where {_DELETED_BY_OWNER} for no key update"
+)
+REQUEST_ERASURE = Statement(
+    f"""
+    update profiles.users u set erase_requested = true, auth_epoch = auth_epoch + 1, updated_at = now()
+    where {_DELETED_BY_OWNER} and not {HAS_TWO_FACTOR}
+    """
 )

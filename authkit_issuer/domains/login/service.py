@@ -34,6 +34,7 @@ class Logins:
     @raises(
         errors.InvalidCredentials,
         errors.UserBanned,
+        errors.UserDeleted,
         errors.EmailNotVerified,
         errors.PhoneNotVerified,
         errors.PasswordResetRequired,
@@ -60,7 +61,7 @@ class Logins:
 
         Raises:
             InvalidCredentials: No such account, or the password is wrong.
-            UserBanned: The password is right, and the user may not act.
+            UserBanned, UserDeleted: The password is right, and the user may not act.
             EmailNotVerified, PhoneNotVerified: The password is right, and the contact is not verified;
                 ``metadata.registration_id`` names a pending registration.
             PasswordResetRequired: The password is right, and must be replaced first.

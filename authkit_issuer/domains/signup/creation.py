@@ -8,7 +8,7 @@ got last, or after a resend.
 from __future__ import annotations
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.accounts.service import Users
+from authkit_issuer.domains.accounts.service import User, Users
 from authkit_issuer.domains.base.contacts import EMAIL, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
@@ -19,6 +19,11 @@ from authkit_issuer.domains.signup.records import PendingCode, PendingRecords, r
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash, acceptable
+
+_TAKEN, _DELETED = "yes", "deleted"
+"""What a record says of the account that has its address."""
+_ATTEMPTS = {_TAKEN: "registration_attempt", _DELETED: "registration_attempt_deleted"}
+"""The notice that the owner of the address gets."""
 
 
 def require_sender(rt: Runtime, kind: ContactKind) -> None:
@@ -44,7 +49,8 @@ async def create(  # noqa: PLR0917 - the parts of a registration
 ) -> PendingCode:
     """Write the record and send the code; without required verification, make the account."""
     target = kind.normalize(target)
-    username = identifiers.username(username, reserved=rt.config.reserved_usernames)
+    if username:
+        username = identifiers.username(username, reserved=rt.config.reserved_usernames)
     if not acceptable(StoredHash(text=password_hash, algo="argon2id")):
         raise errors.InvalidPasswordHash
     if not rt.config.verification_required:
@@ -55,32 +61,37 @@ async def create(  # noqa: PLR0917 - the parts of a registration
     if not rt.config.private_registration:
         # The message is waited for, and leaves before a host's transaction could commit.
         rt.refuse_joining(f"registration.create_pending_{kind.name}")
-    taken, username_taken = await conflict(rt, kind, target, username)
-    if username_taken:
+    holder = await _holder(rt, kind, target)
+    taken = _TAKEN if holder else ""
+    if holder is not None and holder.deleted_at is not None:
+        taken = _DELETED
+    if username and await _is_name_taken(rt, username):
         raise errors.UsernameInUse(param="username")
     if taken and not rt.config.private_registration:
         raise kind.in_use(param=kind.param)
-    data = {"username": username, "password_hash": password_hash, "taken": "yes" if taken else ""}
+    data = {"username": username, "password_hash": password_hash, "taken": taken}
     issued = await _issue(rt, kind, target, data, ttl, client)
     await _send(rt, kind, issued)
     return PendingCode("" if taken else issued.code, registration_id=issued.record.request_id)
 
 
 async def conflict(rt: Runtime, kind: ContactKind, target: str, username: str) -> tuple[bool, bool]:
-    """Whether an account has the address, and whether another holder has the name."""
-    target = kind.normalize(target)
+    """Whether an account has the address, and whether a user or an organization has the name."""
+    holder = await _holder(rt, kind, kind.normalize(target))
+    return holder is not None, await _is_name_taken(rt, username.strip())
+
+
+async def _holder(rt: Runtime, kind: ContactKind, target: str) -> User | None:
     users = Users(rt)
-    find = users.get_by_email if kind is EMAIL else users.get_by_phone
-    taken = await find(target) is not None
-    name = username.strip()
+    return await (users.get_by_email if kind is EMAIL else users.get_by_phone)(target)
+
+
+async def _is_name_taken(rt: Runtime, name: str) -> bool:
     if not identifiers.storable(name):
-        return taken, False
+        return False
     # With organizations a name needs its owner slug as well.
     slugs = [identifiers.owner_slug(name)] if rt.config.org_mode == "multi" else []
-    if await Namespace(rt).is_taken(name.lower(), *slugs):
-        return taken, True
-    holder = await PendingRecords(rt).by_username(name)
-    return taken, holder is not None and (holder.kind, holder.target) != (record_kind(kind), target)
+    return await Namespace(rt).is_taken(name.lower(), *slugs)
 
 
 async def resend(rt: Runtime, kind: ContactKind, registration_id: str, client: Client | None) -> None:
@@ -102,7 +113,7 @@ async def renew(rt: Runtime, kind: ContactKind, record: Record, client: Client |
     lives = _lives(rt, kind, None)
     issued = await OneTimeCodes(rt).renew(record, lives)
     if issued is not None:
-        await PendingRecords(rt).point_to(issued.record, lives.record)
+        await PendingRecords(rt).point_to(issued.record, lives.record, client)
         await _send(rt, kind, issued)
 
 
@@ -118,6 +129,8 @@ async def make_account(  # noqa: PLR0917 - the parts of an account, in the order
 ) -> None:
     """Write user, name, password and event in one transaction; a repeated call succeeds.
 
+    Without a user name, a free one is derived from the email address.
+
     Raises ``EmailInUse``, ``PhoneInUse``, ``UsernameInUse``, ``OwnerSlugTaken``: the index has the last word.
     """
     # The id was chosen with the record: an account under it is our own commit whose answer was lost.
@@ -125,19 +138,28 @@ async def make_account(  # noqa: PLR0917 - the parts of an account, in the order
         return
     try:
         async with rt.transaction() as tx:
-            user = await Users(tx).add(
-                email=target if kind is EMAIL else None,
-                phone=None if kind is EMAIL else target,
-                username=username,
-                verified=verified,
-                user_id=user_id,
-                method="registration",
-            )
+            user = await _add(tx, kind, user_id, target, username, verified=verified)
             await Passwords(tx).store_hash(user.id, password_hash)
     except errors.Conflict:
         # That commit may still have been under way a moment ago, and then this one met what it wrote.
         if user_id is None or await Users(rt).get(user_id) is None:
             raise
+
+
+async def _add(
+    tx: Runtime, kind: ContactKind, user_id: str | None, target: str, username: str, *, verified: bool
+) -> User:
+    users, method = Users(tx), "registration"
+    email, phone = (target, None) if kind is EMAIL else (None, target)
+    if username:
+        return await users.add(
+            email=email, phone=phone, username=username, verified=verified, user_id=user_id, method=method
+        )
+    # A name shows in public: nothing of a phone number goes into it.
+    base = target.partition("@")[0] if kind is EMAIL else "user"
+    return await users.add_with_free_name(
+        base, email=email, phone=phone, verified=verified, user_id=user_id, method=method
+    )
 
 
 async def _issue(  # noqa: PLR0917 - the parts of a record
@@ -159,7 +181,7 @@ async def _issue(  # noqa: PLR0917 - the parts of a record
     issued = await one_time.offer(record, lives, limit=kind.limit, client=client)
     if not issued.to_be_sent and not rt.config.private_registration:
         raise errors.TooManyRequests(retry_after=rt.config.code_cooldown)
-    await PendingRecords(rt).point_to(issued.record, lives.record)
+    await PendingRecords(rt).point_to(issued.record, lives.record, client)
     return issued
 
 
@@ -191,4 +213,4 @@ async def _message(rt: Runtime, kind: ContactKind, issued: Issued) -> None:
             kind, record.target, record.data["username"], issued.code, issued.link
         )
     elif kind is EMAIL and notices is not None:
-        await notices.send_security_notice(record.target, "", "registration_attempt")
+        await notices.send_security_notice(record.target, "", _ATTEMPTS[record.data["taken"]])

@@ -1,7 +1,8 @@
 """Pending registrations: their records, and the pointers by which they are found.
 
-A record is stored under its own id. An address and a name point to ids, and a pointer counts only while the
-record it names agrees.
+A record is stored under its own id. An address points to ids, once for all clients and once for each network,
+and a pointer counts only while the record it names agrees. A name points to nothing: a pending registration
+reserves none, and the first that is confirmed gets it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, ContactKind
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.codes.one_time import NO_RECORD, OneTimeCodes, Record
+from authkit_issuer.identifiers import ip_prefix
+from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 MAX_LIVE = 3
-"""How many live registrations of one address a login looks at."""
+"""How many live registrations of one address a login looks at, beside the newest of its own network."""
 
 
 class PendingCode(str):
@@ -48,6 +51,7 @@ class PendingRegistration:
     email: str | None
     phone: str | None
     username: str
+    """Empty where one is derived at the confirmation."""
     password_hash: str = field(repr=False)
     registration_id: str
 
@@ -71,44 +75,42 @@ KINDS = {record_kind(kind): kind for kind in CONTACT_KINDS}
 
 @dataclass(frozen=True, slots=True)
 class PendingRecords:
-    """Finds the records of pending registrations by address, number and name."""
+    """Finds the records of pending registrations by address and number."""
 
     rt: Runtime
 
-    async def point_to(self, record: Record, ttl: float) -> None:
-        """Point from the target and from the name to the record, for ``ttl`` seconds."""
+    async def point_to(self, record: Record, ttl: float, client: Client | None) -> None:
+        """Point from the target to the record, for ``ttl`` seconds.
+
+        The pointer of the client's network cannot be pushed out by registrations from elsewhere.
+        """
         store, key = self.rt.ephemeral, self._target_key(record.kind, record.target)
         earlier = [known for known in _ids(await store.get(key)) if known != record.request_id]
         newest = [record.request_id, *earlier][:MAX_LIVE]
         await store.set(key, ",".join(newest).encode(), ttl)
-        await store.set(
-            _name_key(record.data["username"]), f"{record.kind}:{record.request_id}".encode(), ttl
-        )
+        await store.set(self._own_key(record.kind, record.target, client), record.request_id.encode(), ttl)
 
     async def newest(self, kind: ContactKind, text: str) -> Record | None:
         """The newest live registration of an address or number, or None."""
         live = await self.live(kind, text)
         return live[0] if live else None
 
-    async def live(self, kind: ContactKind, text: str) -> list[Record]:
-        """The live registrations of an address or number, the newest first."""
+    async def live(self, kind: ContactKind, text: str, client: Client | None = None) -> list[Record]:
+        """The live registrations of an address or number, the newest first, then that of the client."""
         target = kind.normal_or_none(text)
         if target is None:
             return []
-        ids = _ids(await self.rt.ephemeral.get(self._target_key(record_kind(kind), target)))
+        store, name = self.rt.ephemeral, record_kind(kind)
+        ids = _ids(await store.get(self._target_key(name, target)))
+        own = _ids(await store.get(self._own_key(name, target, client)))
+        ids = list(dict.fromkeys([*ids, *own]))
         # As many look-ups whatever there is: what the pointer still names may have become an account.
-        ids = (ids + [NO_RECORD] * MAX_LIVE)[:MAX_LIVE]
+        ids = (ids + [NO_RECORD] * (MAX_LIVE + 1))[: MAX_LIVE + 1]
         found = [await OneTimeCodes(self.rt).peek(record_kind(kind), request_id) for request_id in ids]
         return [record for record in found if record is not None and record.target == target]
 
-    async def by_username(self, name: str) -> Record | None:
-        """The live registration that holds a name, by email or by phone, or None."""
-        pointer = await self.rt.ephemeral.get(_name_key(name))
-        kind, _, request_id = (pointer or b"").decode().partition(":")
-        record = await OneTimeCodes(self.rt).peek(kind, request_id) if kind in KINDS else None
-        if record is None or record.data["username"].lower() != name.lower():
-            return None
-        return record
+    def _own_key(self, kind: str, target: str, client: Client | None) -> str:
+        return f"{self._target_key(kind, target)}:{ip_prefix(client.ip if client else None)}"
 
     def _target_key(self, kind: str, target: str) -> str:
         return f"pending:{kind}:{identifier_digest(self.rt, kind, target)}"
@@ -135,7 +137,3 @@ def hash_of(record: Record | None) -> StoredHash | None:
 
 def _ids(pointer: bytes | None) -> list[str]:
     return pointer.decode().split(",") if pointer else []
-
-
-def _name_key(username: str) -> str:
-    return f"pending:username:{username.strip().lower()}"

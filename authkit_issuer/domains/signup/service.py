@@ -70,17 +70,17 @@ class Registration:
         *STORES,
     )
     async def register(
-        self, identifier: str, username: str, password: str, *, client: Client | None = None
+        self, identifier: str, username: str | None, password: str, *, client: Client | None = None
     ) -> Registered:
         """Hash the password and start a registration.
 
         The password is hashed whether the address is free or taken. ``UsernameInUse`` is raised for a name
-        that an account or a live registration of another address holds; ``EmailInUse`` and ``PhoneInUse``
+        that an account holds; a pending registration reserves none. ``EmailInUse`` and ``PhoneInUse``
         only without ``private_registration`` or without required verification.
 
         Args:
             identifier: An email address or an E.164 number.
-            username: The name of the new account.
+            username: The name of the new account; None or ``""`` derives a free one from the email address.
             password: In the clear.
             client: Where the request came from; the sending limits count by it.
         """
@@ -91,7 +91,9 @@ class Registration:
         require_sender(self.rt, kind)
         target = kind.normalize(identifier)
         require_reachable(self.rt, kind, target)
-        name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
+        name = username or ""
+        if name:
+            name = identifiers.username(name, reserved=self.rt.config.reserved_usernames)
         password_hash = await Passwords(self.rt).hash(password, client=client)
         pending = await create(self.rt, kind, target, name, password_hash, None, client)
         return Registered(
@@ -116,7 +118,7 @@ class Registration:
 
         Args:
             email: The address to prove.
-            username: The name of the new account.
+            username: The name of the new account; ``""`` derives a free one.
             password_hash: An Argon2id string.
             ttl: Seconds until the registration ends; ``pending_email_ttl`` by default.
             client: Where the request came from; the sending limits count by it.
@@ -146,7 +148,7 @@ class Registration:
     async def check_email_conflict(self, email: str, username: str) -> tuple[bool, bool]:
         """Return ``(email_taken, username_taken)``.
 
-        Only an account takes an address. A live registration of another address takes a name as well.
+        Only an account takes an address, only a user or an organization a name.
         """
         return await conflict(self.rt, EMAIL, email, username)
 
@@ -191,7 +193,7 @@ class Registration:
         the address as well does not hide its owner's.
         """
         kind, caller = kind_of(identifier), ip_prefix(client.ip if client else None)
-        for record in await PendingRecords(self.rt).live(kind, identifier):
+        for record in await PendingRecords(self.rt).live(kind, identifier, client):
             if (await self.rt.hasher.verify(hash_of(record), password, client=caller)).fits:
                 if self.rt.config.private_registration:
                     await renew(self.rt, kind, record, client)

@@ -346,3 +346,30 @@ async def test_what_hashes_or_leaves_a_mark_refuses_to_join_a_transaction(
     async with service.transaction() as tx:
         with pytest.raises(errors.NotJoinable):
             await getattr(tx.passwords, method)(*arguments[method])
+
+
+async def test_the_right_temporary_password_can_be_replaced(service: Service, ada: str) -> None:
+    await service.passwords.admin_set(ada, "temporary horse", must_change=True)
+    with pytest.raises(errors.PasswordResetRequired) as refused:
+        await service.passwords.prove(NAME, "temporary horse")
+    assert refused.value.metadata == {"replaceable": True}
+    with pytest.raises(errors.InvalidCredentials):
+        await service.passwords.replace_temporary(NAME, OLD, NEW)
+    with pytest.raises(errors.Invalid):
+        await service.passwords.replace_temporary(NAME, "temporary horse", "temporary horse")
+    with pytest.raises(errors.PasswordTooCommon):
+        await service.passwords.replace_temporary(NAME, "temporary horse", "Password123")
+    await service.passwords.replace_temporary(NAME, "temporary horse", NEW)
+    assert (await service.passwords.prove(NAME, NEW)).user_id == ada
+
+
+async def test_a_password_that_is_not_temporary_is_not_replaced_without_a_session(
+    service: Service, ada: str
+) -> None:
+    with pytest.raises(errors.Conflict):
+        await service.passwords.replace_temporary(NAME, OLD, NEW)
+    await service.passwords.admin_set(ada, "temporary horse", must_change=True)
+    await service.lifecycle.ban(ada)
+    with pytest.raises(errors.UserBanned):
+        await service.passwords.replace_temporary(NAME, "temporary horse", NEW)
+    assert (await stored(service, ada))["must_change"] is True

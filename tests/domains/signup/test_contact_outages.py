@@ -29,8 +29,6 @@ def calls(
         lambda: registration.resend_phone(request_id),
         lambda: registration.get_pending_by_email(NEW),
         lambda: registration.get_pending_by_phone(NEW_PHONE),
-        lambda: registration.check_email_conflict(NEW, "nobodys"),
-        lambda: registration.check_phone_conflict(NEW_PHONE, "nobodys"),
         lambda: registration.verify_pending_password(NEW, PASSWORD),
         lambda: registration.confirm_email(NEW, code, registration_id=request_id),
         lambda: registration.confirm_phone(NEW_PHONE, code, registration_id=request_id),

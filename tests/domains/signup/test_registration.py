@@ -181,12 +181,58 @@ async def test_login_does_not_tell_a_taken_address_from_a_free_one(service: Serv
     assert answers[0] == answers[1]
 
 
-async def test_a_name_is_reserved_alike_for_free_and_taken_addresses(service: Service, mailbox) -> None:
-    await member(service, mailbox)
-    for email, name in ((EMAIL, "name_one"), ("free@example.test", "name_two")):
-        await register(service, email, name, client=Client(ip="198.51.100.1"))
-        with pytest.raises(errors.UsernameInUse):
-            await register(service, "other@example.test", name.upper(), client=Client(ip="198.51.100.1"))
+async def test_a_pending_registration_reserves_no_name_and_the_first_confirmed_has_it(
+    service: Service, mailbox
+) -> None:
+    mistyped = "ada@exmaple.test"
+    late = await register(service, mistyped, "ada_l", client=Client(ip="192.0.2.1"))
+    late_code = mailbox.last(mistyped).code
+    registration_id = await register(service, EMAIL, "Ada_L", client=Client(ip="192.0.2.1"))
+    code = mailbox.last(EMAIL).code
+    user_id = await service.registration.confirm_email(EMAIL, code, registration_id=registration_id)
+    assert (await service.users.get(user_id)).username == "Ada_L"
+    with pytest.raises(errors.UsernameInUse):
+        await service.registration.confirm_email(mistyped, late_code, registration_id=late)
+
+
+async def test_a_registration_without_a_name_gets_a_free_one_at_its_confirmation(
+    service: Service, mailbox
+) -> None:
+    names = []
+    for host in ("one.example", "two.example"):
+        email = f"grace.hopper@{host}"
+        pending = await service.registration.register(email, None, PASSWORD)
+        await service.rt.background.drain(timeout=5)
+        code = mailbox.last(email).code
+        user_id = await service.registration.confirm_email(
+            email, code, registration_id=pending.registration_id
+        )
+        names.append((await service.users.get(user_id)).username)
+    assert names == ["gracehopper", "gracehopper1"]
+
+
+async def test_a_registration_by_phone_without_a_name_shows_nothing_of_the_number(
+    service: Service, mailbox
+) -> None:
+    pending = await service.registration.register("+4915112345678", "", PASSWORD)
+    await service.rt.background.drain(timeout=5)
+    code = mailbox.last("+4915112345678").code
+    user_id = await service.registration.confirm_phone(
+        "+4915112345678", code, registration_id=pending.registration_id
+    )
+    assert (await service.users.get(user_id)).username == "user"
+
+
+async def test_registrations_from_elsewhere_hide_no_pending_one_from_its_own_network(
+    service: Service, mailbox
+) -> None:
+    own = Client(ip="192.0.2.1")
+    registration_id = await register(service, EMAIL, "ada_l", client=own)
+    for number in range(5):
+        await service.registration.register(
+            EMAIL, f"other_{number}", "another fine horse", client=Client(ip=f"198.51.100.{number}")
+        )
+    assert await service.registration.find_by_password(EMAIL, PASSWORD, client=own) == registration_id
 
 
 async def test_the_record_of_a_taken_address_cannot_be_confirmed_by_its_code(make_service, mailbox) -> None:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field
 
+from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
-from authkit_issuer.http.responses import TokenResponse
+from authkit_issuer.http.responses import OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 
 
@@ -25,6 +26,14 @@ class Login(Body):
     ]
     password: Annotated[str, Field(repr=False)]
     org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
+
+
+class TemporaryPassword(Body):
+    """A temporary password, and the one that replaces it; both are taken as they are."""
+
+    identifier: Annotated[Text, Field(description="An email address, phone number or user name")]
+    current_password: Annotated[str, Field(repr=False, description="The password that an operator set")]
+    new_password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
 
 
 routes = Routes(
@@ -48,3 +57,17 @@ async def login(call: Call[Login, NoParams]) -> TokenResponse:
         body.identifier, body.password, org=body.org, client=call.client
     )
     return TokenResponse.of(call.cookies.signed_in(pair))
+
+
+@routes.post(
+    "/auth/password/replace",
+    "Replace a temporary password, then sign in with the new one",
+    calls=(Passwords.replace_temporary,),
+)
+async def replace_temporary_password(call: Call[TemporaryPassword, NoParams]) -> OkResponse:
+    """Replace the password that an operator set."""
+    body = call.body
+    await call.service.passwords.replace_temporary(
+        body.identifier, body.current_password, body.new_password, client=call.client
+    )
+    return OkResponse()

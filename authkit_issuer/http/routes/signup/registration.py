@@ -16,7 +16,7 @@ class RegistrationRequest(Body):
     """Who wants an account; the password is taken as it is, blanks included."""
 
     identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
-    username: Text
+    username: Annotated[Text | None, Field(description="Without one, a free name is derived")] = None
     password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
 
 

@@ -1,0 +1,139 @@
+"""Deleted accounts: what a login says, the way back, and the way to the end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+
+EMAIL, PASSWORD, NEW = "ada@example.test", "correct horse battery", "another fine horse"
+
+
+@pytest.fixture
+async def ada(service: Service) -> str:
+    user = await service.users.add(email=EMAIL, username="ada_l", verified=True)
+    await service.passwords.store_hash(user.id, await service.rt.hasher.hash(PASSWORD))
+    return user.id
+
+
+async def events(service: Service, kind: str) -> int:
+    return await service.pool.fetchval("select count(*) from profiles.session_events where event = $1", kind)
+
+
+async def test_only_the_right_password_learns_that_the_account_is_deleted(service: Service, ada: str) -> None:
+    await service.lifecycle.soft_delete(ada)
+    with pytest.raises(errors.InvalidCredentials):
+        await service.logins.with_password(EMAIL, "a wrong password")
+    with pytest.raises(errors.UserDeleted) as refused:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    told = refused.value.metadata
+    assert told["restorable"] is True
+    since, until = (datetime.fromisoformat(str(told[name])) for name in ("deleted_at", "restorable_until"))
+    assert (until - since).total_seconds() == service.config.deleted_user_retention
+
+
+async def test_the_owner_restores_the_account_and_signs_in(service: Service, ada: str) -> None:
+    await service.lifecycle.soft_delete(ada)
+    for _ in range(2):
+        await service.deleted_accounts.restore(EMAIL, PASSWORD)
+    assert (await service.logins.with_password(EMAIL, PASSWORD)).user_id == ada
+    assert await events(service, "user_restored") == 1
+
+
+async def test_an_owner_who_forgot_the_password_resets_it_first(service: Service, ada: str, mailbox) -> None:
+    await service.lifecycle.soft_delete(ada)
+    await service.passwords.request_reset(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    await service.passwords.confirm_reset(mailbox.last(EMAIL).token, NEW)
+    with pytest.raises(errors.UserDeleted):
+        await service.logins.with_password(EMAIL, NEW)
+    await service.deleted_accounts.restore(EMAIL, NEW)
+    assert await service.users.is_allowed(ada)
+
+
+async def test_what_an_operator_deleted_only_an_operator_restores(
+    service: Service, ada: str, mailbox
+) -> None:
+    await service.lifecycle.soft_delete(ada, actor="cli")
+    await service.rt.background.drain(timeout=5)
+    before = len(mailbox.messages)
+    for call in (service.deleted_accounts.restore, service.deleted_accounts.erase):
+        with pytest.raises(errors.UserDeleted) as refused:
+            await call(EMAIL, PASSWORD)
+        assert refused.value.metadata["restorable"] is False
+    await service.passwords.request_reset(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    assert len(mailbox.messages) == before
+    await service.lifecycle.restore(ada, actor="cli")
+    await service.lifecycle.soft_delete(ada)
+    await service.lifecycle.ban(ada, actor="cli")
+    with pytest.raises(errors.UserDeleted):
+        await service.deleted_accounts.restore(EMAIL, PASSWORD)
+
+
+async def test_an_erasure_is_done_by_the_next_purge_with_the_hook_of_the_host(
+    service: Service, ada: str
+) -> None:
+    with pytest.raises(errors.InvalidCredentials):
+        await service.deleted_accounts.erase(EMAIL, PASSWORD)
+    await service.lifecycle.soft_delete(ada)
+    await service.deleted_accounts.erase(EMAIL, PASSWORD)
+    for call in (service.deleted_accounts.restore, service.deleted_accounts.erase):
+        with pytest.raises(errors.UserDeleted):
+            await call(EMAIL, PASSWORD)
+    cleaned: list[str] = []
+
+    async def clean(user_id: str) -> None:
+        cleaned.append(user_id)
+
+    assert (await service.lifecycle.purge_deleted(before=clean)).deleted == (ada,)
+    assert cleaned == [ada]
+    assert await events(service, "user_erasure_requested") == 1
+
+
+async def test_an_operator_who_restores_an_account_ends_its_erasure(service: Service, ada: str) -> None:
+    await service.lifecycle.soft_delete(ada)
+    await service.deleted_accounts.erase(EMAIL, PASSWORD)
+    await service.lifecycle.restore(ada, actor="cli")
+    await service.lifecycle.soft_delete(ada, actor="cli")
+    assert (await service.lifecycle.purge_deleted()).deleted == ()
+
+
+async def test_the_password_alone_erases_no_account_with_a_second_factor(service: Service, ada: str) -> None:
+    await service.pool.execute(
+        "insert into profiles.two_factor_settings (user_id, enabled, method)"
+        " values ($1::text::uuid, true, 'email')",
+        ada,
+    )
+    await service.lifecycle.soft_delete(ada)
+    with pytest.raises(errors.UserDeleted):
+        await service.deleted_accounts.erase(EMAIL, PASSWORD)
+    assert (await service.lifecycle.purge_deleted()).deleted == ()
+    await service.deleted_accounts.restore(EMAIL, PASSWORD)
+
+
+async def test_of_a_restoration_and_an_erasure_at_once_one_happens(
+    service: Service, ada: str, rounds
+) -> None:
+    for _ in range(rounds(20)):
+        await service.lifecycle.soft_delete(ada)
+        outcomes = await asyncio.gather(
+            service.deleted_accounts.restore(EMAIL, PASSWORD),
+            service.deleted_accounts.erase(EMAIL, PASSWORD),
+            return_exceptions=True,
+        )
+        assert sum(outcome is None for outcome in outcomes) == 1, outcomes
+        await service.lifecycle.restore(ada, actor="cli")
+
+
+async def test_a_registration_with_the_address_of_a_deleted_account_sends_the_truth(
+    service: Service, ada: str, mailbox
+) -> None:
+    await service.lifecycle.soft_delete(ada)
+    await service.registration.register(EMAIL, "ada_two", PASSWORD)
+    await service.rt.background.drain(timeout=5)
+    assert mailbox.last(EMAIL).kind == "registration_attempt_deleted"
