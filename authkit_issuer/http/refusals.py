@@ -36,6 +36,10 @@ class TwoFactorChallenge:
     challenge: str
     method: Annotated[str, Field(description="email or sms")]
     destination: Annotated[str, Field(description="Where the code went, masked")]
+    code_sent: Annotated[
+        bool,
+        Field(description="False if no new code was sent; the one before still works, or a backup code"),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

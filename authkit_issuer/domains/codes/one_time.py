@@ -98,7 +98,10 @@ class OneTimeCodes:
             auth_epoch=auth_epoch,
             data=data or {},
         )
-        lives = Lives(code=code_ttl, record=record_ttl, link=link_ttl)
+        return await self.store(record, Lives(code=code_ttl, record=record_ttl, link=link_ttl))
+
+    async def store(self, record: Record, lives: Lives) -> Issued:
+        """Store a record with new secrets and return it with them, as ``issue``."""
         issued = await self._make(record, lives)
         await self._store(issued, lives)
         return issued
@@ -111,28 +114,36 @@ class OneTimeCodes:
         limit: str,
         client: Client | None,
         device: Device | None = None,
+        cooldown: bool = True,
     ) -> Issued:
         """Store a record for a caller that is not signed in, beyond the sending limits too.
 
         1. Within the limits the record gets a code of its own, to be sent.
         2. Beyond them nothing is to be sent. A caller that asks again within the cool-down (a double click, a
            corrected form) still has the earlier message, and its code works with either request.
-        3. Each request has ``max_code_attempts`` tries, which no other caller can use up.
+        3. Each request has ``max_code_attempts`` tries, which no other caller can use up. A shared code is
+           used up for all of them together.
         4. If no code was sent there is none to guess: only ``renew`` gives the record one.
 
         The calls to the store do not depend on which accounts exist. ``device`` is a known device of the
         account, which has limits of its own.
         """
         issued = await self._make(record, lives)
-        newest = self._newest(record)
-        if not await SendingLimits(self.rt).count(limit, record.target, client, device=device):
+        newest = self._newest(record.kind, record.target)
+        wait = await SendingLimits(self.rt).count(
+            limit, record.target, client, device=device, cooldown=cooldown
+        )
+        if not wait:
             await self._store(issued, lives)
             if lives.code:
                 await self.rt.ephemeral.set(newest, record.request_id.encode(), lives.code)
             return issued
         pointer = await self.rt.ephemeral.get(newest)
         sent = await self.peek(record.kind, pointer.decode() if pointer else NO_RECORD)
-        made = issued.record.without_code() if sent is None else issued.record.sharing_code_of(sent)
+        if sent is None or sent.auth_epoch != record.auth_epoch:
+            made = issued.record.without_code()
+        else:
+            made = issued.record.sharing_code_of(sent)
         beyond = Issued(record=made, code="", link="")
         await self._store(beyond, lives)
         return beyond
@@ -147,7 +158,9 @@ class OneTimeCodes:
         if not await self.rt.ephemeral.replace_if(record.key, old, new, lives.record):
             return None
         await self._point_link(issued, lives)
-        await self.rt.ephemeral.set(self._newest(record), record.request_id.encode(), lives.code)
+        await self.rt.ephemeral.set(
+            self._newest(record.kind, record.target), record.request_id.encode(), lives.code
+        )
         return issued
 
     async def forget(self, kind: str, request_id: str) -> None:
@@ -183,9 +196,13 @@ class OneTimeCodes:
             pointer = f"{issued.record.kind}:{issued.record.request_id}".encode()
             await self.rt.ephemeral.set(f"link:{issued.record.link_hash}", pointer, lives.link)
 
-    def _newest(self, record: Record) -> str:
+    async def end_sharing(self, kind: str, target: str) -> None:
+        """Share no code that was sent to this target so far."""
+        await self.rt.ephemeral.delete(self._newest(kind, target))
+
+    def _newest(self, kind: str, target: str) -> str:
         """The key of the pointer to the request whose code was sent to an address last."""
-        return f"sent:{record.kind}:{identifier_digest(self.rt, record.kind, record.target)}"
+        return f"sent:{kind}:{identifier_digest(self.rt, kind, target)}"
 
     async def peek(self, kind: str, request_id: str) -> Record | None:
         """Return a live record without using it up, or None."""
@@ -212,9 +229,17 @@ class OneTimeCodes:
         wanted = record.target if target is None else target
         if not await self._guess(record, wanted, code):
             raise errors.InvalidOrExpiredCode
-        if not await self.rt.ephemeral.take_if(record.key, stored):
+        if not await self._take(record, stored):
             raise errors.InvalidOrExpiredCode
         return record
+
+    async def _take(self, record: Record, stored: bytes) -> bool:
+        """Use up the code, which other requests may share, and the record; True for the one winner."""
+        left = max(record.code_expires_at - self.rt.clock(), 1.0)
+        if not await self.rt.ephemeral.set(record.used_key, b"1", left, only_if_absent=True):
+            return False
+        async with on_outage(lambda: self.rt.ephemeral.delete(record.used_key)):
+            return await self.rt.ephemeral.take_if(record.key, stored)
 
     async def _guess(self, record: Record, target: str, code: str) -> bool:
         """Count a guess and return if it is right; an outage takes no try from a right one."""
@@ -282,6 +307,7 @@ class OneTimeCodes:
         if left > 0:
             await self.rt.ephemeral.set(record.key, self._sealed(record), left, only_if_absent=True)
             await self.rt.ephemeral.delete(record.tries_key)
+            await self.rt.ephemeral.delete(record.used_key)
 
     async def _read(self, kind: str, request_id: str) -> tuple[Record, bytes] | None:
         if not request_id or not request_id.isascii():

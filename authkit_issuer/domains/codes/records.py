@@ -54,6 +54,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """
         return f"attempts:{self.kind}:{self.request_id}:{self.code_digest[-16:]}"
 
+    @property
+    def used_key(self) -> str:
+        """The key of the mark that the code was used, by any of the requests that share it."""
+        return f"used:{self.kind}:{self.code_digest[-32:]}"
+
     def sharing_code_of(self, sent: Record) -> Record:
         """Return this record with the code that was sent for another request of the same address."""
         return msgspec.structs.replace(

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 import msgspec
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.base.sending_limits import SendingLimits
-from authkit_issuer.domains.codes.one_time import Issued, OneTimeCodes, Record
+from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.delivery import Delivery, masked
@@ -27,6 +28,8 @@ from authkit_issuer.security import codes
 
 CHALLENGE = "2fa_challenge"
 CODE = "2fa_code"
+LIMIT = "2fa_login"
+"""The sending limit of the codes of sign-ins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,8 @@ class Challenged:
     challenge: str = field(repr=False)
     method: str
     destination: str
+    code_sent: bool = True
+    """False beyond the sending limits: the code that was sent last still works, or a backup code."""
 
     @property
     def metadata(self) -> dict[str, object]:
@@ -46,6 +51,7 @@ class Challenged:
             "method": self.method,
             "destination": self.destination,
             "challenge": self.challenge,
+            "code_sent": self.code_sent,
         }
 
     def required(self) -> errors.TwoFactorRequired:
@@ -112,36 +118,50 @@ class Challenges:
     async def send(self, factor: UserFactor, sign_in: SignIn, client: Client | None) -> Challenged:
         """Store a challenge, then send its code.
 
-        When sending fails, the error carries the challenge, so that a backup code still helps.
+        Messages are limited and sign-ins are not: beyond the limits nothing is sent, and the challenge takes
+        the code that was sent last, or a backup code. When sending fails, the error carries the challenge, so
+        that a backup code still helps.
         """
-        # No cool-down: a second sign-in must not have to wait for the first.
-        await SendingLimits(self.rt).check("2fa_login", factor.user_id, client, cooldown=False)
         destination = factor.destination or ""
-        challenge, issued = await self.create(factor, sign_in, destination)
+        challenge, record = await self._new(factor, sign_in, destination)
+        issued = await self._offer(record, client)
         challenged = Challenged(
             user_id=factor.user_id,
             challenge=challenge,
             method=factor.method,
             destination=masked(destination) if destination else "",
+            code_sent=issued.to_be_sent,
         )
         try:
             if not destination:
                 raise errors.TwoFactorMethodUnavailable
-            await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
+            if issued.to_be_sent:
+                await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
         except (errors.Conflict, errors.NotConfigured, errors.DeliveryFailed) as refusal:
-            refusal.metadata.update(challenged.metadata)
+            refusal.metadata.update(challenged.metadata | {"code_sent": False})
             raise
         return challenged
 
-    async def create(self, factor: UserFactor, sign_in: SignIn, destination: str) -> tuple[str, Issued]:
-        """Store a challenge and return it with its code; without a destination no code fits it."""
+    async def _offer(self, record: Record, client: Client | None) -> Issued:
+        one_time, lives = OneTimeCodes(self.rt), self._lives()
+        if not record.data["destination"]:
+            return await one_time.store(record, lives)
+        device = Devices(self.rt).trusted(client, record.user_id, record.auth_epoch)
+        # No cool-down: a second sign-in must not have to wait for the first.
+        return await one_time.offer(record, lives, limit=LIMIT, client=client, device=device, cooldown=False)
+
+    async def create(self, factor: UserFactor, sign_in: SignIn) -> str:
+        """Store a challenge without a destination, which no code of its own fits, and return it."""
+        challenge, record = await self._new(factor, sign_in, "")
+        await OneTimeCodes(self.rt).store(record, self._lives())
+        return challenge
+
+    async def _new(self, factor: UserFactor, sign_in: SignIn, destination: str) -> tuple[str, Record]:
+        """Return a new challenge and its record, which is not stored yet."""
         challenge = codes.new_token(self.rt.random_bytes)
-        config = self.rt.config
-        issued = await OneTimeCodes(self.rt).issue(
-            CHALLENGE,
+        record = Record(
+            kind=CHALLENGE,
             target=factor.user_id,
-            code_ttl=config.code_ttl,
-            record_ttl=config.two_factor_ttl,
             request_id=_digest(challenge),
             user_id=factor.user_id,
             auth_epoch=factor.auth_epoch,
@@ -152,7 +172,10 @@ class Challenges:
                 "round": await self._round(factor.user_id),
             },
         )
-        return challenge, issued
+        return challenge, record
+
+    def _lives(self) -> Lives:
+        return Lives(code=self.rt.config.code_ttl, record=self.rt.config.two_factor_ttl)
 
     async def find(self, user_id: str, challenge: str) -> Record | None:
         """Return a live challenge of this user without using it up."""
@@ -166,10 +189,13 @@ class Challenges:
         factor = await self.rt.maybe(sql.FACTOR, owner)
         return record if _is_current(record, factor) else None
 
-    async def redeem(self, user_id: str, challenge: str, code: str, *, is_backup: bool) -> Redeemed:
+    async def redeem(
+        self, user_id: str, challenge: str, code: str, client: Client | None, *, is_backup: bool
+    ) -> Redeemed:
         """Use a challenge up with its code, or with a backup code that is left for the caller to use up.
 
-        Of parallel callers one succeeds. Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``.
+        The sending limits of the user begin at zero again. Of parallel callers one succeeds. Raises
+        ``InvalidChallenge``, ``InvalidOrExpiredCode``.
         """
         record = await self.find(user_id, challenge)
         if record is None:
@@ -189,6 +215,9 @@ class Challenges:
                 raise errors.InvalidOrExpiredCode
             if not await one_time.spend(record):
                 raise errors.InvalidChallenge
+        async with one_time.restore_on_outage(record):
+            device = Devices(self.rt).trusted(client, record.user_id, record.auth_epoch)
+            await SendingLimits(self.rt).forget(LIMIT, record.user_id, client, device=device)
         return Redeemed(record=record, sign_in=SignIn.of(record), factor=factor)
 
     async def issue_user_code(self, factor: UserFactor, destination: str) -> Issued:
@@ -221,6 +250,7 @@ class Challenges:
         mark = codes.new_token(self.rt.random_bytes).encode()
         await self.rt.ephemeral.set(_round_key(user_id), mark, self.rt.config.two_factor_ttl)
         await self.rt.ephemeral.delete(f"{CODE}:{user_id}")
+        await OneTimeCodes(self.rt).end_sharing(CHALLENGE, user_id)
 
     async def _round(self, user_id: str) -> str:
         return (await self.rt.ephemeral.get(_round_key(user_id)) or b"").decode()

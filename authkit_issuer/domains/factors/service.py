@@ -184,8 +184,9 @@ class TwoFactor:
     ) -> Challenged:
         """Send the code of the second factor, for a sign-in whose first factor is verified.
 
-        The challenge is stored, then the code is sent. When sending fails, the error carries the challenge in
-        its metadata, so that a backup code still helps.
+        The challenge is stored, then the code is sent. Beyond the sending limits no code is sent
+        (``code_sent`` is False): the one before still works, or a backup code. When sending fails, the error
+        carries the challenge in its metadata, so that a backup code still helps.
 
         Args:
             user_id: The user who signs in.
@@ -198,7 +199,6 @@ class TwoFactor:
 
         Raises:
             InvalidCredentials: The account changed since the first factor was verified.
-            TooManyRequests: Too many codes were sent.
             TwoFactorMethodUnavailable: The account has no verified address for its method.
             EmailUnavailable: No email sender is configured.
             SmsUnavailable: No SMS sender is configured.
@@ -212,14 +212,22 @@ class TwoFactor:
         first = _first_factor(factor, method, amr)
         return await Challenges(self.rt).send(factor, SignIn(first=first, org=org, extra=extra or {}), client)
 
-    async def redeem(self, user_id: str, challenge: str, code: str, *, is_backup: bool = False) -> Redeemed:
+    async def redeem(
+        self,
+        user_id: str,
+        challenge: str,
+        code: str,
+        *,
+        is_backup: bool = False,
+        client: Client | None = None,
+    ) -> Redeemed:
         """Use up a challenge, for a caller that opens the session and may restore the record.
 
         A backup code is only checked: ``use_backup_code`` uses it up in the transaction of the session.
         Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``.
         """
         self.rt.refuse_joining("two_factor.redeem")
-        return await Challenges(self.rt).redeem(user_id, challenge, code, is_backup=is_backup)
+        return await Challenges(self.rt).redeem(user_id, challenge, code, client, is_backup=is_backup)
 
     async def use_backup_code(self, user_id: str, code: str, *, client: Client | None = None) -> None:
         """Use up a backup code in the caller's transaction, or raise ``InvalidOrExpiredCode``."""
@@ -241,7 +249,7 @@ class TwoFactor:
         Of parallel callers one succeeds. Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``; after five
         wrong codes the challenge is void.
         """
-        redeemed = await self.redeem(user_id, challenge, code, is_backup=is_backup)
+        redeemed = await self.redeem(user_id, challenge, code, is_backup=is_backup, client=client)
         if not is_backup:
             return
         async with OneTimeCodes(self.rt).restore_on_outage(redeemed.record):
@@ -270,8 +278,7 @@ class TwoFactor:
         """
         factor = await self._enabled(user_id)
         first = _first_factor(factor, "host", ())
-        challenge, _ = await Challenges(self.rt).create(factor, SignIn(first=first), "")
-        return challenge
+        return await Challenges(self.rt).create(factor, SignIn(first=first))
 
     async def verify_challenge(self, user_id: str, challenge: str) -> bool:
         """True if this is a live challenge of the user; it stays unused."""

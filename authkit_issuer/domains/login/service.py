@@ -203,7 +203,9 @@ class Logins:
             Unavailable: Storage failed. Challenge and code are still good.
         """
         try:
-            redeemed = await TwoFactor(self.rt).redeem(user_id, challenge, code, is_backup=is_backup)
+            redeemed = await TwoFactor(self.rt).redeem(
+                user_id, challenge, code, is_backup=is_backup, client=client
+            )
         except (errors.InvalidChallenge, errors.InvalidOrExpiredCode) as refusal:
             await self.note_failure(refusal, client)
             raise
