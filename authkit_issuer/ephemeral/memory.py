@@ -9,11 +9,12 @@ import heapq
 import time
 from collections import OrderedDict
 
+from authkit_issuer.ephemeral import gcra
+from authkit_issuer.ephemeral.gcra import MICRO
 from authkit_issuer.errors import EphemeralStoreUnavailable
 from authkit_issuer.ports import Clock, EphemeralMode
 
 MAX_ENTRIES = 100_000
-_MICRO = 1_000_000
 _SLACK = 64
 """Outdated notes that are tolerated before the list of ends is rebuilt."""
 
@@ -103,22 +104,20 @@ class MemoryStore:
         When it is full, the least recently used one is forgotten.
         """
         check_ttl(window)
-        now, span = int(self._clock() * _MICRO), int(window * _MICRO)
-        fresh = min(max(self._rates.get(key, 0), now), now + span)
-        admitted = fresh + span // calls <= now + span
+        now, span = int(self._clock() * MICRO), int(window * MICRO)
+        admitted, unused_at = gcra.admit(self._rates.get(key, 0), now, calls=calls, span=span)
         if admitted:
-            fresh += span // calls
-            self._rates[key] = fresh
+            self._rates[key] = unused_at
             self._rates.move_to_end(key)
             if len(self._rates) > self._max_entries:
                 self._rates.popitem(last=False)
-        return admitted, (fresh - now) / _MICRO
+        return admitted, (unused_at - now) / MICRO
 
     async def give_back(self, key: str, calls: int, window: float) -> None:
         """See ``EphemeralStore``."""
         check_ttl(window)
         if key in self._rates:
-            self._rates[key] -= int(window * _MICRO) // calls
+            self._rates[key] -= int(window * MICRO) // calls
 
     async def ping(self) -> None:
         """See ``EphemeralStore``: memory always answers."""

@@ -10,6 +10,7 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
+from authkit_issuer.ephemeral.gcra import ADMIT_SCRIPT, GIVE_BACK_SCRIPT, MICRO
 from authkit_issuer.ephemeral.memory import check_ttl
 from authkit_issuer.errors import ConfigError, EphemeralStoreUnavailable, StartupError
 from authkit_issuer.ports import EphemeralMode
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 TIMEOUT = 2.0
 """Seconds to connect, to wait for an answer, and to wait for a free connection."""
 MAX_CONNECTIONS = 32
-_MICRO = 1_000_000
 
 # Value and expiry change in one step: no other command runs between them (Redis: EVAL is atomic).
 _TAKE_IF = """
@@ -36,29 +36,6 @@ _INCR = """
 local count = redis.call('INCR', KEYS[1])
 if count == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 return count
-"""
-# The value is the moment, in microseconds of the server's clock, at which the key is as fresh as new.
-_ADMIT = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local step, span = tonumber(ARGV[1]), tonumber(ARGV[2])
-local fresh = tonumber(redis.call('GET', KEYS[1]) or '0')
-fresh = math.min(math.max(fresh, now), now + span)
-if fresh + step > now + span then return {0, fresh - now} end
-fresh = fresh + step
-local ttl = math.ceil((fresh - now) / 1000)
-redis.call('SET', KEYS[1], string.format('%.0f', fresh), 'PX', string.format('%.0f', ttl))
-return {1, fresh - now}
-"""
-
-_GIVE_BACK = """
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local fresh = tonumber(redis.call('GET', KEYS[1]) or '0') - tonumber(ARGV[1])
-if fresh <= now then return redis.call('DEL', KEYS[1]) end
-local ttl = math.ceil((fresh - now) / 1000)
-redis.call('SET', KEYS[1], string.format('%.0f', fresh), 'PX', string.format('%.0f', ttl))
-return 1
 """
 
 logger = logging.getLogger("authkit.ephemeral")
@@ -130,15 +107,15 @@ class RedisStore:
     async def admit(self, key: str, calls: int, window: float) -> tuple[bool, float]:
         """See ``EphemeralStore``."""
         check_ttl(window)
-        span = int(window * _MICRO)
-        command = ("EVAL", _ADMIT, 1, self._prefix + key, span // calls, span)
+        span = int(window * MICRO)
+        command = ("EVAL", ADMIT_SCRIPT, 1, self._prefix + key, span // calls, span)
         admitted, ahead = await self._call(*command)
-        return bool(admitted), int(ahead) / _MICRO
+        return bool(admitted), int(ahead) / MICRO
 
     async def give_back(self, key: str, calls: int, window: float) -> None:
         """See ``EphemeralStore``."""
         check_ttl(window)
-        await self._call("EVAL", _GIVE_BACK, 1, self._prefix + key, int(window * _MICRO) // calls)
+        await self._call("EVAL", GIVE_BACK_SCRIPT, 1, self._prefix + key, int(window * MICRO) // calls)
 
     async def ping(self) -> None:
         """See ``EphemeralStore``."""

@@ -1,4 +1,4 @@
-"""The signature algorithms of this package, each bound to one type of key.
+"""The signature algorithms of this package. ``keys.fitting`` binds each to one type of key.
 
 Asymmetric only: ``none`` and the HS family are not in the table, so no configuration can admit them
 (RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1.
