@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,10 +10,10 @@ from typing import TypeVar
 import argon2
 from argon2.low_level import Type
 
-from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.security.dummy_hashes import DummyHashes
 from authkit_issuer.security.hashing_pool import HashingLoad, HashingPool
+from authkit_issuer.security.password_length import as_bytes, check_length, normalized
 from authkit_issuer.security.stored_hashes import (
     RESET_REQUIRED,
     Cost,
@@ -34,53 +33,9 @@ __all__ = [
     "StoredHash",
     "Verdict",
     "acceptable",
-    "as_bytes",
-    "check_length",
-    "normalized",
 ]
 
-_NOT_UTF8 = "The password contains lone surrogates, which have no UTF-8 form. Send it as Unicode text."
-MIN_PASSWORD_CHARS = 8
-MAX_PASSWORD_BYTES = 1024
-MAX_NORMALIZED_CHARS = 4096
-"""Longer texts stay as typed: normalizing combining marks costs the square of their number."""
-
 T = TypeVar("T")
-
-
-def normalized(password: str) -> str:
-    """The password in Unicode form NFC, as it is hashed; two keyboards may compose "ü" differently.
-
-    Never NFKC, which would make different passwords one; letter case and blanks stay.
-    """
-    return password if len(password) > MAX_NORMALIZED_CHARS else unicodedata.normalize("NFC", password)
-
-
-def check_length(password: str) -> None:
-    """Check that a password has 8 code points to 1024 UTF-8 bytes in NFC; it is never trimmed.
-
-    Raises:
-        PasswordTooShort: It has fewer than 8 code points.
-        PasswordTooLong: It has more than 1024 UTF-8 bytes.
-        Invalid: It has no UTF-8 form (lone surrogates).
-    """
-    composed = normalized(password)
-    if len(composed) < MIN_PASSWORD_CHARS:
-        raise errors.PasswordTooShort(param="password")
-    if len(as_bytes(composed)) > MAX_PASSWORD_BYTES:
-        raise errors.PasswordTooLong(param="password")
-
-
-def as_bytes(password: str) -> bytes:
-    """The UTF-8 bytes of a password; raises ``Invalid`` for lone surrogates."""
-    try:
-        return password.encode("utf-8")
-    except UnicodeEncodeError:
-        # Not chained: the error holds the password.
-        raise errors.Invalid(
-            _NOT_UTF8,
-            param="password",
-        ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

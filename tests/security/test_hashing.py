@@ -16,11 +16,10 @@ from authkit_issuer.security.hashing import (
     PasswordHasher,
     StoredHash,
     acceptable,
-    as_bytes,
-    check_length,
     default_threads,
     normalized,
 )
+from authkit_issuer.security.password_length import as_bytes, check_length
 
 PASSWORD = "correct horse"
 # The form of Go's golang.org/x/crypto/argon2 users: one pass over 64 MiB, 16 bytes of salt, 32 of hash.

@@ -24,7 +24,8 @@ from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash, acceptable, normalized
+from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash, acceptable
+from authkit_issuer.security.password_length import normalized
 
 MAX_HASH_CHARS = 512
 MAX_PARAMS_BYTES = 4096

@@ -7,7 +7,7 @@ import asyncio
 from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.common_passwords import is_common
-from authkit_issuer.security.hashing import check_length, normalized
+from authkit_issuer.security.password_length import check_length, normalized
 
 
 async def check_policy(rt: Runtime, password: str) -> None:
