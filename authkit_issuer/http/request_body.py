@@ -24,6 +24,9 @@ MAX_BODY = 64 * 1024
 BODY_DEADLINE = 10.0
 """Seconds for a body to arrive, from the moment it is asked for."""
 MAX_FIELDS = 100
+"""Parameters a form or a query may have."""
+MAX_MEMBERS = 64
+"""Members a JSON object may have, at any depth; no body of this service needs half as many."""
 _MAX_PARAM = 64
 _FORM = "application/x-www-form-urlencoded"
 
@@ -116,12 +119,19 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise Invalid(f"A JSON object may have at most {MAX_MEMBERS} members.")
+    return _unique(pairs)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise Invalid(
-            "Duplicate JSON member.", param=_named(next(name for name in names if names.count(name) > 1))
-        )
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise Invalid("Duplicate JSON member.", param=_named(name))
+            seen.add(name)
     return members
 
 
@@ -163,7 +173,7 @@ def _pairs(raw: bytes, *, keep_blank: bool = True) -> dict[str, Any]:
         raise Invalid("The parameters are not in UTF-8, or too many.") from error
     for name, value in pairs:
         _require_storable(name, value)
-    members = _members(pairs)
+    members = _unique(pairs)
     return members if keep_blank else {name: value for name, value in members.items() if value}
 
 

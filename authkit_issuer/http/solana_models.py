@@ -9,8 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from authkit_issuer.domains.login.solana.service import SignInOutput
 from authkit_issuer.http.operations import Body
 
+MAX_LISTED_BYTES = 4096
+"""The longest list of byte values; the longest message signed here has less than a kilobyte."""
+
+# Without ``fail_fast`` pydantic describes every wrong item, to have the first one reported.
+_ByteValues = Annotated[
+    list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=MAX_LISTED_BYTES, fail_fast=True)
+]
 Bytes = Annotated[
-    str | list[Annotated[int, Field(ge=0, le=255)]],
+    str | _ByteValues,
     Field(description="Base64 in either alphabet, padded or not, or a list of byte values"),
 ]
 

@@ -6,8 +6,9 @@ import asyncio
 import socket
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
@@ -19,6 +20,7 @@ from authkit_issuer.server.access_log import AccessLog
 from authkit_issuer.server.connections import BoundedHttp
 from authkit_issuer.server.maintenance import maintained
 from authkit_issuer.server.memory_mode import alone
+from authkit_issuer.server.places import Places
 from authkit_issuer.server.settings import development, production, refuse_dev
 from authkit_issuer.server.signals import Signals
 from authkit_issuer.service import Service
@@ -104,7 +106,9 @@ async def _run(config: Config, listener: socket.socket, signals: Signals, ready:
         server = _Server(
             uvicorn.Config(
                 AccessLog(create_app(service)),
-                http=BoundedHttp,
+                http=cast(
+                    "type[asyncio.Protocol]", partial(BoundedHttp, places=Places(config.trusted_proxies))
+                ),
                 ws="none",
                 log_config=None,
                 access_log=False,  # it would log queries, which contain addresses

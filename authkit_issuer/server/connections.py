@@ -1,22 +1,35 @@
-"""Bounds on each connection: the size of request headers, and a deadline for them.
+"""Bounds on each connection and on their number: bytes and seconds of a request, kept by the protocol.
 
-The parser has no bound of its own: a connection could send headers without end, or none at all. Bodies are
-bounded where they are read.
+The parser has no bound of its own: a connection could send headers or a body without end, or none at all. A
+bound that only the reader of a body keeps is none once a request was answered without reading it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from authkit_issuer.server.places import Places
 
 MAX_HEAD = 32 * 1024
 """The most bytes of a request line with its headers."""
 HEAD_DEADLINE = 10.0
 """Seconds from the first byte, or from the connection, to the end of the headers."""
+BODY_DEADLINE = 20.0
+"""Seconds from the headers to the end of the body; one that is read is due earlier, and answered with 408."""
+LINGER = 1.0
+"""Seconds for which the rest of a request is read and discarded after an early answer, so that it arrives."""
+MAX_LINGER = 64 * 1024
+"""The most bytes of such a rest."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
+)
 
 
 class HeadTooLarge(Exception):
@@ -24,34 +37,51 @@ class HeadTooLarge(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol with heads of at most 32 KiB, complete within ten seconds."""
+    """uvicorn's protocol with a bound of bytes and seconds for the head, the body, and what nobody reads."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Wait for the first head."""
+    def __init__(self, *args: Any, places: Places | None = None, **kwargs: Any) -> None:
+        """Wait for the first head; ``places`` counts the connections of this process."""
         super().__init__(*args, **kwargs)
+        self._answer, self.app = self.app, self._run
+        self._places = places
+        self._admitted = False
         self._in_head, self._begun = True, False
         self._received = 0
         self._fields = 0
         self._deadline: asyncio.TimerHandle | None = None
+        self._rest: int | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: the first head is due from the connection on."""
         super().connection_made(transport)
-        self._start_clock()
+        self._admitted = self._places is None or self._places.take(self._peer())
+        if not self._admitted:
+            transport.write(_FULL)
+            transport.close()
+            return
+        self._start_clock(HEAD_DEADLINE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock and give the place back."""
         self._stop_clock()
+        if self._admitted and self._places is not None:
+            self._places.give_back(self._peer())
+        self._admitted = False
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes to the parser, and count those of an unfinished head."""
+        if self._rest is not None:
+            self._discard(len(data))
+            return
+        if not self._admitted:
+            return
         if self._in_head and self._deadline is None:
-            self._start_clock()
+            self._start_clock(HEAD_DEADLINE)
         self._received += len(data)
         super().data_received(data)
         if self._begun and self._deadline is None:
-            self._start_clock()
+            self._start_clock(HEAD_DEADLINE)
         if self._in_head and self._received > MAX_HEAD:
             self._refuse()
 
@@ -68,19 +98,59 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Let the request run."""
+        """Let the request run, and give its body a deadline where there is one."""
         self._begun = self._in_head = False
         self._stop_clock()
         super().on_headers_complete()
+        if self.cycle.scope is self.scope and _announces_body(self.headers):
+            self.cycle.transport = cast("asyncio.Transport", _Answering(self))
+            self._start_clock(BODY_DEADLINE)
 
     def on_message_complete(self) -> None:
         """Wait for the next head; until its first byte, uvicorn's keep-alive timeout applies."""
+        self._stop_clock()
         super().on_message_complete()
         # Bytes of a next head that came along are not counted: they are one read at most.
         self._in_head, self._received = True, 0
 
-    def _start_clock(self) -> None:
-        self._deadline = self.loop.call_later(HEAD_DEADLINE, self._too_late)
+    async def _run(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request, and announce the end of the connection if its body is not there by then."""
+
+        async def announced(message: Any) -> None:
+            # A request that another one followed is complete.
+            cycle = self.cycle
+            if message["type"] == "http.response.start" and cycle.scope is scope and cycle.more_body:
+                cycle.keep_alive = False
+            await send(message)
+
+        await self._answer(scope, receive, announced)
+
+    def end_answer(self) -> None:
+        """Close the connection once the answer is out; if the request is not complete, read a bit longer.
+
+        A close with bytes unread resets the connection, and the client may lose the answer (RFC 9112
+        section 9.6).
+        """
+        if self._in_head or self.transport.is_closing():
+            self.transport.close()
+            return
+        self._rest = MAX_LINGER
+        self._stop_clock()
+        self._start_clock(LINGER)
+        self.flow.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _discard(self, size: int) -> None:
+        self._rest = (self._rest or 0) - size
+        if self._rest < 0:
+            self.transport.close()
+
+    def _peer(self) -> str | None:
+        return self.client[0] if self.client else None
+
+    def _start_clock(self, seconds: float) -> None:
+        self._deadline = self.loop.call_later(seconds, self._too_late)
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
@@ -89,8 +159,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _too_late(self) -> None:
         self._deadline = None
-        if self._is_answering():
-            self._start_clock()
+        if self._in_head and self._is_answering():
+            self._start_clock(HEAD_DEADLINE)
         elif not self.transport.is_closing():
             self.transport.close()
 
@@ -105,3 +175,20 @@ class BoundedHttp(HttpToolsProtocol):
         # A client may send its next request during the response to this one.
         # Before the first request the cycle is None, although its type excludes that.
         return bool(self.cycle) and not self.cycle.response_complete
+
+
+class _Answering:
+    """The transport of an answer to a request with a body: its end is not always the connection's."""
+
+    def __init__(self, protocol: BoundedHttp) -> None:
+        self._protocol = protocol
+        self.write = protocol.transport.write
+        self.is_closing = protocol.transport.is_closing
+        self.close = protocol.end_answer
+
+
+def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in headers
+    )

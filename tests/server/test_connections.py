@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,14 +12,15 @@ import pytest
 import uvicorn
 
 from authkit_issuer.server import connections
-from authkit_issuer.server.connections import MAX_HEAD, BoundedHttp
+from authkit_issuer.server.connections import MAX_HEAD, MAX_LINGER, BoundedHttp
+from authkit_issuer.server.places import Places
 
 GOOD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 async def answer(scope: Any, receive: Any, send: Any) -> None:
     body = b""
-    while True:
+    while scope["path"] != "/early":
         message = await receive()
         body += message.get("body", b"")
         if not message.get("more_body"):
@@ -35,8 +37,11 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(connections, "HEAD_DEADLINE", 0.2)
+    monkeypatch.setattr(connections, "BODY_DEADLINE", 0.4)
+    places = Places(most=3)
+    protocol: Any = functools.partial(BoundedHttp, places=places)
     config = uvicorn.Config(
-        answer, port=0, http=BoundedHttp, ws="none", lifespan="off", log_config=None, access_log=False
+        answer, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
@@ -109,3 +114,77 @@ async def test_a_head_that_trickles_in_is_not_waited_for_either(port: int) -> No
 async def test_a_long_answer_is_not_cut_by_the_clock_of_the_next_head(port: int) -> None:
     slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
     assert (await talk(port, slow + b"GET / HTTP/1.1\r\n")).startswith(b"HTTP/1.1 200 OK")
+
+
+POST = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(port: int) -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    assert await talk(port, POST % (b"/", 10), *[b"x"] * 8, pause=0.1) == b""
+    assert loop.time() - begun < 2
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 10000000000", b"transfer-encoding: chunked"])
+async def test_an_early_answer_ends_the_connection_of_a_request_without_end(
+    port: int, framing: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /early HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
+    said = await asyncio.wait_for(reader.read(), 5)
+    assert said.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in said
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(5):
+            while sent < 100 * MAX_LINGER:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+                sent += 65_536
+                await asyncio.sleep(0.01)
+    assert sent < 100 * MAX_LINGER
+    writer.close()
+
+
+async def test_the_rest_of_a_request_answered_early_is_not_waited_for(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST % (b"/early", 1000))
+    assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(4):
+            while True:
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.1)
+    writer.close()
+
+
+async def test_a_request_whose_body_is_there_keeps_its_connection(port: int) -> None:
+    whole = POST % (b"/early", 5) + b"12345"
+    both = await talk(port, whole, whole.replace(b"host: x", b"host: x\r\nconnection: close"), pause=0.1)
+    assert both.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_connection_beyond_the_bound_of_the_process_is_refused_until_one_ends(port: int) -> None:
+    held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    await asyncio.sleep(0.05)
+    assert (await talk(port, b"")).startswith(b"HTTP/1.1 503 Service Unavailable")
+    for _, writer in held:
+        writer.close()
+    await asyncio.sleep(0.05)
+    assert (await talk(port, GOOD.replace(b"\r\n\r\n", b"\r\n" + CLOSE + b"\r\n"))).startswith(
+        b"HTTP/1.1 200"
+    )
+
+
+def test_a_network_has_a_bound_and_a_trusted_proxy_only_that_of_the_process() -> None:
+    places = Places(["10.0.0.0/8"], most=6, per_network=2)
+    assert [places.take("203.0.113.7") for _ in range(3)] == [True, True, False]
+    assert [places.take(f"2001:db8::{n}") for n in range(1, 4)] == [True, True, False]
+    places.give_back("203.0.113.7")
+    assert [places.take(peer) for peer in ("203.0.113.7", "10.0.0.1", None, "10.0.0.1")] == [
+        True, True, True, False
+    ]  # fmt: skip
+    places.give_back(None)
+    assert places.take("::1")

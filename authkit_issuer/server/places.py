@@ -1,0 +1,68 @@
+"""How many connections there may be at once: in the process, and from one network."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable
+
+from authkit_issuer.identifiers import ip_address, ip_prefix
+
+RESERVED = 256
+"""File descriptors kept for the database, the ephemeral store, outgoing calls and logs."""
+MOST = 8192
+"""The most connections of a process, however many descriptors it may have."""
+PER_NETWORK = 512
+"""The most connections from one IPv4 address or IPv6 /64 that is no trusted proxy."""
+
+
+class Places:
+    """Counts the connections of a process; a peer in ``trusted``, or on loopback, has no bound of its own."""
+
+    def __init__(
+        self, trusted: Iterable[str] = (), *, most: int | None = None, per_network: int = PER_NETWORK
+    ) -> None:
+        """Take the bounds; ``most`` is by default what the limit of file descriptors leaves."""
+        self.most = most if most is not None else _descriptors()
+        self._per_network = per_network
+        self._trusted = [ipaddress.ip_network(text) for text in trusted]
+        self._taken = 0
+        self._by_network: Counter[str] = Counter()
+
+    def take(self, peer: str | None) -> bool:
+        """Count a new connection; False, and nothing counted, if there is no place for it."""
+        network = self._network(peer)
+        if self._taken >= self.most or (network and self._by_network[network] >= self._per_network):
+            return False
+        self._taken += 1
+        if network:
+            self._by_network[network] += 1
+        return True
+
+    def give_back(self, peer: str | None) -> None:
+        """Count the end of a connection that got a place."""
+        self._taken -= 1
+        network = self._network(peer)
+        if network:
+            self._by_network[network] -= 1
+            if not self._by_network[network]:
+                del self._by_network[network]
+
+    def _network(self, peer: str | None) -> str:
+        """Return the network that a peer counts for, ``""`` for proxies, loopback and unix sockets."""
+        known = ip_address(peer)
+        if known is None:
+            return ""
+        address = ipaddress.ip_address(known)
+        if address.is_loopback or any(address in trusted for trusted in self._trusted):
+            return ""
+        return ip_prefix(known)
+
+
+def _descriptors() -> int:
+    try:
+        import resource  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        return MOST
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else max(64, min(MOST, soft - RESERVED))
