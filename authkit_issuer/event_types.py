@@ -57,6 +57,8 @@ class SessionEventType(StrEnum):
     """The owner of a session proved again who they are."""
     ORG_CREATED = "org_created"
     ORG_RENAMED = "org_renamed"
+    ORG_DELETED = "org_deleted"
+    """The organization is found no more; with the reason ``purged`` it is gone, and its names are free."""
     ORG_ROLE_DEFINED = "org_role_defined"
     ORG_ROLE_DELETED = "org_role_deleted"
     """The role is gone from the organization and from the members who held it (``data.members``)."""

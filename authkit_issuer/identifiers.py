@@ -203,9 +203,14 @@ def username(text: str, *, reserved: Collection[str] = DEFAULT_RESERVED_USERNAME
         raise errors.UsernameMustStartWithLetter(param="username")
     if not _USERNAME.fullmatch(value):
         raise errors.UsernameInvalidCharacters(param="username")
-    if value.lower() in reserved:
+    if is_reserved(value, reserved):
         raise errors.UsernameReserved(param="username")
     return value
+
+
+def is_reserved(name: str, reserved: Collection[str]) -> bool:
+    """True for a reserved name, and for one whose owner slug is reserved, such as ``admin_``."""
+    return name.lower() in reserved or owner_slug(name) in reserved
 
 
 def derived_username(text: str, *, reserved: Collection[str] = DEFAULT_RESERVED_USERNAMES) -> str:
@@ -215,7 +220,7 @@ def derived_username(text: str, *, reserved: Collection[str] = DEFAULT_RESERVED_
     if len(name) < MIN_USERNAME:
         name += "_user"
     plain, number = name, 0
-    while name in reserved:
+    while is_reserved(name, reserved):
         number += 1
         name = suffixed_username(plain, f"_{number}")
     return name

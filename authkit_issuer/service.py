@@ -258,6 +258,7 @@ class Service:
         await self.lifecycle.lift_lapsed_bans()
         if self.config.deleted_user_retention is not None:
             await self.lifecycle.purge_deleted(before=before_purge)
+            await self.orgs.purge_deleted()
 
 
 Provider = Service

@@ -12,6 +12,7 @@ from authkit_issuer import identifiers
 from authkit_issuer.cli.importing import import_users
 from authkit_issuer.cli.opening import ACTOR, run
 from authkit_issuer.domains.accounts.service import User
+from authkit_issuer.domains.lifecycle.service import Purged
 from authkit_issuer.errors import RoleNotFound, UserNotFound
 from authkit_issuer.service import Service
 
@@ -144,11 +145,17 @@ def purge(
         float | None, typer.Option(min=0, help="Days since the deletion; default as configured.")
     ] = None,
 ) -> None:
-    """Delete for good the users whose retention has passed."""
+    """Delete for good the users and organizations whose retention has passed."""
     retention = None if retention_days is None else retention_days * 86_400
-    report = run(lambda service: service.lifecycle.purge_deleted(retention=retention))
+    report = run(lambda service: _purge(service, retention))
     typer.echo(f"purged {len(report.deleted)}")
     for user_id, error in report.failed.items():
         typer.echo(f"authkit: {user_id} was not purged: {error}", err=True)
     if report.failed:
         raise typer.Exit(1)
+
+
+async def _purge(service: Service, retention: float | None) -> Purged:
+    report = await service.lifecycle.purge_deleted(retention=retention)
+    await service.orgs.purge_deleted(retention=retention)
+    return report

@@ -126,6 +126,13 @@ class OwnerSlugTaken(Invalid):
     default = "This name is taken."
 
 
+class OwnerSlugReserved(Invalid):
+    """The name is reserved in the namespace that users and organizations share."""
+
+    code = "owner_slug_reserved"
+    default = "This name is reserved."
+
+
 class InvalidUsernameForOwnerNamespace(Invalid):
     """The user name has no form that could be an owner slug."""
 

@@ -23,6 +23,24 @@ async def require_password_or_recent_auth(call: Call[Any, Any], password: str | 
         raise InvalidPassword
 
 
+async def require_recent_auth_for_role(call: Call[Any, Any], role: str | None) -> None:
+    """Require a recent authentication before the role ``owner`` is given or taken.
+
+    Raises ``StepUpRequired``.
+    """
+    if role is not None and role.strip().lower() == "owner":
+        await guards.require_recent_auth(call.service, call.account)
+
+
+async def require_recent_auth_for_member(call: Call[Any, Any], user_id: str) -> None:
+    """Require a recent authentication before an owner of the organization is removed.
+
+    Raises ``StepUpRequired``.
+    """
+    for role in await call.service.org_members.list_roles(call.organization.slug, user_id):
+        await require_recent_auth_for_role(call, role)
+
+
 async def require_recent_auth_unless(call: Call[Any, Any], password: str | None) -> None:
     """Require a recent authentication, unless the request has a password that its handler verifies.
 

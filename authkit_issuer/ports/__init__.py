@@ -14,6 +14,7 @@ from authkit_issuer.ports.events import AuthEventBatchLogger, AuthEventLogger, A
 from authkit_issuer.ports.senders import (
     EmailSender,
     EmailSenderWithCodeAndLink,
+    EmailSenderWithOrgInvite,
     EmailSenderWithPasswordResetLink,
     EmailSenderWithSecurityNotice,
     EmailSenderWithVerificationLink,
@@ -32,6 +33,7 @@ __all__ = [
     "Clock",
     "EmailSender",
     "EmailSenderWithCodeAndLink",
+    "EmailSenderWithOrgInvite",
     "EmailSenderWithPasswordResetLink",
     "EmailSenderWithSecurityNotice",
     "EmailSenderWithVerificationLink",

@@ -71,6 +71,21 @@ class EmailSenderWithSecurityNotice(Protocol):
 
 
 @runtime_checkable
+class EmailSenderWithOrgInvite(Protocol):
+    """Optional extension: tells a person of an invite to an organization."""
+
+    async def send_org_invite(
+        self, email: str, username: str, org: str, inviter: str, invite_id: str
+    ) -> None:
+        """Send an invitation to the organization ``org``.
+
+        ``inviter`` is the user name of the inviter, ``""`` without one. ``invite_id`` names the
+        invite; it opens nothing, as only the owner of the address can accept the invite.
+        """
+        ...
+
+
+@runtime_checkable
 class SMSSender(Protocol):
     """Sends SMS messages. ``phone`` is in E.164 form (``+`` and digits) and possible in its country.
 
@@ -105,6 +120,7 @@ class Senders:
     verification_link: EmailSenderWithVerificationLink | None = None
     security_notice: EmailSenderWithSecurityNotice | None = None
     email_reset_link: EmailSenderWithPasswordResetLink | None = None
+    org_invite: EmailSenderWithOrgInvite | None = None
     sms_reset_link: SMSSenderWithPasswordResetLink | None = None
 
     @classmethod
@@ -117,6 +133,7 @@ class Senders:
             verification_link=email if isinstance(email, EmailSenderWithVerificationLink) else None,
             security_notice=email if isinstance(email, EmailSenderWithSecurityNotice) else None,
             email_reset_link=email if isinstance(email, EmailSenderWithPasswordResetLink) else None,
+            org_invite=email if isinstance(email, EmailSenderWithOrgInvite) else None,
             sms_reset_link=sms if isinstance(sms, SMSSenderWithPasswordResetLink) else None,
         )
 

@@ -134,6 +134,13 @@ class Inbox:
         """See ``EmailSenderWithSecurityNotice``."""
         self.take("email", email, kind, f"{_greeting(username)} a security notice: {kind}.")
 
+    async def send_org_invite(
+        self, email: str, username: str, org: str, inviter: str, invite_id: str
+    ) -> None:
+        """See ``EmailSenderWithOrgInvite``."""
+        text = f"{_greeting(username)} {inviter or 'an owner'} invites you to {org}."
+        self.take("email", email, "org_invite", text, token=invite_id)
+
 
 def _greeting(username: str) -> str:
     return f"Hello {username}," if username else "Hello,"

@@ -107,11 +107,13 @@ class SmtpSender:
         """See ``EmailSenderWithSecurityNotice``."""
         await self._send(kind, email, username)
 
-    async def _send(self, kind: str, email: str, username: str, *, code: str = "", link: str = "") -> None:
+    async def _send(
+        self, kind: str, email: str, username: str, *, code: str = "", link: str = "", **more: str
+    ) -> None:
         # Again, for a caller of this class alone: the one rule of what a header can hold.
         recipient = identifiers.email(email)
         text = self._text(kind)
-        values = {"name": f" {username}" if username else "", "code": code, "link": link, "kind": kind}
+        values = {"name": f" {username}" if username else "", "code": code, "link": link, "kind": kind} | more
         message = self._message(recipient, text.subject, text.body.format_map(values))
         server = self._server
         await aiosmtplib.send(
@@ -150,8 +152,8 @@ class SmtpSender:
 class SmtpLinkSender(SmtpSender):
     """An ``SmtpSender`` that also mails links to pages of your site, which post the token to the API.
 
-    The token is in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``): a browser sends
-    that to no server and in no ``Referer``.
+    The token is in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``), and so is the
+    id of an invite (``/invite#invite=...``): a browser sends that to no server and in no ``Referer``.
     """
 
     def __init__(self, mailing: Mailing, link_base_url: str) -> None:
@@ -171,6 +173,13 @@ class SmtpLinkSender(SmtpSender):
         """See ``EmailSenderWithCodeAndLink``."""
         link = self._link("verify-email", token)
         await self._send("email_verification", email, username, code=code, link=link)
+
+    async def send_org_invite(
+        self, email: str, username: str, org: str, inviter: str, invite_id: str
+    ) -> None:
+        """See ``EmailSenderWithOrgInvite``."""
+        link = f"{self._base}/invite#invite={invite_id}"
+        await self._send("org_invite", email, username, link=link, org=org, inviter=inviter or "An owner")
 
     def _link(self, page: str, token: str) -> str:
         return f"{self._base}/{page}#token={token}"

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Subject and body of a mail; ``{name}``, ``{code}``, ``{link}`` and ``{kind}`` are filled in."""
+    """Subject and body of a mail; ``{name}``, ``{code}``, ``{link}`` and ``{kind}`` are filled in.
+
+    An invitation has ``{org}`` and ``{inviter}`` as well.
+    """
 
     subject: str
     body: str
 
 
 _IGNORE = "If you did not request this, ignore this mail.\n"
+_NOT_YOURS = "If this was not you or another owner, look at its members now.\n"
 _NOT_YOU = "If this was not you, change your password and end your other sessions.\n"
 
 ENGLISH = {
@@ -160,6 +164,27 @@ ENGLISH = {
     ),
     "account_erased": Text(
         "Your account was erased", "Hello{name},\n\nYour account and its data were erased.\n"
+    ),
+    "org_invite": Text(
+        "An invitation to join an organization",
+        "Hello{name},\n\n{inviter} invites you to the organization {org}. Follow this link to answer:\n\n"
+        "{link}\n\nIf you do not know the organization, ignore this mail.\n",
+    ),
+    "org_renamed": Text(
+        "Your organization has a new name",
+        f"Hello{{name}},\n\nAn organization that you own was renamed.\n\n{_NOT_YOURS}",
+    ),
+    "org_deleted": Text(
+        "Your organization was deleted",
+        f"Hello{{name}},\n\nAn organization that you own was deleted.\n\n{_NOT_YOURS}",
+    ),
+    "org_owner_added": Text(
+        "Your organization has a new owner",
+        f"Hello{{name}},\n\nAn organization that you own has a new owner.\n\n{_NOT_YOURS}",
+    ),
+    "org_owner_removed": Text(
+        "An owner of your organization was removed",
+        "Hello{name},\n\nAn owner of an organization of yours is an owner no more.\n\n" + _NOT_YOURS,
     ),
     "security_notice": Text(
         "A change to your account",

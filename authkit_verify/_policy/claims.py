@@ -93,8 +93,13 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def org(self) -> str | None:
-        """``org``: the organization that the token is for."""
+        """``org``: the organization that the token is for, by the name it had then."""
         return _text(self._payload.get("org"))
+
+    @cached_property
+    def org_id(self) -> str | None:
+        """``org_id``: the organization's id, which a rename does not change and no other one ever has."""
+        return _text(self._payload.get("org_id"))
 
     @cached_property
     def org_roles(self) -> tuple[str, ...]:

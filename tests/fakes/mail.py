@@ -88,5 +88,10 @@ class Mailbox:
     async def send_security_notice(self, email: str, username: str, kind: str) -> None:
         await self._mail(kind, email, username)
 
+    async def send_org_invite(
+        self, email: str, username: str, org: str, inviter: str, invite_id: str
+    ) -> None:
+        await self._mail(f"org_invite of {inviter} to {org}", email, username, token=invite_id)
+
     async def _mail(self, kind: str, to: str, username: str, *, code: str = "", token: str = "") -> None:
         await self.take(Message(channel="email", to=to, kind=kind, username=username, code=code, token=token))

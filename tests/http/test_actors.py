@@ -40,6 +40,7 @@ WITHOUT_EVENT = {("POST", "/auth/admin/roles")}
 # Of an owner; {user} is a member with a role of its own, "editor", and {invite} an open invite.
 ORG_CALLS: dict[tuple[str, str], dict[str, object] | None] = {
     ("POST", "/auth/orgs/{org}/rename"): {"new_slug": "acme-two"},
+    ("DELETE", "/auth/orgs/{org}"): None,
     ("POST", "/auth/orgs/{org}/roles"): {"role": "writer"},
     ("DELETE", "/auth/orgs/{org}/roles"): {"role": "editor"},
     ("DELETE", "/auth/orgs/{org}/roles/{role}"): None,

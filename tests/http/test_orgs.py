@@ -45,7 +45,7 @@ async def people(service, serve, sign_up):
             found.append(Member(api, tokens, (await service.users.get_by_username(name)).id))
         ada, bob, _ = found
         await ada.post("/auth/orgs", {"slug": "acme"}, 201)
-        await ada.post("/auth/orgs/acme/members", {"user_id": bob.id})
+        await service.org_members.add("acme", bob.id)
         yield found
 
 
@@ -55,10 +55,11 @@ def _told(answer) -> tuple[int, str]:
 
 async def test_a_founder_owns_what_was_founded(people):
     ada, bob, _ = people
-    assert await ada.get("/auth/orgs") == {
-        "orgs": [{"org": "acme", "roles": ["owner"]}, {"org": "ada-l", "roles": ["owner"]}]
-    }
-    assert await ada.get("/auth/orgs/acme/members") == {"members": sorted([ada.id, bob.id])}
+    acme, personal = (await ada.get("/auth/orgs"))["orgs"]
+    assert (acme["org"], acme["roles"]) == ("acme", ["owner"])
+    assert (personal["org"], personal["roles"]) == ("ada-l", ["owner"])
+    assert (await ada.get("/auth/orgs/acme"))["org_id"] == acme["org_id"] != personal["org_id"]
+    assert await ada.get("/auth/orgs/acme/members") == {"members": sorted([ada.id, bob.id]), "next": None}
     assert await ada.get("/auth/orgs/acme/roles") == {"roles": ["member", "owner"]}
     assert _told(await bob.ask("POST", "/auth/orgs", {"slug": "acme"})) == (400, "owner_slug_taken")
 
@@ -88,8 +89,9 @@ async def test_an_attacker_and_a_plain_member_get_no_further_than_they_may(opera
 
 async def test_a_name_is_changed_and_the_former_one_keeps_leading_there(people):
     ada, bob, _ = people
-    assert await ada.post("/auth/orgs/acme/rename", {"new_slug": " Acme-2 "}) == {"org": "acme-2"}
-    assert await bob.get("/auth/orgs/acme") == {"org": "acme-2"}
+    before = await ada.get("/auth/orgs/acme")
+    after = await ada.post("/auth/orgs/acme/rename", {"new_slug": " Acme-2 "})
+    assert after == await bob.get("/auth/orgs/acme") == before | {"org": "acme-2"}
     locked = await ada.ask("POST", "/auth/orgs/ada-l/rename", {"new_slug": "mine"})
     assert _told(locked) == (409, "personal_org_locked")
 
@@ -140,7 +142,7 @@ async def test_an_owner_who_lost_the_role_is_not_an_owner_at_the_next_request(pe
     ada, bob, _ = people
     await ada.post(f"/auth/orgs/acme/members/{bob.id}/roles", {"role": "owner"})
     assert (await bob.ask("DELETE", f"/auth/orgs/acme/members/{ada.id}/roles/owner")).status_code == 200
-    assert _told(await ada.ask("GET", "/auth/orgs/acme/members")) == (403, "forbidden")
+    assert _told(await ada.ask("GET", "/auth/orgs/acme/invites")) == (403, "forbidden")
 
 
 async def test_an_account_is_invited_and_accepts_once(people):
@@ -155,7 +157,7 @@ async def test_an_account_is_invited_and_accepts_once(people):
     assert _told(await bob.ask("POST", accept)) == (403, "org_invite_not_for_user")
     assert await eve.post(accept) == {"ok": True}
     assert _told(await eve.ask("POST", accept)) == (409, "org_invite_not_pending")
-    assert await eve.get("/auth/orgs/acme") == {"org": "acme"}
+    assert (await eve.get("/auth/orgs/acme"))["org"] == "acme"
     listed = await ada.get("/auth/orgs/acme/invites?status=accepted")
     assert [entry["id"] for entry in listed["invites"]] == [invite["id"]]
     assert (await ada.get("/auth/orgs/acme/invites?status=pending"))["invites"] == []
@@ -171,7 +173,8 @@ async def test_an_address_without_account_is_invited_and_its_owner_finds_the_inv
         late = Member(api, await sign_up(api, "late"), "")
         (found,) = (await late.get("/auth/org-invites"))["invites"]
         await late.post(f"/auth/org-invites/{found['id']}/accept")
-        assert {"org": "acme", "roles": ["member"]} in (await late.get("/auth/orgs"))["orgs"]
+        memberships = (await late.get("/auth/orgs"))["orgs"]
+        assert ("acme", ["member"]) in [(entry["org"], entry["roles"]) for entry in memberships]
 
 
 async def test_an_invite_is_declined_and_another_withdrawn(people):
@@ -225,3 +228,118 @@ async def test_where_there_are_no_organizations_the_operations_are_absent(make_s
                 answer = await api.request(operation.method, _path(operation, "x"), headers=headers)
                 assert _told(answer) == (404, "not_found"), operation.path
         assert "/auth/orgs" not in (await api.get("/openapi.json")).json()["paths"]
+
+
+async def test_a_member_sees_the_members_page_by_page_and_the_own_roles(people):
+    ada, bob, _ = people
+    everybody = sorted([ada.id, bob.id])
+    first = await bob.get("/auth/orgs/acme/members?limit=1")
+    assert first == {"members": everybody[:1], "next": everybody[0]}
+    rest = await bob.get(f"/auth/orgs/acme/members?limit=1&after={first['next']}")
+    assert rest == {"members": everybody[1:], "next": None}
+    assert await bob.get(f"/auth/orgs/acme/members/{bob.id}/roles") == {"roles": []}
+    assert _told(await bob.ask("GET", f"/auth/orgs/acme/members/{ada.id}/roles")) == (403, "forbidden")
+    odd = await bob.ask("GET", "/auth/orgs/acme/members?after=odd")
+    assert (odd.status_code, odd.json()["param"]) == (400, "after")
+
+
+async def test_invites_come_in_pages_newest_first(people):
+    ada, *_ = people
+    made = [
+        (await ada.post("/auth/orgs/acme/invites", {"email": f"g{n}@example.test"}, 201))["id"]
+        for n in range(3)
+    ]
+    first = await ada.get("/auth/orgs/acme/invites?limit=2")
+    assert ([invite["id"] for invite in first["invites"]], first["next"]) == ([made[2], made[1]], made[1])
+    rest = await ada.get(f"/auth/orgs/acme/invites?limit=2&after={first['next']}")
+    assert ([invite["id"] for invite in rest["invites"]], rest["next"]) == ([made[0]], None)
+
+
+async def test_adding_a_member_invites_the_user_who_decides(people, service, mailbox):
+    ada, _, eve = people
+    invite = await ada.post("/auth/orgs/acme/members", {"user_id": eve.id, "role": "owner"}, 201)
+    assert (invite["user_id"], invite["role"], invite["status"]) == (eve.id, "owner", "pending")
+    assert _told(await eve.ask("GET", "/auth/orgs/acme")) == (403, "not_org_member")
+    await service.rt.background.drain(timeout=5)
+    mail = mailbox.last("eve_e@example.test")
+    assert (mail.kind, mail.token) == ("org_invite of ada_l to acme", invite["id"])
+    assert await eve.get(f"/auth/org-invites/{mail.token}") == invite
+    await eve.post(f"/auth/org-invites/{mail.token}/accept")
+    assert (await eve.get(f"/auth/orgs/acme/members/{eve.id}/roles"))["roles"] == ["member", "owner"]
+
+
+async def test_an_invite_is_read_by_its_invitee_alone(people):
+    ada, bob, eve = people
+    invite = await ada.post("/auth/orgs/acme/invites", {"user_id": eve.id}, 201)
+    for other in (ada, bob):
+        answer = await other.ask("GET", f"/auth/org-invites/{invite['id']}")
+        assert _told(answer) == (403, "org_invite_not_for_user")
+    assert _told(await eve.ask("GET", "/auth/org-invites/odd")) == (404, "org_invite_not_found")
+
+
+async def test_an_owner_deletes_the_organization_for_every_member(people):
+    ada, bob, _ = people
+    assert _told(await ada.ask("DELETE", "/auth/user")) == (409, "cannot_remove_last_owner")
+    assert await (await ada.ask("DELETE", "/auth/orgs/acme")).aread()
+    assert _told(await bob.ask("GET", "/auth/orgs/acme")) == (404, "org_not_found")
+    assert [entry["org"] for entry in (await bob.get("/auth/orgs"))["orgs"]] == ["bob-b"]
+    assert _told(await ada.ask("DELETE", "/auth/orgs/ada-l")) == (409, "personal_org_locked")
+    assert (await ada.ask("DELETE", "/auth/user")).status_code == 200
+
+
+async def test_the_only_owner_learns_which_organizations_are_in_the_way(people):
+    ada, *_ = people
+    answer = await ada.ask("DELETE", "/auth/user")
+    assert answer.json()["metadata"]["orgs"] == ["acme"]
+
+
+async def test_an_organization_cannot_have_a_reserved_name(people):
+    ada, *_ = people
+    for slug in ("admin", "Moderator"):
+        answer = await ada.ask("POST", "/auth/orgs", {"slug": slug})
+        assert _told(answer) == (400, "owner_slug_reserved")
+    answer = await ada.ask("POST", "/auth/orgs/acme/rename", {"new_slug": "admin"})
+    assert _told(answer) == (400, "owner_slug_reserved")
+
+
+# --- a stale token -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def stale(people, service, age):
+    """Let the proofs of everybody be twenty minutes old."""
+    for person in people:
+        for session in await service.sessions.list_for_user(person.id):
+            await age("refresh_sessions", session.id, auth_time=1200)
+    return people
+
+
+OWNER_CHANGES = [
+    ("POST", "/auth/orgs/acme/rename", {"new_slug": "other"}),
+    ("DELETE", "/auth/orgs/acme", None),
+    ("POST", "/auth/orgs/acme/members/{bob}/roles", {"role": "OWNER "}),
+    ("POST", "/auth/orgs/acme/members", {"user_id": "{eve}", "role": "owner"}),
+    ("POST", "/auth/orgs/acme/invites", {"user_id": "{eve}", "role": "owner"}),
+    ("POST", "/auth/orgs/acme/invites", {"email": "x@example.test", "role": "Owner"}),
+    ("DELETE", "/auth/orgs/acme/members/{ada}", None),
+    ("DELETE", "/auth/orgs/acme/members", {"user_id": "{ada}"}),
+    ("DELETE", "/auth/orgs/acme/members/{ada}/roles/owner", None),
+    ("DELETE", "/auth/orgs/acme/members/{ada}/roles", {"role": "owner"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OWNER_CHANGES)
+async def test_a_stale_token_takes_no_organization_over(stale, method, path, body):
+    ada, bob, eve = stale
+    ids = {"ada": ada.id, "bob": bob.id, "eve": eve.id}
+    filled = body and {name: value.format(**ids) for name, value in body.items()}
+    answer = await ada.ask(method, path.format(**ids), filled)
+    assert _told(answer) == (403, "step_up_required")
+
+
+async def test_a_stale_token_still_does_what_an_owner_does_every_day(stale):
+    ada, bob, eve = stale
+    await ada.post("/auth/orgs/acme/invites", {"user_id": eve.id}, 201)
+    await ada.post("/auth/orgs/acme/roles", {"role": "editor"})
+    await ada.post(f"/auth/orgs/acme/members/{bob.id}/roles", {"role": "editor"})
+    assert (await ada.ask("DELETE", f"/auth/orgs/acme/members/{bob.id}")).status_code == 200

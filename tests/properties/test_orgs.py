@@ -186,7 +186,8 @@ class Orgs(RuleBasedStateMachine):
         org = self.org(place)
         name = "owner" if role.lower() == "owner" else role
         other = any(known != name and known.lower() == name.lower() for known in org.roles)
-        wanted = errors.InvalidOrgRole if " " in role or other else None
+        misspelled = name == "owner" and role != "owner"
+        wanted = errors.InvalidOrgRole if " " in role or other or misspelled else None
         assert self.driver.attempt(self.service.orgs.define_role(self.any_name(org), role)) is wanted
         if wanted is None:
             org.roles.add(name)
@@ -341,7 +342,7 @@ class Orgs(RuleBasedStateMachine):
                 assert (found.id, found.slug, found.is_personal) == (org.id, org.slug, org.owner is not None)
         for person in self.everybody:
             mine = [
-                OrgMembership(org=org.slug, roles=sorted(org.members[person]))
+                OrgMembership(org=org.slug, org_id=org.id, roles=sorted(org.members[person]))
                 for org in self.everything
                 if person in org.members
             ]

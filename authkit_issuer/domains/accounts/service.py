@@ -175,9 +175,12 @@ class Users:
     ) -> None:
         """Change the user name, or only its letter case; the former name keeps leading to the user.
 
-        The user may take a former name back; no other user can. Raises ``username_*``,
-        ``UsernameInUse``, ``OwnerSlugTaken``, ``UserNotFound``, and ``TooManyRequests`` within
-        ``rename_cooldown`` of the last change.
+        Five former names are kept, which only the user may take back; the oldest is freed when there would
+        be six and it has rested for 30 days.
+
+        Raises ``username_*``, ``UsernameInUse``, ``OwnerSlugTaken``, ``UserNotFound``, and
+        ``TooManyRequests`` within ``rename_cooldown`` of the last change, or with five former names that
+        all rest. ``ignore_cooldown``, for operators, ignores both.
         """
         name = identifiers.username(username, reserved=self.rt.config.reserved_usernames)
         async with _locked_user(self.rt, user_id) as (tx, known, held):
@@ -186,10 +189,12 @@ class Users:
             names = Namespace(tx)
             # Another letter case takes no name: not even where the owner slug had to be another one.
             another = held.username is None or held.username.lower() != name.lower()
+            freed: list[str] = []
             if another:
                 await names.check_free(known, name)
                 if not ignore_cooldown:
                     await names.check_cooldown(known)
+                freed = await names.free_rested(known, *names.names_of(name), ignore_rest=ignore_cooldown)
             # The user's row before the name, as in creation: two of us never wait for each other.
             await tx.execute(sql.RENAME, known, name)
             if another:
@@ -200,7 +205,7 @@ class Users:
                 user_id=known,
                 actor=actor,
                 client=client,
-                data={"before": held.username, "after": name},
+                data={"before": held.username, "after": name} | ({"freed": freed} if freed else {}),
             )
 
     @raises(errors.InvalidEmail, errors.EmailInUse, errors.UserNotFound)

@@ -77,7 +77,7 @@ class Usernames:
         ]
         names = (identifiers.suffixed_username(base, suffix) for suffix in suffixes)
         reserved = self.rt.config.reserved_usernames
-        return [name for name in dict.fromkeys(names) if name not in reserved]
+        return [name for name in dict.fromkeys(names) if not identifiers.is_reserved(name, reserved)]
 
     def _digits(self, count: int) -> str:
         number = int.from_bytes(self.rt.random_bytes(8), "big") % 10**count

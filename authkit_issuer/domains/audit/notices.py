@@ -20,6 +20,7 @@ class Occurrence:
     method: str | None = None
     reason: str | None = None
     actor: str | None = None
+    target: str | None = None
     data: Mapping[str, object] = field(default_factory=dict[str, object])
 
 
@@ -35,6 +36,7 @@ class Notice:
         kind: The stable word that the sender gets, such as ``email_changed``.
         when: True for the occurrences of the event that send it.
         to: The member of the event's data that has the address; None for the account's own address.
+        to_org_owners: Send it to every owner of the organization that is the event's target.
         by_other: The client at hand may be an attacker's, whose language the email must not use.
         verified_only: Send it to a verified address only.
         enabled: False for a deployment that has switched the notice off.
@@ -44,6 +46,7 @@ class Notice:
     kind: str
     when: Callable[[Occurrence], bool] = _always
     to: str | None = None
+    to_org_owners: bool = False
     by_other: bool = False
     verified_only: bool = False
     enabled: Callable[[Config], bool] = lambda _: True
@@ -57,6 +60,18 @@ def _by_reason(reason: str) -> Callable[[Occurrence], bool]:
     return lambda occurrence: occurrence.reason == reason
 
 
+def _of_an_owner(occurrence: Occurrence) -> bool:
+    """True if the role ``owner`` was given or taken, but for the first owner, the founder."""
+    roles = occurrence.data.get("roles")
+    return isinstance(roles, list) and "owner" in roles and occurrence.reason != "founded"
+
+
+_OWNER_ADDED = Notice(kind="org_owner_added", when=_of_an_owner, to_org_owners=True)
+# The former owner is none of those who are left.
+_OWNER_REMOVED = (
+    Notice(kind="org_owner_removed", when=_of_an_owner),
+    Notice(kind="org_owner_removed", when=_of_an_owner, to_org_owners=True),
+)
 _E = SessionEventType
 NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
     _E.SESSION_CREATED: (
@@ -115,6 +130,14 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
     _E.TWO_FACTOR_DISABLED: (Notice(kind="two_factor_disabled"),),
     _E.TWO_FACTOR_BACKUP_CODE_USED: (Notice(kind="two_factor_backup_code_used"),),
     _E.TWO_FACTOR_BACKUP_CODES_MADE: (Notice(kind="two_factor_backup_codes_made"),),
+    _E.ORG_RENAMED: (Notice(kind="org_renamed", to_org_owners=True),),
+    _E.ORG_DELETED: (
+        Notice(kind="org_deleted", when=lambda occurrence: occurrence.reason != "purged", to_org_owners=True),
+    ),
+    _E.ORG_MEMBER_ADDED: (_OWNER_ADDED,),
+    _E.ORG_MEMBER_REMOVED: _OWNER_REMOVED,
+    _E.ORG_ROLE_ASSIGNED: (_OWNER_ADDED,),
+    _E.ORG_ROLE_UNASSIGNED: _OWNER_REMOVED,
 }
 """The notices of each event type."""
 
@@ -128,14 +151,9 @@ SILENT: Mapping[SessionEventType, str] = {
     _E.USER_ANONYMISED: "the account is unchanged",
     _E.SESSION_STEPPED_UP: "a session that is open already was proved again",
     _E.ORG_CREATED: "opens no account",
-    _E.ORG_RENAMED: "opens no account",
     _E.ORG_ROLE_DEFINED: "opens no account",
     _E.ORG_ROLE_DELETED: "opens no account",
-    _E.ORG_MEMBER_ADDED: "opens no account",
-    _E.ORG_MEMBER_REMOVED: "opens no account",
-    _E.ORG_ROLE_ASSIGNED: "opens no account",
-    _E.ORG_ROLE_UNASSIGNED: "opens no account",
-    _E.ORG_INVITE_CREATED: "the host sends the invitation",
+    _E.ORG_INVITE_CREATED: "the invitation email is the message",
     _E.ORG_INVITE_ANSWERED: "opens no account",
 }
 """The event types without a notice, and why."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
+from authkit_issuer.store.predicates import ALLOWED
 from authkit_issuer.store.query import Query, Statement
 
 RECORD = Query(
@@ -33,12 +34,29 @@ class Owner:
     username: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgOwner(Owner):
+    """Where the notices of an organization go."""
+
+    user_id: str
+
+
 # An account that this transaction makes has no owner to surprise: the welcome email is its message.
 OWNER = Query(
     Owner,
     """
     select email, email_verified, username from profiles.users
     where id = $1::uuid and created_at <> now()
+    """,
+)
+# Of an organization that the same transaction deleted as well.
+ORG_OWNERS = Query(
+    OrgOwner,
+    f"""
+    select u.email, u.email_verified, u.username, u.id::text as user_id
+    from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
+    where r.org_id = $1::uuid and r.role = 'owner' and {ALLOWED}
+    order by u.id limit 100
     """,
 )
 PURGE = Query(

@@ -6,7 +6,7 @@ lost with a crash nor told for a change that was rolled back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ import msgspec
 
 from authkit_issuer import identifiers
 from authkit_issuer.domains.audit import queries as sql
-from authkit_issuer.domains.audit.notices import Occurrence, notices_of
+from authkit_issuer.domains.audit.notices import Notice, Occurrence, notices_of
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 from authkit_issuer.identifiers import ip_address
@@ -72,7 +72,7 @@ class Events:
             list(self.rt.sinks),
         )
         await self.announce()
-        facts = Occurrence(method=method, reason=reason, actor=actor, data=data or {})
+        facts = Occurrence(method=method, reason=reason, actor=actor, target=target, data=data or {})
         await self.notify_owner(event, user_id, facts)
         return event_id
 
@@ -81,9 +81,17 @@ class Events:
 
         ``record`` does it by itself; for statements that write their events themselves.
         """
+        if self.rt.senders.security_notice is None:
+            return
         notices = notices_of(event, occurrence, self.rt.config)
+        await self._notify_account(
+            [notice for notice in notices if not notice.to_org_owners], user_id, occurrence
+        )
+        await self._notify_org_owners([notice for notice in notices if notice.to_org_owners], occurrence)
+
+    async def _notify_account(self, notices: Sequence[Notice], user_id: str, occurrence: Occurrence) -> None:
         known = identifiers.uuid_or_none(user_id)
-        if not notices or known is None or self.rt.senders.security_notice is None:
+        if not notices or known is None:
             return
         owner = await self.rt.maybe(sql.OWNER, known)
         if owner is None:
@@ -99,6 +107,16 @@ class Events:
                 notice.kind,
                 by_owner=own_act and not notice.by_other,
             )
+
+    async def _notify_org_owners(self, notices: Sequence[Notice], occurrence: Occurrence) -> None:
+        org = identifiers.uuid_or_none((occurrence.target or "").removeprefix("org:"))
+        if not notices or org is None:
+            return
+        for owner in await self.rt.all(sql.ORG_OWNERS, org):
+            for notice in notices:
+                await Messages(self.rt).notify(
+                    owner.email, owner.username, notice.kind, by_owner=owner.user_id == occurrence.actor
+                )
 
     async def list_session_events(
         self, user_id: str, *event_types: str, limit: int = MAX_READ, before: AuthSessionEvent | None = None

@@ -1,6 +1,7 @@
 """The names that users and organizations hold, and the one rule that assigns them.
 
-The primary key of ``names`` decides. A former name stays with its first holder, which may take it back.
+The primary key of ``names`` decides. A former name stays with its holder, which may take it back. A holder
+has at most five former names: another change of name frees the oldest, once it has rested for thirty days.
 """
 
 from __future__ import annotations
@@ -8,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from authkit_issuer import errors
+from authkit_issuer import errors, identifiers
 from authkit_issuer.identifiers import MAX_ORG_SLUG, org_slug, owner_slug
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query, Statement
+
+MAX_FORMER_NAMES = 5
+"""How many former names a user or an organization keeps."""
+FORMER_NAME_REST = 30 * 86_400.0
+"""Seconds before a former name may go to another holder: links and tokens still carry it for a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,8 @@ CLAIM_FOR_USER = Query(
     """
     insert into profiles.names (slug, user_id) values ($1, $2::uuid)
     on conflict (slug) do update
-    set is_current = true, created_at = case when names.is_current then names.created_at else now() end
+    set is_current = true, retired_at = null,
+        created_at = case when names.is_current then names.created_at else now() end
     where names.user_id = excluded.user_id
     returning slug
     """,
@@ -39,19 +46,46 @@ CLAIM_FOR_ORG = Query(
     """
     insert into profiles.names (slug, org_id) values ($1, $2::uuid)
     on conflict (slug) do update
-    set is_current = true, created_at = case when names.is_current then names.created_at else now() end
+    set is_current = true, retired_at = null,
+        created_at = case when names.is_current then names.created_at else now() end
     where names.org_id = excluded.org_id
     returning slug
     """,
 )
 RETIRE_OF_USER = Statement(
     """
-    update profiles.names set is_current = false
+    update profiles.names set is_current = false, retired_at = now()
     where user_id = $1::uuid and is_current and slug <> all($2::text[])
     """
 )
 RETIRE_OF_ORG = Statement(
-    "update profiles.names set is_current = false where org_id = $1::uuid and is_current"
+    "update profiles.names set is_current = false, retired_at = now() where org_id = $1::uuid and is_current"
+)
+# Names that were given up together are one: a user name and its owner slug. Names that an earlier version
+# retired lack the time of it. A name the holder takes back is not a former one.
+_FORMER = """
+    select slug, coalesce(retired_at, created_at) as since,
+           dense_rank() over (order by coalesce(retired_at, created_at) desc) as place
+    from profiles.names
+    where (user_id = $1::uuid or org_id = $1::uuid) and not is_current and slug <> all($2::text[])
+"""
+FREE_RESTED = Query(
+    str,
+    f"""
+    with former as ({_FORMER})
+    delete from profiles.names n using former
+    where n.slug = former.slug and former.place >= $3
+      and former.since < now() - $4::float8 * interval '1 second'
+    returning n.slug
+    """,
+)
+RESTING = Query(
+    float,
+    f"""
+    with former as ({_FORMER})
+    select extract(epoch from max(since) + $4::float8 * interval '1 second' - now())::float8
+    from former where place >= $3 having count(*) > 0
+    """,
 )
 # A personal organization has no name of its own: its user's names, current and former, lead to it.
 FIND_ORG = Query(
@@ -92,9 +126,12 @@ class Namespace:
         """Make ``username`` (and, with organizations, its owner slug) the current name of the user.
 
         Raises:
+            UsernameReserved: The name or its owner slug is reserved.
             UsernameInUse: Another user or an organization holds or held the name.
             OwnerSlugTaken: Only the owner slug is taken.
         """
+        if identifiers.is_reserved(username, self.rt.config.reserved_usernames):
+            raise errors.UsernameReserved(param="username")
         names = self.names_of(username)
         for name in names:
             if await self.rt.maybe(CLAIM_FOR_USER, name, user_id) is None:
@@ -118,6 +155,30 @@ class Namespace:
         if left is not None and left > 0:
             raise errors.TooManyRequests(retry_after=left)
 
+    async def free_rested(self, holder: str, *taking: str, ignore_rest: bool = False) -> list[str]:
+        """Make room for one more former name of a user or an organization, before it takes a name.
+
+        Args:
+            holder: The id of the user or the organization, whose row the transaction holds.
+            taking: The names it is about to take, which may be former ones of its own.
+            ignore_rest: Let a holder whose former names all rest keep more than five.
+
+        Returns:
+            The names that are free now.
+
+        Raises:
+            TooManyRequests: The holder has five former names, and the oldest still rests.
+        """
+        bounds = (holder, list(taking), MAX_FORMER_NAMES, FORMER_NAME_REST)
+        freed = await self.rt.all(FREE_RESTED, *bounds)
+        wait = None if ignore_rest else await self.rt.maybe(RESTING, *bounds)
+        if wait is not None:
+            raise errors.TooManyRequests(
+                "The five former names are kept for 30 days: wait, or take one of them back.",
+                retry_after=wait,
+            )
+        return sorted(freed)
+
     async def free_slug(self, user_id: str, wanted: str) -> str:
         """Return a free owner slug: ``wanted``, else the first free one of ``wanted-2`` on.
 
@@ -125,7 +186,7 @@ class Namespace:
         """
         ends = ["", *(f"-{number}" for number in range(2, 1000))]
         slugs = [wanted[: MAX_ORG_SLUG - len(end)].rstrip("-") + end for end in ends]
-        held = set(await self.rt.all(OF_OTHERS, slugs, user_id))
+        held = {*await self.rt.all(OF_OTHERS, slugs, user_id), *self.rt.config.reserved_usernames}
         for slug in slugs:
             if slug not in held:
                 return slug
@@ -142,7 +203,13 @@ class Namespace:
             raise errors.OwnerSlugTaken(param="slug")
 
     async def claim_org_slug(self, org_id: str, slug: str) -> None:
-        """Make ``slug`` the current name of the organization, or raise ``OwnerSlugTaken``."""
+        """Make ``slug`` the current name of the organization.
+
+        Raises ``OwnerSlugTaken``, and ``OwnerSlugReserved`` for a name of ``reserved_usernames``, which users
+        cannot have either.
+        """
+        if slug in self.rt.config.reserved_usernames:
+            raise errors.OwnerSlugReserved(param="slug")
         await self.rt.execute(RETIRE_OF_ORG, org_id)
         if await self.rt.maybe(CLAIM_FOR_ORG, slug, org_id) is None:
             raise errors.OwnerSlugTaken(param="slug")

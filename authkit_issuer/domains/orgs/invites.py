@@ -12,18 +12,30 @@ from datetime import datetime
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
+from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.orgs import queries as sql
-from authkit_issuer.domains.orgs.members import MEMBER, OrgMembers
+from authkit_issuer.domains.orgs.members import MEMBER, OrgMembers, hold, org_role
 from authkit_issuer.domains.orgs.queries import OrgInvite
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.ports import Client, language
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
 
 __all__ = ["OrgInvite", "OrgInvites"]
 
 STATUSES = ("pending", "accepted", "declined", "revoked", "expired")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an invite offers: who invites, until when, and the role beside ``member``."""
+
+    by: str | None
+    until: datetime | None
+    role: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,54 +45,110 @@ class OrgInvites:
     rt: Runtime
 
     @raises(
-        errors.UserNotFound, errors.InvalidExpiry, errors.AlreadyOrgMember, errors.OrgInviteAlreadyPending
+        errors.UserNotFound,
+        errors.InvalidExpiry,
+        errors.InvalidOrgRole,
+        errors.OrgRoleNotFound,
+        errors.AlreadyOrgMember,
+        errors.OrgInviteAlreadyPending,
     )
     async def create(
-        self, org_slug: str, user_id: str, invited_by: str | None, expires_at: datetime | None = None
+        self,
+        org_slug: str,
+        user_id: str,
+        invited_by: str | None,
+        expires_at: datetime | None = None,
+        *,
+        role: str | None = None,
+        client: Client | None = None,
     ) -> OrgInvite:
-        """Invite an account; without ``expires_at`` the invite has no end. It replaces one that has expired.
+        """Invite an account; the invite replaces one that has expired. A verified address gets an email.
 
-        Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``UserNotFound`` (of either, or of one who may not act),
-        ``AlreadyOrgMember``, ``OrgInviteAlreadyPending``, ``InvalidExpiry``.
+        Args:
+            org_slug: The organization.
+            user_id: The account.
+            invited_by: The id of the inviter; None for the host itself.
+            expires_at: The end of the invite; None is never.
+            role: A role that acceptance gives beside ``member``.
+            client: The client of the inviter; the sending limits count by it.
+
+        Raises:
+            InvalidOrgSlug, OrgNotFound: ``org_slug`` was refused.
+            UserNotFound: No such user, no such inviter, or a user who may not act.
+            AlreadyOrgMember: The user is a member.
+            OrgInviteAlreadyPending: The account has an open invite.
+            InvalidExpiry: ``expires_at`` has passed, or names no time zone.
+            InvalidOrgRole, OrgRoleNotFound: ``role`` was refused.
         """
         person = identifiers.user_id(user_id)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
             if person is None or not await tx.maybe(sql.INVITEE_ALLOWED, person):
                 raise errors.UserNotFound
-            until = await _future(tx, expires_at)
-            return await _create(tx, org, person=person, address=None, by=invited_by, until=until)
+            if await tx.one(sql.IS_MEMBER, org.id, person):
+                raise errors.AlreadyOrgMember
+            terms = Terms(by=invited_by, until=await _future(tx, expires_at), role=await _role(tx, org, role))
+            return await _create(tx, org, terms, person=person, client=client)
 
     @raises(
         errors.UserNotFound,
         errors.InvalidEmail,
         errors.InvalidExpiry,
-        errors.AlreadyOrgMember,
+        errors.InvalidOrgRole,
+        errors.OrgRoleNotFound,
         errors.OrgInviteAlreadyPending,
     )
     async def create_for_email(
-        self, org_slug: str, email: str, invited_by: str | None, expires_at: datetime | None = None
+        self,
+        org_slug: str,
+        email: str,
+        invited_by: str | None,
+        expires_at: datetime | None = None,
+        *,
+        role: str | None = None,
+        client: Client | None = None,
     ) -> OrgInvite:
-        """Invite an address: its account if one has proved it, else the account that proves it later.
+        """Invite an address: the account that has verified it, now or at the time of the answer.
 
-        Raises as ``create`` does, and ``InvalidEmail``.
+        The result does not depend on whose address it is: an inviter must not learn which account, or which
+        member, has it. Takes and raises what ``create`` does, but for ``AlreadyOrgMember``; and
+        ``InvalidEmail``.
         """
         address = identifiers.email(email)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            person = await tx.maybe(sql.USER_OF_EMAIL, address)
-            until = await _future(tx, expires_at)
-            return await _create(tx, org, person=person, address=address, by=invited_by, until=until)
+            terms = Terms(by=invited_by, until=await _future(tx, expires_at), role=await _role(tx, org, role))
+            return await _create(tx, org, terms, address=address, client=client)
 
-    async def list_for_org(self, org_slug: str, status: str = "") -> list[OrgInvite]:
-        """Return the organization's invites, newest first; an unknown ``status`` raises ``Invalid``."""
+    async def list_for_org(
+        self, org_slug: str, status: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[OrgInvite]:
+        """Return the organization's invites, newest first.
+
+        Args:
+            org_slug: The organization.
+            status: Only invites of this status; an unknown one raises ``Invalid``.
+            after: The id of the last invite of the page before.
+            limit: How many at most; None is all of them.
+        """
         org = await Namespace(self.rt).find_org(org_slug)
-        return await self.rt.all(sql.INVITES_OF_ORG, org.id, _status(status))
+        return await self.rt.all(sql.INVITES_OF_ORG, org.id, _status(status), _after(after), limit)
 
-    async def list_for_user(self, user_id: str, status: str = "") -> list[OrgInvite]:
-        """Return the invites for a user and for the address the user has proved, newest first."""
-        person, wanted = identifiers.user_id(user_id), _status(status)
-        return [] if person is None else await self.rt.all(sql.INVITES_OF_USER, person, wanted)
+    async def list_for_user(
+        self, user_id: str, status: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[OrgInvite]:
+        """Return the invites for a user and for the address the user has verified, as ``list_for_org``."""
+        person, page = identifiers.user_id(user_id), (_status(status), _after(after), limit)
+        return [] if person is None else await self.rt.all(sql.INVITES_OF_USER, person, *page)
+
+    @raises(errors.OrgInviteNotFound, errors.OrgInviteNotForUser)
+    async def get(self, invite_id: str, user_id: str) -> OrgInvite:
+        """Return an invite as its invitee may read it, whatever its status.
+
+        Raises ``OrgInviteNotFound``, ``OrgInviteNotForUser``.
+        """
+        invite, _ = await self._for_user(invite_id, user_id)
+        return invite
 
     @raises(errors.OrgInviteNotFound, errors.OrgInviteNotPending)
     async def revoke(self, org_slug: str, invite_id: str, *, actor: str | None = None) -> None:
@@ -106,22 +174,25 @@ class OrgInvites:
         errors.OrgInviteExpired,
         errors.OrgNotFound,
         errors.OrgMembershipLimitExceeded,
+        errors.OrgRoleLimitExceeded,
     )
     async def accept(self, invite_id: str, user_id: str) -> None:
-        """Become a member, with the role ``member`` and no other.
+        """Become a member, with the role ``member`` and the role of the invite, if it is still defined.
+
+        A member gets the role of the invite alone. An invite made by an owner who is none any more is no
+        longer open.
 
         Raises ``OrgInviteNotFound``, ``OrgInviteNotForUser``, ``OrgInviteNotPending``, ``OrgInviteExpired``,
-        ``OrgMembershipLimitExceeded``. An invite made by an owner who is none any more is no longer open.
+        ``OrgMembershipLimitExceeded``, ``OrgRoleLimitExceeded``.
         """
         self.rt.refuse_joining("org_invites.accept")
         invite, person = await self._openable(invite_id, user_id)
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, person)
-            org = await Namespace(tx).find_org(invite.org)
-            await tx.maybe(sql.LOCK_ORG, org.id)
+            org = await hold(tx, invite.org)
             allowed = await tx.maybe(sql.INVITER_ALLOWED, invite.id)
             if allowed and await tx.maybe(sql.ANSWER_INVITE, invite.id, person, "accepted") is not None:
-                await OrgMembers(tx).join(org, person, (MEMBER,), actor=invite.invited_by)
+                await _admit(tx, org, person, invite)
                 await _record(tx, org.id, "accepted", user_id=person, invite_id=invite.id, actor=None)
                 return
         raise errors.OrgInviteNotPending
@@ -145,17 +216,22 @@ class OrgInvites:
 
     async def _openable(self, invite_id: str, user_id: str) -> tuple[OrgInvite, str]:
         """Return the invite if it looks open to this user; the answering statement decides for good."""
+        invite, person = await self._for_user(invite_id, user_id)
+        if invite.status == "expired":
+            await self.rt.execute(sql.EXPIRE_INVITE, invite.id)
+            raise errors.OrgInviteExpired
+        if invite.status != "pending":
+            raise errors.OrgInviteNotPending
+        return invite, person
+
+    async def _for_user(self, invite_id: str, user_id: str) -> tuple[OrgInvite, str]:
+        """Return an invite and its invitee; raises ``OrgInviteNotFound``, ``OrgInviteNotForUser``."""
         canonical_id, person = identifiers.uuid_or_none(invite_id), identifiers.user_id(user_id)
         invite = await self.rt.maybe(sql.INVITE_BY_ID, canonical_id) if canonical_id else None
         if invite is None:
             raise errors.OrgInviteNotFound
         if person is None or not await self._is_for(invite, person):
             raise errors.OrgInviteNotForUser
-        if invite.status == "expired":
-            await self.rt.execute(sql.EXPIRE_INVITE, invite.id)
-            raise errors.OrgInviteExpired
-        if invite.status != "pending":
-            raise errors.OrgInviteNotPending
         return invite, person
 
     async def _is_for(self, invite: OrgInvite, person: str) -> bool:
@@ -171,28 +247,32 @@ async def _future(tx: Runtime, expires_at: datetime | None) -> datetime | None:
     return expires_at
 
 
+async def _role(tx: Runtime, org: OrgName, text: str | None) -> str | None:
+    """Return the role of an invite; raises ``InvalidOrgRole``, ``OrgRoleNotFound``."""
+    name = org_role(text) if text else MEMBER
+    if not await tx.one(sql.ROLE_DEFINED, org.id, name):
+        raise errors.OrgRoleNotFound(param="role", metadata={"role": name})
+    return None if name == MEMBER else name
+
+
 async def _create(
     tx: Runtime,
     org: OrgName,
+    terms: Terms,
     *,
-    person: str | None,
-    address: str | None,
-    by: str | None,
-    until: datetime | None,
+    person: str | None = None,
+    address: str | None = None,
+    client: Client | None,
 ) -> OrgInvite:
-    inviter = identifiers.user_id(by) if by else None
-    if by and (inviter is None or await tx.maybe(sql.HOLD_USER, inviter) is None):
+    inviter = identifiers.user_id(terms.by) if terms.by else None
+    if terms.by and (inviter is None or await tx.maybe(sql.HOLD_USER, inviter) is None):
         raise errors.UserNotFound(param="invited_by")
     if person is not None and await tx.maybe(sql.HOLD_USER, person) is None:
         raise errors.UserNotFound
-    if person is not None and await tx.one(sql.IS_MEMBER, org.id, person):
-        raise errors.AlreadyOrgMember
     await tx.execute(sql.EXPIRE_INVITES, org.id)
     for orphan in await tx.all(sql.REVOKE_ORPHANED, org.id):
         await _record(tx, org.id, "revoked", user_id="", invite_id=orphan, actor=None)
-    if person is not None and await tx.one(sql.HAS_OPEN_INVITE, org.id, person):
-        raise errors.OrgInviteAlreadyPending
-    invite_id = await tx.maybe(sql.CREATE_INVITE, org.id, person, address, inviter, until)
+    invite_id = await tx.maybe(sql.CREATE_INVITE, org.id, person, address, inviter, terms.until, terms.role)
     if invite_id is None:
         raise errors.OrgInviteAlreadyPending
     await Events(tx).record(
@@ -200,9 +280,38 @@ async def _create(
         user_id=person or "",
         actor=inviter,
         target=f"org:{org.id}",
-        data={"invite": invite_id},
+        data={"invite": invite_id, "role": terms.role},
     )
-    return await tx.one(sql.INVITE_BY_ID, invite_id)
+    invite = await tx.one(sql.INVITE_BY_ID, invite_id)
+    await _mail(tx, invite, client)
+    return invite
+
+
+async def _mail(tx: Runtime, invite: OrgInvite, client: Client | None) -> None:
+    """Send the invitation in the background, after the commit and within the sending limits."""
+    sender = tx.senders.org_invite
+    if sender is None:
+        return
+    to = await tx.maybe(sql.INVITEE, invite.email, invite.user_id, invite.invited_by)
+    if to is None:
+        return
+
+    async def send() -> None:
+        # The language at hand is the inviter's.
+        language.set("")
+        if not await SendingLimits(tx).count("org_invite", to.email, client, cooldown=False):
+            await sender.send_org_invite(to.email, to.username, invite.org, to.inviter, invite.id)
+
+    await Messages(tx).send_in_background(send, name="invitation")
+
+
+async def _admit(tx: Runtime, org: OrgName, person: str, invite: OrgInvite) -> None:
+    """Make the invitee a member with the role of the invite; give a member that role."""
+    roles = (MEMBER, invite.role) if invite.role else (MEMBER,)
+    members = OrgMembers(tx)
+    joined = await members.join(org, person, roles, actor=invite.invited_by)
+    if not joined and invite.role and await tx.one(sql.ROLE_DEFINED, org.id, invite.role):
+        await members.assign_role(org.slug, person, invite.role, actor=invite.invited_by)
 
 
 async def _record(
@@ -223,3 +332,11 @@ def _status(text: str) -> str:
     if wanted and wanted not in STATUSES:
         raise errors.Invalid(f"The status of an invite is one of {', '.join(STATUSES)}.", param="status")
     return wanted
+
+
+def _after(text: str) -> str | None:
+    """Return the id of the invite a page begins after, or raise ``Invalid``."""
+    known = identifiers.uuid_or_none(text) if text else None
+    if text and known is None:
+        raise errors.Invalid("after must be the id of an invite.", param="after")
+    return known

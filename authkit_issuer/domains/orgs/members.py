@@ -25,6 +25,8 @@ __all__ = ["MEMBER", "OWNER", "OrgMembers", "OrgMembership", "org_role"]
 
 OWNER = "owner"
 MEMBER = "member"
+FOUNDED = "founded"
+"""The reason of the event of a first owner, whose own act it is."""
 MAX_MEMBERSHIPS = 200
 MAX_ROLES = 50
 
@@ -49,7 +51,15 @@ class OrgMembers:
             org = await Namespace(tx).find_org(org_slug)
             await OrgMembers(tx).join(org, user_id, (), actor=actor)
 
-    async def join(self, org: OrgName, user_id: str, roles: Sequence[str], *, actor: str | None) -> bool:
+    async def join(
+        self,
+        org: OrgName,
+        user_id: str,
+        roles: Sequence[str],
+        *,
+        actor: str | None,
+        reason: str | None = None,
+    ) -> bool:
         """Add a member with those of the roles that the organization defines; inside a transaction.
 
         Every path into an organization ends here. The limit is counted under the user's row lock. Returns
@@ -66,7 +76,13 @@ class OrgMembers:
             raise errors.OrgMembershipLimitExceeded
         given = await self.rt.all(sql.ASSIGN_ROLE, org.id, person, list(roles))
         await _record(
-            self.rt, SessionEventType.ORG_MEMBER_ADDED, person, org, actor=actor, roles=sorted(given)
+            self.rt,
+            SessionEventType.ORG_MEMBER_ADDED,
+            person,
+            org,
+            actor=actor,
+            roles=sorted(given),
+            reason=reason,
         )
         return True
 
@@ -79,17 +95,17 @@ class OrgMembers:
         """
         person = identifiers.user_id(user_id)
         async with self.rt.transaction() as tx:
-            org = await Namespace(tx).find_org(org_slug)
+            org = await hold(tx, org_slug)
             if person is None:
                 return False
             if org.owner_user_id == person:
                 raise errors.CannotRemovePersonalOrgOwner
-            await tx.maybe(sql.LOCK_ORG, org.id)
-            if OWNER in await tx.all(sql.MEMBER_ROLES, org.id, person):
+            held = await tx.all(sql.MEMBER_ROLES, org.id, person)
+            if OWNER in held:
                 await _keep_an_owner(tx, org, person)
             if await tx.maybe(sql.REMOVE_MEMBER, org.id, person) is None:
                 return False
-            await _record(tx, SessionEventType.ORG_MEMBER_REMOVED, person, org, actor=actor)
+            await _record(tx, SessionEventType.ORG_MEMBER_REMOVED, person, org, actor=actor, roles=held)
             for invite in await tx.all(sql.END_INVITES, org.id, person):
                 await Events(tx).record(
                     SessionEventType.ORG_INVITE_ANSWERED,
@@ -106,10 +122,19 @@ class OrgMembers:
         org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
         return person is not None and await self.rt.one(sql.IS_MEMBER, org.id, person)
 
-    async def list(self, org_slug: str) -> List[str]:
-        """Return the members' user ids, sorted; raises ``InvalidOrgSlug``, ``OrgNotFound``."""
+    async def list(self, org_slug: str, *, after: str = "", limit: int | None = None) -> List[str]:
+        """Return the members' user ids, sorted; raises ``InvalidOrgSlug``, ``OrgNotFound``.
+
+        Args:
+            org_slug: The organization.
+            after: The last id of the page before.
+            limit: How many at most; None is all of them.
+        """
         org = await Namespace(self.rt).find_org(org_slug)
-        return await self.rt.all(sql.MEMBERS, org.id)
+        last = identifiers.user_id(after) if after else None
+        if after and last is None:
+            raise errors.Invalid("after must be the id of a user.", param="after")
+        return await self.rt.all(sql.MEMBERS, org.id, last, limit)
 
     async def list_orgs(self, user_id: str) -> List[str]:
         """Return the current slugs of the user's organizations, sorted."""
@@ -128,8 +153,7 @@ class OrgMembers:
         """
         name, person = org_role(role), identifiers.user_id(user_id)
         async with self.rt.transaction() as tx:
-            org = await Namespace(tx).find_org(org_slug)
-            await tx.maybe(sql.LOCK_ORG, org.id)
+            org = await hold(tx, org_slug)
             if person is None:
                 raise errors.NotOrgMember
             membership = await tx.one(sql.MEMBERSHIP, org.id, person, name)
@@ -154,8 +178,7 @@ class OrgMembers:
         """
         name, person = org_role(role), identifiers.user_id(user_id)
         async with self.rt.transaction() as tx:
-            org = await Namespace(tx).find_org(org_slug)
-            await tx.maybe(sql.LOCK_ORG, org.id)
+            org = await hold(tx, org_slug)
             if person is None or name not in await tx.all(sql.MEMBER_ROLES, org.id, person):
                 return False
             if name == OWNER and org.owner_user_id == person:
@@ -170,6 +193,17 @@ class OrgMembers:
         """Return the roles a user holds there, sorted; empty for a user who is not a member."""
         org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
         return [] if person is None else await self.rt.all(sql.MEMBER_ROLES, org.id, person)
+
+
+async def hold(tx: Runtime, org_slug: str) -> OrgName:
+    """Return the organization of a slug, its row locked until the transaction ends.
+
+    Raises ``InvalidOrgSlug``, and ``OrgNotFound`` also for one that is deleted at this moment.
+    """
+    org = await Namespace(tx).find_org(org_slug)
+    if await tx.maybe(sql.LOCK_ORG, org.id) is None:
+        raise errors.OrgNotFound
+    return org
 
 
 def org_role(text: str) -> str:
@@ -193,6 +227,9 @@ async def _record(
     *,
     actor: str | None,
     roles: Sequence[str] = (),
+    reason: str | None = None,
 ) -> None:
     data = {"slug": org.slug, "roles": [*roles]} if roles else {"slug": org.slug}
-    await Events(tx).record(event, user_id=user_id, actor=actor, target=f"org:{org.id}", data=data)
+    await Events(tx).record(
+        event, user_id=user_id, actor=actor, reason=reason, target=f"org:{org.id}", data=data
+    )

@@ -12,9 +12,10 @@ from authkit_issuer.store.query import Query, Statement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgMembership:
-    """One organization of a user, with the roles held there, sorted."""
+    """One organization of a user: current slug, id, and the roles held there, sorted."""
 
     org: str
+    org_id: str
     roles: list[str]
 
 
@@ -30,12 +31,17 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgInvite:
-    """One invite. ``user_id`` is None while the invited address has no account; times are aware, in UTC."""
+    """One invite; times are aware, in UTC.
+
+    ``user_id`` is None while an invite for an address is open. ``role`` is what acceptance gives beside the
+    role ``member``.
+    """
 
     id: str
     org: str
     user_id: str | None
     email: str | None
+    role: str | None
     invited_by: str | None
     status: str
     expires_at: datetime | None
@@ -44,11 +50,28 @@ class OrgInvite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Invitee:
+    """The address of an invitation email, the name of its account, and the name of the inviter, or ``""``."""
+
+    email: str
+    username: str
+    inviter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NamedUser:
     """A user without a personal organization yet."""
 
     id: str
     username: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PurgedOrg:
+    """A deleted organization whose retention has ended."""
+
+    id: str
+    slug: str
 
 
 _ORG_COLUMNS = "id::text, slug, is_personal, owner_user_id::text"
@@ -67,6 +90,29 @@ PERSONAL_ORG = Query(
     f"""
     select {_ORG_COLUMNS} from profiles.orgs
     where owner_user_id = $1::uuid and is_personal and deleted_at is null
+    """,
+)
+# Open invites end with it: they would let users into what a restored backup or a later version brings back.
+DELETE_ORG = Query(
+    int,
+    """
+    with ended as (
+        update profiles.org_invites set status = 'revoked', acted_at = now(), updated_at = now()
+        where org_id = $1::uuid and status = 'pending' returning id
+    ), deleted as (
+        update profiles.orgs set deleted_at = now(), updated_at = now() where id = $1::uuid
+    )
+    select count(*)::int from ended
+    """,
+)
+# In id order, and past rows another purge holds.
+PURGE_ORGS = Query(
+    PurgedOrg,
+    """
+    delete from profiles.orgs where id in (
+        select id from profiles.orgs where deleted_at < now() - $1::float8 * interval '1 second'
+        order by deleted_at, id limit $2 for update skip locked
+    ) returning id::text, slug
     """,
 )
 SET_SLUG = Statement("update profiles.orgs set slug = $2, updated_at = now() where id = $1::uuid")
@@ -91,6 +137,7 @@ ROLE_CASELESS = Query(
     str, "select role from profiles.org_roles where org_id = $1::uuid and lower(role) = lower($2)"
 )
 # The holders lose the role by the foreign key; they are counted as they were before.
+COUNT_ROLES = Query(int, "select count(*)::int from profiles.org_roles where org_id = $1::uuid")
 DELETE_ROLE = Query(
     int,
     """
@@ -196,7 +243,14 @@ UNASSIGN_ROLE = Query(
     """,
 )
 MEMBERS = Query(
-    str, "select user_id::text from profiles.org_members where org_id = $1::uuid order by user_id"
+    str,
+    """
+    select user_id::text from profiles.org_members
+    where org_id = $1::uuid and ($2::uuid is null or user_id > $2::uuid) order by user_id limit $3
+    """,
+)
+ROLE_DEFINED = Query(
+    bool, "select exists (select from profiles.org_roles where org_id = $1::uuid and role = $2)"
 )
 MEMBER_ROLES = Query(
     str,
@@ -205,7 +259,7 @@ MEMBER_ROLES = Query(
 ORGS_OF_USER = Query(
     OrgMembership,
     """
-    select o.slug as org, array(
+    select o.slug as org, o.id::text as org_id, array(
         select r.role from profiles.org_member_roles r
         where r.org_id = o.id and r.user_id = m.user_id order by r.role
     ) as roles
@@ -217,8 +271,15 @@ ORGS_OF_USER = Query(
 # A lapsed invite reads as expired before anybody has written that down.
 _INVITE_STATUS = "case when i.status = 'pending' and i.expires_at <= now() then 'expired' else i.status end"
 _INVITE_COLUMNS = f"""
-    i.id::text, o.slug as org, i.user_id::text, i.email, i.invited_by::text, {_INVITE_STATUS} as status,
-    i.expires_at, i.acted_at, i.created_at
+    i.id::text, o.slug as org, i.user_id::text, i.email, i.role, i.invited_by::text,
+    {_INVITE_STATUS} as status, i.expires_at, i.acted_at, i.created_at
+"""
+# The page after an invite, which is named by its id.
+_AFTER_INVITE = """
+    ($3::uuid is null or exists (
+        select from profiles.org_invites b where b.id = $3::uuid
+          and (i.created_at < b.created_at or i.created_at = b.created_at and i.id > b.id)
+    ))
 """
 _INVITE_FROM = "from profiles.org_invites i join profiles.orgs o on o.id = i.org_id"
 EXPIRE_INVITES = Statement(
@@ -245,26 +306,14 @@ REVOKE_ORPHANED = Query(
     returning i.id::text
     """,
 )
-# An invite for the address that the user has proved is one for the user.
-HAS_OPEN_INVITE = Query(
-    bool,
-    """
-    select exists (
-        select from profiles.org_invites i
-        where i.org_id = $1::uuid and i.status = 'pending' and i.user_id is null and i.email = (
-            select u.email from profiles.users u where u.id = $2::uuid and u.email_verified
-        )
-    )
-    """,
-)
 CREATE_INVITE = Query(
     str,
     """
-    insert into profiles.org_invites (org_id, user_id, email, invited_by, expires_at, by_owner)
+    insert into profiles.org_invites (org_id, user_id, email, invited_by, expires_at, by_owner, role)
     values ($1::uuid, $2::uuid, $3, $4::uuid, $5, exists (
         select from profiles.org_member_roles r
         where r.org_id = $1::uuid and r.user_id = $4::uuid and r.role = 'owner'
-    )) on conflict do nothing returning id::text
+    ), $6) on conflict do nothing returning id::text
     """,
 )
 INVITE_BY_ID = Query(
@@ -274,7 +323,8 @@ INVITES_OF_ORG = Query(
     OrgInvite,
     f"""
     select {_INVITE_COLUMNS} {_INVITE_FROM} where i.org_id = $1::uuid and ($2 = '' or {_INVITE_STATUS} = $2)
-    order by i.created_at desc, i.id
+      and {_AFTER_INVITE}
+    order by i.created_at desc, i.id limit $4
     """,
 )
 INVITES_OF_USER = Query(
@@ -286,8 +336,20 @@ INVITES_OF_USER = Query(
         or i.user_id is null and i.email = (
             select u.email from profiles.users u where u.id = $1::uuid and u.email_verified
         )
-    )
-    order by i.created_at desc, i.id
+    ) and {_AFTER_INVITE}
+    order by i.created_at desc, i.id limit $4
+    """,
+)
+# Where an invitation email goes: a verified address alone.
+INVITEE = Query(
+    Invitee,
+    """
+    select coalesce($1, u.email) as email, coalesce(u.username, '') as username, coalesce((
+        select b.username from profiles.users b where b.id = $3::uuid
+    ), '') as inviter
+    from (select) one left join profiles.users u on u.email_verified and u.deleted_at is null
+      and (u.id = $2::uuid or lower(u.email) = $1)
+    where coalesce($1, u.email) is not null
     """,
 )
 ANSWER_INVITE = Query(
@@ -318,10 +380,6 @@ INVITEE_ALLOWED = Query(
 IN_FUTURE = Query(bool, "select $1::timestamptz > now()")
 # A shared lock that changes of the row itself pass: who invites and who is invited stay until it is written.
 HOLD_USER = Query(str, "select id::text from profiles.users where id = $1::uuid for key share")
-USER_OF_EMAIL = Query(
-    str,
-    "select id::text from profiles.users where lower(email) = $1 and email_verified and deleted_at is null",
-)
 EMAIL_OF_USER = Query(str, "select email from profiles.users where id = $1::uuid and email_verified")
 # Read under the organization's row lock: an owner who lost the role meanwhile or may not act lets no user in.
 INVITER_ALLOWED = Query(

@@ -12,9 +12,10 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.orgs import queries as sql
-from authkit_issuer.domains.orgs.members import MEMBER, OWNER, OrgMembers, org_role
+from authkit_issuer.domains.orgs.members import FOUNDED, MEMBER, OWNER, OrgMembers, hold, org_role
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
 
@@ -22,6 +23,12 @@ Org = OrgName
 """An organization: ``id``, current ``slug``, ``is_personal``, ``owner_user_id`` (of a personal one only)."""
 
 BACKFILL_BATCH = 500
+PURGE_BATCH = 100
+PURGED = "purged"
+"""The reason of the event of an organization that is deleted for good."""
+DEFAULT_RETENTION = 30 * 86_400.0
+"""Seconds a deleted organization keeps its names, unless the configuration or the caller says otherwise."""
+MAX_DEFINED_ROLES = 200
 BACKFILL_TRIES = 5
 
 
@@ -36,13 +43,17 @@ class Orgs:
         return await Namespace(self.rt).find_org(slug)
 
     @raises(
-        errors.InvalidOrgSlug, errors.OwnerSlugTaken, errors.OrgMembershipLimitExceeded, errors.UserNotFound
+        errors.InvalidOrgSlug,
+        errors.OwnerSlugReserved,
+        errors.OwnerSlugTaken,
+        errors.OrgMembershipLimitExceeded,
+        errors.UserNotFound,
     )
     async def create(self, slug: str, *, owner_user_id: str | None = None) -> Org:
         """Found an organization; its owner, when given, becomes a member with the role ``owner``.
 
         Organization, name, roles and membership are one transaction. Raises ``InvalidOrgSlug``,
-        ``OwnerSlugTaken``, ``UserNotFound``, ``OrgMembershipLimitExceeded``.
+        ``OwnerSlugReserved``, ``OwnerSlugTaken``, ``UserNotFound``, ``OrgMembershipLimitExceeded``.
         """
         name = identifiers.org_slug(slug)
         async with self.rt.transaction() as tx:
@@ -51,7 +62,7 @@ class Orgs:
             org = await _establish(tx, name, None, actor=None)
             await Namespace(tx).claim_org_slug(org.id, name)
             if owner_user_id is not None:
-                await OrgMembers(tx).join(org, owner_user_id, (OWNER,), actor=None)
+                await OrgMembers(tx).join(org, owner_user_id, (OWNER,), actor=None, reason=FOUNDED)
         return org
 
     async def keep_personal(self, user_id: str, username: str, *, actor: str | None) -> None:
@@ -68,38 +79,104 @@ class Orgs:
         org = await self.rt.maybe(sql.PERSONAL_ORG, user_id)
         if org is None:
             org = await _establish(self.rt, slug, user_id, actor=actor)
-            await OrgMembers(self.rt).join(org, user_id, (OWNER,), actor=actor)
+            await OrgMembers(self.rt).join(org, user_id, (OWNER,), actor=actor, reason=FOUNDED)
         elif org.slug != slug:
             await self.rt.execute(sql.SET_SLUG, org.id, slug)
 
-    @raises(errors.InvalidOrgSlug, errors.PersonalOrgLocked, errors.OwnerSlugTaken)
+    @raises(
+        errors.OrgNotFound,
+        errors.InvalidOrgSlug,
+        errors.PersonalOrgLocked,
+        errors.OwnerSlugReserved,
+        errors.OwnerSlugTaken,
+        errors.TooManyRequests,
+    )
     async def rename(self, org_id: str, new_slug: str, *, actor: str | None = None) -> None:
         """Give an organization another name; the old one keeps leading to it. The same name is no change.
 
-        Raises ``OrgNotFound``, ``InvalidOrgSlug``, ``PersonalOrgLocked``, ``OwnerSlugTaken``.
+        Five former names are kept; the oldest is freed when there would be six and it has rested for 30 days.
+
+        Raises:
+            OrgNotFound: No such organization.
+            InvalidOrgSlug, OwnerSlugReserved, OwnerSlugTaken: The name was refused.
+            PersonalOrgLocked: A personal organization has its user's name.
+            TooManyRequests: There are five former names, and the oldest has not rested.
         """
-        slug, canonical_id = identifiers.org_slug(new_slug), identifiers.uuid_or_none(org_id)
-        if canonical_id is None:
-            raise errors.OrgNotFound
+        slug = identifiers.org_slug(new_slug)
         async with self.rt.transaction() as tx:
-            await tx.maybe(sql.LOCK_ORG, canonical_id)
-            org = await tx.maybe(sql.ORG_BY_ID, canonical_id)
-            if org is None:
-                raise errors.OrgNotFound
+            org = await _locked(tx, org_id)
             if org.is_personal:
                 raise errors.PersonalOrgLocked
             if org.slug == slug:
                 return
             # As with users: two who want each other's name are both refused and never wait for each other.
             await Namespace(tx).check_org_slug_free(org.id, slug)
+            freed = await Namespace(tx).free_rested(org.id, slug)
             await tx.execute(sql.SET_SLUG, org.id, slug)
             await Namespace(tx).claim_org_slug(org.id, slug)
             await Events(tx).record(
                 SessionEventType.ORG_RENAMED,
                 actor=actor,
                 target=f"org:{org.id}",
-                data={"before": org.slug, "after": slug},
+                data={"before": org.slug, "after": slug} | ({"freed": freed} if freed else {}),
             )
+
+    @raises(errors.OrgNotFound, errors.PersonalOrgLocked)
+    async def delete(self, org_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
+        """Delete an organization: it is found no more, and no member gets a token of it.
+
+        Its names stay taken until the purge, so that no token of before opens another organization.
+
+        Args:
+            org_id: The organization.
+            actor: The id of the user who deletes it.
+            client: The client of the request.
+
+        Raises:
+            OrgNotFound: No such organization, or it is deleted already.
+            PersonalOrgLocked: A personal organization is deleted with its user.
+        """
+        async with self.rt.transaction() as tx:
+            org = await _locked(tx, org_id)
+            if org.is_personal:
+                raise errors.PersonalOrgLocked("A personal organization is deleted with its user.")
+            invites = await tx.one(sql.DELETE_ORG, org.id)
+            await Events(tx).record(
+                SessionEventType.ORG_DELETED,
+                actor=actor,
+                target=f"org:{org.id}",
+                client=client,
+                data={"slug": org.slug, "invites": invites},
+            )
+
+    async def purge_deleted(self, *, retention: float | None = None, batch: int = PURGE_BATCH) -> int:
+        """Delete for good the organizations whose retention has ended, and free their names.
+
+        Args:
+            retention: Seconds since the deletion; ``deleted_user_retention``, or 30 days without one.
+            batch: How many are deleted in one transaction.
+
+        Returns:
+            How many were deleted.
+        """
+        self.rt.refuse_joining("orgs.purge_deleted")
+        if retention is None:
+            retention = self.rt.config.deleted_user_retention or DEFAULT_RETENTION
+        total, size = 0, max(1, batch)
+        while True:
+            async with self.rt.transaction() as tx:
+                gone = await tx.all(sql.PURGE_ORGS, retention, size)
+                for org in gone:
+                    await Events(tx).record(
+                        SessionEventType.ORG_DELETED,
+                        actor=None,
+                        reason=PURGED,
+                        target=f"org:{org.id}",
+                        data={"slug": org.slug},
+                    )
+            total += len(gone)
+            if len(gone) < size:
+                return total
 
     async def list_aliases(self, org_id: str) -> list[str]:
         """Return the organization's former names, sorted; raises ``OrgNotFound``."""
@@ -116,16 +193,21 @@ class Orgs:
             raise errors.PersonalOrgNotFound
         return found
 
-    @raises(errors.InvalidOrgRole)
+    @raises(errors.InvalidOrgRole, errors.OrgRoleLimitExceeded)
     async def define_role(self, org_slug: str, role: str, *, actor: str | None = None) -> None:
         """Let the organization have this role; again is no change.
 
-        Two spellings that differ in letter case alone are one name: the second raises ``InvalidOrgRole``.
+        Two spellings that differ in letter case alone are one name: the second raises ``InvalidOrgRole``, as
+        ``Owner`` does. Raises ``OrgRoleLimitExceeded`` beyond 200 roles.
         """
         name = org_role(role)
+        if name != role.strip():
+            raise errors.InvalidOrgRole("Every organization has this role, spelled owner.", param="role")
         async with self.rt.transaction() as tx:
-            org = await Namespace(tx).find_org(org_slug)
+            org = await hold(tx, org_slug)
             if await tx.maybe(sql.DEFINE_ROLE, org.id, name) is not None:
+                if await tx.one(sql.COUNT_ROLES, org.id) > MAX_DEFINED_ROLES:
+                    raise errors.OrgRoleLimitExceeded("An organization may define at most 200 roles.")
                 await _record_role(tx, SessionEventType.ORG_ROLE_DEFINED, org, name, actor)
             elif await tx.maybe(sql.ROLE_CASELESS, org.id, name) != name:
                 raise errors.InvalidOrgRole("A role of this name in other letter case exists.", param="role")
@@ -140,9 +222,8 @@ class Orgs:
         if name == OWNER:
             raise errors.ProtectedOrgRole
         async with self.rt.transaction() as tx:
-            org = await Namespace(tx).find_org(org_slug)
             # A transaction that assigns the role holds this lock.
-            await tx.maybe(sql.LOCK_ORG, org.id)
+            org = await hold(tx, org_slug)
             members = await tx.maybe(sql.DELETE_ROLE, org.id, name)
             if members is None:
                 return False
@@ -210,8 +291,16 @@ async def _backfill(tx: Runtime, user: sql.NamedUser) -> int:
     slug = await Namespace(tx).free_slug(user.id, wanted)
     org = await _establish(tx, slug, user.id, actor=None)
     await Namespace(tx).claim_slug(user.id, slug)
-    await OrgMembers(tx).join(org, user.id, (OWNER,), actor=None)
+    await OrgMembers(tx).join(org, user.id, (OWNER,), actor=None, reason=FOUNDED)
     return 1
+
+
+async def _locked(tx: Runtime, org_id: str) -> Org:
+    """Return the organization with this id under its row lock, or raise ``OrgNotFound``."""
+    canonical_id = identifiers.uuid_or_none(org_id)
+    if canonical_id is None or await tx.maybe(sql.LOCK_ORG, canonical_id) is None:
+        raise errors.OrgNotFound
+    return await tx.one(sql.ORG_BY_ID, canonical_id)
 
 
 async def _lock_user(tx: Runtime, user_id: str) -> None:

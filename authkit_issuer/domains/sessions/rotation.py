@@ -94,7 +94,9 @@ async def _token_pair(
         auth_time=session.auth_time,
         amr=session.amr,
         not_after=session.expires_at,
-        org=None if request.org is None else OrgGrant(slug=request.org.slug, roles=session.org_roles),
+        org=None
+        if request.org is None
+        else OrgGrant(id=request.org.id, slug=request.org.slug, roles=session.org_roles),
     )
     refresh = refresh_token.encode(
         rt.keys.current(),

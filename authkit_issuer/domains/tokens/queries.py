@@ -22,8 +22,9 @@ class TokenFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgGrant:
-    """The claims about an organization: its current slug and the user's roles there."""
+    """The claims about an organization: its id, its current slug and the user's roles there."""
 
+    id: str
     slug: str
     roles: list[str]
 

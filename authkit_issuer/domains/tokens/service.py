@@ -41,7 +41,7 @@ __all__ = [
 RESERVED_CLAIMS = frozenset(
     {
         "iss", "sub", "aud", "iat", "exp", "nbf", "jti", "sid", "client_id", "auth_time", "amr", "acr",
-        "email", "email_verified", "username", "discord_username", "entitlements", "roles", "org",
+        "email", "email_verified", "username", "discord_username", "entitlements", "roles", "org", "org_id",
         "permissions", "scope", "scp", "azp", "act", "may_act", "cnf", "token_use", "nonce", "events",
     }
 )  # fmt: skip
@@ -166,7 +166,7 @@ class Tokens:
         membership = await self.rt.maybe(MEMBERSHIP, canonical_id, org.id) if canonical_id else None
         if membership is None or not membership.is_member:
             raise errors.NotOrgMember
-        return OrgGrant(slug=org.slug, roles=membership.roles)
+        return OrgGrant(id=org.id, slug=org.slug, roles=membership.roles)
 
     async def find_org(self, org_slug: str) -> OrgName:
         """Return the organization of a slug; raises as ``issue_org_access`` does."""
@@ -235,7 +235,7 @@ class Tokens:
             claims["auth_time"] = int(auth_time.timestamp())
             claims["amr"] = list(amr)
         if org is not None:
-            claims["org"], claims["roles"] = org.slug, org.roles
+            claims["org"], claims["org_id"], claims["roles"] = org.slug, org.id, org.roles
         claims.update(extra or {})
         return AccessToken(
             token=self.rt.access_tokens.sign(claims),

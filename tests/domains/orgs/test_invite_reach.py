@@ -90,13 +90,32 @@ async def test_what_a_former_owner_left_open_keeps_no_user_from_inviting(
     assert await service.org_members.list_roles("acme", guest) == ["member"]
 
 
-async def test_a_person_has_one_open_invite_whichever_way_it_came(service: Service, owner: str) -> None:
-    await service.org_invites.create_for_email("acme", "new@example.test", owner)
-    user = (await service.users.add(email="new@example.test", username="new_n", verified=True)).id
-    with pytest.raises(errors.OrgInviteAlreadyPending):
-        await service.org_invites.create("acme", user, owner)
-    with pytest.raises(errors.OrgInviteAlreadyPending):
-        await service.org_invites.create_for_email("acme", "new@example.test", owner)
+@pytest.mark.parametrize("first", ["id", "address"])
+async def test_an_inviter_does_not_learn_whose_address_it_is(
+    service: Service, owner: str, guest: str, first: str
+) -> None:
+    ways = {
+        "id": lambda: service.org_invites.create("acme", guest, owner),
+        "address": lambda: service.org_invites.create_for_email("acme", "guest@example.test", owner),
+    }
+    made = await ways[first]()
+    other = await ways["address" if first == "id" else "id"]()
+    assert {made.user_id, other.user_id} == {guest, None}
+    for way in ways.values():
+        with pytest.raises(errors.OrgInviteAlreadyPending):
+            await way()
+    await service.org_invites.accept(made.id, guest)
+    assert sorted(await statuses(service)) == ["accepted", "pending"]
+    await service.org_invites.accept(other.id, guest)
+    assert await service.org_members.list_roles("acme", guest) == ["member"]
+
+
+async def test_the_address_of_a_member_is_invited_like_any_other(
+    service: Service, owner: str, guest: str
+) -> None:
+    await service.org_members.add("acme", guest)
+    invite = await service.org_invites.create_for_email("acme", "guest@example.test", owner)
+    assert (invite.user_id, invite.status) == (None, "pending")
 
 
 async def test_who_belongs_to_too_many_organizations_may_accept_later(

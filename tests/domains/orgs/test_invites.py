@@ -215,9 +215,10 @@ class TestAddresses:
     async def test_an_address_that_was_proved_is_its_account(self, service: Service, owner: str, guest: str):
         await service.users.set_email_verified(guest, True)
         invite = await service.org_invites.create_for_email("acme", "guest@example.com", owner)
-        assert invite.user_id == guest
-        with pytest.raises(errors.OrgInviteAlreadyPending):
-            await service.org_invites.create("acme", guest, owner)
+        assert await service.org_invites.list_for_user(guest) == [invite]
+        assert await service.org_invites.get(invite.id, guest) == invite
+        await service.org_invites.accept(invite.id, guest)
+        assert (await service.org_invites.get(invite.id, guest)).user_id == guest
 
     async def test_one_open_invite_per_address(self, service: Service, owner: str):
         await service.org_invites.create_for_email("acme", "new@example.com", owner)

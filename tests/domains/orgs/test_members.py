@@ -43,9 +43,10 @@ async def test_members_are_added_once_and_listed(service: Service, ada: str, bob
 async def test_memberships_come_with_their_roles_in_one_query(service: Service, ada: str):
     await service.orgs.create("zeta", owner_user_id=ada)
     await service.org_members.assign_role("zeta", ada, "member")
+    acme, zeta = await service.orgs.resolve("acme"), await service.orgs.resolve("zeta")
     assert await service.org_members.list_memberships(ada) == [
-        OrgMembership(org="acme", roles=["owner"]),
-        OrgMembership(org="zeta", roles=["member", "owner"]),
+        OrgMembership(org="acme", org_id=acme.id, roles=["owner"]),
+        OrgMembership(org="zeta", org_id=zeta.id, roles=["member", "owner"]),
     ]
 
 

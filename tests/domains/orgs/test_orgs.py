@@ -195,7 +195,10 @@ class TestRoles:
         await service.orgs.define_role("acme", "Admin")
         with pytest.raises(errors.InvalidOrgRole):
             await service.orgs.define_role("acme", "admin")
-        await service.orgs.define_role("acme", "OWNER")
+        for spelling in ("OWNER", "Owner", "MEMBER"):
+            with pytest.raises(errors.InvalidOrgRole):
+                await service.orgs.define_role("acme", spelling)
+        await service.orgs.define_role("acme", "owner")
         assert await service.orgs.list_roles("acme") == ["Admin", "member", "owner"]
 
     async def test_owner_cannot_be_deleted_and_nonsense_not_defined(self, service: Service):
@@ -284,3 +287,20 @@ class TestTokens:
             token = exchanged.refresh_token
             with pytest.raises(errors.NotOrgMember):
                 await service.sessions.exchange(token, org="acme")
+
+    async def test_the_token_carries_the_id_that_no_rename_changes(self, service: Service, ada: str):
+        org = await service.orgs.create("old-name", owner_user_id=ada)
+        token = (await service.sessions.issue(ada)).refresh_token
+        for name in ("old-name", "new-name"):
+            issued = await service.tokens.issue_org_access(ada, "", name)
+            pair = await service.sessions.exchange(token, org=name)
+            token = pair.refresh_token
+            for text in (issued.token, pair.access_token):
+                claims = await service.tokens.verify(text)
+                assert (claims.org, claims.org_id) == (name, org.id)
+            if name == "old-name":
+                await service.orgs.rename(org.id, "new-name")
+        with pytest.raises(errors.ReservedClaim):
+            await service.tokens.issue_access(ada, extra={"org_id": org.id})
+        plain = await service.tokens.verify((await service.tokens.issue_access(ada)).token)
+        assert (plain.org, plain.org_id) == (None, None)

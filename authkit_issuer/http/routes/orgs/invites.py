@@ -10,6 +10,7 @@ from pydantic import Field
 
 from authkit_issuer import errors
 from authkit_issuer.domains.orgs.invites import OrgInvite, OrgInvites
+from authkit_issuer.http.errors import StepUpRequired
 from authkit_issuer.http.operations import (
     Auth,
     Body,
@@ -22,9 +23,12 @@ from authkit_issuer.http.operations import (
     Text,
     with_orgs,
 )
+from authkit_issuer.http.reauth import require_recent_auth_for_role
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
+
+MAX_PAGE = 1000
 
 
 class OrgInviteRequest(Body):
@@ -32,6 +36,7 @@ class OrgInviteRequest(Body):
 
     user_id: Text | None = None
     email: Text | None = None
+    role: Annotated[Text | None, Field(description="What acceptance gives beside the role member")] = None
     expires_at: Annotated[Moment | None, Field(description="Left out, the invite stays open")] = None
 
 
@@ -41,13 +46,16 @@ class ByStatus(Params):
     status: Annotated[
         str, Field(description="pending, accepted, declined, revoked or expired; empty for all")
     ] = ""
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    after: Annotated[str, Field(description="`next` of the page before")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgInviteList:
-    """Invites, newest first."""
+    """Invites, newest first; ``next`` is the ``after`` of the next page, or null."""
 
     invites: list[OrgInvite]
+    next: str | None
 
 
 READ = Limit(bucket="auth_org_read", by_user=True)
@@ -58,8 +66,11 @@ routes = Routes(tag="organizations", auth=Auth.USER, offered=with_orgs, limit=WR
 @routes.get("/auth/orgs/{org}/invites", "List the invites of an organization", org="owner", limit=READ)
 async def list_org_invites(call: Call[NoBody, ByStatus]) -> OrgInviteList:
     """List the invites of an organization."""
-    found = await call.service.org_invites.list_for_org(call.organization.slug, call.params.status)
-    return OrgInviteList(invites=[_as_made(invite) for invite in found])
+    page = call.params
+    found = await call.service.org_invites.list_for_org(
+        call.organization.slug, page.status, after=page.after, limit=page.limit + 1
+    )
+    return _page([_as_made(invite) for invite in found], page.limit)
 
 
 @routes.post(
@@ -68,16 +79,23 @@ async def list_org_invites(call: Call[NoBody, ByStatus]) -> OrgInviteList:
     org="owner",
     status=201,
     calls=(OrgInvites.create, OrgInvites.create_for_email),
+    errors=(StepUpRequired,),
 )
 async def create_org_invite(call: Call[OrgInviteRequest, NoParams]) -> OrgInvite:
-    """Invite an account or an address."""
+    """Invite an account or an address; a new owner needs a recent proof."""
     body, invites = call.body, call.service.org_invites
     if (body.user_id is None) == (body.email is None):
         raise errors.Invalid("Either user_id or email says who is invited.", param="user_id")
-    org, owner, end = call.organization.slug, call.account.id, body.expires_at
-    if body.email is not None:
-        return _as_made(await invites.create_for_email(org, body.email, owner, end))
-    return await invites.create(org, body.user_id or "", owner, end)
+    await require_recent_auth_for_role(call, body.role)
+    create = invites.create if body.email is None else invites.create_for_email
+    org, invitee, owner = call.organization.slug, body.email or body.user_id or "", call.account.id
+    return await create(org, invitee, owner, body.expires_at, role=body.role, client=call.client)
+
+
+def _page(found: list[OrgInvite], limit: int) -> OrgInviteList:
+    """Return one page of what was read with one invite more."""
+    invites = found[:limit]
+    return OrgInviteList(invites=invites, next=invites[-1].id if len(found) > limit else None)
 
 
 def _as_made(invite: OrgInvite) -> OrgInvite:
@@ -103,8 +121,17 @@ async def revoke_org_invite(call: Plain) -> OkResponse:
 @routes.get("/auth/org-invites", "List your invites", limit=READ)
 async def list_own_org_invites(call: Call[NoBody, ByStatus]) -> OrgInviteList:
     """List the invites for the caller and for the address the caller has proved."""
-    found = await call.service.org_invites.list_for_user(call.account.id, call.params.status)
-    return OrgInviteList(invites=found)
+    page = call.params
+    found = await call.service.org_invites.list_for_user(
+        call.account.id, page.status, after=page.after, limit=page.limit + 1
+    )
+    return _page(found, page.limit)
+
+
+@routes.get("/auth/org-invites/{invite_id}", "Read an invite of yours", limit=READ, calls=(OrgInvites.get,))
+async def get_own_org_invite(call: Plain) -> OrgInvite:
+    """Read the invite that an invitation email names."""
+    return await call.service.org_invites.get(call.path["invite_id"], call.account.id)
 
 
 @routes.post("/auth/org-invites/{invite_id}/accept", "Accept an invite", calls=(OrgInvites.accept,))

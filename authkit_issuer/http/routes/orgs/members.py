@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.orgs.invites import OrgInvite, OrgInvites
 from authkit_issuer.domains.orgs.members import OrgMembers
+from authkit_issuer.http.errors import StepUpRequired
 from authkit_issuer.http.operations import (
     Auth,
     Body,
     Call,
     Limit,
+    NoBody,
     NoParams,
+    Params,
     Plain,
     Text,
     with_orgs,
 )
+from authkit_issuer.http.reauth import require_recent_auth_for_member, require_recent_auth_for_role
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
+
+MAX_PAGE = 1000
 
 
 class OrgMemberRequest(Body):
     """A user by id."""
 
     user_id: Text
+
+
+class NewOrgMember(Body):
+    """A user by id, and the role beside ``member``."""
+
+    user_id: Text
+    role: Text | None = None
+
+
+class MemberPage(Params):
+    """One page of members."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
+    after: Annotated[str, Field(description="`next` of the page before")] = ""
 
 
 class MemberRoleRequest(Body):
@@ -42,9 +65,10 @@ class MemberNotFound(errors.NotFound):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgMemberList:
-    """User ids, sorted."""
+    """User ids, sorted; ``next`` is the ``after`` of the next page, or null."""
 
     members: list[str]
+    next: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,17 +83,30 @@ WRITE = Limit(bucket="auth_org_write", by_user=True)
 routes = Routes(tag="organizations", auth=Auth.USER, offered=with_orgs, limit=WRITE)
 
 
-@routes.get("/auth/orgs/{org}/members", "List the members", org="owner", limit=READ)
-async def list_org_members(call: Plain) -> OrgMemberList:
-    """List the members."""
-    return OrgMemberList(members=await call.service.org_members.list(call.organization.slug))
+@routes.get("/auth/orgs/{org}/members", "List the members", org="member", limit=READ)
+async def list_org_members(call: Call[NoBody, MemberPage]) -> OrgMemberList:
+    """List the members, for every member."""
+    page = call.params
+    found = await call.service.org_members.list(
+        call.organization.slug, after=page.after, limit=page.limit + 1
+    )
+    members = found[: page.limit]
+    return OrgMemberList(members=members, next=members[-1] if len(found) > page.limit else None)
 
 
-@routes.post("/auth/orgs/{org}/members", "Add a member", org="owner", calls=(OrgMembers.add,))
-async def add_org_member(call: Call[OrgMemberRequest, NoParams]) -> OkResponse:
-    """Make a user a member, without any role."""
-    await call.service.org_members.add(call.organization.slug, call.body.user_id, actor=call.account.id)
-    return OkResponse()
+@routes.post(
+    "/auth/orgs/{org}/members",
+    "Invite a user",
+    org="owner",
+    status=201,
+    calls=(OrgInvites.create,),
+    errors=(StepUpRequired,),
+)
+async def add_org_member(call: Call[NewOrgMember, NoParams]) -> OrgInvite:
+    """Invite a user, who becomes a member by accepting."""
+    await require_recent_auth_for_role(call, call.body.role)
+    org, owner, body = call.organization.slug, call.account.id, call.body
+    return await call.service.org_invites.create(org, body.user_id, owner, role=body.role, client=call.client)
 
 
 @routes.delete(
@@ -77,7 +114,7 @@ async def add_org_member(call: Call[OrgMemberRequest, NoParams]) -> OkResponse:
     "Remove a member, named in the body",
     org="owner",
     calls=(OrgMembers.remove,),
-    errors=(MemberNotFound,),
+    errors=(MemberNotFound, StepUpRequired),
 )
 async def remove_org_member_by_body(call: Call[OrgMemberRequest, NoParams]) -> OkResponse:
     """End the membership of the user in the body."""
@@ -89,16 +126,21 @@ async def remove_org_member_by_body(call: Call[OrgMemberRequest, NoParams]) -> O
     "Remove a member, or leave",
     org="owner_or_self",
     calls=(OrgMembers.remove,),
-    errors=(MemberNotFound,),
+    errors=(MemberNotFound, StepUpRequired),
 )
 async def remove_org_member(call: Plain) -> OkResponse:
     """End the membership of the user in the path, who may be the caller."""
     return await _remove(call.service.org_members, call, call.path["user_id"])
 
 
-@routes.get("/auth/orgs/{org}/members/{user_id}/roles", "List the roles of a member", org="owner", limit=READ)
+@routes.get(
+    "/auth/orgs/{org}/members/{user_id}/roles",
+    "List the roles of a member",
+    org="owner_or_self",
+    limit=READ,
+)
 async def list_org_member_roles(call: Plain) -> MemberRoles:
-    """List the roles of a member."""
+    """List the roles of a member, for owners and for the member."""
     roles = await call.service.org_members.list_roles(call.organization.slug, call.path["user_id"])
     return MemberRoles(roles=roles)
 
@@ -108,9 +150,11 @@ async def list_org_member_roles(call: Plain) -> MemberRoles:
     "Give a member a role",
     org="owner",
     calls=(OrgMembers.assign_role,),
+    errors=(StepUpRequired,),
 )
 async def assign_org_role(call: Call[MemberRoleRequest, NoParams]) -> OkResponse:
-    """Give a member a role."""
+    """Give a member a role; a new owner needs a recent proof."""
+    await require_recent_auth_for_role(call, call.body.role)
     await call.service.org_members.assign_role(
         call.organization.slug, call.path["user_id"], call.body.role, actor=call.account.id
     )
@@ -122,7 +166,7 @@ async def assign_org_role(call: Call[MemberRoleRequest, NoParams]) -> OkResponse
     "Take a role from a member, named in the body",
     org="owner",
     calls=(OrgMembers.unassign_role,),
-    errors=(MemberNotFound,),
+    errors=(MemberNotFound, StepUpRequired),
 )
 async def unassign_org_role_by_body(call: Call[MemberRoleRequest, NoParams]) -> OkResponse:
     """Take the role of the body from a member."""
@@ -134,7 +178,7 @@ async def unassign_org_role_by_body(call: Call[MemberRoleRequest, NoParams]) -> 
     "Take a role from a member",
     org="owner",
     calls=(OrgMembers.unassign_role,),
-    errors=(MemberNotFound,),
+    errors=(MemberNotFound, StepUpRequired),
 )
 async def unassign_org_role(call: Plain) -> OkResponse:
     """Take the role of the path from a member."""
@@ -142,12 +186,14 @@ async def unassign_org_role(call: Plain) -> OkResponse:
 
 
 async def _remove(members: OrgMembers, call: Call[Any, Any], user_id: str) -> OkResponse:
+    await require_recent_auth_for_member(call, user_id)
     if not await members.remove(call.organization.slug, user_id, actor=call.account.id):
         raise MemberNotFound
     return OkResponse()
 
 
 async def _unassign(members: OrgMembers, call: Call[Any, Any], role: str) -> OkResponse:
+    await require_recent_auth_for_role(call, role)
     user_id = call.path["user_id"]
     if not await members.unassign_role(call.organization.slug, user_id, role, actor=call.account.id):
         raise MemberNotFound

@@ -42,9 +42,10 @@ class OrgRole(Body):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgName:
-    """An organization by its current name."""
+    """An organization by its current name, and by the id that no rename changes."""
 
     org: str
+    org_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,20 +79,29 @@ async def list_orgs(call: Plain) -> OwnOrgs:
 async def create_org(call: Call[OrgSlug, NoParams]) -> OrgName:
     """Found an organization, owned by the caller."""
     org = await call.service.orgs.create(call.body.slug, owner_user_id=call.account.id)
-    return OrgName(org=org.slug)
+    return OrgName(org=org.slug, org_id=org.id)
 
 
 @routes.get("/auth/orgs/{org}", "The current name of an organization", org="member", limit=READ)
 async def get_org(call: Plain) -> OrgName:
     """Tell a member the current name."""
-    return OrgName(org=call.organization.slug)
+    return OrgName(org=call.organization.slug, org_id=call.organization.id)
 
 
-@routes.post("/auth/orgs/{org}/rename", "Rename an organization", org="owner", calls=(Orgs.rename,))
+@routes.delete("/auth/orgs/{org}", "Delete an organization", org="owner", fresh=True, calls=(Orgs.delete,))
+async def delete_org(call: Plain) -> OkResponse:
+    """Delete the organization for every member; its names stay taken for a while."""
+    await call.service.orgs.delete(call.organization.id, actor=call.account.id, client=call.client)
+    return OkResponse()
+
+
+@routes.post(
+    "/auth/orgs/{org}/rename", "Rename an organization", org="owner", fresh=True, calls=(Orgs.rename,)
+)
 async def rename_org(call: Call[OrgRename, NoParams]) -> OrgName:
     """Give the organization another name."""
     await call.service.orgs.rename(call.organization.id, call.body.new_slug, actor=call.account.id)
-    return OrgName(org=call.body.new_slug.strip().lower())
+    return OrgName(org=call.body.new_slug.strip().lower(), org_id=call.organization.id)
 
 
 @routes.get("/auth/orgs/{org}/roles", "List the roles of an organization", org="owner", limit=READ)

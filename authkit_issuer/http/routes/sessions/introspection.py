@@ -51,7 +51,7 @@ class Introspection:
 
 _CLAIMS = (
     "iss", "sub", "aud", "client_id", "username", "scope", "iat", "exp", "jti", "sid", "auth_time", "org",
-    "roles",
+    "org_id", "roles",
 )  # fmt: skip
 INACTIVE = Introspection(active=False)
 
