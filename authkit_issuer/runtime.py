@@ -29,6 +29,7 @@ from authkit_issuer.ports import (
     EphemeralStore,
     RandomBytes,
     Senders,
+    SendFailure,
     SMSSender,
 )
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
@@ -64,8 +65,7 @@ class Background:
             await work()
         except Exception as error:  # noqa: BLE001 - the boundary of a background task: there is no caller to raise to
             self.failures += 1
-            # The class alone: a sender's message may quote the address or the code it was given.
-            logger.error("background work %s failed: %s", name, type(error).__name__)  # noqa: TRY400
+            logger.error("background work %s failed: %s", name, safe_text(error))  # noqa: TRY400
 
     async def drain(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the deadline belongs to closing
         """Wait for the running work at most ``timeout`` seconds, then cancel what is left."""
@@ -75,6 +75,15 @@ class Background:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+
+def safe_text(error: Exception) -> str:
+    """Return what may be logged of an error of a sender: its class, and the text of a ``SendFailure``.
+
+    Any other text may quote the address or the code that the sender was given.
+    """
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, SendFailure) else kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

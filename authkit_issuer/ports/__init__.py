@@ -19,8 +19,10 @@ from authkit_issuer.ports.senders import (
     EmailSenderWithSecurityNotice,
     EmailSenderWithVerificationLink,
     Senders,
+    SendFailure,
     SMSSender,
     SMSSenderWithPasswordResetLink,
+    TemporarySendFailure,
 )
 from authkit_issuer.ports.system import Clock, RandomBytes
 
@@ -45,6 +47,8 @@ __all__ = [
     "RandomBytes",
     "SMSSender",
     "SMSSenderWithPasswordResetLink",
+    "SendFailure",
     "Senders",
+    "TemporarySendFailure",
     "language",
 ]

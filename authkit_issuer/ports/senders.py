@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 
+class SendFailure(Exception):
+    """A sender may raise it when a message was refused. Its text is logged: it must not quote the message."""
+
+
+class TemporarySendFailure(SendFailure):
+    """As ``SendFailure``, when a later try may succeed; a message of the background is then tried again."""
+
+
 @runtime_checkable
 class EmailSender(Protocol):
     """Sends mails. ``username`` is ``""`` when the account has none.

@@ -23,7 +23,7 @@ import aiosmtplib
 
 from authkit_issuer import identifiers
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.ports import Clock, RandomBytes, language
+from authkit_issuer.ports import Clock, RandomBytes, SendFailure, TemporarySendFailure, language
 from authkit_issuer.senders.texts import ENGLISH, Text
 
 _NO_ADDRESS = "smtp_url must be smtps://host, smtp://host or smtp+plain://host; escape special characters."
@@ -115,6 +115,12 @@ class SmtpSender:
         text = self._text(kind)
         values = {"name": f" {username}" if username else "", "code": code, "link": link, "kind": kind} | more
         message = self._message(recipient, text.subject, text.body.format_map(values))
+        try:
+            await self._hand_over(message, recipient)
+        except aiosmtplib.SMTPException as error:
+            raise _failure(error) from None
+
+    async def _hand_over(self, message: EmailMessage, recipient: str) -> None:
         server = self._server
         await aiosmtplib.send(
             message,
@@ -183,6 +189,20 @@ class SmtpLinkSender(SmtpSender):
 
     def _link(self, page: str, token: str) -> str:
         return f"{self._base}/{page}#token={token}"
+
+
+def _failure(error: aiosmtplib.SMTPException) -> SendFailure:
+    """Return what a host may log: the reply code (RFC 5321 section 4.2), not the text of the server.
+
+    The text of another error is by the client library: it names the server and its certificate.
+    """
+    # Of one recipient there is one refusal.
+    refusal = error.recipients[0] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else error
+    if isinstance(refusal, aiosmtplib.SMTPResponseException):
+        kind = TemporarySendFailure if 400 <= refusal.code < 500 else SendFailure
+        return kind(f"SMTP {refusal.code}")
+    kind = TemporarySendFailure if isinstance(error, OSError) else SendFailure
+    return kind(f"{type(error).__name__}: {error}")
 
 
 def _sender(text: str) -> Address:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
-from authkit_issuer.ports import Senders, language
+from authkit_issuer.ports import Senders, SendFailure, TemporarySendFailure, language
 from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender
 from authkit_issuer.senders.texts import ENGLISH, Text
 from fakes.servers import free_port
@@ -37,6 +37,19 @@ class MailServer:
 
     def __init__(self) -> None:
         self.envelopes: list[Any] = []
+
+    refusals: tuple[str, ...] = ()
+    """Replies to the first recipients, before one is taken."""
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self.refusals:
+            reply, *rest = self.refusals
+            self.refusals = tuple(rest)
+            return reply
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         self.envelopes.append(envelope)
@@ -272,6 +285,39 @@ async def test_a_service_sends_through_the_configured_server(
     await register(service)
     assert mail_server.mails()[-1]["To"] == EMAIL
     assert "/verify-email#token=" in mail_server.text()
+
+
+@pytest.mark.parametrize(
+    ("reply", "temporary"), [("451 4.7.1 Greylisted", True), ("550 5.1.1 No such user", False)]
+)
+async def test_a_refusal_says_its_code_and_whether_it_is_temporary(
+    mailing: Mailing, mail_server: MailServer, reply: str, *, temporary: bool
+) -> None:
+    mail_server.refusals = (reply,)
+    with pytest.raises(SendFailure, match=f"^SMTP {reply[:3]}$") as refused:
+        await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)
+    assert isinstance(refused.value, TemporarySendFailure) is temporary
+    await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)
+    assert len(mail_server.mails()) == 1
+
+
+async def test_a_server_that_does_not_answer_is_a_temporary_failure() -> None:
+    mailing = Mailing(url=f"smtp+plain://127.0.0.1:{free_port()}", sender=FROM)
+    with pytest.raises(TemporarySendFailure, match="SMTPConnectError"):
+        await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)
+
+
+async def test_a_greylisted_mail_arrives_without_being_asked_for_again(
+    make_service, plain_port: int, mail_server: MailServer, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr("authkit_issuer.domains.base.messages.RETRY_AFTER", (0.0, 0.0))
+    mail_server.refusals = ("451 4.7.1 Greylisted, try again later",)
+    service = await make_service(
+        email_sender=None, smtp_url=f"smtp+plain://localhost:{plain_port}", smtp_from=FROM
+    )
+    await register(service)
+    assert mail_server.mails()[-1]["To"] == EMAIL
+    assert "SMTP 451" in caplog.text
 
 
 async def test_a_server_that_is_away_is_a_failed_delivery_in_time(make_service) -> None:

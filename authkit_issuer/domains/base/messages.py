@@ -8,13 +8,20 @@ deadline.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.contacts import PHONE, ContactKind
-from authkit_issuer.ports import language
-from authkit_issuer.runtime import Delivery, Runtime
+from authkit_issuer.ports import TemporarySendFailure, language
+from authkit_issuer.runtime import Delivery, Runtime, safe_text
+
+RETRY_AFTER = (30.0, 120.0)
+"""Seconds before the second and the third try: greylisting takes a minute or two, a code ten."""
+_TEMPORARY = (TemporarySendFailure, ConnectionError, TimeoutError)
+
+logger = logging.getLogger("authkit.messages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +50,19 @@ class Messages:
         """Wait for a message to leave; raise ``EmailDeliveryFailed`` or ``SmsDeliveryFailed``."""
         try:
             await self._in_time(sending)
-        except Exception:  # noqa: BLE001 - a sender may raise anything
+        except Exception as error:  # noqa: BLE001 - a sender may raise anything
+            logger.warning("a message by %s was not sent: %s", kind.name, safe_text(error))
             # Not chained: a sender's own words may quote the code.
             raise kind.delivery_failed from None
 
     async def send_in_background(self, sending: Delivery, *, name: str) -> None:
-        """Send in the background, inside a transaction after its commit; the caller sees no failure."""
+        """Send in the background, inside a transaction after its commit; the caller sees no failure.
+
+        After a temporary failure or a broken connection it is tried again, twice (RFC 5321 section 4.5.4.1).
+        """
 
         async def start() -> None:
-            self.rt.background.start(lambda: self._in_time(sending()), name=name)
+            self.rt.background.start(lambda: self._send_patiently(sending, name), name=name)
 
         await self.rt.after_commit(start)
 
@@ -94,6 +105,17 @@ class Messages:
             await notices.send_security_notice(email, username or "", notice)
 
         await self.send_in_background(send, name="security notice")
+
+    async def _send_patiently(self, sending: Delivery, name: str) -> None:
+        for pause in RETRY_AFTER:
+            try:
+                await self._in_time(sending())
+            except _TEMPORARY as error:
+                logger.warning("%s is sent again in %d seconds: %s", name, pause, safe_text(error))
+                await asyncio.sleep(pause)
+            else:
+                return
+        await self._in_time(sending())
 
     async def _in_time(self, sending: Awaitable[None]) -> None:
         async with asyncio.timeout(self.rt.config.send_timeout):

@@ -6,6 +6,8 @@ so that a code that is still valid can be in the mailbox however many other clie
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from authkit_issuer import errors
@@ -72,11 +74,14 @@ class SendingLimits:
         admitted, ahead = await store.admit(self._of_target(kind, target), most, _HOUR)
         return 0.0 if admitted else max(1.0, ahead - _HOUR + _HOUR / most)
 
-    async def end_cooldown(
-        self, kind: str, target: str, client: Client | None, *, device: Device | None = None
-    ) -> None:
-        """Let the client ask again at once, because its message could not be sent."""
-        await self.rt.ephemeral.delete(f"cooldown:{self._of_client(kind, target, client, device)}")
+    @asynccontextmanager
+    async def sending(self, kind: str, target: str, client: Client | None) -> AsyncGenerator[None]:
+        """Let the client ask again at once if the message that the block sends is not sent."""
+        try:
+            yield
+        except errors.DeliveryFailed:
+            await self.rt.ephemeral.delete(f"cooldown:{self._of_client(kind, target, client, None)}")
+            raise
 
     async def forget(
         self, kind: str, target: str, client: Client | None, *, device: Device | None = None

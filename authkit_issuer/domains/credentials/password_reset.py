@@ -7,7 +7,6 @@ the account and to the address, and is void once either changes.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from contextlib import suppress
 from dataclasses import dataclass
@@ -99,7 +98,7 @@ class PasswordReset:
             if found is not None and issued.to_be_sent:
                 await self._send(contact, issued, found.username, client)
 
-        self.rt.background.start(work, name="password reset")
+        await Messages(self.rt).send_in_background(work, name="password reset")
         return record.request_id
 
     def _lives(self, contact: ContactKind, ttl: float | None) -> Lives:
@@ -111,8 +110,7 @@ class PasswordReset:
 
     async def _send(self, contact: ContactKind, issued: Issued, username: str, client: Client | None) -> None:
         """Send the secret, then record the event."""
-        async with asyncio.timeout(self.rt.config.send_timeout):
-            await self._hand_over(contact, issued, username)
+        await self._hand_over(contact, issued, username)
         await Events(self.rt).record(
             SessionEventType.PASSWORD_RECOVERY,
             actor=None,

@@ -46,7 +46,8 @@ async def send_setup_code(
         user_id=user.user_id,
         auth_epoch=user.auth_epoch,
     )
-    await Delivery(rt).setup_code(method, destination, user.username, issued.code)
+    async with limits.sending(SETUP, user.user_id, client):
+        await Delivery(rt).setup_code(method, destination, user.username, issued.code)
 
 
 async def verify_setup_code(rt: Runtime, user: UserFactor, method: str, destination: str, code: str) -> bool:

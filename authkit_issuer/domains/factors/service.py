@@ -268,7 +268,8 @@ class TwoFactor:
             raise errors.TwoFactorMethodUnavailable
         await SendingLimits(self.rt).check("2fa_code", factor.user_id, client)
         issued = await Challenges(self.rt).issue_user_code(factor, destination)
-        await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
+        async with SendingLimits(self.rt).sending("2fa_code", factor.user_id, client):
+            await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
         return destination
 
     async def create_challenge(self, user_id: str) -> str:

@@ -64,7 +64,8 @@ async def send_code(rt: Runtime, user_id: str, session_id: str, client: Client |
         user_id=user.user_id,
         auth_epoch=user.auth_epoch,
     )
-    await Delivery(rt).login_code(method, destination, user.username, issued.code)
+    async with SendingLimits(rt).sending(CODE, user.user_id, client):
+        await Delivery(rt).login_code(method, destination, user.username, issued.code)
     return masked(destination)
 
 

@@ -14,7 +14,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
-from authkit_issuer.domains.codes.one_time import Lives, OneTimeCodes, Record
+from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.domains.signup.queries import CHANGE, FIND_OWNER, IS_TAKEN, LOCK_OWNER, ContactOwner
@@ -188,7 +188,7 @@ class ContactChanges:
             method=kind.name,
             client=client,
         )
-        await self._send(kind, issued.record, issued.code)
+        await self._send(kind, issued, client)
 
     async def _resend(self, kind: ContactKind, user_id: str, text: str | None, client: Client | None) -> None:
         """Send a new code for the pending change, which must be the one to ``text`` if that is given."""
@@ -202,7 +202,7 @@ class ContactChanges:
         issued = await OneTimeCodes(self.rt).renew(record, self._lives(kind))
         if issued is None:
             raise NOTHING_PENDING[kind]
-        await self._send(kind, issued.record, issued.code)
+        await self._send(kind, issued, client)
 
     async def _confirm(  # noqa: PLR0917 - what the two public methods take
         self,
@@ -250,9 +250,10 @@ class ContactChanges:
         record = await OneTimeCodes(self.rt).peek(_record_kind(kind), owner.user_id)
         return record if record is not None and _is_current(record, owner) else None
 
-    async def _send(self, kind: ContactKind, record: Record, code: str) -> None:
-        messages = Messages(self.rt)
-        await messages.send(kind, messages.verification(kind, record.target, record.data["username"], code))
+    async def _send(self, kind: ContactKind, issued: Issued, client: Client | None) -> None:
+        messages, to, name = Messages(self.rt), issued.record.target, issued.record.data["username"]
+        async with SendingLimits(self.rt).sending(kind.limit, to, client):
+            await messages.send(kind, messages.verification(kind, to, name, issued.code))
 
     async def _change(
         self, kind: ContactKind, record: Record, client: Client | None, keep_session_id: str | None

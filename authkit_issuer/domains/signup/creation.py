@@ -71,7 +71,7 @@ async def create(  # noqa: PLR0917 - the parts of a registration
         raise kind.in_use(param=kind.param)
     data = {"username": username, "password_hash": password_hash, "taken": taken}
     issued = await _issue(rt, kind, target, data, ttl, client)
-    await _send(rt, kind, issued)
+    await _send(rt, kind, issued, client)
     return PendingCode("" if taken else issued.code, registration_id=issued.record.request_id)
 
 
@@ -95,26 +95,29 @@ async def _is_name_taken(rt: Runtime, name: str) -> bool:
 
 
 async def resend(rt: Runtime, kind: ContactKind, registration_id: str, client: Client | None) -> None:
-    """Give a pending registration a new code, link and lifetime; nothing beyond the limits."""
+    """Give a pending registration a new code, link and lifetime; ``TooManyRequests`` beyond the limits.
+
+    They count by client and address, so the refusal says nothing about an account.
+    """
     rt.refuse_joining("registration.resend")
     require_sender(rt, kind)
     record = await OneTimeCodes(rt).peek(record_kind(kind), registration_id)
-    if record is not None:
-        await renew(rt, kind, record, client)
+    wait = 0.0 if record is None else await renew(rt, kind, record, client)
+    if wait:
+        raise errors.TooManyRequests(retry_after=wait)
 
 
-async def renew(rt: Runtime, kind: ContactKind, record: Record, client: Client | None) -> None:
-    """Send a new code for a record that was just read."""
+async def renew(rt: Runtime, kind: ContactKind, record: Record, client: Client | None) -> float:
+    """Send a new code for a record that was just read; beyond the limits return the seconds to wait."""
     wait = await SendingLimits(rt).count(kind.limit, record.target, client)
     if wait:
-        if not rt.config.private_registration:
-            raise errors.TooManyRequests(retry_after=wait)
-        return
+        return wait
     lives = _lives(rt, kind, None)
     issued = await OneTimeCodes(rt).renew(record, lives)
     if issued is not None:
         await PendingRecords(rt).point_to(issued.record, lives.record, client)
-        await _send(rt, kind, issued)
+        await _send(rt, kind, issued, client)
+    return 0.0
 
 
 async def make_account(  # noqa: PLR0917 - the parts of an account, in the order of the record
@@ -195,13 +198,14 @@ def _lives(rt: Runtime, kind: ContactKind, ttl: float | None) -> Lives:
     )
 
 
-async def _send(rt: Runtime, kind: ContactKind, issued: Issued) -> None:
+async def _send(rt: Runtime, kind: ContactKind, issued: Issued, client: Client | None) -> None:
     """Send the code, or a notice to the owner of a taken address.
 
     A private registration sends in the background, so that the time of the answer shows nothing.
     """
     if not rt.config.private_registration:
-        await Messages(rt).send(kind, _message(rt, kind, issued))
+        async with SendingLimits(rt).sending(kind.limit, issued.record.target, client):
+            await Messages(rt).send(kind, _message(rt, kind, issued))
     elif issued.to_be_sent:
         await Messages(rt).send_in_background(lambda: _message(rt, kind, issued), name="registration message")
 

@@ -168,8 +168,8 @@ class Registration:
     async def resend_email(self, registration_id: str, *, client: Client | None = None) -> None:
         """Send a new code to the address of a pending registration and restart its lifetime.
 
-        An unknown id and a taken address change nothing in the answer. ``TooManyRequests`` and
-        ``EmailDeliveryFailed`` are raised only without ``private_registration``.
+        An unknown id and a taken address change nothing in the answer. ``TooManyRequests`` says how long the
+        next code has to wait. ``EmailDeliveryFailed`` is raised only without ``private_registration``.
         """
         await resend(self.rt, EMAIL, registration_id, client)
 

@@ -86,7 +86,8 @@ class Verification:
             user_id=found.user_id,
             auth_epoch=found.auth_epoch,
         )
-        await Messages(self.rt).send(PHONE, self._message(PHONE, issued, ""))
+        async with SendingLimits(self.rt).sending(PHONE.limit, number, client):
+            await Messages(self.rt).send(PHONE, self._message(PHONE, issued, ""))
         return issued.record.request_id
 
     @raises(errors.InvalidOrExpiredCode, errors.EmailInUse, *STORES)
