@@ -44,6 +44,11 @@ class ProviderConfig:
     """Links a first login to the account with its email address, if provider and service both verified it.
     Only for providers that own the addresses they vouch for: an attacker who makes one vouch takes the
     account."""
+    trusts_email: bool | None = None
+    """True takes the provider's word that an email address is its user's. False never does: a new account
+    gets no address, and a code goes to it, which the user redeems as a change of address. None trusts a
+    provider that owns the address's domain: Google for ``gmail.com`` and for the domain of a Workspace
+    account (``hd``), Apple for its own domains and its relay; no other provider."""
     pkce: bool = True
     """Turn it off for a provider that refuses the parameters of RFC 7636 instead of ignoring them."""
     reports_auth_time: bool | None = None

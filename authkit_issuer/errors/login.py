@@ -23,6 +23,13 @@ class PhoneNotVerified(Unauthenticated):
     default = "The phone number is not confirmed yet."
 
 
+class LoginFrozen(Unauthenticated):
+    """The login or wallet is older than the owner's first proof of the account's contact."""
+
+    code = "login_frozen"
+    default = "This login awaits confirmation: sign in another way, then confirm it in the account."
+
+
 class UnknownProvider(NotFound):
     """No such login provider is configured."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from authkit_issuer.federation import oauth
-from authkit_issuer.federation.profile import Exchange, Profile
+from authkit_issuer.federation.profile import Exchange, Profile, trusts_email
 from authkit_issuer.federation.refusals import refused, subject_of
 
 ME = "https://discord.com/api/users/@me"
@@ -23,11 +23,13 @@ class Discord(oauth.CodeGrant):
         subject = subject_of(self.slug, me.get("id"))
         if not (subject.isascii() and subject.isdecimal()):
             raise refused(self.slug, "subject", expected="an id of digits", found="another text")
+        email = oauth.text(me.get("email")) or None
         return Profile(
             issuer=self.issuer,
             subject=subject,
-            email=oauth.text(me.get("email")) or None,
+            email=email,
             email_verified=me.get("verified") is True,
+            email_trusted=trusts_email(self._config, self.issuer, email),
             username=oauth.text(me.get("username")),
             display_name=oauth.text(me.get("global_name")),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from authkit_issuer.federation import oauth
-from authkit_issuer.federation.profile import Exchange, Profile
+from authkit_issuer.federation.profile import Exchange, Profile, trusts_email
 from authkit_issuer.federation.refusals import refused, subject_of
 
 USER = "https://api.github.com/user"
@@ -34,6 +34,7 @@ class GitHub(oauth.CodeGrant):
             subject=subject_of(self.slug, str(number)),
             email=email,
             email_verified=email is not None,
+            email_trusted=trusts_email(self._config, self.issuer, email),
             username=oauth.text(user.get("login")),
             display_name=oauth.text(user.get("name")),
         )

@@ -16,7 +16,7 @@ from authkit_issuer.errors import AuthError
 from authkit_issuer.federation import oauth
 from authkit_issuer.federation.http import ProviderHttp
 from authkit_issuer.federation.metadata import Metadata
-from authkit_issuer.federation.profile import Exchange, Profile, Request
+from authkit_issuer.federation.profile import Exchange, Profile, Request, trusts_email
 from authkit_issuer.federation.refusals import cut, quoted, refused, subject_of, unavailable
 from authkit_issuer.ports import Clock
 from authkit_verify import AcceptConfig, Claims, IssuerAccept, TokenError, Verifier
@@ -127,12 +127,14 @@ class OpenID:
         del exchange
         raw = claims.raw
         verified: object = raw.get("email_verified")
+        email = oauth.text(raw.get("email")) or None
         return Profile(
             issuer=self.issuer,
             subject=claims.user_id,
-            email=oauth.text(raw.get("email")) or None,
+            email=email,
             # Apple writes the boolean as a text.
             email_verified=verified is True or verified == "true",
+            email_trusted=trusts_email(self.config, self.issuer, email, raw.get("hd")),
             username=oauth.text(raw.get("preferred_username")),
             display_name=oauth.text(raw.get("name")),
         )

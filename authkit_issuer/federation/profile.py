@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from authkit_issuer.config.providers import ISSUERS, ProviderConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """Who signed in. ``issuer`` and ``subject`` name the login; everything else is a hint.
 
-    ``email_verified`` is True only when the provider says so in so many words.
+    ``email_verified`` is True only when the provider says so in so many words. ``email_trusted`` is true if
+    that word counts: the provider owns the domain, or the configuration trusts it.
     """
 
     issuer: str
     subject: str
     email: str | None = None
     email_verified: bool = False
+    email_trusted: bool = False
     username: str = ""
     display_name: str = ""
+
+
+_GOOGLE, _APPLE = ISSUERS["google"], ISSUERS["apple"]
+_OWN_DOMAINS: Mapping[str, frozenset[str]] = {
+    _GOOGLE: frozenset({"gmail.com", "googlemail.com"}),
+    _APPLE: frozenset({"icloud.com", "me.com", "mac.com", "privaterelay.appleid.com"}),
+}
+"""The domains that an issuer owns: no other party hands out addresses there."""
+
+
+def trusts_email(config: ProviderConfig, issuer: str, email: str | None, hosted: object = None) -> bool:
+    """True if the provider's word on an email address counts as a proof.
+
+    A provider can verify an address once and not notice when it changes hands, or let its users write any
+    address. ``hosted`` is Google's ``hd``: the Workspace domain that the account is managed by.
+    """
+    if config.trusts_email is not None:
+        return config.trusts_email
+    domain = (email or "").rpartition("@")[2].lower()
+    managed = issuer == _GOOGLE and isinstance(hosted, str) and hosted.lower() == domain
+    return bool(domain) and (managed or domain in _OWN_DOMAINS.get(issuer, ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

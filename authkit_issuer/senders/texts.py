@@ -103,6 +103,17 @@ ENGLISH = {
         "A sign-in method was removed from your account",
         f"Hello{{name}},\n\nAn external login or wallet no longer signs in to your account.\n\n{_NOT_YOU}",
     ),
+    "logins_frozen": Text(
+        "Confirm the sign-in methods of your account",
+        "Hello{name},\n\nYou proved for the first time that this contact is yours. External logins, wallets "
+        "and the second factor that were in your account before no longer count.\n\n"
+        "Sign in, then confirm those that are yours and remove the others.\n",
+    ),
+    "codes_guessed": Text(
+        "Wrong codes were entered for your account",
+        "Hello{name},\n\nMany wrong codes in a row were entered for your account.\n\n"
+        "If this was not you, another person may know your password: change it.\n",
+    ),
     "two_factor_enabled": Text(
         "Two-factor sign-in was turned on",
         f"Hello{{name}},\n\nYour account now asks for a second factor at sign-in.\n\n{_NOT_YOU}",

@@ -10,7 +10,10 @@ NOT_BANNED = "(u.banned_at is null or coalesce(u.banned_until <= now(), false))"
 ALLOWED = f"(u.deleted_at is null and {NOT_BANNED})"
 """SQL that is true if the user ``u`` may act now: neither deleted nor banned."""
 
-HAS_TWO_FACTOR = "exists (select from profiles.two_factor_settings t where t.user_id = u.id and t.enabled)"
+FACTOR_ON = "(t.enabled and t.frozen_at is null)"
+"""SQL that is true if the second factor ``t`` counts: a frozen one awaits its owner's confirmation."""
+
+HAS_TWO_FACTOR = f"exists (select from profiles.two_factor_settings t where t.user_id = u.id and {FACTOR_ON})"
 """SQL that is true if the user ``u`` must prove a second factor."""
 
 

@@ -131,3 +131,36 @@ async def test_the_event_is_in_the_transaction_of_the_change(service: Service, m
         with pytest.raises(errors.DatabaseUnavailable):
             await change()
         assert await state(service, user) == BEFORE
+
+
+async def frozen(service: Service, user: str) -> tuple[int, int]:
+    """Return how many logins are frozen, and how many events say so."""
+    logins = await service.providers.list_for_user(user)
+    count = "select count(*) from profiles.session_events where event = 'logins_frozen' and user_id = $1"
+    return sum(login.frozen for login in logins), await service.pool.fetchval(count, user)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_first_proof_freezes_the_logins_with_the_new_password_or_not_at_all(
+    make_service, mailbox, connection_killer: ConnectionKiller, moment: Moment
+) -> None:
+    service = await make_service(verification_required=False)
+    step = 0
+    while True:
+        step += 1
+        email = f"ada{step}@example.test"
+        user = (await service.users.create(email, f"ada_{step}")).id
+        await service.providers.link_by_issuer(user, "https://git.example.test", "github", f"other-{step}")
+        reset = await by_link(service, mailbox, user, email)
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await reset()
+        connection_killer.disarm()
+        stands = int(await service.passwords.verify(user, NEW))
+        assert await frozen(service, user) == (stands, stands)
+        with suppress(errors.InvalidOrExpiredToken):
+            await reset()
+        assert await frozen(service, user) == (1, 1)
+        assert await service.passwords.verify(user, NEW)
+        if not connection_killer.struck:
+            break

@@ -41,7 +41,8 @@ CODES = {
         "username_too_long", "username_too_short",
     },
     401: {
-        "email_not_verified", "evicted", "invalid_challenge", "invalid_client", "invalid_credentials",
+        "email_not_verified", "evicted", "login_frozen", "invalid_challenge", "invalid_client",
+        "invalid_credentials",
         "invalid_refresh_token", "oidc_exchange_failed", "password_reset_required", "phone_not_verified",
         "provider_error", "refresh_token_reuse_detected", "session_ended", "siws_challenge_expired",
         "siws_challenge_mismatch", "siws_challenge_not_found", "siws_signature_invalid",

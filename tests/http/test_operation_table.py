@@ -150,6 +150,7 @@ NAMES = [
     "POST /auth/step-up/solana",
     "POST /auth/token",
     "POST /auth/token/org",
+    "POST /auth/user/2fa/confirm",
     "POST /auth/user/2fa/disable",
     "POST /auth/user/2fa/enable",
     "POST /auth/user/2fa/regenerate-codes",
@@ -162,6 +163,7 @@ NAMES = [
     "POST /auth/user/phone/change/confirm",
     "POST /auth/user/phone/change/request",
     "POST /auth/user/phone/change/resend",
+    "POST /auth/user/providers/{provider}/confirm",
 ]
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from authkit_issuer.domains.accounts import queries as accounts
 from authkit_issuer.store.migrate import shipped
 from authkit_issuer.store.query import Query
 from fakes import servers
@@ -209,3 +210,18 @@ def test_session_state_is_noticed(breach: str) -> None:
 
 def test_an_update_is_not_taken_for_session_state() -> None:
     assert not SESSION_STATE.search("update profiles.users\n   set email = $1")
+
+
+CONTACT_COLUMN = re.compile(r"\b(?:proved_)?(?:email|phone(?:_number)?)(?:_verified)?\s*=")
+SETTING = re.compile(r"update \S*users\b(?: \w)?\s+set\b(.*?)(?:\bwhere\b|\bfrom\b|$)", re.DOTALL)
+
+
+def test_one_writer_sets_the_contacts_of_users() -> None:
+    """Another one would forget what goes with it: the epoch, the proof, what was attached before."""
+    writers = {
+        query.sql
+        for query in queries()
+        if any(CONTACT_COLUMN.search(written) for written in SETTING.findall(query.sql))
+    }
+    proofs = (*accounts.REPLACE_CONTACT.values(), *accounts.MARK_PROVED.values())
+    assert writers == {query.sql for query in (*proofs, accounts.SET_EMAIL_VERIFIED)}

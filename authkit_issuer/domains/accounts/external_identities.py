@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.accounts import queries as sql
-from authkit_issuer.domains.accounts.queries import LinkedProvider
+from authkit_issuer.domains.accounts import login_queries as sql
+from authkit_issuer.domains.accounts.login_queries import LinkedProvider
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
@@ -67,25 +67,15 @@ class Providers:
             added = await tx.maybe(sql.LINK_LOGIN, person, issuer, slug, subject, _address(email))
             if added is None:
                 raise errors.ProviderAlreadyLinked
+            by = _Login(user_id=person, slug=slug, issuer=issuer, client=client)
             if replaced is not None:
-                await Events(tx).record(
-                    SessionEventType.PROVIDER_UNLINKED,
-                    actor=None,
-                    user_id=person,
-                    method=replaced or None,
-                    reason="replaced",
-                    target=issuer,
-                    client=client,
-                )
+                former = replace(by, slug=replaced or None)
+                await _record(tx, SessionEventType.PROVIDER_UNLINKED, former, reason="replaced")
+            if owner is not None and owner.frozen:
+                # The user has just proved the login again, in a session of their own.
+                await _record(tx, SessionEventType.PROVIDER_CONFIRMED, by)
             if added:
-                await Events(tx).record(
-                    SessionEventType.PROVIDER_LINKED,
-                    actor=None,
-                    user_id=person,
-                    method=slug,
-                    target=issuer,
-                    client=client,
-                )
+                await _record(tx, SessionEventType.PROVIDER_LINKED, by)
 
     async def link(
         self,
@@ -151,6 +141,23 @@ class Providers:
             )
         return True
 
+    async def confirm(self, user_id: str, provider_slug: str, *, client: Client | None = None) -> bool:
+        """Let the user's frozen logins of a provider sign in again; False when none was frozen.
+
+        Freezes end here or by linking the login anew. The caller must have authenticated the owner recently.
+        """
+        person, slug = identifiers.user_id(user_id), provider_slug.strip().lower()
+        if person is None or not identifiers.storable(slug):
+            return False
+        async with self.rt.transaction() as tx:
+            await tx.maybe(LOCK_USER, person)
+            if not await tx.execute(sql.CONFIRM_LOGINS, person, slug):
+                return False
+            await Events(tx).record(
+                SessionEventType.PROVIDER_CONFIRMED, actor=None, user_id=person, method=slug, client=client
+            )
+        return True
+
     async def count(self, user_id: str) -> int:
         """Return how many logins the user has."""
         person = identifiers.user_id(user_id)
@@ -186,6 +193,28 @@ class Providers:
 
     def _usable(self) -> Iterable[str]:
         return {*self.rt.config.provider_issuers, "solana"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Login:
+    """What an event says of a login."""
+
+    user_id: str
+    slug: str | None
+    issuer: str
+    client: Client | None
+
+
+async def _record(tx: Runtime, event: SessionEventType, login: _Login, *, reason: str | None = None) -> None:
+    await Events(tx).record(
+        event,
+        actor=None,
+        user_id=login.user_id,
+        method=login.slug,
+        reason=reason,
+        target=login.issuer,
+        client=login.client,
+    )
 
 
 def displayable(text: str) -> str:

@@ -1,10 +1,11 @@
-"""The rows and the SQL of users, user names, roles and external logins."""
+"""The rows and the SQL of users, user names and roles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL
 from authkit_issuer.store.predicates import ALLOWED
 from authkit_issuer.store.query import Query, Statement
 
@@ -57,8 +58,12 @@ LAST_DELETED = Query(User, _SELECT + "where deleted_at is not null order by dele
 CREATE = Query(
     User,
     f"""
-    insert into profiles.users (id, email, phone_number, username, email_verified, phone_verified)
-    values (coalesce($1::uuid, gen_random_uuid()), $2, $3, $4, $5, $6)
+    insert into profiles.users
+        (id, email, phone_number, username, email_verified, phone_verified, proved_email, proved_phone)
+    values (
+        coalesce($1::uuid, gen_random_uuid()), $2, $3, $4, $5, $6,
+        case when $5 then $2 end, case when $6 then $3 end
+    )
     returning {_COLUMNS}
     """,
 )
@@ -74,13 +79,68 @@ HOLD = Query(
     """,
 )
 RENAME = Statement("update profiles.users set username = $2, updated_at = now() where id = $1::uuid")
-SET_EMAIL = Statement(
-    """
-    update profiles.users set email = $2, email_verified = false, updated_at = now() where id = $1::uuid
-    """
-)
 SET_EMAIL_VERIFIED = Statement(
     "update profiles.users set email_verified = $2, updated_at = now() where id = $1::uuid"
+)
+# A second factor by email sends its codes to the account's address; one by SMS has a number of its own.
+REPLACE_CONTACT = {
+    kind: Query(
+        bool,
+        f"""
+        with factor as (
+            select exists (
+                select from profiles.two_factor_settings t
+                where t.user_id = $1::uuid and t.enabled and t.method = 'email' and {kind is EMAIL}
+            ) as moves
+        )
+        update profiles.users u
+        set {kind.column} = $2, {kind.verified_column} = $3,
+            proved_{kind.name} = case when $3 then $2 end,
+            auth_epoch = u.auth_epoch + factor.moves::int, updated_at = now()
+        from factor where u.id = $1::uuid returning factor.moves
+        """,
+    )
+    for kind in CONTACT_KINDS
+}
+MARK_PROVED = {
+    kind: Query(
+        bool,
+        f"""
+        with before as (
+            select u.proved_{kind.name} is distinct from u.{kind.column} as first
+            from profiles.users u where u.id = $1::uuid
+        )
+        update profiles.users u
+        set {kind.verified_column} = true, proved_{kind.name} = u.{kind.column}, updated_at = now()
+        from before where u.id = $1::uuid returning before.first
+        """,
+    )
+    for kind in CONTACT_KINDS
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """How many logins were frozen, and whether the second factor was."""
+
+    logins: int
+    factor: bool
+
+
+FREEZE = Query(
+    Frozen,
+    """
+    with logins as (
+        update profiles.user_providers set frozen_at = now()
+        where user_id = $1::uuid and frozen_at is null returning 1
+    ), factor as (
+        update profiles.two_factor_settings set frozen_at = now()
+        where user_id = $1::uuid and enabled and frozen_at is null returning 1
+    ), moved as (
+        update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid
+    )
+    select (select count(*)::int from logins) as logins, exists (select from factor) as factor
+    """,
 )
 SET_BIOGRAPHY = Statement("update profiles.users set biography = $2, updated_at = now() where id = $1::uuid")
 
@@ -237,124 +297,5 @@ ROLES_OF_USER = Query(
     """
     select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
     where ur.user_id = $1::uuid and r.deleted_at is null order by r.slug
-    """,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """Whose login it is, and the address the provider gave for it."""
-
-    user_id: str
-    email: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkedProvider:
-    """One login of a user, as its owner may see it. ``username`` is what the provider calls the person."""
-
-    issuer: str
-    provider_slug: str | None
-    subject: str
-    email: str | None
-    username: str
-
-
-# A login that is taken away takes with it what was proved by it and is not finished: the epoch moves.
-_MOVE_EPOCH = """
-    update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid and exists (select from gone)
-"""
-REPLACE_LOGIN = Query(
-    str,
-    f"""
-    with gone as (
-        delete from profiles.user_providers
-        where user_id = $1::uuid and issuer = $2 and subject <> $3 returning provider_slug
-    ),
-    moved as ({_MOVE_EPOCH})
-    select coalesce(provider_slug, '') from gone
-    """,
-)
-# The owner never changes here: a login of somebody else moves no column and returns no row.
-LINK_LOGIN = Query(
-    bool,
-    """
-    insert into profiles.user_providers (user_id, issuer, provider_slug, subject, email_at_provider)
-    values ($1::uuid, $2, $3, $4, $5)
-    on conflict (issuer, subject) do update
-        set provider_slug = coalesce(excluded.provider_slug, user_providers.provider_slug),
-            email_at_provider = excluded.email_at_provider
-        where user_providers.user_id = excluded.user_id
-    returning xmax = 0
-    """,
-)
-LOGIN_BY_ISSUER = Query(
-    Link,
-    """
-    select user_id::text, email_at_provider as email from profiles.user_providers
-    where issuer = $1 and subject = $2
-    """,
-)
-LOGINS_BY_SLUG = Query(
-    Link,
-    """
-    select user_id::text, email_at_provider as email from profiles.user_providers
-    where provider_slug = $1 and subject = $2 limit 2
-    """,
-)
-LOGINS_OF_USER = Query(
-    LinkedProvider,
-    """
-    select issuer, provider_slug, subject, email_at_provider as email,
-           coalesce(profile ->> 'username', '') as username
-    from profiles.user_providers where user_id = $1::uuid order by created_at, id
-    """,
-)
-COUNT_LOGINS = Query(int, "select count(*)::int from profiles.user_providers where user_id = $1::uuid")
-# What stays usable once the slug is gone: a password, or a link that this deployment can still log in with.
-HAS_OTHER_LOGIN = Query(
-    bool,
-    """
-    select exists (select from profiles.user_passwords p
-                   where p.user_id = $1::uuid and p.hash_algo <> 'legacy-reset-required')
-        or exists (select from profiles.user_providers l
-                   where l.user_id = $1::uuid and l.provider_slug is distinct from $2
-                     and l.provider_slug = any($3::text[]))
-    """,
-)
-HAS_LOGIN = Query(
-    bool,
-    "select exists (select from profiles.user_providers where user_id = $1::uuid and provider_slug = $2)",
-)
-UNLINK_LOGINS = Statement(
-    f"""
-    with gone as (
-        delete from profiles.user_providers where user_id = $1::uuid and provider_slug = $2 returning 1
-    )
-    {_MOVE_EPOCH}
-    """
-)
-SET_LOGIN_USERNAME = Query(
-    str,
-    """
-    update profiles.user_providers
-    set profile = profile || jsonb_build_object('username', $4::text)
-    where user_id = $1::uuid and issuer = $2 and subject = $3 returning subject
-    """,
-)
-LOGIN_USERNAME = Query(
-    str,
-    """
-    select coalesce(profile ->> 'username', '') from profiles.user_providers
-    where user_id = $1::uuid and provider_slug = $2 order by created_at desc limit 1
-    """,
-)
-DISCORD_USERNAME = Query(
-    str,
-    """
-    select coalesce(u.discord_username, (
-        select p.profile ->> 'username' from profiles.user_providers p
-        where p.user_id = u.id and p.provider_slug = 'discord' order by p.created_at desc limit 1
-    ), '') from profiles.users u where u.id = $1::uuid
     """,
 )

@@ -17,9 +17,11 @@ import msgspec
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts import queries as sql
+from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.accounts.queries import Held, User
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.contacts import EMAIL
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
@@ -222,14 +224,15 @@ class Users:
         async with _locked_user(self.rt, user_id) as (tx, known, held):
             if held.email == address:
                 return
-            # Changes, verifications and resets of the old address end by themselves: their records carry it.
-            await tx.execute(sql.SET_EMAIL, known, address)
+            data: dict[str, object] = {"before": held.email, "after": address}
+            if await ContactProof(tx).replace(known, EMAIL, address, proved=False):
+                data["two_factor"] = True
             await Events(tx).record(
                 SessionEventType.USER_EMAIL_CHANGED,
                 user_id=known,
                 actor=actor,
                 client=client,
-                data={"before": held.email, "after": address},
+                data=data,
             )
             if self.rt.senders.verification_links:
                 send = partial(_send_verification, self.rt, known, address, held)

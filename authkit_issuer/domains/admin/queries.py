@@ -173,7 +173,7 @@ OFFERED_LOGINS = Query(
     int,
     """
     select count(*)::int from profiles.user_providers l
-    where l.user_id = $1::uuid and l.provider_slug = any($2::text[])
+    where l.user_id = $1::uuid and l.provider_slug = any($2::text[]) and l.frozen_at is null
     """,
 )
 """How many linked logins a user has of the given providers."""

@@ -97,7 +97,14 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
         Notice(kind="password_changed", when=lambda occurrence: occurrence.method != "import"),
     ),
     _E.USER_RENAMED: (Notice(kind="username_changed"),),
-    _E.USER_EMAIL_CHANGED: (Notice(kind="email_changed", to="before"),),
+    _E.USER_EMAIL_CHANGED: (
+        Notice(kind="email_changed", to="before"),
+        Notice(
+            kind="two_factor_email_changed",
+            when=lambda occurrence: bool(occurrence.data.get("two_factor")),
+            to="after",
+        ),
+    ),
     _E.CONTACT_VERIFIED: (Notice(kind="phone_verified", when=_by_method("phone")),),
     _E.CONTACT_CHANGE_REQUESTED: (
         Notice(kind="email_change_requested", when=_by_method("email")),
@@ -126,6 +133,10 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
         # A replaced login is in the notice of the login that took its place.
         Notice(kind="provider_unlinked", when=lambda occurrence: occurrence.reason != "replaced"),
     ),
+    _E.PROVIDER_CONFIRMED: (Notice(kind="provider_linked"),),
+    _E.LOGINS_FROZEN: (Notice(kind="logins_frozen"),),
+    _E.TWO_FACTOR_CONFIRMED: (Notice(kind="two_factor_enabled"),),
+    _E.CODES_GUESSED: (Notice(kind="codes_guessed", by_other=True),),
     _E.TWO_FACTOR_ENABLED: (Notice(kind="two_factor_enabled"),),
     _E.TWO_FACTOR_DISABLED: (Notice(kind="two_factor_disabled"),),
     _E.TWO_FACTOR_BACKUP_CODE_USED: (Notice(kind="two_factor_backup_code_used"),),

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authkit_issuer import errors
+from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.devices import Devices
@@ -190,8 +191,9 @@ class PasswordReset:
         async with self.rt.transaction() as tx:
             if await tx.maybe(lock, record.user_id, record.target, record.auth_epoch) is None:
                 raise void
-            if by_email:
-                await tx.execute(sql.VERIFY_EMAIL, record.user_id)
+            await ContactProof(tx).mark(
+                record.user_id, EMAIL if by_email else PHONE, by_user=False, client=client
+            )
             await PasswordUpdater(tx).store(
                 record.user_id, new_hash, reason=SessionRevokeReason.PASSWORD_CHANGE, client=client
             )

@@ -175,6 +175,3 @@ LOCK_RESETTABLE_BY_PHONE = Query(
     for no key update
     """,
 )
-VERIFY_EMAIL = Statement(
-    "update profiles.users set email_verified = true where id = $1::uuid and not email_verified"
-)

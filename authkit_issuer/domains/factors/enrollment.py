@@ -135,6 +135,23 @@ async def disable(
     return True
 
 
+async def confirm(rt: Runtime, user_id: str, client: Client | None) -> bool:
+    """Let a frozen second factor count again, in one transaction with its event; False if it is not frozen.
+
+    Raises ``UserNotFound``.
+    """
+    async with rt.transaction() as tx:
+        if await tx.maybe(sql.LOCK, user_id) is None:
+            raise errors.UserNotFound
+        if not await tx.execute(sql.CONFIRM, user_id):
+            return False
+        await tx.execute(RAISE_EPOCH, user_id)
+        await Events(tx).record(
+            SessionEventType.TWO_FACTOR_CONFIRMED, actor=None, user_id=user_id, client=client
+        )
+    return True
+
+
 async def _redeem(rt: Runtime, user: UserFactor, method: str, destination: str, code: str) -> Record:
     record = await OneTimeCodes(rt).redeem_code(SETUP, user.user_id, f"{method}:{destination}", code)
     if record.auth_epoch != user.auth_epoch:

@@ -9,16 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from authkit_issuer.store.predicates import ALLOWED
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
 from authkit_issuer.store.query import Query, Statement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorSettings:
-    """The settings of a user. ``backup_codes`` are keyed digests of the unused codes."""
+    """The settings of a user. ``backup_codes`` are keyed digests of the unused codes.
+
+    A ``frozen`` factor is older than the owner's first proof of a contact. It counts as not enabled until
+    ``two_factor.confirm``.
+    """
 
     user_id: str
     enabled: bool
+    frozen: bool
     method: str
     phone_number: str | None
     backup_codes: list[str] = field(repr=False)
@@ -58,16 +63,17 @@ class Owner:
 
 SETTINGS = Query(
     TwoFactorSettings,
-    """
-    select user_id::text, enabled, method, phone_number, backup_codes, created_at, updated_at
-    from profiles.two_factor_settings where user_id = $1::uuid
+    f"""
+    select t.user_id::text, {FACTOR_ON} as enabled, t.enabled and t.frozen_at is not null as frozen, t.method,
+           t.phone_number, t.backup_codes, t.created_at, t.updated_at
+    from profiles.two_factor_settings t where t.user_id = $1::uuid
     """,
 )
 FACTOR = Query(
     UserFactor,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.email, u.email_verified,
-           coalesce(u.username, '') as username, coalesce(t.enabled, false) as enabled,
+           coalesce(u.username, '') as username, coalesce({FACTOR_ON}, false) as enabled,
            coalesce(t.method, 'email') as method, t.phone_number
     from profiles.users u left join profiles.two_factor_settings t on t.user_id = u.id
     where u.id = $1::uuid
@@ -89,7 +95,7 @@ ENABLE = Statement(
     values ($1::uuid, true, $2, $3, $4::text[])
     on conflict (user_id) do update
     set enabled = true, method = excluded.method, phone_number = excluded.phone_number,
-        backup_codes = excluded.backup_codes, updated_at = now()
+        backup_codes = excluded.backup_codes, frozen_at = null, updated_at = now()
     """
 )
 LOCK = Query(
@@ -102,33 +108,39 @@ LOCK = Query(
 DISABLE = Statement(
     """
     update profiles.two_factor_settings
-    set enabled = false, phone_number = null, backup_codes = '{}', updated_at = now()
+    set enabled = false, phone_number = null, backup_codes = '{}', frozen_at = null, updated_at = now()
     where user_id = $1::uuid and enabled
     """
 )
-REPLACE_BACKUP_CODES = Statement(
+CONFIRM = Statement(
     """
-    update profiles.two_factor_settings set backup_codes = $2::text[], updated_at = now()
-    where user_id = $1::uuid and enabled
+    update profiles.two_factor_settings set frozen_at = null, updated_at = now()
+    where user_id = $1::uuid and enabled and frozen_at is not null
+    """
+)
+REPLACE_BACKUP_CODES = Statement(
+    f"""
+    update profiles.two_factor_settings t set backup_codes = $2::text[], updated_at = now()
+    where t.user_id = $1::uuid and {FACTOR_ON}
     """
 )
 HOLDS_BACKUP_CODE = Query(
     bool,
-    """
+    f"""
     select exists (
-        select from profiles.two_factor_settings
-        where user_id = $1::uuid and enabled and backup_codes && $2::text[]
+        select from profiles.two_factor_settings t
+        where t.user_id = $1::uuid and {FACTOR_ON} and t.backup_codes && $2::text[]
     )
     """,
 )
 # One statement: of parallel uses the later ones wait for the row and then no longer find the code in it.
 USE_BACKUP_CODE = Query(
     int,
-    """
-    update profiles.two_factor_settings
-    set backup_codes = array(select code from unnest(backup_codes) as code where code <> all ($2::text[])),
+    f"""
+    update profiles.two_factor_settings t
+    set backup_codes = array(select code from unnest(t.backup_codes) as code where code <> all ($2::text[])),
         updated_at = now()
-    where user_id = $1::uuid and enabled and backup_codes && $2::text[]
-    returning cardinality(backup_codes)
+    where t.user_id = $1::uuid and {FACTOR_ON} and t.backup_codes && $2::text[]
+    returning cardinality(t.backup_codes)
     """,
 )

@@ -144,6 +144,13 @@ class TwoFactor:
         """
         await enrollment.disable(self.rt, _existing(user_id), client)
 
+    async def confirm(self, user_id: str, *, client: Client | None = None) -> bool:
+        """Let a frozen second factor count again; False if it is not frozen.
+
+        The caller must have authenticated the owner recently. Raises ``UserNotFound``.
+        """
+        return await enrollment.confirm(self.rt, _existing(user_id), client)
+
     async def admin_disable(
         self, user_id: str, *, actor: str, reason: str | None = None, client: Client | None = None
     ) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, NOT_BANNED, awake, live
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, NOT_BANNED, awake, live
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -56,6 +56,7 @@ class WalletUser:
     auth_epoch: int
     allowed: bool
     two_factor: bool
+    frozen: bool
 
 
 AVAILABLE_METHODS = Query(
@@ -65,14 +66,16 @@ AVAILABLE_METHODS = Query(
            case when u.email_verified then u.email end as email,
            case when u.phone_verified then u.phone_number end as phone,
            exists (select from profiles.user_passwords p where p.user_id = u.id) as has_password,
-           coalesce(t.enabled, false) as two_factor, coalesce(t.method, 'email') as factor,
+           coalesce({FACTOR_ON}, false) as two_factor, coalesce(t.method, 'email') as factor,
            t.phone_number as factor_phone,
            exists (
-               select from profiles.user_providers l where l.user_id = u.id and l.issuer = $2
+               select from profiles.user_providers l
+               where l.user_id = u.id and l.issuer = $2 and l.frozen_at is null
            ) as has_wallet,
            array(
                select l.provider_slug from profiles.user_providers l
-               where l.user_id = u.id and l.provider_slug = any($3::text[]) order by l.provider_slug
+               where l.user_id = u.id and l.provider_slug = any($3::text[]) and l.frozen_at is null
+               order by l.provider_slug
            ) as providers
     from profiles.users u left join profiles.two_factor_settings t on t.user_id = u.id
     where u.id = $1::uuid
@@ -99,7 +102,7 @@ WALLET_USER = Query(
     WalletUser,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed,
-           {HAS_TWO_FACTOR} as two_factor
+           {HAS_TWO_FACTOR} as two_factor, l.frozen_at is not null as frozen
     from profiles.user_providers l join profiles.users u on u.id = l.user_id
     where l.issuer = $1 and l.subject = $2
     """,

@@ -10,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
-from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
 from authkit_issuer.domains.sessions.service import Sessions
-from authkit_issuer.domains.signup.queries import CHANGE, FIND_OWNER, IS_TAKEN, LOCK_OWNER, ContactOwner
+from authkit_issuer.domains.signup.queries import FIND_OWNER, IS_TAKEN, LOCK_OWNER, ContactOwner
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
@@ -268,19 +268,17 @@ class ContactChanges:
                 return
             if before is None or not _is_current(record, before):
                 raise errors.InvalidOrExpiredCode
-            await tx.execute(CHANGE[kind], record.user_id, record.target)
-            factor_moves = kind is EMAIL and before.two_factor
+            data: dict[str, object] = {"before": before.current, "after": record.target}
+            if await ContactProof(tx).replace(record.user_id, kind, record.target, proved=True):
+                data["two_factor"] = True
             await Events(tx).record(
                 SessionEventType.CONTACT_CHANGED,
                 actor=None,
                 user_id=record.user_id,
                 method=kind.name,
                 client=client,
-                data={"before": before.current, "after": record.target, "two_factor": factor_moves},
+                data=data,
             )
-            if factor_moves:
-                # Codes go elsewhere from here on: no sign-in under way, and no device, knows this factor.
-                await tx.execute(RAISE_EPOCH, record.user_id)
             if self.rt.config.contact_change_ends_sessions:
                 await Sessions(tx).revoke_all(
                     record.user_id, keep_session_id, reason=SessionRevokeReason.CONTACT_CHANGE, client=client

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS
-from authkit_issuer.store.predicates import ALLOWED
-from authkit_issuer.store.query import Query, Statement
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
+from authkit_issuer.store.query import Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +29,17 @@ FIND_HOLDER = {
     )
     for kind in CONTACT_KINDS
 }
-MARK_VERIFIED = {
+LOCK_HOLDER = {
     kind: Query(
         str,
         f"""
-        update profiles.users u set {kind.verified_column} = true, updated_at = now()
-        where u.id = $1::uuid and {kind.lookup} = $2 and u.auth_epoch = $3 and {ALLOWED}
-        returning u.id::text
+        select u.id::text from profiles.users u
+        where u.id = $1::uuid and {kind.lookup} = $2 and u.auth_epoch = $3 and {ALLOWED} for no key update
         """,
     )
     for kind in CONTACT_KINDS
 }
+"""Locks the user's row; no row if the account has another contact or epoch since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ _OWNER = {
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.username, u.email,
            exists (
                select from profiles.two_factor_settings t
-               where t.user_id = u.id and t.enabled and t.method = 'email'
+               where t.user_id = u.id and {FACTOR_ON} and t.method = 'email'
            ) as two_factor,
            u.{kind.column} as current, u.{kind.verified_column} as verified
     from profiles.users u where u.id = $1::uuid
@@ -73,14 +73,5 @@ FIND_OWNER = {kind: Query(ContactOwner, sql) for kind, sql in _OWNER.items()}
 LOCK_OWNER = {kind: Query(ContactOwner, f"{sql} for no key update of u") for kind, sql in _OWNER.items()}
 IS_TAKEN = {
     kind: Query(bool, f"select exists (select from profiles.users u where {kind.lookup} = $1)")
-    for kind in CONTACT_KINDS
-}
-CHANGE = {
-    kind: Statement(
-        f"""
-        update profiles.users set {kind.column} = $2, {kind.verified_column} = true, updated_at = now()
-        where id = $1::uuid
-        """
-    )
     for kind in CONTACT_KINDS
 }

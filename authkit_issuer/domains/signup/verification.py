@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
-from authkit_issuer.domains.signup.queries import FIND_HOLDER, MARK_VERIFIED
+from authkit_issuer.domains.signup.queries import FIND_HOLDER, LOCK_HOLDER
 from authkit_issuer.errors.declared import STORES, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -164,9 +165,10 @@ class Verification:
         if not record.user_id:
             raise invalid
         async with OneTimeCodes(self.rt).restore_on_outage(record), self.rt.transaction() as tx:
-            user_id = await tx.maybe(MARK_VERIFIED[kind], record.user_id, record.target, record.auth_epoch)
+            user_id = await tx.maybe(LOCK_HOLDER[kind], record.user_id, record.target, record.auth_epoch)
             if user_id is None:
                 raise invalid
+            await ContactProof(tx).mark(user_id, kind, by_user=True)
             await Events(tx).record(
                 SessionEventType.CONTACT_VERIFIED, actor=None, user_id=user_id, method=kind.name
             )

@@ -33,7 +33,8 @@ FACT_COLUMNS = """
     u.id::text as user_id, u.email, u.email_verified, u.username,
     coalesce(u.discord_username, (
         select p.profile ->> 'username' from profiles.user_providers p
-        where p.user_id = u.id and p.provider_slug = 'discord' order by p.created_at desc limit 1
+        where p.user_id = u.id and p.provider_slug = 'discord' and p.frozen_at is null
+        order by p.created_at desc limit 1
     ), '') as discord_username,
     array(
         select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id

@@ -402,6 +402,20 @@ async def test_a_remembered_factor_ends_when_its_codes_go_elsewhere(make_service
         await service.logins.with_password("new@example.test", PASSWORD, client=known)
 
 
+async def test_a_remembered_factor_ends_when_an_operator_sends_its_codes_elsewhere(
+    make_service, mailbox
+) -> None:
+    service = await make_service(two_factor_remember=1000.0, code_cooldown=0.0, max_codes_per_hour=99)
+    ada = await with_factor(service, mailbox)
+    known = await prove_factor(service, mailbox, HOME)
+    await service.users.update_email(ada, "new@example.test")
+    await service.users.set_email_verified(ada, True)
+    await service.rt.background.drain(timeout=5)
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.with_password("new@example.test", PASSWORD, client=known)
+    assert "two_factor_email_changed" in [mail.kind for mail in mailbox.to("new@example.test")]
+
+
 async def test_a_factor_is_remembered_only_where_that_is_allowed_and_for_its_own_account(
     make_service, mailbox
 ) -> None:

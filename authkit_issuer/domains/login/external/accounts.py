@@ -6,6 +6,7 @@ verified one that an account has, the user must sign in and link; an unverified 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
@@ -14,6 +15,7 @@ from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.records import PendingLogin, PendingNative
+from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.federation import Profile
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -45,10 +47,14 @@ async def account_of(
         linked = await rt.maybe(sql.LINKED_USER, login.profile.issuer, login.profile.subject)
         if linked is None or linked.user_id != pending.user_id:
             raise errors.ProviderNotLinked
+        if linked.frozen:
+            raise errors.LoginFrozen
         return pending.user_id, pending.auth_epoch, False
     user, created = await find_or_create(rt, login)
     if not user.allowed:
         raise errors.UserBanned
+    if user.frozen:
+        raise errors.LoginFrozen
     return user.user_id, user.auth_epoch, created
 
 
@@ -115,13 +121,30 @@ async def _create(rt: Runtime, login: ProviderLogin, email: str | None, attempt:
         # A concurrent request wants the next free name too: a random number keeps the two apart.
         number = int.from_bytes(rt.random_bytes(4), "big") % 10_000
         name = identifiers.suffixed_username(name, f"{number:04d}")
+    trusted = email if profile.email_trusted else None
     async with rt.transaction() as tx:
         users = Users(tx)
         user = await users.add_with_free_name(
-            name, email=email, verified=email is not None, method=login.method
+            name, email=trusted, verified=trusted is not None, method=login.method
         )
         await _store(tx, user.id, login, email)
         await users.send_welcome(user.id)
+    if email is not None and trusted is None:
+        await _ask_for_proof(rt, user.id, email, login.client)
+
+
+async def _ask_for_proof(rt: Runtime, user_id: str, email: str, client: Client | None) -> None:
+    """Make the provider's address a pending change, whose code the user redeems in the new session.
+
+    The account gets no address from a provider whose word on it is no proof: it might be another person's.
+    """
+
+    async def ask() -> None:
+        with suppress(errors.EmailInUse, errors.TooManyRequests):
+            await ContactChanges(rt).request_email(user_id, email, client=client)
+
+    if rt.senders.email is not None:
+        rt.background.start(ask, name="proof of an address")
 
 
 async def _link(tx: Runtime, user: sql.LockedAccount, user_id: str, login: ProviderLogin) -> None:

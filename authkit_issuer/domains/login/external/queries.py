@@ -17,6 +17,7 @@ class LinkedUser:
     allowed: bool
     two_factor: bool
     username: str
+    frozen: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ LINKED_USER = Query(
     LinkedUser,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
-           coalesce(l.profile ->> 'username', '') as username
+           coalesce(l.profile ->> 'username', '') as username, l.frozen_at is not null as frozen
     from profiles.user_providers l join profiles.users u on u.id = l.user_id
     where l.issuer = $1 and l.subject = $2
     """,
@@ -73,7 +74,8 @@ SIGNED_IN_USER = Query(
     f"""
     select u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
            exists (
-               select from profiles.user_providers l where l.user_id = u.id and l.issuer = $3
+               select from profiles.user_providers l
+               where l.user_id = u.id and l.issuer = $3 and l.frozen_at is null
            ) as linked
     from profiles.users u join profiles.refresh_sessions s on s.user_id = u.id
     where u.id = $1::uuid and s.id = $2::uuid and {live("s")}

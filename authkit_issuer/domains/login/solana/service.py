@@ -266,6 +266,8 @@ class Solana:
             user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), data.address)
             if user is None or user.user_id != identifiers.user_id(user_id):
                 raise errors.SiwsAddressMismatch
+            if user.frozen:
+                raise errors.LoginFrozen
             return await Logins(self.rt).step_up_vouched(
                 user.user_id,
                 session_id,
@@ -323,6 +325,8 @@ class Solana:
         try:
             if not user.allowed:
                 raise errors.UserBanned
+            if user.frozen:
+                raise errors.LoginFrozen
             return await Logins(self.rt).finish(
                 proof, method=METHOD, amr=("pop",), client=client, extra=claims
             )
@@ -356,9 +360,7 @@ class Solana:
             if not allowed:
                 raise errors.UserBanned
             present = await tx.maybe(sql.WALLET_ADDRESS, user_id, issuer)
-            if present == address:
-                return
-            if present is not None and not replace:
+            if present not in {None, address} and not replace:
                 raise errors.WalletAlreadyLinked
             try:
                 await Providers(tx).link_by_issuer(user_id, issuer, slug, address, client=client)

@@ -41,3 +41,19 @@ async def unlink_provider(call: Plain) -> OkResponse:
     if not await call.service.providers.unlink(account, provider, client=call.client):
         raise errors.ProviderNotLinked
     return OkResponse()
+
+
+@routes.post(
+    "/auth/user/providers/{provider}/confirm",
+    "Confirm a frozen external login, which signs in again",
+    fresh=True,
+    limit=Limit(bucket="auth_user_unlink_provider"),
+    calls=(Providers.confirm,),
+    errors=(errors.ProviderNotLinked,),
+)
+async def confirm_provider(call: Plain) -> OkResponse:
+    """Confirm the caller's frozen logins of a provider."""
+    account, provider = call.account.id, call.path["provider"]
+    if not await call.service.providers.confirm(account, provider, client=call.client):
+        raise errors.ProviderNotLinked
+    return OkResponse()

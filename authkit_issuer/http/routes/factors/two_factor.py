@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from authkit_issuer import errors
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.http.operations import (
@@ -63,12 +64,16 @@ class TwoFactorStatus:
     method: str
     phone_number: str | None = None
     backup_codes_left: int = 0
+    frozen: Literal[True] | None = None
+    """A second factor from before the first proof of a contact awaits its confirmation."""
 
     @classmethod
     def of(cls, found: TwoFactorSettings | None) -> TwoFactorStatus:
         """Return the settings as the user may see them."""
-        if found is None or not found.enabled:
+        if found is None or not (found.enabled or found.frozen):
             return cls(enabled=False, method="email")
+        if found.frozen:
+            return cls(enabled=False, method=found.method, phone_number=found.phone_number, frozen=True)
         return cls(
             enabled=True,
             method=found.method,
@@ -154,6 +159,20 @@ async def enable_two_factor(call: Call[TwoFactorEnable, NoParams]) -> TwoFactorE
 async def disable_two_factor(call: Plain) -> SuccessResponse:
     """Switch the second factor off."""
     await call.service.two_factor.disable(call.account.id, client=call.client)
+    return SuccessResponse()
+
+
+@routes.post(
+    "/auth/user/2fa/confirm",
+    "Confirm a frozen second factor, which sign-ins require again",
+    fresh=True,
+    limit=Limit(bucket="auth_2fa_enable", by_user=True, closed=True),
+    errors=(errors.TwoFactorNotEnabled,),
+)
+async def confirm_two_factor(call: Plain) -> SuccessResponse:
+    """Confirm the caller's frozen second factor."""
+    if not await call.service.two_factor.confirm(call.account.id, client=call.client):
+        raise errors.TwoFactorNotEnabled
     return SuccessResponse()
 
 

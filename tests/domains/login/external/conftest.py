@@ -71,7 +71,11 @@ async def idp(clock) -> AsyncIterator[LoopbackProvider]:
 def providers(idp: LoopbackProvider) -> dict[str, ProviderConfig]:
     return {
         "loop": ProviderConfig(
-            client_id=CLIENT, client_secret=SECRET, issuer=idp.issuer, allow_http_loopback=True
+            client_id=CLIENT,
+            client_secret=SECRET,
+            issuer=idp.issuer,
+            allow_http_loopback=True,
+            trusts_email=True,
         )
     }
 

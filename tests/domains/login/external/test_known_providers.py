@@ -31,8 +31,10 @@ APPLE_PEM = APPLE_KEY.private_bytes(
 PROVIDERS = {
     "google": ProviderConfig(client_id="g", client_secret="gs"),
     "apple": ProviderConfig(client_id="a", team_id="TEAM", key_id="KEY", private_key_pem=APPLE_PEM),
-    "github": ProviderConfig(client_id="h", client_secret="hs", scopes=("read:org", "read:user")),
-    "discord": ProviderConfig(client_id="d", client_secret="ds"),
+    "github": ProviderConfig(
+        client_id="h", client_secret="hs", scopes=("read:org", "read:user"), trusts_email=True
+    ),
+    "discord": ProviderConfig(client_id="d", client_secret="ds", trusts_email=True),
 }
 
 
@@ -109,7 +111,7 @@ async def test_apple_answers_with_a_form_and_takes_a_signed_secret_made_for_each
     assert begun.cookie.cross_site
     assert (sent["response_mode"], sent["scope"]) == ("form_post", "openid email name")
     token = id_token(
-        clock, iss=issuer, aud="a", sub="001.a", nonce=sent["nonce"], email="ada@icloud.test",
+        clock, iss=issuer, aud="a", sub="001.a", nonce=sent["nonce"], email="ada@icloud.com",
         email_verified="true",
     )  # fmt: skip
     route = respx_mock.post("https://appleid.apple.test/auth/token").respond(
@@ -118,7 +120,7 @@ async def test_apple_answers_with_a_form_and_takes_a_signed_secret_made_for_each
     user = json.dumps({"name": {"firstName": "Ada", "lastName": "Lovelace"}, "email": "evil@example.test"})
     landing = await back(service, "apple", begun, user=user)
     made = await service.users.get(landing.opened.pair.user_id)
-    assert (made.email, made.email_verified, made.username) == ("ada@icloud.test", True, "ada_user"), made
+    assert (made.email, made.email_verified, made.username) == ("ada@icloud.com", True, "ada_user"), made
     secret = form_of(route)["client_secret"]
     times = {"verify_exp": False, "verify_iat": False}
     claims = jwt.decode(secret, APPLE_KEY.public_key(), ["ES256"], audience=issuer, options=times)

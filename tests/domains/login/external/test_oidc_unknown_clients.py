@@ -89,7 +89,11 @@ class Person:
 @pytest.fixture(params=["basic", "post"])
 async def person(request, make_service, issuer) -> AsyncIterator[Person]:
     config = ProviderConfig(
-        client_id=request.param, client_secret=SECRET, issuer=issuer, allow_http_loopback=True
+        client_id=request.param,
+        client_secret=SECRET,
+        issuer=issuer,
+        allow_http_loopback=True,
+        trusts_email=True,
     )
     service = await make_service(providers={"generic": config}, base_url=BASE, clock=time.time)
     async with httpx.AsyncClient(trust_env=False, timeout=30) as browser:

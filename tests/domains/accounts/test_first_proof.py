@@ -1,0 +1,155 @@
+"""The first proof of a contact by its owner: what was attached to the account before waits for the owner."""
+
+from __future__ import annotations
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+from fakes.wallets import Wallet
+
+EMAIL, PHONE = "vic@example.test", "+4915112345678"
+OLD, NEW = "correct horse battery", "another fine horse"
+DOMAIN = "app.example.test"
+SETTINGS = {
+    "solana_domains": (DOMAIN,),
+    "base_url": "https://app.example.test/",
+    "code_cooldown": 0.0,
+}
+
+
+@pytest.fixture
+async def service(make_service) -> Service:
+    return await make_service(verification_required=False, **SETTINGS)
+
+
+async def answer(service: Service, wallet: Wallet):
+    return wallet.sign(await service.solana.generate_challenge(DOMAIN, wallet.address))
+
+
+async def attached(service: Service) -> tuple[str, Wallet]:
+    """An account that another person made with the owner's address, and a wallet in it."""
+    await service.registration.create_pending_email(EMAIL, "vic_t", await service.passwords.hash(OLD))
+    found = await service.users.get_by_email(EMAIL)
+    assert found is not None
+    wallet = Wallet()
+    await service.solana.link_wallet(found.id, await answer(service, wallet))
+    return found.id, wallet
+
+
+async def reset(service: Service, mailbox, to: str = EMAIL) -> None:
+    """Recover the account through the mailbox."""
+    await service.rt.background.drain(timeout=5)
+    mailbox.messages.clear()
+    await service.passwords.request_reset(to)
+    await service.rt.background.drain(timeout=5)
+    await service.passwords.confirm_reset(mailbox.last(to).token, NEW)
+    await service.rt.background.drain(timeout=5)
+
+
+async def test_a_wallet_from_before_the_first_proof_signs_in_no_more(service, mailbox) -> None:
+    user, wallet = await attached(service)
+    assert (await service.solana.verify_and_login(await answer(service, wallet))).user_id == user
+    await reset(service, mailbox)
+    with pytest.raises(errors.LoginFrozen):
+        await service.solana.verify_and_login(await answer(service, wallet))
+    assert [mail.kind for mail in mailbox.to(EMAIL)][-2:] == ["logins_frozen", "password_changed"]
+    (login,) = await service.providers.list_for_user(user)
+    assert login.frozen
+
+
+async def test_a_frozen_login_proves_nothing_and_is_no_way_in(service, mailbox) -> None:
+    user, wallet = await attached(service)
+    await service.providers.link_by_issuer(user, "https://id.example.test", "solana", "other")
+    await reset(service, mailbox)
+    pair = await service.logins.with_password(EMAIL, NEW)
+    assert "solana" not in await service.logins.step_up_methods(user)
+    with pytest.raises(errors.LoginFrozen):
+        await service.solana.step_up(user, pair.session_id, await answer(service, wallet))
+    await service.pool.execute("delete from profiles.user_passwords where user_id = $1", user)
+    await service.providers.link_by_issuer(user, "https://git.example.test", "github", "own")
+    with pytest.raises(errors.CannotUnlinkLastLoginMethod):
+        await service.providers.unlink(user, "github")
+
+
+async def test_the_owner_confirms_a_frozen_login_or_removes_it(service, mailbox) -> None:
+    user, wallet = await attached(service)
+    await service.providers.link_by_issuer(user, "https://git.example.test", "github", "other")
+    await reset(service, mailbox)
+    assert await service.providers.confirm(user, "solana")
+    assert not await service.providers.confirm(user, "solana")
+    assert (await service.solana.verify_and_login(await answer(service, wallet))).user_id == user
+    assert await service.providers.unlink(user, "github")
+    events = await service.events.list_session_events(user, "logins_frozen", "provider_confirmed")
+    assert [(event.event, event.method) for event in events] == [
+        ("provider_confirmed", "solana"),
+        ("logins_frozen", None),
+    ]
+
+
+async def test_linking_a_frozen_login_again_confirms_it(service, mailbox) -> None:
+    user, wallet = await attached(service)
+    await reset(service, mailbox)
+    await service.solana.link_wallet(user, await answer(service, wallet))
+    assert (await service.solana.verify_and_login(await answer(service, wallet))).user_id == user
+
+
+async def test_a_second_factor_from_before_the_first_proof_is_not_asked_for(service, mailbox) -> None:
+    user, _ = await attached(service)
+    await service.two_factor.send_phone_setup_code(user, PHONE)
+    codes = await service.two_factor.enable(user, "sms", PHONE, code=mailbox.last(PHONE).code)
+    await reset(service, mailbox)
+    assert await service.logins.with_password(EMAIL, NEW)
+    settings = await service.two_factor.get_settings(user)
+    assert settings is not None
+    assert (settings.enabled, settings.frozen) == (False, True)
+    with pytest.raises(errors.TwoFactorNotEnabled):
+        await service.two_factor.verify_backup_code(user, codes[0])
+    assert await service.two_factor.confirm(user)
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.with_password(EMAIL, NEW)
+
+
+async def test_later_proofs_freeze_nothing(service, mailbox) -> None:
+    user, wallet = await attached(service)
+    await reset(service, mailbox)
+    await service.solana.link_wallet(user, await answer(service, wallet))
+    await reset(service, mailbox)
+    assert (await service.solana.verify_and_login(await answer(service, wallet))).user_id == user
+
+
+async def test_a_registration_by_code_is_the_first_proof(make_service, mailbox) -> None:
+    service = await make_service(**SETTINGS)
+    pending = await service.registration.create_pending_email(
+        EMAIL, "vic_t", await service.passwords.hash(OLD)
+    )
+    await service.rt.background.drain(timeout=5)
+    pair = await service.logins.with_registration_code(
+        EMAIL, mailbox.last(EMAIL).code, registration_id=pending.registration_id
+    )
+    wallet = Wallet()
+    await service.solana.link_wallet(pair.user_id, await answer(service, wallet))
+    await reset(service, mailbox)
+    assert await service.solana.verify_and_login(await answer(service, wallet))
+
+
+async def test_another_address_needs_a_first_proof_of_its_own(make_service, mailbox) -> None:
+    service = await make_service(**SETTINGS)
+    user = await service.users.add(email="old@example.test", username="vic_t", verified=True)
+    wallet = Wallet()
+    await service.solana.link_wallet(user.id, await answer(service, wallet))
+    await service.users.update_email(user.id, EMAIL)
+    await service.users.set_email_verified(user.id, True)
+    await reset(service, mailbox)
+    with pytest.raises(errors.LoginFrozen):
+        await service.solana.verify_and_login(await answer(service, wallet))
+
+
+async def test_a_contact_change_is_a_proof_by_the_user_of_the_session(service, mailbox) -> None:
+    user = await service.users.create("old@example.test", "vic_t")
+    wallet = Wallet()
+    await service.solana.link_wallet(user.id, await answer(service, wallet))
+    await service.contact_changes.request_email(user.id, EMAIL)
+    await service.contact_changes.confirm_email(user.id, mailbox.last(EMAIL).code)
+    await reset(service, mailbox)
+    assert (await service.solana.verify_and_login(await answer(service, wallet))).user_id == user.id
