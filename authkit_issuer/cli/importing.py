@@ -101,7 +101,5 @@ async def _import_one(service: Service, account: Account) -> bool:
 
 
 def _algorithm(account: Account) -> str:
-    """Return the given algorithm of the hash, else Argon2id by its prefix, else bcrypt."""
-    if account.hash_algo is not None:
-        return account.hash_algo
-    return "argon2id" if (account.password_hash or "").startswith("$argon2id$") else "bcrypt"
+    """Return the given algorithm of the hash; without one, the hash itself says it."""
+    return account.hash_algo or ""

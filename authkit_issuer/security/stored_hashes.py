@@ -6,7 +6,9 @@ computed with them.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 import argon2
@@ -14,6 +16,8 @@ import bcrypt
 from argon2.low_level import Type, hash_secret_raw
 
 from authkit_issuer.config import MAX_ARGON2_LANES, MAX_ARGON2_MEMORY_KIB, MAX_ARGON2_TIME
+from authkit_issuer.security import foreign_hashes
+from authkit_issuer.security.foreign_hashes import Pbkdf2, derive_scrypt
 
 MIN_BCRYPT_COST, MAX_BCRYPT_COST = 4, 16
 MIN_SALT_BYTES, MIN_HASH_BYTES = 8, 16
@@ -22,6 +26,8 @@ _BCRYPT_BYTES = 72  # what bcrypt looks at; the library refuses more, older ones
 _BCRYPT_PREFIXES = ("$2a$", "$2b$", "$2y$")
 _BCRYPT = re.compile(r"\$2[aby]\$([0-9]{2})\$[./A-Za-z0-9]{53}")
 RESET_REQUIRED = "legacy-reset-required"
+_ARGON2 = {"argon2id": Type.ID, "argon2i": Type.I}
+_FOREIGN = ("pbkdf2", "scrypt")
 
 _verifier = argon2.PasswordHasher()
 
@@ -41,7 +47,11 @@ class StoredHash:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Cost:
-    """The cost of one comparison. For bcrypt ``passes`` is 2 to the power of its cost factor."""
+    """The cost of one comparison.
+
+    For bcrypt ``passes`` is 2 to the power of its cost factor, for PBKDF2 its iterations; for scrypt
+    ``passes`` is p and ``lanes`` is r.
+    """
 
     algo: str
     memory_kib: int
@@ -60,14 +70,18 @@ def cost_of(stored: StoredHash) -> Cost | None:
         return None
     if stored.is_bcrypt:
         return _bcrypt_cost(stored.text)
-    if stored.algo != "argon2id":
-        return None
+    if stored.algo in _FOREIGN:
+        return _foreign_cost(stored)
+    return _argon2_cost(stored) if stored.algo in _ARGON2 else None
+
+
+def _argon2_cost(stored: StoredHash) -> Cost | None:
     try:
         found = argon2.extract_parameters(stored.text)
     except (argon2.exceptions.InvalidHashError, ValueError):
         return None
     sane = (
-        found.type is Type.ID
+        found.type is _ARGON2[stored.algo]
         and 1 <= found.parallelism <= MAX_ARGON2_LANES
         and 8 * found.parallelism <= found.memory_cost <= MAX_ARGON2_MEMORY_KIB
         and 1 <= found.time_cost <= MAX_ARGON2_TIME
@@ -77,7 +91,7 @@ def cost_of(stored: StoredHash) -> Cost | None:
     if not sane:
         return None
     return Cost(
-        algo="argon2id", memory_kib=found.memory_cost, passes=found.time_cost, lanes=found.parallelism
+        algo=stored.algo, memory_kib=found.memory_cost, passes=found.time_cost, lanes=found.parallelism
     )
 
 
@@ -93,6 +107,26 @@ def _bcrypt_cost(text: str) -> Cost | None:
     return Cost(algo="bcrypt", memory_kib=BCRYPT_MEMORY_KIB, passes=1 << int(found[1]))
 
 
+def _foreign_cost(stored: StoredHash) -> Cost | None:
+    found = foreign_hashes.parse(stored.text)
+    if found is None or isinstance(found, Pbkdf2) != (stored.algo == "pbkdf2"):
+        return None
+    if isinstance(found, Pbkdf2):
+        return Cost(algo=f"pbkdf2-{found.digest}", memory_kib=1, passes=found.passes)
+    return Cost(algo="scrypt", memory_kib=found.n * found.r // 8, passes=found.p, lanes=found.r)
+
+
+def algorithm_of(text: str) -> str:
+    """Return the algorithm that a hash in its stored form names, ``""`` for none."""
+    if text.startswith(_BCRYPT_PREFIXES):
+        return "bcrypt"
+    for algo in _ARGON2:
+        if text.startswith(f"${algo}$"):
+            return algo
+    found = foreign_hashes.parse(text)
+    return "" if found is None else "pbkdf2" if isinstance(found, Pbkdf2) else "scrypt"
+
+
 def compare(stored: StoredHash, password: str) -> bool:
     """True if the password fits; blocks for as long as the hash takes."""
     if stored.is_bcrypt:
@@ -100,6 +134,9 @@ def compare(stored: StoredHash, password: str) -> bool:
             return bcrypt.checkpw(_legacy_bytes(password), stored.text.encode())
         except ValueError:
             return False
+    if stored.algo in _FOREIGN:
+        found = foreign_hashes.parse(stored.text)
+        return found is not None and found.fits(password.encode("utf-8", "surrogatepass"))
     try:
         return _verifier.verify(stored.text, password.encode("utf-8", "surrogatepass"))
     except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
@@ -109,12 +146,17 @@ def compare(stored: StoredHash, password: str) -> bool:
 def is_unambiguous(stored: StoredHash, password: str) -> bool:
     r"""True if no other text fits the hash as well, so that a new hash of this one loses nothing.
 
+    PBKDF2 and scrypt do not see a NUL at the end, and better-auth makes compatible characters one (NFKC).
     bcrypt compares 72 bytes: a text of 72 or more may be the right password with a slip, or only its
     beginning. It also repeats a shorter text, ended by a NUL, so that "ab" and "ab\0ab" are one.
     """
+    secret = password.encode("utf-8", "surrogatepass")
+    if stored.algo in _FOREIGN:
+        return b"\0" not in secret and unicodedata.normalize("NFKC", password) == unicodedata.normalize(
+            "NFC", password
+        )
     if not stored.is_bcrypt:
         return True
-    secret = password.encode("utf-8", "surrogatepass")
     return len(secret) < _BCRYPT_BYTES and b"\0" not in secret
 
 
@@ -124,14 +166,21 @@ def spend(cost: Cost, password: str) -> None:
         factor = cost.passes.bit_length() - 1
         bcrypt.hashpw(_legacy_bytes(password), b"$2b$%02d$" % factor + b"." * 22)
         return
+    secret = password.encode("utf-8", "surrogatepass")
+    if cost.algo == "scrypt":
+        derive_scrypt(secret, bytes(16), n=cost.memory_kib * 8 // cost.lanes, r=cost.lanes, p=cost.passes)
+        return
+    if cost.algo.startswith("pbkdf2-"):
+        hashlib.pbkdf2_hmac(cost.algo.removeprefix("pbkdf2-"), secret, bytes(16), cost.passes)
+        return
     hash_secret_raw(
-        password.encode("utf-8", "surrogatepass"),
+        secret,
         bytes(16),
         time_cost=cost.passes,
         memory_cost=cost.memory_kib,
         parallelism=cost.lanes,
         hash_len=32,
-        type=Type.ID,
+        type=_ARGON2[cost.algo],
     )
 
 

@@ -24,8 +24,10 @@ from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.foreign_hashes import canonical
 from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash, acceptable
 from authkit_issuer.security.password_length import normalized
+from authkit_issuer.security.stored_hashes import algorithm_of
 
 MAX_HASH_CHARS = 512
 MAX_PARAMS_BYTES = 4096
@@ -171,12 +173,15 @@ def _written(params: Mapping[str, object]) -> str:
 def readable(text: str, algo: str) -> StoredHash:
     """The form of an imported hash that is stored; raises ``InvalidPasswordHash``.
 
-    Algorithms are ``argon2id``, ``bcrypt``, ``""`` (bcrypt by its prefix) and ``legacy-reset-required``,
-    whose text is kept and never compared with.
+    Algorithms are ``argon2id``, ``argon2i``, ``bcrypt``, ``pbkdf2``, ``scrypt``, ``""`` (by the hash itself)
+    and ``legacy-reset-required``, whose text is kept and never compared with.
     """
     stored = StoredHash(text=text, algo=algo.strip().lower())
     if len(text) > MAX_HASH_CHARS or not identifiers.storable(text):
         raise errors.InvalidPasswordHash(param="hash")
+    if stored.algo != RESET_REQUIRED:
+        form = canonical(text) or text
+        stored = StoredHash(text=form, algo=stored.algo or algorithm_of(form))
     if stored.algo == RESET_REQUIRED or acceptable(stored):
         return stored
     raise errors.InvalidPasswordHash(param="hash")

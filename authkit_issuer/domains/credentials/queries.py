@@ -105,7 +105,10 @@ FREQUENCIES = Query(
     )
     select min(s.password_hash) as example, s.hash_algo, count(*) as accounts
     from (select * from sample limit $2) s
-    group by s.hash_algo, substring(s.password_hash from '^\$(?:argon2id\$v=\d+\$[a-z0-9=,]+|2[aby]\$\d\d)\$')
+    group by s.hash_algo, substring(
+        s.password_hash from
+        '^\$(?:argon2i?d?\$v=\d+\$[a-z0-9=,]+|2[aby]\$\d\d|[a-z0-9-]+\$[a-z0-9=,]+)\$'
+    )
     """,
 )
 HAS_PASSWORD = Query(bool, "select exists (select from profiles.user_passwords where user_id = $1::uuid)")

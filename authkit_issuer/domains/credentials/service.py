@@ -261,8 +261,8 @@ class Passwords:
         Args:
             user_id: The user.
             hash: The hash, at most 512 characters.
-            algo: ``argon2id``, ``bcrypt``, ``""`` (bcrypt by its prefix) or ``legacy-reset-required``, which
-                never fits and requires a reset.
+            algo: ``argon2id``, ``argon2i``, ``bcrypt``, ``pbkdf2``, ``scrypt``, ``""`` (by the hash itself)
+                or ``legacy-reset-required``, which never fits and requires a reset.
             params: Parameters to store beside the hash, at most 4096 bytes of JSON.
             revoke_sessions: True if the user's sessions end.
             actor: What stored it, for the event.

@@ -109,7 +109,8 @@ STATES = {
     """,
 }
 CODES = {
-    errors.UserBanned: {"soft_deleted", "banned"},
+    errors.UserBanned: {"banned"},
+    errors.UserDeleted: {"soft_deleted", "banned"},
     errors.PasswordResetRequired: {"password_reset_required"},
     errors.EmailNotVerified: {"not_verified", "identifier_not_verified: email address"},
     errors.PhoneNotVerified: {"not_verified", "identifier_not_verified: phone number"},
@@ -147,7 +148,7 @@ async def test_a_login_and_the_explanation_agree_about_every_state_of_an_account
     for refusal in refusals:
         assert found & CODES[refusal], refusal
     # A login reports the first obstacle alone: of a banned account, not that its contacts are unverified.
-    reported = found - {"not_verified"} if errors.UserBanned in refusals else found
+    reported = found - {"not_verified"} if {errors.UserBanned, errors.UserDeleted} & {*refusals} else found
     assert reported <= set().union(*(CODES[refusal] for refusal in refusals))
     assert answer.can_sign_in == signed_in
 
