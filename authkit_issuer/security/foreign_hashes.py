@@ -126,7 +126,7 @@ def _scrypt(text: str) -> Scrypt | None:
 
 
 def canonical(text: str) -> str | None:
-    """Return the stored form of a hash that another program wrote; None if it is of none of them."""
+    """Return the stored form of a hash that another program wrote; None for any other text."""
     for prefix in ("argon2", "bcrypt$"):
         if text.startswith((f"{prefix}$argon2", f"{prefix}$2")):
             return text.removeprefix(prefix)
