@@ -134,7 +134,10 @@ class Config:
     reserved_usernames: frozenset[str] = DEFAULT_RESERVED_USERNAMES
     """User names that no user can choose."""
     rename_cooldown: float | None = None
-    """Seconds between two changes of a user name; None sets no limit."""
+    """Seconds between two changes of a user name; None sets no limit.
+
+    Five former names are kept, each for 30 days at least, whatever this says.
+    """
     code_ttl: float = 600.0
     """Seconds that a mailed or texted code is valid."""
     link_ttl: float = 1800.0
@@ -235,7 +238,7 @@ class Config:
     session_retention: float = 30 * _DAY
     """Seconds that the row of an ended session stays."""
     deleted_user_retention: float | None = 30 * _DAY
-    """Seconds until a deleted account is purged for good; None leaves the purge to the host."""
+    """Seconds until a deleted account or organization is purged; None leaves the purge to the host."""
 
     def __post_init__(self) -> None:
         """Normalize, then check."""

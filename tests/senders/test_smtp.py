@@ -149,6 +149,11 @@ async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, mail_ser
     await sender.send_email_verification(EMAIL, "ada_l", CODE, TOKEN)
     assert link in mail_server.text()
     assert CODE in mail_server.text()
+    await sender.send_org_invite(EMAIL, "", "acme", "bob_b", "0e4f")
+    assert "\nhttps://app.example.test/account/invite#invite=0e4f\n" in mail_server.text()
+    assert "bob_b invites you to the organization acme." in mail_server.text()
+    await sender.send_org_invite(EMAIL, "ada_l", "acme", "", "0e4f")
+    assert mail_server.text().startswith("Hello ada_l,\n\nAn owner invites you to")
     await sender.send_security_notice(EMAIL, "ada_l", "email_changed")
     assert mail_server.mails()[-1]["Subject"] == ENGLISH["email_changed"].subject
     await sender.send_security_notice(EMAIL, "ada_l", "something_new")
@@ -163,6 +168,7 @@ def test_links_are_offered_only_where_there_are_pages_for_them(mailing: Mailing)
     assert codes.email_reset_link is None
     assert links.verification_links
     assert links.email_reset_link is not None
+    assert (codes.org_invite, links.org_invite is None) == (None, False)
 
 
 @pytest.mark.parametrize(
