@@ -37,7 +37,7 @@ class HeadTooLarge(Exception):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol with a bound of bytes and seconds for the head, the body, and what nobody reads."""
+    """uvicorn's protocol with a bound of bytes and seconds for the head, the body, and the unread rest."""
 
     def __init__(self, *args: Any, places: Places | None = None, **kwargs: Any) -> None:
         """Wait for the first head; ``places`` counts the connections of this process."""
