@@ -1,4 +1,4 @@
-"""Who has an account shows in no answer, no header and no work: login, register, reset and verify.
+"""Who has an account shows in no answer, no header and no work: over every public operation.
 
 The work is counted and not timed: hashes, what they cost, statements, and what the store is asked, all before
 the answer goes out.
@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from authkit_issuer.http.app import OPERATIONS
+from authkit_issuer.http.operations import Auth
 from fakes.work_counter import WorkCounter
 
 PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
@@ -89,6 +91,19 @@ REQUESTS = [
     ("/auth/password/reset/request", lambda k, n: {"identifier": _phone(k, n)}, True),
     ("/auth/password/reset/request", lambda k, n: {"identifier": _name(k, n)}, True),
     ("/auth/phone/password/reset/request", lambda k, n: {"phone_number": _phone(k, n)}, True),
+    (
+        "/auth/password/replace",
+        lambda k, n: {"identifier": _mail(k, n), "current_password": WRONG, "new_password": PASSWORD + "!"},
+        True,
+    ),
+    # The rules of a new password are no answer about the account either.
+    (
+        "/auth/password/replace",
+        lambda k, n: {"identifier": _name(k, n), "current_password": WRONG, "new_password": "short"},
+        True,
+    ),
+    ("/auth/deleted-account/restore", lambda k, n: {"identifier": _mail(k, n), "password": WRONG}, True),
+    ("/auth/deleted-account/erase", lambda k, n: {"identifier": _phone(k, n), "password": WRONG}, True),
     # Only unverified accounts get a verification; verified ones look like unknown ones.
     ("/auth/email/verify/request", lambda k, n: {"email": _mail(k, n)}, False),
     ("/auth/phone/verify/request", lambda k, n: {"phone_number": _phone(k, n)}, False),
@@ -119,21 +134,21 @@ async def test_an_answer_and_its_work_are_alike_with_and_without_an_account(
         assert all(not address.startswith(("other", "+15550102")) for address in reached)
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("/auth/email/verify/confirm", lambda k, n: {"email": _mail(k, n), "code": "123456"}),
-        ("/auth/phone/verify/confirm", lambda k, n: {"phone_number": _phone(k, n), "code": "123456"}),
-        (
-            "/auth/password/reset/confirm",
-            lambda k, n: {"identifier": _mail(k, n), "code": "123456", "new_password": PASSWORD + "!"},
-        ),
-        (
-            "/auth/phone/password/reset/confirm",
-            lambda k, n: {"phone_number": _phone(k, n), "code": "123456", "new_password": PASSWORD + "!"},
-        ),
-    ],
-)
+GUESSES = [
+    ("/auth/email/verify/confirm", lambda k, n: {"email": _mail(k, n), "code": "123456"}),
+    ("/auth/phone/verify/confirm", lambda k, n: {"phone_number": _phone(k, n), "code": "123456"}),
+    (
+        "/auth/password/reset/confirm",
+        lambda k, n: {"identifier": _mail(k, n), "code": "123456", "new_password": PASSWORD + "!"},
+    ),
+    (
+        "/auth/phone/password/reset/confirm",
+        lambda k, n: {"phone_number": _phone(k, n), "code": "123456", "new_password": PASSWORD + "!"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), GUESSES)
 async def test_a_guess_learns_nothing_of_who_has_an_account(watch, api, service, path, body):
     await service.pool.execute(VERIFIED)
     ids: dict[bool, list[str]] = {True: [], False: []}
@@ -171,6 +186,44 @@ async def test_a_refused_password_tells_nothing_of_who_has_an_account(watch, api
             seen[known].add(await watch.of(api.post(path, json=guess)))
     assert seen[True] == seen[False]
     assert len(seen[True]) == 1
+
+
+@pytest.mark.parametrize("backup", [True, False])
+async def test_a_challenge_that_was_never_made_is_alike_for_every_user_id(watch, api, service, backup):
+    known = (await service.users.get_by_username(_name(True, 1))).id
+    other = f"{'0' if known[0] != '0' else '1'}{known[1:]}"
+    seen: dict[str, set[Any]] = {known: set(), other: set()}
+    for _ in range(2):
+        for user_id, answers in seen.items():
+            guess = {"user_id": user_id, "challenge": "c" * 43, "code": "123456", "backup_code": backup}
+            answers.add(await watch.of(api.post("/auth/2fa/verify", json=guess)))
+    assert seen[known] == seen[other]
+    assert len(seen[known]) == 1
+
+
+NOT_ABOUT_AN_ACCOUNT = {
+    "/auth/register/resend-email": "names a random id, which only the registering browser has",
+    "/auth/register/resend-phone": "names a random id, which only the registering browser has",
+    "/auth/email/verify/confirm-link": "names a token of 256 bits, which only the mailbox has",
+    "/auth/password/reset/confirm-link": "names a token of 256 bits, which only the mailbox has",
+    "/auth/token": "names a token that the service signed",
+    "/auth/revoke": "names a token that the service signed",
+    "/auth/sessions/current": "names a token that the service signed",
+    "/auth/solana/challenge": "reads no account",
+    "/auth/solana/login": "needs the signature of the wallet",
+    "/auth/oidc/{provider}/callback": "needs a state of the same browser",
+    "/auth/oidc/result": "names a code of 256 bits",
+    "/auth/oidc/{provider}/native/start": "names nothing",
+    "/auth/oidc/{provider}/native": "needs an ID token of the provider",
+}
+"""Public operations that cannot be asked about the account of another person, and why."""
+
+
+def test_every_public_operation_is_alike_for_every_account_or_cannot_be_asked_about_one() -> None:
+    served = {o.path for o in OPERATIONS if o.auth is Auth.PUBLIC and o.method != "GET"}
+    alike = {path for path, *_ in [*REQUESTS, *GUESSES]} | {"/auth/2fa/verify"}
+    assert alike & NOT_ABOUT_AN_ACCOUNT.keys() == set()
+    assert alike | NOT_ABOUT_AN_ACCOUNT.keys() == served
 
 
 async def _ask(api: Any, path: str, known: object, number: int) -> httpx.Response:
