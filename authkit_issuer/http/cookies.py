@@ -6,6 +6,7 @@ Whether the refresh token is kept in one RFC 9700 section 4.14 leaves to the dep
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -22,6 +23,12 @@ Pair = TypeVar("Pair", bound="TokenPair")
 _LONGEST = 400 * 86_400
 """Browsers cap the life of a cookie here (RFC 6265bis section 5.5)."""
 
+_LONGEST_PATH = 256
+_MOST_LABELS = 8
+# Both come from the request and go into a header.
+_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
+_HOST = re.compile(r"[A-Za-z0-9._-]+")
+
 
 def cookies_of(headers: Headers) -> list[tuple[str, str]]:
     """Return the cookies of a request as name and value, repeats included."""
@@ -31,37 +38,81 @@ def cookies_of(headers: Headers) -> list[tuple[str, str]]:
 
 
 class Cookie:
-    """A cookie of this service's own paths that no script can read.
+    """A cookie of this service alone that no script can read.
 
-    In development both the prefix and ``Secure`` are left out: apart from Chromium, browsers refuse them on
-    http, loopback included.
+    Its prefix says who wrote it: ``__Host-`` names are refused by browsers unless this very host set them for
+    all its paths, so that no sibling host can plant one (RFC 6265bis section 4.1.3.2). Where the service is
+    mounted under a path of another site, that site's paths are not ours: the cookie is bound to the path,
+    which ``__Host-`` excludes. In development both the prefix and ``Secure`` are left out: apart from
+    Chromium, browsers refuse them on http, loopback included.
     """
 
     def __init__(self, config: Config, name: str, life: float) -> None:
         """Prepare name and attributes; ``life`` is in seconds."""
-        secure = not config.dev
-        self.name = f"{'__Secure-' if secure else ''}authkit_{name}"
+        self._secure = not config.dev
+        self._name = f"authkit_{name}"
         same_site = config.refresh_cookie_same_site.capitalize()
-        self._attributes = f"HttpOnly; SameSite={same_site}{'; Secure' if secure else ''}"
+        self._attributes = f"HttpOnly; SameSite={same_site}{'; Secure' if self._secure else ''}"
         self._life = int(min(life, _LONGEST))
         self._prefix = urlsplit(config.base_url or "").path.rstrip("/")
 
     def write(self, value: str, root_path: str) -> tuple[bytes, bytes]:
         """Return the header that keeps a value in the browser."""
-        return self._header(value, self._life, root_path)
+        return self._header(root_path, value, self._life, self._path(root_path))
 
     def clear(self, root_path: str) -> tuple[bytes, bytes]:
         """Return the header that makes the browser forget it."""
-        return self._header("", 0, root_path)
+        return self._header(root_path, "", 0, self._path(root_path))
 
-    def values(self, headers: Headers) -> list[str]:
+    def clear_everywhere(self, root_path: str, path: str, host: str) -> list[tuple[bytes, bytes]]:
+        """Return headers that remove every cookie of the name that a request to this address carries.
+
+        A planted one may belong to any path above that of the request, with or without a slash at its end,
+        and to the host or any domain above it.
+        """
+        paths = {"/", self._path(root_path)}
+        for at, char in enumerate(path[:_LONGEST_PATH]):
+            if char == "/" and at:
+                paths |= {path[:at], path[: at + 1]}
+        if len(path) <= _LONGEST_PATH:
+            paths.add(path)
+        written = [found for found in paths if _PATH.fullmatch(found)]
+        return [
+            self._header(root_path, "", 0, found, domain)
+            for found in sorted(written)
+            for domain in ("", *_domains(host))
+        ]
+
+    def values(self, headers: Headers, root_path: str) -> list[str]:
         """Return what came with a request under this name, repeats included."""
-        return [value for name, value in cookies_of(headers) if name == self.name]
+        wanted = self.name(root_path)
+        return [value for name, value in cookies_of(headers) if name == wanted]
 
-    def _header(self, value: str, life: int, root_path: str) -> tuple[bytes, bytes]:
-        path = f"{root_path or self._prefix}/auth"
-        text = f"{self.name}={value}; Max-Age={life}; Path={path}; {self._attributes}"
+    def name(self, root_path: str) -> str:
+        """Return the name, with the strongest prefix its path allows."""
+        if not self._secure:
+            return self._name
+        return f"{'__Secure-' if root_path or self._prefix else '__Host-'}{self._name}"
+
+    def _path(self, root_path: str) -> str:
+        mounted = root_path or self._prefix
+        return f"{mounted}/auth" if mounted else "/"
+
+    def _header(
+        self, root_path: str, value: str, life: int, path: str, domain: str = ""
+    ) -> tuple[bytes, bytes]:
+        name, scope = self.name(root_path), f"; Domain={domain}" if domain else ""
+        text = f"{name}={value}; Max-Age={life}; Path={path}{scope}; {self._attributes}"
         return b"set-cookie", text.encode("latin-1")
+
+
+def _domains(host: str) -> list[str]:
+    """Return the domains a cookie of this host may belong to: the host name and those above it."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    labels = name.split(".")[-_MOST_LABELS:]
+    if not _HOST.fullmatch(name) or labels[-1].isdigit():
+        return []
+    return [".".join(labels[at:]) for at in range(len(labels) - 1)]
 
 
 class RefreshCookie(Cookie):
@@ -82,16 +133,6 @@ class RefreshCookie(Cookie):
         if not pages <= self._origins:
             raise errors.Invalid("Refresh tokens are not taken from pages of this origin.")
 
-    def read(self, headers: Headers) -> str | None:
-        """Return the token that came with a request, None without one.
-
-        Raises ``Invalid`` for two cookies of the name, of which one was planted.
-        """
-        found = self.values(headers)
-        if len(found) > 1:
-            raise errors.Invalid("The refresh cookie was sent twice.")
-        return found[0] if found else None
-
 
 class DeviceCookie(Cookie):
     """Holds the device token of one deployment: who signed in here before. It stays after a sign-out."""
@@ -100,21 +141,19 @@ class DeviceCookie(Cookie):
         """Prepare name and attributes."""
         super().__init__(config, "device", config.device_duration)
 
-    def read(self, headers: Headers) -> str | None:
-        """Return the token that came with a request; None without one, or with a second, planted one."""
-        found = self.values(headers)
-        return found[0] if len(found) == 1 else None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CookieJar:
     """The cookies of one request and its response; each is None where the service has no such cookie."""
 
     request_headers: Headers
     response_headers: HeaderList
     root_path: str = ""
+    path: str = "/"
     refresh: RefreshCookie | None = None
     device: DeviceCookie | None = None
+    used: bool = False
+    """True once the refresh token of the request was taken from its cookie."""
 
     def signed_in(self, pair: Pair) -> Pair:
         """Return the tokens of a login, after giving the browser its device cookie."""
@@ -132,18 +171,45 @@ class CookieJar:
         if self.refresh:
             self.response_headers.append(self.refresh.write(refresh_token, self.root_path))
 
+    def device_token(self) -> str | None:
+        """Return the device token of the request; of two, one was planted, and both are cleared."""
+        return self._sole(self.device) if self.device else None
+
     def refresh_token(self, given: str | None) -> str:
         """Return the refresh token of a request: the body's, else the cookie's; raises ``Invalid`` for none.
 
         Where there is a cookie, raises as ``RefreshCookie.check_page`` does, whichever of the two it is: the
-        successor goes into the cookie.
+        successor goes into the cookie. Raises ``Invalid`` for two cookies of the name, and clears both: one
+        was planted.
         """
         if self.refresh:
             self.refresh.check_page(self.request_headers)
-        token = given or (self.refresh.read(self.request_headers) if self.refresh else None)
+        token = given or self._cookie_token()
         if not token:
             raise errors.Invalid("A refresh token is needed.", param="refresh_token")
         return token
+
+    def has_refresh_token(self, given: str | None) -> bool:
+        """True if a refresh token came with the request, in its body or in a cookie, right or wrong."""
+        return bool(given or (self.refresh and self.refresh.values(self.request_headers, self.root_path)))
+
+    def _cookie_token(self) -> str | None:
+        if not self.refresh:
+            return None
+        token = self._sole(self.refresh)
+        if token is None and self.refresh.values(self.request_headers, self.root_path):
+            raise errors.Invalid("The refresh cookie was sent twice. Both were removed; sign in again.")
+        self.used = token is not None
+        return token
+
+    def _sole(self, cookie: Cookie) -> str | None:
+        found = cookie.values(self.request_headers, self.root_path)
+        if len(found) > 1:
+            hosts = [value.decode("latin-1") for name, value in self.request_headers if name == b"host"]
+            self.response_headers += cookie.clear_everywhere(
+                self.root_path, self.path, hosts[0] if hosts else ""
+            )
+        return found[0] if len(found) == 1 else None
 
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
-from authkit_issuer.errors import AuthError, InvalidCredentials, Limited, TwoFactorRequired, UserBanned
+from authkit_issuer.errors import (
+    AuthError,
+    InvalidCredentials,
+    Limited,
+    TwoFactorRequired,
+    Unauthenticated,
+    UserBanned,
+)
 from authkit_issuer.http import guards, rate_limits
 from authkit_issuer.http.cookies import CookieJar
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
@@ -79,6 +86,7 @@ class Runner:
             request_headers=tuple(scope["headers"]),
             response_headers=extra,
             root_path=scope.get("root_path", ""),
+            path=scope["path"],
             refresh=surface.cookie,
             device=surface.device_cookie,
         )
@@ -105,9 +113,8 @@ class Runner:
 
     async def _call(self, scope: Scope, receive: Receive, cookies: CookieJar) -> Call[Any, Any]:
         operation, surface, extra = self.operation, self._surface, cookies.response_headers
-        device = cookies.device.read(cookies.request_headers) if cookies.device else None
-        client = guards.client_facts(scope, surface.trusted, device)
-        caller = await self._admit(scope, client, extra)
+        client = guards.client_facts(scope, surface.trusted, cookies.device_token())
+        caller, refused = await self._identify(scope, client, extra)
         gate = operation.org
         org = (
             None
@@ -115,6 +122,8 @@ class Runner:
             else await guards.admit_to_org(surface.service, caller, gate, scope["path_params"])
         )
         body = await read_body(scope, receive, operation.body, form=operation.oauth or operation.form)
+        if refused is not None and not cookies.has_refresh_token(getattr(body, "refresh_token", None)):
+            raise refused
         params = _NOTHING if operation.params is NoParams else read_query(scope, operation.params)
         if operation.limit is not None and operation.limit.account is not None:
             named = operation.limit.account(body)
@@ -131,6 +140,17 @@ class Runner:
             caller=caller,
             org=org,
         )
+
+    async def _identify(
+        self, scope: Scope, client: Client, extra: HeaderList
+    ) -> tuple[AuthenticatedSession | None, AuthError | TokenError | None]:
+        """Return the caller, or the refusal that counts unless the request brings a refresh token."""
+        try:
+            return await self._admit(scope, client, extra), None
+        except (TokenError, Unauthenticated) as error:
+            if not self.operation.or_refresh_token:
+                raise
+            return None, error
 
     async def _admit(self, scope: Scope, client: Client, extra: HeaderList) -> AuthenticatedSession | None:
         operation, service, limit = self.operation, self._surface.service, self.operation.limit
@@ -179,8 +199,9 @@ class Runner:
             cookies.signed_out()
 
     def _forget(self, error: AuthError | TokenError, cookies: CookieJar) -> None:
-        # An unknown token proves nothing: clearing the cookie then would make one lost response a sign-out.
-        if self._cookie and self.operation.oauth and isinstance(error, UserBanned):
+        # A lost response is forgiven (``refresh_rotation_grace``): what is refused from the cookie is dead.
+        banned = self._cookie is not None and self.operation.oauth and isinstance(error, UserBanned)
+        if banned or (cookies.used and isinstance(error, Unauthenticated)):
             cookies.signed_out()
 
     def _language(self, scope: Scope) -> str:

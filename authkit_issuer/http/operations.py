@@ -165,6 +165,8 @@ class Operation:
     org: OrgGate | None = None
     signs_out: bool = False
     """Ends the session that asks, and with it the refresh cookie."""
+    or_refresh_token: bool = False
+    """A refresh token in the body or its cookie is accepted as well; the call has no caller then."""
     body: type[Body] = NoBody
     params: type[Params] = NoParams
     status: int = 200

@@ -60,7 +60,7 @@ def _account_name(name: str) -> str:
 def _apply(limit: Limit, usage: Usage | None, headers: HeaderList) -> None:
     if usage is None:
         return
-    headers[:] = _fields(usage)
+    headers[:] = [field for field in headers if not field[0].startswith(b"ratelimit-")] + _fields(usage)
     if not usage.allowed:
         raise _refusal(limit, usage)
 

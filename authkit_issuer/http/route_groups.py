@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     fresh: bool | Callable[[Account], bool]
     org: OrgGate | None
     signs_out: bool
+    or_refresh_token: bool
     status: int
     calls: tuple[Callable[..., Any], ...]
     """The methods of capabilities that the handler calls: their declared refusals are documented."""

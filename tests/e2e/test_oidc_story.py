@@ -100,7 +100,7 @@ def test_a_person_signs_in_links_steps_up_and_meets_the_second_factor(
     first = browser.sign_in()
     assert first["created"], first
     assert first["return_to"] == "/orders"
-    assert [name.removeprefix("__Secure-") for name in browser.cookies] == ["authkit_device"]
+    assert [name.removeprefix("__Host-") for name in browser.cookies] == ["authkit_device"]
     me = issuer.expect(200, "GET", "/auth/user/me", token=first["access_token"])
     assert (me["email"], me["email_verified"]) == ("ada@example.test", True)
     assert browser.sign_in()["created"] is False

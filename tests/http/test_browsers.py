@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from http.cookies import SimpleCookie
 
 import pytest
@@ -153,7 +154,7 @@ async def test_in_development_the_cookie_travels_without_tls(make_service, serve
         )
     morsel = _cookie(answer)
     assert (morsel.key, morsel["secure"], morsel["httponly"]) == ("authkit_refresh", "", True)
-    assert morsel["path"] == "/auth"
+    assert morsel["path"] == "/"
 
 
 async def test_the_cookie_is_rotated_and_the_body_stays_empty_of_it(cookies, mailbox):
@@ -232,7 +233,7 @@ async def test_without_any_token_the_member_is_named(cookies):
         assert (answer.status_code, answer.json()["param"]) == (400, "refresh_token")
 
 
-async def test_signing_out_takes_the_cookie_back_and_an_unknown_token_does_not(cookies, mailbox):
+async def test_signing_out_takes_the_cookie_back_and_so_does_the_refusal_of_a_dead_one(cookies, mailbox):
     morsel = await _sign_in(cookies, mailbox)
     cookie = {"cookie": f"{morsel.key}={morsel.value}"}
     access = (await cookies.post("/auth/token", json=REFRESH, headers=cookie)).json()["access_token"]
@@ -240,7 +241,75 @@ async def test_signing_out_takes_the_cookie_back_and_an_unknown_token_does_not(c
     assert (_cookie(gone).value, _cookie(gone)["max-age"]) == ("", "0")
     answer = await cookies.post("/auth/token", json=REFRESH, headers=cookie)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
-    assert "set-cookie" not in answer.headers
+    assert (_cookie(answer).value, _cookie(answer)["max-age"]) == ("", "0")
+    named = await cookies.post("/auth/token", json=REFRESH | {"refresh_token": morsel.value}, headers=cookie)
+    assert named.json()["error"] == "invalid_grant"
+    assert "set-cookie" not in named.headers  # it was not the cookie that was refused
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+async def test_the_cookie_alone_signs_out_also_after_the_access_token(
+    cookies, cookie_service, mailbox, method
+):
+    morsel = await _sign_in(cookies, mailbox)
+    headers = {"cookie": f"{morsel.key}={morsel.value}", "authorization": "Bearer ended"}
+    foreign = await cookies.request(
+        method, "/auth/logout", headers=headers | {"origin": "https://evil.example"}
+    )
+    assert (foreign.status_code, foreign.json()["error"]) == (400, "invalid_request")
+    account = await cookie_service.users.get_by_email("ada@example.test")
+    assert len(await cookie_service.sessions.list_for_user(account.id)) == 1
+    gone = await cookies.request(method, "/auth/logout", headers=headers | {"origin": "https://id.example"})
+    assert gone.status_code == 200, gone.text
+    assert (_cookie(gone).value, _cookie(gone)["max-age"]) == ("", "0")
+    assert not await cookie_service.sessions.list_for_user(account.id)
+    again = await cookies.request(method, "/auth/logout", headers=headers)
+    assert (again.status_code, _cookie(again)["max-age"]) == (200, "0")
+
+
+async def test_a_refresh_token_in_the_body_signs_out_and_nothing_at_all_does_not(api, service, sign_up):
+    tokens = await sign_up(api)
+    account = await service.users.get_by_email("ada_l@example.test")
+    nothing = await api.post("/auth/logout")
+    assert (nothing.status_code, nothing.json()["error"]) == (401, "missing_token")
+    wrong = await api.post("/auth/logout", headers={"authorization": "Bearer wrong"})
+    assert (wrong.status_code, wrong.json()["error"]) == (401, "invalid_token")
+    assert len(await service.sessions.list_for_user(account.id)) == 1
+    gone = await api.post("/auth/logout", json={"refresh_token": tokens["refresh_token"]})
+    assert gone.status_code == 200, gone.text
+    assert not await service.sessions.list_for_user(account.id)
+
+
+async def test_where_all_paths_are_ours_no_other_host_can_write_the_cookie(make_service, serve, mailbox):
+    service = await make_service(refresh_cookie=True, base_url="https://id.example")
+    async with serve(service, base_url="https://id.example") as api:
+        morsel = await _sign_in(api, mailbox)
+        assert (morsel.key, morsel["path"], morsel["domain"]) == ("__Host-authkit_refresh", "/", "")
+        planted = {"cookie": f"__Secure-authkit_refresh={morsel.value}; authkit_refresh={morsel.value}"}
+        answer = await api.post("/auth/token", json=REFRESH, headers=planted)
+        assert (answer.status_code, answer.json()["param"]) == (400, "refresh_token")
+
+
+@pytest.mark.parametrize("name", ["__Secure-authkit_refresh", "__Secure-authkit_device"])
+async def test_of_two_cookies_of_a_name_every_one_is_cleared(cookies, mailbox, name):
+    await _sign_in(cookies, mailbox)
+    cookies.base_url = "https://id.shop.example"
+    planted = {"cookie": f"{name}=planted; {name}=own"}
+    answer = await cookies.post("/auth/token", json=REFRESH, headers=planted)
+    lines = [line for line in answer.headers.get_list("set-cookie") if line.startswith(f"{name}=;")]
+    assert all("Max-Age=0" in line and "Secure" in line for line in lines)
+    scopes = {tuple(re.findall(r"(?:Path|Domain)=([^;]*)", line)) for line in lines}
+    assert {("/",), ("/auth",), ("/auth/",), ("/auth/token",), ("/api/auth",)} <= scopes
+    assert {("/auth/token", "shop.example"), ("/", "id.shop.example")} <= scopes
+
+
+@pytest.mark.parametrize("host", ["a;b", "a b.example", "[::1]:80", "127.0.0.1", "", "\xff.example"])
+async def test_an_odd_host_name_does_not_get_into_a_cookie(cookies, host):
+    name = "__Secure-authkit_refresh"
+    headers = [(b"cookie", f"{name}=a; {name}=b".encode()), (b"host", host.encode("latin-1"))]
+    answer = await cookies.post("/auth/token", json=REFRESH, headers=headers)
+    assert answer.status_code == 400
+    assert not [line for line in answer.headers.get_list("set-cookie") if "Domain" in line]
 
 
 @pytest.mark.parametrize(
@@ -280,10 +349,10 @@ async def test_the_document_says_where_the_token_is(cookies):
 async def test_without_the_option_no_cookie_is_written_or_read(api, sign_up):
     tokens = await sign_up(api)
     assert tokens["refresh_token"]
-    headers = {"cookie": f"__Secure-authkit_refresh={tokens['refresh_token']}"}
+    headers = {"cookie": f"__Host-authkit_refresh={tokens['refresh_token']}"}
     answer = await api.post("/auth/token", json=REFRESH, headers=headers)
     assert (answer.status_code, answer.json()["param"]) == (400, "refresh_token")
-    assert "__Secure-authkit_refresh" not in api.cookies
+    assert "__Host-authkit_refresh" not in api.cookies
 
 
 # --- the language of mails --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from authkit_issuer.http.app import OPERATIONS
 
 PASSWORD = "correct horse battery"
 EMAIL = "ada_l@example.test"
-NAME = "__Secure-authkit_device"
+NAME = "__Host-authkit_device"
 
 
 def device_of(answer: Any) -> Any:
@@ -35,7 +35,7 @@ async def test_it_is_out_of_reach_of_scripts_and_other_paths(make_service, serve
     async with serve(service) as api:
         await sign_up(api)
         morsel = device_of(await log_in(api))
-        assert morsel.key == NAME
+        assert morsel.key == "__Secure-authkit_device"
         assert morsel.value.startswith("akd_")
         assert (morsel["httponly"], morsel["secure"], morsel["samesite"]) == (True, True, "Strict")
         assert (morsel["path"], morsel["domain"]) == ("/api/auth", "")

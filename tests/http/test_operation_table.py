@@ -111,6 +111,7 @@ NAMES = [
     "POST /auth/email/verify/confirm-link",
     "POST /auth/email/verify/request",
     "POST /auth/introspect",
+    "POST /auth/logout",
     "POST /auth/oauth/discord/link/start",
     "POST /auth/oidc/result",
     "POST /auth/oidc/{provider}/callback",

@@ -9,17 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.http.operations import (
     Auth,
+    Body,
     Call,
     Limit,
     NoBody,
+    NoParams,
     Params,
     Plain,
+    Text,
 )
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
+from authkit_verify import bearer_token
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.sessions.service import Session
@@ -60,6 +65,15 @@ class OwnSessions:
     data: list[OwnSession]
 
 
+class LogoutRequest(Body):
+    """Which session ends where no access token says so."""
+
+    refresh_token: Annotated[
+        Text | None,
+        Field(repr=False, description="Needed only without an access token and without its cookie"),
+    ] = None
+
+
 class RevocationParams(Params):
     """Which sessions stay."""
 
@@ -69,16 +83,32 @@ class RevocationParams(Params):
 routes = Routes(tag="sessions", auth=Auth.USER)
 
 
-@routes.delete(
-    "/auth/logout", "Sign out: end the session that asks", limit=Limit(bucket="auth_logout"), signs_out=True
+@routes.post(
+    "/auth/logout",
+    "Sign out, by whichever token is left",
+    name="signOut",
+    limit=Limit(bucket="auth_logout"),
+    calls=(Sessions.revoke_token,),
+    signs_out=True,
+    or_refresh_token=True,
 )
-async def logout(call: Plain) -> OkResponse:
-    """End the session that asks."""
-    account = call.account
-    await call.service.sessions.revoke_for_user(
-        account.id, account.session_id, reason=SessionRevokeReason.LOGOUT, client=call.client
-    )
+@routes.delete(
+    "/auth/logout",
+    "Sign out: end the session that asks",
+    limit=Limit(bucket="auth_logout"),
+    calls=(Sessions.revoke_token,),
+    signs_out=True,
+    or_refresh_token=True,
+)
+async def logout(call: Call[LogoutRequest, NoParams]) -> OkResponse:
+    """End the session of the access token, or that of a refresh token where the access token has ended."""
+    await call.service.sessions.revoke_token(_token_of_session(call), client=call.client)
     return OkResponse()
+
+
+def _token_of_session(call: Call[LogoutRequest, NoParams]) -> str:
+    admitted = bearer_token(call.header(b"authorization").encode("latin-1")) if call.caller else None
+    return admitted or call.cookies.refresh_token(call.body.refresh_token)
 
 
 @routes.get("/auth/user/sessions", "List your live sessions", limit=Limit(bucket="auth_sessions_list"))
