@@ -82,12 +82,13 @@ class HandshakeSources:
     def token(self, scope: Scope) -> str | None:
         """Return the token of a handshake, or None.
 
-        Removes the token from ``scope["subprotocols"]``, so that no application can echo it by accident.
+        Removes the token from ``scope["query_string"]`` and ``scope["subprotocols"]``, so that no application
+        can echo or forward it by accident, and no server logs it: uvicorn logs a handshake from this dict.
         Raises TokenError ``invalid_request`` if credentials come in more than one place.
         """
-        tokens = [bearer_token(sole_authorization(scope))]
-        if self.query is not None:
-            tokens.append(_sole(_query_values(scope, self.query)))
+        # First of all, so that no refusal of another place leaves it there.
+        given = [] if self.query is None else _take_parameters(scope, self.query)
+        tokens = [bearer_token(sole_authorization(scope)), _sole(given)]
         if self.subprotocol is not None:
             tokens.append(self._take_subprotocol(scope))
         return _sole(token for token in tokens if token is not None)
@@ -123,9 +124,22 @@ class HandshakeSources:
         return send_accept
 
 
-def _query_values(scope: Scope, name: str) -> list[str]:
-    pairs = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-    return [value for key, value in pairs if key == name]
+def _take_parameters(scope: Scope, name: str) -> list[str]:
+    """Return the values of a query parameter, after removing them from the scope.
+
+    In place, and whatever the spelling of the name: every other parameter stays byte for byte as it came.
+    """
+    kept: list[bytes] = []
+    values: list[str] = []
+    for part in scope.get("query_string", b"").split(b"&"):
+        found = parse_qsl(part.decode("latin-1"), keep_blank_values=True)
+        if found and found[0][0] == name:
+            values.append(found[0][1])
+        else:
+            kept.append(part)
+    if values:
+        scope["query_string"] = b"&".join(kept)
+    return values
 
 
 def _sole(tokens: Iterable[str]) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -77,3 +78,27 @@ def test_names_no_client_could_send_are_refused() -> None:
     for wrong in ({"query": ""}, {"subprotocol": "a b"}, {"subprotocol": ""}):
         with pytest.raises(ValueError):
             HandshakeSources(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("query", "left"),
+    [
+        (b"t=secret", b""),
+        (b"a=%2F+b&t=secret&&c", b"a=%2F+b&&c"),
+        (b"%74=secret&room=1", b"room=1"),
+        (b"t=secret&t=other", b""),
+        (b"tt=1&a=t", b"tt=1&a=t"),
+    ],
+)
+def test_the_token_of_the_query_does_not_stay_in_the_scope(query, left):
+    given = scope(query_string=query)
+    with contextlib.suppress(TokenError):
+        HandshakeSources(query="t").token(given)
+    assert given["query_string"] == left
+
+
+def test_the_token_leaves_the_query_also_where_the_handshake_is_refused_for_another_place():
+    given = scope(query_string=b"t=secret", headers=[(b"authorization", b"Bearer a")] * 2)
+    with pytest.raises(TokenError):
+        HandshakeSources(query="t").token(given)
+    assert given["query_string"] == b""
