@@ -118,9 +118,9 @@ def test_accounts_come_in_with_their_hashes_and_a_bad_line_stops_no_other(
     file.write_text("\n".join(lines))
     done = users(settings, "import", str(file))
     assert done.returncode == 1
-    assert done.stdout == "imported 2, already there 0, refused 5\n"
+    assert done.stdout == "imported 2, already there 1, refused 4\n"
     refused = done.stderr.splitlines()
-    assert [line.split(":")[1].strip() for line in refused] == [f"line {n}" for n in (3, 4, 5, 6, 7)]
+    assert [line.split(":")[1].strip() for line in refused] == [f"line {n}" for n in (4, 5, 6, 7)]
     assert "secret" not in done.stderr
     assert "Traceback" not in done.stderr
     assert {row[1] for row in listed(settings)} == {"Ada_L", "last_one"}
@@ -138,3 +138,33 @@ def test_accounts_come_in_with_their_hashes_and_a_bad_line_stops_no_other(
     again = users(settings, "import", "-", typed=lines[0])
     assert (again.returncode, again.stdout) == (0, "imported 0, already there 1, refused 0\n")
     assert_one_line(users(settings, "import", str(tmp_path / "absent")), "absent", status=2)
+
+
+def test_accounts_of_another_system_keep_their_age_and_ban_and_get_names_of_ours(
+    settings: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    lines = [
+        {"email": "ada@example.test", "username": "ada.l-b", "password_hash": "md5$salt$abc",
+         "created_at": "2019-05-01T10:00:00Z", "banned": True, "ban_reason": "spam"},
+        {"phone_number": "+4915112345678", "username": "bob"},
+        {"email": "eve@example.test", "created_at": "2999-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    file = tmp_path / "users.jsonl"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    options = ("--derive-usernames", "--drop-unusable-hashes")
+    done = users(settings, "import", str(file), *options)
+    assert done.stdout == "imported 2, already there 0, refused 1\nwithout a password: 1\n"
+    rows = asyncio.run(
+        on(
+            database_url,
+            lambda connection: connection.fetch(
+                "select username, created_at::date::text, ban_reason, banned_at is not null,"
+                " exists (select from profiles.user_passwords p where p.user_id = u.id)"
+                " from profiles.users u order by username"
+            ),
+        )
+    )
+    assert tuple(rows[0]) == ("adalb", "2019-05-01", "spam", True, False)
+    assert rows[1][0] == "bob_user"
+    again = users(settings, "import", str(file), *options)
+    assert again.stdout.startswith("imported 0, already there 2, refused 1\n")

@@ -59,10 +59,11 @@ CREATE = Query(
     User,
     f"""
     insert into profiles.users
-        (id, email, phone_number, username, email_verified, phone_verified, proved_email, proved_phone)
+        (id, email, phone_number, username, email_verified, phone_verified, proved_email, proved_phone,
+         created_at)
     values (
         coalesce($1::uuid, gen_random_uuid()), $2, $3, $4, $5, $6,
-        case when $5 then $2 end, case when $6 then $3 end
+        case when $5 then $2 end, case when $6 then $3 end, coalesce($7::timestamptz, now())
     )
     returning {_COLUMNS}
     """,

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -60,6 +61,7 @@ class Users:
         verified: bool = False,
         phone_verified: bool | None = None,
         user_id: str | None = None,
+        created_at: datetime | None = None,
         method: str = "create",
         actor: str | None = None,
     ) -> User:
@@ -67,7 +69,8 @@ class Users:
 
         User, name, personal organization and event are one transaction. ``verified`` speaks of the contacts
         given, ``phone_verified`` of the number where that differs. ``user_id`` may be chosen beforehand, so
-        that a caller whose answer was lost can be recognized.
+        that a caller whose answer was lost can be recognized. ``created_at`` is now, or when another system
+        made the account.
         """
         if email is not None:
             email = identifiers.email(email)
@@ -84,6 +87,7 @@ class Users:
                 username,
                 verified and email is not None,
                 (verified if phone_verified is None else phone_verified) and phone is not None,
+                created_at,
             )
             if username is not None:
                 await Orgs(tx).keep_personal(user.id, username, actor=actor)
