@@ -53,6 +53,7 @@ ALONE = {
     "revokeOrgInvite": "an owner can invite again",
     "revokeSession": "signing out must be easy when a device is lost",
     "revokeSessions": "signing out must be easy when a device is lost",
+    "signOut": "signing out must be easy when a device is lost",
     "startTwoFactorEmail": "enabling the factor asks for a fresh proof",
     "startTwoFactorPhone": "enabling the factor asks for a fresh proof",
     "unassignOrgRole": "an owner can give the role again",
