@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from authkit_issuer.http.raw_response import JSON, RawResponse
 
-_CACHE = (b"cache-control", b"public, max-age=300, must-revalidate")
+# Verifiers, ours among them, keep a key set through an outage: without "must-revalidate" they may.
+_CACHE = (b"cache-control", b"public, max-age=300")
 _ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 

@@ -22,7 +22,8 @@ ANY_ORIGIN: Headers = (
 )
 _READING: Headers = (
     (b"access-control-allow-methods", b"GET, HEAD"),
-    (b"access-control-allow-headers", b"if-none-match, x-request-id"),
+    # No credentials are involved; clients of MCP send a header of their own.
+    (b"access-control-allow-headers", b"*"),
 )
 _PREFLIGHT_LIFE = (b"access-control-max-age", b"7200")
 _CALLING = b"authorization, content-type, if-none-match, x-request-id"

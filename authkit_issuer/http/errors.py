@@ -182,7 +182,7 @@ def _error_headers(error: AuthError, *, bearer: bool) -> Iterator[tuple[bytes, b
     if isinstance(error, InvalidClient):
         yield b"www-authenticate", b'Basic realm="authkit", charset="UTF-8"'
     elif isinstance(error, StepUpRequired):
-        about = AccessDenied("insufficient_user_authentication", error.code, max_age=error.max_age)
+        about = AccessDenied("insufficient_user_authentication", error.description, max_age=error.max_age)
         yield from (pair for pair in _CHALLENGE.refuse(about).headers if pair[0] == b"www-authenticate")
     elif isinstance(error, errors.Unauthenticated) and status_of(type(error), bearer=bearer) == 401:
         about = AccessDenied(error.code, error.description) if bearer else _LOG_IN

@@ -141,10 +141,10 @@ class Challenge:
 
 
 def _oauth_error(error: TokenError | AccessDenied) -> tuple[str, str]:
-    """Return the registered error and its description; for a bad token the description is the code."""
+    """Return the registered error and a sentence for people; the fine code is in the body."""
     if error.code in {"invalid_request", "insufficient_scope", "insufficient_user_authentication"}:
         return error.code, error.description
-    return "invalid_token", error.code
+    return "invalid_token", error.description
 
 
 def _quotable(text: str) -> str:

@@ -76,6 +76,8 @@ async def test_nothing_is_open_unless_it_is_named(api):
 async def test_public_documents_are_open_to_every_page(api, path):
     answer = await api.get(path, headers={"origin": "https://anybody.example"})
     assert answer.headers["access-control-allow-origin"] == "*"
+    asked = PREFLIGHT | {"access-control-request-headers": "mcp-protocol-version"}
+    assert (await api.options(path, headers=asked)).headers["access-control-allow-headers"] == "*"
 
 
 async def test_the_inbox_is_open_to_no_page_at_all(make_service, serve):

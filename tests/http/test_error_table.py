@@ -36,7 +36,8 @@ CODES = {
         "password_too_common",
         "password_too_long", "password_too_short", "phone_in_use", "phone_unchanged", "reserved_claim",
         "reserved_role_slug", "search_too_slow", "siws_address_mismatch", "siws_domain_invalid",
-        "siws_message_invalid", "unsupported_grant_type", "username_cannot_contain_at", "username_in_use",
+        "siws_message_invalid", "invalid_scope", "unsupported_grant_type", "username_cannot_contain_at",
+        "username_in_use",
         "username_invalid_characters", "username_must_start_with_letter", "username_reserved",
         "username_too_long", "username_too_short",
     },
@@ -164,7 +165,9 @@ def test_a_challenge_speaks_of_the_token_only_when_one_came():
     bare = dict(refuse(errors.InvalidCredentials(), "r").headers)[b"www-authenticate"]
     about = dict(refuse(errors.SessionEnded(), "r", bearer=True).headers)[b"www-authenticate"]
     assert bare == b'Bearer realm="authkit"'
-    assert about == b'Bearer realm="authkit", error="invalid_token", error_description="session_ended"'
+    assert (
+        about == b'Bearer realm="authkit", error="invalid_token", error_description="The session has ended."'
+    )
 
 
 @for_each([kind for kind in LEAVES if kind.code != "invalid_client"], lambda kind: kind.__name__)

@@ -197,6 +197,11 @@ async def test_a_replayed_refresh_token_ends_the_session(api, sign_up, age):
         ({}, "invalid_request", {"param": "grant_type"}),
         ({"grant_type": "refresh_token"}, "invalid_request", {"param": "refresh_token"}),
         ({"grant_type": "refresh_token", "refresh_token": ""}, "invalid_request", {"param": "refresh_token"}),
+        (
+            {"grant_type": "refresh_token", "refresh_token": "x", "scope": "admin"},
+            "invalid_scope",
+            {"param": "scope"},
+        ),
         ({"grant_type": "password", "refresh_token": "x"}, "unsupported_grant_type", {"param": "grant_type"}),
         (
             {"grant_type": "refresh_token", "refresh_token": "akr_forged"},

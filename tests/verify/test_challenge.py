@@ -28,11 +28,11 @@ def test_without_a_token_the_challenge_is_bare() -> None:
     ["invalid_token", "disallowed_alg", "unknown_kid", "missing_kid", "bad_issuer", "bad_audience",
      "missing_exp", "token_expired", "user_disabled"],
 )  # fmt: skip
-def test_every_bad_token_is_an_invalid_token_with_its_fine_code(code: Any) -> None:
+def test_every_bad_token_is_an_invalid_token_with_a_sentence_and_its_fine_code_in_the_body(code: Any) -> None:
     status, headers, body, close = answer(TokenError(code, "because"))
     assert (status, close) == (401, 1008)
     assert headers["www-authenticate"] == (
-        f'Bearer realm="authkit", error="invalid_token", error_description="{code}"'
+        'Bearer realm="authkit", error="invalid_token", error_description="because"'
     )
     assert body["error"] == code
 

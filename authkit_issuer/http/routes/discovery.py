@@ -30,6 +30,8 @@ class AuthorizationServerMetadata:
     subject_types_supported: list[str]
     id_token_signing_alg_values_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
+    revocation_endpoint_auth_methods_supported: list[str]
+    introspection_endpoint_auth_methods_supported: list[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,10 @@ def _metadata(service: Service) -> AuthorizationServerMetadata:
         subject_types_supported=["public"],
         id_token_signing_alg_values_supported=sorted({key["alg"] for key in service.tokens.jwks()["keys"]}),
         token_endpoint_auth_methods_supported=["none"],
+        revocation_endpoint_auth_methods_supported=["none"],  # left out, it would mean client_secret_basic
+        introspection_endpoint_auth_methods_supported=(
+            ["client_secret_basic"] if config.introspection_clients else None
+        ),
     )
 
 

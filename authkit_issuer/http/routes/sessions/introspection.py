@@ -40,6 +40,7 @@ class Introspection:
     sid: str | None = None
     auth_time: int | None = None
     org: str | None = None
+    org_id: str | None = None
     roles: list[str] | None = None
 
     @classmethod

@@ -30,6 +30,13 @@ class UnsupportedGrantType(errors.Invalid):
     default = "The only grant type offered here is refresh_token."
 
 
+class InvalidScope(errors.Invalid):
+    """The token endpoint was asked for a scope, and its tokens have none (RFC 6749 section 5.2)."""
+
+    code = "invalid_scope"
+    default = "The tokens of this service have no scope: leave the parameter out."
+
+
 class TokenRequest(Body):
     """A grant; members that mean nothing here are ignored (RFC 6749 section 3.2)."""
 
@@ -43,6 +50,7 @@ class TokenRequest(Body):
         Field(repr=False, description="Left out only where this service keeps it in a cookie"),
     ] = None
     org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
+    scope: Annotated[Text | None, Field(description="Must be left out: no token has a scope")] = None
 
 
 class RevocationRequest(Body):
@@ -90,7 +98,7 @@ routes = Routes(tag="sessions", auth=Auth.PUBLIC)
     limit=Limit(bucket="auth_token"),
     calls=(Sessions.exchange,),
     omit_none=True,
-    errors=(UnsupportedGrantType,),
+    errors=(UnsupportedGrantType, InvalidScope),
     oauth=True,
 )
 async def refresh_tokens(call: Call[TokenRequest, NoParams]) -> TokenResponse:
@@ -98,6 +106,8 @@ async def refresh_tokens(call: Call[TokenRequest, NoParams]) -> TokenResponse:
     body = call.body
     if body.grant_type.lower() != "refresh_token":
         raise UnsupportedGrantType(param="grant_type")
+    if body.scope:
+        raise InvalidScope(param="scope")
     token = call.cookies.refresh_token(body.refresh_token)
     pair = await call.service.sessions.exchange(token, org=body.org, client=call.client)
     return TokenResponse.of(pair)
