@@ -187,7 +187,7 @@ class HashingPool:
         if not self._waiting and self._fits(memory_kib):
             self._take(memory_kib, known=known)
             return known
-        known = known and len(self._known) < self._queue_limit
+        known = known and (len(self._known) < self._queue_limit or self._known.make_room(client))
         queue = self._known if known else self._unknown
         if len(queue) >= self._queue_limit and not queue.make_room(client):
             raise self._busy()

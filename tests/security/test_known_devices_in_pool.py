@@ -112,7 +112,7 @@ async def test_unknown_clients_cannot_fill_the_places_of_known_callers(make) -> 
     with pytest.raises(errors.ServerBusy):
         await stage.pool._admit(SMALL, "net9", known=False)
     for number in range(2):
-        await stage.arrive(f"known{number}", known=True, client="one user")
+        await stage.arrive(f"known{number}", known=True, client=f"user{number}")
     # Their own queue full as well, they wait with the unknown clients.
     with pytest.raises(errors.ServerBusy):
         await stage.pool._admit(SMALL, "another user", known=True)
