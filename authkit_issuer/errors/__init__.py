@@ -21,6 +21,7 @@ to statuses. Infrastructure failures are always ``Unavailable`` and are never tu
 from __future__ import annotations
 
 from authkit_issuer.errors.accounts import (
+    AlreadyConfirmed,
     BiographyTooLong,
     CannotRemoveLastAdminRole,
     CannotUnlinkLastLoginMethod,
@@ -173,6 +174,7 @@ from authkit_issuer.errors.tokens import (
 
 __all__ = [
     "AccountExistsLinkRequired",
+    "AlreadyConfirmed",
     "AlreadyOrgMember",
     "AuthError",
     "BiographyTooLong",

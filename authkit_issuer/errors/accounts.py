@@ -98,6 +98,13 @@ class UsernameReserved(Invalid):
     default = "This user name is reserved."
 
 
+class AlreadyConfirmed(Conflict):
+    """The code is right and has confirmed its contact before; nothing changed and nothing was opened."""
+
+    code = "already_confirmed"
+    default = "This code has been used: the contact is confirmed. Sign in."
+
+
 class EmailInUse(Invalid):
     """Another account has this email address."""
 

@@ -39,7 +39,7 @@ class WalletOutput(_Standard):
     """The account, the signature, and the bytes the wallet says it signed."""
 
     account: WalletAccount
-    signature: Annotated[Bytes, Field(repr=False)]
+    signature: Annotated[Bytes, Field(repr=False, description="As other bytes, or base58")]
     signedMessage: Annotated[Bytes, Field(repr=False)]  # noqa: N815 - the standard's name
 
 

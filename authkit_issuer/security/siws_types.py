@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast
+
+import base58
 
 from authkit_issuer import errors
 
 if TYPE_CHECKING:
     from typing import Self
 
+_SIGNATURE_BYTES = 64
+_MAX_BASE58 = 88
 _MEMBERS = {
     "chain_id": "chainId",
     "issued_at": "issuedAt",
@@ -83,7 +88,8 @@ class SignInOutput:
         """Read the wallet standard's member names.
 
         Bytes are base64 in the standard or the URL-safe alphabet, padded or not, or a list of byte values.
-        Raises ``SiwsMessageInvalid`` naming what does not fit; unknown members are ignored.
+        The signature may be base58 as well, with blanks. Raises ``SiwsMessageInvalid`` naming what does not
+        fit; unknown members are ignored.
         """
         account = value.get("account")
         if not isinstance(account, Mapping):
@@ -94,7 +100,7 @@ class SignInOutput:
             account=SignInAccount(
                 address=_text(known, "address"), public_key=_bytes(known, "publicKey") if given else None
             ),
-            signature=_bytes(value, "signature"),
+            signature=_signature(value),
             signed_message=_bytes(value, "signedMessage"),
         )
 
@@ -122,6 +128,28 @@ def _texts(value: Mapping[str, object], member: str) -> tuple[str, ...]:
     if not isinstance(found, list | tuple) or not all(isinstance(item, str) for item in found):
         raise errors.SiwsMessageInvalid(param=member)
     return tuple(found)
+
+
+def _signature(value: Mapping[str, object]) -> bytes:
+    """Return the signature: base64 as other bytes, or base58, which is how many wallets show one."""
+    text = value.get("signature")
+    if isinstance(text, str):
+        # Read as base64 a base58 signature has another length, or bits after its last byte.
+        plain = "".join(text.split())
+        with suppress(ValueError):
+            found = base58.b58decode(plain) if len(plain) <= _MAX_BASE58 else b""
+            if len(found) == _SIGNATURE_BYTES and not _is_base64(plain):
+                return found
+    return _bytes(value, "signature")
+
+
+def _is_base64(text: str) -> bool:
+    """True if the text is exactly the unpadded base64 of a signature."""
+    try:
+        found = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return False
+    return len(found) == _SIGNATURE_BYTES and base64.b64encode(found).decode().rstrip("=") == text
 
 
 def _bytes(value: Mapping[str, object], member: str) -> bytes:

@@ -13,7 +13,7 @@ from fakes.gather import gather
 from fakes.mail import Mailbox
 from fakes.users import finish_background, register, unverified_user
 
-LOST = (errors.InvalidOrExpiredCode, errors.InvalidOrExpiredToken)
+LOST = (errors.InvalidOrExpiredCode, errors.AlreadyConfirmed, errors.InvalidOrExpiredToken)
 
 
 @pytest.fixture(params=["memory", "redis"])

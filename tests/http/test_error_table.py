@@ -65,7 +65,8 @@ CODES = {
         "request_timeout",
     },
     409: {
-        "2fa_method_unavailable", "2fa_not_enabled", "account_exists_link_required", "already_org_member",
+        "2fa_method_unavailable", "2fa_not_enabled", "account_exists_link_required", "already_confirmed",
+        "already_org_member",
         "cannot_remove_last_admin_role", "cannot_remove_last_owner",
         "cannot_remove_personal_org_owner", "cannot_unlink_last_login_method", "conflict",
         "org_invite_already_pending", "org_invite_expired",

@@ -51,7 +51,7 @@ async def test_an_account_that_was_there_is_proved_and_no_user_is_signed_in(
     user = await service.users.get(user_id)
     assert getattr(user, f"{kind}_verified")
     again = await api.post(f"/auth/{kind}/verify/confirm", json=body)
-    assert refusal(again) == (400, "invalid_or_expired_code")
+    assert refusal(again) == (409, "already_confirmed")
 
 
 async def test_the_link_of_an_account_proves_its_address(make_service, serve, mailbox):

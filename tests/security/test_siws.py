@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -318,6 +319,19 @@ def test_bytes_come_in_either_alphabet_or_as_a_list() -> None:
             "signedMessage": spell(output.signed_message),
         }
         assert SignInOutput.from_json(other) == output
+
+
+def test_a_signature_comes_in_base58_too_and_with_blanks() -> None:
+    spelled = WALLET.sign(CHALLENGE).to_json()
+    # Of every length and with every end that a signature can have in base58 and in base64.
+    drawn = [hashlib.sha512(bytes([number, other])).digest() for number in range(256) for other in range(8)]
+    for signature in (*drawn, bytes(64), b"\xff" * 64, bytes(1) + b"\xff" * 63):
+        text = base58.b58encode(signature).decode()
+        for typed in (text, f" {text[:44]}\n{text[44:]} "):
+            assert SignInOutput.from_json(spelled | {"signature": typed}).signature == signature
+        plain = base64.b64encode(signature).decode()
+        for typed in (plain, plain.rstrip("=")):
+            assert SignInOutput.from_json(spelled | {"signature": typed}).signature == signature
 
 
 @pytest.mark.parametrize("value", [None, 1, "a", "a b=", "ü", [256], [-1], [True], ["1"], {"0": 1}])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -212,6 +212,8 @@ class OneTimeCodes:
     async def redeem_code(self, kind: str, request_id: str | None, target: str | None, code: str) -> Record:
         """Use up the record and return it, or raise ``InvalidOrExpiredCode``.
 
+        For what ``remember`` keeps, the right code again raises ``AlreadyConfirmed``.
+
         Args:
             kind: The purpose of the code.
             request_id: A wrong or missing one names no record and counts no try.
@@ -221,6 +223,7 @@ class OneTimeCodes:
         """
         found = await self._read(kind, request_id or "")
         if found is None:
+            await self._refuse_done(kind, request_id or "", target, code)
             raise errors.InvalidOrExpiredCode
         record, stored = found
         await self.count_try(record)
@@ -243,9 +246,7 @@ class OneTimeCodes:
 
     async def _guess(self, record: Record, target: str, code: str) -> bool:
         """Count a guess and return if it is right; an outage takes no try from a right one."""
-        presented = self._digests(record.kind, record.coded_for, target, code)
-        matches = [hmac.compare_digest(record.code_digest, candidate) for candidate in presented]
-        fits = any(matches)
+        fits = self._fits(record, target, code)
 
         async def give_back() -> None:
             if fits:
@@ -256,6 +257,11 @@ class OneTimeCodes:
             if fits and allowed:
                 await Guesses(self.rt).forget(record)
         return fits and allowed
+
+    def _fits(self, record: Record, target: str, code: str) -> bool:
+        presented = self._digests(record.kind, record.coded_for, target, code)
+        matches = [hmac.compare_digest(record.code_digest, candidate) for candidate in presented]
+        return any(matches)
 
     async def count_try(self, record: Record) -> None:
         """Count a try at a record; raise ``InvalidOrExpiredCode`` beyond ``max_code_attempts``.
@@ -293,6 +299,25 @@ class OneTimeCodes:
         if not await self.rt.ephemeral.take_if(record.key, self._sealed(record)):
             raise errors.InvalidOrExpiredToken
         return record
+
+    async def remember(self, record: Record) -> None:
+        """Keep a record, without its data, whose code has done its work, for ``redeem_code``."""
+        left = record.code_expires_at - self.rt.clock()
+        done = msgspec.structs.replace(record, kind=f"done:{record.kind}", data={})
+        # The work is done either way.
+        with suppress(errors.EphemeralStoreUnavailable):
+            if left > 0:
+                await self.rt.ephemeral.set(done.key, self._sealed(done), left)
+
+    async def _refuse_done(self, kind: str, request_id: str, target: str | None, code: str) -> None:
+        """Raise ``AlreadyConfirmed`` if this very code has done its work; otherwise it counts a try."""
+        found = await self._read(f"done:{kind}", request_id)
+        if found is None:
+            return
+        record = msgspec.structs.replace(found[0], kind=kind)
+        await self.count_try(record)
+        if self._fits(record, record.target if target is None else target, code):
+            raise errors.AlreadyConfirmed
 
     def restore_on_outage(self, record: Record) -> AbstractAsyncContextManager[None]:
         """Restore a redeemed record if storage fails or the caller leaves inside the block."""

@@ -77,6 +77,7 @@ class Logins:
 
     @raises(
         errors.InvalidOrExpiredCode,
+        errors.AlreadyConfirmed,
         errors.EmailInUse,
         errors.PhoneInUse,
         errors.UsernameInUse,

@@ -208,6 +208,7 @@ class Registration:
         Raises:
             InvalidOrExpiredCode: The code is wrong, used or expired, or the ``registration_id`` is wrong or
                 missing (which counts no try).
+            AlreadyConfirmed: The code is right and has made the account before.
             EmailInUse: Another account has taken the address meanwhile.
             UsernameInUse: Another account has taken the name meanwhile.
         """
@@ -302,3 +303,4 @@ class Registration:
                 record.data["password_hash"],
                 verified=True,
             )
+        await OneTimeCodes(self.rt).remember(record)

@@ -91,7 +91,7 @@ class Verification:
             await Messages(self.rt).send(PHONE, self._message(PHONE, issued, ""))
         return issued.record.request_id
 
-    @raises(errors.InvalidOrExpiredCode, errors.EmailInUse, *STORES)
+    @raises(errors.InvalidOrExpiredCode, errors.AlreadyConfirmed, errors.EmailInUse, *STORES)
     async def confirm_email(self, email: str, code: str, *, request_id: str | None = None) -> str:
         """Mark the address as verified and return the user id; no user is signed in.
 
@@ -100,6 +100,7 @@ class Verification:
         Raises:
             InvalidOrExpiredCode: The code is wrong, used, expired or another request's, or the account has
                 another address or epoch since.
+            AlreadyConfirmed: The code is right and has confirmed the address before.
         """
         return await self._confirm_code(EMAIL, email, code, request_id)
 
@@ -110,7 +111,7 @@ class Verification:
         record = await OneTimeCodes(self.rt).redeem_link(_record_kind(EMAIL), token)
         return await self._mark_verified(EMAIL, record, errors.InvalidOrExpiredToken)
 
-    @raises(errors.InvalidOrExpiredCode, errors.PhoneInUse, *STORES)
+    @raises(errors.InvalidOrExpiredCode, errors.AlreadyConfirmed, errors.PhoneInUse, *STORES)
     async def confirm_phone(self, phone: str, code: str, *, request_id: str | None = None) -> None:
         """Mark the number as verified, as ``confirm_email``."""
         await self._confirm_code(PHONE, phone, code, request_id)
@@ -172,6 +173,7 @@ class Verification:
             await Events(tx).record(
                 SessionEventType.CONTACT_VERIFIED, actor=None, user_id=user_id, method=kind.name
             )
+        await OneTimeCodes(self.rt).remember(record)
         return user_id
 
 

@@ -70,7 +70,7 @@ async def test_a_code_works_once_and_only_with_its_registration_id(service: Serv
         with pytest.raises(errors.InvalidOrExpiredCode):
             await service.registration.confirm_email(wrong_email, code, registration_id=registration_id)
     assert await service.registration.confirm_email(EMAIL.upper(), code, registration_id=registration_id)
-    with pytest.raises(errors.InvalidOrExpiredCode):
+    with pytest.raises(errors.AlreadyConfirmed):
         await service.registration.confirm_email(EMAIL, code, registration_id=registration_id)
 
 

@@ -93,7 +93,7 @@ async def test_code_and_link_are_used_up_together(service: Service, mailbox) -> 
     registration_id = await register(service)
     mail = mailbox.last(EMAIL)
     await service.registration.confirm_email_link(mail.token, registration_id=registration_id)
-    with pytest.raises(errors.InvalidOrExpiredCode):
+    with pytest.raises(errors.AlreadyConfirmed):
         await service.registration.confirm_email(EMAIL, mail.code, registration_id=registration_id)
 
 

@@ -32,7 +32,7 @@ async def test_a_code_marks_the_address_and_signs_no_user_in(service: Service, m
     assert user.email_verified
     assert user.updated_at > user.created_at
     assert await service.sessions.list_for_user(user_id) == []
-    with pytest.raises(errors.InvalidOrExpiredCode):
+    with pytest.raises(errors.AlreadyConfirmed):
         await service.verification.confirm_email(EMAIL, mail.code, request_id=request_id)
     events = await service.pool.fetch(
         "select method from profiles.session_events where event = 'contact_verified' and user_id = $1",
