@@ -54,7 +54,7 @@ async def test_a_registration_is_confirmed_by_code_and_id_together(api, mailbox)
     answer = await api.post("/auth/email/verify/confirm", json=confirm)
     _assert_tokens(answer)
     again = await api.post("/auth/email/verify/confirm", json=confirm)
-    assert _code(again) == (400, "invalid_or_expired_code")
+    assert _code(again) == (409, "already_confirmed")
 
 
 async def test_a_registration_for_a_taken_address_is_answered_alike(api, sign_up):
