@@ -114,3 +114,13 @@ def test_an_unreadable_setting_is_named_and_not_repeated() -> None:
 def test_addresses_with_passwords_do_not_show() -> None:
     config = build(database_url="postgresql://u:s3cret@h/d", redis_url="redis://:s3cret@h")
     assert "s3cret" not in repr(config)
+
+
+def test_a_list_in_json_is_refused_with_the_form_that_is_read():
+    env = {
+        "AUTHKIT_ISSUER": "https://issuer.example",
+        "AUTHKIT_AUDIENCES": "api",
+        "AUTHKIT_TRUSTED_PROXIES": '["10.0.0.0/8"]',
+    }
+    with pytest.raises(ConfigError, match="AUTHKIT_TRUSTED_PROXIES is a list with commas"):
+        Config.from_env(env)

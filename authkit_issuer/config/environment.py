@@ -45,6 +45,10 @@ def parse(setting: str, text: str, hint: Any) -> Any:
     if value.lower() == "none" and type(None) in get_args(hint):
         return None
     origin = get_origin(hint)
+    if origin in {tuple, frozenset} and value.startswith("["):
+        raise ConfigError(
+            f"{setting} is a list with commas, such as a,b: write it without brackets and quotes."
+        )
     try:
         if origin in {tuple, frozenset}:
             value = [part.strip() for part in value.split(",") if part.strip()]

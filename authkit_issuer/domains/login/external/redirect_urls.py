@@ -45,6 +45,8 @@ def local_path(text: str | None) -> str:
     """Return a path of the app; raises ``Invalid`` for a text that could lead a browser elsewhere."""
     if not text:
         return ""
-    if len(text) > MAX_RETURN_TO or "//" in text or not _LOCAL.fullmatch(text):
+    path = text.partition("#")[0].partition("?")[0]
+    # Only a path can lead elsewhere: a query may hold a whole URL.
+    if len(text) > MAX_RETURN_TO or "//" in path or not _LOCAL.fullmatch(text):
         raise errors.Invalid("return_to must be a path that starts with one slash.", param="return_to")
     return text

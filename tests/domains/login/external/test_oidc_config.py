@@ -87,7 +87,10 @@ def test_a_malformed_host_replaces_no_base_url(origin):
         redirect_urls(config(providers=GOOGLE), "google", origin)
 
 
-@pytest.mark.parametrize("path", ["/", "/a", "/a/b?c=d&e=%2F#f", "/a%0d%0ab", "/@a:b", "/.."])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/a", "/a/b?c=d&e=%2F#f", "/a%0d%0ab", "/@a:b", "/..", "/a?to=https://b.example/c//d", "/a#//b"],
+)
 def test_a_path_of_the_app_is_kept(path):
     assert local_path(path) == path
     assert local_path(None) == local_path("") == ""
@@ -95,7 +98,24 @@ def test_a_path_of_the_app_is_kept(path):
 
 @pytest.mark.parametrize(
     "path",
-    ["a", "//a", "/a//b", "/\\a", "\\/a", "https://a", "/a\n", "/a b", "/a\x00", "/\t/a", "?a", "#a", "/ä"],
+    [
+        "a",
+        "//a",
+        "/a//b",
+        "/\\a",
+        "\\/a",
+        "https://a",
+        "//a?b",
+        "/a//?b",
+        "/a//#b",
+        "/a\n",
+        "/a b",
+        "/a\x00",
+        "/\t/a",
+        "?a",
+        "#a",
+        "/ä",
+    ],
 )
 def test_a_path_that_could_lead_elsewhere_is_refused(path):
     with pytest.raises(Invalid):
