@@ -74,6 +74,11 @@ class Background:
         _, late = await asyncio.wait(set(self._tasks), timeout=timeout)
         for task in late:
             task.cancel()
+            self.failures += 1
+            logger.error(
+                "background work %s failed: the service closed before it was done",
+                task.get_name().removeprefix("authkit "),
+            )
         await asyncio.gather(*late, return_exceptions=True)
 
 

@@ -49,7 +49,7 @@ def register(issuer: Deployment) -> dict[str, Any]:
     tokens: dict[str, Any] = issuer.expect(200, "POST", "/auth/phone/verify/confirm", code | own)
     me = issuer.expect(200, "GET", "/auth/user/me", token=tokens["access_token"])
     assert (me["phone_number"], me["phone_verified"], me["email"]) == (OLD, True, None)
-    issuer.expect(400, "POST", "/auth/phone/verify/confirm", code | own)
+    issuer.expect(409, "POST", "/auth/phone/verify/confirm", code | own)
     return tokens
 
 
