@@ -11,7 +11,7 @@ import pytest
 
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.service import Service
-from authkit_issuer.store.postgres import PoolStore
+from authkit_issuer.store.postgres import ConnectionStore
 
 _DATABASE = ("fetch", "fetch_one", "execute", "begin")
 _STORE = ("get", "set", "delete", "take", "take_if", "replace_if", "incr", "admit")
@@ -41,7 +41,8 @@ class WorkCounter:
         self._held: list[Callable[[], Awaitable[None]]] = []
         self._holding = False
         for name in _DATABASE:
-            self._follow(monkeypatch, PoolStore, name, lambda args: args[0].sql if args else "")
+            # The store of the pool hands every statement to that of a connection, as a transaction does.
+            self._follow(monkeypatch, ConnectionStore, name, lambda args: args[0].sql if args else "")
         for name in _STORE:
             self._follow(monkeypatch, MemoryStore, name, lambda args: args[0].partition(":")[0])
         start = service.rt.background.start

@@ -11,6 +11,7 @@ with the next code that is sent.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 
 from authkit_issuer.domains.audit.service import Events
@@ -23,6 +24,8 @@ from authkit_issuer.runtime import Runtime
 MAX_GUESSES = 10
 _REPORTED = (MAX_GUESSES, 100)
 """The counts that leave an event."""
+NO_ACCOUNT = str(uuid.UUID(int=0))
+"""The user of an event about an unknown address: an owner is looked for, as of any account."""
 _SECOND_FACTOR = frozenset({"2fa_challenge", "2fa_code", "step_up"})
 """The kinds whose codes go to the second factor of an account: one count together."""
 
@@ -46,7 +49,7 @@ class Guesses:
                 await Events(tx).record(
                     SessionEventType.CODES_GUESSED,
                     actor=None,
-                    user_id=record.user_id,
+                    user_id=record.user_id or NO_ACCOUNT,
                     method=purpose,
                     data={"tries": tries - 1},
                 )

@@ -23,6 +23,16 @@ KNOWN = {"email": "known@example.test", "phone": "+4915111111111"}
 UNKNOWN = {"email": "other@example.test", "phone": "+4915122222222"}
 ATTACKERS = "a password of the attacker"
 
+
+class CodesAndNotices:
+    """A sender without links."""
+
+    def __init__(self, sender: Any) -> None:
+        for name in dir(sender):
+            if name.startswith("send_") and "link" not in name and name != "send_email_verification":
+                setattr(self, name, getattr(sender, name))
+
+
 Ask = Callable[[Service, str, str], Awaitable[Any]]
 Measured = Callable[[], AbstractAsyncContextManager[Work]]
 
@@ -130,9 +140,47 @@ async def test_confirming_a_guess_tells_nothing(
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.parametrize("channel", ["email", "phone"])
+@pytest.mark.parametrize("ask", [verify, reset])
+async def test_guesses_that_add_up_tell_nothing(
+    make_service, mailbox: Mailbox, monkeypatch, ask: Ask, channel: str, clock
+) -> None:
+    """The tenth wrong code in a row leaves an event and a notice; neither shows in the work."""
+    service = await make_service(
+        email_sender=CodesAndNotices(mailbox), sms_sender=CodesAndNotices(mailbox.texts)
+    )
+    user_id = await verified_user(service, mailbox, KNOWN[channel], "known")
+    if channel == "phone":
+        await service.pool.execute("update profiles.users set email = 'known@example.test'")
+    if ask is verify:
+        column = "email_verified" if channel == "email" else "phone_verified"
+        await service.pool.execute(f"update profiles.users set {column} = false where id = $1", user_id)
+    counter = WorkCounter(service, monkeypatch)
+    outcomes = []
+    for target in (KNOWN[channel], UNKNOWN[channel]):
+        seen: list[Any] = []
+        for number in range(3):
+            clock.advance(61)
+            async with counter.foreground() as work:
+                request_id = await ask(service, target, "198.51.100.1")
+            seen.append(work)
+            await counter.finish()
+            for _ in range(5):
+                async with counter.foreground() as work:
+                    with pytest.raises(errors.InvalidOrExpiredCode):
+                        await _confirm(service, ask.__name__, target, request_id, f"wrong {number}")
+                seen.append(work)
+                await counter.finish()
+        outcomes.append(seen)
+    assert outcomes[0] == outcomes[1]
+    assert [message.kind for message in mailbox.to("known@example.test")].count("codes_guessed") == 1
+
+
 async def _confirm(service: Service, kind: str, target: str, request_id: str, code: str) -> object:
     if kind == "registration":
         return await service.registration.redeem(target, code, registration_id=request_id)
+    if kind == "reset":
+        return await service.passwords.confirm_reset_code(target, code, PASSWORD, request_id=request_id)
     if target.startswith("+"):
         return await service.verification.confirm_phone(target, code, request_id=request_id)
     return await service.verification.confirm_email(target, code, request_id=request_id)
