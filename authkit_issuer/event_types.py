@@ -29,6 +29,8 @@ class SessionEventType(StrEnum):
     """Somebody vouched for the address, or withdrew that (``data.verified``)."""
     CONTACT_VERIFIED = "contact_verified"
     """The owner proved the address or number (``method``)."""
+    CONTACT_DENIED = "contact_denied"
+    """The owner of the address followed a verification link and said that the account is another person's."""
     CONTACT_CHANGE_REQUESTED = "contact_change_requested"
     CONTACT_CHANGED = "contact_changed"
     """The owner proved a new address or number, which has replaced the old one."""
@@ -92,6 +94,7 @@ class SessionRevokeReason(StrEnum):
     BANNED = "banned"
     SOFT_DELETED = "soft_deleted"
     CONTACT_CHANGE = "contact_change"
+    CONTACT_DENIED = "contact_denied"
     EVICTED = "evicted"
     REFRESH_REUSE_DETECTED = "refresh_reuse_detected"
 

@@ -160,6 +160,7 @@ from authkit_issuer.errors.sessions import (
     SessionNotFound,
 )
 from authkit_issuer.errors.signup import (
+    AccountProofRequired,
     EmailUnchanged,
     NoPendingEmailChange,
     NoPendingPhoneChange,
@@ -174,6 +175,7 @@ from authkit_issuer.errors.tokens import (
 
 __all__ = [
     "AccountExistsLinkRequired",
+    "AccountProofRequired",
     "AlreadyConfirmed",
     "AlreadyOrgMember",
     "AuthError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authkit_issuer.errors.categories import Invalid
+from authkit_issuer.errors.categories import Denied, Invalid
 
 
 class EmailUnchanged(Invalid):
@@ -31,3 +31,10 @@ class NoPendingPhoneChange(Invalid):
 
     code = "no_pending_phone_change"
     default = "No change to this phone number is pending."
+
+
+class AccountProofRequired(Denied):
+    """The account is in use, and the caller has not shown to be its user; ``metadata.username`` names it."""
+
+    code = "account_proof_required"
+    default = "Sign in to this account or give its password, or say that the account is not yours."

@@ -160,6 +160,8 @@ class Runner:
             guards.require_client(service.config.introspection_clients, scope)
         if operation.auth is Auth.LOOPBACK:
             guards.require_loopback(scope)
+        if operation.auth is Auth.OPTIONAL:
+            return await guards.authenticate_if_possible(service, scope)
         if not operation.auth.takes_token:
             return None
         account = await guards.authenticate(service, scope)

@@ -60,6 +60,14 @@ async def authenticate(service: Service, scope: Scope) -> AuthenticatedSession:
     return await service.sessions.authenticate(claims.user_id, claims.session_id)
 
 
+async def authenticate_if_possible(service: Service, scope: Scope) -> AuthenticatedSession | None:
+    """Return the account of the bearer token, or None without a good one; raises ``Unavailable``."""
+    try:
+        return await authenticate(service, scope)
+    except (TokenError, errors.SessionEnded, errors.UserDisabled):
+        return None
+
+
 def require_admin(account: AuthenticatedSession) -> None:
     """Raise ``Denied`` unless the user holds the role ``admin`` now; what the token says is nothing."""
     if "admin" not in account.roles:

@@ -47,6 +47,7 @@ _MEANING = {
     503: "Service unavailable",
 }  # fmt: skip
 _SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
+    Auth.OPTIONAL: [{}, {"accessToken": []}],
     Auth.USER: [{"accessToken": []}],
     Auth.ADMIN: [{"accessToken": []}],
     Auth.CLIENT: [{"client": []}],

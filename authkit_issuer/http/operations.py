@@ -59,6 +59,8 @@ class Auth(Enum):
     """The credential that an operation requires."""
 
     PUBLIC = "public"
+    OPTIONAL = "optional"
+    """As ``PUBLIC``; an access token that is sent is checked, and one that is not good counts as none."""
     USER = "user"
     """An access token whose session is live and whose user may act, asked on every call."""
     ADMIN = "admin"

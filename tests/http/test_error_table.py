@@ -50,8 +50,8 @@ CODES = {
         "siws_timestamp_invalid", "two_factor_required", "user_banned", "user_deleted", "user_disabled",
     },
     403: {
-        "forbidden", "invalid_password", "loopback_only", "not_org_member", "org_invite_not_for_user",
-        "step_up_required",
+        "account_proof_required", "forbidden", "invalid_password", "loopback_only", "not_org_member",
+        "org_invite_not_for_user", "step_up_required",
     },
     404: {
         "member_not_found", "not_found", "org_invite_not_found", "org_not_found", "org_role_not_found",

@@ -109,6 +109,7 @@ NAMES = [
     "POST /auth/deleted-account/restore",
     "POST /auth/email/verify/confirm",
     "POST /auth/email/verify/confirm-link",
+    "POST /auth/email/verify/not-mine",
     "POST /auth/email/verify/request",
     "POST /auth/introspect",
     "POST /auth/logout",
@@ -189,7 +190,7 @@ def test_an_operation_states_who_may_call_it(operation):
         assert operation.auth is Auth.ADMIN
     if "{org}" in operation.path:
         assert operation.org is not None
-    if operation.auth is Auth.PUBLIC:
+    if operation.auth in {Auth.PUBLIC, Auth.OPTIONAL}:
         assert not operation.fresh
         assert operation.org is None
 

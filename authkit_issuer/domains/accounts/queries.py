@@ -138,7 +138,8 @@ FREEZE = Query(
         update profiles.two_factor_settings set frozen_at = now()
         where user_id = $1::uuid and enabled and frozen_at is null returning 1
     ), moved as (
-        update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid
+        update profiles.users set auth_epoch = auth_epoch + 1
+        where id = $1::uuid and (exists (select from logins) or exists (select from factor))
     )
     select (select count(*)::int from logins) as logins, exists (select from factor) as factor
     """,

@@ -74,6 +74,10 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     SessionRevokeReason.CONTACT_CHANGE: (
         "The email address or phone number was changed.", "contact_changes",
     ),
+    SessionRevokeReason.CONTACT_DENIED: (
+        "The owner of the email address said that the account is another person's.",
+        "verification.deny_email_link",
+    ),
     SessionRevokeReason.EVICTED: (
         "A newer sign-in needed room: the least recently used session ended.", "session_max_per_user",
     ),

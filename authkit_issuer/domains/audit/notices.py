@@ -153,6 +153,7 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
 """The notices of each event type."""
 
 SILENT: Mapping[SessionEventType, str] = {
+    _E.CONTACT_DENIED: "the owner of the address did it, and the account is another person's",
     _E.SESSION_FAILED: "nothing changed; guesses would become a flood of emails to the owner",
     _E.PASSWORD_RECOVERY: "the email or SMS of the reset is the message",
     _E.REFRESH_TOKEN_FORGED: "the session goes on; a leaked MAC key is the operator's matter",
@@ -182,6 +183,7 @@ SILENT_ENDS: Mapping[SessionRevokeReason, str] = {
     SessionRevokeReason.BANNED: "the event of the ban sends a notice",
     SessionRevokeReason.SOFT_DELETED: "the event of the deletion sends a notice",
     SessionRevokeReason.CONTACT_CHANGE: "the contact's own event sends a notice",
+    SessionRevokeReason.CONTACT_DENIED: "the owner of the address did it",
 }
 """The reasons for which a session ends without a notice, and why."""
 

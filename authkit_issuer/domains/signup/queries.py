@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, live
 from authkit_issuer.store.query import Query
 
 
@@ -40,6 +40,32 @@ LOCK_HOLDER = {
     for kind in CONTACT_KINDS
 }
 """Locks the user's row; no row if the account has another contact or epoch since."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What opens an account: a password, or anything else that is attached to it or open in it."""
+
+    username: str
+    password: bool
+    attached: bool
+
+
+USAGE = Query(
+    Usage,
+    f"""
+    select coalesce(u.username, '') as username,
+           exists (select from profiles.user_passwords p where p.user_id = u.id) as password,
+           (
+               exists (select from profiles.refresh_sessions s where s.user_id = u.id and {live("s")})
+               or exists (
+                   select from profiles.user_providers l where l.user_id = u.id and l.frozen_at is null
+               )
+               or {HAS_TWO_FACTOR}
+           ) as attached
+    from profiles.users u where u.id = $1::uuid
+    """,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,14 @@
 """Verification: an existing account proves that its email address or phone number is its owner's.
 
 It marks the contact and signs no user in. Otherwise, for an account that somebody else made over a foreign
-address, the owner's proof would open the account to the password of its maker.
+address, the owner's proof would open the account to the password of its maker. For the same reason, an
+account that is in use is credited with a proof only if its own user made it: the request or the answer came
+in a session of the account, or with its password.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.contact_proof import ContactProof
@@ -15,12 +17,28 @@ from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
-from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
-from authkit_issuer.domains.signup.queries import FIND_HOLDER, LOCK_HOLDER
+from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record, on_outage
+from authkit_issuer.domains.credentials.service import Passwords
+from authkit_issuer.domains.sessions.service import Sessions
+from authkit_issuer.domains.signup.queries import FIND_HOLDER, LOCK_HOLDER, USAGE
 from authkit_issuer.errors.declared import STORES, raises
-from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+
+_ASKED_BY_USER = {"asked_by": "user"}
+"""The data of a record whose request was made in a session of the account."""
+
+_CONFIRMING = (errors.AccountProofRequired, errors.TooManyRequests, errors.ServerBusy, *STORES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Presented:
+    """What shows that the caller is the user of the account."""
+
+    user_id: str | None
+    password: str | None = field(repr=False)
+    client: Client | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +49,12 @@ class Verification:
 
     @raises(errors.InvalidEmail, errors.EmailUnavailable, *STORES)
     async def request_email(
-        self, email: str, ttl: float | None = None, *, client: Client | None = None
+        self,
+        email: str,
+        ttl: float | None = None,
+        *,
+        user_id: str | None = None,
+        client: Client | None = None,
     ) -> str:
         """Send a code, and a link if the sender supports links, to an unverified address of an account.
 
@@ -41,19 +64,26 @@ class Verification:
         Args:
             email: The address to verify.
             ttl: Seconds until code and link expire; ``code_ttl`` and ``link_ttl`` by default.
+            user_id: The user in whose session the request was made; the code then proves by itself that it
+                is this user's account.
             client: Where the request came from; the sending limits count by it.
 
         Returns:
             The request id that goes with the code.
         """
-        return await self._request(EMAIL, email, ttl, client)
+        return await self._request(EMAIL, email, ttl, user_id, client)
 
     @raises(errors.InvalidPhoneNumber, errors.SmsUnavailable, *STORES)
     async def request_phone(
-        self, phone: str, ttl: float | None = None, *, client: Client | None = None
+        self,
+        phone: str,
+        ttl: float | None = None,
+        *,
+        user_id: str | None = None,
+        client: Client | None = None,
     ) -> str:
         """Send a code to an unverified number of an account, as ``request_email``."""
-        return await self._request(PHONE, phone, ttl, client)
+        return await self._request(PHONE, phone, ttl, user_id, client)
 
     async def send_phone(
         self, phone: str, user_id: str, ttl: float | None = None, *, client: Client | None = None
@@ -86,37 +116,100 @@ class Verification:
             record_ttl=life,
             user_id=found.user_id,
             auth_epoch=found.auth_epoch,
+            data=_ASKED_BY_USER,
         )
         async with SendingLimits(self.rt).sending(PHONE.limit, number, client):
             await Messages(self.rt).send(PHONE, self._message(PHONE, issued, ""))
         return issued.record.request_id
 
-    @raises(errors.InvalidOrExpiredCode, errors.AlreadyConfirmed, errors.EmailInUse, *STORES)
-    async def confirm_email(self, email: str, code: str, *, request_id: str | None = None) -> str:
+    @raises(*_CONFIRMING, errors.InvalidOrExpiredCode, errors.AlreadyConfirmed, errors.EmailInUse)
+    async def confirm_email(
+        self,
+        email: str,
+        code: str,
+        *,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        password: str | None = None,
+        client: Client | None = None,
+    ) -> str:
         """Mark the address as verified and return the user id; no user is signed in.
 
         If storage fails the code stays valid. Not inside a transaction: a wrong try must be counted.
+
+        Args:
+            email: The address.
+            code: The code that was sent to it.
+            request_id: The id that the request returned.
+            user_id: The user in whose session the code is presented.
+            password: The password of the account, in place of a session.
+            client: The client, for the limits on wrong passwords.
 
         Raises:
             InvalidOrExpiredCode: The code is wrong, used, expired or another request's, or the account has
                 another address or epoch since.
             AlreadyConfirmed: The code is right and has confirmed the address before.
+            AccountProofRequired: The account is in use, and neither the request nor this call came from its
+                user. The code stays valid.
         """
-        return await self._confirm_code(EMAIL, email, code, request_id)
+        presented = _Presented(user_id=user_id, password=password, client=client)
+        return await self._confirm_code(EMAIL, email, code, request_id, presented)
 
-    @raises(errors.InvalidOrExpiredToken, errors.EmailInUse, *STORES)
-    async def confirm_email_link(self, token: str) -> str:
-        """Mark the address as verified by the token of an emailed link and return the user id."""
+    @raises(*_CONFIRMING, errors.InvalidOrExpiredToken, errors.EmailInUse)
+    async def confirm_email_link(
+        self,
+        token: str,
+        *,
+        user_id: str | None = None,
+        password: str | None = None,
+        client: Client | None = None,
+    ) -> str:
+        """Mark the address as verified by the token of an emailed link and return the user id.
+
+        Args and errors as ``confirm_email``; the session of the request does not count here.
+        """
         self.rt.refuse_joining("verification.confirm_email_link")
         record = await OneTimeCodes(self.rt).redeem_link(_record_kind(EMAIL), token)
-        return await self._mark_verified(EMAIL, record, errors.InvalidOrExpiredToken)
+        presented = _Presented(user_id=user_id, password=password, client=client)
+        by_user = await self._is_user(record, presented)
+        return await self._mark_verified(EMAIL, record, errors.InvalidOrExpiredToken, by_user=by_user)
 
-    @raises(errors.InvalidOrExpiredCode, errors.AlreadyConfirmed, errors.PhoneInUse, *STORES)
-    async def confirm_phone(self, phone: str, code: str, *, request_id: str | None = None) -> None:
+    @raises(errors.InvalidOrExpiredToken, *STORES)
+    async def deny_email_link(self, token: str, *, client: Client | None = None) -> None:
+        """Use up the token of a link to another person's account, and end the sessions of that account."""
+        self.rt.refuse_joining("verification.deny_email_link")
+        record = await OneTimeCodes(self.rt).redeem_link(_record_kind(EMAIL), token)
+        async with OneTimeCodes(self.rt).restore_on_outage(record), self.rt.transaction() as tx:
+            user_id = await tx.maybe(LOCK_HOLDER[EMAIL], record.user_id, record.target, record.auth_epoch)
+            if user_id is None:
+                raise errors.InvalidOrExpiredToken
+            await Sessions(tx).revoke_all(user_id, reason=SessionRevokeReason.CONTACT_DENIED, client=client)
+            await Events(tx).record(
+                SessionEventType.CONTACT_DENIED,
+                actor=None,
+                user_id=user_id,
+                method=EMAIL.name,
+                client=client,
+            )
+
+    @raises(*_CONFIRMING, errors.InvalidOrExpiredCode, errors.AlreadyConfirmed, errors.PhoneInUse)
+    async def confirm_phone(
+        self,
+        phone: str,
+        code: str,
+        *,
+        request_id: str | None = None,
+        user_id: str | None = None,
+        password: str | None = None,
+        client: Client | None = None,
+    ) -> None:
         """Mark the number as verified, as ``confirm_email``."""
-        await self._confirm_code(PHONE, phone, code, request_id)
+        presented = _Presented(user_id=user_id, password=password, client=client)
+        await self._confirm_code(PHONE, phone, code, request_id, presented)
 
-    async def _request(self, kind: ContactKind, text: str, ttl: float | None, client: Client | None) -> str:
+    async def _request(
+        self, kind: ContactKind, text: str, ttl: float | None, user_id: str | None, client: Client | None
+    ) -> str:
         self.rt.refuse_joining(f"verification.request_{kind.name}")
         Messages(self.rt).require(kind)
         target, one_time = kind.normalize(text), OneTimeCodes(self.rt)
@@ -130,6 +223,7 @@ class Verification:
             # A record without an account is written as well: the work of the store shows nothing.
             user_id=holder.user_id if holder else "",
             auth_epoch=holder.auth_epoch if holder else 0,
+            data=_ASKED_BY_USER if holder and holder.user_id == user_id else {},
         )
         device = Devices(self.rt).trusted(client, holder.user_id, holder.auth_epoch) if holder else None
         issued = await one_time.offer(
@@ -153,23 +247,50 @@ class Verification:
                 kind, issued.record.target, username, issued.code, issued.link
             )
 
-    async def _confirm_code(self, kind: ContactKind, text: str, code: str, request_id: str | None) -> str:
+    async def _confirm_code(
+        self, kind: ContactKind, text: str, code: str, request_id: str | None, presented: _Presented
+    ) -> str:
         self.rt.refuse_joining(f"verification.confirm_{kind.name}")
         target = kind.normal_or_none(text)
         if target is None:
             raise errors.InvalidOrExpiredCode
         record = await OneTimeCodes(self.rt).redeem_code(_record_kind(kind), request_id, target, code)
-        return await self._mark_verified(kind, record, errors.InvalidOrExpiredCode)
+        by_user = record.data == _ASKED_BY_USER or await self._is_user(record, presented)
+        return await self._mark_verified(kind, record, errors.InvalidOrExpiredCode, by_user=by_user)
 
-    async def _mark_verified(self, kind: ContactKind, record: Record, invalid: type[errors.AuthError]) -> str:
+    async def _is_user(self, record: Record, presented: _Presented) -> bool:
+        """True if the caller has a session or the password of the account; an outage restores the record."""
+        if presented.user_id and presented.user_id == record.user_id:
+            return True
+        if not presented.password or not record.user_id:
+            return False
+        undo = OneTimeCodes(self.rt).restore
+        async with on_outage(lambda: undo(record), errors.TooManyRequests):
+            return await Passwords(self.rt).verify(
+                record.user_id, presented.password, client=presented.client
+            )
+
+    async def _mark_verified(
+        self, kind: ContactKind, record: Record, invalid: type[errors.AuthError], *, by_user: bool
+    ) -> str:
         """Mark the contact and record the event in one transaction; raise ``invalid`` for another account."""
         if not record.user_id:
             raise invalid
-        async with OneTimeCodes(self.rt).restore_on_outage(record), self.rt.transaction() as tx:
+        undo = OneTimeCodes(self.rt).restore
+        async with (
+            on_outage(lambda: undo(record), errors.AccountProofRequired),
+            self.rt.transaction() as tx,
+        ):
             user_id = await tx.maybe(LOCK_HOLDER[kind], record.user_id, record.target, record.auth_epoch)
             if user_id is None:
                 raise invalid
-            await ContactProof(tx).mark(user_id, kind, by_user=True)
+            if not by_user:
+                usage = await tx.one(USAGE, user_id)
+                config = tx.config
+                open_before = not config.verification_required or config.verification_enforced_since
+                if usage.attached or (usage.password and open_before):
+                    raise errors.AccountProofRequired(metadata={"username": usage.username})
+            await ContactProof(tx).mark(user_id, kind, by_user=by_user)
             await Events(tx).record(
                 SessionEventType.CONTACT_VERIFIED, actor=None, user_id=user_id, method=kind.name
             )

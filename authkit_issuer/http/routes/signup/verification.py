@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 
@@ -23,14 +23,15 @@ from authkit_issuer.http.operations import (
 )
 from authkit_issuer.http.responses import CodeSent, OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
-
-if TYPE_CHECKING:
-    from authkit_issuer.ports import Client
-    from authkit_issuer.service import Service
+from authkit_issuer.ports import Client
 
 Code = Annotated[Text, Field(repr=False)]
 RegistrationId = Annotated[Text | None, Field(description="What the registration answered")]
 RequestId = Annotated[Text | None, Field(description="What the request for this code answered, instead")]
+
+Password = Annotated[
+    str | None, Field(repr=False, description="Of the account, if it is in use and no access token is sent")
+]
 
 
 class EmailProofRequest(Body):
@@ -52,14 +53,19 @@ class EmailProof(Body):
     code: Code
     registration_id: RegistrationId = None
     request_id: RequestId = None
+    password: Password = None
 
 
 class EmailLinkProof(Body):
-    """The token of the link. One of a registration asks for its id or its password as well."""
+    """The token of the link.
+
+    One of a registration asks for its id or its password as well; one of an account in use asks for an access
+    token of the account or its password.
+    """
 
     token: Annotated[Text, Field(repr=False)]
     registration_id: RegistrationId = None
-    password: Annotated[str | None, Field(repr=False)] = None
+    password: Password = None
 
 
 class PhoneProof(Body):
@@ -69,6 +75,13 @@ class PhoneProof(Body):
     code: Code
     registration_id: RegistrationId = None
     request_id: RequestId = None
+    password: Password = None
+
+
+class EmailLinkDenial(Body):
+    """The token of a link to an account that is another person's."""
+
+    token: Annotated[Text, Field(repr=False)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +105,7 @@ def _of(body: EmailProof | PhoneProof) -> str:
 
 # Tries count per request id, which only its own client has: no client uses up the tries of another.
 _TRYING = Limit(bucket="auth_email_verify_confirm", closed=True, account=_of, gives_back=True)
-routes = Routes(tag="verification", auth=Auth.PUBLIC)
+routes = Routes(tag="verification", auth=Auth.OPTIONAL)
 
 
 @routes.post(
@@ -106,7 +119,8 @@ routes = Routes(tag="verification", auth=Auth.PUBLIC)
 async def request_email_verification(call: Call[EmailProofRequest, NoParams]) -> CodeSent:
     """Send a code to an address that waits for its proof."""
     verification = call.service.verification
-    return CodeSent(request_id=await verification.request_email(call.body.email, client=call.client))
+    request_id = await verification.request_email(call.body.email, user_id=_caller(call), client=call.client)
+    return CodeSent(request_id=request_id)
 
 
 @routes.post(
@@ -120,7 +134,10 @@ async def request_email_verification(call: Call[EmailProofRequest, NoParams]) ->
 async def request_phone_verification(call: Call[PhoneProofRequest, NoParams]) -> CodeSent:
     """Send a code to a number that waits for its proof."""
     verification = call.service.verification
-    return CodeSent(request_id=await verification.request_phone(call.body.phone_number, client=call.client))
+    request_id = await verification.request_phone(
+        call.body.phone_number, user_id=_caller(call), client=call.client
+    )
+    return CodeSent(request_id=request_id)
 
 
 @routes.post(
@@ -135,7 +152,9 @@ async def confirm_email_verification(call: Call[EmailProof, NoParams]) -> Verifi
     body = call.body
     if body.request_id is None:
         return await _sign_in(call, body.email)
-    await call.service.verification.confirm_email(body.email, body.code, request_id=body.request_id)
+    await call.service.verification.confirm_email(
+        body.email, body.code, request_id=body.request_id, **_presented(call)
+    )
     return VerificationResult(ok=True)
 
 
@@ -151,7 +170,9 @@ async def confirm_phone_verification(call: Call[PhoneProof, NoParams]) -> Verifi
     body = call.body
     if body.request_id is None:
         return await _sign_in(call, body.phone_number)
-    await call.service.verification.confirm_phone(body.phone_number, body.code, request_id=body.request_id)
+    await call.service.verification.confirm_phone(
+        body.phone_number, body.code, request_id=body.request_id, **_presented(call)
+    )
     return VerificationResult(ok=True)
 
 
@@ -163,8 +184,37 @@ async def confirm_phone_verification(call: Call[PhoneProof, NoParams]) -> Verifi
 )
 async def confirm_email_verification_link(call: Call[EmailLinkProof, NoParams]) -> OkResponse:
     """Take the token of a link."""
-    await _confirm_link(call.service, call.body, call.client)
+    await _confirm_link(call)
     return OkResponse()
+
+
+@routes.post(
+    "/auth/email/verify/not-mine",
+    "Say that the account of a link belongs to another person, and end its sessions",
+    auth=Auth.PUBLIC,
+    limit=Limit(bucket="auth_email_verify_confirm", closed=True, gives_back=True),
+    calls=(Verification.deny_email_link,),
+)
+async def deny_email_verification_link(call: Call[EmailLinkDenial, NoParams]) -> OkResponse:
+    """Use up the token of a link, and end the sessions of its account."""
+    await call.service.verification.deny_email_link(call.body.token, client=call.client)
+    return OkResponse()
+
+
+class _Presented(TypedDict):
+    """What shows that the caller is the user of the account."""
+
+    user_id: str | None
+    password: str | None
+    client: Client
+
+
+def _presented(call: Call[Any, NoParams]) -> _Presented:
+    return {"user_id": _caller(call), "password": call.body.password, "client": call.client}
+
+
+def _caller(call: Call[Any, NoParams]) -> str | None:
+    return None if call.caller is None else call.caller.id
 
 
 async def _sign_in(call: Call[Any, NoParams], contact: str) -> VerificationResult:
@@ -176,11 +226,12 @@ async def _sign_in(call: Call[Any, NoParams], contact: str) -> VerificationResul
     return VerificationResult(**asdict(TokenResponse.of(call.cookies.signed_in(pair))))
 
 
-async def _confirm_link(service: Service, body: EmailLinkProof, client: Client) -> None:
+async def _confirm_link(call: Call[EmailLinkProof, NoParams]) -> None:
     """Links of accounts and of registrations look alike; a token is of one kind only."""
+    service, body = call.service, call.body
     try:
-        await service.verification.confirm_email_link(body.token)
+        await service.verification.confirm_email_link(body.token, **_presented(call))
     except errors.InvalidOrExpiredToken:
         await service.registration.confirm_email_link(
-            body.token, registration_id=body.registration_id, password=body.password, client=client
+            body.token, registration_id=body.registration_id, password=body.password, client=call.client
         )

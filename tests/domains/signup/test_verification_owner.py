@@ -1,0 +1,98 @@
+"""A proof of a mailbox is credited to an account in use only if the account's own user made it."""
+
+from __future__ import annotations
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+from fakes.users import EMAIL, PASSWORD, PHONE, finish_background
+
+WRONG = "another fine horse"
+
+
+@pytest.fixture
+async def service(make_service) -> Service:
+    return await make_service(verification_required=False, link_base_url="https://app.example.test")
+
+
+@pytest.fixture
+async def attacker(service: Service) -> str:
+    """An account with the address and number of another person, which its maker uses."""
+    user = await service.users.add(email=EMAIL, phone=PHONE, username="mallory")
+    await service.passwords.store_hash(user.id, await service.passwords.hash(PASSWORD))
+    await service.logins.with_password("mallory", PASSWORD)
+    return user.id
+
+
+async def link(service: Service, mailbox, **by: str) -> str:
+    await service.verification.request_email(EMAIL, **by)
+    await finish_background(service)
+    return mailbox.last(EMAIL).token
+
+
+async def test_a_link_alone_does_not_verify_the_address_of_an_account_in_use(
+    service, attacker, mailbox
+) -> None:
+    token = await link(service, mailbox, user_id=attacker)
+    for wrong in ({}, {"password": WRONG}, {"user_id": "6b7f2f5e-61c5-4a17-9a5f-3f3f3f3f3f3f"}):
+        with pytest.raises(errors.AccountProofRequired) as refused:
+            await service.verification.confirm_email_link(token, **wrong)
+        assert refused.value.metadata == {"username": "mallory"}
+    assert not (await service.users.get(attacker)).email_verified
+
+
+@pytest.mark.parametrize("proof", ["session", "password"])
+async def test_the_user_of_the_account_follows_the_link(service, attacker, mailbox, proof) -> None:
+    token = await link(service, mailbox)
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_email_link(token)
+    by = {"user_id": attacker} if proof == "session" else {"password": PASSWORD}
+    assert await service.verification.confirm_email_link(token, **by) == attacker
+    assert (await service.users.get(attacker)).email_verified
+
+
+@pytest.mark.parametrize("target", [EMAIL, PHONE])
+async def test_a_code_that_another_person_asked_for_needs_the_user_too(
+    service, attacker, mailbox, target
+) -> None:
+    verification = service.verification
+    mail = target == EMAIL
+    ask = verification.request_email if mail else verification.request_phone
+    confirm = verification.confirm_email if mail else verification.confirm_phone
+    request_id = await ask(target)
+    await finish_background(service)
+    code = mailbox.last(target).code
+    with pytest.raises(errors.AccountProofRequired):
+        await confirm(target, code, request_id=request_id)
+    await confirm(target, code, request_id=request_id, password=PASSWORD)
+    user = await service.users.get(attacker)
+    assert user.email_verified if mail else user.phone_verified
+
+
+async def test_a_code_that_the_user_asked_for_in_a_session_needs_no_more(service, attacker, mailbox) -> None:
+    request_id = await service.verification.request_email(EMAIL, user_id=attacker)
+    await finish_background(service)
+    await service.verification.confirm_email(EMAIL, mailbox.last(EMAIL).code, request_id=request_id)
+    request_id = await service.verification.send_phone(PHONE, attacker)
+    await service.verification.confirm_phone(PHONE, mailbox.last(PHONE).code, request_id=request_id)
+
+
+async def test_an_account_that_is_not_in_use_yet_needs_no_more(make_service, mailbox) -> None:
+    service = await make_service(link_base_url="https://app.example.test")
+    user = await service.users.create(EMAIL, "ada_l")
+    await service.passwords.store_hash(user.id, await service.passwords.hash(PASSWORD))
+    assert await service.verification.confirm_email_link(await link(service, mailbox)) == user.id
+
+
+async def test_the_owner_of_the_address_says_that_the_account_is_another_persons(
+    service, attacker, mailbox
+) -> None:
+    token = await link(service, mailbox)
+    await service.verification.deny_email_link(token)
+    assert await service.sessions.list_for_user(attacker) == []
+    for again in (service.verification.deny_email_link, service.verification.confirm_email_link):
+        with pytest.raises(errors.InvalidOrExpiredToken):
+            await again(token)
+    (event,) = await service.events.list_session_events(attacker, "contact_denied")
+    assert event.method == "email"
