@@ -205,6 +205,7 @@ NOT_ABOUT_AN_ACCOUNT = {
     "/auth/register/resend-email": "names a random id, which only the registering browser has",
     "/auth/register/resend-phone": "names a random id, which only the registering browser has",
     "/auth/email/verify/confirm-link": "names a token of 256 bits, which only the mailbox has",
+    "/auth/email/verify/not-mine": "names a token of 256 bits, which only the mailbox has",
     "/auth/password/reset/confirm-link": "names a token of 256 bits, which only the mailbox has",
     "/auth/token": "names a token that the service signed",
     "/auth/revoke": "names a token that the service signed",
