@@ -27,6 +27,7 @@ from authkit_issuer.domains.signup.service import PendingRegistration, Registere
 from authkit_issuer.domains.tokens.service import AccessToken, JwksDocument
 from authkit_issuer.errors import AuthError, ConfigError, NotJoinable, StartupError
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
+from authkit_issuer.keys import KeySet, KeySource, SigningKey, StaticKeys
 from authkit_issuer.ports import (
     AuthEventLogger,
     AuthEventLogReader,
@@ -49,7 +50,6 @@ from authkit_issuer.ports import (
 )
 from authkit_issuer.security.breaches import RangeBreachCheck
 from authkit_issuer.security.hashing import HashingLoad
-from authkit_issuer.security.keys import KeySet, KeySource, SigningKey, StaticKeys
 from authkit_issuer.security.siws import SignInAccount, SignInInput, SignInOutput
 from authkit_issuer.service import Provider, Service
 

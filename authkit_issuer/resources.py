@@ -15,11 +15,11 @@ from authkit_issuer.config import Config
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
+from authkit_issuer.keys import KeySource
 from authkit_issuer.outbox import Outbox
 from authkit_issuer.ports import AuthEventLogger, Clock, EmailSender, EphemeralStore, RandomBytes
 from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.security.hashing import PasswordHasher
-from authkit_issuer.security.keys import KeySource
 from authkit_issuer.store import migrate, postgres
 
 CLOSE_TIMEOUT = 10.0

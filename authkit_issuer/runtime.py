@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from authkit_issuer.config import Config
 from authkit_issuer.errors import NotJoinable
 from authkit_issuer.federation import IdentityProvider
+from authkit_issuer.keys import KeySource
 from authkit_issuer.ports import (
     BreachCheck,
     Clock,
@@ -34,7 +35,6 @@ from authkit_issuer.ports import (
 )
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import PasswordHasher
-from authkit_issuer.security.keys import KeySource
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.store.batched import BatchedStatements
 from authkit_issuer.store.postgres import NoStore, Store

@@ -22,7 +22,7 @@ from fakes.worker_database import WorkerDatabase
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
-    from authkit_issuer.security.keys import KeySource
+    from authkit_issuer.keys import KeySource
     from authkit_issuer.service import Service
     from authkit_issuer.store import postgres
 
@@ -208,7 +208,7 @@ def mailbox() -> Mailbox:
 @pytest.fixture(scope="session")
 def key_source() -> KeySource:
     """One RSA key and one refresh secret, made once per worker."""
-    from authkit_issuer.security.keys import KeySet, SigningKey, StaticKeys
+    from authkit_issuer.keys import KeySet, SigningKey, StaticKeys
 
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return StaticKeys(

@@ -28,11 +28,12 @@ from authkit_issuer.config.environment import (
 from authkit_issuer.config.providers import ProviderConfig, issuer_of
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.identifiers import DEFAULT_RESERVED_USERNAMES
+from authkit_issuer.keys import KeySource
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from authkit_issuer.security.keys import KeySource
+    from authkit_issuer.keys import KeySource
 
 __all__ = [
     "MAX_ARGON2_LANES",
@@ -280,7 +281,7 @@ class Config:
             if alias in source:
                 source.setdefault(name, source[alias])
         values: dict[str, Any] = {"environment": environment_name(source)}
-        hints = get_type_hints(cls, localns={"KeySource": object})
+        hints = get_type_hints(cls)
         for entry in dataclasses.fields(cls):
             setting = f"AUTHKIT_{entry.name.upper()}"
             if entry.name not in {"keys", "environment"} and setting in source:

@@ -10,8 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from authkit_issuer.errors import MissingSigner
-from authkit_issuer.security.keys import KeySource, PrivateKey, SigningKey
-from authkit_issuer.security.token_codec import base64url
+from authkit_issuer.keys import KeySource, PrivateKey, SigningKey, base64url
 
 _HASHES = {"ES256": hashes.SHA256(), "ES384": hashes.SHA384(), "ES512": hashes.SHA512()}
 _SHA256 = hashes.SHA256()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from authkit_issuer.keys import KeySet
 from authkit_issuer.ports import RandomBytes
-from authkit_issuer.security.keys import KeySet
 from authkit_issuer.security.token_codec import random_text
 
 CODE_DIGITS = 6

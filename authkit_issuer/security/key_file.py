@@ -32,8 +32,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.ports import RandomBytes
-from authkit_issuer.security.keys import (
+from authkit_issuer.keys import (
     KeySet,
     PrivateKey,
     SigningKey,
@@ -42,6 +41,7 @@ from authkit_issuer.security.keys import (
     public_pem,
     thumbprint,
 )
+from authkit_issuer.ports import RandomBytes
 from authkit_issuer.security.token_codec import random_text
 
 FILE_NAME = "keys.json"

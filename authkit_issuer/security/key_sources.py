@@ -15,9 +15,9 @@ from pathlib import Path
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError
+from authkit_issuer.keys import KeySet, KeySource, SigningKey, StaticKeys, load_private, load_public
 from authkit_issuer.ports import Clock, RandomBytes
 from authkit_issuer.security import key_file
-from authkit_issuer.security.keys import KeySet, KeySource, SigningKey, StaticKeys, load_private, load_public
 
 DEFAULT_KEYS_DIR = "/vault/auth"
 DEVELOPMENT_KEYS_DIR = ".runtime/authkit"

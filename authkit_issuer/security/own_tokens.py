@@ -6,8 +6,8 @@ The verifier is rebuilt when the key set is another one: a key that left the set
 from __future__ import annotations
 
 from authkit_issuer.config import Config
+from authkit_issuer.keys import KeySet, KeySource, algorithm
 from authkit_issuer.ports import Clock
-from authkit_issuer.security.keys import KeySet, KeySource, algorithm
 from authkit_verify import AcceptConfig, Claims, IssuerAccept, Verifier
 
 

@@ -13,7 +13,7 @@ import struct
 import uuid
 from dataclasses import dataclass, field
 
-from authkit_issuer.security.keys import KeySet
+from authkit_issuer.keys import KeySet
 from authkit_issuer.security.token_codec import decode_token, encode_token
 
 PREFIX = "akr_"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from authkit_issuer.security.keys import KeySet
+from authkit_issuer.keys import KeySet
 
 _USE = "records"
 

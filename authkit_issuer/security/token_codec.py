@@ -1,16 +1,12 @@
-"""Unpadded base64url (RFC 7515 section 2) and the text form of opaque tokens: one text per value."""
+"""The text form of random values and opaque tokens: one text per value."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 
+from authkit_issuer.keys import base64url
 from authkit_issuer.ports import RandomBytes
-
-
-def base64url(raw: bytes) -> str:
-    """Return the bytes as base64url without padding."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def random_text(random_bytes: RandomBytes, size: int) -> str:

@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
+from authkit_issuer.keys import KeySet
 from authkit_issuer.security import codes
-from authkit_issuer.security.keys import KeySet
 
 OLD = KeySet(signing=None, public={}, refresh_secrets={0: b"a" * 32}, active_secret=0)
 NEW = KeySet(signing=None, public={}, refresh_secrets={0: b"a" * 32, 1: b"b" * 32}, active_secret=1)

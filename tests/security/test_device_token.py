@@ -7,9 +7,9 @@ import uuid
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authkit_issuer.keys import KeySet
 from authkit_issuer.security import device_token
 from authkit_issuer.security.device_token import DeviceToken
-from authkit_issuer.security.keys import KeySet
 
 ISSUER = "https://issuer.example"
 TOKEN = DeviceToken(

@@ -13,10 +13,10 @@ import pytest
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError, MissingSigner
+from authkit_issuer.keys import KeySet, SigningKey, StaticKeys, public_pem, thumbprint
 from authkit_issuer.security import key_file
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.key_sources import FileKeys, load_keys
-from authkit_issuer.security.keys import KeySet, SigningKey, StaticKeys, public_pem, thumbprint
 
 LIFE = 900.0
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authkit_issuer.keys import KeySet
 from authkit_issuer.security import refresh_token
-from authkit_issuer.security.keys import KeySet
 
 ISSUER = "https://issuer.example"
 SESSION = str(uuid.UUID(int=7, version=4))

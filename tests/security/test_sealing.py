@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from authkit_issuer.security.keys import KeySet
+from authkit_issuer.keys import KeySet
 from authkit_issuer.security.sealing import seal, unseal
 
 KEYS = KeySet(signing=None, public={}, refresh_secrets={1: os.urandom(32)}, active_secret=1)

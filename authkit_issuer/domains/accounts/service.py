@@ -25,6 +25,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
+from authkit_issuer.domains.base.renames import check_cooldown, free_rested
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.errors.declared import USERNAME_RULES, raises
@@ -199,8 +200,8 @@ class Users:
             if another:
                 await names.check_free(known, name)
                 if not ignore_cooldown:
-                    await names.check_cooldown(known)
-                freed = await names.free_rested(known, *names.names_of(name), ignore_rest=ignore_cooldown)
+                    await check_cooldown(tx, known)
+                freed = await free_rested(tx, known, *names.names_of(name), ignore_rest=ignore_cooldown)
             # The user's row before the name, as in creation: two of us never wait for each other.
             await tx.execute(sql.RENAME, known, name)
             if another:

@@ -14,11 +14,6 @@ from authkit_issuer.identifiers import MAX_ORG_SLUG, org_slug, owner_slug
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.query import Query, Statement
 
-MAX_FORMER_NAMES = 5
-"""How many former names a user or an organization keeps."""
-FORMER_NAME_REST = 30 * 86_400.0
-"""Seconds before a former name may go to another holder: links and tokens still carry it for a while."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgName:
@@ -61,32 +56,6 @@ RETIRE_OF_USER = Statement(
 RETIRE_OF_ORG = Statement(
     "update profiles.names set is_current = false, retired_at = now() where org_id = $1::uuid and is_current"
 )
-# Names that were given up together are one: a user name and its owner slug. Names that an earlier version
-# retired lack the time of it. A name the holder takes back is not a former one.
-_FORMER = """
-    select slug, coalesce(retired_at, created_at) as since,
-           dense_rank() over (order by coalesce(retired_at, created_at) desc) as place
-    from profiles.names
-    where (user_id = $1::uuid or org_id = $1::uuid) and not is_current and slug <> all($2::text[])
-"""
-FREE_RESTED = Query(
-    str,
-    f"""
-    with former as ({_FORMER})
-    delete from profiles.names n using former
-    where n.slug = former.slug and former.place >= $3
-      and former.since < now() - $4::float8 * interval '1 second'
-    returning n.slug
-    """,
-)
-RESTING = Query(
-    float,
-    f"""
-    with former as ({_FORMER})
-    select extract(epoch from max(since) + $4::float8 * interval '1 second' - now())::float8
-    from former where place >= $3 having count(*) > 0
-    """,
-)
 # A personal organization has no name of its own: its user's names, current and former, lead to it.
 FIND_ORG = Query(
     OrgName,
@@ -104,15 +73,6 @@ OF_OTHERS = Query(
 )
 OF_OTHER_ORGS = Query(
     str, "select slug from profiles.names where slug = $1 and org_id is distinct from $2::uuid"
-)
-# Only a user who has given up a name before is cooling down: the first name is not a change.
-COOLING = Query(
-    float,
-    """
-    select extract(epoch from
-               max(created_at) filter (where is_current) + $2::float8 * interval '1 second' - now())::float8
-    from profiles.names where user_id = $1::uuid having bool_or(not is_current)
-    """,
 )
 
 
@@ -147,37 +107,6 @@ class Namespace:
         held = await self.rt.all(OF_OTHERS, names, user_id)
         if held:
             raise _taken(names[0] if names[0] in held else held[0], username)
-
-    async def check_cooldown(self, user_id: str) -> None:
-        """Raise ``TooManyRequests`` within ``rename_cooldown`` of the user's last change of name."""
-        cooldown = self.rt.config.rename_cooldown
-        left = None if cooldown is None else await self.rt.maybe(COOLING, user_id, cooldown)
-        if left is not None and left > 0:
-            raise errors.TooManyRequests(retry_after=left)
-
-    async def free_rested(self, holder: str, *taking: str, ignore_rest: bool = False) -> list[str]:
-        """Make room for one more former name of a user or an organization, before it takes a name.
-
-        Args:
-            holder: The id of the user or the organization, whose row the transaction holds.
-            taking: The names it is about to take, which may be former ones of its own.
-            ignore_rest: Let a holder whose former names all rest keep more than five.
-
-        Returns:
-            The names that are free now.
-
-        Raises:
-            TooManyRequests: The holder has five former names, and the oldest still rests.
-        """
-        bounds = (holder, list(taking), MAX_FORMER_NAMES, FORMER_NAME_REST)
-        freed = await self.rt.all(FREE_RESTED, *bounds)
-        wait = None if ignore_rest else await self.rt.maybe(RESTING, *bounds)
-        if wait is not None:
-            raise errors.TooManyRequests(
-                "The five former names are kept for 30 days: wait, or take one of them back.",
-                retry_after=wait,
-            )
-        return sorted(freed)
 
     async def free_slug(self, user_id: str, wanted: str) -> str:
         """Return a free owner slug: ``wanted``, else the first free one of ``wanted-2`` on.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from authkit_issuer.security.keys import KeySet
+from authkit_issuer.keys import KeySet
 from authkit_issuer.security.sealing import seal, unseal
 
 

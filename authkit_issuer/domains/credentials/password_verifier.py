@@ -26,7 +26,8 @@ from authkit_issuer.domains.credentials.login_attempts import (
 from authkit_issuer.domains.credentials.obstacles import login_obstacle, refusal_of
 from authkit_issuer.domains.credentials.queries import Credential
 from authkit_issuer.domains.factors.service import TwoFactor
-from authkit_issuer.domains.tokens.service import AccessToken, Tokens, check_extra
+from authkit_issuer.domains.tokens.claims import check_extra
+from authkit_issuer.domains.tokens.service import AccessToken, Tokens
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime

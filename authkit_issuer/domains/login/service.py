@@ -15,7 +15,8 @@ from authkit_issuer.domains.factors.service import Redeemed, TwoFactor
 from authkit_issuer.domains.login import reauthentication
 from authkit_issuer.domains.sessions.service import Sessions, TokenPair
 from authkit_issuer.domains.signup.service import Registration
-from authkit_issuer.domains.tokens.service import AccessToken, Tokens, check_extra
+from authkit_issuer.domains.tokens.claims import check_extra
+from authkit_issuer.domains.tokens.service import AccessToken, Tokens
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.identifiers import ip_prefix

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
+from authkit_issuer.domains.base.renames import free_rested
 from authkit_issuer.domains.orgs import queries as sql
 from authkit_issuer.domains.orgs.members import FOUNDED, MEMBER, OWNER, OrgMembers, hold, org_role
 from authkit_issuer.errors.declared import raises
@@ -111,7 +112,7 @@ class Orgs:
                 return
             # As with users: two who want each other's name are both refused and never wait for each other.
             await Namespace(tx).check_org_slug_free(org.id, slug)
-            freed = await Namespace(tx).free_rested(org.id, slug)
+            freed = await free_rested(tx, org.id, slug)
             await tx.execute(sql.SET_SLUG, org.id, slug)
             await Namespace(tx).claim_org_slug(org.id, slug)
             await Events(tx).record(

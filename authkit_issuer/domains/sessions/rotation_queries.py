@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 
+from authkit_issuer.domains.sessions.grace import MAX_FORGIVEN_IN_ROW, within_grace
 from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, IS_MEMBER, ORG_ROLES, TokenFacts
 from authkit_issuer.store.batched import BatchedQuery
 from authkit_issuer.store.predicates import ALLOWED, awake, live
 from authkit_issuer.store.query import Query
-
-MAX_FORGIVEN_IN_ROW = 3
-"""Generations in a row that are forgiven. A lost answer does not repeat at each rotation; a thief does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,18 +95,6 @@ def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) ->
     )
 
 
-def _within_grace(presented: str, grace: str) -> str:
-    """Return SQL that is true if the session ``s`` may forgive a replaced generation.
-
-    Its successor is unused, or was used within the seconds of grace. The two latest rotations are known,
-    which is as far back as three generations in a row reach. With a grace of 0 nothing is forgiven.
-    """
-    since = f"now() - {grace} * interval '1 second'"
-    return f"""({grace}::float8 > 0 and case s.generation - {presented}::bigint
-        when 1 then true when 2 then s.rotated_at > {since} when 3 then s.rotated_before > {since} else false
-    end)"""
-
-
 def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
     """Return the statement that reads why a session did not rotate.
 
@@ -124,7 +110,7 @@ def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
            {live("s")} and {awake("s", 5)} as live,
            s.revoke_reason is not distinct from 'evicted' as evicted,
            s.generation,
-           {_within_grace("$4", "$6")} as within_grace,
+           {within_grace("$4", "$6")} as within_grace,
            host(s.ip_addr) as ip, s.user_agent
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.issuer = $3
@@ -151,7 +137,7 @@ FORGIVE = Query(
                     else 1 end as in_row
         from profiles.refresh_sessions s
         where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and {live("s")} and {awake("s", 5)}
-          and {_within_grace("$4", "$6")}
+          and {within_grace("$4", "$6")}
         for no key update
     )
     update profiles.refresh_sessions s

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import msgspec
-
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
+from authkit_issuer.domains.tokens.claims import check_extra, claims_of
 from authkit_issuer.domains.tokens.queries import (
     FACT_COLUMNS,
     MEMBERSHIP,
@@ -23,9 +22,8 @@ from authkit_issuer.domains.tokens.queries import (
     UserFacts,
 )
 from authkit_issuer.errors.declared import raises
+from authkit_issuer.keys import PublicKey, algorithm
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.security.keys import PublicKey, algorithm
-from authkit_issuer.security.token_codec import random_text
 from authkit_verify import Claims, Enrichment
 
 __all__ = [
@@ -35,17 +33,7 @@ __all__ = [
     "OrgGrant",
     "TokenFacts",
     "Tokens",
-    "check_extra",
 ]
-
-RESERVED_CLAIMS = frozenset(
-    {
-        "iss", "sub", "aud", "iat", "exp", "nbf", "jti", "sid", "client_id", "auth_time", "amr", "acr",
-        "email", "email_verified", "username", "discord_username", "entitlements", "roles", "org", "org_id",
-        "permissions", "scope", "scp", "azp", "act", "may_act", "cnf", "token_use", "nonce", "events",
-    }
-)  # fmt: skip
-"""Claims that ``extra`` may not name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +216,7 @@ class Tokens:
         """
         issued_at = int(self.rt.clock())
         expires = self._expiry(issued_at, not_after)
-        claims = self._claims(facts, entitlements, issued_at, expires)
+        claims = claims_of(self.rt, facts, entitlements, issued_at, expires)
         if session_id is not None:
             claims["sid"] = session_id
         if auth_time is not None:
@@ -248,30 +236,6 @@ class Tokens:
         share = config.access_token_jitter * int.from_bytes(self.rt.random_bytes(2), "big") / 65536
         expires = issued_at + max(1, int(config.access_token_duration * (1 - share)))
         return expires if not_after is None else min(expires, int(not_after.timestamp()))
-
-    def _claims(
-        self, facts: TokenFacts, entitlements: list[str], issued_at: int, expires: int
-    ) -> dict[str, object]:
-        config = self.rt.config
-        audiences = config.issued_audiences
-        claims: dict[str, object] = {
-            "iss": config.issuer,
-            "sub": facts.user_id,
-            # Some verifiers in the field refuse a list of one; RFC 7519 section 4.1.3 allows both forms.
-            "aud": audiences[0] if len(audiences) == 1 else list(audiences),
-            "iat": issued_at,
-            "exp": expires,
-            "jti": random_text(self.rt.random_bytes, 16),
-            "client_id": config.client_id,
-            "email": facts.email,
-            "email_verified": facts.email_verified,
-            "username": facts.username,
-            "discord_username": facts.discord_username,
-            "entitlements": entitlements,
-        }
-        if config.org_mode == "single":
-            claims["roles"] = facts.roles
-        return claims
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
         """Return the published keys as a JWK set (RFC 7517 section 5), the signing key first."""
@@ -305,25 +269,3 @@ class Tokens:
         It does not check the session: ``sessions.authenticate`` does.
         """
         return await self.rt.own_tokens.verify(token)
-
-
-def check_extra(extra: Mapping[str, object] | None) -> None:
-    """Check the further claims of a token before a session is opened that would get no token.
-
-    Raises:
-        ReservedClaim: A name is a claim that only this service sets.
-        Invalid: A name is not a string (JSON writes an enum member as its value), or a value is not JSON.
-    """
-    if not extra:
-        return
-    for name in extra:
-        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are not all typed
-            raise errors.Invalid("The name of an extra claim must be a string.", param="extra")
-        if name in RESERVED_CLAIMS:
-            raise errors.ReservedClaim(
-                f"Only this service sets the claim {name}: leave it out of extra.", param=name
-            )
-    try:
-        msgspec.json.encode(dict(extra))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise errors.Invalid("The extra claims cannot be written as JSON.", param="extra") from error

@@ -256,7 +256,7 @@ async def test_backup_codes_outlive_a_rotation_of_the_key(
     import dataclasses
     import os
 
-    from authkit_issuer.security.keys import StaticKeys
+    from authkit_issuer.keys import StaticKeys
 
     user_id, codes = await with_email_factor(service, mailbox)
     keys = key_source.current()

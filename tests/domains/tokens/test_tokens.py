@@ -12,10 +12,10 @@ import jwt
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.tokens.service import RESERVED_CLAIMS
+from authkit_issuer.domains.tokens.claims import RESERVED_CLAIMS
+from authkit_issuer.keys import KeySet, SigningKey, StaticKeys
 from authkit_issuer.ports import Entitlement
 from authkit_issuer.security import key_file
-from authkit_issuer.security.keys import KeySet, SigningKey, StaticKeys
 from authkit_issuer.service import Service
 from authkit_verify import TokenError
 

@@ -25,7 +25,8 @@ from authkit_issuer.domains.login.solana.records import (
     StoredChallenges,
 )
 from authkit_issuer.domains.sessions.service import TokenPair
-from authkit_issuer.domains.tokens.service import AccessToken, check_extra
+from authkit_issuer.domains.tokens.claims import check_extra
+from authkit_issuer.domains.tokens.service import AccessToken
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, USERNAME_RULES, raises
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
