@@ -104,7 +104,9 @@ async def test_bootstrap_says_where_one_belongs(make_service, serve, sign_up):
         await service.users.update_username(user.id, "ada_m")
         body = (await api.get("/auth/user/bootstrap", headers=headers)).json()
     assert (body["username"], body["personal_org"]) == ("ada_m", "ada-m")
-    assert body["orgs"] == [{"org": "ada-m", "roles": ["owner"]}]
+    (org,) = body["orgs"]
+    assert (org["org"], org["roles"]) == ("ada-m", ["owner"])
+    assert org["org_id"]
     assert body["personal_org_aliases"] == ["ada-l"]
 
 

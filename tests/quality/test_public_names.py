@@ -37,6 +37,7 @@ DOORS = {
 """The public modules of the verifier beside the package itself, and the names in each."""
 REACHES_INSIDE = {
     "authkit_issuer/federation/openid.py": "reads the alg of a verified ID token, which at_hash depends on",
+    "tests/http/test_refusal_costs.py": "times every reader of hostile input, of tokens and key sets too",
     "benchmarks/verify.py": "times the bare signature check that the verifier is measured against",
 }
 """Files outside the package that import a private module of the verifier, each with the reason."""
