@@ -95,6 +95,7 @@ class SessionRevokeReason(StrEnum):
     SOFT_DELETED = "soft_deleted"
     CONTACT_CHANGE = "contact_change"
     CONTACT_DENIED = "contact_denied"
+    FACTOR_CHANGE = "factor_change"
     EVICTED = "evicted"
     REFRESH_REUSE_DETECTED = "refresh_reuse_detected"
 

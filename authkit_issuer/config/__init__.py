@@ -157,6 +157,9 @@ class Config:
     """Seconds between two codes for the same address and client; 0 turns the pause off."""
     contact_change_ends_sessions: bool = False
     """Ends the user's other sessions when the email address or phone number changes."""
+    factor_change_ends_sessions: bool = False
+    """Ends the user's other sessions when a second factor is enabled or disabled, or a login or wallet is
+    linked. A request that says ``end_other_sessions`` decides for itself."""
     sms_countries: tuple[str, ...] = ()
     """Calling codes, such as ``49``, of the countries that SMS may go to; empty is every country. Premium
     and shared-cost numbers get none in either case."""

@@ -81,7 +81,7 @@ def _typed(operation: Operation) -> Iterator[tuple[str, bytes, str]]:
     """Yield bodies that are wrong in exactly one member, with that member's name."""
     sample = _sample(operation)
     for name, field in operation.body.model_fields.items():
-        flag: list[Any] = [] if field.annotation is bool else [True]
+        flag: list[Any] = [] if bool in {field.annotation, *get_args(field.annotation)} else [True]
         wrong = [1, 1.5, *flag, [], {}, ["x"], {"$ne": None}]
         nothing: list[Any] = [None] if field.is_required() and not _may_be_null(field) else []
         for value in wrong + nothing:

@@ -229,3 +229,14 @@ async def test_without_a_sender_its_method_is_not_there(make_service, serve, sig
         body = {"method": "sms", "phone_number": NUMBER, "code": "123456"}
         enable = await api.post("/auth/user/2fa/enable", json=body, headers=bearer(tokens))
         assert refusal(enable) == (409, "2fa_method_unavailable")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_switching_the_factor_on_offers_to_end_the_other_sessions(api, sign_up, mailbox, ends):
+    tokens = await sign_up(api)
+    other = (await log_in(api, EMAIL)).json()
+    await api.post("/auth/user/2fa/start-email", headers=bearer(tokens))
+    body = {"method": "email", "code": mailbox.last(EMAIL).code, "end_other_sessions": ends}
+    assert (await api.post("/auth/user/2fa/enable", json=body, headers=bearer(tokens))).status_code == 200
+    assert await is_live(api, tokens)
+    assert await is_live(api, other) is not ends

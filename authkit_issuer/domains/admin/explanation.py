@@ -74,6 +74,10 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     SessionRevokeReason.CONTACT_CHANGE: (
         "The email address or phone number was changed.", "contact_changes",
     ),
+    SessionRevokeReason.FACTOR_CHANGE: (
+        "A second factor, a login or a wallet was added or removed, which ends the other sessions.",
+        "factor_change_ends_sessions",
+    ),
     SessionRevokeReason.CONTACT_DENIED: (
         "The owner of the email address said that the account is another person's.",
         "verification.deny_email_link",

@@ -183,6 +183,7 @@ SILENT_ENDS: Mapping[SessionRevokeReason, str] = {
     SessionRevokeReason.BANNED: "the event of the ban sends a notice",
     SessionRevokeReason.SOFT_DELETED: "the event of the deletion sends a notice",
     SessionRevokeReason.CONTACT_CHANGE: "the contact's own event sends a notice",
+    SessionRevokeReason.FACTOR_CHANGE: "the event of the factor or login sends a notice",
     SessionRevokeReason.CONTACT_DENIED: "the owner of the address did it",
 }
 """The reasons for which a session ends without a notice, and why."""

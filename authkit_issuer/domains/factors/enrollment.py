@@ -19,6 +19,7 @@ from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.delivery import Delivery, contact_kind
 from authkit_issuer.domains.factors.queries import UserFactor
 from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
+from authkit_issuer.domains.sessions.service import OtherSessions, Sessions
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -87,7 +88,13 @@ async def _use(
 
 
 async def enable(
-    rt: Runtime, user: UserFactor, method: str, phone: str | None, client: Client | None
+    rt: Runtime,
+    user: UserFactor,
+    method: str,
+    phone: str | None,
+    *,
+    client: Client | None,
+    others: OtherSessions,
 ) -> list[str]:
     """Enable the second factor and return its backup codes; the caller has verified the destination.
 
@@ -108,11 +115,18 @@ async def enable(
             method=method,
             client=client,
         )
+        await Sessions(tx).end_others(user.user_id, others, client=client)
     return shown
 
 
 async def disable(
-    rt: Runtime, user_id: str, client: Client | None, *, actor: str | None = None, reason: str | None = None
+    rt: Runtime,
+    user_id: str,
+    client: Client | None,
+    *,
+    others: OtherSessions | None = None,
+    actor: str | None = None,
+    reason: str | None = None,
 ) -> bool:
     """Disable the second factor, in one transaction with its event; False if it was off.
 
@@ -132,6 +146,8 @@ async def disable(
             reason=reason,
             client=client,
         )
+        if others is not None:
+            await Sessions(tx).end_others(user_id, others, client=client)
     return True
 
 

@@ -21,6 +21,7 @@ from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.challenges import Challenged, Challenges, Redeemed, SignIn
 from authkit_issuer.domains.factors.delivery import Delivery
 from authkit_issuer.domains.factors.queries import TwoFactorSettings, UserFactor
+from authkit_issuer.domains.sessions.service import OtherSessions
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -102,6 +103,8 @@ class TwoFactor:
         phone_number: str | None = None,
         *,
         code: str | None = None,
+        keep_session_id: str | None = None,
+        end_other_sessions: bool | None = None,
         client: Client | None = None,
     ) -> list[str]:
         """Enable the second factor, or change its method, and return ten backup codes, shown once.
@@ -113,6 +116,8 @@ class TwoFactor:
             method: ``email`` (the verified address of the account) or ``sms``.
             phone_number: For ``sms``, the number, in E.164.
             code: A set-up code; not needed after ``verify_phone_setup_code`` or ``verify_email_setup_code``.
+            keep_session_id: The session that stays, where the others end.
+            end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             client: The client, for the event.
 
         Raises:
@@ -135,14 +140,24 @@ class TwoFactor:
         user = await self._allowed(user_id)
         destination = phone or _verified_email(user)
         async with enrollment.use_verification(self.rt, user, method, destination, code):
-            return await enrollment.enable(self.rt, user, method, phone, client)
+            others = OtherSessions(keep=keep_session_id, end=end_other_sessions)
+            return await enrollment.enable(self.rt, user, method, phone, client=client, others=others)
 
-    async def disable(self, user_id: str, *, client: Client | None = None) -> None:
+    async def disable(
+        self,
+        user_id: str,
+        *,
+        keep_session_id: str | None = None,
+        end_other_sessions: bool | None = None,
+        client: Client | None = None,
+    ) -> None:
         """Disable the second factor; its number, backup codes, codes and challenges are deleted with it.
 
-        Does nothing if it is off. The caller must have authenticated the owner. Raises ``UserNotFound``.
+        Does nothing if it is off. The caller must have authenticated the owner. The other sessions end as for
+        ``enable``. Raises ``UserNotFound``.
         """
-        await enrollment.disable(self.rt, _existing(user_id), client)
+        others = OtherSessions(keep=keep_session_id, end=end_other_sessions)
+        await enrollment.disable(self.rt, _existing(user_id), client, others=others)
 
     async def confirm(self, user_id: str, *, client: Client | None = None) -> bool:
         """Let a frozen second factor count again; False if it is not frozen.

@@ -34,6 +34,15 @@ EVICTED = SessionRevokeReason.EVICTED.value
 _PURGE_BATCH = 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherSessions:
+    """The session that a change of factors or logins comes from, and whether the others end with it."""
+
+    keep: str | None
+    end: bool | None
+    """None leaves it to ``factor_change_ends_sessions``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sessions:
     """Opens, rotates, introspects, lists and ends sessions."""
@@ -329,6 +338,14 @@ class Sessions:
             await tx.execute(sql.RAISE_EPOCH, user)
             ended = await end_sessions(tx, sql.END_ALL, user, keep, reason=reason, actor=actor, client=client)
             return len(ended)
+
+    async def end_others(self, user_id: str, others: OtherSessions, *, client: Client | None) -> None:
+        """End the other sessions after a change of factors or logins, if that is wished for."""
+        wished = others.end
+        if self.rt.config.factor_change_ends_sessions if wished is None else wished:
+            await self.revoke_all(
+                user_id, others.keep, reason=SessionRevokeReason.FACTOR_CHANGE, client=client
+            )
 
     async def purge(self) -> int:
         """Delete sessions that have been over for ``session_retention`` seconds; returns how many."""

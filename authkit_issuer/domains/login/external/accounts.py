@@ -15,6 +15,7 @@ from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.records import PendingLogin, PendingNative
+from authkit_issuer.domains.sessions.service import OtherSessions, Sessions
 from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.federation import Profile
 from authkit_issuer.ports import Client
@@ -89,6 +90,8 @@ async def link_to_session(rt: Runtime, pending: PendingLogin | PendingNative, lo
         if user is None or user.auth_epoch != pending.auth_epoch:
             raise errors.SessionEnded
         await _link(tx, user, pending.user_id, login)
+        others = OtherSessions(keep=pending.session_id, end=None)
+        await Sessions(tx).end_others(pending.user_id, others, client=login.client)
 
 
 async def _link_or_create(rt: Runtime, login: ProviderLogin, attempt: int) -> bool:

@@ -24,7 +24,7 @@ from authkit_issuer.domains.login.solana.records import (
     ChallengeData,
     StoredChallenges,
 )
-from authkit_issuer.domains.sessions.service import TokenPair
+from authkit_issuer.domains.sessions.service import OtherSessions, Sessions, TokenPair
 from authkit_issuer.domains.tokens.claims import check_extra
 from authkit_issuer.domains.tokens.service import AccessToken
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, USERNAME_RULES, raises
@@ -201,6 +201,8 @@ class Solana:
         output: SignInOutput,
         *,
         replace: bool = False,
+        keep_session_id: str | None = None,
+        end_other_sessions: bool | None = None,
         client: Client | None = None,
         cache: ChallengeCache | None = None,
     ) -> None:
@@ -210,6 +212,8 @@ class Solana:
             user_id: The user.
             output: The wallet's answer.
             replace: Replace another wallet of the user, and end every login in progress with it.
+            keep_session_id: The session that stays, where the others end.
+            end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             client: The client, for the event.
             cache: The store of challenges given to ``generate_challenge``.
 
@@ -226,8 +230,9 @@ class Solana:
             raise errors.UserNotFound
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
+        others = OtherSessions(keep=keep_session_id, end=end_other_sessions)
         async with on_outage(lambda: challenges.put(nonce, data)):
-            await self._link(canonical_id, data.address, replace=replace, client=client)
+            await self._link(canonical_id, data.address, others, replace=replace, client=client)
 
     @raises(
         *_WALLET_ANSWER,
@@ -352,7 +357,9 @@ class Solana:
             base = identifiers.suffixed_username(base, f"{number:04d}")
         return await Usernames(self.rt).generate_available(base)
 
-    async def _link(self, user_id: str, address: str, *, replace: bool, client: Client | None) -> None:
+    async def _link(
+        self, user_id: str, address: str, others: OtherSessions, *, replace: bool, client: Client | None
+    ) -> None:
         issuer, slug = self._issuer(), SOLANA_PROVIDER_SLUG
         async with self.rt.transaction() as tx:
             allowed = await tx.maybe(sql.LOCK_WALLET_USER, user_id)
@@ -367,6 +374,7 @@ class Solana:
                 await Providers(tx).link_by_issuer(user_id, issuer, slug, address, client=client)
             except errors.ProviderAlreadyLinked as error:
                 raise errors.WalletAlreadyLinked from error
+            await Sessions(tx).end_others(user_id, others, client=client)
 
     def _cache(self, given: ChallengeCache | None) -> ChallengeCache:
         return given or StoredChallenges(self.rt.ephemeral, self.rt.clock)

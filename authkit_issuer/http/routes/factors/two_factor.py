@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 
@@ -23,11 +23,17 @@ from authkit_issuer.http.operations import (
 )
 from authkit_issuer.http.responses import OkResponse, SuccessResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
+from authkit_issuer.ports import Client
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.factors.service import TwoFactorSettings
 
 Code = Annotated[Text, Field(repr=False)]
+
+
+EndOthers = Annotated[
+    bool | None, Field(description="End the other sessions; factor_change_ends_sessions decides if null")
+]
 
 
 class TwoFactorPhone(Body):
@@ -42,6 +48,13 @@ class TwoFactorEnable(Body):
     method: Annotated[Text, Field(description="email or sms")]
     phone_number: Annotated[Text | None, Field(description="Only for sms")] = None
     code: Code
+    end_other_sessions: EndOthers = None
+
+
+class TwoFactorDisable(Body):
+    """Whether the other sessions end."""
+
+    end_other_sessions: EndOthers = None
 
 
 class TwoFactorLogin(Body):
@@ -145,7 +158,7 @@ async def enable_two_factor(call: Call[TwoFactorEnable, NoParams]) -> TwoFactorE
     """Switch the second factor on, or to another method."""
     body = call.body
     codes = await call.service.two_factor.enable(
-        call.account.id, body.method, body.phone_number, code=body.code, client=call.client
+        call.account.id, body.method, body.phone_number, code=body.code, **_others(call)
     )
     return TwoFactorEnabled(method=body.method.lower(), backup_codes=codes)
 
@@ -156,9 +169,9 @@ async def enable_two_factor(call: Call[TwoFactorEnable, NoParams]) -> TwoFactorE
     fresh=True,
     limit=Limit(bucket="auth_2fa_disable", by_user=True, closed=True),
 )
-async def disable_two_factor(call: Plain) -> SuccessResponse:
+async def disable_two_factor(call: Call[TwoFactorDisable, NoParams]) -> SuccessResponse:
     """Switch the second factor off."""
-    await call.service.two_factor.disable(call.account.id, client=call.client)
+    await call.service.two_factor.disable(call.account.id, **_others(call))
     return SuccessResponse()
 
 
@@ -213,3 +226,19 @@ async def complete_two_factor_login(call: Call[TwoFactorLogin, NoParams]) -> Tok
         client=call.client,
     )
     return TokenResponse.of(call.cookies.signed_in(pair))
+
+
+class _Others(TypedDict):
+    """The session that asks, and whether the others end."""
+
+    keep_session_id: str
+    end_other_sessions: bool | None
+    client: Client
+
+
+def _others(call: Call[Any, NoParams]) -> _Others:
+    return {
+        "keep_session_id": call.account.session_id,
+        "end_other_sessions": call.body.end_other_sessions,
+        "client": call.client,
+    }

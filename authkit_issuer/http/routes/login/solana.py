@@ -40,6 +40,9 @@ class WalletLink(WalletAnswer):
     """A wallet's answer to a challenge."""
 
     replace: Annotated[bool, Field(description="In place of another wallet of the account")] = False
+    end_other_sessions: Annotated[
+        bool | None, Field(description="End the other sessions; factor_change_ends_sessions decides if null")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +150,12 @@ async def link_solana_wallet(call: Call[WalletLink, NoParams]) -> WalletLinked:
     """Link a wallet."""
     body = call.body
     await call.service.solana.link_wallet(
-        call.account.id, body.signed(), replace=body.replace, client=call.client
+        call.account.id,
+        body.signed(),
+        replace=body.replace,
+        keep_session_id=call.account.session_id,
+        end_other_sessions=body.end_other_sessions,
+        client=call.client,
     )
     return WalletLinked(solana_address=body.output.account.address)
 
