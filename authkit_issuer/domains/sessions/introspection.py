@@ -67,6 +67,9 @@ async def introspect_access_token(rt: Runtime, token: str) -> Mapping[str, Any] 
         grant = await Tokens(rt).org_grant(claims.user_id, claims.org)
     except (errors.OrgModeNotMulti, errors.OrgNotFound, errors.NotOrgMember):
         return None
+    if claims.org_id != grant.id:
+        # The name was freed by a purge and belongs to another organization now.
+        return None
     return {**claims.raw, "org": grant.slug, "roles": grant.roles}
 
 

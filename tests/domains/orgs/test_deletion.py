@@ -100,6 +100,17 @@ async def test_its_names_stay_taken_until_the_purge(service: Service, ada: str, 
         assert (await service.orgs.create(name)).id != org
 
 
+async def test_a_token_from_before_the_purge_is_not_of_the_next_organization_of_the_name(
+    service: Service, ada: str
+) -> None:
+    token = (await service.tokens.issue_org_access(ada, "", "acme")).token
+    assert await service.sessions.claims_of(token)
+    await service.orgs.delete(await org_id(service), actor=ada)
+    await service.orgs.purge_deleted(retention=-1)
+    await service.orgs.create("acme", owner_user_id=ada)
+    assert await service.sessions.claims_of(token) is None
+
+
 async def test_the_purge_goes_on_past_a_full_batch(service: Service) -> None:
     for number in range(5):
         await service.orgs.delete((await service.orgs.create(f"org-{number}")).id)
