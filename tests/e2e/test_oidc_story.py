@@ -76,6 +76,7 @@ def issuer(
     mode: Mode = request.param
     provider = {
         "client_id": CLIENT, "client_secret": SECRET, "issuer": idp.issuer, "allow_http_loopback": True,
+        "trusts_email": True,
     }  # fmt: skip
     settings = {
         "AUTHKIT_CODE_COOLDOWN": "0",
