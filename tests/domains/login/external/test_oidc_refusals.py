@@ -32,7 +32,7 @@ async def refusal(browser, **changes):
     ("claims", "check", "said"),
     [
         ({"aud": "another client"}, "audience", ["our client", "aud 'another client'"]),
-        ({"iss": "<issuer>/"}, "issuer", ["AcceptConfig.issuers", "differs by the slash"]),
+        ({"iss": "<issuer>/"}, "issuer", ["AcceptConfig.issuers", "trailing slash"]),
         ({"nonce": "n-of-another-login"}, "nonce", ["the nonce of this login", "another one"]),
         ({"nonce": None}, "nonce", ["nothing"]),
         ({"iat": "<in 300 s>"}, "issued_at", ["skew = 60", "issued in the future"]),
