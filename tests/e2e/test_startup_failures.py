@@ -67,7 +67,9 @@ def test_a_database_that_does_not_exist(tmp_path: Path, database_url: str) -> No
     "text", ["", "{", "[]", '{"active_key_id": 1}', json.dumps({"active_key_id": "a", "more": 1})]
 )
 def test_a_broken_key_file(tmp_path: Path, database_url: str, text: str) -> None:
-    (tmp_path / "keys.json").write_text(text)
+    file = tmp_path / "keys.json"
+    file.write_text(text)
+    file.chmod(0o600)
     assert_one_line(serve_dev(tmp_path, AUTHKIT_DATABASE_URL=database_url), "keys.json")
 
 

@@ -165,9 +165,12 @@ async def test_a_notice_of_an_operators_act_is_not_in_the_operators_language(ser
         await send(*args)
 
     mailbox.send_security_notice = listen
-    language.set("de")
-    await service.users.update_username(ada, "ada_byron", actor=OPERATOR, ignore_cooldown=True)
-    await service.rt.background.drain(timeout=5)
-    await service.users.update_username(ada, "ada_king", actor=ada, ignore_cooldown=True)
-    await service.rt.background.drain(timeout=5)
+    spoken = language.set("de")
+    try:
+        await service.users.update_username(ada, "ada_byron", actor=OPERATOR, ignore_cooldown=True)
+        await service.rt.background.drain(timeout=5)
+        await service.users.update_username(ada, "ada_king", actor=ada, ignore_cooldown=True)
+        await service.rt.background.drain(timeout=5)
+    finally:
+        language.reset(spoken)  # the tests of a worker share one context
     assert heard == ["", "de"]
