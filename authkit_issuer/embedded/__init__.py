@@ -22,6 +22,8 @@ from authkit_issuer.embedded.wheel import Account, Binaries, account_for_program
 from authkit_issuer.errors import StartupError
 
 _CLUSTER, _LOCK, _LOG, _PID_FILE = "postgres", "lock", "postgres.log", "postmaster.pid"
+_KEYS = "keys.json"
+"""The keys of development, which share the data folder and may be there first."""
 _PORT = 5432
 _SOCKETS = "authkit-sockets-"
 _MARK = "cluster_name=authkit"
@@ -53,10 +55,12 @@ class EmbeddedPostgres:
             StartupError: the folder cannot be used, or another process uses it.
         """
         folder = data_dir.expanduser().resolve()
-        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        own = [path for path in (folder, *folder.parents) if not path.exists()]
+        if not own and _holds_own_files_only(folder):
+            own = [folder]
         lock = _take(folder)
         try:
-            return cls._start(folder, lock, missing)
+            return cls._start(folder, lock, own)
         except BaseException as error:
             lock.close()
             if isinstance(error, OSError):
@@ -64,9 +68,9 @@ class EmbeddedPostgres:
             raise
 
     @classmethod
-    def _start(cls, folder: Path, lock: IO[str], created: list[Path]) -> EmbeddedPostgres:
+    def _start(cls, folder: Path, lock: IO[str], own: list[Path]) -> EmbeddedPostgres:
         cluster, account = folder / _CLUSTER, account_for_programs()
-        let_enter(account, folder, created)
+        let_enter(account, folder, own)
         binaries = Binaries.find().runnable_by(account, folder)
         if (cluster / "PG_VERSION").exists():
             _clear_the_way(cluster)
@@ -96,6 +100,15 @@ class EmbeddedPostgres:
         finally:
             _remove_sockets(self._sockets)
             self._lock.close()
+
+
+def _holds_own_files_only(folder: Path) -> bool:
+    """True if this package created the folder earlier: for the keys of development, or for a server."""
+    try:
+        names = {entry.name for entry in folder.iterdir()} - {_LOCK}  # which a refused start leaves anywhere
+    except OSError:
+        return False
+    return bool(names) and names <= {_KEYS, _CLUSTER, _LOG}
 
 
 def _take(folder: Path) -> IO[str]:

@@ -92,14 +92,14 @@ def account_for_programs() -> Account | None:
     return _account() if os.geteuid() == 0 else None
 
 
-def let_enter(account: Account | None, data: Path, created: Iterable[Path]) -> None:
+def let_enter(account: Account | None, data: Path, own: Iterable[Path]) -> None:
     """Let the user enter (not read) the data folder; raise ``StartupError`` if the host's folders forbid it.
 
-    Only the folders that were just created get another mode: those above them are not this program's.
+    Only the folders that this package created get another mode: those above them are the host's.
     """
     if account is None:
         return
-    for folder in created:
+    for folder in own:
         folder.chmod(stat.S_IMODE(folder.stat().st_mode) | _ENTER)
     for folder in (data, *data.parents):
         if not _has(folder, account, _ENTER):
