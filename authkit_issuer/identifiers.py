@@ -273,11 +273,6 @@ def org_slug(text: str) -> str:
     return value
 
 
-def user_id(text: str) -> str | None:
-    """Return a user's id in canonical form, or None if the text cannot be one."""
-    return uuid_or_none(text)
-
-
 def uuid_or_none(text: str) -> str | None:
     """Return a UUID in canonical form, or None if the text is not one."""
     if _UUID.fullmatch(text):

@@ -97,7 +97,7 @@ class Resources:
         return (*given, ClickHouseLogger(server, table=config.clickhouse_table, name=CLICKHOUSE))
 
     def hasher(self, config: Config) -> PasswordHasher:
-        """Start the hashing lanes."""
+        """Start the hashing pool."""
         hasher = PasswordHasher(config)
 
         async def close() -> None:

@@ -224,7 +224,7 @@ class Service:
 
     @property
     def hashing(self) -> HashingLoad:
-        """How busy the password-hashing lanes of this process are, and how long callers waited."""
+        """How busy the password-hashing pool of this process is, and how long callers waited."""
         return self.rt.hasher.load
 
     @property

@@ -230,7 +230,7 @@ def test_what_is_no_organization_slug_is_refused(text: str) -> None:
 
 def test_an_id_has_one_spelling() -> None:
     known = str(uuid.uuid4())
-    assert identifiers.user_id(known) == identifiers.user_id(known.upper()) == known
+    assert identifiers.uuid_or_none(known) == identifiers.uuid_or_none(known.upper()) == known
     assert identifiers.uuid_or_none(known) == identifiers.uuid_or_none(known.upper()) == known
     for odd in (
         "",
@@ -241,7 +241,7 @@ def test_an_id_has_one_spelling() -> None:
         known.replace("-", ""),
         known + "\n",
     ):
-        assert identifiers.user_id(odd) is None
+        assert identifiers.uuid_or_none(odd) is None
         assert identifiers.uuid_or_none(odd) is None
 
 

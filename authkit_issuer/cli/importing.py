@@ -113,7 +113,7 @@ def _with_usable_hash(account: Account, options: _Options, report: Report) -> Ac
 
 async def _import_one(service: Service, account: Account, options: _Options) -> bool:
     """Create the account with its password and ban; False if it exists."""
-    user_id = None if account.id is None else identifiers.user_id(account.id)
+    user_id = None if account.id is None else identifiers.uuid_or_none(account.id)
     if account.id is not None and user_id is None:
         raise Invalid("The id is not a UUID.", param="id")
     if account.created_at is not None and (

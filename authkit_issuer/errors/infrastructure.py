@@ -20,7 +20,7 @@ class EphemeralStoreUnavailable(Unavailable):
 
 
 class ServerBusy(Unavailable):
-    """The password-hashing lanes are full; the caller should come back shortly."""
+    """The queue of the password-hashing pool is full; the caller should come back shortly."""
 
     code = "server_busy"
     default = "The server is busy; try again shortly."

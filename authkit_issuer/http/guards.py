@@ -108,7 +108,7 @@ async def admit_to_org(
 
 def is_same_user(user_id: str, given: str) -> bool:
     """True if the caller names their own account."""
-    return identifiers.user_id(given) == user_id
+    return identifiers.uuid_or_none(given) == user_id
 
 
 def require_client(clients: Mapping[str, str], scope: Scope) -> None:

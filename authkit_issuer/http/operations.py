@@ -99,6 +99,15 @@ class Limit:
     """
 
 
+PASSWORD_GUESSES = Limit(
+    bucket="auth_password_login",
+    closed=True,
+    account=lambda body: body.identifier,
+    by_device=True,
+    gives_back=True,
+)
+"""Of every operation that says whether a password is right: together they allow one number of wrong ones."""
+
 OrgGate = Literal["member", "owner", "owner_or_self"]
 """Who may call an operation on ``{org}``; ``self`` is the ``{user_id}`` of the path."""
 

@@ -114,7 +114,7 @@ class ClickHouseReader:
         values: dict[str, str | int | Sequence[str]] = {"limit": max(1, min(limit, MAX_READ))}
         if user_id:
             which.append(_OF_USER)
-            values["user"] = identifiers.user_id(user_id) or user_id
+            values["user"] = identifiers.uuid_or_none(user_id) or user_id
         if event_types:
             which.append(_OF_TYPES)
             values["events"] = event_types

@@ -52,7 +52,7 @@ class Providers:
         address and the slug. Raises ``UserNotFound``, and ``ProviderAlreadyLinked`` with nothing changed when
         the login is somebody else's.
         """
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         issuer, subject, slug = _named(issuer), _named(subject), (provider_slug or "").strip().lower() or None
         if person is None:
             raise errors.UserNotFound
@@ -113,7 +113,7 @@ class Providers:
 
     async def list_for_user(self, user_id: str) -> list[LinkedProvider]:
         """Return the user's logins, the oldest first."""
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         return [] if person is None else await self.rt.all(sql.LOGINS_OF_USER, person)
 
     @raises(errors.CannotUnlinkLastLoginMethod)
@@ -126,7 +126,7 @@ class Providers:
         offers would remain, unless ``force``. The user's row is locked: of two parallel calls that would
         together lock the user out, one is refused.
         """
-        person, slug = identifiers.user_id(user_id), provider_slug.strip().lower()
+        person, slug = identifiers.uuid_or_none(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
             return False
         async with self.rt.transaction() as tx:
@@ -146,7 +146,7 @@ class Providers:
 
         Freezes end here or by linking the login anew. The caller must have authenticated the owner recently.
         """
-        person, slug = identifiers.user_id(user_id), provider_slug.strip().lower()
+        person, slug = identifiers.uuid_or_none(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
             return False
         async with self.rt.transaction() as tx:
@@ -160,7 +160,7 @@ class Providers:
 
     async def count(self, user_id: str) -> int:
         """Return how many logins the user has."""
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         return 0 if person is None else await self.rt.one(sql.COUNT_LOGINS, person)
 
     async def set_username(self, user_id: str, provider: str, subject: str, username: str) -> bool:
@@ -168,7 +168,7 @@ class Providers:
 
         The text comes from a profile that anybody may edit: control characters go, 100 characters stay.
         """
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         if person is None or not (identifiers.storable(provider) and identifiers.storable(subject)):
             return False
         stored = await self.rt.maybe(sql.SET_LOGIN_USERNAME, person, provider, subject, displayable(username))
@@ -176,14 +176,14 @@ class Providers:
 
     async def get_username(self, user_id: str, provider_slug: str) -> str:
         """Return what the provider calls the person, ``""`` when it is not known."""
-        person, slug = identifiers.user_id(user_id), provider_slug.strip().lower()
+        person, slug = identifiers.uuid_or_none(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
             return ""
         return await self.rt.maybe(sql.LOGIN_USERNAME, person, slug) or ""
 
     async def get_discord_username(self, user_id: str) -> str:
         """Return the name a token would carry: the user's own column, else the newest discord login's."""
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         return "" if person is None else await self.rt.maybe(sql.DISCORD_USERNAME, person) or ""
 
     def _slug_of(self, issuer: str) -> str | None:

@@ -61,7 +61,7 @@ class Roles:
         Raises ``ReservedRoleSlug``, ``RoleNotFound`` for a role outside the catalogue, ``UserNotFound``.
         """
         role = role_slug(slug)
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         if person is None:
             raise errors.UserNotFound
         async with self.rt.transaction() as tx:
@@ -82,7 +82,7 @@ class Roles:
         The last ``admin`` who may still act keeps the role (``CannotRemoveLastAdminRole``) unless ``force``:
         no user would be left to give it back. The role's row lock decides between two that remove each other.
         """
-        role, person = role_slug(slug), identifiers.user_id(user_id)
+        role, person = role_slug(slug), identifiers.uuid_or_none(user_id)
         if person is None:
             return False
         async with self.rt.transaction() as tx:
@@ -96,7 +96,7 @@ class Roles:
 
     async def list_for_user(self, user_id: str) -> list[str]:
         """Return the slugs of the user's roles, sorted; an unknown user has none."""
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         return [] if person is None else await self.rt.all(sql.ROLES_OF_USER, person)
 
 

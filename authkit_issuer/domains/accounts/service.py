@@ -124,7 +124,7 @@ class Users:
 
     async def get(self, user_id: str) -> User | None:
         """Return the user, or None, also for a malformed id."""
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         return None if known is None else await self.rt.maybe(sql.BY_ID, known)
 
     async def get_by_email(self, email: str) -> User | None:
@@ -160,7 +160,7 @@ class Users:
 
     async def is_allowed(self, user_id: str) -> bool:
         """True if the user exists, is not deleted and not banned now (a lapsed ban does not count)."""
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         return known is not None and bool(await self.rt.maybe(sql.IS_ALLOWED, known))
 
     @raises(
@@ -317,7 +317,7 @@ class Users:
         Of events, what the user may see (``AuthSessionEvent.for_subject``). Times are ISO 8601 texts. Raises
         ``UserNotFound``.
         """
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         found = await self.rt.maybe(sql.EXPORT, known) if known else None
         if found is None:
             raise errors.UserNotFound

@@ -32,7 +32,7 @@ class Usernames:
 
     async def list_aliases(self, user_id: str) -> list[str]:
         """Return the user's former names, sorted; they still lead to the user."""
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         return [] if known is None else await self.rt.all(sql.FORMER_NAMES, known)
 
     def derive(self, email: str) -> str:

@@ -154,7 +154,7 @@ def search_terms(search: str, match: Match) -> tuple[str, tuple[str, ...]]:
         return ("", ()) if not text else ("email", ("",))
     if match == "substring":
         return "substring", (f"%{_escaped(text.lower())}%",)
-    if identifiers.user_id(text) is not None:
+    if identifiers.uuid_or_none(text) is not None:
         return "id", (text.lower(),)
     if text.startswith("+"):
         return "phone_prefix", (text, text + _HIGHEST)

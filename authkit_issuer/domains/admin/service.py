@@ -19,7 +19,7 @@ from authkit_issuer.domains.admin.queries import FoundUser, Match, Shape, Sort, 
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.domains.sessions.service import Session, Sessions
-from authkit_issuer.errors.declared import raises
+from authkit_issuer.errors.declared import declared, raises
 from authkit_issuer.event_types import SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -125,7 +125,7 @@ class Admin:
     @raises(errors.UserNotFound)
     async def get_user(self, user_id: str) -> AdminUser:
         """Return one user, deleted or not; raises ``UserNotFound``."""
-        subject = identifiers.user_id(user_id)
+        subject = identifiers.uuid_or_none(user_id)
         found = await self.rt.all(_BY_ID, subject, 1, 0) if subject else []
         if not found:
             raise errors.UserNotFound
@@ -138,13 +138,7 @@ class Admin:
         """Delete a user permanently, as ``lifecycle.hard_delete`` does; False for an unknown user."""
         return await Lifecycle(self.rt).hard_delete(user_id, force=force, actor=actor, client=client)
 
-    @raises(
-        errors.UserNotFound,
-        errors.InvalidUntil,
-        errors.OwnAccount,
-        errors.CannotRemoveLastAdminRole,
-        errors.CannotRemoveLastOwner,
-    )
+    @raises(*declared(Lifecycle.ban))
     async def ban(
         self,
         user_id: str,
@@ -172,7 +166,7 @@ class Admin:
         Raises ``UserNotFound``; ``OwnAccount`` for the administrator's own account, which has an
         operation of its own; and what ``lifecycle.delete`` raises.
         """
-        if identifiers.user_id(user_id) == identifiers.user_id(actor):
+        if identifiers.uuid_or_none(user_id) == identifiers.uuid_or_none(actor):
             raise errors.OwnAccount(param="user_id")
         if not await Lifecycle(self.rt).delete(user_id, soft, force=force, actor=actor, client=client):
             raise errors.UserNotFound
@@ -199,7 +193,7 @@ class Admin:
 
         Raises ``UserNotFound`` if neither the user nor any event of theirs is known.
         """
-        subject = identifiers.user_id(user_id)
+        subject = identifiers.uuid_or_none(user_id)
         if subject is None:
             raise errors.UserNotFound
         return await explain_user(self.rt, subject, await Users(self.rt).get(subject))

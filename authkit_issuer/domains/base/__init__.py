@@ -1,1 +1,1 @@
-"""What several domains share: one-time codes, messages, names, devices, entitlements."""
+"""What several domains share: messages, names, contacts, devices, entitlements, rate limits."""

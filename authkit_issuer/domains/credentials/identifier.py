@@ -54,7 +54,7 @@ class Identifier:
     def typed(cls, by: By, text: str) -> Identifier:
         """Read an identifier of a known kind."""
         if by == "user_id":
-            return cls(by, identifiers.user_id(text) or "")
+            return cls(by, identifiers.uuid_or_none(text) or "")
         value = text.strip()
         if not identifiers.storable(value):
             return cls(by, "")

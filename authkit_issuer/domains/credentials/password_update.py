@@ -85,7 +85,7 @@ class PasswordUpdater:
 
     async def _changeable(self, user_id: str) -> Credential:
         """Return the credential of a user who may act, or raise ``UserNotFound`` or ``UserBanned``."""
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         found = await self.rt.maybe(sql.BY_ID, owner) if owner else None
         if found is None:
             raise errors.UserNotFound
@@ -134,7 +134,7 @@ class PasswordUpdater:
         actor: str | None,
     ) -> None:
         """Store an imported hash."""
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         if owner is None:
             raise errors.UserNotFound
         written = None if params is None else _written(params)

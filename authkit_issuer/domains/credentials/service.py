@@ -116,7 +116,7 @@ class Passwords:
         Wrong passwords have a counter apart from failed logins. Raises ``TooManyRequests``, ``ServerBusy``.
         """
         self.rt.refuse_joining("passwords.verify")
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         found = await self.rt.maybe(sql.BY_ID, known) if known else None
         return await PasswordVerifier(self.rt).matches(found, known or "", password, client)
 
@@ -225,7 +225,7 @@ class Passwords:
         ``password_*``, ``UserNotFound``, ``ServerBusy``. Not inside a transaction.
         """
         new_hash = await self.hash(new, client=client)
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         if known is None:
             raise errors.UserNotFound
         async with self.rt.transaction() as tx:
@@ -241,7 +241,7 @@ class Passwords:
 
     async def has(self, user_id: str) -> bool:
         """True if the user has a password."""
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         return known is not None and await self.rt.one(sql.HAS_PASSWORD, known)
 
     async def upsert_hash(

@@ -179,7 +179,7 @@ class Challenges:
 
     async def find(self, user_id: str, challenge: str) -> Record | None:
         """Return a live challenge of this user without using it up."""
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         record = await OneTimeCodes(self.rt).peek(CHALLENGE, _digest(challenge)) if owner else None
         if record is None or record.user_id != owner or await OneTimeCodes(self.rt).is_void(record):
             return None

@@ -40,7 +40,7 @@ class TwoFactor:
 
     async def get_settings(self, user_id: str) -> TwoFactorSettings | None:
         """Return the settings of a user, or None if there are none; a failing query is raised."""
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         return None if owner is None else await self.rt.maybe(sql.SETTINGS, owner)
 
     def required_for(self, first: FirstFactor, client: Client | None) -> bool:
@@ -180,7 +180,7 @@ class TwoFactor:
     @raises(errors.TwoFactorNotEnabled)
     async def regenerate_backup_codes(self, user_id: str, *, client: Client | None = None) -> list[str]:
         """Replace the backup codes by ten new ones, shown once; raises ``TwoFactorNotEnabled``."""
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         if owner is None:
             raise errors.TwoFactorNotEnabled
         shown = BackupCodes(self.rt).new()
@@ -309,14 +309,14 @@ class TwoFactor:
 
     async def clear_challenge(self, user_id: str) -> None:
         """End every challenge of the user, and the code of ``require_for_login``."""
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         if owner is not None:
             await Challenges(self.rt).clear(owner)
 
     async def verify_code(self, user_id: str, code: str) -> bool:
         """Use up the code of ``require_for_login``; False if it is wrong, used, expired or replaced."""
         self.rt.refuse_joining("two_factor.verify_code")
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         return owner is not None and await Challenges(self.rt).redeem_user_code(owner, code)
 
     async def verify_backup_code(self, user_id: str, code: str, *, client: Client | None = None) -> bool:
@@ -343,7 +343,7 @@ class TwoFactor:
         return tries <= config.max_code_attempts and await BackupCodes(self.rt).holds(factor.user_id, code)
 
     async def _find(self, user_id: str) -> UserFactor | None:
-        owner = identifiers.user_id(user_id)
+        owner = identifiers.uuid_or_none(user_id)
         return None if owner is None else await self.rt.maybe(sql.FACTOR, owner)
 
     async def _allowed(self, user_id: str) -> UserFactor:
@@ -376,7 +376,7 @@ def _verified_email(user: UserFactor) -> str:
 
 
 def _existing(user_id: str) -> str:
-    owner = identifiers.user_id(user_id)
+    owner = identifiers.uuid_or_none(user_id)
     if owner is None:
         raise errors.UserNotFound
     return owner

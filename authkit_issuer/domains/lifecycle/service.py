@@ -197,7 +197,7 @@ class Lifecycle:
         members would lose its only owner, unless ``force``; ``CannotRemoveLastAdminRole`` for the last
         administrator, who first gives up the role. Events stay: ``anonymise_events`` wipes them.
         """
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         if known is None:
             return False
         async with self.rt.transaction() as tx:
@@ -258,7 +258,7 @@ class Lifecycle:
         Works for users who are gone as well. Returns how many events were wiped; sinks that took them before
         are the host's matter. That it was done is an event itself.
         """
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         if known is None:
             return 0
         async with self.rt.transaction() as tx:
@@ -291,7 +291,7 @@ async def _change(
 
 def _known(user_id: str, *, param: str | None = None) -> str:
     """Return the canonical id, or raise ``UserNotFound`` for what cannot be one."""
-    known = identifiers.user_id(user_id)
+    known = identifiers.uuid_or_none(user_id)
     if known is None:
         raise errors.UserNotFound(param=param)
     return known

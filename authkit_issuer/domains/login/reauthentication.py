@@ -131,7 +131,7 @@ async def with_verified_proof(
 async def _find_user(rt: Runtime, user_id: str, session_id: str | None = None) -> AvailableMethods:
     """Return what the user can authenticate with; raises ``SessionEnded`` or ``UserDisabled``."""
     rt.refuse_joining("a step-up")
-    canonical_id = identifiers.user_id(user_id)
+    canonical_id = identifiers.uuid_or_none(user_id)
     if canonical_id is None or (session_id is not None and identifiers.uuid_or_none(session_id) is None):
         raise errors.SessionEnded
     wallets = f"solana:{rt.config.solana_chain}"

@@ -80,7 +80,7 @@ class OrgInvites:
             InvalidExpiry: ``expires_at`` has passed, or names no time zone.
             InvalidOrgRole, OrgRoleNotFound: ``role`` was refused.
         """
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
             if person is None or not await tx.maybe(sql.INVITEE_ALLOWED, person):
@@ -138,7 +138,7 @@ class OrgInvites:
         self, user_id: str, status: str = "", *, after: str = "", limit: int | None = None
     ) -> list[OrgInvite]:
         """Return the invites for a user and for the address the user has verified, as ``list_for_org``."""
-        person, page = identifiers.user_id(user_id), (_status(status), _after(after), limit)
+        person, page = identifiers.uuid_or_none(user_id), (_status(status), _after(after), limit)
         return [] if person is None else await self.rt.all(sql.INVITES_OF_USER, person, *page)
 
     @raises(errors.OrgInviteNotFound, errors.OrgInviteNotForUser)
@@ -226,7 +226,7 @@ class OrgInvites:
 
     async def _for_user(self, invite_id: str, user_id: str) -> tuple[OrgInvite, str]:
         """Return an invite and its invitee; raises ``OrgInviteNotFound``, ``OrgInviteNotForUser``."""
-        canonical_id, person = identifiers.uuid_or_none(invite_id), identifiers.user_id(user_id)
+        canonical_id, person = identifiers.uuid_or_none(invite_id), identifiers.uuid_or_none(user_id)
         invite = await self.rt.maybe(sql.INVITE_BY_ID, canonical_id) if canonical_id else None
         if invite is None:
             raise errors.OrgInviteNotFound
@@ -264,7 +264,7 @@ async def _create(
     address: str | None = None,
     client: Client | None,
 ) -> OrgInvite:
-    inviter = identifiers.user_id(terms.by) if terms.by else None
+    inviter = identifiers.uuid_or_none(terms.by) if terms.by else None
     if terms.by and (inviter is None or await tx.maybe(sql.HOLD_USER, inviter) is None):
         raise errors.UserNotFound(param="invited_by")
     if person is not None and await tx.maybe(sql.HOLD_USER, person) is None:

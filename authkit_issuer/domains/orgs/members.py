@@ -65,7 +65,7 @@ class OrgMembers:
         Every path into an organization ends here. The limit is counted under the user's row lock. Returns
         whether the membership is new; an old one keeps its roles and gets none.
         """
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         if person is None or await self.rt.maybe(LOCK_USER, person) is None:
             raise errors.UserNotFound
         if await self.rt.maybe(sql.LOCK_ORG, org.id) is None:
@@ -93,7 +93,7 @@ class OrgMembers:
         Raises ``CannotRemovePersonalOrgOwner``, and ``CannotRemoveLastOwner`` when no other owner who may
         act would be left.
         """
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
             org = await hold(tx, org_slug)
             if person is None:
@@ -119,7 +119,7 @@ class OrgMembers:
 
     async def is_member(self, org_slug: str, user_id: str) -> bool:
         """True if the user is a member; raises ``InvalidOrgSlug``, ``OrgNotFound``."""
-        org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
+        org, person = await Namespace(self.rt).find_org(org_slug), identifiers.uuid_or_none(user_id)
         return person is not None and await self.rt.one(sql.IS_MEMBER, org.id, person)
 
     async def list(self, org_slug: str, *, after: str = "", limit: int | None = None) -> List[str]:
@@ -131,7 +131,7 @@ class OrgMembers:
             limit: How many at most; None is all of them.
         """
         org = await Namespace(self.rt).find_org(org_slug)
-        last = identifiers.user_id(after) if after else None
+        last = identifiers.uuid_or_none(after) if after else None
         if after and last is None:
             raise errors.Invalid("after must be the id of a user.", param="after")
         return await self.rt.all(sql.MEMBERS, org.id, last, limit)
@@ -142,7 +142,7 @@ class OrgMembers:
 
     async def list_memberships(self, user_id: str) -> List[OrgMembership]:
         """Return the user's organizations with the roles held there, sorted by slug; one query."""
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         return [] if person is None else await self.rt.all(sql.ORGS_OF_USER, person)
 
     @raises(errors.InvalidOrgRole, errors.OrgRoleNotFound, errors.OrgRoleLimitExceeded)
@@ -151,7 +151,7 @@ class OrgMembers:
 
         Raises ``InvalidOrgRole``, ``NotOrgMember``, ``OrgRoleNotFound``, ``OrgRoleLimitExceeded``.
         """
-        name, person = org_role(role), identifiers.user_id(user_id)
+        name, person = org_role(role), identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
             org = await hold(tx, org_slug)
             if person is None:
@@ -176,7 +176,7 @@ class OrgMembers:
 
         Raises ``CannotRemovePersonalOrgOwner``, ``CannotRemoveLastOwner``.
         """
-        name, person = org_role(role), identifiers.user_id(user_id)
+        name, person = org_role(role), identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
             org = await hold(tx, org_slug)
             if person is None or name not in await tx.all(sql.MEMBER_ROLES, org.id, person):
@@ -191,7 +191,7 @@ class OrgMembers:
 
     async def list_roles(self, org_slug: str, user_id: str) -> List[str]:
         """Return the roles a user holds there, sorted; empty for a user who is not a member."""
-        org, person = await Namespace(self.rt).find_org(org_slug), identifiers.user_id(user_id)
+        org, person = await Namespace(self.rt).find_org(org_slug), identifiers.uuid_or_none(user_id)
         return [] if person is None else await self.rt.all(sql.MEMBER_ROLES, org.id, person)
 
 

@@ -188,7 +188,7 @@ class Orgs:
 
     async def get_personal(self, user_id: str) -> Org:
         """Return the user's personal organization or raise ``PersonalOrgNotFound``."""
-        person = identifiers.user_id(user_id)
+        person = identifiers.uuid_or_none(user_id)
         found = await self.rt.maybe(sql.PERSONAL_ORG, person) if person else None
         if found is None:
             raise errors.PersonalOrgNotFound
@@ -305,6 +305,6 @@ async def _locked(tx: Runtime, org_id: str) -> Org:
 
 
 async def _lock_user(tx: Runtime, user_id: str) -> None:
-    person = identifiers.user_id(user_id)
+    person = identifiers.uuid_or_none(user_id)
     if person is None or await tx.maybe(LOCK_USER, person) is None:
         raise errors.UserNotFound

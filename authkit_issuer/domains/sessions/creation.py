@@ -55,7 +55,7 @@ class NewSession:
 async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSession:
     """Open a session in one transaction, under the lock of the user's row; raises as ``sessions.issue``."""
     nonce = rt.random_bytes(NONCE_BYTES)
-    canonical_id = identifiers.user_id(user_id)
+    canonical_id = identifiers.uuid_or_none(user_id)
     if canonical_id is None:
         raise errors.UserNotFound
     session_id = identifiers.new_id(rt.random_bytes)

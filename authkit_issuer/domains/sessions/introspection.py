@@ -86,7 +86,7 @@ async def revoke_token(rt: Runtime, token: str, client: Client | None) -> bool:
 
 async def find_session(rt: Runtime, user_id: str, session_id: str) -> sql.AuthenticatedSession | None:
     """Return the account and session of an access token, in force or not; None if this user has none such."""
-    user, session = identifiers.user_id(user_id), identifiers.uuid_or_none(session_id)
+    user, session = identifiers.uuid_or_none(user_id), identifiers.uuid_or_none(session_id)
     if user is None or session is None:
         return None
     return await rt.maybe(sql.AUTHENTICATE, session, user, rt.config.issuer, rt.config.refresh_idle_duration)
@@ -104,7 +104,7 @@ async def _owner(rt: Runtime, token: str) -> tuple[str | None, str | None]:
     claims = await _verified_claims(rt, token)
     if claims is None:
         return None, None
-    return identifiers.user_id(claims.user_id), identifiers.uuid_or_none(claims.session_id or "")
+    return identifiers.uuid_or_none(claims.user_id), identifiers.uuid_or_none(claims.session_id or "")
 
 
 async def _verified_claims(rt: Runtime, token: str) -> Claims | None:

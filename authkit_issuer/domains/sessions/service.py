@@ -272,7 +272,7 @@ class Sessions:
 
     async def list_for_user(self, user_id: str) -> list[Session]:
         """Return the live sessions of the user, the last used one first, at most 100."""
-        canonical_id = identifiers.user_id(user_id)
+        canonical_id = identifiers.uuid_or_none(user_id)
         if canonical_id is None:
             return []
         config = self.rt.config
@@ -304,7 +304,7 @@ class Sessions:
         client: Client | None = None,
     ) -> bool:
         """End a session of this user; False if it is not this user's, or over already."""
-        user, session = identifiers.user_id(user_id), identifiers.uuid_or_none(session_id)
+        user, session = identifiers.uuid_or_none(user_id), identifiers.uuid_or_none(session_id)
         if user is None or session is None:
             return False
         return bool(
@@ -330,7 +330,7 @@ class Sessions:
         Returns:
             How many sessions ended, of every issuer.
         """
-        user = identifiers.user_id(user_id)
+        user = identifiers.uuid_or_none(user_id)
         if user is None:
             return 0
         keep = identifiers.uuid_or_none(keep_session_id) if keep_session_id else None

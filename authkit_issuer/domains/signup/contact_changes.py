@@ -214,14 +214,14 @@ class ContactChanges:
         keep_session_id: str | None,
     ) -> None:
         self.rt.refuse_joining(f"contact_changes.confirm_{kind.name}")
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         target = None if text is None else text.strip()
         record = await OneTimeCodes(self.rt).redeem_code(_record_kind(kind), known, target, code)
         async with OneTimeCodes(self.rt).restore_on_outage(record):
             await self._change(kind, record, client, keep_session_id)
 
     async def _cancel(self, kind: ContactKind, user_id: str) -> None:
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         if known is not None:
             await OneTimeCodes(self.rt).forget(_record_kind(kind), known)
 
@@ -231,13 +231,13 @@ class ContactChanges:
 
     async def _peek(self, kind: ContactKind, user_id: str) -> str | None:
         """As ``_pending``, with a query to the database only if there is a record."""
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         if known is None or await OneTimeCodes(self.rt).peek(_record_kind(kind), known) is None:
             return None
         return await self._pending(kind, known)
 
     async def _owner(self, kind: ContactKind, user_id: str) -> ContactOwner:
-        known = identifiers.user_id(user_id)
+        known = identifiers.uuid_or_none(user_id)
         owner = await self.rt.maybe(FIND_OWNER[kind], known) if known else None
         if owner is None:
             raise errors.UserNotFound

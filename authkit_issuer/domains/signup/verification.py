@@ -100,7 +100,7 @@ class Verification:
         """
         self.rt.refuse_joining("verification.send_phone")
         Messages(self.rt).require(PHONE)
-        number, known = identifiers.phone(phone), identifiers.user_id(user_id)
+        number, known = identifiers.phone(phone), identifiers.uuid_or_none(user_id)
         Messages(self.rt).require_reachable(PHONE, number)
         found = await self.rt.maybe(FIND_HOLDER[PHONE], number) if known else None
         if found is None or found.user_id != known:

@@ -150,7 +150,7 @@ class Tokens:
     async def org_grant(self, user_id: str, org_slug: str) -> OrgGrant:
         """Return the current slug and the member's roles; raises as ``issue_org_access`` does."""
         org = await self.find_org(org_slug)
-        canonical_id = identifiers.user_id(user_id)
+        canonical_id = identifiers.uuid_or_none(user_id)
         membership = await self.rt.maybe(MEMBERSHIP, canonical_id, org.id) if canonical_id else None
         if membership is None or not membership.is_member:
             raise errors.NotOrgMember
@@ -175,7 +175,7 @@ class Tokens:
         )
 
     async def _user_facts(self, user_id: str) -> UserFacts | None:
-        canonical_id = identifiers.user_id(user_id)
+        canonical_id = identifiers.uuid_or_none(user_id)
         return await self.rt.maybe(USER_FACTS, canonical_id) if canonical_id else None
 
     async def _facts(self, user_id: str) -> TokenFacts:

@@ -91,7 +91,7 @@ async def auth_epoch(
     """Return the epoch of the signed-in user, once the user may link or reauthenticate; 0 for a login."""
     if flow == "login":
         return 0
-    known_user, known_session = identifiers.user_id(user_id), identifiers.uuid_or_none(session_id)
+    known_user, known_session = identifiers.uuid_or_none(user_id), identifiers.uuid_or_none(session_id)
     if known_user is None or known_session is None:
         raise errors.SessionEnded
     user = await rt.maybe(sql.SIGNED_IN_USER, known_user, known_session, idp.issuer)

@@ -225,7 +225,7 @@ class Solana:
             Unavailable: Storage failed. The challenge takes the answer again.
         """
         self.rt.refuse_joining("solana.link_wallet")
-        canonical_id = identifiers.user_id(user_id)
+        canonical_id = identifiers.uuid_or_none(user_id)
         if canonical_id is None:
             raise errors.UserNotFound
         challenges = self._cache(cache)
@@ -270,7 +270,7 @@ class Solana:
         nonce, data = await self._take(output, challenges)
         async with on_outage(lambda: challenges.put(nonce, data)):
             user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), data.address)
-            if user is None or user.user_id != identifiers.user_id(user_id):
+            if user is None or user.user_id != identifiers.uuid_or_none(user_id):
                 raise errors.SiwsAddressMismatch
             if user.frozen:
                 raise errors.LoginFrozen
@@ -294,7 +294,7 @@ class Solana:
 
     async def get_address(self, user_id: str) -> str | None:
         """Return the address of the user's wallet, or None."""
-        canonical_id = identifiers.user_id(user_id)
+        canonical_id = identifiers.uuid_or_none(user_id)
         if canonical_id is None:
             return None
         return await self.rt.maybe(sql.WALLET_ADDRESS, canonical_id, self._issuer())

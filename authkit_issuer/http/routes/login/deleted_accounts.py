@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from authkit_issuer.domains.login.deleted_accounts import DeletedAccounts
-from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
+from authkit_issuer.http.operations import PASSWORD_GUESSES, Auth, Body, Call, NoParams, Text
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -19,17 +19,10 @@ class DeletedAccount(Body):
     password: Annotated[str, Field(repr=False)]
 
 
-# The bucket of logins: both answers say if a password is right.
 routes = Routes(
     tag="account",
     auth=Auth.PUBLIC,
-    limit=Limit(
-        bucket="auth_password_login",
-        closed=True,
-        account=lambda body: body.identifier,
-        by_device=True,
-        gives_back=True,
-    ),
+    limit=PASSWORD_GUESSES,
 )
 
 

@@ -8,7 +8,7 @@ from pydantic import AliasChoices, Field
 
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.login.service import Logins
-from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
+from authkit_issuer.http.operations import PASSWORD_GUESSES, Auth, Body, Call, NoParams, Text
 from authkit_issuer.http.responses import OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -39,13 +39,7 @@ class TemporaryPassword(Body):
 routes = Routes(
     tag="login",
     auth=Auth.PUBLIC,
-    limit=Limit(
-        bucket="auth_password_login",
-        closed=True,
-        account=lambda body: body.identifier,
-        by_device=True,
-        gives_back=True,
-    ),
+    limit=PASSWORD_GUESSES,
 )
 
 
