@@ -27,6 +27,17 @@ class Passwords:
 
     rt: Runtime
 
+    @raises(
+        errors.InvalidCredentials,
+        errors.UserBanned,
+        errors.UserDeleted,
+        errors.EmailNotVerified,
+        errors.PhoneNotVerified,
+        errors.PasswordResetRequired,
+        errors.TooManyRequests,
+        errors.ServerBusy,
+        *STORES,
+    )
     async def prove(self, identifier: str, password: str, *, client: Client | None = None) -> FirstFactor:
         """Verify the password of an email address, E.164 number or user name; opens no session.
 

@@ -13,22 +13,10 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.domains.login import queries as sql
-from authkit_issuer.errors.declared import STORES, raises
+from authkit_issuer.errors.declared import declared, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-
-_REFUSALS = (
-    errors.InvalidCredentials,
-    errors.UserBanned,
-    errors.UserDeleted,
-    errors.EmailNotVerified,
-    errors.PhoneNotVerified,
-    errors.PasswordResetRequired,
-    errors.TooManyRequests,
-    errors.ServerBusy,
-    *STORES,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +25,7 @@ class DeletedAccounts:
 
     rt: Runtime
 
-    @raises(*_REFUSALS)
+    @raises(*declared(Passwords.prove))
     async def restore(self, identifier: str, password: str, *, client: Client | None = None) -> None:
         """Take the deletion back; a repeated call succeeds, the sessions stay ended.
 
@@ -61,7 +49,7 @@ class DeletedAccounts:
                 raise errors.InvalidCredentials
             await Lifecycle(tx).restore(deleted.about, client=client)
 
-    @raises(*_REFUSALS)
+    @raises(*declared(Passwords.prove))
     async def erase(self, identifier: str, password: str, *, client: Client | None = None) -> None:
         """Have the next purge delete the account permanently, whenever its retention ends.
 

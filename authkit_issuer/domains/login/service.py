@@ -17,7 +17,7 @@ from authkit_issuer.domains.sessions.service import Sessions, TokenPair
 from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.domains.tokens.claims import check_extra
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens
-from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, raises
+from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, declared, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
@@ -33,21 +33,13 @@ class Logins:
     rt: Runtime
 
     @raises(
-        errors.InvalidCredentials,
-        errors.UserBanned,
-        errors.UserDeleted,
-        errors.EmailNotVerified,
-        errors.PhoneNotVerified,
-        errors.PasswordResetRequired,
+        *declared(Passwords.prove),
         errors.TwoFactorRequired,
         errors.OrgModeNotMulti,
         errors.InvalidOrgSlug,
         errors.OrgNotFound,
         errors.NotOrgMember,
-        errors.TooManyRequests,
         errors.MissingSigner,
-        errors.ServerBusy,
-        *STORES,
     )
     async def with_password(
         self, identifier: str, password: str, *, org: str | None = None, client: Client | None = None
