@@ -194,7 +194,8 @@ def _operation(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": _SECURITY.get(operation.auth, []),
+        # Signing out works by a refresh token in the body alone.
+        "security": _SECURITY.get(Auth.OPTIONAL if operation.or_refresh_token else operation.auth, []),
         "responses": _responses(operation, schemas),
     }
     parameters = _parameters(operation, schemas)

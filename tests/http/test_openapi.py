@@ -89,6 +89,14 @@ def test_the_document_says_which_operations_need_a_token():
     assert secured == {_name(operation) for operation in ALL if operation.auth not in open_to_all}
 
 
+def test_an_operation_that_a_refresh_token_alone_can_call_needs_no_access_token():
+    spared = [operation for operation in OPERATIONS if operation.or_refresh_token]
+    assert {operation.path for operation in spared} == {"/auth/logout"}
+    for operation in spared:
+        entry = DOCS.document["paths"][operation.path][operation.method.lower()]
+        assert entry["security"] == [{}, {"accessToken": []}]
+
+
 def test_the_document_names_every_code_an_operation_may_answer():
     for operation in OPERATIONS:
         responses = DOCS.document["paths"][operation.path][operation.method.lower()]["responses"]
