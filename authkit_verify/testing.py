@@ -4,8 +4,9 @@
     app = AuthMiddleware(my_app, verifier=issuer.verifier())
     TestClient(app).get("/", headers=issuer.bearer("ann", scope="orders:read"))
 
-Your own verifier takes ``http_client=issuer.client``. No socket is opened, and minting needs no event loop.
-Pass ``clock`` to move time; only ``slow`` makes the issuer sleep.
+Your own verifier takes ``http_client=issuer.client``, or ``FakeIssuer.client_for(a, b)`` for several issuers.
+No socket is opened, and minting needs no event loop. Pass ``clock`` to move time; only ``slow`` makes it
+sleep.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from authkit_verify._jwks.discovery import metadata_urls, origin
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 
@@ -117,6 +119,10 @@ class FakeIssuer:
         audience: The ``aud`` of its tokens. Default ``api``.
         algorithm: The signature algorithm of its keys. Default ``ES256``.
         clock: Returns Unix seconds. Default ``time.time``.
+        jwks_url: The URL of the key set that its metadata and ``accept`` name, on any host. Default None:
+            ``/jwks.json`` below ``issuer`` in the metadata, and ``accept`` leaves ``jwks_url`` out.
+
+    The key set is at every path of the issuer's own host, and at every ``jwks_url`` that it has been given.
     """
 
     def __init__(
@@ -126,8 +132,16 @@ class FakeIssuer:
         audience: str = "api",
         algorithm: str = "ES256",
         clock: Callable[[], float] = time.time,
+        jwks_url: str | None = None,
     ) -> None:
         self.issuer = issuer
+        self.jwks_url = jwks_url
+        """The URL of the key set, if it is not below ``issuer``."""
+        self.metadata: dict[str, Any] | None = {}
+        """Members that the metadata has beside, or instead of, ``issuer`` and ``jwks_uri``; None publishes no
+        metadata."""
+        self.jwks_urls = {httpx.URL(self._jwks_uri)}
+        """Every URL that was given for the key set, through ``jwks_url`` here or in ``accept``."""
         self.audience = audience
         self.algorithm = algorithm
         self.clock = clock
@@ -142,8 +156,17 @@ class FakeIssuer:
         self._body: bytes | None = None
         self._delay = 0.0
         self.rotate()
-        self.client = httpx.AsyncClient(transport=httpx.MockTransport(self._answer))
-        """The HTTP client that reaches this issuer."""
+        self.client = self.client_for(self)
+        """The HTTP client that reaches this issuer, and no other host."""
+
+    @staticmethod
+    def client_for(*issuers: FakeIssuer) -> httpx.AsyncClient:
+        """Return an HTTP client that reaches these issuers, and no other host."""
+
+        async def answer(request: httpx.Request) -> httpx.Response:
+            return await _addressed(issuers, request).respond(request)
+
+        return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
     @property
     def key(self) -> FakeKey:
@@ -153,12 +176,17 @@ class FakeIssuer:
     @property
     def fetches(self) -> int:
         """The number of requests for the key set."""
-        return sum(request.url.path.endswith("/jwks.json") for request in self.requests)
+        return sum(self.document_at(request.url) == "keys" for request in self.requests)
 
     def accept(self, **terms: Any) -> IssuerAccept:
         """Return the ``IssuerAccept`` of this issuer; ``terms`` are further fields of it."""
         usual: dict[str, Any] = {"issuer": self.issuer, "audiences": (self.audience,)}
-        return IssuerAccept(**usual | terms)
+        if self.jwks_url is not None and not (terms.get("discovery") or terms.get("pinned_only")):
+            usual["jwks_url"] = self.jwks_url
+        accept = IssuerAccept(**usual | terms)
+        if accept.jwks_url is not None:
+            self.jwks_urls.add(httpx.URL(accept.jwks_url))
+        return accept
 
     def verifier(self, *, skew: float = 60.0, **terms: Any) -> Verifier:
         """Return a verifier that accepts this issuer; ``terms`` are fields of ``IssuerAccept``."""
@@ -242,19 +270,54 @@ class FakeIssuer:
         """Return the key set as it is published."""
         return _compact({"keys": [key.jwk() for key in self.keys]})
 
-    async def _answer(self, request: httpx.Request) -> httpx.Response:
+    @property
+    def _jwks_uri(self) -> str:
+        return self.jwks_url or self.issuer.rstrip("/") + "/jwks.json"
+
+    def document_at(self, url: httpx.URL) -> Literal["keys", "metadata"] | None:
+        """Return which document of this issuer is at this URL."""
+        if url in self.jwks_urls:
+            return "keys"
+        if url in map(httpx.URL, metadata_urls(self.issuer)):
+            return "metadata"
+        # At one of these paths is the metadata of another issuer on this host, or none.
+        elsewhere = url.path.endswith("/.well-known/openid-configuration") or url.path.startswith(
+            "/.well-known/oauth-authorization-server"
+        )
+        return None if elsewhere or origin(str(url)) != origin(self.issuer) else "keys"
+
+    async def respond(self, request: httpx.Request) -> httpx.Response:
+        """Return the response to one request; ``client`` and ``client_for`` call it."""
         self.requests.append(request)
         if self._delay:
             await asyncio.sleep(self._delay)
         if self._status != 200:
             return httpx.Response(self._status)
-        if request.url.path.endswith("/openid-configuration"):
-            metadata = {"issuer": self.issuer, "jwks_uri": self.issuer + "/jwks.json"}
-            return httpx.Response(200, content=_compact(metadata))
-        if not request.url.path.endswith("/jwks.json"):
+        document = self.document_at(request.url)
+        if document == "keys":
+            body = self.document() if self._body is None else self._body
+            return httpx.Response(200, content=body, headers=self.headers)
+        if document is None or self.metadata is None:
             return httpx.Response(404)
-        body = self.document() if self._body is None else self._body
-        return httpx.Response(200, content=body, headers=self.headers)
+        metadata = {"issuer": self.issuer, "jwks_uri": self._jwks_uri} | self.metadata
+        return httpx.Response(200, content=_compact(metadata))
+
+
+def _addressed(issuers: Iterable[FakeIssuer], request: httpx.Request) -> FakeIssuer:
+    """Return the issuer that a request reaches: by its documents, then by its host and the start of the path.
+
+    Raises httpx.ConnectError for a host of no issuer.
+    """
+    asked = request.url
+    for issuer in issuers:
+        if asked in issuer.jwks_urls or issuer.document_at(asked) == "metadata":
+            return issuer
+    near = [issuer for issuer in issuers if origin(issuer.issuer) == origin(str(asked))]
+    if not near:
+        raise httpx.ConnectError(f"no fake issuer is at {asked.host}", request=request)
+    path = asked.path.rstrip("/") + "/"
+    below = [one for one in near if path.startswith(httpx.URL(one.issuer).path.rstrip("/") + "/")]
+    return max(below or near, key=lambda one: len(one.issuer))
 
 
 def _compact(value: Any) -> bytes:

@@ -8,7 +8,6 @@ import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import httpx
 
@@ -20,6 +19,7 @@ from authkit_verify._jwks.fetch import (
     FetchError,
     HttpClient,
     StreamedResponse,
+    Timeouts,
     fetch,
 )
 from authkit_verify._jwks.key_set_cache import Clock
@@ -83,7 +83,7 @@ class _RecordingClient:
         url: str,
         *,
         headers: Mapping[str, str],
-        timeout: Any,  # noqa: ASYNC109 - the name is the protocol's
+        timeout: Timeouts,  # noqa: ASYNC109 - the name is the protocol's
         follow_redirects: bool,
     ) -> AsyncGenerator[StreamedResponse]:
         """Send a request and yield the response before its body is read."""

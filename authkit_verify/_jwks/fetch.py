@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx
 
@@ -19,7 +19,10 @@ TOTAL_TIMEOUT = 5.0
 
 # A proxy of the environment serves external hosts; for a loopback address it would connect to itself.
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
-_TIMEOUT = httpx.Timeout(TOTAL_TIMEOUT, connect=CONNECT_TIMEOUT)
+_TIMEOUTS = (CONNECT_TIMEOUT, TOTAL_TIMEOUT, TOTAL_TIMEOUT, TOTAL_TIMEOUT)
+
+Timeouts = tuple[float, float, float, float]
+"""Seconds to connect, to read, to write, and to wait for a connection of the pool."""
 
 
 class FetchError(Exception):
@@ -45,7 +48,11 @@ class StreamedResponse(Protocol):
 
 
 class HttpClient(Protocol):
-    """An HTTP client: ``httpx.AsyncClient``, or any object with its ``stream`` method."""
+    """An HTTP client: an ``AsyncClient`` of httpx or httpx2, or any object with this one method.
+
+    ``timeout`` is four numbers of seconds: to connect, to read, to write, and to wait for a connection of the
+    pool. ``follow_redirects`` is always False.
+    """
 
     def stream(
         self,
@@ -53,7 +60,7 @@ class HttpClient(Protocol):
         url: str,
         *,
         headers: Mapping[str, str],
-        timeout: Any,
+        timeout: Timeouts,
         follow_redirects: bool,
     ) -> AbstractAsyncContextManager[StreamedResponse]:
         """Send a request and yield the response before its body is read."""
@@ -81,7 +88,7 @@ async def fetch(
     if bypass_caches:
         wanted["cache-control"] = "no-cache"
     async with client.stream(
-        "GET", url, headers=wanted, timeout=_TIMEOUT, follow_redirects=False
+        "GET", url, headers=wanted, timeout=_TIMEOUTS, follow_redirects=False
     ) as response:
         headers = {name.lower(): value for name, value in response.headers.items()}
         if response.status_code == 304 and etag is not None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -106,3 +107,16 @@ async def test_a_proxy_of_the_environment_is_not_asked_for_a_loopback_issuer(
         port = server.sockets[0].getsockname()[1]
         assert (await fetch(await clients.get(), f"http://{host}:{port}/jwks.json")).body == b"{}"
     await clients.aclose()
+
+
+async def test_the_timeout_is_plain_numbers_which_any_client_understands() -> None:
+    seen: list[object] = []
+
+    class Client:
+        def stream(self, *_: object, timeout: object, **__: object) -> NoReturn:
+            seen.append(timeout)
+            raise OSError
+
+    with pytest.raises(OSError):
+        await fetch(Client(), URL)
+    assert seen == [(2.0, 5.0, 5.0, 5.0)]

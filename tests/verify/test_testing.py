@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from authkit_verify import AuthMiddleware, TokenError
+from authkit_verify import AcceptConfig, AuthMiddleware, TokenError, Verifier
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 
@@ -133,3 +134,67 @@ def test_the_plugin_brings_the_fixture_to_tests_that_name_it(tmp_path: Path) -> 
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 passed" in done.stdout
+
+
+async def test_two_fake_issuers_answer_for_themselves_in_one_verifier() -> None:
+    issuers = FakeIssuer("https://a.test"), FakeIssuer("https://b.test")
+    config = AcceptConfig(issuers=[one.accept() for one in issuers], algorithms=["ES256"])
+    async with Verifier(config, http_client=FakeIssuer.client_for(*issuers)) as verifier:
+        for one in issuers:
+            assert (await verifier.verify(one.mint("ann"))).issuer == one.issuer
+            assert one.fetches == 1
+
+
+@pytest.mark.parametrize("discovery", [False, True])
+async def test_two_realms_of_one_host_answer_for_themselves(*, discovery: bool) -> None:
+    realms = [FakeIssuer(f"https://id.test/realms/{name}") for name in ("shop", "shop/eu", "shopping")]
+    config = AcceptConfig(
+        issuers=[
+            realm.accept(discovery=True)
+            if discovery
+            else realm.accept(jwks_url=f"{realm.issuer}/protocol/certs")
+            for realm in realms
+        ],
+        algorithms=["ES256"],
+    )
+    async with Verifier(config, http_client=FakeIssuer.client_for(*realms)) as verifier:
+        for realm in realms:
+            await verifier.verify(realm.mint("ann"))
+
+
+@pytest.mark.parametrize("terms", [{}, {"discovery": True}])
+async def test_the_key_set_is_at_the_url_that_the_record_names_on_any_host(terms: dict[str, Any]) -> None:
+    issuer = FakeIssuer("https://accounts.test", jwks_url="https://keys.test/oauth2/v3/certs")
+    async with issuer.verifier(**terms) as verifier:
+        await verifier.verify(issuer.mint("ann"))
+    assert str(issuer.requests[-1].url) == "https://keys.test/oauth2/v3/certs"
+    assert issuer.fetches == 1
+
+
+async def test_a_record_made_later_may_name_another_url() -> None:
+    issuer = FakeIssuer("accounts.test", jwks_url="https://keys.test/certs")  # an issuer that is not a URL
+    async with issuer.verifier(jwks_url="https://elsewhere.test/certs") as verifier:
+        await verifier.verify(issuer.mint("ann"))
+    assert [request.url.host for request in issuer.requests] == ["elsewhere.test"]
+
+
+async def test_another_host_is_not_reached(issuer: FakeIssuer) -> None:
+    with pytest.raises(httpx.ConnectError, match=r"other\.test"):
+        await issuer.client.get("https://other.test/.well-known/jwks.json")
+    assert issuer.requests == []
+
+
+@pytest.mark.parametrize(
+    "place", ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
+)
+async def test_the_metadata_has_the_members_that_the_test_wants(issuer: FakeIssuer, place: str) -> None:
+    issuer.metadata = {"scopes_supported": ["orders:read"]}
+    answer = await issuer.client.get(issuer.issuer + place)
+    assert answer.json() == {
+        "issuer": issuer.issuer,
+        "jwks_uri": issuer.issuer + "/jwks.json",
+        "scopes_supported": ["orders:read"],
+    }
+    issuer.metadata = None
+    assert (await issuer.client.get(issuer.issuer + place)).status_code == 404
+    assert issuer.fetches == 0
