@@ -21,7 +21,7 @@ from typing import Any
 from beside.database import config_for, fresh_database, private_key
 
 from authkit_issuer import Service
-from authkit_issuer.domains.admin import directory
+from authkit_issuer.domains.admin import queries as directory
 from authkit_issuer.domains.admin.queries import Shape
 from authkit_issuer.domains.sessions import queries
 from authkit_issuer.store.query import Query

@@ -81,6 +81,7 @@ async def four_chain(service: Service, user_id: str) -> Chain:
             await connection.execute(FOUR[1], issued.session_id)
             user = await connection.fetchrow(FOUR[2], user_id)
             roles = await connection.fetch(FOUR[3], user_id)
+        assert user is not None
         mint(_claims(service, user_id, dict(user), [role["slug"] for role in roles]))
 
     return step

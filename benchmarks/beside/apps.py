@@ -111,7 +111,7 @@ def fastapi_pyjwt(decode: decoders.Decode) -> App:
 
     @app.get("/", response_class=FastAPIText)
     async def who(claims: Annotated[Any, Depends(caller)]) -> str:
-        return claims["sub"]
+        return str(claims["sub"])
 
     return app
 
@@ -131,7 +131,7 @@ def fastapi_wrapped(judge: Verifier) -> App:
 
     @app.get("/", response_class=FastAPIText)
     async def who(request: Request) -> str:
-        return request.scope["state"]["authkit"].user_id
+        return str(request.scope["state"]["authkit"].user_id)
 
     app.add_middleware(AuthMiddleware, verifier=judge)
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import threading
 import warnings
@@ -18,7 +19,7 @@ from authkit_verify.testing import FakeIssuer
 from beside.tokens import AUDIENCE
 
 with warnings.catch_warnings():
-    import authlib.deprecate  # it sets a filter of its own, so it comes before ours
+    importlib.import_module("authlib.deprecate")  # it sets a filter of its own, so it comes before ours
 
     warnings.simplefilter("ignore")
     from authlib.jose import JsonWebKey, JsonWebToken

@@ -94,7 +94,7 @@ class _Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._write = transport.write  # type: ignore[union-attr]
+        self._write = transport.write
         self._close = transport.close
         self._write(next(self._wanted))
 
