@@ -21,8 +21,8 @@ from authkit_verify._asgi.middleware import AuthMiddleware
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
 from authkit_verify._explain.explanation import CheckResult, Explanation
+from authkit_verify._http_client import HttpClient
 from authkit_verify._jose.keys import KeyState
-from authkit_verify._jwks.fetch import HttpClient
 from authkit_verify._policy.claims import Claims
 from authkit_verify._telemetry.events import Event
 from authkit_verify._verify.verifier import Verifier

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import re
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
+from authkit_verify._http_client import HttpClient
 from authkit_verify._jose.algorithms import ALGORITHMS, Check
 from authkit_verify._jose.keys import pinned_key
 
@@ -20,6 +23,9 @@ __all__ = ["SUPPORTED_ALGORITHMS", "AcceptConfig", "IssuerAccept", "Pem", "Pin",
 
 SUPPORTED_ALGORITHMS = tuple(ALGORITHMS)
 """The names of all algorithms that ``algorithms`` may list."""
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 Pem = str | bytes
 Pin = Pem | tuple[str, Pem]
@@ -113,14 +119,34 @@ class IssuerAccept:
     allow_http_loopback: bool = False
     """Fetch keys over plain http from a loopback address, for development. Default False."""
 
+    allow_http_hosts: Sequence[str] = ()
+    """Hosts from which keys are fetched over plain http: exact names, for a network that protects the traffic
+    itself. A party that can change that traffic can sign tokens. Default none."""
+    http_client: HttpClient | None = field(default=None, repr=False, hash=False)
+    """The client for this issuer's metadata and keys, as for ``Verifier``. Default None: the verifier's."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    """Headers of the requests for this issuer's metadata and keys, such as ``Authorization``. The host that
+    its metadata names for the keys gets them too; ``same_origin=True`` prevents that. Default none."""
+    ca_file: str | None = None
+    """A PEM file with the CA certificates that this issuer's servers are checked with. Default None: those of
+    httpx, or of ``SSL_CERT_FILE``."""
+    proxy: str | None = field(default=None, repr=False)
+    """The URL of the proxy for this issuer. Default None: that of the environment, if ``NO_PROXY`` lacks the
+    host."""
+
     def __post_init__(self) -> None:
         """Normalize lists to tuples, then check."""
-        for name in ("audiences", "algorithms", "token_types", "required_scopes"):
+        for name in ("audiences", "algorithms", "token_types", "required_scopes", "allow_http_hosts"):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, _words(name, value))
         object.__setattr__(self, "pinned_pems", _pins(self.pinned_pems))
+        object.__setattr__(self, "headers", _headers(self.headers))
         _check(self)
+
+    def allows_url(self, url: str) -> bool:
+        """True if keys may be fetched from this URL: https, or http from a host that is allowed."""
+        return is_allowed_url(url, http_loopback=self.allow_http_loopback, http_hosts=self.allow_http_hosts)
 
     @property
     def keys_url(self) -> str:
@@ -176,8 +202,8 @@ class AcceptConfig:
         return FAST_ALGORITHMS
 
 
-def is_allowed_url(url: str, *, http_loopback: bool) -> bool:
-    """True if keys may be fetched from this URL: https, or http on loopback if allowed."""
+def is_allowed_url(url: str, *, http_loopback: bool, http_hosts: Sequence[str] = ()) -> bool:
+    """True if keys may be fetched from this URL: https, or http on loopback or from a host if allowed."""
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port  # reading an invalid port raises ValueError
@@ -185,10 +211,13 @@ def is_allowed_url(url: str, *, http_loopback: bool) -> bool:
         return False
     if not host or parts.username is not None or parts.fragment or not url.isascii() or not url.isprintable():
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and http_loopback and _is_loopback(host))
+    if parts.scheme != "http":
+        return parts.scheme == "https"
+    return host in http_hosts or (http_loopback and is_loopback(host))
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """True for ``localhost`` and for a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -209,6 +238,7 @@ def _check(accept: IssuerAccept) -> None:
     if accept.token_types is not None and not accept.token_types:
         raise ValueError(f"{accept.issuer}: token_types is empty: leave it out for the default types")
     _check_source(accept)
+    _check_connection(accept)
     _check_seconds("cache_ttl", accept.cache_ttl)
     _check_seconds("max_stale", accept.max_stale, zero=True)
     if accept.max_lifetime is not None:
@@ -231,11 +261,31 @@ def _check_source(accept: IssuerAccept) -> None:
     if accept.discovery and accept.jwks_url is not None:
         raise ValueError(f"{accept.issuer}: set jwks_url or discovery=True, not both")
     url = accept.issuer if accept.discovery else accept.keys_url
-    if not is_allowed_url(url, http_loopback=accept.allow_http_loopback):
+    if not accept.allows_url(url):
         raise ValueError(
             f"{accept.issuer}: keys are fetched from an https URL (or http on loopback with "
-            f"allow_http_loopback=True), not from {url!r}"
+            f"allow_http_loopback=True, or http from a host of allow_http_hosts), not from {url!r}"
         )
+
+
+def _check_connection(accept: IssuerAccept) -> None:
+    for host in accept.allow_http_hosts:
+        if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:]+", host):
+            raise ValueError(
+                f"{accept.issuer}: allow_http_hosts lists exact host names in lower case, without scheme, "
+                f"port or wildcard, not {host!r}"
+            )
+    if accept.http_client is not None and (accept.ca_file is not None or accept.proxy is not None):
+        raise ValueError(f"{accept.issuer}: set ca_file and proxy on the http_client itself")
+    if accept.proxy is not None and urlsplit(accept.proxy).scheme not in _PROXY_SCHEMES:
+        raise ValueError(f"{accept.issuer}: proxy must be a URL with one of {', '.join(_PROXY_SCHEMES)}")
+    if accept.ca_file is not None:
+        try:
+            ssl.create_default_context(cafile=accept.ca_file)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{accept.issuer}: ca_file {accept.ca_file!r} is not readable: {error}"
+            ) from None
 
 
 def _check_algorithms(names: Iterable[str]) -> None:
@@ -261,6 +311,16 @@ def _words(name: str, value: Sequence[str]) -> tuple[str, ...]:
     if not all(isinstance(word, str) and (word or name == "token_types") for word in words):
         raise ValueError(f"{name} must hold non-empty strings only, not {words!r}")
     return words
+
+
+def _headers(value: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("headers must be a mapping of names to values")  # noqa: TRY004 - as above
+    for name, text in value.items():  # an error message leaves the value out: it may be a credential
+        valid = isinstance(name, str) and isinstance(text, str) and text.isascii() and text.isprintable()
+        if not valid or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"headers has an invalid name or value: {name!r}")
+    return {name.lower(): text for name, text in value.items()}
 
 
 def _pins(value: Sequence[Pin]) -> tuple[Pin, ...]:

@@ -11,12 +11,21 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from authkit_verify._doctor.keys import check_keys
-from authkit_verify._doctor.metadata import check_clock, check_form, check_metadata, check_service, shown
+from authkit_verify._doctor.metadata import (
+    check_clock,
+    check_form,
+    check_metadata,
+    check_service,
+    check_transport,
+    shown,
+)
 from authkit_verify._doctor.probe import Probe, probe
 from authkit_verify._doctor.report import Finding, Report
 from authkit_verify._explain.explanation import address
+from authkit_verify._http_client import HttpClient
+from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import discover, metadata_urls
-from authkit_verify._jwks.fetch import Clients, FetchError, HttpClient
+from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import AcceptConfig, IssuerAccept
 
 __all__ = ["Finding", "Report", "diagnose"]
@@ -30,7 +39,7 @@ async def diagnose(
     algorithms: Sequence[str] = ("RS256",),
     skew: float = 60.0,
 ) -> Report:
-    """Check an issuer and its configuration with at most five requests.
+    """Check an issuer and its configuration: fetch at most five documents.
 
     Args:
         accept: The configuration of the issuer.
@@ -43,15 +52,12 @@ async def diagnose(
         ValueError: ``AcceptConfig`` refuses the configuration.
     """
     config = AcceptConfig(issuers=[accept], algorithms=algorithms, skew=skew)
-    clients = Clients(http_client)
-    try:
-        diagnosis = _Diagnosis(config, await clients.get(), clock or time.time, clock or time.monotonic)
+    async with Clients(http_client).of(accept)() as client:
+        diagnosis = _Diagnosis(config, client, clock or time.time, clock or time.monotonic)
         if accept.pinned_only:
             diagnosis.check_pins()
         else:
             await diagnosis.check_documents()
-    finally:
-        await clients.aclose()
     return Report(accept.issuer, tuple(diagnosis.findings))
 
 
@@ -98,6 +104,7 @@ class _Diagnosis:
                 named = named or url
         url = await self._location(named)
         if url is not None:
+            self.findings += check_transport(url)
             probes.append(await probe(self.client, url, wall=self.wall, timer=self.timer))
             self._check_key_set(probes[-1], named)
         self.findings += check_clock(probes, self.skew)
@@ -118,7 +125,7 @@ class _Diagnosis:
         try:
             return await discover(
                 self.client, accept.issuer,
-                http_loopback=accept.allow_http_loopback, same_origin=accept.same_origin,
+                allows=accept.allows_url, same_origin=accept.same_origin,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - the client's own failures were named above, one by one
             reason = str(error) if isinstance(error, FetchError) else "it is unreachable"

@@ -14,9 +14,10 @@ from authkit_verify._doctor.report import Finding, Level
 from authkit_verify._explain.explanation import shortened
 from authkit_verify._jwks.cache_lifetime import MIN_FRESH, cache_lifetime
 from authkit_verify._jwks.discovery import keys_url, origin
-from authkit_verify._jwks.fetch import Answer, FetchError
+from authkit_verify._jwks.fetch import Answer
+from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify._jwks.refresher import MAX_WAIT
-from authkit_verify.config import IssuerAccept, is_allowed_url
+from authkit_verify.config import IssuerAccept, is_loopback
 
 SLOW = 1.0
 """Seconds; a slower key set noticeably delays the first requests."""
@@ -35,17 +36,33 @@ def check_form(accept: IssuerAccept) -> Finding:
         return Finding(
             "warning", "issuer_has_query", "The issuer has a query or a fragment.", "RFC 8414 forbids both."
         )
-    if parts.scheme == "http":
+    if parts.scheme == "http" and is_loopback(parts.hostname or ""):
         return Finding(
             "warning",
             "http_loopback",
             "The issuer is fetched over plain http.",
             "Use it only for development on this machine.",
         )
+    if parts.scheme == "http":
+        return Finding(
+            "warning", "http_issuer", "The issuer is an http URL.", "RFC 8414 asks for an https URL."
+        )
     slash = (
         " It ends with a slash, and the iss of its tokens must too." if accept.issuer.endswith("/") else ""
     )
     return Finding("ok", "issuer_form", f"The issuer is an https URL.{slash}")
+
+
+def check_transport(url: str) -> Iterator[Finding]:
+    """Yield the finding about keys that are fetched over plain http from another host."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield Finding(
+            "warning",
+            "http_keys",
+            f"The keys are fetched over plain http from {shown(parts.netloc)}.",
+            "An attacker on that network can replace them: allow it only where the network is encrypted.",
+        )
 
 
 def check_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | None]:
@@ -60,7 +77,7 @@ def check_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | N
         url = keys_url(found.answer, accept.issuer)
     except FetchError as error:
         return _unfit(found, found.answer, accept, error), None
-    if not is_allowed_url(url, http_loopback=accept.allow_http_loopback):
+    if not accept.allows_url(url):
         level: Level = "error" if accept.discovery else "warning"
         sentence = f"The metadata names its keys at {shown(url)}, which is not an https URL."
         return Finding(

@@ -167,9 +167,10 @@ class _Walk:
             found = await policy.keys.find(header.kid, header.alg)
         except TokenError as error:
             outcome: Outcome = "unknown" if error.code == "keys_unavailable" else "failed"
-            self._log.add(
-                "keys", outcome, f"{error.description}; {seen}", setting, "RFC 7517 4.5", code=error.code
-            )
+            reason = error.description
+            if error.code == "keys_unavailable" and policy.keys.last_error is not None:
+                reason = f"{reason} ({policy.keys.last_error}); try `authkit doctor`"
+            self._log.add("keys", outcome, f"{reason}; {seen}", setting, "RFC 7517 4.5", code=error.code)
             self._log.unknown("signature", "not checked without keys", "RFC 7515 5.2")
             return
         self._log.add(

@@ -11,6 +11,8 @@ REFILL = 30.0
 """Seconds until one more fetch is allowed."""
 MAX_BACKOFF = 60.0
 """Seconds; the longest wait after failures."""
+MIN_BACKOFF = 0.5
+"""Seconds; the shortest wait after a failure."""
 
 # Not for secrecy: forked workers do not share the state of the system's generator, and do not retry in step.
 system_random = random.SystemRandom().random
@@ -39,5 +41,5 @@ class TokenBucket:
 
 
 def backoff(failures: int, random_unit: Callable[[], float]) -> float:
-    """Return the seconds to wait after this many failures in a row: 1, 2, 4 .. 60 with full jitter."""
-    return random_unit() * min(MAX_BACKOFF, 2.0 ** min(failures - 1, 6))
+    """Return the seconds to wait after this many failures in a row: up to 1, 2, 4 .. 60, at random."""
+    return max(MIN_BACKOFF, random_unit() * min(MAX_BACKOFF, 2.0 ** min(failures - 1, 6)))

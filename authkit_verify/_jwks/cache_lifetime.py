@@ -35,6 +35,16 @@ def cache_lifetime(headers: Mapping[str, str], *, cache_ttl: float, max_stale: f
     return CacheLifetime(fresh, stale)
 
 
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds after which the issuer wants the next request (RFC 9110, 10.2.3), or None."""
+    text = headers.get("retry-after")
+    seconds, moment = _seconds(text), _moment(text)
+    if seconds is None and moment is not None:
+        now = _moment(headers.get("date")) or datetime.now(UTC)
+        seconds = max(0.0, (moment - now).total_seconds())
+    return seconds
+
+
 def _allowed(directives: Mapping[str, str], headers: Mapping[str, str]) -> float | None:
     if "no-store" in directives or "no-cache" in directives:
         return 0.0

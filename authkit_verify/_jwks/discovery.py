@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from authkit_verify._jwks.fetch import Answer, FetchError, HttpClient, fetch
-from authkit_verify.config import is_allowed_url
+from authkit_verify._http_client import HttpClient
+from authkit_verify._jwks.fetch import Answer, fetch
+from authkit_verify._jwks.fetch_error import FetchError
 
 
 def metadata_urls(issuer: str) -> tuple[str, str]:
@@ -21,20 +23,27 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
     )
 
 
-async def discover(client: HttpClient, issuer: str, *, http_loopback: bool, same_origin: bool = False) -> str:
+async def discover(
+    client: HttpClient, issuer: str, *, allows: Callable[[str], bool], same_origin: bool = False
+) -> str:
     """Return the issuer's ``jwks_uri``. Raises FetchError if no metadata of this issuer names it.
 
     The document's ``issuer`` must equal the configured one byte for byte (RFC 8414, 3.3), so that one tenant
-    cannot answer for another. ``same_origin`` refuses a key set on any other scheme, host or port.
+    cannot answer for another. ``allows`` is ``IssuerAccept.allows_url``. ``same_origin`` refuses a key set on
+    any other scheme, host or port.
     """
     reasons: list[str] = []
     for place in metadata_urls(issuer):
+        answer: Answer | None = None
         try:
-            url = keys_url(await fetch(client, place), issuer)
-        except FetchError as reason:  # a site may answer every path with its front page: try both
-            reasons.append(str(reason))
+            answer = await fetch(client, place)
+            url = keys_url(answer, issuer)
+        except FetchError as failure:  # a site may answer every path with its front page: try both
+            if answer is None and failure.status is None:
+                raise  # no response: the other document is on the same host
+            reasons.append(str(failure if answer is None else failure.at(place)))
             continue
-        if not is_allowed_url(url, http_loopback=http_loopback):
+        if not allows(url):
             raise FetchError("the jwks_uri of the metadata is not an https URL")
         if same_origin and origin(url) != origin(issuer):
             raise FetchError("the jwks_uri of the metadata is on another origin, and same_origin=True")

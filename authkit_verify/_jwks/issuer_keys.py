@@ -7,10 +7,12 @@ from typing import TypedDict
 
 import msgspec
 
+from authkit_verify._http_client import HttpClient
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
+from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import discover
-from authkit_verify._jwks.fetch import TOTAL_TIMEOUT, Clients, HttpClient
-from authkit_verify._jwks.key_set_cache import Clock, KeySetCache
+from authkit_verify._jwks.fetch import TOTAL_TIMEOUT
+from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, changing
 from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
@@ -26,6 +28,8 @@ class IssuerHealth(TypedDict):
     """Seconds since the issuer confirmed them."""
     failures: int
     """Fetches that failed in a row."""
+    last_error: str | None
+    """Why the newest fetch failed, with its URL; None if it ended well."""
     keys: int
     """Keys in use, with those without an id."""
     kids: list[str]
@@ -163,11 +167,17 @@ class IssuerKeys:
             "source": state.source if state is not None else None,
             "age": state.age if state is not None else None,
             "failures": remote.cache.failures if remote is not None else 0,
+            "last_error": self.last_error,
             "keys": len(keys) if keys is not None else 0,
             "kids": list(keys.kids) if keys is not None else [],
             "digest": keys.digest if keys is not None else None,
             "next_refresh_in": remote.cache.refresh_in if remote is not None else None,
         }
+
+    @property
+    def last_error(self) -> str | None:
+        """Why the newest fetch failed, with its URL; None if it ended well."""
+        return self._remote.last_error if self._remote is not None else None
 
     def fetches(self) -> tuple[int, int]:
         """Return the number of fetches that succeeded, and of those that failed."""
@@ -186,24 +196,35 @@ class IssuerKeys:
     async def _load(self) -> tuple[KeySet, KeyState]:
         if self._remote is not None:
             await self._remote.load()
-        held = self.usable()
-        if held is None:
+        self._select_set(waited=True)
+        if self._answering is None:
             raise self._unavailable()
-        return held
+        return self._answering, self.state()
 
-    def _select_set(self) -> None:
-        """Choose the set in use and until when that holds; report it if it is not fresh."""
+    def _select_set(self, *, waited: bool = False) -> None:
+        """Choose the set in use and until when that holds; report it if it is not fresh.
+
+        None is in use while a request must wait for a fetch, unless this one has ``waited``.
+        """
         remote = self._remote
+        if remote is not None and not waited and remote.is_overdue():
+            with changing:
+                self._answering, self._unchanged_until = None, -math.inf
+            return
+        # Read first: what a fetch in another thread changes meanwhile is then seen by the next look.
+        fetches = remote.cache.fetches if remote is not None else -1
         held = remote.usable() if remote is not None else None
         # Pins wait for the first fetch to fail: blocking the start must not be a way to old keys.
         if held is None and (remote is None or remote.cache.attempted):
             held = self._pinned()
-        self._answering, state = held or (None, None)
-        self._source = state.source if state is not None else None
+        keys, state = held or (None, None)
+        until = -math.inf  # pins may expire at any moment, by the other clock
         if remote is not None and state is not _PINNED:
-            self._fetches, self._unchanged_until = remote.cache.fetches, remote.cache.unchanged_until()
-        else:
-            self._unchanged_until = -math.inf  # pins may expire at any moment, by the other clock
+            until = remote.cache.unchanged_until()
+        with changing:
+            self._answering = keys
+            self._source = state.source if state is not None else None
+            self._fetches, self._unchanged_until = fetches, until
         if state is not None and self._reported != (reported := (self._fetches, state.source)):
             self._reported = reported
             if state.source == "stale":
@@ -234,8 +255,11 @@ class IssuerKeys:
                 return nameless[:MAX_CANDIDATES]
         if kid is not None:
             return ()
-        if len(fitting) != 1:
-            raise TokenError("missing_kid", "the token has no kid, and not exactly one key fits")
+        if not 0 < len(fitting) <= MAX_CANDIDATES:
+            raise TokenError(
+                "missing_kid",
+                f"the token has no kid, and {len(fitting)} keys of the issuer fit its algorithm",
+            )
         return fitting
 
     def _unavailable(self) -> TokenError:
@@ -253,11 +277,11 @@ def _refresher(accept: IssuerAccept, clients: Clients, clock: Clock, emit: Emit)
             return await discover(
                 client,
                 accept.issuer,
-                http_loopback=accept.allow_http_loopback,
+                allows=accept.allows_url,
                 same_origin=accept.same_origin,
             )
         return accept.keys_url
 
-    origin = Origin(issuer=accept.issuer, locate=locate, client=clients.get)
+    origin = Origin(issuer=accept.issuer, locate=locate, client=clients.of(accept))
     cache = KeySetCache(clock, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)
     return Refresher(origin, cache, clock, emit)

@@ -1,26 +1,38 @@
 """The key set of one issuer: fresh, then stale through an outage, never lost to a bad answer.
 
 State only: it takes answers and failures, and knows which keys may be used. It makes no request and needs no
-event loop. A set is replaced only by a set with a usable key.
+event loop. A set is replaced only by a set with a usable key. Event loops in several threads may share it:
+every change is made under ``changing`` and counted last, in ``fetches``.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from cachetools import TTLCache
 
-from authkit_verify._jose.jwk import UnusableDocument, read_jwks
+from authkit_verify._jose.jwk import Reading, UnusableDocument, read_jwks
 from authkit_verify._jose.keys import KeySet, KeyState
-from authkit_verify._jwks.backoff import backoff, system_random
+from authkit_verify._jwks.backoff import MAX_BACKOFF, backoff, system_random
 from authkit_verify._jwks.cache_lifetime import CacheLifetime, cache_lifetime
 from authkit_verify._jwks.fetch import Answer
 
+changing = threading.Lock()
+"""Held for the moment of a change to the key set of any issuer, and never while anything waits."""
+if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that it does not have
+    os.register_at_fork(
+        before=changing.acquire, after_in_parent=changing.release, after_in_child=changing.release
+    )
+
 Clock = Callable[[], float]
 """Returns seconds."""
+Validator = tuple[str, str]
+"""The URL of a document and its ETag."""
 NEGATIVE_TTL = 30.0
 """Seconds a key id counts as absent after a fetch did not bring it."""
 NEGATIVE_SIZE = 512
@@ -65,6 +77,8 @@ class KeySetCache:
         self._random = random_unit
         self._absent: TTLCache[str, None] = TTLCache(NEGATIVE_SIZE, NEGATIVE_TTL, timer=clock)
         self._keys: KeySet | None = None
+        self.validator: Validator | None = None
+        """That of the document which holds these keys."""
         self._skipped: tuple[str, ...] = ()
         self._alarms: tuple[str, ...] = ()
         self._fetched_at = -math.inf
@@ -97,6 +111,10 @@ class KeySetCache:
         """True if a fetch is due at this moment; a failure puts the next one off."""
         return now >= self._refresh_at
 
+    def is_neglected(self, now: float) -> bool:
+        """True if the set is past its time, and no fetch has ended since one was due."""
+        return self._last == "good" and now >= self._fetched_at + self._lifetime.fresh
+
     def usable(self, now: float) -> tuple[KeySet, KeyState] | None:
         """Return the set that may be used at this moment and its state, or None."""
         age = now - self._fetched_at
@@ -122,44 +140,51 @@ class KeySetCache:
 
     def mark_absent(self, kid: str) -> None:
         """Remember that a fetch did not bring this key id, until the next fetch or ``NEGATIVE_TTL``."""
-        self._absent[kid] = None
+        with changing:
+            self._absent[kid] = None
 
-    def take(self, answer: Answer) -> Update:
+    def take(self, answer: Answer, validator: Validator | None = None) -> Update:
         """Take an answer of the issuer and return what it changed.
+
+        ``validator`` belongs to the document that the answer holds, or confirms (304): one that is not in use
+        any more, because an answer on another event loop replaced it, confirms nothing.
 
         Raises UnusableKeySet, and changes nothing, if its document holds no usable key.
         """
-        update = Update(outcome="not modified") if answer.body is None else self._replace(answer.body)
-        now = self._clock()
-        self._absent.clear()
-        self._fetched_at = now
-        if answer.body is not None or "cache-control" in answer.headers:  # a 304 may leave it out
-            self._lifetime = cache_lifetime(
-                answer.headers, cache_ttl=self._cache_ttl, max_stale=self._max_stale
-            )
-        # At 80 %, give or take a tenth of that, so that workers started together drift apart.
-        self._refresh_at = now + self._lifetime.fresh * (0.72 + 0.16 * self._random())
-        self._last, self.failures = "good", 0
-        self.fetches += 1
-        self.successes += 1
+        reading = None if answer.body is None else _read(answer.body)
+        lifetime = cache_lifetime(answer.headers, cache_ttl=self._cache_ttl, max_stale=self._max_stale)
+        now, jitter = self._clock(), self._random()
+        with changing:
+            if reading is None and validator != self.validator:
+                return Update(outcome="not modified")
+            update = Update(outcome="not modified") if reading is None else self._replace(reading)
+            self.validator = validator
+            self._absent.clear()
+            self._fetched_at = now
+            if reading is not None or "cache-control" in answer.headers:  # a 304 may leave it out
+                self._lifetime = lifetime
+            # At 80 %, give or take a tenth of that, so that workers started together drift apart.
+            self._refresh_at = now + self._lifetime.fresh * (0.72 + 0.16 * jitter)
+            self._last, self.failures = "good", 0
+            self.successes += 1
+            self.fetches += 1
         return update
 
-    def fail(self, outcome: Literal["unusable", "failed"]) -> float:
-        """Count a failed fetch and return the seconds until the next one is due."""
-        self.failures += 1
-        self.fetches += 1
-        self._last = outcome
-        delay = backoff(self.failures, self._random)
-        self._refresh_at = self._clock() + delay
+    def fail(self, outcome: Literal["unusable", "failed"], retry_after: float | None = None) -> float:
+        """Count a failed fetch and return the seconds until the next one is due.
+
+        ``retry_after`` is the least wait that the issuer asks for; at most ``MAX_BACKOFF`` of it is kept.
+        """
+        now, failures = self._clock(), self.failures + 1
+        delay = max(backoff(failures, self._random), min(retry_after or 0.0, MAX_BACKOFF))
+        with changing:
+            self.failures = failures
+            self._last = outcome
+            self._refresh_at = now + delay
+            self.fetches += 1
         return delay
 
-    def _replace(self, document: bytes) -> Update:
-        try:
-            reading = read_jwks(document)
-        except UnusableDocument as error:
-            raise UnusableKeySet(str(error)) from None
-        if not len(reading.keys):
-            raise UnusableKeySet("the key set holds no usable key")
+    def _replace(self, reading: Reading) -> Update:
         changed = self._keys is None or self._keys.digest != reading.keys.digest
         update = Update(
             outcome="new keys" if changed else "the same keys",
@@ -171,3 +196,14 @@ class KeySetCache:
             self._keys = reading.keys
         self._skipped, self._alarms = reading.skipped, reading.alarms
         return update
+
+
+def _read(document: bytes) -> Reading:
+    """Return the usable keys of a document, at least one. Raises UnusableKeySet."""
+    try:
+        reading = read_jwks(document)
+    except UnusableDocument as error:
+        raise UnusableKeySet(str(error)) from None
+    if not len(reading.keys):
+        raise UnusableKeySet("the key set holds no usable key")
+    return reading

@@ -1,27 +1,27 @@
-"""Fetches of one issuer's key set: at most one at a time, in the background, within limits.
+"""Fetches of one issuer's key set: at most one at a time on an event loop, in the background, within limits.
 
-Requests are the only timer: the one that looks when a fetch is due starts it and does not wait for it.
+Requests are the only timer: the one that looks when a fetch is due starts it and does not wait for it. It
+waits where the background does not get to the end of a fetch: on a loop that lives for one call, or stands
+still between calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from types import TracebackType
+from typing import Literal, Self
 
+from authkit_verify._http_client import HttpClient
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.backoff import TokenBucket
-from authkit_verify._jwks.fetch import (
-    CONNECT_TIMEOUT,
-    TOTAL_TIMEOUT,
-    Answer,
-    FetchError,
-    HttpClient,
-    fetch,
-)
-from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet
+from authkit_verify._jwks.client import OpenClient
+from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT, Answer, fetch
+from authkit_verify._jwks.fetch_error import FetchError, failure_of
+from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet, Validator
 from authkit_verify._telemetry.events import Emit, noop
 
 log = logging.getLogger("authkit_verify")
@@ -30,15 +30,28 @@ MAX_WAIT = 2.0
 """Seconds a request waits for a fetch before it is refused with ``keys_unavailable``; the fetch goes on."""
 SETTLED_AFTER = 60.0
 """Seconds; a bad signature under a known key id causes a fetch only if the set is older than this."""
+_TICK = 0.5
+"""Seconds; a loop that is later than this by as much stood still."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The source of a key set: ``locate`` returns its URL, ``client`` the HTTP client to fetch it with."""
+    """The source of a key set: ``locate`` returns its URL, ``client`` opens the HTTP client for a fetch."""
 
     issuer: str
     locate: Callable[[HttpClient], Awaitable[str]]
-    client: Callable[[], Awaitable[HttpClient]]
+    client: OpenClient
+
+
+class _Fetch:
+    """A fetch on one event loop."""
+
+    __slots__ = ("bypass_caches", "task", "waited_for")
+
+    def __init__(self, *, bypass_caches: bool) -> None:
+        self.bypass_caches = bypass_caches
+        self.waited_for = False
+        self.task: asyncio.Task[None]
 
 
 class Refresher:
@@ -51,11 +64,14 @@ class Refresher:
         self._emit = emit
         self._bucket = TokenBucket(clock)
         self._limited = False
-        self._task: asyncio.Task[None] | None = None
-        self._bypass_caches = False
+        self._fetches: dict[asyncio.AbstractEventLoop, _Fetch] = {}
+        self._interrupted = False
+        self._not_before = -math.inf
+        self._logged: str | None = None
+        self.last_error: str | None = None
+        """Why the newest fetch failed, with its URL; None if it ended well."""
         self._url: str | None = None
         self._url_in_doubt = False
-        self._etag: str | None = None
 
     def usable(self) -> tuple[KeySet, KeyState] | None:
         """Return the set to use now, or None. Starts a fetch in the background if one is due."""
@@ -63,6 +79,16 @@ class Refresher:
         if self.cache.attempted and self.cache.is_due(now):
             self._start(bypass_caches=False)
         return self.cache.usable(now)
+
+    def is_overdue(self) -> bool:
+        """True if a request must wait for the fetch that is due, because the background does not end it.
+
+        The last fetch was interrupted, or none has ended although the set is past its time.
+        """
+        now = self._clock()
+        if not self.cache.attempted or not self.cache.is_due(now):
+            return False
+        return self.cache.is_neglected(now) or self._interrupted or any(map(_is_abandoned, self._pending()))
 
     async def load(self, *, wait: float = MAX_WAIT) -> None:
         """Fetch the set unless a failure puts that off; return when it ended, or after ``wait`` seconds."""
@@ -79,14 +105,15 @@ class Refresher:
         if self.cache.is_absent(kid):
             return True
         wait = MAX_WAIT
-        task = self._running()
-        if task is not None and not self._bypass_caches:
+        running = self._running()
+        if running is not None and not running.bypass_caches:
             # It was sent before this token came, or to a cache: it may well miss a key that is newer.
-            started = task.get_loop().time()
-            await self._join(task, wait)
+            loop = asyncio.get_running_loop()
+            started = loop.time()
+            await self._join(running, wait)
             if self.cache.has(kid):
                 return True
-            wait = max(0.0, wait - (task.get_loop().time() - started))
+            wait = max(0.0, wait - (loop.time() - started))
         renewed = await self._fetch_again("a key id that is not in the set", wait)
         if renewed is None:
             return self.cache.failures == 0
@@ -107,67 +134,89 @@ class Refresher:
         return self.cache.age <= max_age
 
     async def aclose(self) -> None:
-        """Cancel a fetch that is running."""
-        task, self._task = self._running(), None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+        """Cancel a fetch that is running on this event loop."""
+        running = self._running()
+        if running is not None:
+            running.task.cancel()
+            await asyncio.wait({running.task})
 
     async def _fetch_again(self, reason: str, wait: float = MAX_WAIT) -> bool | None:
-        """Fetch, or join a running fetch. True if it ended well, None if the bucket forbids it."""
-        task = self._running()
-        if task is None:
-            if not self._bucket.take():
+        """Fetch, or join a running fetch. True if it ended well, None if a limit forbids it."""
+        running, successes = self._running(), self.cache.successes
+        if running is None:
+            if self._clock() < self._not_before or not self._bucket.take():
                 if not self._limited:
                     self._limited = True
                     self._emit("refetch_limited", reason)
                 return None
             self._limited = False
             self._emit("keys_refetched", reason)
-            task = self._start(bypass_caches=True)
-        await self._join(task, wait)
-        return task.done() and not task.cancelled() and self.cache.failures == 0
+            running = self._start(bypass_caches=True)
+        await self._join(running, wait)
+        return running.task.done() and self.cache.successes > successes
 
-    def _running(self) -> asyncio.Task[None] | None:
-        task = self._task
-        # A task of a loop that is gone never ends; it must not hold up this one.
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            return None
-        return task
+    def _pending(self) -> list[_Fetch]:
+        """Return the fetches that have not ended, of all event loops; forget the others."""
+        for loop, one in list(self._fetches.items()):
+            if one.task.done():
+                self._fetches.pop(loop, None)
+            elif loop.is_closed():  # its task never ends
+                self._interrupted = True
+                self._fetches.pop(loop, None)
+        return list(self._fetches.values())
 
-    def _start(self, *, bypass_caches: bool) -> asyncio.Task[None]:
-        task = self._running()
-        if task is None:
-            self._bypass_caches = bypass_caches
-            task = self._task = asyncio.get_running_loop().create_task(self._refresh())
-        return task
+    def _running(self) -> _Fetch | None:
+        # A fetch of another loop must not hold up this one: that loop may be gone, or stand still.
+        one = self._fetches.get(asyncio.get_running_loop())
+        return None if one is None or one.task.done() else one
 
-    async def _join(self, task: asyncio.Task[None], wait: float) -> None:
+    def _start(self, *, bypass_caches: bool) -> _Fetch:
+        running = self._running()
+        if running is None:
+            self._pending()
+            loop, running = asyncio.get_running_loop(), _Fetch(bypass_caches=bypass_caches)
+            running.task = loop.create_task(self._refresh(running))
+            self._fetches[loop] = running
+        return running
+
+    async def _join(self, running: _Fetch, wait: float) -> None:
+        running.waited_for = True
         # asyncio.wait leaves the task alone when a waiter is cancelled or has waited long enough.
-        await asyncio.wait({task}, timeout=wait)
+        await asyncio.wait({running.task}, timeout=wait)
 
-    async def _refresh(self) -> None:
-        try:
-            async with asyncio.timeout(TOTAL_TIMEOUT):
-                answer = await self._request()
-            self._take(answer)
-        except UnusableKeySet as reason:
-            self._fail("unusable", str(reason))
-        except Exception as error:  # noqa: BLE001 - a host's client may raise anything; keys must outlive it
-            self._url_in_doubt, self._etag = True, None
-            self._fail("failed", str(error) if isinstance(error, FetchError) else type(error).__name__)
+    async def _refresh(self, running: _Fetch) -> None:
+        with _LoopWatch() as watch:
+            try:
+                async with asyncio.timeout(TOTAL_TIMEOUT):
+                    answer, validator = await self._request(bypass_caches=running.bypass_caches)
+                self._take(answer, validator)
+            except asyncio.CancelledError:
+                self._interrupted = True
+                raise
+            except UnusableKeySet as reason:
+                self._fail("unusable", FetchError(str(reason)).at(self._url or self._origin.issuer))
+            except Exception as error:  # noqa: BLE001 - keys must outlive whatever it is
+                failure = error if isinstance(error, FetchError) else failure_of(error, within=TOTAL_TIMEOUT)
+                if watch.stood_still and not running.waited_for and failure.status is None:
+                    self._interrupted = True  # time passed while nothing ran: not a failure of the issuer
+                    return
+                self._url_in_doubt = True
+                self._fail("failed", failure if failure.url else failure.at(self._url or self._origin.issuer))
 
-    async def _request(self) -> Answer:
-        client = await self._origin.client()
-        url = await self._locate(client)
-        if url != self._url:
-            self._url, self._etag = url, None
-        return await fetch(client, url, etag=self._etag, bypass_caches=self._bypass_caches)
+    async def _request(self, *, bypass_caches: bool) -> tuple[Answer, Validator | None]:
+        """Return the answer, and the validator of the document that it holds or confirms."""
+        async with self._origin.client() as client:
+            url = self._url = await self._locate(client, anew=bypass_caches)
+            held = self.cache.validator
+            etag = held[1] if held is not None and held[0] == url and not self._url_in_doubt else None
+            answer = await fetch(client, url, etag=etag, bypass_caches=bypass_caches)
+        tag = etag if answer.body is None else answer.headers.get("etag")
+        return answer, None if tag is None else (url, tag)
 
-    async def _locate(self, client: HttpClient) -> str:
+    async def _locate(self, client: HttpClient, *, anew: bool) -> str:
         """Return the URL of the set, located anew if it may have moved: after a failure or for a key id."""
         known = self._url
-        if known is not None and not (self._url_in_doubt or self._bypass_caches):
+        if known is not None and not (self._url_in_doubt or anew):
             return known
         try:
             async with asyncio.timeout(None if known is None else CONNECT_TIMEOUT):
@@ -177,11 +226,13 @@ class Refresher:
                 raise
             return known
 
-    def _take(self, answer: Answer) -> None:
-        update = self.cache.take(answer)
-        if answer.body is not None:  # the tag of an unusable document is not kept
-            self._etag = answer.headers.get("etag")
-        self._url_in_doubt = False
+    def _take(self, answer: Answer, validator: Validator | None) -> None:
+        update = self.cache.take(answer, validator)
+        self._url_in_doubt = self._interrupted = False
+        self._not_before = -math.inf
+        if self.last_error is not None:
+            log.info("keys of %s: fetched again", self._origin.issuer)
+        self.last_error = self._logged = None
         for kid in update.repeated:
             self._emit("repeated_kid", f"several keys have the id {kid!a}")
         for note in update.skipped:
@@ -191,10 +242,50 @@ class Refresher:
             self._emit("private_key_published", note)
         self._emit("keys_fetched", update.outcome)
 
-    def _fail(self, outcome: Literal["unusable", "failed"], reason: str) -> None:
-        delay = self.cache.fail(outcome)
-        self._emit("keys_refused" if outcome == "unusable" else "fetch_failed", reason)
-        log.warning(
-            "keys of %s: %s; %d in a row, next try in %.1f s",
-            self._origin.issuer, reason, self.cache.failures, delay,
+    def _fail(self, outcome: Literal["unusable", "failed"], reason: FetchError) -> None:
+        delay = self.cache.fail(outcome, reason.retry_after)
+        if reason.retry_after is not None:
+            self._not_before = self._clock() + delay
+        self._interrupted = False
+        self.last_error = str(reason)
+        self._emit("keys_refused" if outcome == "unusable" else "fetch_failed", self.last_error)
+        # One line for each cause: an outage of a day must not bury the rest of the log.
+        level = logging.DEBUG if self._logged == self.last_error else logging.WARNING
+        self._logged = self.last_error
+        log.log(
+            level,
+            "keys of %s: %s; next try in %.1f s; `authkit doctor` checks the issuer",
+            self._origin.issuer, self.last_error, delay,
         )  # fmt: skip
+
+
+class _LoopWatch:
+    """Notices that the event loop stood still: blocked, frozen with its process, or between two calls."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.stood_still = False
+
+    def __enter__(self) -> Self:
+        self._wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._due = self._loop.time() + _TICK
+        self._timer = self._loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        self.stood_still = self.stood_still or self._loop.time() - self._due > _TICK
+        self._wait()
+
+
+def _is_abandoned(one: _Fetch) -> bool:
+    return not one.task.get_loop().is_running()

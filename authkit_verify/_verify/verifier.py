@@ -11,10 +11,11 @@ import msgspec
 
 from authkit_verify._explain.explain import explain
 from authkit_verify._explain.explanation import Explanation
+from authkit_verify._http_client import HttpClient
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
-from authkit_verify._jwks.fetch import Clients, HttpClient
+from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerHealth, IssuerKeys, KeyCandidates
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claims import Claims
@@ -55,14 +56,17 @@ class Verifier:
     """Verifies access tokens of the configured issuers.
 
     No key is fetched before the first token (or ``warm``) needs it, and no task runs without a request. While
-    keys are in memory, ``verify`` never suspends. For asyncio only.
+    fresh keys are in memory, ``verify`` never suspends. For asyncio only. Event loops may come and go, run in
+    several threads, or live for one call.
 
     Verified tokens are cached for as long as they are valid and the keys that admitted them are in use.
 
     Args:
         config: The accepted issuers and the rules for their tokens.
-        http_client: The client for fetches: ``httpx.AsyncClient``, or any object with its ``stream`` method.
-            The host closes it. Default None: the verifier makes its own and ``aclose`` closes it.
+        http_client: The client for fetches: an ``AsyncClient`` of httpx or httpx2, or any ``HttpClient``. It
+            serves every issuer without a client or connection settings of its own, so that its headers and
+            certificates go to all of them. The host closes it. Default None: httpx, with a new client for
+            each refresh.
         clock: Returns Unix seconds; it then also measures the age of keys. Default None: ``time.time``, and
             ``time.monotonic`` for ages.
         cache_entries: The most tokens to cache; 0 switches the cache off. Default 32768.
@@ -87,13 +91,13 @@ class Verifier:
         self.config = config
         self._wall = clock or time.time
         self._skew = config.skew
-        self._clients = Clients(http_client)
+        clients = Clients(http_client)
         ages = clock or time.monotonic
         events = Events(on_event, self._wall)
         self._policies: dict[str, IssuerPolicy] = {}
         for accept in config.issuers:
             emit = events.of(accept.issuer)
-            keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=ages, emit=emit)
+            keys = IssuerKeys(accept, clients, wall=self._wall, clock=ages, emit=emit)
             self._policies[accept.issuer] = IssuerPolicy(accept, config, keys, emit)
         self._unknown_issuer = TokenCounters()
         self._algorithms = frozenset[str]().union(*(policy.algorithms for policy in self._policies.values()))
@@ -197,10 +201,9 @@ class Verifier:
         return {**counted, UNKNOWN: self._unknown_issuer.snapshot()}
 
     async def aclose(self) -> None:
-        """Cancel background fetches and close the HTTP client, unless it is the host's own."""
+        """Cancel background fetches. The HTTP client is the host's to close."""
         for policy in self._policies.values():
             await policy.keys.aclose()
-        await self._clients.aclose()
 
     def _remember(self, segment: bytes, header: Header) -> None:
         """Cache a header that came with a good signature; unauthenticated requests cannot fill this cache."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from authkit_verify._jwks.backoff import MAX_BACKOFF, TokenBucket, backoff
+from authkit_verify._jwks.backoff import MAX_BACKOFF, MIN_BACKOFF, TokenBucket, backoff
 from fakes.clock import FakeClock
 
 
@@ -24,7 +24,7 @@ def test_a_clock_set_back_neither_fills_nor_empties_the_bucket(clock: FakeClock)
     assert bucket.take()
 
 
-def test_the_back_off_doubles_to_a_minute_and_is_fully_jittered() -> None:
+def test_the_back_off_doubles_to_a_minute_and_is_jittered_down_to_half_a_second() -> None:
     assert [backoff(n, lambda: 1.0) for n in (1, 2, 3, 6, 7, 1000)] == [1, 2, 4, 32, MAX_BACKOFF, MAX_BACKOFF]
-    assert backoff(5, lambda: 0.0) == 0.0
+    assert backoff(5, lambda: 0.0) == MIN_BACKOFF
     assert backoff(5, lambda: 0.5) == 8.0

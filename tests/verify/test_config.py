@@ -28,6 +28,14 @@ def accept(**more: Any) -> IssuerAccept:
         {"cache_ttl": 0}, {"cache_ttl": -1.0}, {"cache_ttl": float("nan")}, {"max_stale": float("inf")},
         {"cache_ttl": "300"}, {"same_origin": True}, {"pinned_until": float("nan")},
         {"pinned_until": datetime(2030, 1, 1, tzinfo=UTC)},
+        {"allow_http_hosts": "keycloak"}, {"allow_http_hosts": ["*.internal"]},
+        {"allow_http_hosts": ["http://keycloak"]}, {"allow_http_hosts": ["keycloak:8080"]},
+        {"allow_http_hosts": ["Keycloak"]}, {"allow_http_hosts": [""]},
+        {"headers": ["Authorization"]}, {"headers": {"a b": "c"}}, {"headers": {"a": "b\r\nc: d"}},
+        {"headers": {"a": 1}}, {"headers": {1: "a"}},
+        {"ca_file": "/nonexistent/ca.pem"}, {"ca_file": __file__},
+        {"proxy": "proxy.test:3128"}, {"proxy": "ftp://proxy.test"},
+        {"http_client": object(), "proxy": "http://proxy.test"},
         {"max_lifetime": 0}, {"pinned_pems": ["nonsense"]}, {"pinned_pems": "nonsense"},
         {"pinned_pems": [("", FakeKey.generate("k", "ES256").pem())]},
     ],
@@ -56,6 +64,23 @@ def test_http_is_only_for_loopback_and_only_when_allowed() -> None:
     assert not is_allowed_url("http://localhost/k", http_loopback=False)
     assert not is_allowed_url("http://10.0.0.1/k", http_loopback=True)
     assert not is_allowed_url("https://i.test/\r\nx", http_loopback=True)
+
+
+def test_http_keys_come_from_the_hosts_that_are_listed_and_no_other() -> None:
+    inside = accept(
+        jwks_url="http://keycloak:8080/certs", allow_http_hosts=["keycloak", "10.0.0.1", "fd00::1"]
+    )
+    for url in ("http://keycloak/k", "http://KEYCLOAK:8080/k", "http://10.0.0.1/k", "http://[fd00::1]/k"):
+        assert inside.allows_url(url)
+    for url in (
+        "http://keycloak.evil.test/k",
+        "http://a.keycloak/k",
+        "http://10.0.0.2/k",
+        "http://localhost/k",
+        "http://user@keycloak/k",
+        "ftp://keycloak/k",
+    ):
+        assert not inside.allows_url(url)
 
 
 def test_an_issuer_that_is_no_address_can_still_be_pinned() -> None:

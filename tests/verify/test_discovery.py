@@ -6,9 +6,14 @@ import httpx
 import pytest
 
 from authkit_verify._jwks.discovery import discover, metadata_urls
-from authkit_verify._jwks.fetch import FetchError
+from authkit_verify._jwks.fetch_error import FetchError
+from authkit_verify.config import is_allowed_url
 
 ISSUER = "https://i.test/tenant"
+
+
+def allows(url: str) -> bool:
+    return is_allowed_url(url, http_loopback=False)
 
 
 async def ask(documents: dict[str, object], issuer: str = ISSUER, *, same_origin: bool = False) -> str:
@@ -17,7 +22,7 @@ async def ask(documents: dict[str, object], issuer: str = ISSUER, *, same_origin
         return httpx.Response(404) if body is None else httpx.Response(200, content=json.dumps(body).encode())
 
     async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-        return await discover(http, issuer, http_loopback=False, same_origin=same_origin)
+        return await discover(http, issuer, allows=allows, same_origin=same_origin)
 
 
 def test_both_well_known_places_are_known() -> None:

@@ -389,3 +389,14 @@ async def test_a_report_is_plain_json_and_an_aligned_table(loopback: Loopback) -
     heads, *rows = str(report).splitlines()
     assert len(rows) == len(report.findings)
     assert all(row[heads.index("finding") - 1] == " " for row in rows)
+
+
+async def test_keys_over_plain_http_on_another_host_are_a_warning() -> None:
+    issuer = FakeIssuer(algorithm="RS256", jwks_url="http://keycloak:8080/certs")
+    for terms in ({}, {"discovery": True}):
+        accept = issuer.accept(allow_http_hosts=["keycloak"], **terms)
+        report = await diagnose(accept, issuer.client)
+        assert report.ok
+        assert "http_keys" in codes(report, "warning")
+    refused = await diagnose(issuer.accept(discovery=True), issuer.client)
+    assert {"jwks_uri_refused", "discovery_failed"} <= codes(refused, "error")

@@ -77,11 +77,11 @@ async def test_an_outage_tells_of_failures_and_once_for_each_of_stale_keys(
         for _ in range(5):
             await verifier.verify(token)
         await settle()
-        assert heard.kinds() == ["keys_fetched", "stale_keys_used", "fetch_failed"]
+        assert heard.kinds() == ["keys_fetched", "fetch_failed", "stale_keys_used"]
         for _ in range(5):
             await verifier.verify(token)
             await verifier.verify(issuer.mint())
-        assert heard.kinds() == ["stale_keys_used"]
+        assert heard.kinds() == []
         clock.advance(61)
         await verifier.verify(token)
         await settle()

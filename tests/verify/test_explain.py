@@ -348,3 +348,12 @@ async def test_the_verdict_equals_verify_on_signed_tokens_of_any_content(
     explanation = await verifier.explain(token)
     assert explanation.code == await verdict(verifier, token), str(explanation)
     assert_silent(explanation, token)
+
+
+async def test_the_cause_of_missing_keys_is_in_the_row_of_the_keys(issuer: FakeIssuer) -> None:
+    issuer.break_down(404)
+    async with issuer.verifier() as verifier:
+        explanation = await verifier.explain(issuer.mint("ann"))
+    row = next(check for check in explanation.checks if check.name == "keys")
+    assert "https://issuer.test/.well-known/jwks.json: the response has status 404" in row.seen
+    assert "authkit doctor" in row.seen

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
+from authkit_verify._jose.keys import MAX_CANDIDATES
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 
@@ -79,12 +80,17 @@ async def test_a_pin_with_an_id_answers_for_that_id(issuer: FakeIssuer) -> None:
         await verifier.verify(issuer.mint())
         await verifier.verify(issuer.mint(key=other))
         assert await code(verifier, issuer.mint(header={"kid": "unheard"})) == "unknown_kid"
-        assert await code(verifier, issuer.mint(header={"kid": None})) == "missing_kid"
+        await verifier.verify(issuer.mint(key=other, header={"kid": None}))
 
 
-async def test_a_token_without_an_id_passes_when_exactly_one_key_fits(issuer: FakeIssuer) -> None:
+async def test_a_token_without_an_id_is_tried_with_up_to_four_keys(issuer: FakeIssuer) -> None:
     async with issuer.verifier() as verifier:
-        await verifier.verify(issuer.mint(header={"kid": None}))
+        while len(issuer.keys) < MAX_CANDIDATES:
+            issuer.rotate()
+        for key in issuer.keys:
+            await verifier.verify(issuer.mint(key=key, header={"kid": None}))
+        forged = issuer.mint(key=FakeKey.generate("none", "ES256"), header={"kid": None})
+        assert await code(verifier, forged) == "invalid_token"
         issuer.rotate()
         await verifier.verify(issuer.mint())
         assert await code(verifier, issuer.mint(header={"kid": None})) == "missing_kid"

@@ -169,3 +169,23 @@ def test_notes_are_reported_only_when_their_list_changes(clock: FakeClock) -> No
     assert (second.alarms, second.skipped, second.repeated) == ((), (), ())
     again = cache.take(answer(ONE, FakeKey.generate("one", "ES256")))
     assert again.repeated == ("one",)
+
+
+def test_the_pause_that_an_issuer_asks_for_is_kept_up_to_a_minute(clock: FakeClock) -> None:
+    assert cache_on(clock).fail("failed", retry_after=30) == 30
+    assert cache_on(clock).fail("failed", retry_after=3600) == 60
+    assert cache_on(clock, random_unit=0.0).fail("failed", retry_after=0) == 0.5
+
+
+def test_a_confirmation_of_a_document_that_was_replaced_confirms_nothing(clock: FakeClock) -> None:
+    cache = cache_on(clock)
+    old, new = ("https://i.test/k", '"1"'), ("https://i.test/k", '"2"')
+    cache.take(answer(ONE), old)
+    clock.advance(250)
+    cache.take(answer(TWO), new)  # by the fetch of another event loop
+    clock.advance(10)
+    cache.take(Answer(None, {}), old)
+    assert cache.age == 10
+    cache.take(Answer(None, {}), new)
+    assert cache.age == 0
+    assert cache.has("two")

@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from authkit_verify import TokenError, Verifier
-from authkit_verify._jwks.fetch import HttpClient
+from authkit_verify._http_client import HttpClient
 from authkit_verify._jwks.key_set_cache import NEGATIVE_SIZE, KeySetCache
 from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify.testing import FakeIssuer, FakeKey
@@ -41,8 +42,9 @@ def remote(
     async def locate(_: HttpClient) -> str:
         return "https://i.test/jwks.json"
 
-    async def client() -> HttpClient:
-        return http
+    @asynccontextmanager
+    async def client() -> AsyncGenerator[HttpClient]:
+        yield http
 
     origin = Origin(issuer="https://i.test", locate=locate, client=client)
     cache = KeySetCache(clock, cache_ttl=300, max_stale=3600, random_unit=lambda: random_unit)
