@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from fakes.commands import assert_one_line, run
+from fakes.commands import assert_one_line, environment, run
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -98,6 +100,23 @@ def test_no_command_at_all_shows_what_there_is(arguments: tuple[str, ...]) -> No
     assert done.returncode == 2
     assert "Commands:" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [[sys.executable, "-m", "authkit_issuer.cli"], [str(Path(sys.executable).parent / "authkit")]]
+)
+def test_the_module_and_the_installed_script_are_the_command(command: list[str]) -> None:
+    def called(*arguments: str) -> tuple[int, str, str]:
+        line = [*command, *arguments]
+        done = subprocess.run(
+            line, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+        said = done.stdout.replace("Usage: authkit ", "Usage: python -m authkit_issuer.cli ")
+        return done.returncode, said, done.stderr
+
+    for arguments in (("serve", "--help"), ("users", "list"), ("no-such-command",)):
+        warm = run(*arguments)
+        assert called(*arguments) == (warm.returncode, warm.stdout, warm.stderr)
 
 
 def test_help_is_not_an_error() -> None:

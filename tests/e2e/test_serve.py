@@ -6,15 +6,16 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from fakes.commands import AUTHKIT, assert_one_line, environment, run, serving, serving_dev
-from fakes.keys import as_settings
+from fakes.commands import assert_one_line, environment, run, serving_dev
 from fakes.servers import free_port
+from fakes.warm import start
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -112,46 +113,28 @@ def test_a_data_folder_serves_one_process_at_a_time(tmp_path: Path) -> None:
         assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
-@pytest.mark.parametrize("start", ["first", "later"])
+@pytest.mark.parametrize("which", ["first", "later"])
 def test_a_signal_while_it_starts_ends_it_quietly_and_leaves_nothing_running(
-    tmp_path: Path, start: str
+    tmp_path: Path, which: str
 ) -> None:
-    if start == "later":
+    if which == "later":
         with serving_dev(tmp_path) as server:
             server.stop()
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     lock = tmp_path / "lock"
+    starting = ("serve", "--dev", "--port", "0", "--data-dir", str(tmp_path))
     for number, pause in enumerate((0.0, 0.02, 0.05, 0.1, 0.2, 0.4)):
         lock.unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [*AUTHKIT, "serve", "--dev", "--port", "0", "--data-dir", str(tmp_path)],
-            env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        while not lock.exists():  # from here on it is more than a Python that imports modules
-            assert process.poll() is None
-            time.sleep(0.005)
-        time.sleep(pause)
-        os.killpg(process.pid, signals[number % 3])
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 0, said
-        assert_quiet(said)
+        with Path(os.devnull).open("r+") as nothing, tempfile.TemporaryFile("w+") as said:
+            process = start(starting, environment(), (nothing.fileno(), nothing.fileno(), said.fileno()))
+            while not lock.exists():  # from here on it is more than a Python that imports modules
+                assert process.poll() is None
+                time.sleep(0.005)
+            time.sleep(pause)
+            os.killpg(process.pid, signals[number % 3])
+            status = process.wait(timeout=60)
+            said.seek(0)
+            log = said.read()
+        assert status == 0, log
+        assert_quiet(log)
         assert servers_of(tmp_path) == []
-
-
-def test_production_runs_on_what_it_is_given(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    settings = as_settings() | {
-        "AUTHKIT_ISSUER": "https://id.example.test",
-        "AUTHKIT_AUDIENCES": "api",
-        "AUTHKIT_DATABASE_URL": database_url,
-        "AUTHKIT_REDIS_URL": redis_url,
-    }
-    with serving("--port", "0", "--data-dir", str(tmp_path / "unused"), **settings) as server:
-        ready = httpx.get(f"{server.url}/readyz")
-        assert ready.json()["checks"] == {"database": True, "ephemeral_store": True}
-        assert "server" not in ready.headers
-        assert httpx.get(f"{server.url}/dev/inbox").status_code == 404
-        status, log = server.stop(signal.SIGTERM)
-    assert status == 0
-    assert '"path": "/readyz"' in log
-    assert not (tmp_path / "unused").exists()

@@ -1,4 +1,8 @@
-"""The ``authkit`` command as an operator runs it: real processes with a clean environment."""
+"""The ``authkit`` command as an operator runs it: real processes with a clean environment.
+
+They are forks of one Python that has imported the command (``fakes.warm``), since its import takes longer
+than most of what is tested; ``tests/e2e/test_commands.py`` runs the command itself.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
-AUTHKIT = (sys.executable, "-m", "authkit_issuer.cli")
+from fakes.warm import WarmProcess, start
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -24,15 +27,21 @@ def environment(**settings: str) -> dict[str, str]:
 
 def run(*arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``typed`` is its standard input."""
-    return subprocess.run(
-        [*AUTHKIT, *arguments],
-        env=environment(**settings),
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    with (
+        tempfile.TemporaryFile("w+") as typing,
+        tempfile.TemporaryFile() as said,
+        tempfile.TemporaryFile() as log,
+    ):
+        typing.write(typed)
+        typing.seek(0)
+        files = (typing.fileno(), said.fileno(), log.fileno())
+        process = start(arguments, environment(**settings), files)
+        try:
+            status = process.wait(timeout=120)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return subprocess.CompletedProcess(list(arguments), status, _written(said), _written(log))
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], said: str, status: int = 1) -> None:
@@ -47,7 +56,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], said: str, status: i
 class Server:
     """A running ``authkit serve`` with what it printed until it was ready and the seconds that took."""
 
-    def __init__(self, process: subprocess.Popen[str], greeting: str, seconds: float, log: IO[str]) -> None:
+    def __init__(self, process: WarmProcess, greeting: str, seconds: float, log: IO[bytes]) -> None:
         self.process, self.greeting, self.seconds = process, greeting, seconds
         self._log = log
         self.url = re.findall(r"listening on ([^\s;]+)", greeting)[0]
@@ -63,7 +72,7 @@ class Server:
         return _written(self._log)
 
 
-def _written(log: IO[str]) -> str:
+def _written(log: IO[bytes]) -> str:
     # Read beside the position, which the server's own writing moves.
     return os.pread(log.fileno(), 1 << 26, 0).decode(errors="replace")
 
@@ -74,17 +83,18 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
     began = time.monotonic()
     last = "Stop with Ctrl-C" if "--dev" in arguments else "authkit is listening"
     greeting = ""
+    reading, writing = os.pipe()
     with (
-        tempfile.TemporaryFile("w+") as log,  # an unread pipe would stop the server when it is full
-        subprocess.Popen(
-            [*AUTHKIT, "serve", *arguments], env=environment(**settings),
-            stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
-        ) as process,
-    ):  # fmt: skip
+        os.fdopen(reading, encoding="utf-8") as said,
+        Path(os.devnull).open() as nothing,
+        tempfile.TemporaryFile() as log,  # an unread pipe would stop the server when it is full
+    ):
+        files = (nothing.fileno(), writing, log.fileno())
+        process = start(("serve", *arguments), environment(**settings), files)
+        os.close(writing)
         try:
-            assert process.stdout is not None
             while last not in greeting:
-                line = process.stdout.readline()
+                line = said.readline()
                 assert line, _written(log)
                 greeting += line
             yield Server(process, greeting, time.monotonic() - began, log)
