@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import binascii
 import json
+import sys
 from dataclasses import dataclass
 from typing import Any
-
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
-from jwt.exceptions import PyJWTError
 
 from authkit_verify._jose.compact import MAX_KID
 from authkit_verify._jose.keys import Key, KeySet, UnusableKey, make_key
@@ -36,6 +34,17 @@ class Reading:
 
 class UnusableDocument(ValueError):
     """The document is not a key set; the message gives the reason."""
+
+
+def load_libraries() -> None:
+    """Import what reading a key set needs, to be called in a thread: it takes tens of milliseconds, once."""
+    import jwt.algorithms  # noqa: F401, PLC0415 - as above
+    from cryptography.hazmat.primitives import serialization  # noqa: F401, PLC0415 - as above
+
+
+def libraries_are_loaded() -> bool:
+    """True if reading a key set imports nothing more."""
+    return "jwt.algorithms" in sys.modules
 
 
 def read_jwks(document: bytes) -> Reading:
@@ -72,6 +81,8 @@ def read_jwk(member: Any) -> Key:
         raise UnusableKey(f"its kid is not a string of at most {MAX_KID} characters")
     if alg is not None and not isinstance(alg, str):
         raise UnusableKey("its alg is not a string")
+    from jwt.exceptions import PyJWTError  # noqa: PLC0415 - see ``load_libraries``
+
     try:
         return make_key(_public_key(member), kid=kid, only=alg)
     except UnusableKey:
@@ -101,6 +112,8 @@ def _check_purpose(member: dict[str, Any]) -> None:
 
 def _public_key(member: dict[str, Any]) -> object:
     """Build the public key from canonical values; private members are left out."""
+    from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm  # noqa: PLC0415 - see ``load_libraries``
+
     kty, crv = member.get("kty"), member.get("crv")
     if kty == "RSA":
         return RSAAlgorithm.from_jwk({"kty": kty, "n": _canonical(member, "n"), "e": _canonical(member, "e")})

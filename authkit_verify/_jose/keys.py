@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
@@ -121,12 +119,17 @@ def make_key(public_key: object, *, kid: str | None = None, only: str | None = N
         raise UnusableKey(
             f"its algorithm does not fit its type: {only!a}" if only else "an unsupported curve"
         )
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an import of many milliseconds
+
     der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return Key(kid, algorithms, public_key, hashlib.sha256(der).digest())
 
 
 def pinned_key(pin: str | bytes | tuple[str, str | bytes]) -> Key:
     """Return the key of a pinned PEM. Raises ValueError: a bad pin must stop the startup."""
+    from cryptography import x509  # noqa: PLC0415 - an import of many milliseconds
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - likewise
+
     kid, pem = pin if isinstance(pin, tuple) else (None, pin)
     if kid is not None and (not isinstance(kid, str) or not kid):
         raise ValueError(f"pinned_pems: a key id must be a non-empty string, not {kid!r}")

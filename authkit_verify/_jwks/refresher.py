@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from authkit_verify._http_client import HttpClient
+from authkit_verify._jose.jwk import libraries_are_loaded, load_libraries
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.backoff import TokenBucket
 from authkit_verify._jwks.client import OpenClient
@@ -205,6 +206,8 @@ class Refresher:
 
     async def _request(self, *, bypass_caches: bool) -> tuple[Answer, Validator | None]:
         """Return the answer, and the validator of the document that it holds or confirms."""
+        if not libraries_are_loaded():
+            await asyncio.to_thread(load_libraries)
         async with self._origin.client() as client:
             url = self._url = await self._locate(client, anew=bypass_caches)
             held = self.cache.validator
