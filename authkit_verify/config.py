@@ -24,7 +24,7 @@ __all__ = ["SUPPORTED_ALGORITHMS", "AcceptConfig", "IssuerAccept", "Pem", "Pin",
 SUPPORTED_ALGORITHMS = tuple(ALGORITHMS)
 """The names of all algorithms that ``algorithms`` may list."""
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 Pem = str | bytes
@@ -318,7 +318,7 @@ def _headers(value: Mapping[str, str]) -> dict[str, str]:
         raise ValueError("headers must be a mapping of names to values")  # noqa: TRY004 - as above
     for name, text in value.items():  # an error message leaves the value out: it may be a credential
         valid = isinstance(name, str) and isinstance(text, str) and text.isascii() and text.isprintable()
-        if not valid or not _HEADER_NAME.fullmatch(name):
+        if not valid or not re.fullmatch(_HEADER_NAME, name):
             raise ValueError(f"headers has an invalid name or value: {name!r}")
     return {name.lower(): text for name, text in value.items()}
 

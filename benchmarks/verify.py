@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
+import subprocess
 import sys
 import warnings
 from typing import Literal
@@ -187,10 +188,28 @@ async def measure(alg: str, rounds: int) -> bool:
     return met
 
 
+async def measure_imports(rounds: int) -> bool:
+    """Compare the import of the package with that of PyJWT, each in an interpreter of its own."""
+
+    def imports(name: str) -> Candidate:
+        async def run(items: list[str]) -> None:
+            for item in items:
+                subprocess.run([sys.executable, "-c", f"import {item}"], check=True)  # noqa: ASYNC221 - timed alone
+
+        return Candidate(run, lambda: [name])
+
+    times = await alternate({name: imports(name) for name in ("jwt", "authkit_verify")}, rounds)
+    print("\nimport, in milliseconds with the start of the interpreter\n")
+    print(table(["import", "ms"], [[name, short(statistics.median(v) / 1000)] for name, v in times.items()]))
+    over = ratio(times["authkit_verify"], times["jwt"])
+    return judged([Goal("import authkit_verify, over import jwt", over, most=1.3)])
+
+
 async def main() -> bool:
     warnings.simplefilter("ignore")  # other libraries announce their next versions
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 41
-    return all([await measure(alg, rounds) for alg in ("RS256", "ES256", "EdDSA")])
+    met = [await measure(alg, rounds) for alg in ("RS256", "ES256", "EdDSA")]
+    return all([*met, await measure_imports(rounds)])
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ members of any type, and no ``alg``, ``use`` or ``kid``. One bad key does not af
 from __future__ import annotations
 
 import binascii
+import importlib
 import json
 import sys
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from authkit_verify._jose.compact import MAX_KID
 from authkit_verify._jose.keys import Key, KeySet, UnusableKey, make_key
@@ -18,13 +20,13 @@ from authkit_verify._jose.keys import Key, KeySet, UnusableKey, make_key
 MAX_KEYS = 100
 """Keys that are read; the others are skipped."""
 
+_LIBRARIES = ("jwt.algorithms", "cryptography.hazmat.primitives.serialization")
 _PRIVATE = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 _COORDINATE = {"P-256": 32, "P-384": 48, "P-521": 66}
 _TO_STANDARD = str.maketrans("-_", "+/")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True):
     """The usable keys of a document, and a sentence for each skipped key and for each published secret."""
 
     keys: KeySet
@@ -38,13 +40,13 @@ class UnusableDocument(ValueError):
 
 def load_libraries() -> None:
     """Import what reading a key set needs, to be called in a thread: it takes tens of milliseconds, once."""
-    import jwt.algorithms  # noqa: F401, PLC0415 - as above
-    from cryptography.hazmat.primitives import serialization  # noqa: F401, PLC0415 - as above
+    for name in _LIBRARIES:
+        importlib.import_module(name)
 
 
 def libraries_are_loaded() -> bool:
     """True if reading a key set imports nothing more."""
-    return "jwt.algorithms" in sys.modules
+    return all(name in sys.modules for name in _LIBRARIES)
 
 
 def read_jwks(document: bytes) -> Reading:

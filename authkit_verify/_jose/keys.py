@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import msgspec
@@ -36,8 +36,7 @@ class UnusableKey(ValueError):
     """The key must not verify signatures; the message gives the reason."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Key:
+class Key(msgspec.Struct, frozen=True, eq=False):
     """A public key with its id and the algorithms it may verify.
 
     ``digest`` is the SHA-256 of the key itself (SPKI): two keys with equal digests are the same key.
@@ -159,7 +158,7 @@ def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
         )
     if e < 3 or e % 2 == 0 or e.bit_length() > 33:
         raise UnusableKey("an RSA key with an unsafe exponent")
-    if all(n % prime in residues for prime, residues in _ROCA):
+    if all(n % prime in residues for prime, residues in _roca()):
         raise UnusableKey("an RSA key that can be factored (CVE-2017-15361)")
 
 
@@ -170,16 +169,17 @@ _Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 _SMALL_ORDER = frozenset({0, 1, _P - 1, _P, _P + 1, _Y8, _P - _Y8})
 
 
-def _powers(prime: int) -> frozenset[int]:
-    return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
-
-
 # Keys of the flawed library are powers of 65537 modulo every small prime; a random key is so with
 # probability below 2^-27 (Nemec et al., The Return of Coppersmith's Attack, 2017).
-_ROCA = tuple(
-    (prime, _powers(prime))
-    for prime in (
-        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
-        107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
-    )
+_PRIMES = (
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
+    107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
 )  # fmt: skip
+
+
+@cache
+def _roca() -> tuple[tuple[int, frozenset[int]], ...]:
+    """Return the powers of 65537 modulo each prime; made with the first RSA key, not with the import."""
+    return tuple(
+        [(prime, frozenset(pow(65537, power, prime) for power in range(prime))) for prime in _PRIMES]
+    )

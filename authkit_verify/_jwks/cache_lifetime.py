@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+
+import msgspec
 
 MIN_FRESH = 60.0
 """Seconds; headers do not shorten freshness below this, since some issuers send ``max-age=15``."""
 
 
-@dataclass(frozen=True, slots=True)
-class CacheLifetime:
+class CacheLifetime(msgspec.Struct, frozen=True):
     """Seconds a set is fresh, and seconds after that in which it is used while the issuer is unreachable."""
 
     fresh: float
@@ -73,6 +72,8 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _moment(text: str | None) -> datetime | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - half of the import of this package's own code
+
     try:
         moment = parsedate_to_datetime(text) if text else None
     except (ValueError, TypeError, OverflowError):

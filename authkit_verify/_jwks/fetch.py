@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from authkit_verify._http_client import HttpClient, StreamedResponse
 from authkit_verify._jwks.cache_lifetime import retry_after
@@ -20,8 +21,7 @@ _TIMEOUTS = (CONNECT_TIMEOUT, TOTAL_TIMEOUT, TOTAL_TIMEOUT, TOTAL_TIMEOUT)
 _MAX_LOCATION = 160
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A document, or ``body=None`` if it has not changed (304). Header names are in lower case."""
 
     body: bytes | None

@@ -11,9 +11,9 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 from cachetools import TTLCache
 
 from authkit_verify._jose.jwk import Reading, UnusableDocument, read_jwks
@@ -43,8 +43,7 @@ class UnusableKeySet(Exception):
     """The issuer answered, and its document held no usable key; the message says why."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Update:
+class Update(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer changed. The notes are sentences; each is listed only when its list is new.
 
     ``repeated`` are the key ids that several keys of a new set share.

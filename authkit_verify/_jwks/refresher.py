@@ -11,9 +11,10 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
+
+import msgspec
 
 from authkit_verify._http_client import HttpClient
 from authkit_verify._jose.jwk import libraries_are_loaded, load_libraries
@@ -35,8 +36,7 @@ _TICK = 0.5
 """Seconds; a loop that is later than this by as much stood still."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """The source of a key set: ``locate`` returns its URL, ``client`` opens the HTTP client for a fetch."""
 
     issuer: str

@@ -9,7 +9,6 @@ from typing import Any, Self, TypedDict
 
 import msgspec
 
-from authkit_verify._explain.explain import explain
 from authkit_verify._explain.explanation import Explanation
 from authkit_verify._http_client import HttpClient
 from authkit_verify._jose import compact
@@ -135,6 +134,8 @@ class Verifier:
 
         Safe to show to the client that sent the token: it repeats no part of the encoded token.
         """
+        from authkit_verify._explain.explain import explain  # noqa: PLC0415 - for the few that ask
+
         return await explain(
             token, self.config, policies=self._policies, algorithms=self._algorithms, clock=self._wall
         )

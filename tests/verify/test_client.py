@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -138,6 +139,37 @@ def test_no_proxy_names_hosts_domains_addresses_and_ranges(
     assert environment_proxy(url) == ("http://proxy.test:3128" if through else None)
 
 
+def test_any_environment_names_a_proxy_or_none(
+    rounds: Callable[[int], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = random.Random(10)
+    parts = [
+        "*",
+        ".",
+        ":",
+        "[",
+        "]",
+        "/",
+        "//",
+        "://",
+        "::1",
+        "fd00::",
+        "10.0.0.0",
+        "8",
+        "i.test",
+        " ",
+        "@",
+        "%",
+        "\u0130",
+    ]
+    for _ in range(rounds(20_000)):
+        entries = ["".join(dice.choices(parts, k=dice.randrange(5))) for _ in range(3)]
+        monkeypatch.setenv("no_proxy", ",".join(entries))
+        monkeypatch.setenv("https_proxy", "http://proxy.test")
+        for host in ("i.test", "10.1.2.3", "[fd00::7]"):
+            assert environment_proxy(f"https://{host}/k") in {"http://proxy.test", None}
+
+
 async def test_a_proxy_that_needs_a_missing_package_is_named_as_the_cause() -> None:
     verifier = fetched_over_http(proxy="socks5://127.0.0.1:1")
     error = (await verifier.warm())["issuers"]["https://i.test"]["last_error"]
@@ -146,7 +178,11 @@ async def test_a_proxy_that_needs_a_missing_package_is_named_as_the_cause() -> N
     assert "socksio" in error
 
 
-def test_the_import_leaves_the_http_client_to_the_first_fetch() -> None:
-    script = "import sys, authkit_verify; print(sorted({'httpx', 'httpcore', 'anyio'} & set(sys.modules)))"
+def test_the_import_leaves_large_libraries_to_the_first_fetch() -> None:
+    script = """if True:
+        import sys, authkit_verify
+        large = {"httpx", "httpcore", "anyio", "jwt", "cryptography.x509", "urllib.request", "email.utils"}
+        print(sorted(large & set(sys.modules)))
+    """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

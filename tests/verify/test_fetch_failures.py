@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
+from collections.abc import Callable
 
 import httpx
 import pytest
 
 from authkit_verify import TokenError, Verifier
+from authkit_verify._jwks.fetch import fetch
+from authkit_verify._jwks.fetch_error import FetchError
+from authkit_verify._jwks.key_set_cache import KeySetCache
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 
@@ -98,3 +103,44 @@ async def test_a_time_limit_is_named_as_the_cause(
     async with issuer.verifier() as verifier:
         error = (await verifier.warm())["issuers"][issuer.issuer]["last_error"]
     assert error == "https://issuer.test/.well-known/jwks.json: no answer within 0.02 s"
+
+
+def test_no_response_of_a_key_server_raises_anything_but_a_failure_or_postpones_keys_for_long(
+    rounds: Callable[[int], int], clock: FakeClock
+) -> None:
+    dice = random.Random(14)
+    texts = [
+        "",
+        "0",
+        "-1",
+        "9" * 400,
+        "\u0663",
+        "1e9",
+        "Wed, 21 Oct 2015 07:28:00 GMT",
+        "Wed, 99 Oct 99999",
+        "a\0b",
+    ]
+    names = ["retry-after", "date", "age", "expires", "cache-control", "etag", "content-encoding", "location"]
+    cache = KeySetCache(clock, cache_ttl=300, max_stale=3600)
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        headers = {
+            dice.choice(names): (
+                dice.choice(["", "max-age=", "stale-if-error="]) + dice.choice(texts)
+            ).encode()
+            for _ in range(4)
+        }
+        return httpx.Response(dice.choice([200, 302, 304, 429, 503]), headers=headers, content=b"{}")
+
+    delays: list[float] = []
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+            for _ in range(rounds(20_000)):
+                try:
+                    assert (await fetch(http, "https://i.test/k", etag='"1"')).body in {b"{}", None}
+                except FetchError as failure:
+                    delays.append(cache.fail("failed", failure.retry_after))
+
+    asyncio.run(run())
+    assert 0.5 <= min(delays) < max(delays) <= 60
