@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
 import httpx
 import pytest
 
 from authkit_issuer.ports import EmailSender
 from authkit_issuer.service import Service
+from authkit_verify import AcceptConfig, HttpClient, TokenError, Verifier
+from authkit_verify.testing import FakeIssuer
 from fakes.examples import load
 
 
@@ -46,3 +53,38 @@ async def test_a_sender_of_ones_own_sends_the_code(make_service) -> None:
     ((to, _, text),) = sent
     assert to == "ada@example.test"
     assert text.startswith("Hello ada_l, your code is ")
+
+
+class Session:
+    """An ``aiohttp.ClientSession`` as far as the adapter uses it, which reaches a fake issuer."""
+
+    def __init__(self, issuer: FakeIssuer) -> None:
+        self.issuer = issuer
+        self.redirects: list[bool] = []
+
+    @asynccontextmanager
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], allow_redirects: bool
+    ) -> AsyncIterator[Any]:
+        self.redirects.append(allow_redirects)
+        answer = await self.issuer.client.request(method, url, headers=headers)
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield answer.content
+
+        yield SimpleNamespace(
+            status=answer.status_code, headers=answer.headers, content=SimpleNamespace(iter_any=pieces)
+        )
+
+
+async def test_a_client_that_is_not_of_httpx_fetches_keys() -> None:
+    issuer = FakeIssuer()
+    session = Session(issuer)
+    client: HttpClient = load("aiohttp_client").AiohttpClient(session)
+    config = AcceptConfig(issuers=[issuer.accept()], algorithms=["ES256"])
+    async with Verifier(config, http_client=client) as verifier:
+        assert (await verifier.verify(issuer.mint("ann"))).user_id == "ann"
+        issuer.break_down(404)
+        with pytest.raises(TokenError, match="keys_unavailable"):
+            await Verifier(config, http_client=client).verify(issuer.mint("ann"))
+    assert session.redirects == [False, False]
