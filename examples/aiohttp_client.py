@@ -6,7 +6,7 @@ The ``AsyncClient`` of httpx and of httpx2 has it; another client gets it in the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ class AiohttpClient:
     @asynccontextmanager
     async def stream(
         self, method: str, url: str, *, headers: Mapping[str, str], follow_redirects: bool, **_limits: object
-    ) -> AsyncIterator[AiohttpResponse]:
+    ) -> AsyncGenerator[AiohttpResponse]:
         """Send a request and yield the response; the verifier itself ends a request after five seconds."""
         async with self._session.request(
             method, url, headers=headers, allow_redirects=follow_redirects
