@@ -7,6 +7,7 @@ from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.credentials import bearer_token, sole_authorization
 from authkit_verify._asgi.enrichment import Enricher, Enrichment, EnrichmentSource
 from authkit_verify._asgi.guards import (
+    Guard,
     fresh_keys,
     require_admin,
     require_entitlement,
@@ -41,6 +42,7 @@ __all__ = [
     "EnrichmentSource",
     "Event",
     "Explanation",
+    "Guard",
     "HttpClient",
     "IssuerAccept",
     "KeyState",

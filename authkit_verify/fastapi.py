@@ -13,28 +13,40 @@ token of a WebSocket from other places than the header.
 # No "from __future__ import annotations": FastAPI reads the annotations of a callable object as they stand.
 
 import json
-from collections.abc import Awaitable, Callable
-from typing import Annotated, NoReturn
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import Parameter, Signature
+from typing import Annotated, Any, NoReturn
 
 from fastapi import HTTPException, Security, WebSocketException
-from fastapi.openapi.models import HTTPBearer, OpenIdConnect
+from fastapi.openapi.models import HTTPBearer
 from fastapi.openapi.models import SecurityBase as Description
 from fastapi.requests import HTTPConnection
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from authkit_verify._asgi.authenticator import Authenticator, authenticator_of
-from authkit_verify._asgi.challenge import AccessDenied, Challenge
+from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal
-from authkit_verify._jwks.discovery import metadata_urls
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
 
 __all__ = ["Bearer"]
 
+GUARD_SIGNATURE = Signature([Parameter("app", Parameter.POSITIONAL_OR_KEYWORD, annotation=HTTPConnection)])
+"""The signature of a guard as a dependency: the one parameter of its ``__call__`` is the connection."""
+
 _SHOWN = frozenset({b"www-authenticate", b"retry-after", b"cache-control"})
+
+
+def fastapi_error(scope: Mapping[str, Any], refusal: Refusal) -> Exception:
+    """Return the ``HTTPException`` of a refusal, or the ``WebSocketException`` if no denial can be sent."""
+    extensions = scope.get("extensions") or {}
+    if scope["type"] == "websocket" and "websocket.http.response" not in extensions:
+        return WebSocketException(refusal.close_code, refusal.code)
+    headers = {name.decode(): value.decode() for name, value in refusal.headers if name in _SHOWN}
+    return HTTPException(refusal.status, json.loads(refusal.body), headers)
 
 
 class Bearer(SecurityBase):
@@ -50,9 +62,9 @@ class Bearer(SecurityBase):
         challenge: The resource in the ``WWW-Authenticate`` header. Default None: that of the middleware in
             front, or ``Challenge()``.
         scheme_name: The name of the security scheme in the OpenAPI document. Default ``Bearer``.
-        model: The description of the scheme, such as ``OAuth2(flows=...)``. Default None: the issuer's OpenID
-            Connect metadata, since OpenAPI has scopes only for that and OAuth2; with several issuers, a plain
-            bearer scheme.
+        model: The description of the scheme in the OpenAPI document. Default None: a bearer token, for which
+            the page of FastAPI's ``/docs`` has a field. ``OAuth2(flows=...)`` or ``OpenIdConnect(...)`` offer
+            a sign-in there, if the issuer has a client for that page.
     """
 
     def __init__(
@@ -73,7 +85,7 @@ class Bearer(SecurityBase):
             enricher=enricher_for(enrichment, verifier.config),
         )
         self.scheme_name = scheme_name
-        self.model = model if model is not None else _description(verifier)
+        self.model = model if model is not None else HTTPBearer(bearerFormat="JWT")
 
     async def __call__(self, connection: HTTPConnection, asked: SecurityScopes) -> Principal | None:
         """Return the caller. Raises HTTPException, or WebSocketException if no denial can be sent."""
@@ -109,16 +121,4 @@ class Bearer(SecurityBase):
             if outer is not None and self._challenge is None
             else self._authenticator.challenge
         )
-        refusal = challenge.refuse(error)
-        extensions = connection.scope.get("extensions") or {}
-        if connection.scope["type"] == "websocket" and "websocket.http.response" not in extensions:
-            raise WebSocketException(refusal.close_code, refusal.code) from error
-        headers = {name.decode(): value.decode() for name, value in refusal.headers if name in _SHOWN}
-        raise HTTPException(refusal.status, json.loads(refusal.body), headers) from error
-
-
-def _description(verifier: Verifier) -> Description:
-    issuers = [accept.issuer for accept in verifier.config.issuers]
-    if len(issuers) == 1 and issuers[0].startswith(("https://", "http://")):
-        return OpenIdConnect(openIdConnectUrl=metadata_urls(issuers[0])[0])
-    return HTTPBearer(bearerFormat="JWT")
+        raise fastapi_error(connection.scope, challenge.refuse(error)) from error

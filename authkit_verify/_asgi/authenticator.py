@@ -75,6 +75,7 @@ class Authenticator:
         if caller is None:
             if required or scopes:
                 raise AccessDenied("missing_token", "this needs an access token", scopes=scopes)
+            scope.setdefault(AUTHENTICATOR, self)  # a guard further in refuses with this challenge
         elif not set(scopes).issubset(caller.claims.scopes):
             raise AccessDenied("insufficient_scope", "the token lacks a required scope", scopes=scopes)
         return caller

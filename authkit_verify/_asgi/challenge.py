@@ -22,6 +22,9 @@ _STATUS = {
 }  # every other code is 401
 _DEFAULT_RETRY = 5.0  # seconds
 
+DENIED = "authkit.denied"
+"""The key of the scope that holds the last AccessDenied which a guard raised inside the application."""
+
 POLICY_VIOLATION = 1008  # RFC 6455, 7.4.1
 TRY_AGAIN_LATER = 1013  # registered with IANA for an overloaded or unready server
 TOKEN_EXPIRED = 4401  # private use range: the HTTP 401 of a connection that was open
@@ -50,13 +53,16 @@ class AccessDenied(Exception):
         acr_values: tuple[str, ...] = (),
         retry_after: float | None = None,
     ) -> None:
-        super().__init__(f"{code}: {description}")
+        super().__init__(code, description)
         self.code = code
         self.description = description
         self.scopes = scopes
         self.max_age = max_age
         self.acr_values = acr_values
         self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.description}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +92,9 @@ class Challenge:
     realm: str = "authkit"
     """The realm. Default ``authkit``."""
     scopes: tuple[str, ...] = ()
-    """Scopes to name if no token came, so that a client knows what to request (RFC 6750, 3). The scopes that
-    a guard requires come first. Default none."""
+    """Scopes to name if no token came, so that a client knows what to request (RFC 6750, 3), in place of
+    those that a guard requires. A longer name, such as ``api://app/read``, is also named where the scope
+    ``read`` is required. Default none."""
     resource_metadata: str | None = None
     """The URL of the resource metadata (RFC 9728). Default None."""
 
@@ -123,11 +130,12 @@ class Challenge:
 
     def _header(self, error: TokenError | AccessDenied) -> str:
         fields = [("realm", self.realm)]
-        scopes = (error.scopes or self.scopes) if error.code == "missing_token" else ()
+        required = tuple(map(self._requested, error.scopes))
+        scopes = (required or self.scopes) if error.code == "missing_token" else ()
         if error.code != "missing_token":  # RFC 6750, 3.1: no error when no credentials were presented
             public, detail = _oauth_error(error)
             fields += [("error", public), ("error_description", _quotable(detail))]
-            scopes = error.scopes or (self.scopes if public == "insufficient_scope" else ())
+            scopes = required or (self.scopes if public == "insufficient_scope" else ())
         if scopes:
             fields.append(("scope", _quotable(" ".join(scopes))))
         if isinstance(error, AccessDenied):
@@ -138,6 +146,10 @@ class Challenge:
         if self.resource_metadata is not None:
             fields.append(("resource_metadata", self.resource_metadata))
         return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in fields)
+
+    def _requested(self, scope: str) -> str:
+        """Return the scope by the name that a client requests: Entra's tokens hold only the end of it."""
+        return next((name for name in self.scopes if name.rpartition("/")[2] == scope), scope)
 
 
 def _oauth_error(error: TokenError | AccessDenied) -> tuple[str, str]:

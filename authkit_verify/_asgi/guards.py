@@ -1,19 +1,25 @@
 """Guards for parts of an application behind ``AuthMiddleware``: conditions on the caller.
 
 A guard wraps any ASGI application: ``require_scope("read")(app)``, or in Starlette
-``Mount("/reports", app=..., middleware=[Middleware(require_scope("read"))])``. It reads the caller that the
-middleware admitted and verifies no token. It answers 401 without a caller and 403 to the wrong one. Inside a
-handler, ``await require_scope("read").check(request.scope)`` raises the same refusal as ``AccessDenied``.
+``Mount("/reports", app=..., middleware=[Middleware(require_scope("read"))])``. In FastAPI it is a dependency:
+``Depends(require_scope("read"))``. It reads the caller that the middleware admitted and verifies no token. It
+answers 401 without a caller and 403 to the wrong one. Inside a handler,
+``await require_scope("read").check(request.scope)`` raises the same refusal as ``AccessDenied``.
 """
 
 from __future__ import annotations
 
+import inspect
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
+from authkit_verify._asgi.applications import require_application
 from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, refusal_for
-from authkit_verify._asgi.challenge import AccessDenied, send_refusal
+from authkit_verify._asgi.challenge import DENIED, AccessDenied, send_refusal
 from authkit_verify._asgi.principal import Principal, principal_of
 from authkit_verify._asgi.types import Receive, Scope, Send
 
@@ -23,14 +29,40 @@ Condition = Callable[[Principal, Authenticator | None], Awaitable[None] | None]
 """Raises AccessDenied, or returns None or an awaitable that does either."""
 
 
+_INSTEAD = (
+    "In FastAPI write dependencies=[Depends(guard)], or Security(bearer.where(guard)); inside any handler "
+    "write await guard.check(request.scope)."
+)
+
+
+class _Signature:
+    """The signature that FastAPI reads of a guard, and no other reader of the class."""
+
+    def __get__(self, guard: object | None, _owner: type) -> inspect.Signature:
+        if guard is None or "fastapi" not in sys.modules:
+            raise AttributeError("__signature__")
+        signature: inspect.Signature = _fastapi().GUARD_SIGNATURE
+        return signature
+
+
+def _fastapi() -> ModuleType:
+    return import_module("authkit_verify.fastapi")  # only once FastAPI itself asks: it is optional
+
+
 class Guard:
     """One condition on the caller of a request.
 
-    Wraps an ASGI application when called with it; ``check`` asks inside a handler. ``needs`` is called before
-    the caller is looked at, so that a wrong setup shows at the first request.
+    Wraps an ASGI application when called with it; ``check`` asks inside a handler. In FastAPI it is a
+    dependency whose value is the ``Principal``, behind ``AuthMiddleware`` or after a ``Bearer``.
+
+    Args:
+        condition: Raises AccessDenied about a caller who may not pass.
+        scopes: The scopes that a challenge names. Default none.
+        needs: Called before the caller is looked at, so that a wrong setup shows at the first request.
+            Default None.
     """
 
-    __slots__ = ("_condition", "_needs", "_scopes")
+    __signature__ = _Signature()
 
     def __init__(
         self,
@@ -42,10 +74,17 @@ class Guard:
         self._condition = condition
         self._scopes = scopes
         self._needs = needs
+        # FastAPI looks here for what it awaits; Python calls the method of the class in any case.
+        self.__dict__["__call__"] = self._admit
 
     async def check(self, scope: Mapping[str, Any]) -> Principal:
         """Return the caller of this request if the condition holds. Raises AccessDenied if not."""
-        return await self.require(principal_of(scope), authenticator_of(scope))
+        try:
+            return await self.require(principal_of(scope), authenticator_of(scope))
+        except AccessDenied as error:
+            if isinstance(scope, MutableMapping):
+                scope[DENIED] = error  # a framework may turn the exception into a 500: see LeasedAnswer
+            raise
 
     async def require(self, caller: Principal | None, authenticator: Authenticator | None) -> Principal:
         """Return this caller if the condition holds. Raises AccessDenied if not.
@@ -63,7 +102,14 @@ class Guard:
 
     # Every framework has its own words for the three arguments, and a guard goes between any two of them.
     def __call__(self, app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-        """Return ``app`` behind this guard; what is neither http nor websocket passes."""
+        """Return ``app`` behind this guard; what is neither http nor websocket passes.
+
+        Raises:
+            TypeError: ``app`` is no ASGI application but, for example, the endpoint of a route.
+        """
+        if isinstance(app, Mapping):  # a connection: FastAPI resolves the dependency, and awaits the answer
+            return self._admit(app)  # type: ignore[unreachable]
+        require_application(app, "a guard", _INSTEAD)
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] in {"http", "websocket"}:
@@ -75,6 +121,18 @@ class Guard:
             await app(scope, receive, send)
 
         return guarded
+
+    async def _admit(self, app: Any) -> Principal:
+        """Resolve the dependency: ``app`` is the connection, by the one parameter of ``__call__``."""
+        scope: Scope = app.scope
+        if authenticator_of(scope) is None:
+            raise RuntimeError(
+                "no token was verified before this guard: add AuthMiddleware, or list a Bearer before it"
+            )
+        try:
+            return await self.check(scope)
+        except AccessDenied as error:
+            raise _fastapi().fastapi_error(scope, refusal_for(scope, error)) from error
 
 
 def require_login() -> Guard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 
+from authkit_verify._asgi.applications import require_application
 from authkit_verify._asgi.authenticator import Authenticator
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, send_refusal
 from authkit_verify._asgi.credentials import HandshakeSources, bearer_token, sole_authorization
@@ -20,7 +21,11 @@ from authkit_verify.errors import TokenError
 class AuthMiddleware:
     """Lets a request through only with a valid token, or, with ``required=False``, also without one.
 
-    A token that is present must be valid either way. CORS preflights pass without one.
+    A token that is present must be valid either way. CORS preflights pass without one. ``AccessDenied`` and
+    ``TokenError`` that the application raises are answered as well, unless its response has begun.
+
+    Wrap it around every other middleware that reads or ends responses: behind Starlette's
+    ``BaseHTTPMiddleware`` a stream that outlives its token ends as if it were complete.
 
     The application finds the ``Claims`` in ``scope["state"]["authkit"]`` (None without a token), the
     ``KeyState`` in ``scope["state"]["authkit_keys"]``, and the ``Principal`` in ``scope["user"]``, where
@@ -37,7 +42,7 @@ class AuthMiddleware:
             Default None: the token alone counts.
         realm: The ``realm`` of the ``WWW-Authenticate`` challenge. Default ``authkit``.
         scopes: Scopes that the challenge names when no token came, and ``scopes_supported`` of the resource
-            metadata. They are not required of a token. Default none.
+            metadata. They are not required of a token. Default None: the ``required_scopes`` of the issuers.
         websocket_query: A query parameter that may carry the token of a WebSocket handshake. Default None:
             the query is not read.
         websocket_subprotocol: A subprotocol marker that a client offers directly before the token. Default
@@ -49,6 +54,7 @@ class AuthMiddleware:
             in every challenge, as MCP clients expect. Default None: no metadata.
 
     Raises:
+        TypeError: ``app`` is no ASGI application.
         ValueError: An argument that would only fail in the middle of a request.
 
     """
@@ -62,7 +68,7 @@ class AuthMiddleware:
         exclude: Iterable[str] = (),
         enrichment: EnrichmentSource | Enricher | None = None,
         realm: str = "authkit",
-        scopes: Iterable[str] = (),
+        scopes: Iterable[str] | None = None,
         websocket_query: str | None = None,
         websocket_subprotocol: str | None = None,
         lifetime: LifetimeScope | None = "connections",
@@ -71,7 +77,8 @@ class AuthMiddleware:
         self.app = app
         self._required = required
         self._exclude = PathSet(exclude)
-        scopes = tuple(scopes)
+        require_application(app, "AuthMiddleware", "Wrap the application, and not an endpoint of it.")
+        scopes = _required_scopes(verifier) if scopes is None else tuple(scopes)
         self._metadata = _metadata(resource, verifier, scopes)
         self._handshake = HandshakeSources(query=websocket_query, subprotocol=websocket_subprotocol)
         if lifetime not in {None, "connections", "all"}:
@@ -94,29 +101,51 @@ class AuthMiddleware:
         if self._metadata is not None and kind == "http" and self._metadata.is_asked_for(scope):
             await self._metadata.answer(scope, send)
             return
-        if (self._exclude and scope in self._exclude) or (kind == "http" and is_preflight(scope)):
+        if self._is_open(scope):
             self._authenticator.admit_anonymous(scope)
-            await self.app(scope, receive, send)
+            await self._run(scope, receive, send)
             return
+        authenticator = self._authenticator
         try:
             admitted = self._admit(scope)
             # No await on the usual path: the caller of a cached token is there at once.
             caller = admitted if admitted is None or isinstance(admitted, Principal) else await admitted
         except (TokenError, AccessDenied) as error:
-            await send_refusal(scope, receive, send, self._authenticator.challenge.refuse(error))
+            await send_refusal(scope, receive, send, authenticator.challenge.refuse(error))
             return
         if kind == "websocket":
             send = self._handshake.selecting_marker(scope, send)
         if caller is None or self._lifetime is None:
-            await self.app(scope, receive, send)
+            await self._run(scope, receive, send)
             return
-        authenticator = self._authenticator
         caller.lease = lease = Lease(authenticator.verifier, caller.claims, authenticator.enricher)
         if kind == "websocket":
+            await self._run(scope, receive, send, lease)
+            return
+        # As in ``_run``, which would be one more coroutine on the usual path.
+        answer = LeasedAnswer(scope, send, authenticator.challenge, lease, self._lifetime)
+        try:
+            with answer:
+                await self.app(scope, receive, answer.send)
+        except (TokenError, AccessDenied) as error:
+            await answer.refuse(receive, error)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send, lease: Lease | None = None) -> None:
+        """Run the application on a WebSocket, or for a request that does not end with a token."""
+        if scope["type"] == "websocket":
             await run_websocket(self.app, scope, receive, send, lease)
             return
-        with LeasedAnswer(send, lease, self._lifetime) as answer:
+        answer = LeasedAnswer(scope, send, self._authenticator.challenge)
+        try:
             await self.app(scope, receive, answer.send)
+        except (TokenError, AccessDenied) as error:
+            await answer.refuse(receive, error)
+
+    def _is_open(self, scope: Scope) -> bool:
+        """True for a request whose token is not read."""
+        if self._exclude and scope in self._exclude:
+            return True
+        return scope["type"] == "http" and is_preflight(scope)
 
     def _admit(self, scope: Scope) -> Principal | Awaitable[Principal] | None:
         """Choose where the token comes from; everything after that is the authenticator's."""
@@ -130,6 +159,11 @@ class AuthMiddleware:
             raise TokenError("missing_token", "this needs an access token")
         self._authenticator.admit_anonymous(scope)
         return None
+
+
+def _required_scopes(verifier: Verifier) -> tuple[str, ...]:
+    scopes = (scope for accept in verifier.config.issuers for scope in accept.required_scopes)
+    return tuple(dict.fromkeys(scopes))
 
 
 def _metadata(resource: str | None, verifier: Verifier, scopes: tuple[str, ...]) -> ResourceMetadata | None:

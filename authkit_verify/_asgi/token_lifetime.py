@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from authkit_verify._asgi.authenticator import refusal_for
-from authkit_verify._asgi.challenge import TOKEN_EXPIRED, deny_websocket
+from authkit_verify._asgi.challenge import (
+    DENIED,
+    TOKEN_EXPIRED,
+    AccessDenied,
+    Challenge,
+    deny_websocket,
+    send_refusal,
+)
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.types import ASGIApp, Message, Receive, Scope, Send
 from authkit_verify.errors import TokenError
@@ -28,32 +36,38 @@ class StreamExpired(Exception):
     """The token expired before its response ended; raised to the server, which aborts the response."""
 
 
-async def run_websocket(app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
-    """Run an application on a WebSocket that is closed when the lease ends."""
-    link = _Link(scope, receive, send, lease)
-    watch = asyncio.create_task(link.watch())
+async def run_websocket(
+    app: ASGIApp, scope: Scope, receive: Receive, send: Send, lease: Lease | None
+) -> None:
+    """Run an application on a WebSocket that is closed when the lease ends, or when it denies its caller."""
+    link = _Link(scope, receive, send)
+    watch = asyncio.create_task(link.watch(lease)) if lease is not None else None
     try:
         await app(scope, link.receive, link.send)
+    except (TokenError, AccessDenied) as error:
+        if not await link.refuse(error):
+            raise
     finally:
-        watch.cancel()
-        await asyncio.wait({watch})
+        if watch is not None:
+            watch.cancel()
+            await asyncio.wait({watch})
 
 
 class _Link:
     """The two directions of a WebSocket, and its state."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, lease: Lease) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._lease = lease
         self._over = False
+        self._connected = False
         self._waiting: set[asyncio.Timeout] = set()
         self._accepted = False
         self._closed = False
 
-    async def watch(self) -> None:
-        await self._lease.ended()
+    async def watch(self, lease: Lease) -> None:
+        await lease.ended()
         self._over = True
         for waiting in self._waiting:
             waiting.reschedule(0.0)
@@ -74,13 +88,29 @@ class _Link:
             if not self._over:
                 async with waiting:
                     self._waiting.add(waiting)
-                    return await self._receive()
+                    message = await self._receive()
+                    self._connected = True
+                    return message
         except TimeoutError:
             if not waiting.expired():  # the server's own
                 raise
         finally:
             self._waiting.discard(waiting)
         return {"type": "websocket.disconnect", "code": TOKEN_EXPIRED, "reason": "token_expired"}
+
+    async def refuse(self, error: TokenError | AccessDenied) -> bool:
+        """Close the WebSocket, or deny its handshake, for this error; False if it is closed already."""
+        if self._over or self._closed:
+            return False
+        self._over = True
+        refusal = refusal_for(self._scope, error)
+        if self._accepted:
+            await self._send({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.code})
+        elif self._connected:
+            await deny_websocket(self._scope, self._send, refusal)
+        else:
+            await send_refusal(self._scope, self._receive, self._send, refusal)
+        return True
 
     async def send(self, message: Message) -> None:
         if self._over:
@@ -97,40 +127,85 @@ class LeasedAnswer:
 
     The application runs inside the ``with`` block and responds through ``send``. Raises StreamExpired to the
     server. A block, since a coroutine around the application would be a tenth of the cost of a request.
+
+    A framework turns a refusal that the application raises into a response with status 500. It is replaced by
+    the right one here.
     """
 
-    __slots__ = ("_expired", "_lease", "_send", "_streams", "_task", "_watch")
+    __slots__ = (
+        "_begun", "_challenge", "_expired", "_lease", "_replaced", "_scope", "_send", "_streams", "_task",
+        "_watch",
+    )  # fmt: skip
 
-    def __init__(self, send: Send, lease: Lease, streams: LifetimeScope) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        send: Send,
+        challenge: Challenge,
+        lease: Lease | None = None,
+        streams: LifetimeScope | None = None,
+    ) -> None:
+        self._scope = scope
         self._send = send
+        self._challenge = challenge
         self._lease = lease
-        self._streams: LifetimeScope = streams
+        self._streams = streams
         # The application may send from a task of its own: this is the one to cancel.
-        self._task: asyncio.Task[object] | None = asyncio.current_task()
+        self._task: asyncio.Task[object] | None = asyncio.current_task() if lease is not None else None
         self._watch: asyncio.Task[None] | None = None
         self._expired = False
+        self._begun = False
+        self._replaced = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._watch is None:
+            return
         cancelled = kind is not None and issubclass(kind, asyncio.CancelledError)
         cancelled = cancelled and not self._cancelled_elsewhere()
-        self._stop()
-        if self._expired and (kind is None or cancelled):
-            raise StreamExpired(_EXPIRED) from None
+        self._watch.cancel()
+        if self._expired:
+            if self._task is not None:
+                self._task.uncancel()
+            if kind is None or cancelled:
+                raise StreamExpired(_EXPIRED) from None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message to the server; the first message of a stream starts the watch."""
         # Not a coroutine: most responses are not streams, and it would be half of their cost.
-        if self._expired:  # an application that outlived its cancellation must not finish the response either
-            raise StreamExpired(_EXPIRED)
         if self._watch is None:
-            if _stays_open(message, self._streams):
-                self._watch = asyncio.create_task(self._abort())
+            if message["type"] == "http.response.start":
+                if message["status"] == 500 and (denial := self._denial()) is not None:
+                    self._replaced = True
+                    return send_refusal(self._scope, _nothing, self._send, self._challenge.refuse(denial))
+                self._begun = True
+                if self._lease is not None and _is_event_stream(message):
+                    self._watch = asyncio.create_task(self._abort(self._lease))
+            elif self._replaced:
+                return _nothing()
+            elif self._streams == "all" and self._lease is not None and message.get("more_body"):
+                self._watch = asyncio.create_task(self._abort(self._lease))
+        elif self._expired:  # an application that outlived its cancellation must not finish the response
+            raise StreamExpired(_EXPIRED)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             return self._send_last(message, self._watch)
         return self._send(message)
+
+    async def refuse(self, receive: Receive, error: TokenError | AccessDenied) -> None:
+        """Answer with what the application raised. Raises it again if the response has begun."""
+        if self._begun:  # the server must know that the response is broken
+            raise error
+        if not self._replaced:
+            await send_refusal(self._scope, receive, self._send, self._challenge.refuse(error))
+
+    def _denial(self) -> TokenError | AccessDenied | None:
+        """Return the refusal behind a 500: in flight here, or raised by a guard of this request."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, TokenError | AccessDenied):
+            error = self._scope.get(DENIED)
+        return error if isinstance(error, TokenError | AccessDenied) else None
 
     async def _send_last(self, message: Message, watch: asyncio.Task[None]) -> None:
         await self._send(message)
@@ -139,27 +214,19 @@ class LeasedAnswer:
     def _cancelled_elsewhere(self) -> bool:
         return self._task is not None and self._task.cancelling() > 1
 
-    def _stop(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._expired and self._task is not None:
-            self._task.uncancel()
-
-    async def _abort(self) -> None:
-        await self._lease.ended()
+    async def _abort(self, lease: Lease) -> None:
+        await lease.ended()
         self._expired = True
         if self._task is not None:
             self._task.cancel()
 
 
-def _stays_open(message: Message, streams: LifetimeScope) -> bool:
-    if message["type"] == "http.response.start":
-        for name, value in message.get("headers") or ():
-            if len(name) == 12 and name.lower() == b"content-type" and _is_event_stream(value):
-                return True
-        return False
-    return streams == "all" and message["type"] == "http.response.body" and bool(message.get("more_body"))
+async def _nothing() -> Any:
+    """Do nothing, in place of a message to the server or from it."""
 
 
-def _is_event_stream(content_type: bytes) -> bool:
-    return content_type.lower().startswith(b"text/event-stream")
+def _is_event_stream(start: Message) -> bool:
+    for name, value in start.get("headers") or ():
+        if len(name) == 12 and name.lower() == b"content-type":
+            return bool(value.lower().startswith(b"text/event-stream"))
+    return False

@@ -37,10 +37,9 @@ def cache_lifetime(headers: Mapping[str, str], *, cache_ttl: float, max_stale: f
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds after which the issuer wants the next request (RFC 9110, 10.2.3), or None."""
     text = headers.get("retry-after")
-    seconds, moment = _seconds(text), _moment(text)
-    if seconds is None and moment is not None:
-        now = _moment(headers.get("date")) or datetime.now(UTC)
-        seconds = max(0.0, (moment - now).total_seconds())
+    seconds, moment, sent = _seconds(text), _moment(text), _moment(headers.get("date"))
+    if seconds is None and moment is not None and sent is not None:
+        seconds = max(0.0, (moment - sent).total_seconds())
     return seconds
 
 

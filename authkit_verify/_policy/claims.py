@@ -5,7 +5,7 @@ Every request with the same token may get the same object, so nothing in it can 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import KeysView, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -127,6 +127,19 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def to_dict(self) -> dict[str, Any]:
         """Return every claim as plain dictionaries and lists: a copy that may be changed."""
         return {name: _copy(value) for name, value in self._payload.items()}
+
+    # ``dict(claims)``, which is also what FastAPI makes of a route that returns them.
+
+    def keys(self) -> KeysView[str]:
+        """Return the names of all claims of the token."""
+        return self._payload.keys()
+
+    def __getitem__(self, name: str) -> Any:
+        """Return one claim of the token, read-only. Raises KeyError if the token lacks it."""
+        return _frozen(self._payload[name])
+
+    def __hash__(self) -> int:
+        return hash((self.issuer, self.user_id, self.expires_at, self.token_id))
 
     def __repr__(self) -> str:
         return f"Claims(user_id={self.user_id!r}, issuer={self.issuer!r}, expires_at={self.expires_at})"

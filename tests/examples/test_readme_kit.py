@@ -15,7 +15,8 @@ def test_every_guard_is_in_the_table_of_guards() -> None:
 
 
 def test_everything_in_the_table_of_the_testing_kit_exists() -> None:
-    named = [name for row in table("Call", "What happens") for name in re.findall(r"`(\w+)", row[0])]
+    rows = [row[0] for row in table("Call", "What happens")]
+    named = [name for row in rows for name in re.findall(r"`(?:FakeIssuer\.)?(\w+)", row)]
     assert len(named) > 10
     issuer = FakeIssuer()
-    assert [name for name in named if not hasattr(issuer, name)] == []
+    assert [name for name in named if name != "FakeIssuer" and not hasattr(issuer, name)] == []

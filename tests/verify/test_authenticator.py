@@ -76,9 +76,14 @@ async def let_in(outer: Verifier, inner: Authenticator, connect: Connect, token:
     found: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        found.append((await inner.admit(scope, required=True), authenticator_of(scope)))
+        try:
+            found.append((await inner.admit(scope, required=True), authenticator_of(scope)))
+        except TokenError as error:  # the middleware would answer it
+            found.append(error)
 
     await connect(AuthMiddleware(app, outer), token=token).run()
+    if isinstance(found[0], TokenError):
+        raise found[0]
     return found[0]
 
 

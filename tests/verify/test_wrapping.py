@@ -1,0 +1,178 @@
+"""A guard protects or refuses to be built: what wraps an endpoint would protect nothing."""
+
+# No "from __future__ import annotations": FastAPI resolves them in the globals, and these routes are local.
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import pytest
+from fastapi import Depends, FastAPI, Request, WebSocket
+from litestar import Litestar, get
+from quart import Quart
+from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
+from starlette.routing import Router
+
+from authkit_verify import AuthMiddleware, Guard, Principal, require_login, require_role
+from authkit_verify.fastapi import Bearer
+from authkit_verify.testing import FakeIssuer
+
+Connect = Callable[..., Any]
+
+
+async def bare(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+class Application:
+    async def __call__(self, _scope: Any, _receive: Any, _send: Any) -> None: ...
+
+    async def method(self, scope: Any, receive: Any, send: Any, *, debug: bool = False) -> None: ...
+
+
+class Instrumented:
+    async def __call__(self, *arguments: Any) -> None: ...
+
+
+@functools.wraps(bare)
+async def decorated(*arguments: Any) -> None: ...
+
+
+async def with_more(prefix: str, scope: Any, receive: Any, send: Any) -> None: ...
+
+
+APPLICATIONS = [
+    bare, decorated, Application(), Application().method, Instrumented(), functools.partial(with_more, "/x"),
+    Starlette(), Router(), FastAPI(), Litestar(), Quart("app"), HTTPEndpoint, require_login()(bare),
+    functools.partial(bare), lambda scope, receive, send: None,
+]  # fmt: skip
+
+
+def name_of(one: Any) -> str:
+    return getattr(one, "__name__", type(one).__name__)
+
+
+@pytest.mark.parametrize("application", APPLICATIONS, ids=name_of)
+def test_every_asgi_application_can_be_wrapped(application: Any) -> None:
+    assert callable(require_role("staff")(application))
+    assert callable(AuthMiddleware(application, FakeIssuer().verifier()))
+
+
+async def without_parameters() -> None: ...
+
+
+async def with_a_request(request: Request) -> None: ...
+
+
+async def with_three(a: str, b: str, c: str) -> None: ...
+
+
+async def with_defaults(scope: str = "", receive: str = "", send: str = "", *, needed: int) -> None: ...
+
+
+async def hidden(*arguments: Any, **named: Any) -> None: ...
+
+
+class View:
+    async def __call__(self, request: Request) -> None: ...
+
+
+@get("/")
+async def litestar_handler() -> None: ...
+
+
+ENDPOINTS = [
+    without_parameters, with_a_request, with_three, with_defaults, hidden, View(), View().__call__, None,
+    "app", litestar_handler, lambda request: None,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=name_of)
+def test_what_is_no_asgi_application_is_refused_and_says_what_to_write(endpoint: Any) -> None:
+    with pytest.raises(TypeError, match=r"a guard wraps an ASGI application.*Depends\(guard\).*check"):
+        require_role("staff")(endpoint)
+    with pytest.raises(TypeError, match="AuthMiddleware wraps an ASGI application"):
+        AuthMiddleware(endpoint, FakeIssuer().verifier())
+
+
+@pytest.mark.parametrize("framework", ["FastAPI", "Quart", "Starlette", "Litestar"])
+@pytest.mark.parametrize("above", [True, False], ids=["above", "below"])
+def test_a_guard_beside_the_decorator_of_a_route_never_leaves_it_open(framework: str, *, above: bool) -> None:
+    app: Any = {"FastAPI": FastAPI, "Quart": lambda: Quart("app"), "Starlette": Router}.get(
+        framework, Litestar
+    )()
+    routes: dict[str, Any] = {"FastAPI": lambda: app.get("/x"), "Quart": lambda: app.route("/x")}
+
+    def starlette(function: Any) -> Any:
+        app.add_route("/x", function)
+        return function
+
+    route = routes.get(framework, lambda: starlette if framework == "Starlette" else get("/x"))()
+    guard = require_role("staff")
+
+    async def endpoint() -> str:
+        return "reached"
+
+    def build() -> None:
+        if above:
+            guard(route(endpoint))
+        else:
+            route(guard(endpoint))
+
+    with pytest.raises(TypeError, match="a guard wraps an ASGI application"):
+        build()
+
+
+@pytest.fixture(params=["behind the middleware", "after a Bearer"])
+def app(request: pytest.FixtureRequest, issuer: FakeIssuer) -> Any:
+    """An application whose routes depend on a guard."""
+    verifier = issuer.verifier()
+    alone = request.param == "after a Bearer"
+    app = FastAPI(dependencies=[Depends(Bearer(verifier, required=False))] if alone else [])
+
+    @app.get("/staff", dependencies=[Depends(require_role("staff"))])
+    def staff() -> str:
+        return "reached"
+
+    @app.get("/caller")
+    async def caller(found: Annotated[Principal, Depends(require_login())]) -> str:
+        return found.identity
+
+    @app.websocket("/live")
+    async def live(websocket: WebSocket, found: Annotated[Principal, Depends(require_role("staff"))]) -> None:
+        await websocket.accept()
+        await websocket.close(reason=found.identity)
+
+    return app if alone else AuthMiddleware(app, verifier, required=False)
+
+
+async def test_a_guard_is_a_dependency_of_fastapi(issuer: FakeIssuer, connect: Connect, app: Any) -> None:
+    for path, roles, status in (
+        ("/staff", ["staff"], 200), ("/staff", ["other"], 403), ("/caller", [], 200)
+    ):  # fmt: skip
+        token = issuer.mint("ann", roles=roles)
+        assert (await connect(app, token=token, path=path).run()).status == status
+    for path in ("/staff", "/caller"):
+        refused = await connect(app, path=path).run()
+        assert refused.status == 401
+        assert refused.header("www-authenticate").startswith("Bearer ")
+    assert (await connect(app, type="websocket", path="/live").run()).sent[0]["type"] == "websocket.close"
+    token = issuer.mint("ann", roles=["staff"])
+    live = await connect(app, type="websocket", path="/live", token=token).run()
+    assert [message["type"] for message in live.sent] == ["websocket.accept", "websocket.close"]
+
+
+async def test_a_guard_without_anything_that_verifies_says_so(issuer: FakeIssuer, connect: Connect) -> None:
+    app = FastAPI()
+
+    @app.get("/", dependencies=[Depends(require_login())])
+    async def route() -> str:
+        return "reached"
+
+    with pytest.raises(RuntimeError, match="add AuthMiddleware, or list a Bearer before it"):
+        await connect(app, token=issuer.mint("ann")).run()
+
+
+def test_a_guard_shows_its_own_signature_to_everything_but_fastapi() -> None:
+    assert list(inspect.signature(Guard).parameters) == ["condition", "scopes", "needs"]
