@@ -21,8 +21,9 @@ from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.middleware import AuthMiddleware
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
+from authkit_verify._config.claims_mapping import ClaimsMapping
+from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import CheckResult, Explanation
-from authkit_verify._http_client import HttpClient
 from authkit_verify._jose.keys import KeyState
 from authkit_verify._policy.claims import Claims
 from authkit_verify._telemetry.events import Event
@@ -37,6 +38,7 @@ __all__ = [
     "Challenge",
     "CheckResult",
     "Claims",
+    "ClaimsMapping",
     "Enricher",
     "Enrichment",
     "EnrichmentSource",

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import urlsplit
 
-from authkit_verify._http_client import HttpClient
+from authkit_verify._config.claims_mapping import ClaimsMapping
+from authkit_verify._config.http_client import HttpClient
+from authkit_verify._config.required_values import RequiredValues, checked_values
 from authkit_verify._jose.algorithms import ALGORITHMS, Check
 from authkit_verify._jose.keys import pinned_key
 
@@ -50,6 +52,8 @@ class StricterRules:
     """The scopes that a token would need, every one."""
     max_lifetime: float | None = None
     """The longest ``exp - iat`` that would be accepted (seconds)."""
+    required_claims: Mapping[str, RequiredValues] | None = field(default=None, hash=False)
+    """The claims that a token would need, each with the values that it may have."""
 
     def __post_init__(self) -> None:
         """Normalize lists to tuples, then check."""
@@ -65,6 +69,10 @@ class StricterRules:
             _check_algorithms(self.algorithms)
         if self.max_lifetime is not None:
             _check_seconds("max_lifetime", self.max_lifetime)
+        if self.required_claims is not None:
+            object.__setattr__(self, "required_claims", checked_values(self.required_claims))
+            if not self.required_claims:
+                raise ValueError("StricterRules.required_claims is empty: leave it out to check nothing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +114,12 @@ class IssuerAccept:
     ``at+jwt``; an untyped ID token then passes if its audience does."""
     required_scopes: Sequence[str] = ()
     """The scopes that a token needs, every one. Default none."""
+    required_claims: Mapping[str, RequiredValues] = field(default_factory=dict, hash=False)
+    """The claims that a token needs, every one, by name or path as in ``ClaimsMapping``: with the value that
+    it must have, or a list of accepted ones, or ``...`` for any value. Types count: ``True`` is not ``1``.
+    Default none."""
+    claims: ClaimsMapping | None = None
+    """The claims that hold roles, scopes and the like. Default None: the usual ones (``Claims``)."""
     max_lifetime: float | None = None
     """The longest ``exp - iat`` accepted (seconds); ``iat`` is then required. Default None: no limit."""
     report_only: StricterRules | None = None
@@ -142,6 +156,7 @@ class IssuerAccept:
                 object.__setattr__(self, name, _words(name, value))
         object.__setattr__(self, "pinned_pems", _pins(self.pinned_pems))
         object.__setattr__(self, "headers", _headers(self.headers))
+        object.__setattr__(self, "required_claims", checked_values(self.required_claims))
         _check(self)
 
     def allows_url(self, url: str) -> bool:
@@ -235,6 +250,8 @@ def _check(accept: IssuerAccept) -> None:
         )
     if accept.algorithms is not None:
         _check_algorithms(accept.algorithms)
+    if accept.claims is not None and not isinstance(accept.claims, ClaimsMapping):
+        raise ValueError(f"{accept.issuer}: claims must be a ClaimsMapping, not {accept.claims!r}")
     if accept.token_types is not None and not accept.token_types:
         raise ValueError(f"{accept.issuer}: token_types is empty: leave it out for the default types")
     _check_source(accept)

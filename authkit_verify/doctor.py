@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+from authkit_verify._config.http_client import HttpClient
 from authkit_verify._doctor.keys import check_keys
 from authkit_verify._doctor.metadata import (
     check_clock,
@@ -22,7 +23,6 @@ from authkit_verify._doctor.metadata import (
 from authkit_verify._doctor.probe import Probe, probe
 from authkit_verify._doctor.report import Finding, Report
 from authkit_verify._explain.explanation import address
-from authkit_verify._http_client import HttpClient
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import discover, metadata_urls
 from authkit_verify._jwks.fetch_error import FetchError

@@ -15,6 +15,7 @@ TokenCode = Literal[
     "missing_kid",
     "bad_issuer",
     "bad_audience",
+    "bad_claim",
     "missing_exp",
     "token_expired",
     "insufficient_scope",

@@ -21,7 +21,7 @@ from beside import decoders, pyjwts
 from beside.rounds import Candidate, Goal, Times, alternate, judged, ratio, short, table
 from beside.tokens import ISSUER, fresh, mint
 
-from authkit_verify import AcceptConfig, TokenError, Verifier
+from authkit_verify import AcceptConfig, ClaimsMapping, IssuerAccept, TokenError, Verifier
 from authkit_verify._jose.algorithms import ALGORITHMS
 from authkit_verify._jose.compact import split
 from authkit_verify.testing import FakeIssuer, FakeKey
@@ -34,7 +34,7 @@ TURNS = 8
 """Passes over the live tokens in one round, for candidates of less than a microsecond."""
 BARE, LOOK_UP = "bare signature (cryptography)", "dictionary look-up"
 SEEN, CROWD, NEW = "authkit, seen before", f"authkit, seen before, {MANY} live", "authkit, new"
-NEW_FAST = "authkit[fast], new"
+NEW_FAST, NEW_MAPPED = "authkit[fast], new", "authkit, new, claims mapped and required"
 FORGED, UNKNOWN, HUGE = "refuse a bad signature", "refuse an unknown key id", "refuse 60 KB"
 OVER_BARE = {"RS256": 1.6, "ES256": 1.3, "EdDSA": 1.2}
 PROMISED: dict[str, dict[str, tuple[float, float]]] = {
@@ -47,8 +47,11 @@ PROMISED: dict[str, dict[str, tuple[float, float]]] = {
 """How many times as fast as another library: with a token seen before, and with a new one."""
 
 
-def verifier(issuer: FakeIssuer, *, cache: int, backend: Backend = "cryptography") -> Verifier:
-    config = AcceptConfig(issuers=[issuer.accept()], algorithms=[issuer.algorithm], signature_backend=backend)
+def verifier(
+    issuer: FakeIssuer, *, cache: int, backend: Backend = "cryptography", accept: IssuerAccept | None = None
+) -> Verifier:
+    issuers = [accept or issuer.accept()]
+    config = AcceptConfig(issuers=issuers, algorithms=[issuer.algorithm], signature_backend=backend)
     return Verifier(config, http_client=issuer.client, cache_entries=cache)
 
 
@@ -108,11 +111,21 @@ def ours(issuer: FakeIssuer, tokens: list[str]) -> dict[str, Candidate]:
     return {
         SEEN: accepts(hot, tokens, TURNS),
         NEW: accepts(cold, tokens),
+        NEW_MAPPED: accepts(verifier(issuer, cache=0, accept=mapped(issuer)), tokens),
         NEW_FAST: accepts(verifier(issuer, cache=0, backend="fast"), tokens),
         FORGED: refuses(cold, [token[:-8] + "AAAAAAAA" for token in tokens]),
         UNKNOWN: refuses(cold, mint(issuer, LIVE, key=unpublished)),
         HUGE: refuses(cold, ["A" * 60_000] * LIVE),
     }
+
+
+def mapped(issuer: FakeIssuer) -> IssuerAccept:
+    """Return an issuer with claims mapped, and two of them required."""
+    mapping = ClaimsMapping(
+        roles=["realm_access.roles", "roles"], scopes=["scope", "permissions"], audience=["azp", "aud"],
+        subject=["oid", "sub"],
+    )  # fmt: skip
+    return issuer.accept(claims=mapping, required_claims={"org": ["acme", "umbra"], "email_verified": True})
 
 
 def crowd(issuer: FakeIssuer) -> Candidate:
@@ -157,6 +170,7 @@ def goals(alg: str, times: Times) -> list[Goal]:
     found = [
         Goal("seen before, over a dictionary look-up", ratio(seen, times[LOOK_UP]), most=2.5),
         Goal("new, over the bare signature", ratio(new, times[BARE]), most=OVER_BARE[alg]),
+        Goal("new with claims mapped and required, over new", ratio(times[NEW_MAPPED], new), most=1.1),
         Goal("a bad signature, over new", ratio(times[FORGED], new), most=1.25),
         Goal("an unknown key id, over new", ratio(times[UNKNOWN], new), most=0.35),
         Goal("60 KB, over new", ratio(times[HUGE], new), most=0.35),

@@ -132,8 +132,8 @@ class Enricher:
 
     def roles_of(self, claims: Claims, known: Enrichment | None) -> tuple[str, ...]:
         """Return the global roles that count for a caller with this record."""
-        if claims.has_org:
-            return ()
+        if claims.has_org:  # the records' roles are never those of an organization's token
+            return () if self._roles == "always" else claims.roles
         recorded = known.roles if known is not None and known.allowed else ()
         if self._roles == "always":
             return recorded

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
+from authkit_verify._config.claims_mapping import ClaimsMapping
 from authkit_verify._explain.explanation import (
     CheckLog,
     CheckResult,
@@ -17,8 +19,12 @@ from authkit_verify._explain.explanation import (
 )
 from authkit_verify._jose.compact import Header
 from authkit_verify._policy import checks, claims
+from authkit_verify._policy.claim_paths import USUAL, Paths, Payload, first_value
+from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify._policy.report_only import ReportOnlyPolicy
+from authkit_verify._policy.required_claims import check_required
+from authkit_verify.config import IssuerAccept
 
 _SOURCES = {
     "expiry": "RFC 7519 4.1.4",
@@ -27,6 +33,7 @@ _SOURCES = {
     "lifetime": "RFC 8725 3.10",
     "subject": "RFC 7519 4.1.2",
     "audience": "RFC 7519 4.1.3",
+    "required_claims": "RFC 7519 4",
     "scope": "RFC 6750 3.1",
 }
 _TRIED = {
@@ -35,7 +42,9 @@ _TRIED = {
     "max_lifetime": _SOURCES["lifetime"],
     "audiences": _SOURCES["audience"],
     "required_scopes": _SOURCES["scope"],
+    "required_claims": _SOURCES["required_claims"],
 }
+_CHECKED_ELSEWHERE = frozenset({"subject", "audience"})
 _NO_RULE = "the issuer decides, and it is unknown"
 
 
@@ -57,12 +66,19 @@ def explain_claims(
         return
     _times(log, redactor, payload, now, skew)
     _lifetime(log, redactor, payload, policy, now)
-    subject = f"sub is {json_type(payload.get('sub'))}, and is not shown"
-    log.run("subject", subject, None, _SOURCES["subject"], lambda: checks.check_subject(payload))
-    _audience(log, redactor, payload.get("aud"), policy)
+    paths = USUAL if policy is None else policy.paths
+    subject = first_value(paths.subject, payload)
+    log.run(
+        "subject", f"{_names(paths.subject)} is {json_type(subject)}, and is not shown", None,
+        _SOURCES["subject"], lambda: checks.check_subject(subject),
+    )  # fmt: skip
+    _audience(log, redactor, payload, policy)
+    _required_claims(log, redactor, payload, policy)
     # The claims checked above may be unfit for ``Claims``; placeholders let the scopes be read.
-    record = claims.build(payload | {"iss": "", "sub": "", "exp": 0, "iat": None}, ())
+    record = claims.build(payload | {"iss": "", "exp": 0}, (), subject="", paths=paths)
     _scope(log, redactor, record.scopes, policy)
+    if policy is not None and policy.accept.claims is not None:
+        _mapping(log, redactor, record, policy.accept)
     if header is not None and policy is not None and policy.report_only is not None:
         _report_only(log, header, payload, policy, policy.report_only)
 
@@ -111,16 +127,50 @@ def _lifetime(
     log.run("lifetime", seen, setting, source, lambda: checks.check_times(span, now, math.inf, longest))
 
 
-def _audience(log: CheckLog, redactor: Redactor, aud: Any, policy: IssuerPolicy | None) -> None:
+def _audience(log: CheckLog, redactor: Redactor, payload: Payload, policy: IssuerPolicy | None) -> None:
     if policy is None:
         log.unknown("audience", _NO_RULE, _SOURCES["audience"])
         return
     field = "any_audience" if policy.audiences is None else "audiences"
     setting = issuer_setting(policy.accept, field, getattr(policy.accept, field))
+    aud = policy.read_audience(payload)
     log.run(
-        "audience", f"aud {redactor.value(aud)}", setting, _SOURCES["audience"],
+        "audience", f"{_names(policy.paths.audience)} {redactor.value(aud)}", setting, _SOURCES["audience"],
         lambda: checks.check_audience(aud, policy.audiences),
     )  # fmt: skip
+
+
+def _required_claims(
+    log: CheckLog, redactor: Redactor, payload: Payload, policy: IssuerPolicy | None
+) -> None:
+    source = _SOURCES["required_claims"]
+    if policy is None:
+        log.unknown("required_claims", _NO_RULE, source)
+        return
+    setting = issuer_setting(policy.accept, "required_claims", policy.accept.required_claims)
+    required = policy.required_claims
+    if not required:
+        log.add("required_claims", "skipped", "no further claim is required", setting, source)
+        return
+    seen = ", ".join(f"{one.name} {redactor.value(one.read(payload))}" for one in required)
+    log.run("required_claims", seen, setting, source, lambda: check_required(payload, required))
+
+
+def _mapping(log: CheckLog, redactor: Redactor, record: Claims, accept: IssuerAccept) -> None:
+    """Record what the mapped claims hold. It decides nothing."""
+    mapped = [field.name for field in fields(ClaimsMapping) if getattr(accept.claims, field.name) is not None]
+    shown = [name for name in mapped if name not in _CHECKED_ELSEWHERE]
+    seen = "; ".join(f"{name} {redactor.value(_listed(getattr(record, name)))}" for name in shown)
+    setting = issuer_setting(accept, "claims", accept.claims)
+    log.add("claims_mapping", "passed", seen or "nothing further is mapped", setting, "RFC 9068 2.2.3")
+
+
+def _listed(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _names(paths: Paths) -> str:
+    return " or ".join(".".join(path) for path in paths)
 
 
 def _scope(log: CheckLog, redactor: Redactor, scopes: tuple[str, ...], policy: IssuerPolicy | None) -> None:
@@ -146,8 +196,9 @@ def _report_only(
     """Record the report-only rules; like the verifier, check them on accepted tokens only."""
     accepted = None
     if not log.refused:
-        audience = checks.check_audience(payload.get("aud"), policy.audiences)
-        accepted = claims.build(dict(payload), audience)
+        audience = checks.check_audience(policy.read_audience(payload), policy.audiences)
+        subject = checks.check_subject(policy.read_subject(payload))
+        accepted = claims.build(dict(payload), audience, subject=subject, paths=policy.paths)
     failed = dict(report_only.failures(header, accepted)) if accepted is not None else {}
     for name in report_only.checks_by_name:
         refusal = failed.get(name)

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 from urllib.parse import urlsplit
 
-from authkit_verify._http_client import HttpClient, StreamedResponse, Timeouts
+from authkit_verify._config.http_client import HttpClient, StreamedResponse, Timeouts
 from authkit_verify.config import IssuerAccept, is_loopback
 
 OpenClient = Callable[[], AbstractAsyncContextManager[HttpClient]]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from authkit_verify._http_client import HttpClient
+from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jwks.fetch import Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError
 

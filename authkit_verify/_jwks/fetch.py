@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from authkit_verify._http_client import HttpClient, StreamedResponse
+from authkit_verify._config.http_client import HttpClient, StreamedResponse
 from authkit_verify._jwks.cache_lifetime import retry_after
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 

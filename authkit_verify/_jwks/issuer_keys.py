@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import msgspec
 
-from authkit_verify._http_client import HttpClient
+from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import discover

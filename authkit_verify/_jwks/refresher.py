@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 import msgspec
 
-from authkit_verify._http_client import HttpClient
+from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jose.jwk import libraries_are_loaded, load_libraries
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.backoff import TokenBucket

@@ -12,14 +12,25 @@ from typing import Any
 
 import msgspec
 
-_ONLY_TEXTS = frozenset({str})
+from authkit_verify._policy.claim_paths import (
+    USUAL,
+    ClaimPaths,
+    Payload,
+    all_scopes,
+    all_texts,
+    first_value,
+    scopes,
+    text,
+    texts,
+)
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The claims of a token that was accepted.
 
     Times are whole Unix seconds; collections are tuples. A claim of an unexpected type is missing from its
-    field and is still in ``raw``.
+    field and is still in ``raw``. ``IssuerAccept(claims=ClaimsMapping(...))`` reads other claims than those
+    named here.
     """
 
     # Claims that an application may never read are read from the payload at their first use and kept: all of
@@ -34,7 +45,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """``exp``."""
     scopes: tuple[str, ...]
     """``scope`` (RFC 8693, 4.2), or else ``scp``."""
-    _payload: dict[str, Any]
+    _payload: Payload
+    _paths: ClaimPaths = USUAL
 
     @cached_property
     def raw(self) -> Mapping[str, Any]:
@@ -54,17 +66,17 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def token_id(self) -> str | None:
         """``jti``."""
-        return _text(self._payload.get("jti"))
+        return text(self._payload.get("jti"))
 
     @cached_property
     def session_id(self) -> str | None:
         """``sid``."""
-        return _text(self._payload.get("sid"))
+        return text(self._payload.get("sid"))
 
     @cached_property
     def email(self) -> str | None:
         """The email address, verified only if ``email_verified``."""
-        return _text(self._payload.get("email"))
+        return text(self._payload.get("email"))
 
     @cached_property
     def email_verified(self) -> bool:
@@ -74,47 +86,67 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def username(self) -> str | None:
         """``username``."""
-        return _text(self._payload.get("username"))
+        return text(first_value(self._paths.username, self._payload))
+
+    @cached_property
+    def client_id(self) -> str | None:
+        """``client_id`` (RFC 9068), or else ``azp``: the client that requested the token."""
+        return text(first_value(self._paths.client_id, self._payload))
 
     @cached_property
     def discord_username(self) -> str | None:
         """The username on Discord."""
-        return _text(self._payload.get("discord_username"))
+        return text(self._payload.get("discord_username"))
 
     @cached_property
     def roles(self) -> tuple[str, ...]:
-        """Global roles; always empty for a token of an organization."""
-        return () if self.has_org else _texts(self._payload.get("roles"))
+        """Global roles; empty for a token of an organization, unless the issuer's roles are mapped."""
+        if self._paths.roles is not None:
+            return all_texts(self._payload, self._paths.roles)
+        return () if self.has_org else texts(self._payload.get("roles"))
+
+    @cached_property
+    def permissions(self) -> tuple[str, ...]:
+        """``permissions``: what the user may do, if the issuer lists it."""
+        return all_texts(self._payload, self._paths.permissions)
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """``groups`` (RFC 9068): the groups of the user."""
+        return all_texts(self._payload, self._paths.groups)
 
     @cached_property
     def has_org(self) -> bool:
-        """True for a token of an organization, whatever its type; no user has global roles there."""
-        return self._payload.get("org") is not None
+        """True for a token of an organization, whatever its type; unmapped roles are not global there."""
+        return first_value(self._paths.org, self._payload) is not None
 
     @cached_property
     def org(self) -> str | None:
         """``org``: the organization that the token is for, by the name it had then."""
-        return _text(self._payload.get("org"))
+        return text(first_value(self._paths.org, self._payload))
 
     @cached_property
     def org_id(self) -> str | None:
         """``org_id``: the organization's id, which a rename does not change and no other one ever has."""
-        return _text(self._payload.get("org_id"))
+        return text(self._payload.get("org_id"))
 
     @cached_property
     def org_roles(self) -> tuple[str, ...]:
         """Roles in ``org``. The owner of an organization names its roles, so they are never global ones."""
-        return _texts(self._payload.get("roles")) if self.has_org else ()
+        if not self.has_org:
+            return ()
+        paths = self._paths.org_roles
+        return texts(self._payload.get("roles")) if paths is None else all_texts(self._payload, paths)
 
     @cached_property
     def entitlements(self) -> tuple[str, ...]:
         """``entitlements``: the products and features of the user."""
-        return _texts(self._payload.get("entitlements"))
+        return texts(self._payload.get("entitlements"))
 
     @cached_property
     def amr(self) -> tuple[str, ...]:
         """The authentication methods (RFC 8176)."""
-        return _texts(self._payload.get("amr"))
+        return texts(self._payload.get("amr"))
 
     def has_role(self, role: str) -> bool:
         """True if the user has this global role, whatever its case."""
@@ -123,6 +155,14 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def has_entitlement(self, entitlement: str) -> bool:
         """True if the user has this entitlement, whatever its case."""
         return _has(self.entitlements, entitlement)
+
+    def has_permission(self, permission: str) -> bool:
+        """True if the token lists exactly this permission."""
+        return permission in self.permissions
+
+    def has_group(self, group: str) -> bool:
+        """True if the token lists exactly this group."""
+        return group in self.groups
 
     def to_dict(self) -> dict[str, Any]:
         """Return every claim as plain dictionaries and lists: a copy that may be changed."""
@@ -145,44 +185,32 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return f"Claims(user_id={self.user_id!r}, issuer={self.issuer!r}, expires_at={self.expires_at})"
 
 
-def build(claims: dict[str, Any], audience: tuple[str, ...]) -> Claims:
+def build(
+    payload: Payload, audience: tuple[str, ...], *, subject: str | None = None, paths: ClaimPaths = USUAL
+) -> Claims:
     """Return the claims of a payload whose issuer, subject, times and audience were checked.
 
-    Takes over ``claims``, which the strict reader made: no other code may hold it.
+    Takes over ``payload``, which the strict reader made: no other code may hold it. ``subject`` comes from
+    the checks; None for ``sub``.
     """
+    if paths.scopes is not None:
+        granted = all_scopes(payload, paths.scopes)
+    else:  # some issuers call the claim "scp"
+        granted = scopes(payload["scope"] if "scope" in payload else payload.get("scp"))
     return Claims(
-        user_id=claims["sub"],
-        issuer=claims["iss"],
+        user_id=payload["sub"] if subject is None else subject,
+        issuer=payload["iss"],
         audience=audience,
-        expires_at=int(claims["exp"]),
-        scopes=_scopes(claims["scope"] if "scope" in claims else claims.get("scp")),
-        _payload=claims,
+        expires_at=int(payload["exp"]),
+        scopes=granted,
+        _payload=payload,
+        _paths=paths,
     )
 
 
 def _has(names: tuple[str, ...], wanted: str) -> bool:
     folded = wanted.casefold()
     return any(name.casefold() == folded for name in names)
-
-
-def _text(value: Any) -> str | None:
-    return value if type(value) is str and value else None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if type(value) is not list:
-        return ()
-    if _ONLY_TEXTS.issuperset(map(type, value)):
-        return tuple(value)
-    return tuple([item for item in value if type(item) is str])
-
-
-def _scopes(value: Any) -> tuple[str, ...]:
-    # RFC 8693, 4.2: one string, separated by spaces, and by nothing else that Python takes for white space.
-    # Some issuers send a list, or call the claim "scp".
-    if value is None:
-        return ()
-    return tuple(filter(None, value.split(" "))) if type(value) is str else _texts(value)
 
 
 def _seconds(value: Any) -> int | None:

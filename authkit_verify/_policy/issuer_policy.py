@@ -9,7 +9,9 @@ from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import IssuerKeys, KeyCandidates
 from authkit_verify._policy import checks
+from authkit_verify._policy.claim_paths import ClaimPaths, reader
 from authkit_verify._policy.report_only import ReportOnlyPolicy
+from authkit_verify._policy.required_claims import required_claims
 from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import AcceptConfig, IssuerAccept
@@ -25,7 +27,11 @@ class IssuerPolicy:
         "audiences",
         "emit",
         "keys",
+        "paths",
+        "read_audience",
+        "read_subject",
         "report_only",
+        "required_claims",
         "scopes",
         "signature_checks",
         "token_counters",
@@ -41,6 +47,10 @@ class IssuerPolicy:
         self.signature_checks: Mapping[str, Check] = config.signature_checks
         self.keys = keys
         self.scopes = tuple(accept.required_scopes)
+        self.paths = ClaimPaths.of(accept.claims)
+        self.read_audience = reader(*self.paths.audience)
+        self.read_subject = reader(*self.paths.subject)
+        self.required_claims = required_claims(accept.required_claims)
         self.types = checks.token_types(accept.token_types)
         self.report_only = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
         self.token_counters = TokenCounters()

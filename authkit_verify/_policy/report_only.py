@@ -8,6 +8,7 @@ from functools import partial
 from authkit_verify._jose.compact import Header
 from authkit_verify._policy import checks
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.required_claims import RequiredClaim, check_required, required_claims
 from authkit_verify.config import StricterRules
 from authkit_verify.errors import TokenError
 
@@ -31,6 +32,8 @@ class ReportOnlyPolicy:
             checks_by_name["audiences"] = partial(_audience, frozenset(rules.audiences))
         if rules.required_scopes is not None:
             checks_by_name["required_scopes"] = partial(_scopes, tuple(rules.required_scopes))
+        if rules.required_claims is not None:
+            checks_by_name["required_claims"] = partial(_required, required_claims(rules.required_claims))
         self.checks_by_name = checks_by_name
         """By the name of the field in ``StricterRules``; each raises TokenError or returns."""
 
@@ -63,3 +66,7 @@ def _audience(accepted: frozenset[str], _header: Header, claims: Claims) -> None
 
 def _scopes(required: tuple[str, ...], _header: Header, claims: Claims) -> None:
     checks.check_scopes(claims.scopes, required)
+
+
+def _required(required: tuple[RequiredClaim, ...], _header: Header, claims: Claims) -> None:
+    check_required(claims.to_dict(), required)

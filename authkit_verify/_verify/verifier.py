@@ -9,8 +9,8 @@ from typing import Any, Self, TypedDict
 
 import msgspec
 
+from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import Explanation
-from authkit_verify._http_client import HttpClient
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
@@ -24,6 +24,7 @@ from authkit_verify._policy.issuer_policy import (
     retry_after_refresh,
     verify_signature,
 )
+from authkit_verify._policy.required_claims import check_required
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.token_cache import Entry, TokenCache
@@ -230,10 +231,12 @@ class Verifier:
         checks.check_type(header.typ, policy.types)
         # 7. The times: RFC 7519 sections 4.1.4 to 4.1.6.
         starts, ends = checks.check_times(payload, self._wall(), self._skew, policy.accept.max_lifetime)
-        checks.check_subject(payload)
-        # 8. The audience: RFC 7519 section 4.1.3.
-        audience = checks.check_audience(payload.get("aud"), policy.audiences)
-        accepted = claims.build(payload, audience)
+        subject = checks.check_subject(policy.read_subject(payload))
+        # 8. The audience: RFC 7519 section 4.1.3. Then the claims that this issuer's tokens need.
+        audience = checks.check_audience(policy.read_audience(payload), policy.audiences)
+        if policy.required_claims:
+            check_required(payload, policy.required_claims)
+        accepted = claims.build(payload, audience, subject=subject, paths=policy.paths)
         # 9. The scope: RFC 6750 section 3.1.
         checks.check_scopes(accepted.scopes, policy.scopes)
         return accepted, starts, ends

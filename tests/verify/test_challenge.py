@@ -26,7 +26,7 @@ def test_without_a_token_the_challenge_is_bare() -> None:
 @pytest.mark.parametrize(
     "code",
     ["invalid_token", "disallowed_alg", "unknown_kid", "missing_kid", "bad_issuer", "bad_audience",
-     "missing_exp", "token_expired", "user_disabled"],
+     "bad_claim", "missing_exp", "token_expired", "user_disabled"],
 )  # fmt: skip
 def test_every_bad_token_is_an_invalid_token_with_a_sentence_and_its_fine_code_in_the_body(code: Any) -> None:
     status, headers, body, close = answer(TokenError(code, "because"))

@@ -22,7 +22,8 @@ from fakes.tokens import mutate
 NOW = 1_900_000_000.0
 ORDER = [
     "shape", "header", "payload", "algorithm", "issuer", "issuer_algorithm", "keys", "signature", "type",
-    "expiry", "not_before", "issued_at", "lifetime", "subject", "audience", "scope",
+    "expiry", "not_before", "issued_at", "lifetime", "subject", "audience",
+    "required_claims", "scope",
 ]  # fmt: skip
 
 
@@ -60,8 +61,8 @@ def assert_silent(explanation: Explanation, token: str) -> None:
 async def test_a_good_token_passes_every_check_that_applies(issuer: FakeIssuer) -> None:
     async with issuer.verifier() as verifier:
         found = await explained(verifier, issuer.mint())
-    assert outcomes(found, "skipped") == {"not_before", "lifetime", "scope"}
-    assert outcomes(found, "passed") == set(ORDER) - {"not_before", "lifetime", "scope"}
+    assert outcomes(found, "skipped") == {"not_before", "lifetime", "required_claims", "scope"}
+    assert outcomes(found, "passed") == set(ORDER) - {"not_before", "lifetime", "required_claims", "scope"}
 
 
 async def test_every_fault_is_named_and_the_first_one_is_the_verdict(issuer: FakeIssuer) -> None:

@@ -22,6 +22,7 @@ def trying(issuer: FakeIssuer, heard: list[Event], **rules: Any) -> Verifier:
         ({"required_scopes": ["read"]}, {"scope": "read x"}, {"scope": "x"}, "insufficient_scope"),
         ({"max_lifetime": 900}, {"lifetime": 900}, {"lifetime": 901}, "invalid_token"),
         ({"max_lifetime": 900}, {"lifetime": 900}, {"without": ["iat"]}, "invalid_token"),
+        ({"required_claims": {"azp": ["web"]}}, {"azp": "web"}, {"azp": "cli"}, "bad_claim"),
         ({"algorithms": ["ES256"]}, {}, None, None),
         ({"algorithms": ["RS256"]}, None, {}, "disallowed_alg"),
     ],

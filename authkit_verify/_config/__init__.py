@@ -1,0 +1,1 @@
+"""Types of the configuration that have a file of their own."""

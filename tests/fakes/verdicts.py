@@ -1,0 +1,25 @@
+"""The verdict of a verifier on a token, as one code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authkit_verify import TokenError, Verifier
+from authkit_verify.testing import FakeIssuer
+
+
+async def code(issuer: FakeIssuer, token: str, **terms: Any) -> str | None:
+    """Return the code of the refusal, which ``explain`` must agree with; None for an accepted token."""
+    async with issuer.verifier(**terms) as verifier:
+        explained = (await verifier.explain(token)).code
+        assert explained == await outcome(verifier, token)
+        return explained
+
+
+async def outcome(verifier: Verifier, token: str) -> str | None:
+    """Return the code of the refusal; None for an accepted token."""
+    try:
+        await verifier.verify(token)
+    except TokenError as error:
+        return error.code
+    return None
