@@ -106,7 +106,8 @@ ENGLISH = {
     "logins_frozen": Text(
         "Confirm the sign-in methods of your account",
         "Hello{name},\n\nYou proved for the first time that this contact is yours. External logins, wallets "
-        "and the second factor that were in your account before no longer count.\n\n"
+        "and the second factor that were in your account before no longer count, and another email address "
+        "or phone number of the account is unverified.\n\n"
         "Sign in, then confirm those that are yours and remove the others.\n",
     ),
     "codes_guessed": Text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL
+from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, PHONE, ContactKind
 from authkit_issuer.store.predicates import ALLOWED
 from authkit_issuer.store.query import Query, Statement
 
@@ -122,28 +122,40 @@ MARK_PROVED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """How many logins were frozen, and whether the second factor was."""
+    """How many logins were frozen, and whether the second factor and the other contact were."""
 
     logins: int
     factor: bool
+    contact: bool
 
 
-FREEZE = Query(
-    Frozen,
-    """
+def _freeze(kind: ContactKind) -> Query[Frozen]:
+    """Return the statement for a first proof by this kind of contact; the other one needs a proof again."""
+    other = PHONE if kind is EMAIL else EMAIL
+    return Query(
+        Frozen,
+        f"""
     with logins as (
         update profiles.user_providers set frozen_at = now()
         where user_id = $1::uuid and frozen_at is null returning 1
     ), factor as (
         update profiles.two_factor_settings set frozen_at = now()
         where user_id = $1::uuid and enabled and frozen_at is null returning 1
+    ), before as (
+        select {other.verified_column} as verified from profiles.users where id = $1::uuid
     ), moved as (
-        update profiles.users set auth_epoch = auth_epoch + 1
-        where id = $1::uuid and (exists (select from logins) or exists (select from factor))
+        update profiles.users
+        set auth_epoch = auth_epoch + 1, {other.verified_column} = false, proved_{other.name} = null
+        where id = $1::uuid
+          and (exists (select from logins) or exists (select from factor) or (select verified from before))
     )
-    select (select count(*)::int from logins) as logins, exists (select from factor) as factor
-    """,
-)
+    select (select count(*)::int from logins) as logins, exists (select from factor) as factor,
+           (select verified from before) as contact
+        """,
+    )
+
+
+FREEZE = {kind: _freeze(kind) for kind in CONTACT_KINDS}
 SET_BIOGRAPHY = Statement("update profiles.users set biography = $2, updated_at = now() where id = $1::uuid")
 
 # One statement, so that everything is of one moment. Leaves out what proves the user, hashes and codes, and

@@ -62,7 +62,10 @@ USAGE = Query(
                    select from profiles.user_providers l where l.user_id = u.id and l.frozen_at is null
                )
                or {HAS_TWO_FACTOR}
-           ) as attached
+               -- A proved contact has an owner, who alone may verify another one.
+               or (u.proved_email = u.email and $2 <> 'email')
+               or (u.proved_phone = u.phone_number and $2 <> 'phone')
+           ) is true as attached
     from profiles.users u where u.id = $1::uuid
     """,
 )

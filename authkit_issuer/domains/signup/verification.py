@@ -285,7 +285,7 @@ class Verification:
             if user_id is None:
                 raise invalid
             if not by_user:
-                usage = await tx.one(USAGE, user_id)
+                usage = await tx.one(USAGE, user_id, kind.name)
                 config = tx.config
                 open_before = not config.verification_required or config.verification_enforced_since
                 if usage.attached or (usage.password and open_before):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from authkit_issuer import errors
@@ -41,9 +43,14 @@ async def reset(service: Service, mailbox, to: str = EMAIL) -> None:
     """Recover the account through the mailbox."""
     await service.rt.background.drain(timeout=5)
     mailbox.messages.clear()
-    await service.passwords.request_reset(to)
-    await service.rt.background.drain(timeout=5)
-    await service.passwords.confirm_reset(mailbox.last(to).token, NEW)
+    if to == EMAIL:
+        await service.passwords.request_reset(to)
+        await service.rt.background.drain(timeout=5)
+        await service.passwords.confirm_reset(mailbox.last(to).token, NEW)
+    else:
+        await service.passwords.request_phone_reset(to)
+        await service.rt.background.drain(timeout=5)
+        await service.passwords.confirm_phone_reset(to, mailbox.last(to).token, NEW)
     await service.rt.background.drain(timeout=5)
 
 
@@ -108,6 +115,87 @@ async def test_a_second_factor_from_before_the_first_proof_is_not_asked_for(serv
     assert await service.two_factor.confirm(user)
     with pytest.raises(errors.TwoFactorRequired):
         await service.logins.with_password(EMAIL, NEW)
+
+
+async def with_number(service: Service, mailbox) -> str:
+    """The account of another person with the owner's address has a number that they proved."""
+    user, _ = await attached(service)
+    await service.contact_changes.request_phone(user, PHONE)
+    await service.rt.background.drain(timeout=5)
+    await service.contact_changes.confirm_phone(user, PHONE, mailbox.last(PHONE).code)
+    await service.rt.background.drain(timeout=5)
+    return user
+
+
+async def test_a_number_from_before_the_first_proof_resets_nothing(service, mailbox) -> None:
+    user = await with_number(service, mailbox)
+    await service.passwords.request_phone_reset(PHONE)
+    await service.rt.background.drain(timeout=5)
+    held = mailbox.last(PHONE).token
+    assert held
+    await reset(service, mailbox)
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await service.passwords.confirm_phone_reset(PHONE, held, OLD)
+    mailbox.messages.clear()
+    await service.passwords.request_phone_reset(PHONE)
+    await service.rt.background.drain(timeout=5)
+    assert mailbox.to(PHONE) == []
+    # Nor does a verification by the number's owner alone bring it back.
+    request = await service.verification.request_phone(PHONE)
+    await service.rt.background.drain(timeout=5)
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_phone(PHONE, mailbox.last(PHONE).code, request_id=request)
+    (event,) = await service.events.list_session_events(user, "logins_frozen")
+    assert event.data["contact"] is True
+
+
+async def test_the_owner_verifies_the_other_contact_again(service, mailbox) -> None:
+    user = await with_number(service, mailbox)
+    await reset(service, mailbox)
+    request = await service.verification.request_phone(PHONE, user_id=user)
+    await service.rt.background.drain(timeout=5)
+    code = mailbox.last(PHONE).code
+    await service.verification.confirm_phone(PHONE, code, request_id=request, user_id=user)
+    mailbox.messages.clear()
+    await service.passwords.request_phone_reset(PHONE)
+    await service.rt.background.drain(timeout=5)
+    assert len(mailbox.to(PHONE)) == 1
+
+
+async def test_an_address_from_before_the_first_proof_of_a_number_resets_nothing(
+    make_service, mailbox
+) -> None:
+    service = await make_service(**SETTINGS)
+    user = await service.users.add(email=EMAIL, phone=PHONE, username="vic_t", verified=True)
+    # An operator's word on a number is no proof, as ``set_email_verified`` is none.
+    await service.pool.execute("update profiles.users set proved_phone = null where id = $1", user.id)
+    await reset(service, mailbox, PHONE)
+    mailbox.messages.clear()
+    await service.passwords.request_reset(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    assert mailbox.to(EMAIL) == []
+    request = await service.verification.request_email(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_email(EMAIL, mailbox.last(EMAIL).code, request_id=request)
+
+
+async def test_two_first_proofs_at_once_leave_one_way_in(service, mailbox) -> None:
+    user = await with_number(service, mailbox)
+    await service.pool.execute("update profiles.users set proved_phone = null where id = $1", user)
+    await service.passwords.request_reset(EMAIL)
+    await service.passwords.request_phone_reset(PHONE)
+    await service.rt.background.drain(timeout=5)
+    by_email, by_phone = mailbox.last(EMAIL).token, mailbox.last(PHONE).token
+    results = await asyncio.gather(
+        service.passwords.confirm_reset(by_email, NEW),
+        service.passwords.confirm_phone_reset(PHONE, by_phone, OLD),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(result, str) for result in results) == 1, results
+    row = await service.pool.fetchrow("select email_verified, phone_verified from profiles.users")
+    assert row is not None
+    assert sum(row.values()) == 1
 
 
 async def test_later_proofs_freeze_nothing(service, mailbox) -> None:

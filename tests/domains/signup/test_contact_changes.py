@@ -219,7 +219,10 @@ async def test_verify_and_change_do_not_disturb_each_other(service: Service, mai
     with pytest.raises(errors.InvalidOrExpiredCode):
         await service.verification.confirm_email(NEW, codes[NEW], request_id=user_id)
     await service.verification.confirm_email(EMAIL, codes[EMAIL], request_id=request_id)
-    await service.verification.confirm_phone(PHONE, codes[PHONE], request_id=number)
+    # The proved address has an owner, who alone verifies the number.
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_phone(PHONE, codes[PHONE], request_id=number)
+    await service.verification.confirm_phone(PHONE, codes[PHONE], request_id=number, user_id=user_id)
     await service.contact_changes.confirm_email(user_id, codes[NEW])
     await service.contact_changes.confirm_phone(user_id, NEW_PHONE, codes[NEW_PHONE])
     user = await service.users.get(user_id)
