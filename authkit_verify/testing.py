@@ -15,7 +15,7 @@ import asyncio
 import json
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from authkit_verify._config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify._jwks.discovery import metadata_urls, origin
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
@@ -143,6 +144,8 @@ class FakeIssuer:
         self.jwks_urls = {httpx.URL(self._jwks_uri)}
         """Every URL that was given for the key set, through ``jwks_url`` here or in ``accept``."""
         self.audience = audience
+        self.claims: dict[str, Any] = {}
+        """Claims of every token, instead of the usual ones or beside them; None leaves one out."""
         self.algorithm = algorithm
         self.clock = clock
         self.headers: dict[str, str] = {}
@@ -158,6 +161,18 @@ class FakeIssuer:
         self.rotate()
         self.client = self.client_for(self)
         """The HTTP client that reaches this issuer, and no other host."""
+
+    @classmethod
+    def of(cls, accept: IssuerAccept, *, clock: Callable[[], float] = time.time) -> FakeIssuer:
+        """Return a fake of the issuer that ``accept`` describes, such as one of ``authkit_verify.presets``.
+
+        Its tokens have an accepted audience and all that is required, so that ``mint`` only needs the claims
+        that a test is about.
+        """
+        algorithm = "ES256" if accept.algorithms is None else accept.algorithms[0]
+        fake = cls(accept.issuer, algorithm=algorithm, clock=clock, jwks_url=accept.jwks_url)
+        fake.claims = _accepted_claims(accept)
+        return fake
 
     @staticmethod
     def client_for(*issuers: FakeIssuer) -> httpx.AsyncClient:
@@ -220,8 +235,9 @@ class FakeIssuer:
         members = {"alg": signer.alg, "kid": signer.kid, "typ": typ} | dict(header or {})
         payload = {
             "iss": self.issuer, "sub": user_id, "aud": self.audience, "iat": now, "exp": int(now + lifetime),
-        } | claims  # fmt: skip
-        for name in without:
+        } | self.claims | claims  # fmt: skip
+        left_out = {name for name, value in self.claims.items() if value is None and name not in claims}
+        for name in left_out.union(without):
             payload.pop(name, None)
         head = {name: value for name, value in members.items() if value is not None}
         return seal(signer, _compact(head), _compact(payload))
@@ -318,6 +334,28 @@ def _addressed(issuers: Iterable[FakeIssuer], request: httpx.Request) -> FakeIss
     path = asked.path.rstrip("/") + "/"
     below = [one for one in near if path.startswith(httpx.URL(one.issuer).path.rstrip("/") + "/")]
     return max(below or near, key=lambda one: len(one.issuer))
+
+
+def _accepted_claims(accept: IssuerAccept) -> dict[str, Any]:
+    """Return claims with which a token meets the requirements of a record."""
+    mapping = accept.claims or ClaimsMapping()
+    wanted: dict[str, Sequence[Any]] = {
+        name: values if isinstance(values, tuple) else ("any",)
+        for name, values in accept.required_claims.items()
+    }
+    audience = tuple(mapping.audience or ("aud",))
+    if accept.audiences and wanted.keys().isdisjoint(audience):
+        wanted[audience[0]] = accept.audiences
+    if accept.required_scopes:
+        wanted[next(iter(mapping.scopes or ("scope",)))] = (" ".join(accept.required_scopes),)
+    found: dict[str, Any] = {"aud": None}
+    for name, values in wanted.items():
+        *above, last = claim_path(name)
+        place = found
+        for step in above:
+            place = place.setdefault(step, {})
+        place[last] = values[0]
+    return found
 
 
 def _compact(value: Any) -> bytes:

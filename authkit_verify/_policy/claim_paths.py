@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from operator import methodcaller
 from typing import Any, Self
+
+import msgspec
 
 from authkit_verify._config.claims_mapping import ClaimPath, ClaimsMapping, claim_path
 
@@ -16,8 +17,7 @@ Paths = tuple[ClaimPath, ...]
 _ONLY_TEXTS = frozenset({str})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimPaths:
+class ClaimPaths(msgspec.Struct, frozen=True, kw_only=True):
     """Where the tokens of an issuer carry what ``Claims`` reads; None for a rule that no path can state.
 
     Data alone, so that the ``Claims`` that hold it can be copied and pickled.
@@ -37,7 +37,7 @@ class ClaimPaths:
     @classmethod
     def of(cls, mapping: ClaimsMapping | None) -> Self:
         """Return the paths of a mapping; a field that it leaves out keeps the usual ones."""
-        named = {name: getattr(mapping, name, None) for name in cls.__dataclass_fields__}
+        named = {name: getattr(mapping, name, None) for name in cls.__struct_fields__}
         paths = {name: tuple(map(claim_path, names)) for name, names in named.items() if names is not None}
         if "roles" in paths:
             # The claim that holds the roles of an organization is then known to be another one, or none.

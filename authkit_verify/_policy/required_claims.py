@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from authkit_verify._config.claims_mapping import claim_path
 from authkit_verify._config.required_values import RequiredValues
@@ -14,8 +15,7 @@ from authkit_verify.errors import TokenError
 _SCALARS = frozenset({str, int, bool})
 
 
-@dataclass(frozen=True, slots=True)
-class RequiredClaim:
+class RequiredClaim(msgspec.Struct, frozen=True):
     """One claim that a token needs."""
 
     name: str

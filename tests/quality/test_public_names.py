@@ -29,6 +29,10 @@ DOORS = {
     "authkit_verify.doctor": ["Finding", "Report", "diagnose"],
     "authkit_verify.errors": ["TokenCode", "TokenError"],
     "authkit_verify.fastapi": ["Bearer"],
+    "authkit_verify.presets": [
+        "Settings", "apple", "auth0", "clerk", "cloudflare_access", "cognito", "entra", "firebase",
+        "github_actions", "gitlab", "google", "keycloak", "kubernetes", "okta", "supabase", "workos",
+    ],
     "authkit_verify.prometheus": ["VerifierCollector"],
     "authkit_verify.pytest_plugin": ["fake_issuer"],
     "authkit_verify.starlette": ["AuthenticationMiddleware", "BearerBackend", "Refused", "refuse"],
@@ -79,7 +83,8 @@ def test_an_import_needs_only_the_libraries_of_its_extra(statement: str, absent:
 
 
 def test_the_doors_of_the_verifier_are_its_modules_without_an_underscore() -> None:
-    modules = {path.stem for path in (ROOT / "authkit_verify").glob("[a-z]*.py")}
+    folder = ROOT / "authkit_verify"
+    modules = {path.stem for path in (*folder.glob("[a-z]*.py"), *folder.glob("[a-z]*/"))}
     assert {f"authkit_verify.{name}" for name in modules} == set(DOORS)
 
 
