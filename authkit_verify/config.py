@@ -12,7 +12,7 @@ import re
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 from urllib.parse import urlsplit
 
 from authkit_verify._config.claims_mapping import ClaimsMapping
@@ -79,9 +79,9 @@ class StricterRules:
 class IssuerAccept:
     """An issuer whose tokens are accepted, and the rules for them. Durations are seconds.
 
-    Keys come from ``jwks_url``, or from the metadata document with ``discovery=True``, or else from
-    ``<issuer>/.well-known/jwks.json``. ``pinned_pems`` are used while no such set is usable, or always with
-    ``pinned_only=True``.
+    Keys come from ``jwks_url``, or else from the URL that the issuer's metadata names, or, if it has no
+    metadata, from ``<issuer>/.well-known/jwks.json``. ``pinned_pems`` are used while no such set is usable,
+    or always with ``pinned_only=True``.
 
     Raises:
         ValueError: A field is invalid, or two fields contradict each other.
@@ -94,12 +94,13 @@ class IssuerAccept:
     any_audience: bool = False
     """Accept every audience, and tokens without one. Default False."""
     jwks_url: str | None = None
-    """The URL of the key set. Default None: ``discovery``, or the well-known path below ``issuer``."""
-    discovery: bool = False
-    """Find the key set through the issuer's metadata (OpenID Connect Discovery, RFC 8414). Default False."""
+    """The URL of the key set. Default None: see ``discovery``."""
+    discovery: bool | None = None
+    """Find the key set through the issuer's metadata (OpenID Connect Discovery, RFC 8414). True: only there.
+    False: only at the well-known path below ``issuer``. Default None: in the metadata, or at that path if the
+    issuer has none."""
     same_origin: bool = False
-    """With ``discovery``: accept a ``jwks_uri`` only at the issuer's own scheme, host and port. Default
-    False."""
+    """Accept a ``jwks_uri`` of the metadata only at the issuer's own scheme, host and port. Default False."""
     pinned_pems: Sequence[Pin] = ()
     """Pinned keys: RSA, EC or Ed25519; a public key (SPKI, PKCS#1) or a certificate. Remove a pin together
     with its key: an attacker with an old key can wait for an outage. Default none."""
@@ -108,7 +109,8 @@ class IssuerAccept:
     pinned_until: float | None = None
     """The Unix time after which pinned keys are not used. Default None: without end."""
     algorithms: Sequence[str] | None = None
-    """The signature algorithms accepted. Default None: those of ``AcceptConfig``."""
+    """The signature algorithms accepted, each only with its kind of key. Default None: those of
+    ``AcceptConfig``."""
     token_types: Sequence[str] | None = None
     """The ``typ`` values accepted; ``""`` accepts a token without one. Default None: absent, ``JWT`` and
     ``at+jwt``; an untyped ID token then passes if its audience does."""
@@ -164,9 +166,12 @@ class IssuerAccept:
         return is_allowed_url(url, http_loopback=self.allow_http_loopback, http_hosts=self.allow_http_hosts)
 
     @property
-    def keys_url(self) -> str:
-        """The URL of the key set, unless ``discovery`` finds it or only pins are used."""
-        return self.jwks_url or self.issuer.rstrip("/") + "/.well-known/jwks.json"
+    def keys_url(self) -> str | None:
+        """The URL of the key set; None if it is to be found through the metadata, or only pins are used."""
+        if self.jwks_url is not None:
+            return self.jwks_url
+        well_known = self.discovery is False and not self.pinned_only
+        return self.issuer.rstrip("/") + "/.well-known/jwks.json" if well_known else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +184,9 @@ class AcceptConfig:
 
     issuers: Sequence[IssuerAccept]
     """The accepted issuers, each once; at least one."""
-    algorithms: Sequence[str] = ("RS256",)
-    """The signature algorithms accepted, of ``SUPPORTED_ALGORITHMS``. Default ``RS256``."""
+    algorithms: Sequence[str] = SUPPORTED_ALGORITHMS
+    """The signature algorithms accepted, each only with its kind of key. Default: all of
+    ``SUPPORTED_ALGORITHMS``, which are asymmetric."""
     skew: float = 60.0
     """Seconds by which ``exp``, ``nbf`` and ``iat`` may differ from the clock here. Default 60."""
     signature_backend: Literal["cryptography", "fast"] = "cryptography"
@@ -189,7 +195,7 @@ class AcceptConfig:
 
     def __post_init__(self) -> None:
         """Normalize lists to tuples, then check."""
-        object.__setattr__(self, "issuers", tuple(self.issuers))
+        object.__setattr__(self, "issuers", _accepted(self.issuers))
         object.__setattr__(self, "algorithms", _words("algorithms", self.algorithms))
         if not self.issuers:
             raise ValueError("AcceptConfig.issuers is empty: list at least one IssuerAccept")
@@ -215,6 +221,13 @@ class AcceptConfig:
         except ImportError as error:
             raise ValueError('signature_backend="fast" needs more packages: install authkit[fast]') from error
         return FAST_ALGORITHMS
+
+
+_TEMPLATE = re.compile(
+    r"[{}*]|^https://(?:login\.microsoftonline\.com|login\.microsoftonline\.us|login\.windows\.net|sts\.windows\.net|"
+    r"login\.partner\.microsoftonline\.cn)/(?:common|organizations|consumers)(?:/|$)"
+)
+"""Issuers that stand for many. Microsoft's names of all tenants are in its metadata, and in no token."""
 
 
 def is_allowed_url(url: str, *, http_loopback: bool, http_hosts: Sequence[str] = ()) -> bool:
@@ -244,6 +257,11 @@ def is_loopback(host: str) -> bool:
 def _check(accept: IssuerAccept) -> None:
     if not isinstance(accept.issuer, str) or not accept.issuer or accept.issuer != accept.issuer.strip():
         raise ValueError(f"issuer must be a non-empty string without blanks around it, not {accept.issuer!r}")
+    if _TEMPLATE.search(accept.issuer):
+        raise ValueError(
+            f"issuer {accept.issuer!r} stands for many tenants, and no token has it as its iss: list the "
+            "issuer of each tenant, with the jwks_url that they share"
+        )
     if bool(accept.audiences) == accept.any_audience:
         raise ValueError(
             f"{accept.issuer}: set either audiences or any_audience=True; audiences is {accept.audiences!r}"
@@ -273,11 +291,15 @@ def _check_source(accept: IssuerAccept) -> None:
                 f"{accept.issuer}: with pinned_only=True no keys are fetched; remove jwks_url and discovery"
             )
         return
-    if accept.same_origin and not accept.discovery:
-        raise ValueError(f"{accept.issuer}: same_origin=True needs discovery=True")
+    url = accept.keys_url
+    if accept.same_origin and url is not None:
+        raise ValueError(
+            f"{accept.issuer}: same_origin=True is about the URL that the metadata names: remove jwks_url "
+            "and discovery=False"
+        )
     if accept.discovery and accept.jwks_url is not None:
         raise ValueError(f"{accept.issuer}: set jwks_url or discovery=True, not both")
-    url = accept.issuer if accept.discovery else accept.keys_url
+    url = accept.issuer if url is None else url
     if not accept.allows_url(url):
         raise ValueError(
             f"{accept.issuer}: keys are fetched from an https URL (or http on loopback with "
@@ -319,6 +341,16 @@ def _check_seconds(name: str, value: float, *, zero: bool = False) -> None:
     if not number or value < 0 or (value == 0 and not zero):
         least = "0 or more" if zero else "more than 0"
         raise ValueError(f"{name} must be a finite number of seconds, {least}, not {value!r}")
+
+
+def _accepted(issuers: object) -> tuple[IssuerAccept, ...]:
+    found = (issuers,) if isinstance(issuers, IssuerAccept) else tuple(cast("Sequence[object]", issuers))
+    for one in found:
+        if not isinstance(one, IssuerAccept):
+            raise ValueError(  # noqa: TRY004 - every mistake here is a ValueError
+                f"AcceptConfig.issuers holds IssuerAccept(issuer=..., audiences=[...]), not {one!r}"
+            )
+    return cast("tuple[IssuerAccept, ...]", found)
 
 
 def _words(name: str, value: Sequence[str]) -> tuple[str, ...]:

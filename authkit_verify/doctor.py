@@ -24,7 +24,7 @@ from authkit_verify._doctor.probe import Probe, probe
 from authkit_verify._doctor.report import Finding, Report
 from authkit_verify._explain.explanation import address
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.discovery import discover, metadata_urls
+from authkit_verify._jwks.discovery import NoMetadata, discover, metadata_urls, well_known_keys
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import AcceptConfig, IssuerAccept
 
@@ -112,13 +112,13 @@ class _Diagnosis:
     async def _location(self, named: str | None) -> str | None:
         """Return the URL from which the verifier would fetch the key set, or None if it finds none."""
         accept = self.accept
-        if not accept.discovery:
+        if accept.keys_url is not None:
             configured = shown(address(accept.keys_url))
             if named is not None and named != accept.keys_url:
                 self.findings.append(
                     Finding(
                         "warning", "keys_elsewhere", f"The metadata names its keys at {shown(named)}.",
-                        f"The verifier fetches {configured}; set discovery=True, or jwks_url to the former.",
+                        f"The verifier fetches {configured}; leave out jwks_url and discovery=False.",
                     )
                 )  # fmt: skip
             return accept.keys_url
@@ -128,6 +128,8 @@ class _Diagnosis:
                 allows=accept.allows_url, same_origin=accept.same_origin,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001 - the client's own failures were named above, one by one
+            if isinstance(error, NoMetadata) and accept.discovery is None:
+                return well_known_keys(accept.issuer)
             reason = str(error) if isinstance(error, FetchError) else "it is unreachable"
             self.findings.append(
                 Finding(
@@ -142,7 +144,7 @@ class _Diagnosis:
             code = found.fault.code if found.fault is not None else "unreachable"
             advice = found.fault.advice if found.fault is not None else None
             if named is not None and named != found.url:
-                advice = "The metadata names another URL: set discovery=True."
+                advice = "The metadata names another URL: leave out jwks_url and discovery=False."
             sentence = f"The key set at {shown(address(found.url))} cannot be fetched: {reason}."
             self.findings.append(Finding("error", code, sentence, advice))
             return

@@ -25,12 +25,28 @@ TokenCode = Literal[
 """Every code of a ``TokenError``. ``keys_unavailable`` alone is not about the token: it was not checked."""
 
 
+_SHOWN = 60  # characters of one value
+_ITEMS = 3
+
+
+def shown(value: object) -> str:
+    """Return a foreign value for a sentence: escaped, and cut to a length that fits into a line."""
+    if type(value) is str:
+        return ascii(value) if len(value) <= _SHOWN else f"{value[:_SHOWN]!a} and {len(value) - _SHOWN} more"
+    if type(value) is list or type(value) is tuple:
+        items = [shown(item) if type(item) is str else "..." for item in value[:_ITEMS]]
+        return f"[{', '.join(items)}{', ...' if len(value) > _ITEMS else ''}]"
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
 class TokenError(Exception):
     """The token is refused, or the keys to check it are unavailable.
 
     Attributes:
         code: One of ``TokenCode``; codes do not change.
-        description: A sentence for people. It never holds any part of the token.
+        reason: A phrase for people, the same for every token.
+        detail: The value that was refused, escaped and cut, and the setting that decides; may be empty.
+        description: Both, as a client receives them. It holds no part of the encoded token.
         retry_after: Seconds after which a retry may succeed; None if a retry does not help.
         scopes: The scopes that an ``insufficient_scope`` refusal requires; empty otherwise.
     """
@@ -38,14 +54,17 @@ class TokenError(Exception):
     def __init__(
         self,
         code: TokenCode,
-        description: str,
+        reason: str,
         *,
+        detail: str = "",
         retry_after: float | None = None,
         scopes: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(code, description)
+        super().__init__(code, reason)
         self.code: TokenCode = code
-        self.description = description
+        self.reason = reason
+        self.detail = detail
+        self.description = f"{reason}: {detail}" if detail else reason
         self.retry_after = retry_after
         self.scopes = scopes
 

@@ -61,7 +61,7 @@ class FakeKey:
         """Generate a key; only RSA takes a noticeable time."""
         if alg in _CURVES:
             return cls(kid, alg, ec.generate_private_key(_CURVES[alg][0]))
-        if alg == "EdDSA":
+        if alg in {"EdDSA", "Ed25519"}:
             return cls(kid, alg, ed25519.Ed25519PrivateKey.generate())
         return cls(kid, alg, rsa.generate_private_key(65537, 2048))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from authkit_verify import IssuerAccept
+from authkit_verify.config import SUPPORTED_ALGORITHMS
 from authkit_verify.doctor import Finding, Report, diagnose
 
 
@@ -19,22 +20,28 @@ def doctor(
         list[str] | None, typer.Option(help="An audience to accept; may be given more than once.")
     ] = None,
     jwks_url: Annotated[
-        str | None, typer.Option(help="The URL of its keys; default below the issuer.")
+        str | None, typer.Option(help="The URL of its keys; default in its metadata.")
     ] = None,
-    discovery: Annotated[bool, typer.Option("--discovery", help="Find the keys in its metadata.")] = False,
-    algorithm: Annotated[
-        list[str] | None, typer.Option(help="An algorithm to accept; default RS256.")
+    discovery: Annotated[
+        bool | None,
+        typer.Option(
+            "--discovery/--no-discovery",
+            help="Find the keys only in its metadata, or only at the well-known path.",
+        ),
     ] = None,
+    algorithm: Annotated[list[str] | None, typer.Option(help="An algorithm to accept; default all.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Examine an issuer as a verifier sees it; exit status 1 for an error."""
-    report = _report(issuer, audience or [], jwks_url, algorithm or ["RS256"], discovery=discovery)
+    report = _report(
+        issuer, audience or [], jwks_url, algorithm or list(SUPPORTED_ALGORITHMS), discovery=discovery
+    )
     typer.echo(json.dumps(report.to_dict()) if as_json else str(report))
     raise typer.Exit(0 if report.ok else 1)
 
 
 def _report(
-    issuer: str, audience: list[str], jwks_url: str | None, algorithms: list[str], *, discovery: bool
+    issuer: str, audience: list[str], jwks_url: str | None, algorithms: list[str], *, discovery: bool | None
 ) -> Report:
     try:
         accept = IssuerAccept(

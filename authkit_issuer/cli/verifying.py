@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,10 +19,22 @@ def verify(
     context: typer.Context,
     token: Annotated[str, typer.Argument(help="The token; - reads it from standard input.")],
     issuer: Annotated[str, typer.Option(help="The issuer to accept.")],
-    audience: Annotated[list[str], typer.Option(help="An audience to accept; may be given more than once.")],
+    audience: Annotated[
+        list[str] | None, typer.Option(help="An audience to accept; may be given more than once.")
+    ] = None,
     *,
+    any_audience: Annotated[
+        bool, typer.Option("--any-audience", help="Accept every audience, and none.")
+    ] = False,
     jwks_url: Annotated[
-        str | None, typer.Option(help="The URL of its keys; default below the issuer.")
+        str | None, typer.Option(help="The URL of its keys; default in its metadata.")
+    ] = None,
+    discovery: Annotated[
+        bool | None,
+        typer.Option(
+            "--discovery/--no-discovery",
+            help="Find the keys only in its metadata, or only at the well-known path.",
+        ),
     ] = None,
     pem: Annotated[
         list[Path] | None,
@@ -33,31 +46,40 @@ def verify(
 ) -> None:
     """Check a token against its issuer's published keys; exit status 1 if it is refused."""
     if context.args:  # refused here, because typer's own message would print them
-        raise typer.BadParameter("there is more than one token; quote it, and leave out the word Bearer")
-    text = sys.stdin.read().strip() if token == "-" else token
+        raise typer.BadParameter("there is more than one token; put quotes around it")
+    if not audience and not any_audience:
+        raise typer.BadParameter("give --audience, or --any-audience")
+    text = _bare(sys.stdin.read() if token == "-" else token)
+    pins = _pems(pem or [])
+    terms: dict[str, Any] = {
+        "audiences": audience or [], "any_audience": any_audience,
+        "jwks_url": jwks_url, "discovery": discovery,
+        "pinned_pems": pins, "pinned_only": bool(pins) and jwks_url is None and not discovery,
+    }  # fmt: skip
     # Every algorithm: the question is whether the token is valid at all.
-    config = _config(issuer, audience, jwks_url, pem or [], algorithm or list(SUPPORTED_ALGORITHMS))
+    config = _config(issuer, algorithm or list(SUPPORTED_ALGORITHMS), terms)
     if explain:
         raise typer.Exit(asyncio.run(_explained(config, text, as_json=as_json)))
     raise typer.Exit(asyncio.run(_verified(config, text, as_json=as_json)))
 
 
-def _config(
-    issuer: str, audience: list[str], jwks_url: str | None, pems: list[Path], algorithms: list[str]
-) -> AcceptConfig:
+def _bare(text: str) -> str:
+    """Return the token in what was copied: a header, a scheme and quotes around it are taken off."""
+    text = text.strip().strip("\"'").strip()
+    return re.sub(r"^(?:authorization:)?\s*(?:bearer\s+)?", "", text, flags=re.IGNORECASE).strip("\"'")
+
+
+def _pems(paths: list[Path]) -> list[bytes]:
     try:
-        pins = [path.read_bytes() for path in pems]
-        accepted = IssuerAccept(
-            issuer=issuer,
-            audiences=audience,
-            jwks_url=jwks_url,
-            pinned_pems=pins,
-            pinned_only=bool(pins) and jwks_url is None,
-            allow_http_loopback=True,
-        )
-        return AcceptConfig(issuers=[accepted], algorithms=algorithms)
+        return [path.read_bytes() for path in paths]
     except OSError as error:
         raise typer.BadParameter(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
+def _config(issuer: str, algorithms: list[str], terms: dict[str, Any]) -> AcceptConfig:
+    try:
+        accepted = IssuerAccept(issuer=issuer, allow_http_loopback=True, **terms)
+        return AcceptConfig(issuers=[accepted], algorithms=algorithms)
     except ValueError as error:
         raise typer.BadParameter(f"{error}.") from error
 

@@ -78,7 +78,7 @@ def check_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | N
     except FetchError as error:
         return _unfit(found, found.answer, accept, error), None
     if not accept.allows_url(url):
-        level: Level = "error" if accept.discovery else "warning"
+        level: Level = "error" if accept.keys_url is None else "warning"
         sentence = f"The metadata names its keys at {shown(url)}, which is not an https URL."
         return Finding(
             level, "jwks_uri_refused", sentence, "The verifier fetches keys over https only."
@@ -100,6 +100,10 @@ def _unfit(found: Probe, answer: Answer, accept: IssuerAccept, error: FetchError
     theirs = document.get("issuer") if isinstance(document, dict) else None
     if theirs == accept.issuer or not isinstance(theirs, str):
         return Finding("warning", "metadata_unfit", f"{where} is unusable: {error}.")
+    if "{" in theirs:
+        sentence = f"{where} is for many tenants: {shown(theirs)}."
+        advice = "List the issuer of each tenant as its tokens spell it, with jwks_url."
+        return Finding("error", "multi_tenant_metadata", sentence, advice)
     advice = f"Tokens carry the issuer's own spelling: configure issuer={shown(theirs)} if you trust it."
     if theirs.rstrip("/") == accept.issuer.rstrip("/"):
         sentence = f"{where} names {shown(theirs)}, which differs by a trailing slash."

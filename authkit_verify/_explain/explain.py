@@ -167,7 +167,7 @@ class _Walk:
             found = await policy.keys.find(header.kid, header.alg)
         except TokenError as error:
             outcome: Outcome = "unknown" if error.code == "keys_unavailable" else "failed"
-            reason = error.description
+            reason = error.reason
             if error.code == "keys_unavailable" and policy.keys.last_error is not None:
                 reason = f"{reason} ({policy.keys.last_error}); try `authkit doctor`"
             self._log.add("keys", outcome, f"{reason}; {seen}", setting, "RFC 7517 4.5", code=error.code)
@@ -186,7 +186,7 @@ class _Walk:
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
         except TokenError as error:
-            seen = f"{error.description}; checked with {_keys(found)}"
+            seen = f"{error.reason}; checked with {_keys(found)}"
             self._log.add("signature", "failed", seen, None, source, code=error.code)
         else:
             self._log.add("signature", "passed", f"made with a key of {_keys(found)}", None, source)
@@ -226,8 +226,8 @@ def _keys_setting(policy: IssuerPolicy) -> str:
     accept = policy.accept
     if accept.pinned_only:
         return issuer_setting(accept, "pinned_only", value=True)
-    if accept.discovery:
-        return issuer_setting(accept, "discovery", value=True)
+    if accept.keys_url is None:
+        return issuer_setting(accept, "discovery", value=accept.discovery)
     return issuer_setting(accept, "jwks_url", address(accept.keys_url))
 
 

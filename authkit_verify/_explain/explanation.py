@@ -128,7 +128,7 @@ class CheckLog:
         try:
             value = check()
         except TokenError as error:
-            self.add(name, "failed", f"{error.description}; {seen}", setting, source, code=error.code)
+            self.add(name, "failed", f"{error.reason}; {seen}", setting, source, code=error.code)
             return None
         self.add(name, "passed", seen, setting, source)
         return value

@@ -107,5 +107,6 @@ ALGORITHMS: dict[str, Check] = {
     "ES384": _es("384", 48),
     "ES512": _es("512", 66),
     "EdDSA": _eddsa,
+    "Ed25519": _eddsa,  # RFC 9864: the same signature by its exact name
 }
 """Every algorithm that can be allowed. Names are compared exactly, case included."""

@@ -105,5 +105,6 @@ FAST_ALGORITHMS: Mapping[str, Check] = ALGORITHMS | {
     "PS256": _checked("PS256", partial(_rsa, RSASignatureAlgorithm.PSS_SHA256)),
     "ES256": _checked("ES256", _p256),
     "EdDSA": _checked("EdDSA", _ed25519, hashed=False),
+    "Ed25519": _checked("Ed25519", _ed25519, hashed=False),
 }
 """The table of ``ALGORITHMS``, with faster entries."""

@@ -16,6 +16,8 @@ MAX_CANDIDATES = 4
 """Keys that are tried for one token if an issuer repeats a key id."""
 
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_ED25519_ALGORITHMS = frozenset({"EdDSA", "Ed25519"})
+"""Two names of one algorithm (RFC 9864): a key that is named for one serves the other."""
 _RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 
 Source = Literal["fresh", "stale", "last_known_good", "pinned"]
@@ -100,7 +102,7 @@ def fitting(key: PublicKey) -> frozenset[str]:
         return _RSA_ALGORITHMS
     if isinstance(key, ec.EllipticCurvePublicKey):
         return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
-    return frozenset({"EdDSA"})
+    return _ED25519_ALGORITHMS
 
 
 def make_key(public_key: object, *, kid: str | None = None, only: str | None = None) -> Key:
@@ -113,7 +115,7 @@ def make_key(public_key: object, *, kid: str | None = None, only: str | None = N
         _check_ed25519(public_key.public_bytes_raw())
     algorithms = fitting(public_key)
     if only is not None:
-        algorithms &= {only}
+        algorithms &= _ED25519_ALGORITHMS if only in _ED25519_ALGORITHMS else {only}
     if not algorithms:
         raise UnusableKey(
             f"its algorithm does not fit its type: {only!a}" if only else "an unsupported curve"

@@ -1,4 +1,7 @@
-"""Find an issuer's key set through its metadata (OpenID Connect Discovery 1.0, section 4; RFC 8414)."""
+"""Find an issuer's key set: through its metadata (OpenID Connect Discovery 1.0, section 4; RFC 8414).
+
+An issuer without metadata may have its key set at the well-known path.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,16 @@ from urllib.parse import urlsplit, urlunsplit
 from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jwks.fetch import Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError
+from authkit_verify.errors import shown
+
+
+class NoMetadata(FetchError):
+    """The issuer answers, and has no metadata that names its key set."""
+
+
+def well_known_keys(issuer: str) -> str:
+    """Return the URL at which an issuer without metadata has its key set."""
+    return issuer.rstrip("/") + "/.well-known/jwks.json"
 
 
 def metadata_urls(issuer: str) -> tuple[str, str]:
@@ -28,27 +41,39 @@ async def discover(
 ) -> str:
     """Return the issuer's ``jwks_uri``. Raises FetchError if no metadata of this issuer names it.
 
+    ``NoMetadata`` if there is none: a document that fails (5xx), or is of another issuer, is a failure.
     The document's ``issuer`` must equal the configured one byte for byte (RFC 8414, 3.3), so that one tenant
     cannot answer for another. ``allows`` is ``IssuerAccept.allows_url``. ``same_origin`` refuses a key set on
     any other scheme, host or port.
     """
     reasons: list[str] = []
+    absent = True
+    retry_after: float | None = None
     for place in metadata_urls(issuer):
         answer: Answer | None = None
         try:
             answer = await fetch(client, place)
             url = keys_url(answer, issuer)
         except FetchError as failure:  # a site may answer every path with its front page: try both
-            if answer is None and failure.status is None:
-                raise  # no response: the other document is on the same host
+            if answer is None and (failure.status is None or failure.retry_after is not None):
+                raise  # no response, or a pause was asked for: the other document is on the same host
             reasons.append(str(failure if answer is None else failure.at(place)))
+            retry_after = failure.retry_after or retry_after
+            absent = absent and (isinstance(failure, NoMetadata) or _is_absence(failure.status))
             continue
         if not allows(url):
             raise FetchError("the jwks_uri of the metadata is not an https URL")
         if same_origin and origin(url) != origin(issuer):
             raise FetchError("the jwks_uri of the metadata is on another origin, and same_origin=True")
         return url
-    raise FetchError(f"no metadata: {'; '.join(reasons)}")
+    raise (NoMetadata if absent else FetchError)(
+        f"no metadata: {'; '.join(reasons)}", retry_after=retry_after
+    )
+
+
+def _is_absence(status: int | None) -> bool:
+    # Some servers forbid what they do not have, or send its reader to a page for people.
+    return status is not None and 300 <= status < 500 and status not in {408, 429}
 
 
 def keys_url(answer: Answer, issuer: str) -> str:
@@ -56,12 +81,17 @@ def keys_url(answer: Answer, issuer: str) -> str:
     try:
         metadata: Any = json.loads((answer.body or b"").decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        raise FetchError("the metadata is not JSON") from None
-    if not isinstance(metadata, dict) or metadata.get("issuer") != issuer:
-        raise FetchError("the metadata is of another issuer")
+        raise NoMetadata("the metadata is not JSON") from None
+    if not isinstance(metadata, dict) or "issuer" not in metadata:
+        raise NoMetadata("the metadata names no issuer")
+    if metadata["issuer"] != issuer:
+        raise FetchError(
+            f"the metadata is of another issuer, {shown(metadata['issuer'])}",
+            advice="Configure the issuer as its tokens spell it, or set jwks_url.",
+        )
     url = metadata.get("jwks_uri")
     if not isinstance(url, str):
-        raise FetchError("the metadata has no jwks_uri")
+        raise NoMetadata("the metadata has no jwks_uri")
     return url
 
 

@@ -10,13 +10,13 @@ import msgspec
 from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.discovery import discover
+from authkit_verify._jwks.discovery import NoMetadata, discover, well_known_keys
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, changing
-from authkit_verify._jwks.refresher import Origin, Refresher
+from authkit_verify._jwks.refresher import Location, Origin, Refresher
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
-from authkit_verify.errors import TokenError
+from authkit_verify.errors import TokenError, shown
 
 
 class IssuerHealth(TypedDict):
@@ -109,7 +109,7 @@ class IssuerKeys:
             and self._remote is not None
             and self._remote.cache.is_absent(kid)
         ):
-            raise _unknown()
+            raise _unknown(kid)
         return None
 
     async def find(self, kid: str | None, alg: str) -> KeyCandidates:
@@ -123,14 +123,14 @@ class IssuerKeys:
         if found or kid is None:
             return KeyCandidates(found, keys, state)
         if state is _PINNED:
-            raise self._unavailable() if self._remote else _unknown()
+            raise self._unavailable() if self._remote else _unknown(kid)
         assert self._remote is not None  # noqa: S101 - only a remote set has another state
         answered = await self._remote.refresh_for_kid(kid)
         keys, state = self.usable() or await self._load()
         found = self._select(keys, state, kid, alg)
         if found:
             return KeyCandidates(found, keys, state)
-        raise _unknown() if answered else self._unavailable()
+        raise _unknown(kid) if answered else self._unavailable()
 
     async def find_after_refresh(
         self, kid: str | None, alg: str, tried: KeyCandidates
@@ -267,20 +267,23 @@ class IssuerKeys:
         return TokenError("keys_unavailable", "the issuer's keys are unavailable", retry_after=wait)
 
 
-def _unknown() -> TokenError:
-    return TokenError("unknown_kid", "the issuer has no key with the token's kid")
+def _unknown(kid: str) -> TokenError:
+    return TokenError("unknown_kid", "the issuer has no key with the token's kid", detail=shown(kid))
 
 
 def _refresher(accept: IssuerAccept, clients: Clients, clock: Clock, emit: Emit) -> Refresher:
-    async def locate(client: HttpClient) -> str:
-        if accept.discovery:
-            return await discover(
-                client,
-                accept.issuer,
-                allows=accept.allows_url,
-                same_origin=accept.same_origin,
+    async def locate(client: HttpClient) -> Location:
+        if accept.keys_url is not None:
+            return Location(accept.keys_url)
+        try:
+            url = await discover(
+                client, accept.issuer, allows=accept.allows_url, same_origin=accept.same_origin
             )
-        return accept.keys_url
+        except NoMetadata as reason:
+            if accept.discovery:
+                raise
+            return Location(well_known_keys(accept.issuer), f"{reason}; set jwks_url")
+        return Location(url)
 
     origin = Origin(issuer=accept.issuer, locate=locate, client=clients.of(accept))
     cache = KeySetCache(clock, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)

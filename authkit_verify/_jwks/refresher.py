@@ -36,11 +36,18 @@ _TICK = 0.5
 """Seconds; a loop that is later than this by as much stood still."""
 
 
+class Location(msgspec.Struct, frozen=True):
+    """The URL of a key set; ``doubt`` is why it may be the wrong one, for the message if it fails."""
+
+    url: str
+    doubt: str | None = None
+
+
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """The source of a key set: ``locate`` returns its URL, ``client`` opens the HTTP client for a fetch."""
 
     issuer: str
-    locate: Callable[[HttpClient], Awaitable[str]]
+    locate: Callable[[HttpClient], Awaitable[Location]]
     client: OpenClient
 
 
@@ -71,7 +78,7 @@ class Refresher:
         self._logged: str | None = None
         self.last_error: str | None = None
         """Why the newest fetch failed, with its URL; None if it ended well."""
-        self._url: str | None = None
+        self._location: Location | None = None
         self._url_in_doubt = False
 
     def usable(self) -> tuple[KeySet, KeyState] | None:
@@ -195,30 +202,31 @@ class Refresher:
                 self._interrupted = True
                 raise
             except UnusableKeySet as reason:
-                self._fail("unusable", FetchError(str(reason)).at(self._url or self._origin.issuer))
+                self._fail("unusable", FetchError(str(reason)))
             except Exception as error:  # noqa: BLE001 - keys must outlive whatever it is
                 failure = error if isinstance(error, FetchError) else failure_of(error, within=TOTAL_TIMEOUT)
                 if watch.stood_still and not running.waited_for and failure.status is None:
                     self._interrupted = True  # time passed while nothing ran: not a failure of the issuer
                     return
                 self._url_in_doubt = True
-                self._fail("failed", failure if failure.url else failure.at(self._url or self._origin.issuer))
+                self._fail("failed", failure)
 
     async def _request(self, *, bypass_caches: bool) -> tuple[Answer, Validator | None]:
         """Return the answer, and the validator of the document that it holds or confirms."""
         if not libraries_are_loaded():
             await asyncio.to_thread(load_libraries)
         async with self._origin.client() as client:
-            url = self._url = await self._locate(client, anew=bypass_caches)
+            self._location = await self._locate(client, anew=bypass_caches)
+            url = self._location.url
             held = self.cache.validator
             etag = held[1] if held is not None and held[0] == url and not self._url_in_doubt else None
             answer = await fetch(client, url, etag=etag, bypass_caches=bypass_caches)
         tag = etag if answer.body is None else answer.headers.get("etag")
         return answer, None if tag is None else (url, tag)
 
-    async def _locate(self, client: HttpClient, *, anew: bool) -> str:
-        """Return the URL of the set, located anew if it may have moved: after a failure or for a key id."""
-        known = self._url
+    async def _locate(self, client: HttpClient, *, anew: bool) -> Location:
+        """Return the place of the set, located anew if it may have moved: after a failure or for a key id."""
+        known = self._location
         if known is not None and not (self._url_in_doubt or anew):
             return known
         try:
@@ -247,10 +255,14 @@ class Refresher:
 
     def _fail(self, outcome: Literal["unusable", "failed"], reason: FetchError) -> None:
         delay = self.cache.fail(outcome, reason.retry_after)
+        if reason.url is None:
+            reason.at(self._location.url if self._location is not None else self._origin.issuer)
         if reason.retry_after is not None:
             self._not_before = self._clock() + delay
         self._interrupted = False
         self.last_error = str(reason)
+        if self._location is not None and self._location.doubt is not None:
+            self.last_error = f"{self.last_error}; {self._location.doubt}"
         self._emit("keys_refused" if outcome == "unusable" else "fetch_failed", self.last_error)
         # One line for each cause: an outage of a day must not bury the rest of the log.
         level = logging.DEBUG if self._logged == self.last_error else logging.WARNING

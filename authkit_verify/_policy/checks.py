@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from authkit_verify.errors import TokenError
+from authkit_verify.errors import TokenError, shown
 
 _DEFAULT_TYPES = ("", "JWT", "at+jwt")
 _TEXT = frozenset({str})
@@ -21,13 +21,21 @@ def token_types(types: Sequence[str] | None) -> frozenset[str]:
 def check_algorithm(alg: str, accepted: frozenset[str]) -> None:
     """Refuse an algorithm that is not accepted; names are compared exactly (RFC 8725, 3.1)."""
     if alg not in accepted:
-        raise TokenError("disallowed_alg", "the token's algorithm is not accepted")
+        raise TokenError(
+            "disallowed_alg",
+            "the token's algorithm is not accepted",
+            detail=f"{shown(alg)}; algorithms lists {', '.join(sorted(accepted))}",
+        )
 
 
 def check_type(typ: str | None, accepted: frozenset[str]) -> None:
     """Refuse a token of another type, such as a logout token (RFC 8725, 3.11)."""
     if (typ or "") not in accepted and _media_type(typ or "") not in accepted:
-        raise TokenError("invalid_token", "the token's type is not accepted")
+        raise TokenError(
+            "invalid_token",
+            "the token's type is not accepted",
+            detail=f"typ is {shown(typ)}; see token_types",
+        )
 
 
 def check_times(
@@ -41,15 +49,21 @@ def check_times(
         raise TokenError("missing_exp", "the token has no exp")
     starts, ends = -math.inf, _time(claims, "exp") + skew
     if now >= ends:
-        raise TokenError("token_expired", "the token has expired")
+        raise TokenError("token_expired", "the token has expired", detail=f"{now - ends + skew:.0f} s ago")
     if "nbf" in claims:
         starts = _time(claims, "nbf") - skew
         if now < starts:
-            raise TokenError("invalid_token", "the token is not valid yet")
+            raise TokenError(
+                "invalid_token", "the token is not valid yet", detail=_ahead("nbf", starts + skew - now)
+            )
     if "iat" in claims:
         issued = _time(claims, "iat") - skew
         if now < issued:
-            raise TokenError("invalid_token", "the token was issued in the future")
+            raise TokenError(
+                "invalid_token",
+                "the token was issued in the future",
+                detail=_ahead("iat", issued - now + skew),
+            )
         starts = max(starts, issued)
     if max_lifetime is not None:
         check_lifetime(claims, max_lifetime)
@@ -65,7 +79,7 @@ def check_lifetime(claims: Mapping[str, Any], longest: float) -> None:
 def check_subject(subject: Any) -> str:
     """Return the subject. Refuses a token without one."""
     if type(subject) is not str or not subject:
-        raise TokenError("invalid_token", "the token has no sub")
+        raise TokenError("invalid_token", "the token has no sub", detail="see ClaimsMapping.subject")
     return subject
 
 
@@ -80,7 +94,9 @@ def check_audience(aud: Any, accepted: frozenset[str] | None) -> tuple[str, ...]
     else:
         raise TokenError("invalid_token", "the token's aud is neither a string nor a list of strings")
     if accepted is not None and accepted.isdisjoint(audience):
-        raise TokenError("bad_audience", "the token is for another audience")
+        raise TokenError(
+            "bad_audience", "the token is for another audience", detail=f"{shown(aud)}; see audiences"
+        )
     return audience
 
 
@@ -88,7 +104,9 @@ def check_scopes(scopes: Sequence[str], required: tuple[str, ...]) -> None:
     """Refuse a token that lacks a required scope."""
     for scope in required:
         if scope not in scopes:
-            raise TokenError("insufficient_scope", "the token lacks a required scope", scopes=required)
+            raise TokenError(
+                "insufficient_scope", "the token lacks a required scope", detail=shown(scope), scopes=required
+            )
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
@@ -97,6 +115,10 @@ def _time(claims: Mapping[str, Any], name: str) -> float:
     if (kind is not int and kind is not float) or not -_MAX_TIME <= value <= _MAX_TIME:
         raise TokenError("invalid_token", f"the token's {name} is not a time")
     return float(value)
+
+
+def _ahead(name: str, seconds: float) -> str:
+    return f"{name} is {seconds:.0f} s ahead of the clock here"
 
 
 def _media_type(typ: str) -> str:

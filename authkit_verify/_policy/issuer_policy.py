@@ -15,7 +15,7 @@ from authkit_verify._policy.required_claims import required_claims
 from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import AcceptConfig, IssuerAccept
-from authkit_verify.errors import TokenError
+from authkit_verify.errors import TokenError, shown
 
 
 class IssuerPolicy:
@@ -69,8 +69,18 @@ def policy_for(policies: Mapping[str, IssuerPolicy], payload: Mapping[str, Any])
         raise TokenError("invalid_token", "the token's iss is not a string")
     policy = policies.get(issuer) if issuer is not None else None
     if policy is None:
-        raise TokenError("bad_issuer", "the token's issuer is not accepted")
+        raise TokenError(
+            "bad_issuer", "the token's issuer is not accepted", detail=_foreign(policies, issuer)
+        )
     return policy
+
+
+def _foreign(policies: Mapping[str, IssuerPolicy], issuer: str | None) -> str:
+    if issuer is None:
+        return "it has no iss"
+    other = issuer[:-1] if issuer.endswith("/") else f"{issuer}/"
+    slash = ", which differs from an accepted one by the slash at its end" if other in policies else ""
+    return f"iss is {shown(issuer)}{slash}; see IssuerAccept.issuer"
 
 
 def verify_signature(policy: IssuerPolicy, candidates: KeyCandidates, header: Header, parts: Parts) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Self, TypedDict
@@ -28,8 +29,10 @@ from authkit_verify._policy.required_claims import check_required
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.token_cache import Entry, TokenCache
-from authkit_verify.config import AcceptConfig
+from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.errors import TokenError
+
+log = logging.getLogger("authkit_verify")
 
 _MAX_HEADERS = 256
 _MAX_HEADER_SEGMENT = 512
@@ -62,7 +65,7 @@ class Verifier:
     Verified tokens are cached for as long as they are valid and the keys that admitted them are in use.
 
     Args:
-        config: The accepted issuers and the rules for their tokens.
+        config: The accepted issuers and the rules for their tokens; one ``IssuerAccept`` serves as well.
         http_client: The client for fetches: an ``AsyncClient`` of httpx or httpx2, or any ``HttpClient``. It
             serves every issuer without a client or connection settings of its own, so that its headers and
             certificates go to all of them. The host closes it. Default None: httpx, with a new client for
@@ -80,7 +83,7 @@ class Verifier:
 
     def __init__(
         self,
-        config: AcceptConfig,
+        config: AcceptConfig | IssuerAccept,
         http_client: HttpClient | None = None,
         clock: Callable[[], float] | None = None,
         *,
@@ -88,6 +91,8 @@ class Verifier:
         cache_bytes: int = 96 * 1024 * 1024,
         on_event: Listener | None = None,
     ) -> None:
+        if isinstance(config, IssuerAccept):
+            config = AcceptConfig(issuers=[config])
         self.config = config
         self._wall = clock or time.time
         self._skew = config.skew
@@ -170,6 +175,8 @@ class Verifier:
             accepted, starts, ends = self._check_claims(policy, header, payload)
         except TokenError as error:
             token_counters.refuse(error.code)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("refused a token: %s", error)
             raise
         token_counters.accepted += 1
         self._report(policy, header, accepted, found)

@@ -104,6 +104,30 @@ def test_a_wrong_use_of_verify_is_status_2(arguments: tuple[str, ...], said: str
     assert "eyJsecret" not in done.stderr
 
 
+def test_a_token_is_taken_out_of_what_was_copied(served: FakeIssuer) -> None:
+    token = served.mint("ann")
+    for typed in (
+        f"Bearer {token}\n",
+        f'"{token}"',
+        f"Authorization: Bearer {token}\r\n",
+        f"'Bearer {token}'",
+    ):
+        done = run("verify", "-", "--issuer", served.issuer, "--any-audience", typed=typed)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout)["sub"] == "ann"
+    refused = run("verify", "-", "--issuer", served.issuer, typed=token)
+    assert_one_line(refused, "--any-audience", status=2)
+
+
+def test_keys_that_are_not_found_are_explained(served: FakeIssuer) -> None:
+    where = ("--jwks-url", served.issuer + "/gone")
+    done = run("verify", served.mint(), "--issuer", served.issuer, "--any-audience", *where)
+    assert done.returncode == 1
+    assert "keys_unavailable" in done.stderr
+    assert "/gone: the response has status 404" in done.stderr
+    assert "authkit doctor" in done.stderr
+
+
 def test_a_healthy_issuer_passes_with_status_0(served: FakeIssuer) -> None:
     done = run("doctor", "--issuer", served.issuer, "--algorithm", "EdDSA", "--audience", "api")
     assert (done.returncode, done.stderr) == (0, "")
@@ -112,7 +136,7 @@ def test_a_healthy_issuer_passes_with_status_0(served: FakeIssuer) -> None:
 
 
 def test_a_fault_of_the_issuer_is_status_1(served: FakeIssuer) -> None:
-    done = run("doctor", "--issuer", served.issuer, "--json")
+    done = run("doctor", "--issuer", served.issuer, "--algorithm", "RS256", "--json")
     report = json.loads(done.stdout)
     assert (done.returncode, report["ok"]) == (1, False)
     errors = [finding["code"] for finding in report["findings"] if finding["level"] == "error"]

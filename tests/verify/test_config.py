@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from authkit_verify import AcceptConfig, IssuerAccept
-from authkit_verify.config import is_allowed_url
+from authkit_verify.config import SUPPORTED_ALGORITHMS, is_allowed_url
 from authkit_verify.testing import FakeKey
 
 
@@ -26,7 +26,11 @@ def accept(**more: Any) -> IssuerAccept:
         {"jwks_url": "http://127.0.0.1.evil.test/k", "allow_http_loopback": True}, {"pinned_only": True},
         {"jwks_url": "https://i.test:port/k"}, {"discovery": True, "jwks_url": "https://i.test/k"},
         {"cache_ttl": 0}, {"cache_ttl": -1.0}, {"cache_ttl": float("nan")}, {"max_stale": float("inf")},
-        {"cache_ttl": "300"}, {"same_origin": True}, {"pinned_until": float("nan")},
+        {"cache_ttl": "300"}, {"same_origin": True, "discovery": False},
+        {"same_origin": True, "jwks_url": "https://i.test/k"},
+        {"issuer": "https://login.microsoftonline.com/{tenantid}/v2.0"}, {"issuer": "https://*.i.test"},
+        {"issuer": "https://login.microsoftonline.com/common/v2.0"},
+        {"issuer": "https://login.microsoftonline.us/organizations"}, {"pinned_until": float("nan")},
         {"pinned_until": datetime(2030, 1, 1, tzinfo=UTC)},
         {"allow_http_hosts": "keycloak"}, {"allow_http_hosts": ["*.internal"]},
         {"allow_http_hosts": ["http://keycloak"]}, {"allow_http_hosts": ["keycloak:8080"]},
@@ -52,8 +56,10 @@ def test_an_audience_must_be_given_or_waived_by_name() -> None:
 
 
 def test_the_key_set_is_looked_for_under_the_issuer_unless_told_otherwise() -> None:
-    assert accept().keys_url == "https://i.test/.well-known/jwks.json"
-    assert accept(issuer="https://i.test/").keys_url == "https://i.test/.well-known/jwks.json"
+    assert accept().keys_url is None  # in the metadata
+    assert accept(discovery=False).keys_url == "https://i.test/.well-known/jwks.json"
+    slash = accept(issuer="https://i.test/", discovery=False)
+    assert slash.keys_url == "https://i.test/.well-known/jwks.json"
     assert accept(jwks_url="https://k.test/set").keys_url == "https://k.test/set"
 
 
@@ -92,6 +98,7 @@ def test_an_issuer_that_is_no_address_can_still_be_pinned() -> None:
     "wrong",
     [
         {"issuers": []},
+        {"issuers": ["https://i.test"]},
         {"issuers": [accept(), accept()]},
         {"algorithms": []},
         {"algorithms": ["HS256"]},
@@ -108,4 +115,4 @@ def test_lists_become_tuples_so_that_nothing_changes_later() -> None:
     made = accept(audiences=audiences)
     audiences.append("evil")
     assert made.audiences == ("api",)
-    assert AcceptConfig(issuers=[made]).algorithms == ("RS256",)
+    assert AcceptConfig(issuers=[made]).algorithms == SUPPORTED_ALGORITHMS

@@ -252,12 +252,14 @@ METADATA: list[tuple[str, Change, dict[str, Any], str, str]] = [
     ("a slash too many", lambda i: i.describe(issuer=i.issuer + "/"), {}, "error", "issuer_trailing_slash"),
     ("another issuer", lambda i: i.describe(issuer="https://a.test"), {}, "error", "issuer_mismatch"),
     ("no address of keys", lambda i: i.describe(jwks_uri=None), {}, "warning", "metadata_unfit"),
-    ("plain http", lambda i: i.describe(jwks_uri="http://a.test/"), {}, "warning", "jwks_uri_refused"),
-    ("plain http found", lambda i: i.describe(jwks_uri="http://a.test/"), {"discovery": True}, "error",
+    ("plain http", lambda i: i.describe(jwks_uri="http://a.test/"), {"discovery": False}, "warning",
+     "jwks_uri_refused"),
+    ("plain http found", lambda i: i.describe(jwks_uri="http://a.test/"), {}, "error",
      "jwks_uri_refused"),
     ("another origin", lambda i: i.describe(jwks_uri=f"http://localhost:{i.port}{JWKS}"), {}, "warning",
      "jwks_uri_other_origin"),
-    ("keys elsewhere", lambda i: i.describe(jwks_uri=i.issuer + "/keys"), {}, "warning", "keys_elsewhere"),
+    ("keys elsewhere", lambda i: i.describe(jwks_uri=i.issuer + "/keys"), {"discovery": False}, "warning",
+     "keys_elsewhere"),
     ("no JSON", lambda i: i.pages.update({OIDC: (200, {}, b"<html>")}), {}, "warning", "metadata_not_json"),
     ("a redirect", lambda i: i.pages.update({OIDC: (301, {}, b"")}), {}, "warning", "redirect"),
     ("none", lambda i: i.pages.pop(OIDC) and None, {}, "ok", "no_metadata"),
@@ -288,10 +290,11 @@ async def test_the_other_form_of_metadata_is_as_good(loopback: Loopback) -> None
 async def test_a_guessed_address_that_fails_points_to_the_one_in_the_metadata(loopback: Loopback) -> None:
     loopback.pages["/keys"] = loopback.pages.pop(JWKS)
     loopback.describe(jwks_uri=loopback.issuer + "/keys")
-    (finding,) = [one for one in (await examine(loopback)).findings if one.level == "error"]
+    report = await examine(loopback, discovery=False)
+    (finding,) = [one for one in report.findings if one.level == "error"]
     assert finding.code == "bad_status"
-    assert "discovery=True" in (finding.advice or "")
-    assert (await examine(loopback, discovery=True)).ok
+    assert "discovery=False" in (finding.advice or "")
+    assert (await examine(loopback)).ok
 
 
 async def test_the_query_of_a_configured_address_is_not_shown(loopback: Loopback) -> None:

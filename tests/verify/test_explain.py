@@ -116,7 +116,7 @@ async def test_the_setting_that_decided_is_named(issuer: FakeIssuer) -> None:
     assert found["audience"].setting == f"{own}.audiences = ('api',)"
     assert found["issuer_algorithm"].setting == f"{own}.algorithms = ('ES256',)"
     assert found["scope"].setting == f"{own}.required_scopes = ('read',)"
-    assert found["keys"].setting == f"{own}.jwks_url = 'https://issuer.test/.well-known/jwks.json'"
+    assert found["keys"].setting == f"{own}.discovery = None"
     assert found["expiry"].setting == "AcceptConfig.skew = 60.0"
     assert found["issuer"].setting == "AcceptConfig.issuers = ('https://issuer.test',)"
 

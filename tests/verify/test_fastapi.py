@@ -80,7 +80,7 @@ async def test_no_token_is_401_and_a_bad_one_says_what_is_wrong(
     assert (bare.status, bare.header("www-authenticate")) == (401, 'Bearer realm="authkit"')
     late = await connect(app, path="/me", token=issuer.mint_expired()).run()
     assert late.status == 401
-    assert 'error="invalid_token", error_description="the token has expired"' in late.header(
+    assert 'error="invalid_token", error_description="the token has expired: ' in late.header(
         "www-authenticate"
     )
     assert b'"error":"token_expired"' in late.body

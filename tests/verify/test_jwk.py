@@ -23,7 +23,8 @@ def document(*members: Any) -> bytes:
 @pytest.mark.parametrize("fake", [RSA, EC, ED])
 def test_a_published_key_is_the_key_that_signs(fake: FakeKey) -> None:
     key = read_jwk(fake.jwk())
-    assert (key.kid, key.algorithms) == (fake.kid, {fake.alg})
+    names = {"EdDSA", "Ed25519"} if fake is ED else {fake.alg}
+    assert (key.kid, key.algorithms) == (fake.kid, names)
     assert key.digest == make_key(fake.private_key.public_key()).digest
 
 

@@ -12,7 +12,7 @@ import pytest
 from authkit_verify import TokenError, Verifier
 from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jwks.key_set_cache import NEGATIVE_SIZE, KeySetCache
-from authkit_verify._jwks.refresher import Origin, Refresher
+from authkit_verify._jwks.refresher import Location, Origin, Refresher
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 
@@ -39,8 +39,8 @@ def remote(
     """Keys from an address whose answers the test writes itself."""
     http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
-    async def locate(_: HttpClient) -> str:
-        return "https://i.test/jwks.json"
+    async def locate(_: HttpClient) -> Location:
+        return Location("https://i.test/jwks.json")
 
     @asynccontextmanager
     async def client() -> AsyncGenerator[HttpClient]:
@@ -194,7 +194,7 @@ async def test_failures_are_spaced_by_the_back_off(issuer: FakeIssuer, clock: Fa
             assert caught.value.code == "keys_unavailable"
             assert caught.value.retry_after is not None
             assert caught.value.retry_after <= 1
-        assert issuer.fetches == 1
+        assert len(issuer.requests) == 2  # one try: both documents of metadata
         issuer.recover()
         clock.advance(1)
         await verifier.verify(issuer.mint())

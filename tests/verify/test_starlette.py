@@ -101,7 +101,7 @@ async def test_a_bad_token_gets_our_status_our_challenge_and_our_body(
 ) -> None:
     answer = await connect(backed(issuer), token=issuer.mint_expired()).run()
     assert answer.status == 401
-    assert 'error="invalid_token", error_description="the token has expired"' in answer.header(
+    assert 'error="invalid_token", error_description="the token has expired: ' in answer.header(
         "www-authenticate"
     )
     assert b'"error":"token_expired"' in answer.body

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
+from authkit_verify.config import SUPPORTED_ALGORITHMS
 from authkit_verify.testing import FakeIssuer, FakeKey, encode, seal
 from fakes.clock import FakeClock
 
@@ -33,11 +35,25 @@ async def test_every_algorithm_verifies_and_tampering_shows(alg: str) -> None:
     await issuer.client.aclose()
 
 
-async def test_only_rs256_is_accepted_by_default(issuer: FakeIssuer) -> None:
-    config = AcceptConfig(issuers=[issuer.accept()])
-    async with Verifier(config, http_client=issuer.client, clock=issuer.clock) as verifier:
-        assert await code(verifier, issuer.mint()) == "disallowed_alg"
-    assert issuer.fetches == 0
+@pytest.mark.parametrize("alg", SUPPORTED_ALGORITHMS)
+async def test_issuer_and_audience_are_enough_for_every_algorithm(alg: str, clock: FakeClock) -> None:
+    issuer = FakeIssuer("https://id.test/realm", algorithm=alg, clock=clock)
+    async with Verifier(issuer.accept(), http_client=issuer.client, clock=clock) as verifier:
+        assert (await verifier.verify(issuer.mint("ann"))).user_id == "ann"
+        for other in set(SUPPORTED_ALGORITHMS) - {alg}:
+            # Whatever the token says, a key serves the algorithms of its kind, and its own "alg" binds it.
+            if {alg, other} != {"EdDSA", "Ed25519"}:
+                assert await code(verifier, issuer.mint(header={"alg": other})) == "disallowed_alg"
+
+
+async def test_an_ed25519_key_has_two_names(clock: FakeClock) -> None:
+    for published, signed in (("EdDSA", "Ed25519"), ("Ed25519", "EdDSA")):
+        issuer = FakeIssuer(algorithm=published, clock=clock)
+        async with Verifier(issuer.accept(), http_client=issuer.client, clock=clock) as verifier:
+            assert await verifier.verify(issuer.mint("ann", header={"alg": signed}))
+        narrow = AcceptConfig(issuers=[issuer.accept()], algorithms=[published])
+        async with Verifier(narrow, http_client=issuer.client, clock=clock) as verifier:
+            assert await code(verifier, issuer.mint(header={"alg": signed})) == "disallowed_alg"
 
 
 @pytest.mark.parametrize("alg", ["none", "None", "nOnE", "HS256", "es256", "", "ES384", "RS256"])
@@ -172,17 +188,63 @@ async def test_what_is_not_a_token_is_refused_as_one(issuer: FakeIssuer, token: 
         assert await code(verifier, token) == "invalid_token"
 
 
-async def test_no_refusal_repeats_any_part_of_the_token(issuer: FakeIssuer) -> None:
+REFUSALS = [
+    ({"iss": "https://x"}, "bad_issuer", "iss is 'https://x'; see IssuerAccept.issuer"),
+    ({"iss": "https://issuer.test/"}, "bad_issuer", "differs from an accepted one by the slash at its end"),
+    ({"without": ["iss"]}, "bad_issuer", "it has no iss"),
+    ({"aud": "x"}, "bad_audience", "'x'; see audiences"),
+    ({"aud": ["x", "y\n", "z", "q"]}, "bad_audience", r"['x', 'y\n', 'z', ...]; see audiences"),
+    ({"header": {"alg": "RS256"}}, "disallowed_alg", "'RS256'; algorithms lists ES256"),
+    ({"header": {"kid": "k\x1b[31m"}}, "unknown_kid", r"'k\x1b[31m'"),
+    ({"typ": "logout+jwt"}, "invalid_token", "'logout+jwt'; see token_types"),
+    ({"lifetime": -100}, "token_expired", "100 s ago"),
+    ({"nbf": "now + 200"}, "invalid_token", "nbf is 200 s ahead of the clock here"),
+    ({"iat": "now + 200"}, "invalid_token", "iat is 200 s ahead of the clock here"),
+    ({"aud": "x" * 5000}, "bad_audience", "and 4940 more; see audiences"),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected", "detail"), REFUSALS)
+async def test_a_refusal_names_the_value_and_the_setting(
+    issuer: FakeIssuer, changes: dict[str, Any], expected: str, detail: str
+) -> None:
+    now = int(issuer.clock())
+    terms = {name: now + 200 if value == "now + 200" else value for name, value in changes.items()}
     async with issuer.verifier() as verifier:
-        for changes in (
-            {"iss": "SECRET"},
-            {"aud": "SECRET"},
-            {"header": {"kid": "SECRET"}},
-            {"sub": ["SECRET"]},
-        ):
+        with pytest.raises(TokenError) as caught:
+            await verifier.verify(issuer.mint(**terms))
+    assert caught.value.code == expected
+    assert caught.value.detail.endswith(detail) or detail in caught.value.detail
+    assert caught.value.description == f"{caught.value.reason}: {caught.value.detail}"
+    # What is shown to clients and written to logs is printable, and short whatever was sent.
+    assert caught.value.description.isascii()
+    assert caught.value.description.isprintable()
+    assert len(caught.value.description) < 300
+
+
+async def test_no_refusal_repeats_any_part_of_the_encoded_token(issuer: FakeIssuer) -> None:
+    async with issuer.verifier() as verifier:
+        for changes in ({"iss": "x"}, {"aud": "x"}, {"header": {"kid": "x"}}, {"sub": ["SECRET"]}):
+            token = issuer.mint(**changes)
             with pytest.raises(TokenError) as caught:
-                await verifier.verify(issuer.mint(**changes))
-            assert "SECRET" not in str(caught.value) + repr(caught.value)
+                await verifier.verify(token)
+            said = str(caught.value) + repr(caught.value)
+            assert not any(token[at : at + 8] in said for at in range(len(token) - 8))
+            assert "SECRET" not in said
+
+
+async def test_every_refusal_is_one_line_of_the_log_at_debug(
+    issuer: FakeIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with issuer.verifier() as verifier:
+        await verifier.warm()
+        for level, lines in ((logging.INFO, 0), (logging.DEBUG, 1)):
+            caplog.clear()
+            with caplog.at_level(level, "authkit_verify"):
+                assert await code(verifier, issuer.mint(aud="x")) == "bad_audience"
+            said = [one.getMessage() for one in caplog.records if one.name == "authkit_verify"]
+            assert len(said) == lines
+    assert said == ["refused a token: bad_audience: the token is for another audience: 'x'; see audiences"]
 
 
 async def test_a_mutated_claims_object_changes_no_later_verification(issuer: FakeIssuer) -> None:
