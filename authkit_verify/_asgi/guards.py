@@ -186,6 +186,17 @@ def require_org_role(*roles: str, org: str | None = None) -> Guard:
     return Guard(condition)
 
 
+def require_permission(*permissions: str) -> Guard:
+    """Require every one of these permissions (``Claims.permissions``), spelled exactly so."""
+    _named("permission", permissions)
+
+    def condition(caller: Principal, _: Authenticator | None) -> None:
+        if not set(permissions).issubset(caller.claims.permissions):
+            raise AccessDenied("forbidden", _FORBIDDEN)
+
+    return Guard(condition)
+
+
 def require_entitlement(*entitlements: str) -> Guard:
     """Require any one of these entitlements, whatever their case."""
     _named("entitlement", entitlements)

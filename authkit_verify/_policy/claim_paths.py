@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from operator import methodcaller
 from typing import Any, Self
 
 import msgspec
@@ -75,9 +74,14 @@ def first_value(paths: Paths, payload: Payload) -> Any:
 
 def reader(*paths: ClaimPath) -> Callable[[Payload], Any]:
     """Return ``first_value`` for these paths; for a single claim it is as fast as reading that claim."""
-    if len(paths) == 1 and len(paths[0]) == 1:
-        return methodcaller("get", paths[0][0])
-    return partial(first_value, paths)
+    if len(paths) != 1 or len(paths[0]) != 1:
+        return partial(first_value, paths)
+    (name,) = paths[0]
+
+    def read(payload: Payload) -> Any:  # methodcaller takes longer
+        return payload.get(name)
+
+    return read
 
 
 def all_texts(payload: Payload, paths: Paths) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from authkit_verify import (
     require_entitlement,
     require_login,
     require_org_role,
+    require_permission,
     require_recent_login,
     require_role,
     require_scope,
@@ -52,6 +53,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         (require_org_role("owner"), {"roles": ["owner"]}, 403),
         (require_entitlement("gold"), {"entitlements": ["GOLD"]}, 200),
         (require_entitlement("gold"), {}, 403),
+        (require_permission("read", "sell"), {"permissions": ["sell", "buy", "read"]}, 200),
+        (require_permission("read", "sell"), {"permissions": ["read"], "scope": "sell"}, 403),
+        (require_permission("read"), {"permissions": ["Read"]}, 403),
     ],
 )
 async def test_a_guard_lets_through_whom_it_names(
@@ -276,7 +280,9 @@ async def test_other_kinds_of_scope_pass_a_guard() -> None:
     assert seen == ["lifespan"]
 
 
-@pytest.mark.parametrize("make", [require_scope, require_role, require_org_role, require_entitlement])
+@pytest.mark.parametrize(
+    "make", [require_scope, require_role, require_org_role, require_permission, require_entitlement]
+)
 def test_a_guard_that_asks_for_nothing_is_a_mistake(make: Callable[..., Any]) -> None:
     with pytest.raises(ValueError):
         make()
