@@ -16,7 +16,7 @@ from authkit_issuer.errors import AuthError
 from authkit_issuer.identifiers import new_id
 from authkit_issuer.ports import AuthEventBatchLogger, AuthEventLogger
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
+from authkit_issuer.store.event_reading import EVENT_COLUMNS, EventRow
 from authkit_issuer.store.query import Query, Statement
 
 BATCH = 100

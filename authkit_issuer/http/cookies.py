@@ -1,4 +1,4 @@
-"""Tokens in cookies: out of reach of scripts, sent to this service's own paths alone.
+"""Tokens in cookies: out of reach of scripts, sent to our own paths alone, and checked against CSRF.
 
 Whether the refresh token is kept in one RFC 9700 section 4.14 leaves to the deployment:
 ``Config.refresh_cookie``. The device token has no other place: ``Config.device_cookie``.
@@ -124,7 +124,7 @@ class RefreshCookie(Cookie):
         self._origins = {*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)}
 
     def check_page(self, headers: Headers) -> None:
-        """Raise ``Invalid`` for a page of an origin that is neither ours nor among ``cors_origins``.
+        """Raise ``Invalid`` for a page of an origin that is neither ours nor among ``cors_origins`` (CSRF).
 
         Its reader did not ask for this: neither to use the cookie that is there, nor to be given one of
         somebody else's session.

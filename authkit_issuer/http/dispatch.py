@@ -23,7 +23,7 @@ from authkit_issuer.errors import (
     Unauthenticated,
     UserBanned,
 )
-from authkit_issuer.http import guards, rate_limits
+from authkit_issuer.http import client_address, guards, rate_limits
 from authkit_issuer.http.cookies import CookieJar
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
@@ -60,7 +60,7 @@ class Surface:
     """What the operations of one application share."""
 
     service: Service
-    trusted: tuple[guards.Network, ...] = ()
+    trusted: tuple[client_address.Network, ...] = ()
     languages: tuple[str, ...] = ()
     cookie: RefreshCookie | None = None
     device_cookie: DeviceCookie | None = None
@@ -113,7 +113,7 @@ class Runner:
 
     async def _call(self, scope: Scope, receive: Receive, cookies: CookieJar) -> Call[Any, Any]:
         operation, surface, extra = self.operation, self._surface, cookies.response_headers
-        client = guards.client_facts(scope, surface.trusted, cookies.device_token())
+        client = client_address.client_facts(scope, surface.trusted, cookies.device_token())
         caller, refused = await self._identify(scope, client, extra)
         gate = operation.org
         org = (
@@ -159,7 +159,7 @@ class Runner:
         if operation.auth is Auth.CLIENT:
             guards.require_client(service.config.introspection_clients, scope)
         if operation.auth is Auth.LOOPBACK:
-            guards.require_loopback(scope)
+            client_address.require_loopback(scope)
         if operation.auth is Auth.OPTIONAL:
             return await guards.authenticate_if_possible(service, scope)
         if not operation.auth.takes_token:

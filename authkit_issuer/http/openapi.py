@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from authkit_issuer import errors
 from authkit_issuer.errors import AuthError
+from authkit_issuer.http.client_address import LoopbackOnly
 from authkit_issuer.http.errors import (
     INTERNAL_ERROR,
     InvalidClient,
@@ -24,7 +25,6 @@ from authkit_issuer.http.errors import (
     status_of,
     token_error_status,
 )
-from authkit_issuer.http.guards import LoopbackOnly
 from authkit_issuer.http.operations import Auth, NoBody, NoParams, Operation
 from authkit_issuer.http.refusals import SHAPES, VARIANTS, Refusal
 

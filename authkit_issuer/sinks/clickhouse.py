@@ -18,7 +18,7 @@ import msgspec
 from authkit_issuer import errors, identifiers
 from authkit_issuer.event_types import AuthSessionEvent
 from authkit_issuer.sinks.connection import ClickHouse, ClickHouseUnavailable
-from authkit_issuer.store.event_rows import EventRow
+from authkit_issuer.store.event_reading import EventRow
 
 TABLE = "session_events"
 MAX_READ = 500

@@ -17,8 +17,8 @@ import pytest
 from authkit_issuer import identifiers
 from authkit_issuer.errors import AuthError
 from authkit_issuer.http.app import OPERATIONS
+from authkit_issuer.http.client_address import client_facts, networks
 from authkit_issuer.http.cookies import cookies_of
-from authkit_issuer.http.guards import client_facts, networks
 from authkit_issuer.http.languages import preferred
 from authkit_issuer.http.operations import NoBody, NoParams, Operation
 from authkit_issuer.http.request_body import read_body, read_query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authkit_issuer.store.event_rows import EVENT_COLUMNS, EventRow
+from authkit_issuer.store.event_reading import EVENT_COLUMNS, EventRow
 from authkit_issuer.store.predicates import ALLOWED
 from authkit_issuer.store.query import Query, Statement
 

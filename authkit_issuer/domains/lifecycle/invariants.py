@@ -1,6 +1,7 @@
 """What the end of an account must leave behind: an administrator, and an owner in each organization.
 
-Both are checked in the transaction that bans or deletes, under the locks that the removal of a role takes.
+Both are checked in the transaction that bans or deletes, under the locks that the removal of a role takes:
+``Roles.remove`` in ``accounts/roles.py``, and ``orgs/members.py`` for owners.
 Locks have one order: the row of the role, the user's row, the rows of the organizations. Of two changes that
 would together leave none, the second waits and is refused.
 """

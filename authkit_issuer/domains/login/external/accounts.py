@@ -14,7 +14,7 @@ from authkit_issuer.domains.accounts.external_identities import Providers, displ
 from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.login.external import queries as sql
-from authkit_issuer.domains.login.external.records import PendingLogin, PendingNative
+from authkit_issuer.domains.login.external.flow_store import PendingLogin, PendingNative
 from authkit_issuer.domains.sessions.service import OtherSessions, Sessions
 from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.federation import Profile

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.login.external import queries as sql
-from authkit_issuer.domains.login.external.records import (
+from authkit_issuer.domains.login.external.flow_store import (
     Flow,
     FlowCookie,
     FlowStore,

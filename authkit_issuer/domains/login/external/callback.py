@@ -1,4 +1,7 @@
-"""Verifies a provider's authorization response (RFC 6749 section 4.1.2) and finds the account."""
+"""Verifies a provider's authorization response (RFC 6749 section 4.1.2) and finds the account.
+
+``FlowStore.take_pending`` has checked the state and the cookie that binds it to the browser.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ from dataclasses import dataclass, field
 from authkit_issuer import errors
 from authkit_issuer.domains.login.external import accounts
 from authkit_issuer.domains.login.external.accounts import ProviderLogin
-from authkit_issuer.domains.login.external.records import RESULT_LIFE, FlowStore, PendingLogin, VerifiedLogin
+from authkit_issuer.domains.login.external.flow_store import (
+    RESULT_LIFE,
+    FlowStore,
+    PendingLogin,
+    VerifiedLogin,
+)
 from authkit_issuer.federation import Exchange, IdentityProvider
 from authkit_issuer.federation.refusals import quoted, refused
 from authkit_issuer.ports import Client

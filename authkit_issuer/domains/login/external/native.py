@@ -13,7 +13,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.login.external import accounts
 from authkit_issuer.domains.login.external.accounts import ProviderLogin
 from authkit_issuer.domains.login.external.authorization_request import auth_epoch
-from authkit_issuer.domains.login.external.records import (
+from authkit_issuer.domains.login.external.flow_store import (
     STATE_LIFE,
     FlowStore,
     PendingNative,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from authkit_issuer import errors
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.login.external import queries as sql
-from authkit_issuer.domains.login.external.records import Flow, VerifiedLogin
+from authkit_issuer.domains.login.external.flow_store import Flow, VerifiedLogin
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.sessions.service import TokenPair
 from authkit_issuer.domains.tokens.service import AccessToken

@@ -20,6 +20,13 @@ from authkit_issuer.domains.login.external.authorization_request import (
     authorization_request,
 )
 from authkit_issuer.domains.login.external.callback import CallbackParameters, verify_callback
+from authkit_issuer.domains.login.external.flow_store import (
+    Cookies,
+    Flow,
+    FlowCookie,
+    FlowStore,
+    PendingLogin,
+)
 from authkit_issuer.domains.login.external.native import (
     NativeFlow,
     NativeLogin,
@@ -27,7 +34,6 @@ from authkit_issuer.domains.login.external.native import (
     begin_native,
     open_native_login,
 )
-from authkit_issuer.domains.login.external.records import Cookies, Flow, FlowCookie, FlowStore, PendingLogin
 from authkit_issuer.domains.login.external.redirect_urls import redirect_urls
 from authkit_issuer.domains.login.external.result import CallbackResult, LoginResult, open_verified_login
 from authkit_issuer.domains.login.service import Logins

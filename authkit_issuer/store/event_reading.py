@@ -1,4 +1,4 @@
-"""A row of the audit trail as it is read back."""
+"""A row of the audit trail as it is read back; ``domains/audit/service.py`` writes them."""
 
 from __future__ import annotations
 

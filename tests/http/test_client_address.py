@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from authkit_issuer.http.guards import LoopbackOnly, client_facts, networks, require_loopback
+from authkit_issuer.http.client_address import LoopbackOnly, client_facts, networks, require_loopback
 
 PROXIES = networks(("10.0.0.0/8", "2001:db8::/32"))
 

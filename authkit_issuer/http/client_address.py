@@ -1,0 +1,126 @@
+"""The address of the client, behind proxies that are trusted; and requests of this machine alone."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from starlette.types import Scope
+
+from authkit_issuer import identifiers
+from authkit_issuer.errors import Denied
+from authkit_issuer.ports import Client
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_MAX_HOPS = 32
+_OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})
+
+logger = logging.getLogger("authkit.http")
+
+# The same callers come again and again; both are pure and would be the dearest part of a request.
+ip_address = lru_cache(maxsize=4096)(identifiers.ip_address)
+user_agent = lru_cache(maxsize=512)(identifiers.user_agent)
+
+
+class LoopbackOnly(Denied):
+    """The operation is for this machine alone."""
+
+    code = "loopback_only"
+    default = "This is answered only on this machine, under a loopback host name."
+
+
+def client_facts(scope: Scope, trusted: Sequence[Network], device: str | None = None) -> Client:
+    """Return the caller's address and user agent, and the device token that came with the request.
+
+    The address is the peer's. ``X-Forwarded-For`` is read only when the peer is a trusted proxy, and from the
+    right: each trusted hop vouches for the one before it, and the first that is not trusted is the caller.
+    What stands further left is the caller's own word.
+    """
+    address = ip_address(_peer(scope))
+    agent: str | None = None
+    forwarded: list[str] = []
+    for name, value in scope["headers"]:
+        if name == b"user-agent":
+            agent = value[: identifiers.MAX_USER_AGENT].decode("latin-1")
+        elif name == b"x-forwarded-for":
+            forwarded.append(value.decode("latin-1"))
+    if forwarded and trusted and address is not None:
+        address = _walk(address, ",".join(forwarded).split(","), trusted)
+    elif forwarded and not trusted and address is not None:
+        _warn_of_proxy(address)
+    return Client(ip=address, user_agent=user_agent(agent), device=device)
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """Return the trusted networks in a form that is quick to ask."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def _walk(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
+    address = peer
+    for hop in list(reversed(hops))[:_MAX_HOPS]:
+        if not _is_trusted(address, trusted):
+            return address
+        before = ip_address(_without_port(hop.strip()))
+        if before is None:
+            # A proxy that writes no address vouches for no hop before it: stop at the last known one.
+            return address
+        address = before
+    return address
+
+
+@lru_cache(maxsize=16)
+def _warn_of_proxy(peer: str) -> None:
+    """Warn once about a proxy on a private network that is not trusted: all behind it are one address."""
+    if ipaddress.ip_address(peer).is_private:
+        logger.warning("a peer at %s forwards addresses and is not among trusted_proxies", peer)
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    known = ipaddress.ip_address(address)
+    return any(known in network for network in trusted)
+
+
+def _without_port(hop: str) -> str:
+    if hop.startswith("["):
+        address, _, rest = hop[1:].partition("]")
+        return address if not rest or (rest[0] == ":" and rest[1:].isdigit()) else hop
+    host, colon, port = hop.partition(":")
+    return host if colon and port.isdigit() else hop
+
+
+def require_loopback(scope: Scope) -> None:
+    """Raise ``LoopbackOnly`` unless peer and ``Host`` are loopback and no proxy stands between.
+
+    The ``Host`` matters because a web page can point its own name at 127.0.0.1 (DNS rebinding).
+    """
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    forwarded = any(name in _OF_PROXIES or name.startswith(b"x-forwarded-") for name, _ in headers)
+    if (
+        forwarded
+        or len(hosts) != 1
+        or not _is_loopback(_host_name(hosts[0]))
+        or not _is_loopback(_peer(scope))
+    ):
+        raise LoopbackOnly
+
+
+def _peer(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _host_name(host: str) -> str:
+    name = _without_port(host)
+    if "%" in name:
+        return ""
+    return "127.0.0.1" if name.lower() == "localhost" else name
+
+
+def _is_loopback(address: str | None) -> bool:
+    canonical = ip_address(address)
+    return canonical is not None and ipaddress.ip_address(canonical).is_loopback

@@ -1,0 +1,35 @@
+"""Slugs of roles, owners and organizations."""
+
+from __future__ import annotations
+
+import re
+
+from authkit_issuer import errors
+
+MAX_ORG_SLUG = 63
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_ORG_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def slug(text: str) -> str:
+    """Return the normal form under which names are held and resolved, or raise ``InvalidSlug``."""
+    value = text.strip().lower()
+    if not _SLUG.fullmatch(value):
+        raise errors.InvalidSlug(param="slug")
+    return value
+
+
+def owner_slug(name: str) -> str:
+    """Return the owner slug of a user name: ``A__B--C`` becomes ``a-b-c``. May be empty."""
+    kept = "".join(
+        char for char in name.strip().lower() if char.isascii() and (char.isalnum() or char in "-_")
+    )
+    return re.sub(r"[-_]+", "-", kept).strip("-")
+
+
+def org_slug(text: str) -> str:
+    """Return the normal form of an organization slug, or raise ``InvalidOrgSlug``."""
+    value = text.strip().lower()
+    if not _ORG_SLUG.fullmatch(value):
+        raise errors.InvalidOrgSlug(param="org")
+    return value
