@@ -21,12 +21,17 @@ from authkit_verify._asgi.guards import (
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.middleware import AuthMiddleware
 from authkit_verify._asgi.principal import Principal
+from authkit_verify._asgi.request_proof import request_proof
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
 from authkit_verify._config.claims_mapping import ClaimsMapping
 from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import CheckResult, Explanation
 from authkit_verify._jose.keys import KeyState
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.proof.binding import Proof
+from authkit_verify._policy.proof.certificates import CertificateHeader
+from authkit_verify._policy.proof.dpop import DPoP
+from authkit_verify._policy.proof.replay_cache import MemoryReplayCache, RedisReplayCache, ReplayCache
 from authkit_verify._telemetry.events import Event
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept, StricterRules
@@ -36,10 +41,12 @@ __all__ = [
     "AcceptConfig",
     "AccessDenied",
     "AuthMiddleware",
+    "CertificateHeader",
     "Challenge",
     "CheckResult",
     "Claims",
     "ClaimsMapping",
+    "DPoP",
     "Enricher",
     "Enrichment",
     "EnrichmentSource",
@@ -50,8 +57,12 @@ __all__ = [
     "IssuerAccept",
     "KeyState",
     "Lease",
+    "MemoryReplayCache",
     "Principal",
+    "Proof",
+    "RedisReplayCache",
     "Refusal",
+    "ReplayCache",
     "ResourceMetadata",
     "StricterRules",
     "TokenError",
@@ -59,6 +70,7 @@ __all__ = [
     "bearer_token",
     "fresh_keys",
     "refusal_for",
+    "request_proof",
     "require_admin",
     "require_entitlement",
     "require_login",

@@ -30,6 +30,7 @@ _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 Pem = str | bytes
+BindingMode = Literal["disabled", "allowed", "required"]
 Pin = Pem | tuple[str, Pem]
 """A pinned key: a PEM for any key id, or ``(kid, PEM)``."""
 
@@ -124,6 +125,13 @@ class IssuerAccept:
     """The claims that hold roles, scopes and the like. Default None: the usual ones (``Claims``)."""
     max_lifetime: float | None = None
     """The longest ``exp - iat`` accepted (seconds); ``iat`` is then required. Default None: no limit."""
+    dpop: BindingMode = "allowed"
+    """``allowed``: a token that is bound to a DPoP key (``cnf.jkt``) is accepted with a proof of that key
+    (RFC 9449), any other one without. ``required``: every token is bound so. ``disabled``: none is. A bound
+    token without its proof is refused in any case. Default ``allowed``."""
+    mtls: BindingMode = "allowed"
+    """The same for tokens that are bound to a client certificate (``cnf["x5t#S256"]``, RFC 8705). Default
+    ``allowed``."""
     report_only: StricterRules | None = None
     """Rules that are checked and reported before they are enforced. Default None."""
     cache_ttl: float = 300.0
@@ -272,6 +280,7 @@ def _check(accept: IssuerAccept) -> None:
         raise ValueError(f"{accept.issuer}: claims must be a ClaimsMapping, not {accept.claims!r}")
     if accept.token_types is not None and not accept.token_types:
         raise ValueError(f"{accept.issuer}: token_types is empty: leave it out for the default types")
+    _check_bindings(accept)
     _check_source(accept)
     _check_connection(accept)
     _check_seconds("cache_ttl", accept.cache_ttl)
@@ -280,6 +289,14 @@ def _check(accept: IssuerAccept) -> None:
         _check_seconds("max_lifetime", accept.max_lifetime)
     if accept.pinned_until is not None:
         _check_seconds("pinned_until", accept.pinned_until)
+
+
+def _check_bindings(accept: IssuerAccept) -> None:
+    for name in ("dpop", "mtls"):
+        if (mode := getattr(accept, name)) not in ("disabled", "allowed", "required"):
+            raise ValueError(
+                f"{accept.issuer}: {name} must be 'disabled', 'allowed' or 'required', not {mode!r}"
+            )
 
 
 def _check_source(accept: IssuerAccept) -> None:

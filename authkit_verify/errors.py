@@ -20,9 +20,13 @@ TokenCode = Literal[
     "token_expired",
     "insufficient_scope",
     "user_disabled",
+    "invalid_dpop_proof",
+    "use_dpop_nonce",
     "keys_unavailable",
+    "replay_check_unavailable",
 ]
-"""Every code of a ``TokenError``. ``keys_unavailable`` alone is not about the token: it was not checked."""
+"""Every code of a ``TokenError``. The two that end in ``_unavailable`` are not about the token: a check could
+not be made."""
 
 
 _SHOWN = 60  # characters of one value
@@ -49,6 +53,7 @@ class TokenError(Exception):
         description: Both, as a client receives them. It holds no part of the encoded token.
         retry_after: Seconds after which a retry may succeed; None if a retry does not help.
         scopes: The scopes that an ``insufficient_scope`` refusal requires; empty otherwise.
+        dpop_nonce: The nonce that the next DPoP proof needs (``use_dpop_nonce``); None otherwise.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class TokenError(Exception):
         detail: str = "",
         retry_after: float | None = None,
         scopes: tuple[str, ...] = (),
+        dpop_nonce: str | None = None,
     ) -> None:
         super().__init__(code, reason)
         self.code: TokenCode = code
@@ -67,6 +73,7 @@ class TokenError(Exception):
         self.description = f"{reason}: {detail}" if detail else reason
         self.retry_after = retry_after
         self.scopes = scopes
+        self.dpop_nonce = dpop_nonce
 
     def __str__(self) -> str:
         return f"{self.code}: {self.description}"

@@ -25,7 +25,8 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from authkit_verify._asgi.authenticator import Authenticator, authenticator_of
-from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
+from authkit_verify._asgi.challenge import DPOP_NONCE, AccessDenied, Challenge, Refusal
+from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal
@@ -37,7 +38,7 @@ __all__ = ["Bearer"]
 GUARD_SIGNATURE = Signature([Parameter("app", Parameter.POSITIONAL_OR_KEYWORD, annotation=HTTPConnection)])
 """The signature of a guard as a dependency: the one parameter of its ``__call__`` is the connection."""
 
-_SHOWN = frozenset({b"www-authenticate", b"retry-after", b"cache-control"})
+_SHOWN = frozenset({b"www-authenticate", b"retry-after", b"cache-control", DPOP_NONCE})
 
 
 def fastapi_error(scope: Mapping[str, Any], refusal: Refusal) -> Exception:
@@ -121,4 +122,5 @@ class Bearer(SecurityBase):
             if outer is not None and self._challenge is None
             else self._authenticator.challenge
         )
-        raise fastapi_error(connection.scope, challenge.refuse(error)) from error
+        refusal = challenge.refuse(error, dpop=uses_dpop(connection.scope))
+        raise fastapi_error(connection.scope, refusal) from error

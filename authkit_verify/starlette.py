@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authkit_verify._asgi.authenticator import Authenticator, refusal_for
 from authkit_verify._asgi.challenge import POLICY_VIOLATION, AccessDenied, Challenge, Refusal, send_refusal
+from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
@@ -75,7 +76,8 @@ class BearerBackend(AuthenticationBackend):
         try:
             caller = await self._authenticator.admit(conn.scope, required=self._required)
         except (TokenError, AccessDenied) as error:
-            raise Refused(self._authenticator.challenge.refuse(error)) from error
+            refusal = self._authenticator.challenge.refuse(error, dpop=uses_dpop(conn.scope))
+            raise Refused(refusal) from error
         if caller is None:
             return None
         return AuthCredentials(conn.scope["auth"].scopes), cast("BaseUser", caller)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
-from authkit_verify._asgi.credentials import bearer_token, sole_authorization
+from authkit_verify._asgi.challenge import DPOP_NONCE, AccessDenied, Challenge, Refusal
+from authkit_verify._asgi.credentials import bearer_token, dpop_token, sole_authorization, uses_dpop
 from authkit_verify._asgi.enrichment import Enricher
 from authkit_verify._asgi.principal import Principal, admit, admit_anonymous, principal_of
-from authkit_verify._asgi.types import Scope
+from authkit_verify._asgi.request_proof import dpop_header, request_proof
+from authkit_verify._asgi.types import Message, Scope, Send
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
 
@@ -27,12 +29,14 @@ class Authenticator:
     __slots__ = ("challenge", "enricher", "verifier")
 
     def __init__(self, *, challenge: Challenge, verifier: Verifier, enricher: Enricher | None = None) -> None:
+        if verifier.dpop is not None and not challenge.dpop_algorithms:
+            challenge = replace(challenge, dpop_algorithms=tuple(verifier.dpop.algorithms))
         self.challenge = challenge
         self.verifier = verifier
         self.enricher = enricher
 
     def admit_token(self, scope: Scope, token: str) -> Principal | Awaitable[Principal]:
-        """Admit the caller who brings this token: the only way from a token to a ``Principal``.
+        """Admit the caller who brings this token with the ``Bearer`` scheme, or in a handshake.
 
         Returns the caller at once if the token is cached and no records are asked, else an awaitable of the
         caller. Nearly every request ends in the first case, and a coroutine would be a tenth of its cost.
@@ -43,7 +47,7 @@ class Authenticator:
         """
         verified = self.verifier.recall(token)
         if verified is None:
-            return self._admit_new(scope, token)
+            return self._admit_new(scope, token, None)
         caller = Principal(verified.claims, verified.keys, verified.key_set, self.verifier)
         if self.enricher is not None:
             return self._enrich(scope, caller, self.enricher)
@@ -51,11 +55,35 @@ class Authenticator:
         admit(scope, caller)
         return caller
 
+    async def admit_dpop(self, scope: Scope, token: str) -> Principal:
+        """Admit the caller who brings this token with the ``DPoP`` scheme. Raises as ``admit_token`` does."""
+        outer, known = authenticator_of(scope), principal_of(scope)
+        if outer is not None and known is not None and known.verifier is self.verifier:
+            return await self._admit_again(scope, known, outer)  # its proof is used up
+        return await self._admit_new(scope, token, dpop_header(scope))
+
     def admit_anonymous(self, scope: Scope) -> None:
         """Admit a request without a caller; a caller whom an outer authenticator admitted stays."""
         if principal_of(scope) is None:
             scope[AUTHENTICATOR] = self
         admit_anonymous(scope)
+
+    def sending_nonce(self, scope: Scope, send: Send) -> Send:
+        """Return a ``send`` that hands out a nonce with the response to a DPoP request, if proofs need one.
+
+        A client that takes it from each response (RFC 9449, 8.2) is never refused for an old one.
+        """
+        nonce = self.verifier.dpop_nonce() if uses_dpop(scope) else None
+        if nonce is None:
+            return send
+        header = (DPOP_NONCE, nonce.encode())
+
+        async def send_with_nonce(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.accept"}:
+                message = {**message, "headers": [*(message.get("headers") or ()), header]}
+            await send(message)
+
+        return send_with_nonce
 
     async def admit(self, scope: Scope, *, required: bool, scopes: tuple[str, ...] = ()) -> Principal | None:
         """Admit the caller of this request by its ``Authorization`` header.
@@ -82,12 +110,18 @@ class Authenticator:
 
     async def _identify(self, scope: Scope) -> Principal | None:
         outer, caller = authenticator_of(scope), principal_of(scope)
-        if outer is None or caller is None or caller.verifier is not self.verifier:
-            token = bearer_token(sole_authorization(scope))
-            if token is None:
-                return None
+        if outer is not None and caller is not None and caller.verifier is self.verifier:
+            return await self._admit_again(scope, caller, outer)
+        authorization = sole_authorization(scope)
+        token = bearer_token(authorization)
+        if token is not None:
             admitted = self.admit_token(scope, token)
             return admitted if isinstance(admitted, Principal) else await admitted
+        bound = dpop_token(authorization)
+        return None if bound is None else await self.admit_dpop(scope, bound)
+
+    async def _admit_again(self, scope: Scope, caller: Principal, outer: Authenticator) -> Principal:
+        """Admit a caller whose token the same verifier has accepted; only the records may be others."""
         if self.enricher is None or self.enricher is outer.enricher:
             return caller
         again = Principal(caller.claims, caller.keys, caller.key_set, self.verifier)
@@ -95,8 +129,12 @@ class Authenticator:
             again.lease, caller.lease.enricher = caller.lease, self.enricher
         return await self._enrich(scope, again, self.enricher)
 
-    async def _admit_new(self, scope: Scope, token: str) -> Principal:
-        verified = await self.verifier.authenticate(token)
+    async def _admit_new(self, scope: Scope, token: str, dpop: str | None) -> Principal:
+        proof = request_proof(scope, self.verifier, dpop=dpop)
+        if proof.dpop is None and proof.certificate is None:  # as in nearly every request
+            verified = await self.verifier.authenticate(token)
+        else:
+            verified = await self.verifier.authenticate(token, proof)
         caller = Principal(verified.claims, verified.keys, verified.key_set, self.verifier)
         return await self._enrich(scope, caller, self.enricher)
 
@@ -121,4 +159,5 @@ def refusal_for(scope: Mapping[str, Any], error: TokenError | AccessDenied) -> R
     Without a middleware in front, the challenge is the default ``Challenge()``.
     """
     authenticator = authenticator_of(scope)
-    return (authenticator.challenge if authenticator is not None else Challenge()).refuse(error)
+    challenge = authenticator.challenge if authenticator is not None else Challenge()
+    return challenge.refuse(error, dpop=uses_dpop(scope))

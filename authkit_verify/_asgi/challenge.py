@@ -1,7 +1,7 @@
 """Refusals over HTTP: the status, the ``WWW-Authenticate`` challenge and the body of each error code.
 
 The only module of this package with HTTP status codes. RFC 6750 section 3 defines the challenge, RFC 9470
-section 3 adds step-up, RFC 9728 section 5.1 adds ``resource_metadata``.
+section 3 adds step-up, RFC 9449 section 7.1 the ``DPoP`` scheme, RFC 9728 section 5.1 ``resource_metadata``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,16 @@ _STATUS = {
     "insufficient_scope": 403,
     "forbidden": 403,
     "keys_unavailable": 503,
+    "replay_check_unavailable": 503,
     "enrichment_unavailable": 503,
 }  # every other code is 401
 _DEFAULT_RETRY = 5.0  # seconds
+_REGISTERED = frozenset({
+    "invalid_request", "insufficient_scope", "insufficient_user_authentication", "invalid_dpop_proof",
+    "use_dpop_nonce",
+})  # fmt: skip
+
+DPOP_NONCE = b"dpop-nonce"
 
 DENIED = "authkit.denied"
 """The key of the scope that holds the last AccessDenied which a guard raised inside the application."""
@@ -97,6 +104,9 @@ class Challenge:
     ``read`` is required. Default none."""
     resource_metadata: str | None = None
     """The URL of the resource metadata (RFC 9728). Default None."""
+    dpop_algorithms: tuple[str, ...] = ()
+    """The signature algorithms of DPoP proofs, to announce DPoP beside ``Bearer`` (RFC 9449). Default: those
+    of the verifier's ``dpop``."""
 
     def __post_init__(self) -> None:
         """Check the text of the header now, and not in the middle of a refusal."""
@@ -106,8 +116,11 @@ class Challenge:
                     f"a challenge holds printable ASCII without quote and backslash, not {text!r}"
                 )
 
-    def refuse(self, error: TokenError | AccessDenied) -> Refusal:
-        """Return the response to an error. Its headers and body never hold any part of a token."""
+    def refuse(self, error: TokenError | AccessDenied, *, dpop: bool = False) -> Refusal:
+        """Return the response to an error. Its headers and body never hold any part of a token.
+
+        ``dpop`` is True for a request whose token came with the ``DPoP`` scheme.
+        """
         status = _STATUS.get(error.code, 401)
         headers = [
             (b"content-type", b"application/json"),
@@ -119,7 +132,9 @@ class Challenge:
             wait = error.retry_after if error.retry_after is not None else _DEFAULT_RETRY
             headers.append((b"retry-after", str(max(1, math.ceil(wait))).encode()))
         elif error.code != "forbidden":
-            headers.append((b"www-authenticate", self._header(error).encode("ascii")))
+            headers.append((b"www-authenticate", self._header(error, dpop=dpop).encode("ascii")))
+        if isinstance(error, TokenError) and error.dpop_nonce is not None:
+            headers.append((DPOP_NONCE, error.dpop_nonce.encode("ascii")))
         return Refusal(
             code=error.code,
             status=status,
@@ -128,7 +143,7 @@ class Challenge:
             close_code=TRY_AGAIN_LATER if status == 503 else POLICY_VIOLATION,
         )
 
-    def _header(self, error: TokenError | AccessDenied) -> str:
+    def _header(self, error: TokenError | AccessDenied, *, dpop: bool) -> str:
         fields = [("realm", self.realm)]
         required = tuple(map(self._requested, error.scopes))
         scopes = (required or self.scopes) if error.code == "missing_token" else ()
@@ -145,7 +160,11 @@ class Challenge:
                 fields.append(("acr_values", _quotable(" ".join(error.acr_values))))
         if self.resource_metadata is not None:
             fields.append(("resource_metadata", self.resource_metadata))
-        return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in fields)
+        algorithms = [("algs", " ".join(self.dpop_algorithms))] if self.dpop_algorithms else []
+        if dpop:
+            return _with_fields("DPoP", fields + algorithms)
+        bearer = _with_fields("Bearer", fields)
+        return f"{bearer}, {_with_fields('DPoP', algorithms)}" if algorithms else bearer
 
     def _requested(self, scope: str) -> str:
         """Return the scope by the name that a client requests: Entra's tokens hold only the end of it."""
@@ -154,9 +173,13 @@ class Challenge:
 
 def _oauth_error(error: TokenError | AccessDenied) -> tuple[str, str]:
     """Return the registered error and a sentence for people; the fine code is in the body."""
-    if error.code in {"invalid_request", "insufficient_scope", "insufficient_user_authentication"}:
+    if error.code in _REGISTERED:
         return error.code, error.description
     return "invalid_token", error.description
+
+
+def _with_fields(scheme: str, fields: list[tuple[str, str]]) -> str:
+    return f"{scheme} " + ", ".join(f'{name}="{value}"' for name, value in fields)
 
 
 def _quotable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The one bearer token of a request (RFC 6750, section 2).
+"""The one token of a request (RFC 6750, section 2; RFC 9449, section 7.1).
 
 A token comes in exactly one ``Authorization`` header. A WebSocket may also send it in the query or among its
 subprotocols, since browsers cannot set headers there; each way only if it is configured.
@@ -7,14 +7,17 @@ subprotocols, since browsers cannot set headers there; each way only if it is co
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl
 
 from authkit_verify._asgi.types import Message, Scope, Send
 from authkit_verify.errors import TokenError
 
 _BEARER = re.compile(rb"(?i:bearer)(?: +|$)")
+_DPOP = re.compile(rb"(?i:dpop)(?: +|$)")
+_MISPLACED_DPOP = re.compile(rb"(?i:(?:^|,)[ \t]*dpop(?:[ \t]|$))")
 _MISPLACED = re.compile(rb"(?i:(?:^|,)[ \t]*bearer(?:[ \t]|$))")
 _HTTP_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
@@ -51,13 +54,38 @@ def bearer_token(authorization: bytes | None) -> str | None:
         )
     else:
         return None
-    token = authorization[start:].decode("latin-1")
+    return _only(authorization[start:].decode("latin-1"), "Bearer")
+
+
+def dpop_token(authorization: bytes | None) -> str | None:
+    """Return the token of an ``Authorization`` value with the ``DPoP`` scheme; None with another scheme.
+
+    Raises TokenError ``invalid_request`` as ``bearer_token`` does.
+    """
+    if authorization is None:
+        return None
+    match = _DPOP.match(authorization)
+    if match is not None:
+        return _only(authorization[match.end() :].decode("latin-1"), "DPoP")
+    if _MISPLACED_DPOP.search(authorization):
+        raise TokenError("invalid_request", "the DPoP scheme is not the only scheme, or no space follows it")
+    return None
+
+
+def uses_dpop(scope: Mapping[str, Any]) -> bool:
+    """True if the request has a token with the ``DPoP`` scheme, which a refusal then answers with."""
+    headers = scope.get("headers") or ()
+    return any(name == b"authorization" and _DPOP.match(value) for name, value in headers)
+
+
+def _only(token: str, scheme: str) -> str:
+    """Return the one token after a scheme. Raises TokenError ``invalid_request`` for none and for several."""
     if not token:
-        raise TokenError("invalid_request", "no token follows the Bearer scheme")
+        raise TokenError("invalid_request", f"no token follows the {scheme} scheme")
     # No token (RFC 6750, 2.1) holds a separator of two values in one field (RFC 9110, 5.6). Written out:
     # a regular expression takes as long as everything else a request pays for.
     if " " in token or "," in token or "\t" in token or "\n" in token or "\r" in token:
-        raise TokenError("invalid_request", "more than one token after the Bearer scheme")
+        raise TokenError("invalid_request", f"more than one token after the {scheme} scheme")
     return token
 
 
@@ -91,7 +119,10 @@ class HandshakeSources:
         tokens = [bearer_token(sole_authorization(scope)), _sole(given)]
         if self.subprotocol is not None:
             tokens.append(self._take_subprotocol(scope))
-        return _sole(token for token in tokens if token is not None)
+        found = _sole(token for token in tokens if token is not None)
+        if found is not None and uses_dpop(scope):
+            raise TokenError("invalid_request", "more than one token")
+        return found
 
     def _take_subprotocol(self, scope: Scope) -> str | None:
         offered: list[str] = list(scope.get("subprotocols") or ())

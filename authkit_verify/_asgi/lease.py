@@ -6,6 +6,7 @@ import asyncio
 
 from authkit_verify._asgi.enrichment import Enricher
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.proof.binding import Proof
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
 
@@ -29,18 +30,23 @@ class Lease:
         """Seconds until the connection ends."""
         return self._verifier.remaining(self._claims)
 
-    async def renew(self, token: str) -> Claims:
+    async def renew(self, token: str, *, proof: Proof | None = None) -> Claims:
         """Extend the lease with a new token of the same issuer and user, and return its claims.
 
         The host's records are asked about the user again. The guards are not: they ran when the connection
         began, so check the returned claims for what a guard would ask.
+
+        Args:
+            token: The new token.
+            proof: What shows that a sender-constrained token may be used: ``request_proof`` of the scope of
+                the connection, with the DPoP proof that the client sent along. Default None.
 
         Raises:
             TokenError: The token is not valid, or is about another user. The old end of the lease stays.
             AccessDenied: The host's records cannot be read. The old end of the lease stays.
 
         """
-        claims = await self._verifier.verify(token)
+        claims = await self._verifier.verify(token, proof=proof)
         if (claims.issuer, claims.user_id) != (self._claims.issuer, self._claims.user_id):
             raise TokenError("invalid_token", "the token is about another user")
         if self.enricher is not None:

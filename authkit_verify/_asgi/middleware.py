@@ -7,7 +7,13 @@ from collections.abc import Awaitable, Iterable
 from authkit_verify._asgi.applications import require_application
 from authkit_verify._asgi.authenticator import Authenticator
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, send_refusal
-from authkit_verify._asgi.credentials import HandshakeSources, bearer_token, sole_authorization
+from authkit_verify._asgi.credentials import (
+    HandshakeSources,
+    bearer_token,
+    dpop_token,
+    sole_authorization,
+    uses_dpop,
+)
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.principal import Principal
@@ -109,9 +115,14 @@ class AuthMiddleware:
         try:
             admitted = self._admit(scope)
             # No await on the usual path: the caller of a cached token is there at once.
-            caller = admitted if admitted is None or isinstance(admitted, Principal) else await admitted
+            if admitted is None or isinstance(admitted, Principal):
+                caller = admitted
+            else:
+                caller = await admitted
+                send = authenticator.sending_nonce(scope, send)
         except (TokenError, AccessDenied) as error:
-            await send_refusal(scope, receive, send, authenticator.challenge.refuse(error))
+            refusal = authenticator.challenge.refuse(error, dpop=uses_dpop(scope))
+            await send_refusal(scope, receive, send, refusal)
             return
         if kind == "websocket":
             send = self._handshake.selecting_marker(scope, send)
@@ -155,6 +166,9 @@ class AuthMiddleware:
             token = bearer_token(sole_authorization(scope))
         if token is not None:
             return self._authenticator.admit_token(scope, token)
+        bound = dpop_token(sole_authorization(scope))
+        if bound is not None:
+            return self._authenticator.admit_dpop(scope, bound)
         if self._required:
             raise TokenError("missing_token", "this needs an access token")
         self._authenticator.admit_anonymous(scope)
@@ -169,5 +183,12 @@ def _required_scopes(verifier: Verifier) -> tuple[str, ...]:
 def _metadata(resource: str | None, verifier: Verifier, scopes: tuple[str, ...]) -> ResourceMetadata | None:
     if resource is None:
         return None
-    servers = [accept.issuer for accept in verifier.config.issuers]
-    return ResourceMetadata(resource=resource, authorization_servers=servers, scopes=scopes)
+    issuers = verifier.config.issuers
+    return ResourceMetadata(
+        resource=resource,
+        authorization_servers=[accept.issuer for accept in issuers],
+        scopes=scopes,
+        dpop_algorithms=verifier.dpop.algorithms if verifier.dpop is not None else (),
+        dpop_required=all(accept.dpop == "required" for accept in issuers),
+        certificate_bound=any(accept.mtls == "required" for accept in issuers),
+    )

@@ -43,6 +43,12 @@ class ResourceMetadata:
     """The issuers whose tokens the resource accepts."""
     scopes: Sequence[str] = ()
     """The scopes to publish as ``scopes_supported``. Default none."""
+    dpop_algorithms: Sequence[str] = ()
+    """The signature algorithms of DPoP proofs (``dpop_signing_alg_values_supported``). Default none."""
+    dpop_required: bool = False
+    """Publish that every token must be bound to a DPoP key. Default False."""
+    certificate_bound: bool = False
+    """Publish that tokens are bound to a client certificate (RFC 8705). Default False."""
 
     def __post_init__(self) -> None:
         """Check the URL (RFC 9728, 1.2); http passes for development."""
@@ -99,4 +105,10 @@ class ResourceMetadata:
         }
         if self.scopes:
             document["scopes_supported"] = list(self.scopes)
+        if self.dpop_algorithms:
+            document["dpop_signing_alg_values_supported"] = list(self.dpop_algorithms)
+        if self.dpop_required:
+            document["dpop_bound_access_tokens_required"] = True
+        if self.certificate_bound:
+            document["tls_client_certificate_bound_access_tokens"] = True
         return json.dumps(document, separators=(",", ":")).encode()

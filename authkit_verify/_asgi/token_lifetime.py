@@ -18,9 +18,11 @@ from authkit_verify._asgi.challenge import (
     TOKEN_EXPIRED,
     AccessDenied,
     Challenge,
+    Refusal,
     deny_websocket,
     send_refusal,
 )
+from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.types import ASGIApp, Message, Receive, Scope, Send
 from authkit_verify.errors import TokenError
@@ -179,7 +181,7 @@ class LeasedAnswer:
             if message["type"] == "http.response.start":
                 if message["status"] == 500 and (denial := self._denial()) is not None:
                     self._replaced = True
-                    return send_refusal(self._scope, _nothing, self._send, self._challenge.refuse(denial))
+                    return send_refusal(self._scope, _nothing, self._send, self._refusal(denial))
                 self._begun = True
                 if self._lease is not None and _is_event_stream(message):
                     self._watch = asyncio.create_task(self._abort(self._lease))
@@ -198,7 +200,10 @@ class LeasedAnswer:
         if self._begun:  # the server must know that the response is broken
             raise error
         if not self._replaced:
-            await send_refusal(self._scope, receive, self._send, self._challenge.refuse(error))
+            await send_refusal(self._scope, receive, self._send, self._refusal(error))
+
+    def _refusal(self, error: TokenError | AccessDenied) -> Refusal:
+        return self._challenge.refuse(error, dpop=uses_dpop(self._scope))
 
     def _denial(self) -> TokenError | AccessDenied | None:
         """Return the refusal behind a 500: in flight here, or raised by a guard of this request."""

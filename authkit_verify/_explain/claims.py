@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -22,6 +22,7 @@ from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claim_paths import USUAL, Paths, Payload, first_value
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy
+from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required
 from authkit_verify.config import IssuerAccept
@@ -35,6 +36,7 @@ _SOURCES = {
     "audience": "RFC 7519 4.1.3",
     "required_claims": "RFC 7519 4",
     "scope": "RFC 6750 3.1",
+    "proof": "RFC 9449 7, RFC 8705 3",
 }
 _TRIED = {
     "algorithms": "RFC 8725 3.1",
@@ -57,8 +59,9 @@ def explain_claims(
     policy: IssuerPolicy | None,
     now: float,
     skew: float,
+    check_proof: Callable[[Binding | None], object],
 ) -> None:
-    """Record type, times, subject, audience and scope; a header or payload of None was unreadable."""
+    """Record type, times, subject, audience, scope and proof; a header or payload of None was unreadable."""
     _type(log, redactor, header, policy)
     if payload is None:
         for name, source in _SOURCES.items():
@@ -77,10 +80,31 @@ def explain_claims(
     # The claims checked above may be unfit for ``Claims``; placeholders let the scopes be read.
     record = claims.build(payload | {"iss": "", "exp": 0}, (), subject="", paths=paths)
     _scope(log, redactor, record.scopes, policy)
+    _proof(log, redactor, payload, policy, check_proof)
     if policy is not None and policy.accept.claims is not None:
         _mapping(log, redactor, record, policy.accept)
     if header is not None and policy is not None and policy.report_only is not None:
         _report_only(log, header, payload, policy, policy.report_only)
+
+
+def _proof(
+    log: CheckLog,
+    redactor: Redactor,
+    payload: Payload,
+    policy: IssuerPolicy | None,
+    check_proof: Callable[[Binding | None], object],
+) -> None:
+    """Record what the token is bound to, and if the request shows the proof."""
+    if policy is None:
+        log.unknown("proof", _NO_RULE, _SOURCES["proof"])
+        return
+    cnf = payload.get("cnf")
+    bound = redactor.value(sorted(cnf)) if isinstance(cnf, dict) else json_type(cnf)
+    setting = f"{issuer_setting(policy.accept, 'dpop', policy.accept.dpop)}, mtls = {policy.accept.mtls!r}"
+    log.run(
+        "proof", f"cnf names {bound}" if "cnf" in payload else "the token has no cnf",
+        setting, _SOURCES["proof"], lambda: check_proof(policy.binding_of(payload)),
+    )  # fmt: skip
 
 
 def _type(log: CheckLog, redactor: Redactor, header: Header | None, policy: IssuerPolicy | None) -> None:

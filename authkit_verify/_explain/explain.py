@@ -30,6 +30,7 @@ from authkit_verify._policy.issuer_policy import (
     retry_after_refresh,
     verify_signature,
 )
+from authkit_verify._policy.proof.binding import Binding
 from authkit_verify.config import AcceptConfig
 from authkit_verify.errors import TokenError
 
@@ -41,6 +42,7 @@ async def explain(
     policies: Mapping[str, IssuerPolicy],
     algorithms: frozenset[str],
     clock: Callable[[], float],
+    check_proof: Callable[[Binding | None], object],
 ) -> Explanation:
     """Return the outcome of every check. Waits for keys only where a verification would; never raises."""
     log, redactor = CheckLog(), Redactor(token)
@@ -57,6 +59,7 @@ async def explain(
         policy=walk.policy,
         now=clock(),
         skew=config.skew,
+        check_proof=check_proof,
     )
     return Explanation(tuple(log.checks))
 

@@ -10,6 +10,7 @@ from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import IssuerKeys, KeyCandidates
 from authkit_verify._policy import checks
 from authkit_verify._policy.claim_paths import ClaimPaths, reader
+from authkit_verify._policy.proof.binding import binding_rule
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import required_claims
 from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
@@ -25,6 +26,7 @@ class IssuerPolicy:
         "accept",
         "algorithms",
         "audiences",
+        "binding_of",
         "emit",
         "keys",
         "paths",
@@ -52,6 +54,7 @@ class IssuerPolicy:
         self.read_subject = reader(*self.paths.subject)
         self.required_claims = required_claims(accept.required_claims)
         self.types = checks.token_types(accept.token_types)
+        self.binding_of = binding_rule(accept.dpop, accept.mtls)
         self.report_only = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
         self.token_counters = TokenCounters()
         self.emit = emit

@@ -9,20 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec import structs
 
 from authkit_verify._jose.keys import KeySet
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._telemetry.counters import TokenCounters
 
 _TAIL = 32
+_BOUND = "bound "  # no token has a blank, so this is no start of one
 # Bytes in memory, roughly: of an entry whatever its token, of a character of the token, and of every member
 # and every object of the claims, with the read-only copy of them that an application may ask for.
 _ENTRY, _CHARACTER, _MEMBER, _OBJECT = 500, 2, 70, 450
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A verified token: its claims, the keys that admitted it, and the Unix times of its validity."""
+    """A verified token: its claims, the keys that admitted it, and the Unix times of its validity.
+
+    ``binding`` is None for a token that needs no proof.
+    """
 
     token: str
     claims: Claims
@@ -31,6 +37,7 @@ class Entry(msgspec.Struct, frozen=True):
     keys: KeySet
     starts: float
     ends: float
+    binding: Binding | None = None
 
 
 class TokenCache:
@@ -56,7 +63,7 @@ class TokenCache:
         return len(self._young) + len(self._old)
 
     def get(self, token: str) -> Entry | None:
-        """Return the entry of a token that is still accepted, or None."""
+        """Return the entry of a token that is still accepted and needs no proof, or None."""
         if type(token) is not str:
             return None
         tail = token[-_TAIL:]
@@ -66,8 +73,15 @@ class TokenCache:
         # The same object: a set is another one as soon as any key of it changes (see ``current_set``).
         return entry if entry.source.current_set() is entry.keys else None
 
+    def get_bound(self, token: str) -> Entry | None:
+        """Return the entry of a token that is still accepted with a proof, or None."""
+        return self.get(_BOUND + token) if type(token) is str else None
+
     def put(self, entry: Entry, payload: bytes) -> None:
         """Cache a token that has just been verified; its claims were read from ``payload``."""
+        if entry.binding is not None:
+            # Under a text that no client can send: ``get`` cannot return it, and costs others nothing.
+            entry = structs.replace(entry, token=_BOUND + entry.token)
         token = entry.token
         members, objects = payload.count(b","), payload.count(b"{")
         cost = _ENTRY + _CHARACTER * len(token) + _MEMBER * members + _OBJECT * objects

@@ -25,6 +25,10 @@ from authkit_verify._policy.issuer_policy import (
     retry_after_refresh,
     verify_signature,
 )
+from authkit_verify._policy.proof.binding import Proof
+from authkit_verify._policy.proof.certificates import CertificateHeader
+from authkit_verify._policy.proof.dpop import DPoP
+from authkit_verify._policy.proof.dpop_proof import ProofChecker
 from authkit_verify._policy.required_claims import check_required
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
@@ -76,6 +80,10 @@ class Verifier:
         cache_bytes: The most memory for them, roughly (bytes); 0 switches the cache off. Default 96 MiB.
         on_event: Called with an ``Event`` in the middle of a verification, so it must not block. Default
             None.
+        dpop: How DPoP proofs are checked. Default None: ``DPoP()``, and refusals do not announce DPoP
+            unless an issuer requires it.
+        certificate_header: The header in which a proxy passes the client certificate on. Default None: the
+            ASGI TLS extension names the certificate.
 
     Raises:
         ValueError: ``on_event`` is a coroutine function.
@@ -90,6 +98,8 @@ class Verifier:
         cache_entries: int = 32_768,
         cache_bytes: int = 96 * 1024 * 1024,
         on_event: Listener | None = None,
+        dpop: DPoP | None = None,
+        certificate_header: CertificateHeader | None = None,
     ) -> None:
         if isinstance(config, IssuerAccept):
             config = AcceptConfig(issuers=[config])
@@ -108,6 +118,12 @@ class Verifier:
         self._algorithms = frozenset[str]().union(*(policy.algorithms for policy in self._policies.values()))
         self._headers: dict[bytes, Header] = {}
         self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
+        self._proofs = ProofChecker(dpop or DPoP(), self._wall)
+        required = any(accept.dpop == "required" for accept in config.issuers)
+        self.dpop = dpop or (self._proofs.settings if required else None)
+        """How DPoP proofs are checked, if refusals announce DPoP; None if they do not."""
+        self.certificate_header = certificate_header
+        """The header in which a proxy passes the client certificate on."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,42 +131,74 @@ class Verifier:
     async def __aexit__(self, *_exc_info: object) -> None:
         await self.aclose()
 
-    async def verify(self, token: str) -> Claims:
-        """Return the claims of a genuine and valid token. Raises TokenError, and no other exception."""
+    async def verify(self, token: str, *, proof: Proof | None = None) -> Claims:
+        """Return the claims of a genuine and valid token. Raises TokenError, and no other exception.
+
+        A token that is bound to a key or a certificate (``cnf``) is refused without its ``proof``.
+        """
+        if proof is not None:
+            return (await self.authenticate(token, proof)).claims
         entry = self._cache.get(token)
         if entry is None:
-            return (await self._examine(token)).claims
+            return (await self._examine(token, None)).claims
         entry.token_counters.cached += 1
         return entry.claims
 
-    async def authenticate(self, token: str) -> Verified:
+    async def authenticate(self, token: str, proof: Proof | None = None) -> Verified:
         """Return the claims of a token with the current state of the keys. Raises TokenError."""
-        return self.recall(token) or await self._examine(token)
+        if proof is None:
+            return self.recall(token) or await self._examine(token, None)
+        bound = self._cache.get_bound(token)
+        if bound is not None:
+            return await self._recall_bound(bound, token, proof)
+        known = self.recall(token) if proof.dpop is None else None
+        return known or await self._examine(token, proof)
 
     def recall(self, token: str) -> Verified | None:
-        """Return what ``authenticate`` would for a cached token; None for any other token. Never waits."""
+        """Return what ``authenticate`` would for a cached token without a proof, else None. Never waits."""
         entry = self._cache.get(token)
         if entry is None:
             return None
         entry.token_counters.cached += 1
         return Verified(entry.claims, entry.source.state(), entry.keys)
 
-    async def explain(self, token: str) -> Explanation:
+    async def _recall_bound(self, entry: Entry, token: str, proof: Proof) -> Verified:
+        """Check the proof that comes with a cached token: of each request anew."""
+        try:
+            await self._proofs.check(token, entry.binding, proof)
+        except TokenError as error:
+            entry.token_counters.refuse(error.code)
+            raise
+        entry.token_counters.cached += 1
+        return Verified(entry.claims, entry.source.state(), entry.keys)
+
+    def dpop_nonce(self) -> str | None:
+        """Return a new nonce for DPoP proofs, or None if they need none."""
+        proofs = self._proofs
+        return proofs.nonces.make(self._wall()) if proofs.settings.require_nonce else None
+
+    async def explain(self, token: str, *, proof: Proof | None = None) -> Explanation:
         """Return the result of every check; its ``code`` is the one that ``verify`` raises. Caches nothing.
 
-        Safe to show to the client that sent the token: it repeats no part of the encoded token.
+        A DPoP proof is not used up, so its replay is not noticed. Safe to show to the client that sent the
+        token: it repeats no part of the encoded token.
         """
         from authkit_verify._explain.explain import explain  # noqa: PLC0415 - for the few that ask
 
         return await explain(
-            token, self.config, policies=self._policies, algorithms=self._algorithms, clock=self._wall
+            token,
+            self.config,
+            policies=self._policies,
+            algorithms=self._algorithms,
+            clock=self._wall,
+            check_proof=lambda binding: self._proofs.inspect(token, binding, proof),
         )
 
-    async def _examine(self, token: str) -> Verified:
+    async def _examine(self, token: str, proof: Proof | None) -> Verified:
         """Run every check on a token.
 
         The order decides which code is reported: shape, algorithm, issuer, key,
-        signature, type, times, audience, scope.
+        signature, type, times, audience, scope, proof.
         """
         token_counters = self._unknown_issuer
         try:
@@ -173,6 +221,10 @@ class Verifier:
             self._remember(parts.header_segment, header)
             # 6. to 9. The claims.
             accepted, starts, ends = self._check_claims(policy, header, payload)
+            # 10. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
+            binding = policy.binding_of(payload)
+            if binding is not None or proof is not None:
+                await self._proofs.check(token, binding, proof)
         except TokenError as error:
             token_counters.refuse(error.code)
             if log.isEnabledFor(logging.DEBUG):
@@ -181,7 +233,7 @@ class Verifier:
         token_counters.accepted += 1
         self._report(policy, header, accepted, found)
         self._cache.put(
-            Entry(token, accepted, policy.token_counters, policy.keys, found.key_set, starts, ends),
+            Entry(token, accepted, policy.token_counters, policy.keys, found.key_set, starts, ends, binding),
             parts.payload,
         )
         return Verified(accepted, found.state, found.key_set)

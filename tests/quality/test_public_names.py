@@ -36,7 +36,7 @@ DOORS = {
     "authkit_verify.prometheus": ["VerifierCollector"],
     "authkit_verify.pytest_plugin": ["fake_issuer"],
     "authkit_verify.starlette": ["AuthenticationMiddleware", "BearerBackend", "Refused", "refuse"],
-    "authkit_verify.testing": ["FakeIssuer", "FakeKey", "encode", "seal"],
+    "authkit_verify.testing": ["FakeClient", "FakeIssuer", "FakeKey", "encode", "seal"],
 }  # fmt: skip
 """The public modules of the verifier beside the package itself, and the names in each."""
 REACHES_INSIDE = {

@@ -23,7 +23,7 @@ NOW = 1_900_000_000.0
 ORDER = [
     "shape", "header", "payload", "algorithm", "issuer", "issuer_algorithm", "keys", "signature", "type",
     "expiry", "not_before", "issued_at", "lifetime", "subject", "audience",
-    "required_claims", "scope",
+    "required_claims", "scope", "proof",
 ]  # fmt: skip
 
 

@@ -1,115 +1,19 @@
-"""A fake issuer for tests: mints tokens, serves its key set in process, and fails on demand.
-
-    issuer = FakeIssuer()
-    app = AuthMiddleware(my_app, verifier=issuer.verifier())
-    TestClient(app).get("/", headers=issuer.bearer("ann", scope="orders:read"))
-
-Your own verifier takes ``http_client=issuer.client``, or ``FakeIssuer.client_for(a, b)`` for several issuers.
-No socket is opened, and minting needs no event loop. Pass ``clock`` to move time; only ``slow`` makes it
-sleep.
-"""
+"""A fake issuer: mints tokens, serves its key set in process, and fails on demand."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import httpx
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from authkit_verify._config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify._jwks.discovery import metadata_urls, origin
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
-
-__all__ = ["FakeIssuer", "FakeKey", "encode", "seal"]
-
-_CURVES: Mapping[str, tuple[ec.EllipticCurve, int]] = {
-    "ES256": (ec.SECP256R1(), 32),
-    "ES384": (ec.SECP384R1(), 48),
-    "ES512": (ec.SECP521R1(), 66),
-}
-_SHA: Mapping[str, hashes.HashAlgorithm] = {
-    "256": hashes.SHA256(),
-    "384": hashes.SHA384(),
-    "512": hashes.SHA512(),
-}
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FakeKey:
-    """A signing key of a fake issuer."""
-
-    kid: str
-    """The key id under which it is published."""
-    alg: str
-    """The algorithm with which it signs."""
-    private_key: PrivateKey
-    """The private key, of the type that the algorithm needs."""
-
-    @classmethod
-    def generate(cls, kid: str, alg: str) -> FakeKey:
-        """Generate a key; only RSA takes a noticeable time."""
-        if alg in _CURVES:
-            return cls(kid, alg, ec.generate_private_key(_CURVES[alg][0]))
-        if alg in {"EdDSA", "Ed25519"}:
-            return cls(kid, alg, ed25519.Ed25519PrivateKey.generate())
-        return cls(kid, alg, rsa.generate_private_key(65537, 2048))
-
-    def jwk(self) -> dict[str, Any]:
-        """Return the public key as it is published (RFC 7517)."""
-        public = self.private_key.public_key()
-        if isinstance(public, rsa.RSAPublicKey):
-            members = RSAAlgorithm.to_jwk(public, as_dict=True)
-        elif isinstance(public, ec.EllipticCurvePublicKey):
-            members = ECAlgorithm.to_jwk(public, as_dict=True)
-        else:
-            members = OKPAlgorithm.to_jwk(public, as_dict=True)
-        members.pop("key_ops", None)
-        return members | {"kid": self.kid, "alg": self.alg, "use": "sig"}
-
-    def pem(self) -> str:
-        """Return the public key as PEM, for ``pinned_pems``."""
-        return (
-            self.private_key.public_key()
-            .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-            .decode()
-        )
-
-    def sign(self, data: bytes) -> bytes:
-        """Return the signature of ``data`` in the form of RFC 7518."""
-        key = self.private_key
-        if isinstance(key, ed25519.Ed25519PrivateKey):
-            return key.sign(data)
-        digest = _SHA[self.alg[2:]]
-        if isinstance(key, ec.EllipticCurvePrivateKey):
-            size = _CURVES[self.alg][1]
-            r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
-            return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-        if self.alg.startswith("PS"):
-            pss = padding.PSS(mgf=padding.MGF1(digest), salt_length=digest.digest_size)
-            return key.sign(data, pss, digest)
-        return key.sign(data, padding.PKCS1v15(), digest)
-
-
-def encode(data: bytes) -> str:
-    """Return unpadded base64url."""
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def seal(key: FakeKey, header: bytes, payload: bytes) -> str:
-    """Return a compact token of any two byte strings, however malformed they are."""
-    signed = f"{encode(header)}.{encode(payload)}"
-    return f"{signed}.{encode(key.sign(signed.encode()))}"
+from authkit_verify.testing._keys import FakeKey, compact, seal
 
 
 class FakeIssuer:
@@ -240,7 +144,7 @@ class FakeIssuer:
         for name in left_out.union(without):
             payload.pop(name, None)
         head = {name: value for name, value in members.items() if value is not None}
-        return seal(signer, _compact(head), _compact(payload))
+        return seal(signer, compact(head), compact(payload))
 
     def mint_expired(self, user_id: str = "user-1", *, ago: float = 3600, **claims: Any) -> str:
         """Return a token that expired this many seconds ago."""
@@ -284,7 +188,7 @@ class FakeIssuer:
 
     def document(self) -> bytes:
         """Return the key set as it is published."""
-        return _compact({"keys": [key.jwk() for key in self.keys]})
+        return compact({"keys": [key.jwk() for key in self.keys]})
 
     @property
     def _jwks_uri(self) -> str:
@@ -316,7 +220,7 @@ class FakeIssuer:
         if document is None or self.metadata is None:
             return httpx.Response(404)
         metadata = {"issuer": self.issuer, "jwks_uri": self._jwks_uri} | self.metadata
-        return httpx.Response(200, content=_compact(metadata))
+        return httpx.Response(200, content=compact(metadata))
 
 
 def _addressed(issuers: Iterable[FakeIssuer], request: httpx.Request) -> FakeIssuer:
@@ -356,7 +260,3 @@ def _accepted_claims(accept: IssuerAccept) -> dict[str, Any]:
             place = place.setdefault(step, {})
         place[last] = values[0]
     return found
-
-
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
