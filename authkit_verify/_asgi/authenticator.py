@@ -10,7 +10,7 @@ from authkit_verify._asgi.challenge import DPOP_NONCE, AccessDenied, Challenge, 
 from authkit_verify._asgi.credentials import bearer_token, dpop_token, sole_authorization, uses_dpop
 from authkit_verify._asgi.enrichment import Enricher
 from authkit_verify._asgi.principal import Principal, admit, admit_anonymous, principal_of
-from authkit_verify._asgi.request_proof import dpop_header, request_proof
+from authkit_verify._asgi.request_proof import dpop_header, may_have_certificate, request_proof
 from authkit_verify._asgi.types import Message, Scope, Send
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
@@ -73,8 +73,8 @@ class Authenticator:
 
         A client that takes it from each response (RFC 9449, 8.2) is never refused for an old one.
         """
-        nonce = self.verifier.dpop_nonce() if uses_dpop(scope) else None
-        if nonce is None:
+        nonce = self.verifier.dpop_nonce()
+        if nonce is None or not uses_dpop(scope):
             return send
         header = (DPOP_NONCE, nonce.encode())
 
@@ -130,10 +130,10 @@ class Authenticator:
         return await self._enrich(scope, again, self.enricher)
 
     async def _admit_new(self, scope: Scope, token: str, dpop: str | None) -> Principal:
-        proof = request_proof(scope, self.verifier, dpop=dpop)
-        if proof.dpop is None and proof.certificate is None:  # as in nearly every request
+        if dpop is None and not may_have_certificate(scope, self.verifier):
             verified = await self.verifier.authenticate(token)
         else:
+            proof = request_proof(scope, self.verifier, dpop=dpop)
             verified = await self.verifier.authenticate(token, proof)
         caller = Principal(verified.claims, verified.keys, verified.key_set, self.verifier)
         return await self._enrich(scope, caller, self.enricher)

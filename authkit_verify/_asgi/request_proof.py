@@ -30,6 +30,11 @@ def request_proof(scope: Scope, verifier: Verifier, *, dpop: str | None = None) 
     return Proof(dpop=dpop, method=method, url=_url(scope), certificate=certificate)
 
 
+def may_have_certificate(scope: Scope, verifier: Verifier) -> bool:
+    """True if a client certificate could be found: nearly no request pays for looking."""
+    return verifier.certificate_header is not None or "tls" in (scope.get("extensions") or ())
+
+
 def dpop_header(scope: Scope) -> str:
     """Return the value of the only ``DPoP`` header; empty without one. Raises TokenError for a second one."""
     found = _values(scope, b"dpop")

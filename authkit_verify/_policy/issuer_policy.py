@@ -29,6 +29,7 @@ class IssuerPolicy:
         "binding_of",
         "emit",
         "keys",
+        "must_be_bound",
         "paths",
         "read_audience",
         "read_subject",
@@ -54,6 +55,7 @@ class IssuerPolicy:
         self.read_subject = reader(*self.paths.subject)
         self.required_claims = required_claims(accept.required_claims)
         self.types = checks.token_types(accept.token_types)
+        self.must_be_bound = "required" in {accept.dpop, accept.mtls}
         self.binding_of = binding_rule(accept.dpop, accept.mtls)
         self.report_only = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
         self.token_counters = TokenCounters()

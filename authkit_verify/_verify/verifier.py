@@ -131,16 +131,15 @@ class Verifier:
     async def __aexit__(self, *_exc_info: object) -> None:
         await self.aclose()
 
-    async def verify(self, token: str, *, proof: Proof | None = None) -> Claims:
+    async def verify(self, token: str, proof: Proof | None = None) -> Claims:
         """Return the claims of a genuine and valid token. Raises TokenError, and no other exception.
 
         A token that is bound to a key or a certificate (``cnf``) is refused without its ``proof``.
         """
-        if proof is not None:
-            return (await self.authenticate(token, proof)).claims
         entry = self._cache.get(token)
-        if entry is None:
-            return (await self._examine(token, None)).claims
+        if entry is None or proof is not None:
+            examined = self._examine(token, None) if proof is None else self.authenticate(token, proof)
+            return (await examined).claims
         entry.token_counters.cached += 1
         return entry.claims
 
@@ -222,7 +221,7 @@ class Verifier:
             # 6. to 9. The claims.
             accepted, starts, ends = self._check_claims(policy, header, payload)
             # 10. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
-            binding = policy.binding_of(payload)
+            binding = policy.binding_of(payload) if policy.must_be_bound or "cnf" in payload else None
             if binding is not None or proof is not None:
                 await self._proofs.check(token, binding, proof)
         except TokenError as error:

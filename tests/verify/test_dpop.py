@@ -161,6 +161,7 @@ PRIVATE = {"kty": "EC", "crv": "P-256", "x": "a", "y": "b", "d": "c"}
         ({"iat": True}, "not a time"),
         ({"iat": 1e300}, "not a time"),
         ({"without": ["iat"]}, "not a time"),
+        ({"x": "a" * 9000}, "longer than 8192 characters"),
     ],
 )
 async def test_each_fault_of_a_proof_is_refused_by_its_name(

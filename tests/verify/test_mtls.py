@@ -114,6 +114,8 @@ async def test_a_trusted_proxy_passes_the_certificate_on(
         ("xfcc", f"Hash={OTHER_HASH}"),
         ("xfcc", f"Hash={HASH},Hash={HASH}"),
         ("xfcc", f"Hash={OTHER_HASH};Hash={HASH}"),
+        ("xfcc", f"Hash={HASH};Hash={OTHER_HASH}"),
+        ("xfcc", f"By=a;Hash={HASH};URI=b,By=c;URI=d"),
         ("xfcc", f'Subject="Hash={HASH}"'),
         ("xfcc", f'Subject=";Hash={HASH};'),
         ("xfcc", f"NotHash={HASH}"),
@@ -199,7 +201,7 @@ bUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=
 )  # fmt: skip
 def test_a_wrong_setting_is_refused_when_it_is_made(wrong: dict[str, Any]) -> None:
     right = {"name": "x-cert", "format": "pem", "trusted_proxies": ["10.0.0.0/8"]}
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=f"CertificateHeader.{next(iter(wrong))}"):
         CertificateHeader(**(right | wrong))
 
 

@@ -57,7 +57,10 @@ class CertificateHeader:
         if isinstance(self.trusted_proxies, str) or not self.trusted_proxies:
             raise ValueError("CertificateHeader.trusted_proxies must list at least one network")
         object.__setattr__(self, "trusted_proxies", tuple(self.trusted_proxies))
-        networks = tuple([ipaddress.ip_network(network) for network in self.trusted_proxies])
+        try:
+            networks = tuple([ipaddress.ip_network(network) for network in self.trusted_proxies])
+        except ValueError as error:
+            raise ValueError(f"CertificateHeader.trusted_proxies: {error}") from None
         object.__setattr__(self, "_networks", networks)
 
     def trusts(self, peer: str) -> bool:

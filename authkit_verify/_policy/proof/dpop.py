@@ -42,7 +42,8 @@ class DPoP:
     """Where used proofs are remembered. Default: in this process; ``RedisReplayCache`` serves several."""
     require_nonce: bool = False
     """Require a nonce of this service in each proof, so that none can be made in advance. The time of the
-    nonce then counts in place of ``iat``, so clients with a wrong clock pass. Default False."""
+    nonce then counts in place of ``iat``, so clients with a wrong clock pass. ``AuthMiddleware`` sends a new
+    one with each response; elsewhere a client gets one with the refusal of an old one. Default False."""
     nonce_secrets: Sequence[bytes] = field(default=(), repr=False)
     """Secrets of at least 32 bytes: the first makes nonces, all are accepted. Several processes need the same
     ones. Default none: one that this process makes at its start."""

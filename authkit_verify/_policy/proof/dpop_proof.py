@@ -145,7 +145,9 @@ class ProofChecker:
         if named is None or url is None or named.path != url.path:
             raise _invalid("the DPoP proof's htu is not the URL of the request")
         if named.origin not in (self.settings.public_origins or {url.origin}):
-            raise _invalid("the DPoP proof's htu has another scheme or host than this service")
+            raise _invalid(
+                "the DPoP proof's htu has another scheme or host than this service (DPoP.public_origins)"
+            )
         if claims.get("ath") != _digest(token):
             raise _invalid("the DPoP proof's ath is not the hash of the token")
 

@@ -36,7 +36,7 @@ class MemoryReplayCache:
     """Remembers used proofs in this process. Each worker process accepts a proof once.
 
     Args:
-        max_proofs: The most proofs to remember, of about 200 bytes each; a full cache refuses new ones.
+        max_proofs: The most proofs to remember, of about 250 bytes each; a full cache refuses new ones.
             Default 500000: with the default ``max_age``, 1500 proofs a second for as long as that takes.
         clock: Returns seconds and never goes back. Default ``time.monotonic``.
     """
