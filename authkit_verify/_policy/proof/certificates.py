@@ -19,11 +19,13 @@ CertificateFormat = Literal["pem", "xfcc", "rfc9440"]
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _MAX_VALUE = 64 * 1024
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
-_HASH = re.compile(r"(?i)(?:^|;)Hash=([0-9a-f]{64})(?=;|$)")
+
+# Compiled at their first use: most verifiers never see a certificate, and every one is imported.
+_NAME = r"[!#$%&'*+.^_`|~0-9a-z-]+"
+_PEM = r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
+_HASH = r"(?i)(?:^|;)Hash=([0-9a-f]{64})(?=;|$)"
 # An unclosed text reaches to the end: a pattern that could fail would be tried again from every quote.
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?')
+_QUOTED = r'"(?:[^"\\]|\\.)*"?'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +52,7 @@ class CertificateHeader:
     def __post_init__(self) -> None:
         """Normalize, then check."""
         object.__setattr__(self, "name", self.name.lower())
-        if not _NAME.fullmatch(self.name):
+        if not re.fullmatch(_NAME, self.name):
             raise ValueError(f"CertificateHeader.name must be the name of a header, not {self.name!r}")
         if self.format not in ("pem", "xfcc", "rfc9440"):
             raise ValueError(f"CertificateHeader.format must be pem, xfcc or rfc9440, not {self.format!r}")
@@ -88,7 +90,7 @@ class CertificateHeader:
 
 def pem_thumbprint(pem: str) -> str | None:
     """Return the thumbprint (``x5t#S256``) of the first certificate of a PEM; None if it has none."""
-    found = _PEM.search(pem)
+    found = re.search(_PEM, pem)
     return None if found is None else _of_base64("".join(found[1].split()))
 
 
@@ -102,10 +104,10 @@ def _of_base64(text: str) -> str | None:
 
 def _of_xfcc(value: str) -> str | None:
     # Quoted texts go first: a subject may hold any separator, and is chosen by the owner of the certificate.
-    bare = _QUOTED.sub("", value)
+    bare = re.sub(_QUOTED, "", value)
     if "," in bare:  # several proxies: which of their certificates is the client's is unknown
         return None
-    hashes = _HASH.findall(bare)
+    hashes = re.findall(_HASH, bare)
     return _encoded(bytes.fromhex(hashes[0])) if len(hashes) == 1 else None
 
 
