@@ -65,10 +65,13 @@ HOLD_WITH_BANNED = Query(
     order by id for no key update
     """,
 )
+# An account that its owner deleted before is the operator's to restore from now on; otherwise an owner who is
+# about to be deleted would delete first, and come back.
 SOFT_DELETE = Statement(
     """
-    update profiles.users set deleted_at = now(), deleted_by_owner = false, updated_at = now()
-    where id = $1::uuid and deleted_at is null
+    update profiles.users
+    set deleted_at = coalesce(deleted_at, now()), deleted_by_owner = false, updated_at = now()
+    where id = $1::uuid and (deleted_at is null or deleted_by_owner)
     """
 )
 SOFT_DELETE_OWN = Statement(

@@ -146,7 +146,7 @@ class Lifecycle:
         """Mark the user deleted and end every session; ``restore`` undoes the mark until the purge.
 
         Address, number and name stay taken. A user who is deleted already keeps the time of the first
-        deletion.
+        deletion; after an ``actor`` deletes as well, the owner can no longer restore the account.
 
         Args:
             user_id: The user.

@@ -75,6 +75,31 @@ async def test_what_an_operator_deleted_only_an_operator_restores(
         await service.deleted_accounts.restore(EMAIL, PASSWORD)
 
 
+async def test_an_owner_who_deletes_first_does_not_undo_the_deletion_of_an_operator(
+    service: Service, ada: str, mailbox
+) -> None:
+    admin = await service.users.create("grace@example.test", "grace_h")
+    await service.lifecycle.soft_delete(ada)
+    deleted = (await service.admin.get_user(ada)).deleted_at
+    await service.passwords.request_reset(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    for _ in range(2):
+        await service.admin.delete(ada, soft=True, actor=admin.id)
+    assert (await service.admin.get_user(ada)).deleted_at == deleted
+    actors = (
+        "select array_agg(actor order by id) from profiles.session_events where event = 'user_soft_deleted'"
+    )
+    assert await service.pool.fetchval(actors) == [None, admin.id]
+    for call in (service.deleted_accounts.restore, service.deleted_accounts.erase):
+        with pytest.raises(errors.UserDeleted):
+            await call(EMAIL, PASSWORD)
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await service.passwords.confirm_reset(mailbox.last(EMAIL).token, NEW)
+    await service.lifecycle.soft_delete(ada)
+    with pytest.raises(errors.UserDeleted):
+        await service.deleted_accounts.restore(EMAIL, PASSWORD)
+
+
 async def test_an_erasure_is_done_by_the_next_purge_with_the_hook_of_the_host(
     service: Service, ada: str
 ) -> None:
