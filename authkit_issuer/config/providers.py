@@ -41,9 +41,9 @@ class ProviderConfig:
     private_key_pem: str = field(default="", repr=False)
     """Apple alone: that key, in PEM."""
     auto_link: bool = False
-    """Links a first login to the account with its email address, if provider and service both verified it.
-    Only for providers that own the addresses they vouch for: an attacker who makes one vouch takes the
-    account."""
+    """Links a first login to the account with its email address, if provider and service both verified it and
+    the provider is trusted for the address (``trusts_email``). An attacker who makes a trusted provider vouch
+    takes the account."""
     trusts_email: bool | None = None
     """True takes the provider's word that an email address is its user's. False never does: a new account
     gets no address, and a code goes to it, which the user redeems as a change of address. None trusts a
@@ -77,6 +77,12 @@ def check_provider(slug: str, provider: ProviderConfig) -> None:
     if provider.native_client_ids and slug in WITHOUT_ID_TOKENS:
         raise ConfigError(f"providers: {slug} issues no ID tokens: remove native_client_ids.")
     issuer = issuer_of(slug, provider)
+    owns_domains = issuer in {ISSUERS["google"], ISSUERS["apple"]}
+    if provider.auto_link and not (owns_domains if provider.trusts_email is None else provider.trusts_email):
+        raise ConfigError(
+            f"providers: {slug} has auto_link, and is trusted for no email address: set trusts_email=True "
+            "if it owns the addresses that it vouches for, or remove auto_link."
+        )
     parts = urlsplit(issuer)
     loopback = provider.allow_http_loopback and parts.hostname in {"127.0.0.1", "::1", "localhost"}
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):

@@ -105,7 +105,8 @@ async def _link_or_create(rt: Runtime, login: ProviderLogin, attempt: int) -> bo
         return True
     if holder.linked:
         return False
-    if not (holder.verified and rt.config.providers[login.provider].auto_link):
+    trusted = profile.email_trusted and rt.config.providers[login.provider].auto_link
+    if not (holder.verified and trusted):
         raise errors.AccountExistsLinkRequired
     async with rt.transaction() as tx:
         user = await tx.maybe(sql.LOCK_EMAIL_HOLDER, holder.user_id, profile.issuer, profile.subject, email)

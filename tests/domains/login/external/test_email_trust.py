@@ -9,7 +9,8 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.config import ProviderConfig
-from authkit_issuer.federation.profile import trusts_email
+from authkit_issuer.config.providers import ISSUERS
+from authkit_issuer.federation.profile import _OWN_DOMAINS, trusts_email
 
 EMAIL = "ada@example.test"
 GOOGLE, APPLE = "https://accounts.google.com", "https://appleid.apple.com"
@@ -80,6 +81,23 @@ async def test_a_login_that_vouched_for_a_foreign_address_does_not_survive_its_o
     assert isinstance((await browser.land()).refusal, errors.LoginFrozen)
     with pytest.raises(errors.AuthError):
         await service.sessions.exchange(attacker.pair.refresh_token)
+
+
+async def test_a_provider_links_no_account_by_an_address_it_is_not_trusted_for(
+    make_service, providers, browser, monkeypatch
+) -> None:
+    # The issuer has domains of its own, as Google has, and vouches for an address of another one.
+    monkeypatch.setitem(ISSUERS, "google", browser.idp.issuer)
+    monkeypatch.setitem(_OWN_DOMAINS, browser.idp.issuer, frozenset({"own.test"}))
+    linking = {"loop": dataclasses.replace(providers["loop"], auto_link=True)}
+    service = browser.service = await make_service(providers=linking, base_url="https://id.example.test")
+    victim = await service.users.add(email=EMAIL, username="ada_l", verified=True)
+    own = await service.users.add(email="ada@own.test", username="ada_own", verified=True)
+    browser.idp.person.update(email=EMAIL, email_verified=True)
+    assert isinstance((await browser.land()).refusal, errors.AccountExistsLinkRequired)
+    assert await service.providers.count(victim.id) == 0
+    browser.idp.person.update(email="ada@own.test")
+    assert (await browser.login()).pair.user_id == own.id
 
 
 async def test_a_trusted_providers_login_survives_a_reset(make_service, providers, browser, mailbox) -> None:

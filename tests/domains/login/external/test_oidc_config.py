@@ -49,6 +49,11 @@ def test_providers_can_come_from_the_environment():
         ({"providers": {"a/b": ProviderConfig(client_id="o", issuer="https://okta.example")}}, "a/b"),
         ({"providers": {"solana": ProviderConfig(client_id="o", issuer="https://okta.example")}}, "solana"),
         ({"providers": {"google": ProviderConfig(client_id=" ")}}, "google"),
+        ({"providers": {"github": ProviderConfig(client_id="g", auto_link=True)}}, "trusts_email"),
+        (
+            {"providers": {"google": ProviderConfig(client_id="g", auto_link=True, trusts_email=False)}},
+            "trusts_email",
+        ),
         ({"providers": {"apple": ProviderConfig(client_id="a")}}, "apple"),
         (
             {
