@@ -85,7 +85,7 @@ class AuthMiddleware:
         self._exclude = PathSet(exclude)
         require_application(app, "AuthMiddleware", "Wrap the application, and not an endpoint of it.")
         scopes = _required_scopes(verifier) if scopes is None else tuple(scopes)
-        self._metadata = _metadata(resource, verifier, scopes)
+        self._metadata = None if resource is None else _metadata(resource, verifier, scopes)
         self._handshake = HandshakeSources(query=websocket_query, subprotocol=websocket_subprotocol)
         if lifetime not in {None, "connections", "all"}:
             raise ValueError(f"lifetime must be 'connections', 'all' or None, not {lifetime!r}")
@@ -105,7 +105,7 @@ class AuthMiddleware:
             await self.app(scope, receive, send)
             return
         if self._metadata is not None and kind == "http" and self._metadata.is_asked_for(scope):
-            await self._metadata.answer(scope, send)
+            await self._current(self._metadata).answer(scope, send)
             return
         if self._is_open(scope):
             self._authenticator.admit_anonymous(scope)
@@ -140,6 +140,10 @@ class AuthMiddleware:
                 await self.app(scope, receive, answer.send)
         except (TokenError, AccessDenied) as error:
             await answer.refuse(receive, error)
+
+    def _current(self, metadata: ResourceMetadata) -> ResourceMetadata:
+        """Return the metadata with the issuers of this moment: they come and go while the host runs."""
+        return _metadata(metadata.resource, self._authenticator.verifier, tuple(metadata.scopes))
 
     async def _run(self, scope: Scope, receive: Receive, send: Send, lease: Lease | None = None) -> None:
         """Run the application on a WebSocket, or for a request that does not end with a token."""
@@ -176,19 +180,17 @@ class AuthMiddleware:
 
 
 def _required_scopes(verifier: Verifier) -> tuple[str, ...]:
-    scopes = (scope for accept in verifier.config.issuers for scope in accept.required_scopes)
+    scopes = (scope for accept in verifier.issuers for scope in accept.required_scopes)
     return tuple(dict.fromkeys(scopes))
 
 
-def _metadata(resource: str | None, verifier: Verifier, scopes: tuple[str, ...]) -> ResourceMetadata | None:
-    if resource is None:
-        return None
-    issuers = verifier.config.issuers
+def _metadata(resource: str, verifier: Verifier, scopes: tuple[str, ...]) -> ResourceMetadata:
+    issuers = verifier.issuers
     return ResourceMetadata(
         resource=resource,
         authorization_servers=[accept.issuer for accept in issuers],
         scopes=scopes,
         dpop_algorithms=verifier.dpop.algorithms if verifier.dpop is not None else (),
-        dpop_required=all(accept.dpop == "required" for accept in issuers),
+        dpop_required=bool(issuers) and all(accept.dpop == "required" for accept in issuers),
         certificate_bound=any(accept.mtls == "required" for accept in issuers),
     )

@@ -63,6 +63,7 @@ class IssuerKeys:
         self._clock = clock
         self._pins = KeySet([pinned_key(pin) for pin in accept.pinned_pems])
         self._remote = None if accept.pinned_only else _refresher(accept, clients, clock, emit)
+        self._retired = False
         self._answering: KeySet | None = None
         self._source: Source | None = None
         self._fetches = -1
@@ -193,6 +194,18 @@ class IssuerKeys:
         if self._remote is not None:
             await self._remote.aclose()
 
+    def is_retired(self) -> bool:
+        """True once the issuer is removed: no key of it is in use then, pinned ones included."""
+        return self._retired
+
+    async def retire(self) -> None:
+        """Take every key out of use for good, and cancel the fetches that are running."""
+        with changing:
+            self._retired = True
+            self._answering, self._unchanged_until = None, -math.inf
+        if self._remote is not None:
+            await self._remote.retire()
+
     async def _load(self) -> tuple[KeySet, KeyState]:
         if self._remote is not None:
             await self._remote.load()
@@ -206,6 +219,8 @@ class IssuerKeys:
 
         None is in use while a request must wait for a fetch, unless this one has ``waited``.
         """
+        if self.is_retired():
+            return
         remote = self._remote
         if remote is not None and not waited and remote.is_overdue():
             with changing:
@@ -222,6 +237,8 @@ class IssuerKeys:
         if remote is not None and state is not _PINNED:
             until = remote.cache.unchanged_until()
         with changing:
+            if self.is_retired():  # by another thread, since the look at the top
+                return
             self._answering = keys
             self._source = state.source if state is not None else None
             self._fetches, self._unchanged_until = fetches, until
@@ -263,8 +280,15 @@ class IssuerKeys:
         return fitting
 
     def _unavailable(self) -> TokenError:
+        if self.is_retired():
+            return removed_issuer()
         wait = self._remote.cache.refresh_in if self._remote is not None else None
         return TokenError("keys_unavailable", "the issuer's keys are unavailable", retry_after=wait)
+
+
+def removed_issuer() -> TokenError:
+    """Return the refusal of a token whose issuer was removed while the token was verified."""
+    return TokenError("bad_issuer", "the token's issuer is not accepted", detail="it has just been removed")
 
 
 def _unknown(kid: str) -> TokenError:

@@ -8,6 +8,7 @@ still between calls.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -74,6 +75,7 @@ class Refresher:
         self._limited = False
         self._fetches: dict[asyncio.AbstractEventLoop, _Fetch] = {}
         self._interrupted = False
+        self._retired = False
         self._not_before = -math.inf
         self._logged: str | None = None
         self.last_error: str | None = None
@@ -148,6 +150,17 @@ class Refresher:
             running.task.cancel()
             await asyncio.wait({running.task})
 
+    async def retire(self) -> None:
+        """Cancel the fetches of every event loop, and never fetch again."""
+        self._retired = True
+        here = asyncio.get_running_loop()
+        for one in self._pending():
+            loop = one.task.get_loop()
+            if loop is not here:
+                with contextlib.suppress(RuntimeError):  # closed meanwhile
+                    loop.call_soon_threadsafe(one.task.cancel)
+        await self.aclose()
+
     async def _fetch_again(self, reason: str, wait: float = MAX_WAIT) -> bool | None:
         """Fetch, or join a running fetch. True if it ended well, None if a limit forbids it."""
         running, successes = self._running(), self.cache.successes
@@ -193,11 +206,14 @@ class Refresher:
         await asyncio.wait({running.task}, timeout=wait)
 
     async def _refresh(self, running: _Fetch) -> None:
+        if self._retired:
+            return
         with _LoopWatch() as watch:
             try:
                 async with asyncio.timeout(TOTAL_TIMEOUT):
                     answer, validator = await self._request(bypass_caches=running.bypass_caches)
-                self._take(answer, validator)
+                if not self._retired:  # as another thread may have done meanwhile
+                    self._take(answer, validator)
             except asyncio.CancelledError:
                 self._interrupted = True
                 raise

@@ -16,7 +16,8 @@ from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.issuer_keys import IssuerHealth, IssuerKeys, KeyCandidates
+from authkit_verify._jwks.issuer_keys import IssuerHealth, IssuerKeys, KeyCandidates, removed_issuer
+from authkit_verify._jwks.key_set_cache import changing
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import (
@@ -104,18 +105,14 @@ class Verifier:
         if isinstance(config, IssuerAccept):
             config = AcceptConfig(issuers=[config])
         self.config = config
+        """What the verifier was made with; ``issuers`` are those that it accepts now."""
         self._wall = clock or time.time
         self._skew = config.skew
-        clients = Clients(http_client)
-        ages = clock or time.monotonic
-        events = Events(on_event, self._wall)
-        self._policies: dict[str, IssuerPolicy] = {}
-        for accept in config.issuers:
-            emit = events.of(accept.issuer)
-            keys = IssuerKeys(accept, clients, wall=self._wall, clock=ages, emit=emit)
-            self._policies[accept.issuer] = IssuerPolicy(accept, config, keys, emit)
+        self._clients = Clients(http_client)
+        self._ages = clock or time.monotonic
+        self._events = Events(on_event, self._wall)
         self._unknown_issuer = TokenCounters()
-        self._algorithms = frozenset[str]().union(*(policy.algorithms for policy in self._policies.values()))
+        self._apply({accept.issuer: self._policy_of(accept) for accept in config.issuers})
         self._headers: dict[bytes, Header] = {}
         self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
         self._proofs = ProofChecker(dpop or DPoP(), self._wall)
@@ -124,6 +121,49 @@ class Verifier:
         """How DPoP proofs are checked, if refusals announce DPoP; None if they do not."""
         self.certificate_header = certificate_header
         """The header in which a proxy passes the client certificate on."""
+
+    @property
+    def issuers(self) -> tuple[IssuerAccept, ...]:
+        """The issuers that are accepted now."""
+        return tuple(policy.accept for policy in self._policies.values())
+
+    def add_issuer(self, accept: IssuerAccept) -> None:
+        """Accept one more issuer from now on. Its keys are fetched when a token needs them.
+
+        Raises:
+            ValueError: The issuer is accepted already, or it requires DPoP and ``dpop`` of the verifier is
+                None, so that refusals would not announce it.
+        """
+        if accept.dpop == "required" and self.dpop is None:
+            raise ValueError(
+                f"{accept.issuer}: dpop='required' needs Verifier(dpop=DPoP()), for refusals to announce it"
+            )
+        policy = self._policy_of(accept)
+        with changing:
+            if accept.issuer in self._policies:
+                raise ValueError(
+                    f"issuer {accept.issuer!r} is accepted already; call remove_issuer first to change it"
+                )
+            self._apply({**self._policies, accept.issuer: policy})
+
+    async def remove_issuer(self, issuer: str) -> None:
+        """Accept no token of this issuer any more, and drop its keys, health and counters.
+
+        Cached tokens of it are refused at once, as are those whose verification is running, and its fetches
+        are cancelled. A request that was admitted before goes on, and so does an open connection until its
+        token expires. An issuer that is added again starts anew.
+
+        Raises:
+            ValueError: The issuer is not accepted; a typing error must not leave one in place.
+        """
+        with changing:
+            policies = dict(self._policies)
+            policy = policies.pop(issuer, None)
+            if policy is not None:
+                self._apply(policies)
+        if policy is None:
+            raise ValueError(f"issuer {issuer!r} is not accepted, so not removed; see Verifier.issuers")
+        await policy.keys.retire()
 
     async def __aenter__(self) -> Self:
         return self
@@ -165,6 +205,8 @@ class Verifier:
         """Check the proof that comes with a cached token: of each request anew."""
         try:
             await self._proofs.check(token, entry.binding, proof)
+            if entry.source.is_retired():
+                raise removed_issuer()
         except TokenError as error:
             entry.token_counters.refuse(error.code)
             raise
@@ -224,6 +266,8 @@ class Verifier:
             binding = policy.binding_of(payload) if policy.must_be_bound or "cnf" in payload else None
             if binding is not None or proof is not None:
                 await self._proofs.check(token, binding, proof)
+            if policy.keys.is_retired():  # while this verification waited
+                raise removed_issuer()
         except TokenError as error:
             token_counters.refuse(error.code)
             if log.isEnabledFor(logging.DEBUG):
@@ -243,7 +287,8 @@ class Verifier:
 
     async def confirmed(self, issuer: str, key_set: KeySet, max_age: float) -> bool:
         """True if the issuer confirmed these keys within ``max_age`` seconds, or does so now."""
-        return await self._policies[issuer].keys.confirmed(key_set, max_age)
+        policy = self._policies.get(issuer)
+        return policy is not None and await policy.keys.confirmed(key_set, max_age)
 
     async def warm(self) -> Health:
         """Fetch the keys of every issuer now and return their state. An unreachable issuer does not raise."""
@@ -264,6 +309,18 @@ class Verifier:
         """Cancel background fetches. The HTTP client is the host's to close."""
         for policy in self._policies.values():
             await policy.keys.aclose()
+
+    def _policy_of(self, accept: IssuerAccept) -> IssuerPolicy:
+        emit = self._events.of(accept.issuer)
+        keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=self._ages, emit=emit)
+        return IssuerPolicy(accept, self.config, keys, emit)
+
+    def _apply(self, policies: dict[str, IssuerPolicy]) -> None:
+        """Put new policies in force; never changed in place, since others may be reading the old ones."""
+        self._policies = policies
+        accepted = [policy.algorithms for policy in policies.values()]
+        # Without any issuer, the refusal is to name the issuer and not the algorithm.
+        self._algorithms = frozenset[str]().union(*accepted or [frozenset(self.config.algorithms)])
 
     def _remember(self, segment: bytes, header: Header) -> None:
         """Cache a header that came with a good signature; unauthenticated requests cannot fill this cache."""
