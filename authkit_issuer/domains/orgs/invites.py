@@ -16,7 +16,13 @@ from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.orgs import queries as sql
-from authkit_issuer.domains.orgs.members import MEMBER, OrgMembers, hold, org_role
+from authkit_issuer.domains.orgs.members import (
+    MEMBER,
+    OrgMembers,
+    end_invites_of_former_owners,
+    hold,
+    org_role,
+)
 from authkit_issuer.domains.orgs.queries import OrgInvite
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
@@ -270,8 +276,7 @@ async def _create(
     if person is not None and await tx.maybe(sql.HOLD_USER, person) is None:
         raise errors.UserNotFound
     await tx.execute(sql.EXPIRE_INVITES, org.id)
-    for orphan in await tx.all(sql.REVOKE_ORPHANED, org.id):
-        await _record(tx, org.id, "revoked", user_id="", invite_id=orphan, actor=None)
+    await end_invites_of_former_owners(tx, org, actor=None)
     invite_id = await tx.maybe(sql.CREATE_INVITE, org.id, person, address, inviter, terms.until, terms.role)
     if invite_id is None:
         raise errors.OrgInviteAlreadyPending

@@ -115,6 +115,8 @@ class OrgMembers:
                     target=f"org:{org.id}",
                     data={"invite": invite},
                 )
+            if OWNER in held:
+                await end_invites_of_former_owners(tx, org, actor=actor)
         return True
 
     async def is_member(self, org_slug: str, user_id: str) -> bool:
@@ -187,6 +189,8 @@ class OrgMembers:
                 await _keep_an_owner(tx, org, person)
             await tx.all(sql.UNASSIGN_ROLE, org.id, person, name)
             await _record(tx, SessionEventType.ORG_ROLE_UNASSIGNED, person, org, actor=actor, roles=[name])
+            if name == OWNER:
+                await end_invites_of_former_owners(tx, org, actor=actor)
         return True
 
     async def list_roles(self, org_slug: str, user_id: str) -> List[str]:
@@ -212,6 +216,18 @@ def org_role(text: str) -> str:
     if not _ROLE.fullmatch(name):
         raise errors.InvalidOrgRole(param="role")
     return OWNER if name.lower() == OWNER else name
+
+
+async def end_invites_of_former_owners(tx: Runtime, org: OrgName, *, actor: str | None) -> None:
+    """Revoke the open invites of former owners, who may become owners again."""
+    for orphan in await tx.all(sql.REVOKE_ORPHANED, org.id):
+        await Events(tx).record(
+            SessionEventType.ORG_INVITE_ANSWERED,
+            reason="revoked",
+            actor=actor,
+            target=f"org:{org.id}",
+            data={"invite": orphan},
+        )
 
 
 async def _keep_an_owner(tx: Runtime, org: OrgName, leaving: str) -> None:

@@ -138,3 +138,26 @@ async def test_an_invite_of_an_address_does_not_follow_its_former_holder(
     invite = await service.org_invites.create_for_email("acme", "guest@example.test", owner)
     with pytest.raises(errors.OrgInviteNotForUser):
         await service.org_invites.accept(invite.id, guest)
+
+
+@pytest.mark.parametrize("how", ["removed", "demoted"])
+async def test_an_invite_of_a_former_owner_stays_ended_when_the_inviter_is_an_owner_again(make_service, how):
+    service = await make_service(org_mode="multi")
+    first, second, guest = [
+        await service.users.add(email=f"{name}@example.test", username=name, verified=True)
+        for name in ("first_o", "second_o", "guest_g")
+    ]
+    await service.orgs.create("acme", owner_user_id=first.id)
+    await service.org_members.add("acme", second.id)
+    await service.org_members.assign_role("acme", second.id, "owner")
+    invite = await service.org_invites.create("acme", guest.id, second.id, role="owner")
+    if how == "removed":
+        await service.org_members.remove("acme", second.id, actor=first.id)
+        await service.org_members.add("acme", second.id)
+    else:
+        await service.org_members.unassign_role("acme", second.id, "owner", actor=first.id)
+    await service.org_members.assign_role("acme", second.id, "owner")
+    with pytest.raises(errors.OrgInviteNotPending):
+        await service.org_invites.accept(invite.id, guest.id)
+    assert [ended.status for ended in await service.org_invites.list_for_org("acme")] == ["revoked"]
+    assert not await service.org_members.is_member("acme", guest.id)
