@@ -81,7 +81,11 @@ HOLD = Query(
 )
 RENAME = Statement("update profiles.users set username = $2, updated_at = now() where id = $1::uuid")
 SET_EMAIL_VERIFIED = Statement(
-    "update profiles.users set email_verified = $2, updated_at = now() where id = $1::uuid"
+    """
+    update profiles.users
+    set email_verified = $2, email_frozen_at = case when not $2 then email_frozen_at end, updated_at = now()
+    where id = $1::uuid
+    """
 )
 # A second factor by email sends its codes to the account's address; one by SMS has a number of its own.
 REPLACE_CONTACT = {
@@ -97,6 +101,7 @@ REPLACE_CONTACT = {
         update profiles.users u
         set {kind.column} = $2, {kind.verified_column} = $3,
             proved_{kind.name} = case when $3 then $2 end,
+            email_frozen_at = case when {kind is PHONE} then u.email_frozen_at end,
             auth_epoch = u.auth_epoch + factor.moves::int, updated_at = now()
         from factor where u.id = $1::uuid returning factor.moves
         """,
@@ -112,7 +117,8 @@ MARK_PROVED = {
             from profiles.users u where u.id = $1::uuid
         )
         update profiles.users u
-        set {kind.verified_column} = true, proved_{kind.name} = u.{kind.column}, updated_at = now()
+        set {kind.verified_column} = true, proved_{kind.name} = u.{kind.column},
+            email_frozen_at = case when {kind is PHONE} then u.email_frozen_at end, updated_at = now()
         from before where u.id = $1::uuid returning before.first
         """,
     )
@@ -142,15 +148,19 @@ def _freeze(kind: ContactKind) -> Query[Frozen]:
         update profiles.two_factor_settings set frozen_at = now()
         where user_id = $1::uuid and enabled and frozen_at is null returning 1
     ), before as (
-        select {other.verified_column} as verified from profiles.users where id = $1::uuid
+        -- An address counts even if unverified: without verification_required it resets the password.
+        select {other.verified_column}
+               or ({other is EMAIL} and email is not null and email_frozen_at is null) as open
+        from profiles.users where id = $1::uuid
     ), moved as (
         update profiles.users
-        set auth_epoch = auth_epoch + 1, {other.verified_column} = false, proved_{other.name} = null
+        set auth_epoch = auth_epoch + 1, {other.verified_column} = false, proved_{other.name} = null,
+            email_frozen_at = case when {other is EMAIL} and email is not null then now() end
         where id = $1::uuid
-          and (exists (select from logins) or exists (select from factor) or (select verified from before))
+          and (exists (select from logins) or exists (select from factor) or (select open from before))
     )
     select (select count(*)::int from logins) as logins, exists (select from factor) as factor,
-           (select verified from before) as contact
+           (select open from before) as contact
         """,
     )
 

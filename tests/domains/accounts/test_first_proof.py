@@ -180,6 +180,46 @@ async def test_an_address_from_before_the_first_proof_of_a_number_resets_nothing
         await service.verification.confirm_email(EMAIL, mailbox.last(EMAIL).code, request_id=request)
 
 
+async def with_frozen_address(make_service, mailbox, *, verification_required: bool) -> tuple[Service, str]:
+    """The owner of an operator's number has reset; the unverified address is another person's."""
+    service = await make_service(**SETTINGS, verification_required=verification_required)
+    user = await service.users.add(
+        email=EMAIL, phone=PHONE, username="vic_t", verified=False, phone_verified=True
+    )
+    await service.pool.execute("update profiles.users set proved_phone = null where id = $1", user.id)
+    await reset(service, mailbox, PHONE)
+    mailbox.messages.clear()
+    return service, user.id
+
+
+@pytest.mark.parametrize("named", [EMAIL, "vic_t"])
+@pytest.mark.parametrize("verification_required", [True, False])
+async def test_an_unverified_address_from_before_resets_nothing_whatever_the_setting(
+    make_service, mailbox, named: str, *, verification_required: bool
+) -> None:
+    service, _ = await with_frozen_address(make_service, mailbox, verification_required=verification_required)
+    await service.passwords.request_reset(named)
+    await service.rt.background.drain(timeout=5)
+    assert mailbox.to(EMAIL) == []
+    assert await service.logins.with_password("vic_t", NEW)
+
+
+async def test_the_owner_verifies_a_frozen_address_which_resets_again(make_service, mailbox) -> None:
+    service, user = await with_frozen_address(make_service, mailbox, verification_required=False)
+    request = await service.verification.request_email(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_email(EMAIL, mailbox.last(EMAIL).code, request_id=request)
+    request = await service.verification.request_email(EMAIL, user_id=user)
+    await service.rt.background.drain(timeout=5)
+    code = mailbox.last(EMAIL).code
+    await service.verification.confirm_email(EMAIL, code, request_id=request, user_id=user)
+    mailbox.messages.clear()
+    await service.passwords.request_reset(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    assert len(mailbox.to(EMAIL)) == 1
+
+
 async def test_two_first_proofs_at_once_leave_one_way_in(service, mailbox) -> None:
     user = await with_number(service, mailbox)
     await service.pool.execute("update profiles.users set proved_phone = null where id = $1", user)
