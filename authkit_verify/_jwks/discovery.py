@@ -62,13 +62,18 @@ async def discover(
             absent = absent and (isinstance(failure, NoMetadata) or _is_absence(failure.status))
             continue
         if not allows(url):
-            raise FetchError("the jwks_uri of the metadata is not an https URL")
+            raise FetchError(
+                f"the jwks_uri of the metadata, {shown(url)}, is not an https URL; allow_http_hosts lists "
+                "hosts that may have keys at http URLs"
+            )
         if same_origin and origin(url) != origin(issuer):
-            raise FetchError("the jwks_uri of the metadata is on another origin, and same_origin=True")
+            raise FetchError(
+                f"the jwks_uri of the metadata, {shown(url)}, is on another origin, and same_origin=True"
+            )
         return url
-    raise (NoMetadata if absent else FetchError)(
-        f"no metadata: {'; '.join(reasons)}", retry_after=retry_after
-    )
+    if absent:
+        raise NoMetadata(f"no metadata: {'; '.join(reasons)}", retry_after=retry_after)
+    raise FetchError(f"no usable metadata: {'; '.join(reasons)}", retry_after=retry_after)
 
 
 def _is_absence(status: int | None) -> bool:
@@ -86,8 +91,8 @@ def keys_url(answer: Answer, issuer: str) -> str:
         raise NoMetadata("the metadata names no issuer")
     if metadata["issuer"] != issuer:
         raise FetchError(
-            f"the metadata is of another issuer, {shown(metadata['issuer'])}",
-            advice="Configure the issuer as its tokens spell it, or set jwks_url.",
+            f"the metadata is of another issuer, {shown(metadata['issuer'])} (configure the issuer as its "
+            "tokens spell it, or set jwks_url)"
         )
     url = metadata.get("jwks_uri")
     if not isinstance(url, str):

@@ -241,17 +241,23 @@ class Refresher:
         return answer, None if tag is None else (url, tag)
 
     async def _locate(self, client: HttpClient, *, anew: bool) -> Location:
-        """Return the place of the set, located anew if it may have moved: after a failure or for a key id."""
+        """Return the place of the set, located anew if it may have moved: after a failure or for a key id.
+
+        A place that the metadata has named gives way to another such place only.
+        """
         known = self._location
         if known is not None and not (self._url_in_doubt or anew):
             return known
         try:
             async with asyncio.timeout(None if known is None else CONNECT_TIMEOUT):
-                return await self._origin.locate(client)
+                found = await self._origin.locate(client)
         except Exception:  # whatever it is: the last known URL may still answer
             if known is None:
                 raise
             return known
+        # A proxy or a deployment answers 403 or 404 for a moment: that must not lead to another key set.
+        withdrawn = known is not None and known.doubt is None and found.doubt is not None
+        return known if known is not None and withdrawn else found
 
     def _take(self, answer: Answer, validator: Validator | None) -> None:
         update = self.cache.take(answer, validator)

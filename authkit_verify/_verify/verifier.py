@@ -209,6 +209,7 @@ class Verifier:
                 raise removed_issuer()
         except TokenError as error:
             entry.token_counters.refuse(error.code)
+            _log_refusal(error)
             raise
         entry.token_counters.cached += 1
         return Verified(entry.claims, entry.source.state(), entry.keys)
@@ -270,8 +271,7 @@ class Verifier:
                 raise removed_issuer()
         except TokenError as error:
             token_counters.refuse(error.code)
-            if log.isEnabledFor(logging.DEBUG):
-                log.debug("refused a token: %s", error)
+            _log_refusal(error)
             raise
         token_counters.accepted += 1
         self._report(policy, header, accepted, found)
@@ -355,3 +355,8 @@ class Verifier:
         # 9. The scope: RFC 6750 section 3.1.
         checks.check_scopes(accepted.scopes, policy.scopes)
         return accepted, starts, ends
+
+
+def _log_refusal(error: TokenError) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        log.debug("refused a token: %s", error)

@@ -122,3 +122,59 @@ def test_what_is_configured_wrongly_says_what_to_write() -> None:
         IssuerAccept(issuer="https://login.microsoftonline.com/common/v2.0", audiences=["api"])
     with pytest.raises(ValueError, match=r"holds IssuerAccept\(issuer=.*not 'https://a'"):
         AcceptConfig(issuers=["https://a"])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize("status", [302, 403, 404])
+async def test_metadata_that_is_absent_for_a_moment_does_not_move_the_keys_it_has_named(
+    clock: FakeClock, status: int
+) -> None:
+    issuer, other = FakeIssuer(clock=clock), FakeIssuer(clock=clock)
+    pages: Pages = {
+        OPENID: (200, {"issuer": issuer.issuer, "jwks_uri": f"{issuer.issuer}/keys"}),
+        "/keys": (200, issuer.document),
+        KEYS: (200, other.document),
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        code, body = pages.get(request.url.path, (404, {}))
+        return httpx.Response(code, content=body()) if callable(body) else httpx.Response(code, json=body)
+
+    http = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    async with Verifier(issuer.accept(), http_client=http, clock=clock) as verifier:
+        await verifier.verify(issuer.mint("ann"))
+        pages[OPENID] = (status, {})
+        clock.advance(120)
+        with pytest.raises(TokenError, match="invalid_token"):  # the bad signature makes it look again
+            await verifier.verify(other.mint("eve"))
+        issuer.rotate()
+        clock.advance(120)
+        assert (await verifier.verify(issuer.mint("ann"))).user_id == "ann"
+    await http.aclose()
+
+
+REMEDIES = [
+    ({"issuer": "https://evil.test"}, {}, "of another issuer, 'https://evil.test'", "set jwks_url"),
+    (
+        {"issuer": "https://issuer.test", "jwks_uri": "http://issuer.test/keys"}, {},
+        "'http://issuer.test/keys'", "allow_http_hosts",
+    ),
+    (
+        {"issuer": "https://issuer.test", "jwks_uri": "https://keys.test/"}, {"same_origin": True},
+        "'https://keys.test/'", "same_origin",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("metadata", "terms", "value", "setting"), REMEDIES)
+async def test_metadata_that_is_refused_is_reported_with_its_value_and_the_setting(
+    issuer: FakeIssuer, metadata: dict[str, str], terms: dict[str, Any], value: str, setting: str
+) -> None:
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, json=metadata))
+    http = httpx.AsyncClient(transport=answer)
+    async with Verifier(issuer.accept(**terms), http_client=http) as verifier:
+        await verifier.warm()
+        said = verifier.health()["issuers"][issuer.issuer]["last_error"]
+    await http.aclose()
+    assert said is not None
+    assert value in said
+    assert setting in said
