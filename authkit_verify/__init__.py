@@ -33,6 +33,7 @@ from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._policy.proof.replay_cache import MemoryReplayCache, RedisReplayCache, ReplayCache
 from authkit_verify._telemetry.events import Event
+from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept, StricterRules
 from authkit_verify.errors import TokenError
@@ -65,6 +66,7 @@ __all__ = [
     "ReplayCache",
     "ResourceMetadata",
     "StricterRules",
+    "SyncVerifier",
     "TokenError",
     "Verifier",
     "bearer_token",

@@ -19,7 +19,8 @@ def environment_reads(source: str) -> list[int]:
     """Return the lines that touch the environment of the process."""
     lines = []
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and node.attr in READERS:
+        of_request = isinstance(node, ast.Attribute) and ast.unparse(node) == "request.environ"  # of WSGI
+        if isinstance(node, ast.Attribute) and node.attr in READERS and not of_request:
             lines.append(node.lineno)
         if (
             isinstance(node, ast.ImportFrom)

@@ -37,6 +37,7 @@ DOORS = {
     "authkit_verify.pytest_plugin": ["fake_issuer"],
     "authkit_verify.starlette": ["AuthenticationMiddleware", "BearerBackend", "Refused", "refuse"],
     "authkit_verify.testing": ["FakeClient", "FakeIssuer", "FakeKey", "encode", "seal"],
+    "authkit_verify.wsgi": ["AuthMiddleware", "check", "principal_of"],
 }  # fmt: skip
 """The public modules of the verifier beside the package itself, and the names in each."""
 REACHES_INSIDE = {

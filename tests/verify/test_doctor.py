@@ -19,10 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from authkit_verify import IssuerAccept
-from authkit_verify._doctor import probe
-from authkit_verify._doctor.report import Report
 from authkit_verify._jwks.fetch import MAX_BYTES
-from authkit_verify.doctor import diagnose
+from authkit_verify.doctor import diagnose, probing
+from authkit_verify.doctor.report import Report
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 from fakes.servers import free_port
@@ -193,7 +192,7 @@ async def test_each_bad_answer_has_its_code(loopback: Loopback, page: Any, code:
 
 
 async def test_an_issuer_that_hangs_times_out(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "TOTAL_TIMEOUT", 0.2)
+    monkeypatch.setattr(probing, "TOTAL_TIMEOUT", 0.2)
     loopback.pages[JWKS] = (200, {}, None)
     assert codes(await examine(loopback), "error") == {"timeout"}
 

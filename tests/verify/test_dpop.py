@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -225,6 +226,20 @@ async def test_a_proof_is_accepted_once(issuer: FakeIssuer, client: FakeClient) 
         await verifier.verify(foreign, proof=shown(other, foreign, jti="one"))
 
 
+async def test_the_refusal_of_a_cached_token_is_a_line_of_the_log_at_debug(
+    issuer: FakeIssuer, client: FakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = issuer.mint("ann", cnf=client.cnf)
+    async with verifier_of(issuer) as verifier:
+        proof = shown(client, token)
+        await verifier.verify(token, proof=proof)
+        with caplog.at_level(logging.DEBUG, "authkit_verify"), pytest.raises(TokenError):
+            await verifier.verify(token, proof=proof)
+    said = [one.getMessage() for one in caplog.records if one.getMessage().startswith("refused a token")]
+    assert len(said) == 1
+    assert said[0].startswith("refused a token: invalid_dpop_proof")
+
+
 async def test_a_refused_proof_is_not_used_up(issuer: FakeIssuer, client: FakeClient) -> None:
     async with issuer.verifier() as verifier:
         token = issuer.mint(cnf=client.cnf)
@@ -416,23 +431,20 @@ async def test_a_forged_key_cannot_hide_behind_a_second_spelling(
         padded = {**jwk, "x": jwk["x"] + "=", "kid": "a", "use": "sig"}
         await verifier.verify(token, proof=shown(client, token, header={"jwk": padded}))
         signed = seal(OTHER, b'{"typ":"dpop+jwt","alg":"ES256","jwk":{}}', b"{}")
-        error = await refusal(verifier, token, Proof(dpop=signed, method="GET", url=URL))
-        assert error.code == "invalid_dpop_proof"
+        proof = Proof(dpop=signed, method="GET", url=URL)
+        assert (await refusal(verifier, token, proof)).code == "invalid_dpop_proof"
 
 
 async def test_a_guard_and_the_records_see_the_caller_of_a_bound_token(
     issuer: FakeIssuer, client: FakeClient, connect: Connect
 ) -> None:
-    guarded = require_scope("orders:read")(answered)
     async with issuer.verifier() as verifier:
-        app = AuthMiddleware(AuthMiddleware(guarded, verifier), verifier)
+        app = AuthMiddleware(AuthMiddleware(require_scope("orders:read")(answered), verifier), verifier)
         token = issuer.mint("ann", scope="orders:read", cnf=client.cnf)
         answer = await connect(app, **asked(client.headers(token, "GET", URL))).run()
         assert (answer.status, answer.body) == (200, b"ann")
         assert isinstance(answer.scope["user"], Principal)
-        token = issuer.mint("ann", cnf=client.cnf)
-        answer = await connect(app, **asked(client.headers(token, "GET", URL))).run()
-        assert answer.status == 403
-        assert answer.header("www-authenticate").startswith(
-            'DPoP realm="authkit", error="insufficient_scope"'
-        )
+        bare = client.headers(issuer.mint("ann", cnf=client.cnf), "GET", URL)
+        assert (answer := await connect(app, **asked(bare)).run()).status == 403
+        challenge = 'DPoP realm="authkit", error="insufficient_scope"'
+        assert answer.header("www-authenticate").startswith(challenge)

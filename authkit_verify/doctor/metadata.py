@@ -9,8 +9,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from authkit_verify._doctor.probe import Probe
-from authkit_verify._doctor.report import Finding, Level
 from authkit_verify._explain.explanation import shortened
 from authkit_verify._jwks.cache_lifetime import MIN_FRESH, cache_lifetime
 from authkit_verify._jwks.discovery import keys_url, origin
@@ -18,6 +16,8 @@ from authkit_verify._jwks.fetch import Answer
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify._jwks.refresher import MAX_WAIT
 from authkit_verify.config import IssuerAccept, is_loopback
+from authkit_verify.doctor.probing import Probe
+from authkit_verify.doctor.report import Finding, Level
 
 SLOW = 1.0
 """Seconds; a slower key set noticeably delays the first requests."""

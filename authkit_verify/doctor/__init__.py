@@ -11,8 +11,13 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from authkit_verify._config.http_client import HttpClient
-from authkit_verify._doctor.keys import check_keys
-from authkit_verify._doctor.metadata import (
+from authkit_verify._explain.explanation import address
+from authkit_verify._jwks.client import Clients
+from authkit_verify._jwks.discovery import NoMetadata, discover, metadata_urls, well_known_keys
+from authkit_verify._jwks.fetch_error import FetchError
+from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.doctor.keys import check_keys
+from authkit_verify.doctor.metadata import (
     check_clock,
     check_form,
     check_metadata,
@@ -20,13 +25,8 @@ from authkit_verify._doctor.metadata import (
     check_transport,
     shown,
 )
-from authkit_verify._doctor.probe import Probe, probe
-from authkit_verify._doctor.report import Finding, Report
-from authkit_verify._explain.explanation import address
-from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.discovery import NoMetadata, discover, metadata_urls, well_known_keys
-from authkit_verify._jwks.fetch_error import FetchError
-from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.doctor.probing import Probe, probe
+from authkit_verify.doctor.report import Finding, Report
 
 __all__ = ["Finding", "Report", "diagnose"]
 

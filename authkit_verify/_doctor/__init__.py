@@ -1,1 +1,0 @@
-"""Diagnosis of a live issuer."""

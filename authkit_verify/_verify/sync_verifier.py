@@ -1,0 +1,177 @@
+"""The verifier without asyncio: the same rules, for threads, WSGI and scripts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Self, TypeVar
+
+from authkit_verify._config.http_client import HttpClient
+from authkit_verify._explain.explanation import Explanation
+from authkit_verify._policy.claims import Claims
+from authkit_verify._telemetry.counters import Counters
+from authkit_verify._telemetry.events import Listener
+from authkit_verify._verify.verifier import Health, Verified, Verifier
+from authkit_verify.config import AcceptConfig, IssuerAccept
+
+T = TypeVar("T")
+_NO_LOOP = "no running event loop"  # what asyncio says
+
+
+class SyncVerifier:
+    """Verifies access tokens of the configured issuers in any number of threads, without asyncio.
+
+    A token that was verified before is answered in the calling thread. Everything else runs on an event loop
+    in one daemon thread, which the first such call starts, and which also refreshes keys in the background. A
+    process that was forked starts a thread of its own.
+
+    Calls block. In a coroutine, in ``on_event`` and in records that are asked (``EnrichmentSource``) use
+    ``Verifier``. Tokens that are bound to a key or a certificate are refused: their proofs need ASGI.
+
+    Args:
+        config: The accepted issuers and the rules for their tokens; one ``IssuerAccept`` serves as well.
+        http_client: As for ``Verifier``; it is used on that event loop alone. Default None: one of httpx.
+        clock: As for ``Verifier``. Default None.
+        cache_entries: As for ``Verifier``. Default 32768.
+        cache_bytes: As for ``Verifier``. Default 96 MiB.
+        on_event: As for ``Verifier``; it may be called in any of the threads. Default None.
+    """
+
+    def __init__(
+        self,
+        config: AcceptConfig | IssuerAccept,
+        http_client: HttpClient | None = None,
+        clock: Callable[[], float] | None = None,
+        *,
+        cache_entries: int = 32_768,
+        cache_bytes: int = 96 * 1024 * 1024,
+        on_event: Listener | None = None,
+    ) -> None:
+        self.asynchronous = Verifier(
+            config,
+            http_client,
+            clock,
+            cache_entries=cache_entries,
+            cache_bytes=cache_bytes,
+            on_event=on_event,
+        )  # fmt: skip
+        """The verifier that does the work."""
+        self.config = self.asynchronous.config
+        self._loop = _LoopThread()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.close()
+
+    def verify(self, token: str) -> Claims:
+        """Return the claims of a genuine and valid token. Raises TokenError, and no other exception."""
+        return self.authenticate(token).claims
+
+    def authenticate(self, token: str) -> Verified:
+        """Return the claims of a token with the current state of the keys. Raises TokenError."""
+        return self.recall(token) or self.run(self.asynchronous.authenticate(token))
+
+    def recall(self, token: str) -> Verified | None:
+        """Return what ``authenticate`` would for a cached token; None for any other token. Never waits."""
+        try:
+            return self.asynchronous.recall(token)
+        except RuntimeError as error:
+            if str(error) != _NO_LOOP:
+                raise
+            return None  # a fetch of keys is due, and this thread has no event loop to start it on
+
+    def explain(self, token: str) -> Explanation:
+        """Return the result of every check, as ``Verifier.explain`` does."""
+        return self.run(self.asynchronous.explain(token))
+
+    def warm(self) -> Health:
+        """Fetch the keys of every issuer now and return their state. An unreachable issuer does not raise."""
+        return self.run(self.asynchronous.warm())
+
+    def health(self) -> Health:
+        """Return the state of every issuer's keys, without any I/O."""
+        return self.asynchronous.health()
+
+    def counters(self) -> Counters:
+        """Return a copy of the counters since the verifier was made; parallel threads may lose a few."""
+        return self.asynchronous.counters()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the event loop of this verifier and return its result."""
+        return self._loop.run(work)
+
+    def close(self) -> None:
+        """Cancel background fetches, let calls in progress end, and end the thread.
+
+        A later call starts another one.
+        """
+        self._loop.close(self.asynchronous.aclose)
+
+
+class _LoopThread:
+    """An event loop in a daemon thread of this process, started by the first use."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the result of a coroutine, run on the loop."""
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError(
+                "a SyncVerifier is called on its own event loop: await its asynchronous verifier"
+            )
+        if self._process != os.getpid():
+            self._forget()
+        with self._lock:  # submitted before a close begins, or to the next loop
+            future = asyncio.run_coroutine_threadsafe(work, self._started())
+        return future.result()
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run ``last`` on the loop, let the calls in progress end, then end the loop and its thread."""
+        if self._process != os.getpid():
+            self._forget()
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_finished(last), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="authkit-verifier", daemon=True
+            )
+            self._thread.start()
+        return self._loop
+
+    def _forget(self) -> None:
+        """Begin anew after a fork: it has the parent's lock, perhaps held, and loop, but not its thread."""
+        with _forking:
+            if self._process != os.getpid():
+                self._lock, self._loop, self._thread = threading.Lock(), None, None
+                self._process = os.getpid()
+
+
+_forking = threading.Lock()
+# The lock must be free in the child, whatever another thread of the parent was doing.
+os.register_at_fork(
+    before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_forking.release
+)
+
+
+async def _finished(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await last()
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others)

@@ -1,0 +1,13 @@
+"""WSGI: the middleware for Flask, Django and every other WSGI application, and guards in their views.
+
+    verifier = SyncVerifier(IssuerAccept(issuer="https://auth.example.com", audiences=["api"]))
+    app.wsgi_app = AuthMiddleware(app.wsgi_app, verifier)
+
+``authkit_verify.wsgi.flask`` and ``authkit_verify.wsgi.django`` fit the two frameworks closer.
+"""
+
+from __future__ import annotations
+
+from authkit_verify.wsgi.middleware import AuthMiddleware, check, principal_of
+
+__all__ = ["AuthMiddleware", "check", "principal_of"]

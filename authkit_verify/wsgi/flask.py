@@ -1,0 +1,81 @@
+"""Flask: the middleware in front of an application, and guards on its views.
+
+auth = Auth(app, SyncVerifier(...), required=False)
+
+@app.get("/orders")
+@auth.require(require_scope("orders:read"))
+def orders():
+return f"The orders of {auth.caller.identity}"
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, request
+
+from authkit_verify._asgi.challenge import AccessDenied
+from authkit_verify._asgi.guards import Guard, require_login
+from authkit_verify._asgi.principal import Principal
+from authkit_verify._verify.sync_verifier import SyncVerifier
+from authkit_verify.errors import TokenError
+from authkit_verify.wsgi.middleware import AuthMiddleware, check, principal_of, refusal_of
+
+__all__ = ["Auth"]
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+class Auth:
+    """Protects a Flask application.
+
+    Args:
+        app: The application; its ``wsgi_app`` is wrapped.
+        verifier: The verifier of the tokens. The host closes it.
+        options: The other arguments of ``AuthMiddleware``, such as ``required`` and ``exclude``.
+    """
+
+    def __init__(self, app: Flask, verifier: SyncVerifier, **options: Any) -> None:
+        self._app = app
+        app.wsgi_app = AuthMiddleware(app.wsgi_app, verifier, **options)  # type: ignore[method-assign]
+        app.register_error_handler(AccessDenied, _refused)
+        app.register_error_handler(TokenError, _refused)
+
+    @property
+    def caller(self) -> Principal | None:
+        """The caller of the current request; None without a token."""
+        return principal_of(request.environ)
+
+    def require(self, *guards: Guard) -> Callable[[View], View]:
+        """Return a decorator: the view is called only for a caller whom every guard lets pass.
+
+        Without guards a valid token is enough. It goes below the decorator of the route.
+
+        Raises:
+            TypeError: The view is registered already: above the route's decorator it would protect nothing.
+        """
+        needed = guards or (require_login(),)
+
+        def decorate(view: View) -> View:
+            if not callable(view) or view in self._app.view_functions.values():
+                raise TypeError(
+                    f"require() protects a view below the decorator of its route, not {view!r} above it"
+                )
+
+            @functools.wraps(view)
+            def guarded(*arguments: Any, **named: Any) -> Any:
+                check(request.environ, *needed)
+                return self._app.ensure_sync(view)(*arguments, **named)
+
+            return guarded  # type: ignore[return-value]
+
+        return decorate
+
+
+def _refused(error: Exception) -> Response:
+    assert isinstance(error, AccessDenied | TokenError)  # noqa: S101 - registered for these two
+    refusal = refusal_of(request.environ, error)
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in refusal.headers]
+    return Response(refusal.body, refusal.status, headers)
