@@ -29,6 +29,7 @@ from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
 from authkit_issuer.http.languages import MAX_HEADER, preferred
 from authkit_issuer.http.operations import Auth, Call, NoParams, Operation
+from authkit_issuer.http.pages import html
 from authkit_issuer.http.raw_response import JSON, HeaderList, Headers, RawResponse
 from authkit_issuer.http.request_body import read_body, read_query
 from authkit_issuer.ports import Client, language
@@ -101,7 +102,10 @@ class Runner:
             self._forget(error, cookies)
             if isinstance(error, Limited):
                 _complete(error, extra)
-            return _with(self._refuse(error, scope[REQUEST_ID]), *self._always, *extra)
+            answer = self._refuse(error, scope[REQUEST_ID])
+            if self._shows_page(scope, cookies.request_headers):
+                answer = html.refusal(answer, error.description, scope[REQUEST_ID])
+            return _with(answer, *self._always, *extra)
         finally:
             language.reset(spoken)
         self._remember(result, cookies)
@@ -115,6 +119,9 @@ class Runner:
         operation, surface, extra = self.operation, self._surface, cookies.response_headers
         client = client_address.client_facts(scope, surface.trusted, cookies.device_token())
         caller, refused = await self._identify(scope, client, extra)
+        is_client = operation.auth is Auth.CLIENT
+        clients = surface.service.config.introspection_clients if is_client else {}
+        by_header = is_client and guards.require_client_by_header(clients, scope)
         gate = operation.org
         org = (
             None
@@ -122,6 +129,8 @@ class Runner:
             else await guards.admit_to_org(surface.service, caller, gate, scope["path_params"])
         )
         body = await read_body(scope, receive, operation.body, form=operation.oauth or operation.form)
+        if is_client:
+            guards.require_client_by_body(clients, body, by_header=by_header)
         if refused is not None and not cookies.has_refresh_token(getattr(body, "refresh_token", None)):
             raise refused
         params = _NOTHING if operation.params is NoParams else read_query(scope, operation.params)
@@ -156,8 +165,6 @@ class Runner:
         operation, service, limit = self.operation, self._surface.service, self.operation.limit
         if limit is not None and not limit.by_user:
             await rate_limits.count_address(service, limit, client.ip, extra)
-        if operation.auth is Auth.CLIENT:
-            guards.require_client(service.config.introspection_clients, scope)
         if operation.auth is Auth.LOOPBACK:
             client_address.require_loopback(scope)
         if operation.auth is Auth.OPTIONAL:
@@ -192,6 +199,13 @@ class Runner:
                 "request %s: %s %s is %s", request_id, operation.method, operation.path, error.code
             )
         return answer
+
+    def _shows_page(self, scope: Scope, headers: Headers) -> bool:
+        """True if a person reads the answer: a browser that navigates, not a script of the app."""
+        if "text/html" not in self.operation.media_types or b"format=json" in scope["query_string"]:
+            return False
+        accept = b",".join(value for name, value in headers if name == b"accept").decode("latin-1")
+        return html.wanted(accept) and "application/json" not in accept.lower()
 
     def _remember(self, result: Any, cookies: CookieJar) -> None:
         """Put the refresh token of a response into the cookie; clear the cookie after a sign-out."""

@@ -89,9 +89,14 @@ def is_same_user(user_id: str, given: str) -> bool:
     return identifiers.uuid_or_none(given) == user_id
 
 
-def require_client(clients: Mapping[str, str], scope: Scope) -> None:
-    """Raise ``InvalidClient`` unless the request has the id and secret of one of these (RFC 7617)."""
+def require_client_by_header(clients: Mapping[str, str], scope: Scope) -> bool:
+    """Verify the id and secret of a client by HTTP Basic (RFC 7617); False without an authorization header.
+
+    Raises ``InvalidClient`` for a header that names no client with its secret.
+    """
     given = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not given:
+        return False
     scheme, _, encoded = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
     try:
         decoded = base64.b64decode(encoded.strip(), validate=True) if scheme.lower() == b"basic" else b""
@@ -102,7 +107,27 @@ def require_client(clients: Mapping[str, str], scope: Scope) -> None:
     # has both spelled as in a form, and many send them as they are.
     name = client.decode("latin-1")
     known = clients.get(name) or clients.get(unquote_plus(name), "")
-    spelled = (secret, unquote_plus(secret.decode("latin-1")).encode())
-    fits = [hmac.compare_digest(known.encode(), candidate) for candidate in spelled]
+    _require_secret(known, secret, unquote_plus(secret.decode("latin-1")).encode())
+    return True
+
+
+def require_client_by_body(clients: Mapping[str, str], body: object, *, by_header: bool) -> None:
+    """Verify the id and secret of a client in the body (``client_secret_post``, RFC 6749 section 2.3.1).
+
+    ``by_header`` says that the request has proved its client already. Raises ``InvalidClient``, and
+    ``Invalid`` for a client that proves itself in two ways at once (RFC 6749 section 2.3).
+    """
+    client_id, secret = getattr(body, "client_id", None), getattr(body, "client_secret", None)
+    if not by_header:
+        _require_secret(clients.get(client_id or "", ""), (secret or "").encode())
+    elif secret is not None:
+        raise errors.Invalid(
+            "The client authenticates in the header and in the body: send its secret once.",
+            param="client_secret",
+        )
+
+
+def _require_secret(known: str, *candidates: bytes) -> None:
+    fits = [hmac.compare_digest(known.encode(), candidate) for candidate in candidates]
     if not any(fits) or not known:
         raise InvalidClient

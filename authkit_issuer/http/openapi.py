@@ -50,7 +50,7 @@ _SECURITY: dict[Auth, list[dict[str, list[str]]]] = {
     Auth.OPTIONAL: [{}, {"accessToken": []}],
     Auth.USER: [{"accessToken": []}],
     Auth.ADMIN: [{"accessToken": []}],
-    Auth.CLIENT: [{"client": []}],
+    Auth.CLIENT: [{"client": []}, {}],  # or by members of the body
 }
 _Mode = Literal["validation", "serialization"]
 _PLACE = "#/components/schemas/"

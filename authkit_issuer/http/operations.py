@@ -66,7 +66,7 @@ class Auth(Enum):
     ADMIN = "admin"
     """As ``USER``, and the user holds the role ``admin`` in storage now, whatever the token says."""
     CLIENT = "client"
-    """A service that may introspect tokens, by HTTP Basic (RFC 7662 section 2.1)."""
+    """A service that may introspect tokens, by HTTP Basic or in the body (RFC 7662 section 2.1)."""
     LOOPBACK = "loopback"
     """A browser or program on the same machine that names it by a loopback host."""
 

@@ -224,6 +224,41 @@ async def test_a_client_may_spell_its_secret_as_in_a_form_or_as_it_is(make_servi
         assert (await _look(api, tokens["access_token"], auth=None, headers=wrong)).status_code == 401
 
 
+async def test_a_client_may_send_its_secret_in_the_body(checked, sign_up, assert_refusal):
+    """RFC 6749 section 2.3.1, ``client_secret_post``: some hosts know no other way."""
+    tokens = await sign_up(checked)
+    name, secret = BASIC
+    given = {"token": tokens["access_token"], "client_id": name, "client_secret": secret}
+    for sent in ({"data": given}, {"json": given}):
+        answer = await checked.post("/auth/introspect", **sent)
+        assert (answer.status_code, answer.json()["active"]) == (200, True)
+    for wrong in (
+        {"client_secret": "a secret of another checker"},
+        {"client_secret": ""},
+        {"client_id": "missing"},
+        {"client_id": ""},
+        {"client_id": "missing", "client_secret": ""},
+    ):
+        answer = await checked.post("/auth/introspect", data=given | wrong)
+        assert_refusal(answer, 401, "invalid_client")
+
+
+async def test_a_client_proves_itself_in_one_way_at_a_time(checked, sign_up, assert_refusal):
+    """RFC 6749 section 2.3: which of two clients asked would be a matter of reading."""
+    tokens = await sign_up(checked)
+    name, secret = BASIC
+    token = tokens["access_token"]
+    twice = {"token": token, "client_secret": secret}
+    answer = await checked.post("/auth/introspect", data=twice, auth=BASIC)
+    assert_refusal(answer, 400, "invalid_request", "client_secret")
+    wrong = {"token": token, "client_id": name, "client_secret": secret}
+    answer = await checked.post("/auth/introspect", data=wrong, auth=(name, "a wrong one"))
+    assert_refusal(answer, 401, "invalid_client")
+    # An id alone proves nothing, and some clients send it beside the header.
+    answer = await checked.post("/auth/introspect", data={"token": token, "client_id": name}, auth=BASIC)
+    assert answer.json()["active"] is True
+
+
 async def test_an_outage_is_no_answer(checked, sign_up, make_service, serve):
     tokens = await sign_up(checked)
     service = await make_service(introspection_clients=CHECKER, pool=None)
@@ -314,7 +349,7 @@ async def test_the_metadata_says_what_exists_and_nothing_else(checked, path):
         "id_token_signing_alg_values_supported": ["RS256"],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],
-        "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     }
     assert answer.headers["cache-control"] == "public, max-age=300"
     again = await checked.get(path, headers={"if-none-match": answer.headers["etag"]})

@@ -66,6 +66,19 @@ def render(name: str, **values: object) -> RawResponse:
     return RawResponse(status=200, headers=_HEADERS, body=body.encode())
 
 
+def refusal(answer: RawResponse, description: str, request_id: str) -> RawResponse:
+    """Return a refusal as a page, with its status and headers."""
+    headers = dict(answer.headers)
+    body = _PAGES.get_template("refusal.html").render(
+        style=_STYLE,
+        description=description,
+        retry_after=headers.get(b"retry-after", b"").decode(),
+        request_id=request_id,
+    )
+    kept = tuple(field for field in answer.headers if field[0] != b"content-type")
+    return RawResponse(status=answer.status, headers=(*_HEADERS, *kept), body=body.encode())
+
+
 def popup(told: str) -> RawResponse:
     """Return the page that tells its opener and closes; ``told`` is JSON fit for a script element."""
     body = _PAGES.get_template("popup.html").render(style=_STYLE, script=_SCRIPT, told=told)

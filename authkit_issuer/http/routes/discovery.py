@@ -119,7 +119,7 @@ def _metadata(service: Service) -> AuthorizationServerMetadata:
         token_endpoint_auth_methods_supported=["none"],
         revocation_endpoint_auth_methods_supported=["none"],  # left out, it would mean client_secret_basic
         introspection_endpoint_auth_methods_supported=(
-            ["client_secret_basic"] if config.introspection_clients else None
+            ["client_secret_basic", "client_secret_post"] if config.introspection_clients else None
         ),
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
@@ -14,6 +15,7 @@ from authkit_issuer.config import Config
 MAX_RETURN_TO = 1024
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 # The characters of RFC 3986, without the backslash, which browsers read as a slash.
+_BEYOND_ASCII = re.compile(r"[\u00a0-\ud7ff\ue000-\U0010ffff]+")
 _LOCAL = re.compile(r"/[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]*")
 
 
@@ -42,7 +44,12 @@ def redirect_urls(config: Config, provider: str, origin: str) -> RedirectUrls:
 
 
 def local_path(text: str | None) -> str:
-    """Return a path of the app; raises ``Invalid`` for a text that could lead a browser elsewhere."""
+    """Return a path of the app in ASCII, what is beyond it percent-encoded (RFC 3987 section 3.1).
+
+    Raises ``Invalid`` for a text that could lead a browser elsewhere.
+    """
+    # As a browser's address bar does: a page may be named in any language.
+    text = _BEYOND_ASCII.sub(lambda found: quote(found[0]), text or "")
     if not text:
         return ""
     path = text.partition("#")[0].partition("?")[0]

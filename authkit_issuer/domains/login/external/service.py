@@ -103,7 +103,7 @@ class OidcLogin:
             session_id: The session, unless ``flow`` is ``login``.
             ui: ``popup`` posts the result from a popup to its opener.
             popup_nonce: A nonce for that message, at most 128 URL-safe characters.
-            return_to: A path of the app, at most 1024 characters.
+            return_to: A path of the app, at most 1024 characters once percent-encoded.
             origin: The scheme and host of the request; only development uses it.
 
         Raises:

@@ -20,6 +20,8 @@ class IntrospectionRequest(Body):
 
     token: Annotated[Text, Field(min_length=1, repr=False)]
     token_type_hint: Text | None = None
+    client_id: Annotated[str | None, Field(description="The client, unless HTTP Basic names it")] = None
+    client_secret: Annotated[str | None, Field(repr=False, description="Its secret, sent once only")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
