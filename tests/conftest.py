@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fakes import refusals, servers
+from fakes import refusals, repository, servers
 from fakes.clock import FakeClock
 from fakes.mail import Mailbox
 from fakes.worker_database import WorkerDatabase
@@ -99,6 +99,15 @@ def nothing_leaves_the_machine() -> Iterator[None]:
     refusals.outside.clear()
     yield
     assert not refusals.outside, f"reached for the outside: {refusals.outside}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_in_the_repository() -> Iterator[None]:
+    """Fail a test that left a file at the top of the repository, or a folder of generated keys."""
+    before = repository.entries()
+    yield
+    left = repository.entries() - before
+    assert not left, f"left in the repository: {sorted(left)}"
 
 
 @pytest.fixture(scope="session")

@@ -114,6 +114,8 @@ def deployed(
             arguments: tuple[str, ...] = ("--port", "0")
         else:
             count, arguments = 1, ("--dev", "--port", "0", "--data-dir", str(folder / "data"))
+            # Commands over the same database read their keys in the folder at hand unless told otherwise.
+            common |= {"AUTHKIT_KEYS_DIR": str(folder / "data")}
         servers = start(stack, count, arguments, common)
         client = stack.enter_context(httpx.Client(timeout=60, trust_env=False))
         yield Deployment(servers, client, box, common)

@@ -25,6 +25,13 @@ def files() -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
+def entries() -> set[str]:
+    """Return what is at the top of the repository and in its folder of run-time files, caches left out."""
+    top = {name(path) for path in ROOT.iterdir() if not path.name.startswith((".", "__"))}
+    runtime = ROOT / ".runtime"
+    return top | ({name(path) for path in runtime.iterdir()} if runtime.is_dir() else set())
+
+
 def sources(*folders: str) -> Iterator[Path]:
     """Yield the Python files of these folders; of both packages when none is named."""
     for folder in folders or PACKAGES:
