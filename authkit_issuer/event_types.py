@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 
@@ -123,6 +123,11 @@ class AuthSessionEvent:
     target: str | None = None
     data: Mapping[str, object] = field(default_factory=dict[str, object])
 
+    @property
+    def place(self) -> str:
+        """The place of the event among the others, for ``event_place``; pages of events continue there."""
+        return f"{(self.occurred_at - _EPOCH) // datetime.resolution}.{self.id}"
+
     def for_subject(self) -> AuthSessionEvent:
         """Return the event as its user may see it; every list and export for the user shows this.
 
@@ -141,6 +146,23 @@ class AuthSessionEvent:
         )
 
 
+PLACE = r"^(\d{1,17}\.\d{1,18})?$"
+"""The form of ``AuthSessionEvent.place``, or nothing."""
+
+
+def event_place(text: str) -> tuple[datetime, int]:
+    """Return time and id of a ``place``; for ``""`` what no event is after. Raises ``ValueError``."""
+    if not text:
+        return _AFTER_ALL
+    micros, _, number = text.partition(".")
+    try:
+        return _EPOCH + int(micros) * datetime.resolution, min(int(number), _AFTER_ALL[1])
+    except OverflowError as error:
+        raise ValueError("beyond the times that exist") from error
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_AFTER_ALL = (datetime.max.replace(tzinfo=UTC), 2**63 - 1)
 ANOTHER_ACTOR = "another"
 """The ``actor`` that a user sees in place of an operator's or member's id."""
 _REASON_CODES = frozenset({*SessionRevokeReason, "accepted", "declined", "revoked", "replaced", "lapsed"})

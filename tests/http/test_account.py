@@ -189,6 +189,22 @@ async def test_an_export_holds_everything_but_what_proves_who_one_is(api, sign_u
     assert "token_key" not in text
 
 
+async def test_an_export_goes_on_where_the_one_before_ended(api, sign_up, monkeypatch):
+    monkeypatch.setattr("authkit_issuer.domains.accounts.service.EXPORTED", 1)
+    tokens = await sign_up(api)
+    seen, before = [], ""
+    while before is not None:
+        export = (
+            await api.get("/auth/user/export", params={"before": before}, headers=bearer(tokens))
+        ).json()
+        seen += [event["event"] for event in export["events"]]
+        before = export["events_next"]
+    assert seen[0] == "session_created"
+    assert seen[-1] == "user_created"
+    answer = await api.get("/auth/user/export?before=x", headers=bearer(tokens))
+    assert (answer.status_code, answer.json()["param"]) == (400, "before")
+
+
 async def test_me_tells_what_is_linked_offered_and_pending(make_service, serve, sign_up):
     service = await make_service(solana_domains=("app.example.test",), org_mode="multi")
     async with serve(service) as api:

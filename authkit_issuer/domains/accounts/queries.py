@@ -216,13 +216,20 @@ EXPORT = Query(
                 'expires_at', s.expires_at, 'revoked_at', s.revoked_at, 'revoke_reason', s.revoke_reason,
                 'method', s.auth_method, 'ip', host(s.ip_addr), 'user_agent', s.user_agent
             ) order by s.created_at, s.id), '[]')
-            from profiles.refresh_sessions s where s.user_id = u.id
+            from (
+                select * from profiles.refresh_sessions where user_id = u.id
+                order by created_at desc, id desc limit $4
+            ) s
         ),
         'events', (
             select coalesce(jsonb_agg(
                 to_jsonb(e) || jsonb_build_object('ip_addr', host(e.ip_addr)) order by e.occurred_at, e.id
             ), '[]')
-            from profiles.session_events e where e.user_id = u.id::text
+            from (
+                select * from profiles.session_events
+                where user_id = u.id::text and (occurred_at, id) < ($2, $3::bigint)
+                order by occurred_at desc, id desc limit $4
+            ) e
         )
     )::text
     from profiles.users u where u.id = $1::uuid

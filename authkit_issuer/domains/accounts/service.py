@@ -29,7 +29,7 @@ from authkit_issuer.domains.base.renames import check_cooldown, free_rested
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.errors.declared import USERNAME_RULES, raises
-from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
+from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, event_place
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
@@ -37,6 +37,8 @@ __all__ = ["User", "Users"]
 
 NAME_TRIES = 5
 MAX_LISTED = 1000
+EXPORTED = 5000
+"""Events and sessions in one export: about 15 MB while it is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,20 +312,40 @@ class Users:
 
         await self.rt.start_after_commit(send, name="welcome mail")
 
-    @raises(errors.UserNotFound)
-    async def export(self, user_id: str) -> dict[str, Any]:
+    @raises(errors.UserNotFound, errors.Invalid)
+    async def export(self, user_id: str, *, before: str = "") -> dict[str, Any]:
         """Return everything stored about the user but what proves who they are, as plain JSON values.
 
-        Of events, what the user may see (``AuthSessionEvent.for_subject``). Times are ISO 8601 texts. Raises
-        ``UserNotFound``.
+        Of events, what the user may see (``AuthSessionEvent.for_subject``). Times are ISO 8601 texts. Events
+        and sessions are the newest 5000 at most.
+
+        Args:
+            user_id: The user.
+            before: The ``events_next`` of an export, for the events that are older than those in it.
+
+        Raises:
+            UserNotFound: No such user.
+            Invalid: ``before`` is not from an export.
         """
-        known = identifiers.uuid_or_none(user_id)
-        found = await self.rt.maybe(sql.EXPORT, known) if known else None
+        known, page = identifiers.uuid_or_none(user_id), _page_before(before)
+        found = await self.rt.maybe(sql.EXPORT, known, *page, EXPORTED) if known else None
         if found is None:
             raise errors.UserNotFound
         export = msgspec.json.decode(found, type=dict[str, Any])
         events = msgspec.convert(export["events"], list[AuthSessionEvent])
-        return {**export, "events": [msgspec.to_builtins(event.for_subject()) for event in events]}
+        return {
+            **export,
+            "events": [msgspec.to_builtins(event.for_subject()) for event in events],
+            "events_next": events[0].place if len(events) == EXPORTED else None,
+        }
+
+
+def _page_before(place: str) -> tuple[datetime, int]:
+    """Return where the events of an export begin: time and id, which those before have less of."""
+    try:
+        return event_place(place)
+    except ValueError:
+        raise errors.Invalid("before is not the events_next of an export.", param="before") from None
 
 
 @asynccontextmanager

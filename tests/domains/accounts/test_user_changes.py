@@ -247,6 +247,37 @@ async def test_a_welcome_goes_to_a_stored_address_and_fails_unseen(
     assert len(mailbox.messages) == 1
 
 
+async def test_an_export_is_bounded_and_the_next_ones_have_the_older_events(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authkit_issuer.domains.accounts.service.EXPORTED", 3)
+    user = (await service.users.create("ada@example.test", "ada_l")).id
+    for number in range(7):
+        await service.users.update_biography(user, f"the {number}th")
+    await service.sessions.issue(user)
+    stored = await service.pool.fetch(
+        "select id from profiles.session_events where user_id = $1 order by id", user
+    )
+    found, before = [], ""
+    while before is not None:
+        export = await service.users.export(user, before=before)
+        assert len(export["events"]) <= 3
+        assert export["user"]["username"] == "ada_l"
+        found = [event["id"] for event in export["events"]] + found
+        before = export["events_next"]
+    assert found == [row["id"] for row in stored]
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize("before", ["x", "1", "1.", ".1", "9" * 40 + ".1", "1.x"])
+async def test_an_export_begins_at_the_place_of_an_event_and_nowhere_else(
+    service: Service, before: str
+) -> None:
+    user = (await service.users.create("ada@example.test", "ada_l")).id
+    with pytest.raises(errors.Invalid):
+        await service.users.export(user, before=before)
+
+
 async def test_an_export_holds_what_is_stored_and_nothing_that_proves_the_user(service: Service) -> None:
     user = await ada(service)
     other = (await service.users.create("eve@example.test", "eve_x")).id

@@ -10,13 +10,16 @@ from pydantic import Field
 from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.lifecycle.service import Lifecycle
+from authkit_issuer.event_types import PLACE
 from authkit_issuer.http.errors import StepUpRequired
 from authkit_issuer.http.operations import (
     Auth,
     Body,
     Call,
     Limit,
+    NoBody,
     NoParams,
+    Params,
     Plain,
     Text,
 )
@@ -44,9 +47,21 @@ class PasswordChange(Body):
     new_password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
 
 
+class ExportParams(Params):
+    """Which events the export has."""
+
+    before: Annotated[
+        str,
+        Field(pattern=PLACE, description="The `events_next` of an export, for older events"),
+    ] = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
-    """Everything that is stored about the user but what proves who they are."""
+    """Everything that is stored about the user but what proves who they are.
+
+    The newest 5000 events and sessions; ``events_next`` leads to the events before, null if these are all.
+    """
 
     user: dict[str, Any]
     names: list[dict[str, Any]]
@@ -58,6 +73,7 @@ class Export:
     invitations: list[dict[str, Any]]
     sessions: list[dict[str, Any]]
     events: list[dict[str, Any]]
+    events_next: str | None
 
 
 routes = Routes(tag="account", auth=Auth.USER)
@@ -112,9 +128,9 @@ async def change_password(call: Call[PasswordChange, NoParams]) -> OkResponse:
     limit=Limit(bucket="auth_user_export", by_user=True),
     calls=(Users.export,),
 )
-async def export_account(call: Plain) -> Export:
+async def export_account(call: Call[NoBody, ExportParams]) -> Export:
     """Return everything that is stored about the caller."""
-    return Export(**await call.service.users.export(call.account.id))
+    return Export(**await call.service.users.export(call.account.id, before=call.params.before))
 
 
 @routes.delete(

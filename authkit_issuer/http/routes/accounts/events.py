@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import Field
 
-from authkit_issuer.event_types import AuthSessionEvent
+from authkit_issuer.event_types import PLACE, AuthSessionEvent, event_place
 from authkit_issuer.http.operations import Auth, Call, Limit, NoBody, Params
 from authkit_issuer.http.responses import AccountEvent
 from authkit_issuer.http.route_groups import Routes
@@ -20,7 +19,7 @@ class EventsPage(Params):
     limit: Annotated[int, Field(ge=1, le=100, description="How many at most")] = 50
     before: Annotated[
         str,
-        Field(pattern=r"^(\d{1,17}\.\d{1,18})?$", description="The `next` of the page before"),
+        Field(pattern=PLACE, description="The `next` of the page before"),
     ] = ""
 
 
@@ -42,25 +41,13 @@ async def list_account_events(call: Call[NoBody, EventsPage]) -> OwnEvents:
     found = await call.service.events.list_session_events(
         account.id, limit=page.limit, before=_read(page.before)
     )
-    last = _write(found[-1]) if len(found) == page.limit else None
+    last = found[-1].place if len(found) == page.limit else None
     return OwnEvents(data=[AccountEvent.of(event) for event in found], next=last)
-
-
-def _write(event: AuthSessionEvent) -> str:
-    micros = (event.occurred_at - _EPOCH) // _MICROSECOND
-    return f"{micros}.{event.id}"
 
 
 def _read(text: str) -> AuthSessionEvent | None:
     """Return the last event of the page before, as far as its place among the others goes."""
     if not text:
         return None
-    micros, _, number = text.partition(".")
-    moment = _EPOCH + int(micros) * _MICROSECOND
-    return AuthSessionEvent(
-        id=int(number), occurred_at=moment, issuer="", user_id="", session_id="", event=""
-    )
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = datetime.resolution
+    moment, number = event_place(text)
+    return AuthSessionEvent(id=number, occurred_at=moment, issuer="", user_id="", session_id="", event="")
