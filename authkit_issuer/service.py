@@ -25,6 +25,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.rate_limits import RateLimits
+from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.lifecycle.service import BeforePurge, Lifecycle
@@ -255,6 +256,7 @@ class Service:
         """
         await self.sessions.purge()
         await self.events.purge()
+        await Guesses(self.rt).purge()
         await self.lifecycle.lift_lapsed_bans()
         if self.config.deleted_user_retention is not None:
             await self.lifecycle.purge_deleted(before=before_purge)

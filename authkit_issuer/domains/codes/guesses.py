@@ -1,7 +1,9 @@
 """Guesses at codes, counted over all codes of one subject and purpose, however many were sent.
 
-A client can ask for any number of codes, so the tries at one code bound nothing. The count has no end but a
-right code. It is in the database, because no restart and no expiry may give it back.
+A client can ask for any number of codes, so the tries at one code bound nothing. The count of a second factor
+has no end but a right code or the end of the account. The count of an address ends after a year without a
+guess too: addresses without an account are counted as well, and their rows have no other end. It is in the
+database, because no restart may give it back.
 
 After ``MAX_GUESSES`` wrong guesses in a row no six-digit code is right any more, and the codes that are sent
 are long ones. Those have more than 64 bits and need no bound (NIST SP 800-63B-4 section 3.2.2, which allows a
@@ -22,6 +24,9 @@ from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 
 MAX_GUESSES = 10
+RETENTION = 365 * 86_400.0
+"""Seconds after the last guess at an address; what is given back is ten guesses at a million codes."""
+_PURGE_BATCH = 1000
 _REPORTED = (MAX_GUESSES, 100)
 """The counts that leave an event."""
 NO_ACCOUNT = str(uuid.UUID(int=0))
@@ -63,7 +68,23 @@ class Guesses:
         """Begin at zero again, after a right code."""
         await self.rt.execute(sql.FORGET, *self._name(record))
 
+    async def forget_user(self, user_id: str) -> None:
+        """Delete the count of a second factor whose account is deleted."""
+        await self.rt.execute(sql.FORGET, *self._second_factor(user_id))
+
+    async def purge(self) -> int:
+        """Delete the counts of addresses at which nothing was guessed for a year; returns how many."""
+        total = 0
+        while True:
+            gone = await self.rt.one(sql.PURGE, RETENTION, _PURGE_BATCH)
+            total += gone
+            if gone < _PURGE_BATCH:
+                return total
+
     def _name(self, record: Record) -> tuple[str, str]:
         if record.kind in _SECOND_FACTOR:
-            return "second_factor", identifier_digest(self.rt, "guesses", record.user_id)
+            return self._second_factor(record.user_id)
         return record.kind, identifier_digest(self.rt, "guesses", record.target)
+
+    def _second_factor(self, user_id: str) -> tuple[str, str]:
+        return "second_factor", identifier_digest(self.rt, "guesses", user_id)

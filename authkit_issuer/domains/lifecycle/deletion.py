@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.lifecycle import queries as sql
 from authkit_issuer.domains.lifecycle.invariants import keep_owners
 from authkit_issuer.domains.sessions.service import Sessions
@@ -55,6 +56,7 @@ async def delete_permanently(
             SessionEventType.USER_DELETED, user_id=user_id, actor=actor, target=user_id, client=client
         )
         await tx.execute(sql.DELETE, user_id)
+        await Guesses(tx).forget_user(user_id)
     return True
 
 

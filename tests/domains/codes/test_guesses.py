@@ -274,6 +274,38 @@ async def test_guesses_at_one_account_cost_another_nothing(plain: Service, mailb
     assert len(mailbox.last(OTHER_EMAIL).code) == 6
 
 
+async def test_counts_of_addresses_end_after_a_year_without_a_guess(
+    plain: Service, mailbox: Mailbox, clock, monkeypatch
+) -> None:
+    monkeypatch.setattr("authkit_issuer.domains.codes.guesses._PURGE_BATCH", 2)
+    await plain.pool.execute(
+        "insert into profiles.code_guesses (purpose, subject, tries, last_at) select p, p || d, 10,"
+        " now() - d * interval '1 day' from unnest($1::text[]) p cross join unnest($2::int[]) d",
+        ["password_reset", "registration", "second_factor"],
+        [1, 364, 366, 800],
+    )
+    await plain.maintain()
+    left = await plain.pool.fetch("select subject from profiles.code_guesses order by subject")
+    assert [row["subject"] for row in left] == [
+        "password_reset1", "password_reset364", "registration1", "registration364",
+        "second_factor1", "second_factor364", "second_factor366", "second_factor800",
+    ]  # fmt: skip
+
+
+async def test_the_count_of_a_second_factor_ends_with_its_account(
+    plain: Service, mailbox: Mailbox, clock
+) -> None:
+    operation = ("logins.complete_two_factor", "")
+    user_id = await account(plain, mailbox, operation[0])
+    guess, code = await attempt(plain, mailbox, clock, operation, user_id, 1)
+    await wrong(guess, code)
+    assert await plain.pool.fetchval("select count(*) from profiles.code_guesses") == 1
+    await plain.lifecycle.soft_delete(user_id)
+    assert await plain.pool.fetchval("select count(*) from profiles.code_guesses") == 1
+    await plain.lifecycle.hard_delete(user_id)
+    assert await plain.pool.fetchval("select count(*) from profiles.code_guesses") == 0
+
+
 async def test_an_outage_of_the_database_takes_no_try_from_a_right_code(
     plain: Service, mailbox: Mailbox, clock, monkeypatch
 ) -> None:
