@@ -131,7 +131,7 @@ class Invites(RuleBasedStateMachine):
         if found is True:
             del self.members[person]
             for invite in self.made:
-                if invite.status == "pending" and invite.is_for(person):
+                if invite.status == "pending" and (invite.is_for(person) or self.orphaned(invite)):
                     invite.status = "revoked"
         elif found is errors.CannotRemoveLastOwner:
             others = [member for member, roles in self.members.items() if "owner" in roles]

@@ -56,7 +56,7 @@ def litestar() -> Litestar:
         await BOSS.check(request.scope)
         return 1
 
-    return Litestar([index], openapi_config=None)
+    return Litestar([index], openapi_config=None, logging_config=None)  # it would set the root logger
 
 
 def quart() -> Quart:

@@ -12,6 +12,7 @@ from authkit_verify import AuthMiddleware, Enricher, Enrichment, TokenError
 from authkit_verify._asgi.authenticator import Authenticator
 from authkit_verify._asgi.challenge import Challenge
 from authkit_verify._asgi.token_lifetime import StreamExpired
+from authkit_verify._jose.jwk import load_libraries
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 
@@ -35,6 +36,7 @@ class Ticking:
 @pytest.fixture
 async def short(clock: FakeClock) -> Any:
     """An issuer and a token that ends in a moment of real time."""
+    load_libraries()  # the first fetch of a process would take the whole moment
     issuer = FakeIssuer(clock=clock)
     token = issuer.mint("ann", lifetime=100)
     clock.advance(100 - MOMENT)

@@ -44,7 +44,8 @@ async def with_more(prefix: str, scope: Any, receive: Any, send: Any) -> None: .
 
 APPLICATIONS = [
     bare, decorated, Application(), Application().method, Instrumented(), functools.partial(with_more, "/x"),
-    Starlette(), Router(), FastAPI(), Litestar(), Quart("app"), HTTPEndpoint, require_login()(bare),
+    Starlette(), Router(), FastAPI(), Litestar(logging_config=None), Quart("app"), HTTPEndpoint,
+    require_login()(bare),
     functools.partial(bare), lambda scope, receive, send: None,
 ]  # fmt: skip
 
@@ -99,16 +100,14 @@ def test_what_is_no_asgi_application_is_refused_and_says_what_to_write(endpoint:
 @pytest.mark.parametrize("framework", ["FastAPI", "Quart", "Starlette", "Litestar"])
 @pytest.mark.parametrize("above", [True, False], ids=["above", "below"])
 def test_a_guard_beside_the_decorator_of_a_route_never_leaves_it_open(framework: str, *, above: bool) -> None:
-    app: Any = {"FastAPI": FastAPI, "Quart": lambda: Quart("app"), "Starlette": Router}.get(
-        framework, Litestar
-    )()
-    routes: dict[str, Any] = {"FastAPI": lambda: app.get("/x"), "Quart": lambda: app.route("/x")}
-
     def starlette(function: Any) -> Any:
-        app.add_route("/x", function)
+        Router().add_route("/x", function)
         return function
 
-    route = routes.get(framework, lambda: starlette if framework == "Starlette" else get("/x"))()
+    route: Any = {
+        "FastAPI": FastAPI().get("/x"), "Quart": Quart("app").route("/x"),
+        "Starlette": starlette, "Litestar": get("/x"),
+    }[framework]  # fmt: skip
     guard = require_role("staff")
 
     async def endpoint() -> str:
