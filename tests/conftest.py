@@ -103,7 +103,7 @@ def nothing_leaves_the_machine() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left_in_the_repository() -> Iterator[None]:
-    """Fail a test that left a file at the top of the repository, or a folder of generated keys."""
+    """Fail a test that left a file at the top of the repository."""
     before = repository.entries()
     yield
     left = repository.entries() - before

@@ -125,8 +125,9 @@ def test_help_is_not_an_error() -> None:
     assert "--data-dir" in done.stdout
 
 
-def test_the_first_administrator_is_made_on_the_command_line(database_url: str):
+def test_the_first_administrator_is_made_on_the_command_line(database_url: str, tmp_path: Path):
     settings = {
+        "AUTHKIT_KEYS_DIR": str(tmp_path),
         "AUTHKIT_DATABASE_URL": database_url,
         "AUTHKIT_ISSUER": "https://i.example",
         "AUTHKIT_AUDIENCES": "a",

@@ -26,10 +26,8 @@ def files() -> list[Path]:
 
 
 def entries() -> set[str]:
-    """Return what is at the top of the repository and in its folder of run-time files, caches left out."""
-    top = {name(path) for path in ROOT.iterdir() if not path.name.startswith((".", "__"))}
-    runtime = ROOT / ".runtime"
-    return top | ({name(path) for path in runtime.iterdir()} if runtime.is_dir() else set())
+    """Return what is at the top of the repository, hidden files and caches left out."""
+    return {name(path) for path in ROOT.iterdir() if not path.name.startswith((".", "__"))}
 
 
 def sources(*folders: str) -> Iterator[Path]:

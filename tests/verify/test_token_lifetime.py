@@ -17,7 +17,7 @@ from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 
 Connect = Callable[..., Any]
-MOMENT = 0.05
+MOMENT = 0.3
 
 
 class Ticking:
