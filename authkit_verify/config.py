@@ -10,7 +10,7 @@ import ipaddress
 import math
 import re
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 from urllib.parse import urlsplit
@@ -142,7 +142,6 @@ class IssuerAccept:
     shortens it. Default 3600."""
     allow_http_loopback: bool = False
     """Fetch keys over plain http from a loopback address, for development. Default False."""
-
     allow_http_hosts: Sequence[str] = ()
     """Hosts from which keys are fetched over plain http: exact names, for a network that protects the traffic
     itself. A party that can change that traffic can sign tokens. Default none."""
@@ -178,8 +177,12 @@ class IssuerAccept:
         """The URL of the key set; None if it is to be found through the metadata, or only pins are used."""
         if self.jwks_url is not None:
             return self.jwks_url
-        well_known = self.discovery is False and not self.pinned_only
-        return self.issuer.rstrip("/") + "/.well-known/jwks.json" if well_known else None
+        return self.well_known_url if self.discovery is False and not self.pinned_only else None
+
+    @property
+    def well_known_url(self) -> str:
+        """The URL at which an issuer without metadata has its key set."""
+        return self.issuer.rstrip("/") + "/.well-known/jwks.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +235,8 @@ class AcceptConfig:
 
 
 _TEMPLATE = re.compile(
-    r"[{}*]|^https://(?:login\.microsoftonline\.com|login\.microsoftonline\.us|login\.windows\.net|sts\.windows\.net|"
-    r"login\.partner\.microsoftonline\.cn)/(?:common|organizations|consumers)(?:/|$)"
+    r"[{}*]|^https://(?:login\.(?:microsoftonline\.(?:com|us)|windows\.net|partner\.microsoftonline\.cn)"
+    r"|sts\.windows\.net)/(?:common|organizations|consumers)(?:/|$)"
 )
 """Issuers that stand for many. Microsoft's names of all tenants are in its metadata, and in no token."""
 
@@ -344,8 +347,7 @@ def _check_connection(accept: IssuerAccept) -> None:
             ) from None
 
 
-def _check_algorithms(names: Iterable[str]) -> None:
-    names = tuple(names)
+def _check_algorithms(names: Sequence[str]) -> None:
     if not names:
         raise ValueError("algorithms is empty: list at least one")
     for name in names:

@@ -10,9 +10,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import msgspec
+
 from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jwks.fetch import Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError
+from authkit_verify.config import IssuerAccept
 from authkit_verify.errors import shown
 
 
@@ -20,9 +23,27 @@ class NoMetadata(FetchError):
     """The issuer answers, and has no metadata that names its key set."""
 
 
-def well_known_keys(issuer: str) -> str:
-    """Return the URL at which an issuer without metadata has its key set."""
-    return issuer.rstrip("/") + "/.well-known/jwks.json"
+class Location(msgspec.Struct, frozen=True):
+    """The URL of a key set; ``doubt`` is why it may be the wrong one, for the message if it fails."""
+
+    url: str
+    doubt: str | None = None
+
+
+async def locate(client: HttpClient, accept: IssuerAccept) -> Location:
+    """Return the place of an issuer's key set, by its settings ``jwks_url`` and ``discovery``.
+
+    Raises FetchError if its metadata cannot be used. Only an issuer without any has its keys elsewhere.
+    """
+    if accept.keys_url is not None:
+        return Location(accept.keys_url)
+    try:
+        url = await discover(client, accept.issuer, allows=accept.allows_url, same_origin=accept.same_origin)
+    except NoMetadata as reason:
+        if accept.discovery:
+            raise
+        return Location(accept.well_known_url, f"{reason}; set jwks_url")
+    return Location(url)
 
 
 def metadata_urls(issuer: str) -> tuple[str, str]:

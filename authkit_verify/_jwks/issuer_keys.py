@@ -7,13 +7,12 @@ from typing import TypedDict
 
 import msgspec
 
-from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key, KeySet, KeyState, Source, pinned_key
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.discovery import NoMetadata, discover, well_known_keys
+from authkit_verify._jwks.discovery import locate
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, changing
-from authkit_verify._jwks.refresher import Location, Origin, Refresher
+from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
 from authkit_verify.errors import TokenError, shown
@@ -296,19 +295,8 @@ def _unknown(kid: str) -> TokenError:
 
 
 def _refresher(accept: IssuerAccept, clients: Clients, clock: Clock, emit: Emit) -> Refresher:
-    async def locate(client: HttpClient) -> Location:
-        if accept.keys_url is not None:
-            return Location(accept.keys_url)
-        try:
-            url = await discover(
-                client, accept.issuer, allows=accept.allows_url, same_origin=accept.same_origin
-            )
-        except NoMetadata as reason:
-            if accept.discovery:
-                raise
-            return Location(well_known_keys(accept.issuer), f"{reason}; set jwks_url")
-        return Location(url)
-
-    origin = Origin(issuer=accept.issuer, locate=locate, client=clients.of(accept))
+    origin = Origin(
+        issuer=accept.issuer, locate=lambda client: locate(client, accept), client=clients.of(accept)
+    )
     cache = KeySetCache(clock, cache_ttl=accept.cache_ttl, max_stale=accept.max_stale)
     return Refresher(origin, cache, clock, emit)

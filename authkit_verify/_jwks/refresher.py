@@ -22,6 +22,7 @@ from authkit_verify._jose.jwk import libraries_are_loaded, load_libraries
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.backoff import TokenBucket
 from authkit_verify._jwks.client import OpenClient
+from authkit_verify._jwks.discovery import Location
 from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT, Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet, Validator
@@ -35,13 +36,6 @@ SETTLED_AFTER = 60.0
 """Seconds; a bad signature under a known key id causes a fetch only if the set is older than this."""
 _TICK = 0.5
 """Seconds; a loop that is later than this by as much stood still."""
-
-
-class Location(msgspec.Struct, frozen=True):
-    """The URL of a key set; ``doubt`` is why it may be the wrong one, for the message if it fails."""
-
-    url: str
-    doubt: str | None = None
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):

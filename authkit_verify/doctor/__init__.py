@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import address
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.discovery import NoMetadata, discover, metadata_urls, well_known_keys
+from authkit_verify._jwks.discovery import locate, metadata_urls
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.doctor.keys import check_keys
@@ -123,13 +123,8 @@ class _Diagnosis:
                 )  # fmt: skip
             return accept.keys_url
         try:
-            return await discover(
-                self.client, accept.issuer,
-                allows=accept.allows_url, same_origin=accept.same_origin,
-            )  # fmt: skip
+            return (await locate(self.client, accept)).url
         except Exception as error:  # noqa: BLE001 - the client's own failures were named above, one by one
-            if isinstance(error, NoMetadata) and accept.discovery is None:
-                return well_known_keys(accept.issuer)
             reason = str(error) if isinstance(error, FetchError) else "it is unreachable"
             self.findings.append(
                 Finding(
