@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +35,10 @@ class Authenticator:
         self.verifier = verifier
         self.enricher = enricher
 
-    def admit_token(self, scope: Scope, token: str) -> Principal | Awaitable[Principal]:
+    def admit_token(self, scope: Scope, token: str) -> Principal | Coroutine[Any, Any, Principal]:
         """Admit the caller who brings this token with the ``Bearer`` scheme, or in a handshake.
 
-        Returns the caller at once if the token is cached and no records are asked, else an awaitable of the
+        Returns the caller at once if the token is cached and no records are asked, else a coroutine of the
         caller. Nearly every request ends in the first case, and a coroutine would be a tenth of its cost.
 
         Raises (here, or when awaited):
@@ -145,6 +145,12 @@ class Authenticator:
         scope[AUTHENTICATOR] = self
         admit(scope, caller)
         return caller
+
+
+def required_scopes(verifier: Verifier) -> tuple[str, ...]:
+    """Return the scopes that the issuers of this moment require, each once: what a challenge names."""
+    scopes = (scope for accept in verifier.issuers for scope in accept.required_scopes)
+    return tuple(dict.fromkeys(scopes))
 
 
 def authenticator_of(scope: Mapping[str, Any]) -> Authenticator | None:

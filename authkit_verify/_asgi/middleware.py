@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from authkit_verify._asgi.applications import require_application
-from authkit_verify._asgi.authenticator import Authenticator
+from authkit_verify._asgi.authenticator import Authenticator, required_scopes
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, send_refusal
 from authkit_verify._asgi.credentials import (
     HandshakeSources,
@@ -84,7 +84,7 @@ class AuthMiddleware:
         self._required = required
         self._exclude = PathSet(exclude)
         require_application(app, "AuthMiddleware", "Wrap the application, and not an endpoint of it.")
-        scopes = _required_scopes(verifier) if scopes is None else tuple(scopes)
+        scopes = required_scopes(verifier) if scopes is None else tuple(scopes)
         self._metadata = None if resource is None else _metadata(resource, verifier, scopes)
         self._handshake = HandshakeSources(query=websocket_query, subprotocol=websocket_subprotocol)
         if lifetime not in {None, "connections", "all"}:
@@ -177,11 +177,6 @@ class AuthMiddleware:
             raise TokenError("missing_token", "this needs an access token")
         self._authenticator.admit_anonymous(scope)
         return None
-
-
-def _required_scopes(verifier: Verifier) -> tuple[str, ...]:
-    scopes = (scope for accept in verifier.issuers for scope in accept.required_scopes)
-    return tuple(dict.fromkeys(scopes))
 
 
 def _metadata(resource: str, verifier: Verifier, scopes: tuple[str, ...]) -> ResourceMetadata:

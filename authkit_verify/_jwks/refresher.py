@@ -46,6 +46,17 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     client: OpenClient
 
 
+class NoEventLoop(RuntimeError):
+    """A fetch is due, and the calling thread has no event loop to start it on."""
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise NoEventLoop("a fetch of keys is due, and this thread has no event loop") from None
+
+
 class _Fetch:
     """A fetch on one event loop."""
 
@@ -182,7 +193,7 @@ class Refresher:
 
     def _running(self) -> _Fetch | None:
         # A fetch of another loop must not hold up this one: that loop may be gone, or stand still.
-        one = self._fetches.get(asyncio.get_running_loop())
+        one = self._fetches.get(_running_loop())
         return None if one is None or one.task.done() else one
 
     def _start(self, *, bypass_caches: bool) -> _Fetch:

@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 
 from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import Explanation
+from authkit_verify._jwks.refresher import NoEventLoop
 from authkit_verify._policy.claims import Claims
 from authkit_verify._telemetry.counters import Counters
 from authkit_verify._telemetry.events import Listener
@@ -17,7 +18,6 @@ from authkit_verify._verify.verifier import Health, Verified, Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 
 T = TypeVar("T")
-_NO_LOOP = "no running event loop"  # what asyncio says
 
 
 class SyncVerifier:
@@ -28,7 +28,8 @@ class SyncVerifier:
     process that was forked starts a thread of its own.
 
     Calls block. In a coroutine, in ``on_event`` and in records that are asked (``EnrichmentSource``) use
-    ``Verifier``. Tokens that are bound to a key or a certificate are refused: their proofs need ASGI.
+    ``Verifier``. Tokens that are bound to a key or a certificate are refused here, where no proof comes with
+    them; ``authkit_verify.wsgi`` reads DPoP proofs.
 
     Args:
         config: The accepted issuers and the rules for their tokens; one ``IssuerAccept`` serves as well.
@@ -56,7 +57,7 @@ class SyncVerifier:
             cache_entries=cache_entries,
             cache_bytes=cache_bytes,
             on_event=on_event,
-        )  # fmt: skip
+        )
         """The verifier that does the work."""
         self.config = self.asynchronous.config
         self._loop = _LoopThread()
@@ -79,10 +80,8 @@ class SyncVerifier:
         """Return what ``authenticate`` would for a cached token; None for any other token. Never waits."""
         try:
             return self.asynchronous.recall(token)
-        except RuntimeError as error:
-            if str(error) != _NO_LOOP:
-                raise
-            return None  # a fetch of keys is due, and this thread has no event loop to start it on
+        except NoEventLoop:
+            return None
 
     def explain(self, token: str) -> Explanation:
         """Return the result of every check, as ``Verifier.explain`` does."""

@@ -1,11 +1,13 @@
 """Flask: the middleware in front of an application, and guards on its views.
 
-auth = Auth(app, SyncVerifier(...), required=False)
+    auth = Auth(app, SyncVerifier(...), required=False)
 
-@app.get("/orders")
-@auth.require(require_scope("orders:read"))
-def orders():
-return f"The orders of {auth.caller.identity}"
+    @app.get("/orders")
+    @auth.require(require_scope("orders:read"))
+    def orders():
+        return f"The orders of {auth.caller.identity}"
+
+Views may be coroutines, with Flask's extra ``async``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from authkit_verify._asgi.guards import Guard, require_login
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.errors import TokenError
-from authkit_verify.wsgi.middleware import AuthMiddleware, check, principal_of, refusal_of
+from authkit_verify.wsgi.middleware import AuthMiddleware, check, principal_of, refusal_of, text_headers
 
 __all__ = ["Auth"]
 
@@ -77,5 +79,4 @@ class Auth:
 def _refused(error: Exception) -> Response:
     assert isinstance(error, AccessDenied | TokenError)  # noqa: S101 - registered for these two
     refusal = refusal_of(request.environ, error)
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in refusal.headers]
-    return Response(refusal.body, refusal.status, headers)
+    return Response(refusal.body, refusal.status, text_headers(refusal))

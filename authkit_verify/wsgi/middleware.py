@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from inspect import isgenerator
 from typing import Any, cast
 
-from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, refusal_for
+from authkit_verify._asgi.authenticator import (
+    Authenticator,
+    authenticator_of,
+    refusal_for,
+    required_scopes,
+)
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
+from authkit_verify._asgi.credentials import bearer_token, sole_authorization, uses_dpop
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.principal import principal_of as caller_of
 from authkit_verify._asgi.types import PathSet, is_preflight
+from authkit_verify._jwks.refresher import NoEventLoop
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.errors import TokenError
 
@@ -70,10 +78,9 @@ class AuthMiddleware:
         self._verifier = verifier
         self._required = required
         self._exclude = PathSet(exclude)
-        if scopes is None:
-            scopes = [scope for accept in verifier.config.issuers for scope in accept.required_scopes]
+        named = required_scopes(verifier.asynchronous) if scopes is None else tuple(scopes)
         self._authenticator = Authenticator(
-            challenge=Challenge(realm=realm, scopes=tuple(dict.fromkeys(scopes))),
+            challenge=Challenge(realm=realm, scopes=named),
             verifier=verifier.asynchronous,
             enricher=enricher_for(enrichment, verifier.config),
         )
@@ -97,13 +104,12 @@ class AuthMiddleware:
         return answer
 
     def _admit(self, scope: dict[str, Any]) -> Principal | None:
-        enricher = self._authenticator.enricher
-        token = _plain_token(scope) if enricher is None else None
-        if token is not None and self._verifier.recall(token) is not None:  # nothing is waited for then
-            admitted = self._authenticator.admit_token(scope, token)
-            if isinstance(admitted, Principal):
-                return admitted
-            return self._verifier.run(_awaited(admitted))
+        token = bearer_token(sole_authorization(scope))
+        if token is not None:
+            with suppress(NoEventLoop):
+                admitted = self._authenticator.admit_token(scope, token)
+                # In this thread if the token is cached and no records are asked: nothing is waited for then.
+                return admitted if isinstance(admitted, Principal) else self._verifier.run(admitted)
         return self._verifier.run(self._authenticator.admit(scope, required=self._required))
 
 
@@ -112,6 +118,7 @@ class _Response:
 
     def __init__(self, environ: Environ, start_response: StartResponse, challenge: Challenge) -> None:
         self._environ = environ
+        self._scope: dict[str, Any] = environ[_SCOPE]
         self._start = start_response
         self._challenge = challenge
         self._started = False
@@ -135,17 +142,11 @@ class _Response:
 
     def refuse(self, error: TokenError | AccessDenied) -> Iterable[bytes]:
         """Send a refusal; PEP 3333 asks for the exception where a response was started before."""
-        refusal = self._challenge.refuse(error)
+        refusal = self._challenge.refuse(error, dpop=uses_dpop(self._scope))
         status = HTTPStatus(refusal.status)
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in refusal.headers]
         reason = (sys.exc_info(),) if self._started else ()
-        self._start(f"{status.value} {status.phrase}", headers, *reason)
+        self._start(f"{status.value} {status.phrase}", text_headers(refusal), *reason)
         return [b"" if self._environ.get("REQUEST_METHOD") == "HEAD" else refusal.body]
-
-
-async def _awaited(admitted: Any) -> Principal:
-    caller: Principal = await admitted
-    return caller
 
 
 def principal_of(environ: Mapping[str, Any]) -> Principal | None:
@@ -180,6 +181,11 @@ def refusal_of(environ: Mapping[str, Any], error: TokenError | AccessDenied) -> 
     return refusal_for(environ.get(_SCOPE) or {}, error)
 
 
+def text_headers(refusal: Refusal) -> list[tuple[str, str]]:
+    """Return the headers of a refusal in the form of WSGI."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in refusal.headers]
+
+
 def _scope(environ: Environ) -> dict[str, Any]:
     """Return a request as an ASGI scope, as far as admission reads it."""
     headers = [
@@ -207,10 +213,3 @@ def _scope(environ: Environ) -> dict[str, Any]:
 def _decoded(text: str) -> str:
     # WSGI decodes the path as latin-1 (PEP 3333); frameworks route on UTF-8.
     return text.encode("latin-1").decode("utf-8", "replace")
-
-
-def _plain_token(scope: Mapping[str, Any]) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"authorization" and value.startswith(b"Bearer "):
-            return str(value[7:].decode("latin-1"))
-    return None

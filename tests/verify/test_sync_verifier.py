@@ -24,7 +24,7 @@ from authkit_verify import (
     require_role,
     require_scope,
 )
-from authkit_verify.testing import FakeIssuer
+from authkit_verify.testing import FakeClient, FakeIssuer
 from authkit_verify.wsgi import AuthMiddleware, check, principal_of
 from authkit_verify.wsgi.flask import Auth
 from fakes.clock import FakeClock
@@ -246,6 +246,23 @@ def test_a_denial_replaces_a_response_that_was_not_sent(
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_wsgi_counts_a_token_once_and_reads_dpop_proofs(verifier: SyncVerifier, issuer: FakeIssuer) -> None:
+    app, client = AuthMiddleware(plain, verifier), FakeClient()
+    headers = issuer.bearer("ann")
+    for _ in range(3):
+        assert ask(app, **headers).status_code == 200
+    tokens = verifier.counters()[issuer.issuer]["tokens"]
+    assert (tokens["accepted"], tokens["accepted_from_cache"]) == (1, 2)
+    bound = issuer.mint("ann", cnf=client.cnf)
+    shown = dict(client.headers(bound, "GET", "http://app.test/"))
+    assert ask(app, **shown).text == "ann"
+    replayed = ask(app, **shown)
+    assert (replayed.status_code, replayed.json()["error"]) == (401, "invalid_dpop_proof")
+    assert replayed.headers["www-authenticate"].startswith("DPoP ")
+    assert ask(app, authorization=f"Bearer {bound}").status_code == 401
+    assert code(verifier, bound) == "invalid_token"
 
 
 class Records:
