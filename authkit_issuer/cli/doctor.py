@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from authkit_issuer.cli.issuer_options import Algorithms, Audiences, Discovery, JwksUrl
 from authkit_verify import IssuerAccept
 from authkit_verify.config import SUPPORTED_ALGORITHMS
 from authkit_verify.doctor import Finding, Report, diagnose
@@ -16,20 +17,10 @@ from authkit_verify.doctor import Finding, Report, diagnose
 def doctor(
     issuer: Annotated[str, typer.Option(help="The issuer, exactly as its tokens name it.")],
     *,
-    audience: Annotated[
-        list[str] | None, typer.Option(help="An audience to accept; may be given more than once.")
-    ] = None,
-    jwks_url: Annotated[
-        str | None, typer.Option(help="The URL of its keys; default in its metadata.")
-    ] = None,
-    discovery: Annotated[
-        bool | None,
-        typer.Option(
-            "--discovery/--no-discovery",
-            help="Find the keys only in its metadata, or only at the well-known path.",
-        ),
-    ] = None,
-    algorithm: Annotated[list[str] | None, typer.Option(help="An algorithm to accept; default all.")] = None,
+    audience: Audiences = None,
+    jwks_url: JwksUrl = None,
+    discovery: Discovery = None,
+    algorithm: Algorithms = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Examine an issuer as a verifier sees it; exit status 1 for an error."""

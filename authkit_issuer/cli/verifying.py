@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from authkit_issuer.cli.issuer_options import Algorithms, Audiences, Discovery, JwksUrl
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
 from authkit_verify.config import SUPPORTED_ALGORITHMS
 
@@ -19,28 +20,18 @@ def verify(
     context: typer.Context,
     token: Annotated[str, typer.Argument(help="The token; - reads it from standard input.")],
     issuer: Annotated[str, typer.Option(help="The issuer to accept.")],
-    audience: Annotated[
-        list[str] | None, typer.Option(help="An audience to accept; may be given more than once.")
-    ] = None,
+    audience: Audiences = None,
     *,
     any_audience: Annotated[
         bool, typer.Option("--any-audience", help="Accept every audience, and none.")
     ] = False,
-    jwks_url: Annotated[
-        str | None, typer.Option(help="The URL of its keys; default in its metadata.")
-    ] = None,
-    discovery: Annotated[
-        bool | None,
-        typer.Option(
-            "--discovery/--no-discovery",
-            help="Find the keys only in its metadata, or only at the well-known path.",
-        ),
-    ] = None,
+    jwks_url: JwksUrl = None,
+    discovery: Discovery = None,
     pem: Annotated[
         list[Path] | None,
         typer.Option(help="A public key file; without --jwks-url nothing is fetched."),
     ] = None,
-    algorithm: Annotated[list[str] | None, typer.Option(help="An algorithm to accept; default all.")] = None,
+    algorithm: Algorithms = None,
     explain: Annotated[bool, typer.Option("--explain", help="Print every check and its setting.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the claims or the refusal as JSON.")] = False,
 ) -> None:

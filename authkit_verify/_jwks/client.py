@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 from urllib.parse import urlsplit
 
-from authkit_verify._config.http_client import HttpClient, StreamedResponse, Timeouts
+from authkit_verify._config.http_client import HttpClient, StreamedResponse
 from authkit_verify.config import IssuerAccept, is_loopback
 
 OpenClient = Callable[[], AbstractAsyncContextManager[HttpClient]]
@@ -96,19 +96,10 @@ class _HeadedClient:
         self._headers = headers
 
     def stream(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str],
-        timeout: Timeouts,
-        follow_redirects: bool,
+        self, method: str, url: str, *, headers: Mapping[str, str], **terms: Any
     ) -> AbstractAsyncContextManager[StreamedResponse]:
         """Send a request and yield the response before its body is read."""
-        return self._client.stream(
-            method, url,
-            headers={**self._headers, **headers}, timeout=timeout, follow_redirects=follow_redirects,
-        )  # fmt: skip
+        return self._client.stream(method, url, headers={**self._headers, **headers}, **terms)
 
 
 def _with_headers(client: HttpClient, headers: Mapping[str, str]) -> HttpClient:
