@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import os
 import re
 import tempfile
@@ -108,6 +109,13 @@ def nothing_is_left_in_the_repository() -> Iterator[None]:
     yield
     left = repository.entries() - before
     assert not left, f"left in the repository: {sorted(left)}"
+
+
+@pytest.fixture(autouse=True)
+def the_root_logger_is_left_alone() -> Iterator[None]:
+    """Fail a test whose module or body changed what the process logs: some frameworks set the root logger."""
+    yield
+    assert logging.getLogger().level == logging.WARNING, "the level of the root logger was changed"
 
 
 @pytest.fixture(scope="session")
