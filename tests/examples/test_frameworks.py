@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -22,8 +23,20 @@ async def issuer() -> AsyncIterator[FakeIssuer]:
     await made.client.aclose()
 
 
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Take back what a framework sets of the root logger: Litestar does, as users of the example want it."""
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+
+
 @pytest.fixture(params=EXAMPLES)
-async def client(request: pytest.FixtureRequest, issuer: FakeIssuer) -> AsyncIterator[httpx.AsyncClient]:
+async def client(
+    request: pytest.FixtureRequest, issuer: FakeIssuer, own_logging: None
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of one example, which accepts the tokens of the fake issuer."""
     app: Any = load(request.param).build(issuer.verifier())
     async with httpx.AsyncClient(
