@@ -23,8 +23,6 @@ from authkit_verify._asgi.middleware import AuthMiddleware
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.request_proof import request_proof
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
-from authkit_verify._config.claims_mapping import ClaimsMapping
-from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import CheckResult, Explanation
 from authkit_verify._jose.keys import KeyState
 from authkit_verify._policy.claims import Claims
@@ -36,6 +34,8 @@ from authkit_verify._telemetry.events import Event
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept, StricterRules
+from authkit_verify.config.claims_mapping import ClaimsMapping
+from authkit_verify.config.http_client import HttpClient
 from authkit_verify.errors import TokenError
 
 __all__ = [

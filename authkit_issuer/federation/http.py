@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from authkit_issuer.federation.refusals import quoted, refused, unavailable
-from authkit_verify.config import is_allowed_url
+from authkit_verify.config.allowed_urls import is_allowed_url
 
 MAX_BYTES = 1024 * 1024
 TIMEOUT = 10.0

@@ -10,7 +10,7 @@ from authkit_issuer.errors import ProviderRefused, ProviderUnavailable
 from authkit_issuer.federation.http import ProviderHttp
 from authkit_issuer.federation.refusals import quoted, unavailable
 from authkit_issuer.ports import Clock
-from authkit_verify.config import is_allowed_url
+from authkit_verify.config.allowed_urls import is_allowed_url
 
 LIFE = 3600.0
 """Seconds until the document is asked for again."""

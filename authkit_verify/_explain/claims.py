@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from authkit_verify._config.claims_mapping import ClaimsMapping
 from authkit_verify._explain.explanation import (
     CheckLog,
     CheckResult,
@@ -26,6 +25,7 @@ from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required
 from authkit_verify.config import IssuerAccept
+from authkit_verify.config.claims_mapping import ClaimsMapping
 
 _SOURCES = {
     "expiry": "RFC 7519 4.1.4",

@@ -10,8 +10,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 from urllib.parse import urlsplit
 
-from authkit_verify._config.http_client import HttpClient, StreamedResponse
-from authkit_verify.config import IssuerAccept, is_loopback
+from authkit_verify.config import IssuerAccept
+from authkit_verify.config.allowed_urls import is_loopback
+from authkit_verify.config.http_client import HttpClient, StreamedResponse
 
 OpenClient = Callable[[], AbstractAsyncContextManager[HttpClient]]
 """Opens the client for one refresh."""

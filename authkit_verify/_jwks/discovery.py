@@ -12,10 +12,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jwks.fetch import Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import IssuerAccept
+from authkit_verify.config.http_client import HttpClient
 from authkit_verify.errors import shown
 
 

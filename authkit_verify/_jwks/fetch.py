@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from authkit_verify._config.http_client import HttpClient, StreamedResponse
 from authkit_verify._jwks.cache_lifetime import retry_after
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
+from authkit_verify.config.http_client import HttpClient, StreamedResponse
 
 MAX_BYTES = 256 * 1024
 """Bytes; a larger document is refused."""

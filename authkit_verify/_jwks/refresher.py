@@ -17,7 +17,6 @@ from typing import Literal, Self
 
 import msgspec
 
-from authkit_verify._config.http_client import HttpClient
 from authkit_verify._jose.jwk import libraries_are_loaded, load_libraries
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.backoff import TokenBucket
@@ -27,6 +26,7 @@ from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT, Answer, f
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet, Validator
 from authkit_verify._telemetry.events import Emit, noop
+from authkit_verify.config.http_client import HttpClient
 
 log = logging.getLogger("authkit_verify")
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import msgspec
 
-from authkit_verify._config.claims_mapping import ClaimPath, ClaimsMapping, claim_path
+from authkit_verify.config.claims_mapping import ClaimPath, ClaimsMapping, claim_path
 
 Payload = dict[str, Any]
 Paths = tuple[ClaimPath, ...]

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from authkit_verify._config.claims_mapping import claim_path
-from authkit_verify._config.required_values import RequiredValues
 from authkit_verify._policy.claim_paths import Payload, reader
+from authkit_verify.config.claims_mapping import claim_path
+from authkit_verify.config.required_values import RequiredValues
 from authkit_verify.errors import TokenError
 
 _SCALARS = frozenset({str, int, bool})

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
-from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import Explanation
 from authkit_verify._jwks.refresher import NoEventLoop
 from authkit_verify._policy.claims import Claims
@@ -16,6 +15,7 @@ from authkit_verify._telemetry.counters import Counters
 from authkit_verify._telemetry.events import Listener
 from authkit_verify._verify.verifier import Health, Verified, Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.config.http_client import HttpClient
 
 T = TypeVar("T")
 

@@ -10,7 +10,6 @@ from typing import Any, Self, TypedDict
 
 import msgspec
 
-from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import Explanation
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
@@ -35,6 +34,7 @@ from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.token_cache import Entry, TokenCache
 from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.config.http_client import HttpClient
 from authkit_verify.errors import TokenError
 
 log = logging.getLogger("authkit_verify")

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from authkit_verify._config.http_client import HttpClient
 from authkit_verify._explain.explanation import address
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import locate, metadata_urls
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.config.http_client import HttpClient
 from authkit_verify.doctor.keys import check_keys
 from authkit_verify.doctor.metadata import (
     check_clock,

@@ -15,7 +15,8 @@ from authkit_verify._jwks.discovery import keys_url, origin
 from authkit_verify._jwks.fetch import Answer
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify._jwks.refresher import MAX_WAIT
-from authkit_verify.config import IssuerAccept, is_loopback
+from authkit_verify.config import IssuerAccept
+from authkit_verify.config.allowed_urls import is_loopback
 from authkit_verify.doctor.probing import Probe
 from authkit_verify.doctor.report import Finding, Level
 

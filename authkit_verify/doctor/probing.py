@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from authkit_verify._config.http_client import HttpClient, StreamedResponse, Timeouts
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT, Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._jwks.key_set_cache import Clock
+from authkit_verify.config.http_client import HttpClient, StreamedResponse, Timeouts
 
 
 @dataclass(frozen=True, slots=True)

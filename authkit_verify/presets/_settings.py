@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from authkit_verify._config.http_client import HttpClient
-from authkit_verify._config.required_values import RequiredValues
 from authkit_verify.config import IssuerAccept, Pin, StricterRules
+from authkit_verify.config.http_client import HttpClient
+from authkit_verify.config.required_values import RequiredValues
 
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]+)?")
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal, Unpack
 
-from authkit_verify._config.claims_mapping import ClaimsMapping
-from authkit_verify._config.required_values import RequiredValues
 from authkit_verify.config import IssuerAccept
+from authkit_verify.config.claims_mapping import ClaimsMapping
+from authkit_verify.config.required_values import RequiredValues
 from authkit_verify.presets._settings import Settings, accept, host, listed, one_of
 
 _RS256 = ("RS256",)

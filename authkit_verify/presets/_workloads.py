@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Unpack
 
-from authkit_verify._config.claims_mapping import ClaimsMapping
-from authkit_verify._config.required_values import RequiredValues
 from authkit_verify.config import IssuerAccept
+from authkit_verify.config.claims_mapping import ClaimsMapping
+from authkit_verify.config.required_values import RequiredValues
 from authkit_verify.presets._settings import Settings, accept, host, listed, one_of
 
 _RS256 = ("RS256",)

@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import httpx
 
-from authkit_verify._config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify._jwks.discovery import metadata_urls, origin
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify.testing._keys import FakeKey, compact, seal
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from authkit_verify import AcceptConfig, IssuerAccept
-from authkit_verify.config import SUPPORTED_ALGORITHMS, is_allowed_url
+from authkit_verify.config import SUPPORTED_ALGORITHMS
+from authkit_verify.config.allowed_urls import is_allowed_url
 from authkit_verify.testing import FakeKey
 
 

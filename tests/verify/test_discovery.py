@@ -7,7 +7,7 @@ import pytest
 
 from authkit_verify._jwks.discovery import discover, metadata_urls
 from authkit_verify._jwks.fetch_error import FetchError
-from authkit_verify.config import is_allowed_url
+from authkit_verify.config.allowed_urls import is_allowed_url
 
 ISSUER = "https://i.test/tenant"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from authkit_verify.config import BindingMode
+from authkit_verify.config.issuer_accept import BindingMode
 from authkit_verify.errors import TokenError
 
 _METHODS = frozenset({"jkt", "x5t#S256"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import EllipsisType
 
-from authkit_verify._config.claims_mapping import claim_path
+from authkit_verify.config.claims_mapping import claim_path
 
 RequiredValue = str | int | bool
 RequiredValues = RequiredValue | Iterable[RequiredValue] | EllipsisType

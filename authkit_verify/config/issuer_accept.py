@@ -1,30 +1,21 @@
-"""The configuration of a verifier: one frozen record per issuer, checked when it is built.
-
-Every mistake that would only fail in the middle of a request, or would silently accept too much, is a
-``ValueError`` here.
-"""
+"""An issuer whose tokens are accepted, and the rules for them."""
 
 from __future__ import annotations
 
-import ipaddress
-import math
 import re
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 from urllib.parse import urlsplit
 
-from authkit_verify._config.claims_mapping import ClaimsMapping
-from authkit_verify._config.http_client import HttpClient
-from authkit_verify._config.required_values import RequiredValues, checked_values
-from authkit_verify._jose.algorithms import ALGORITHMS, Check
 from authkit_verify._jose.keys import pinned_key
-
-__all__ = ["SUPPORTED_ALGORITHMS", "AcceptConfig", "IssuerAccept", "Pem", "Pin", "StricterRules"]
-
-SUPPORTED_ALGORITHMS = tuple(ALGORITHMS)
-"""The names of all algorithms that ``algorithms`` may list."""
+from authkit_verify.config.allowed_urls import is_allowed_url
+from authkit_verify.config.claims_mapping import ClaimsMapping
+from authkit_verify.config.http_client import HttpClient
+from authkit_verify.config.required_values import RequiredValues, checked_values
+from authkit_verify.config.stricter_rules import StricterRules
+from authkit_verify.config.values import check_algorithms, check_seconds, words_of
 
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -33,47 +24,6 @@ Pem = str | bytes
 BindingMode = Literal["disabled", "allowed", "required"]
 Pin = Pem | tuple[str, Pem]
 """A pinned key: a PEM for any key id, or ``(kid, PEM)``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StricterRules:
-    """Report-only rules: an accepted token that fails one is counted and reported, and stays accepted.
-
-    Each field has the meaning of the field with the same name in ``IssuerAccept``. Default None: the rule is
-    not checked.
-    """
-
-    algorithms: Sequence[str] | None = None
-    """The algorithms that would be accepted."""
-    token_types: Sequence[str] | None = None
-    """The ``typ`` values that would be accepted."""
-    audiences: Sequence[str] | None = None
-    """The audiences of which a token would need one."""
-    required_scopes: Sequence[str] | None = None
-    """The scopes that a token would need, every one."""
-    max_lifetime: float | None = None
-    """The longest ``exp - iat`` that would be accepted (seconds)."""
-    required_claims: Mapping[str, RequiredValues] | None = field(default=None, hash=False)
-    """The claims that a token would need, each with the values that it may have."""
-
-    def __post_init__(self) -> None:
-        """Normalize lists to tuples, then check."""
-        for name in ("algorithms", "token_types", "audiences", "required_scopes"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            words = _words(name, value)
-            if not words:
-                raise ValueError(f"StricterRules.{name} is empty: leave it out to check nothing")
-            object.__setattr__(self, name, words)
-        if self.algorithms is not None:
-            _check_algorithms(self.algorithms)
-        if self.max_lifetime is not None:
-            _check_seconds("max_lifetime", self.max_lifetime)
-        if self.required_claims is not None:
-            object.__setattr__(self, "required_claims", checked_values(self.required_claims))
-            if not self.required_claims:
-                raise ValueError("StricterRules.required_claims is empty: leave it out to check nothing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +112,7 @@ class IssuerAccept:
         for name in ("audiences", "algorithms", "token_types", "required_scopes", "allow_http_hosts"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, _words(name, value))
+                object.__setattr__(self, name, words_of(name, value))
         object.__setattr__(self, "pinned_pems", _pins(self.pinned_pems))
         object.__setattr__(self, "headers", _headers(self.headers))
         object.__setattr__(self, "required_claims", checked_values(self.required_claims))
@@ -185,84 +135,11 @@ class IssuerAccept:
         return self.issuer.rstrip("/") + "/.well-known/jwks.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AcceptConfig:
-    """The issuers that a verifier accepts, and the rules for all of them.
-
-    Raises:
-        ValueError: A field is invalid, or the packages of ``signature_backend`` are not installed.
-    """
-
-    issuers: Sequence[IssuerAccept]
-    """The accepted issuers, each once; at least one."""
-    algorithms: Sequence[str] = SUPPORTED_ALGORITHMS
-    """The signature algorithms accepted, each only with its kind of key. Default: all of
-    ``SUPPORTED_ALGORITHMS``, which are asymmetric."""
-    skew: float = 60.0
-    """Seconds by which ``exp``, ``nbf`` and ``iat`` may differ from the clock here. Default 60."""
-    signature_backend: Literal["cryptography", "fast"] = "cryptography"
-    """The library that checks signatures: ``cryptography``, or the faster ones of ``authkit[fast]``. Default
-    ``cryptography``."""
-
-    def __post_init__(self) -> None:
-        """Normalize lists to tuples, then check."""
-        object.__setattr__(self, "issuers", _accepted(self.issuers))
-        object.__setattr__(self, "algorithms", _words("algorithms", self.algorithms))
-        if not self.issuers:
-            raise ValueError("AcceptConfig.issuers is empty: list at least one IssuerAccept")
-        names = [accept.issuer for accept in self.issuers]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"AcceptConfig.issuers lists an issuer twice: {', '.join(repeated)}")
-        _check_algorithms(self.algorithms)
-        _check_seconds("skew", self.skew, zero=True)
-        if self.signature_backend not in ("cryptography", "fast"):  # not a set: a list cannot be hashed
-            raise ValueError(
-                f"signature_backend must be cryptography or fast, not {self.signature_backend!r}"
-            )
-        _ = self.signature_checks
-
-    @property
-    def signature_checks(self) -> Mapping[str, Check]:
-        """The signature check of each algorithm, with the configured library."""
-        if self.signature_backend == "cryptography":
-            return ALGORITHMS
-        try:
-            from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS  # noqa: PLC0415 - its libraries are optional
-        except ImportError as error:
-            raise ValueError('signature_backend="fast" needs more packages: install authkit[fast]') from error
-        return FAST_ALGORITHMS
-
-
 _TEMPLATE = re.compile(
     r"[{}*]|^https://(?:login\.(?:microsoftonline\.(?:com|us)|windows\.net|partner\.microsoftonline\.cn)"
     r"|sts\.windows\.net)/(?:common|organizations|consumers)(?:/|$)"
 )
 """Issuers that stand for many. Microsoft's names of all tenants are in its metadata, and in no token."""
-
-
-def is_allowed_url(url: str, *, http_loopback: bool, http_hosts: Sequence[str] = ()) -> bool:
-    """True if keys may be fetched from this URL: https, or http on loopback or from a host if allowed."""
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port  # reading an invalid port raises ValueError
-    except ValueError:
-        return False
-    if not host or parts.username is not None or parts.fragment or not url.isascii() or not url.isprintable():
-        return False
-    if parts.scheme != "http":
-        return parts.scheme == "https"
-    return host in http_hosts or (http_loopback and is_loopback(host))
-
-
-def is_loopback(host: str) -> bool:
-    """True for ``localhost`` and for a loopback address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _check(accept: IssuerAccept) -> None:
@@ -278,7 +155,7 @@ def _check(accept: IssuerAccept) -> None:
             f"{accept.issuer}: set either audiences or any_audience=True; audiences is {accept.audiences!r}"
         )
     if accept.algorithms is not None:
-        _check_algorithms(accept.algorithms)
+        check_algorithms(accept.algorithms)
     if accept.claims is not None and not isinstance(accept.claims, ClaimsMapping):
         raise ValueError(f"{accept.issuer}: claims must be a ClaimsMapping, not {accept.claims!r}")
     if accept.token_types is not None and not accept.token_types:
@@ -286,12 +163,12 @@ def _check(accept: IssuerAccept) -> None:
     _check_bindings(accept)
     _check_source(accept)
     _check_connection(accept)
-    _check_seconds("cache_ttl", accept.cache_ttl)
-    _check_seconds("max_stale", accept.max_stale, zero=True)
+    check_seconds("cache_ttl", accept.cache_ttl)
+    check_seconds("max_stale", accept.max_stale, zero=True)
     if accept.max_lifetime is not None:
-        _check_seconds("max_lifetime", accept.max_lifetime)
+        check_seconds("max_lifetime", accept.max_lifetime)
     if accept.pinned_until is not None:
-        _check_seconds("pinned_until", accept.pinned_until)
+        check_seconds("pinned_until", accept.pinned_until)
 
 
 def _check_bindings(accept: IssuerAccept) -> None:
@@ -345,40 +222,6 @@ def _check_connection(accept: IssuerAccept) -> None:
             raise ValueError(
                 f"{accept.issuer}: ca_file {accept.ca_file!r} is not readable: {error}"
             ) from None
-
-
-def _check_algorithms(names: Sequence[str]) -> None:
-    if not names:
-        raise ValueError("algorithms is empty: list at least one")
-    for name in names:
-        if name not in ALGORITHMS:
-            raise ValueError(f"algorithms lists {name!r}, which is not one of {', '.join(ALGORITHMS)}")
-
-
-def _check_seconds(name: str, value: float, *, zero: bool = False) -> None:
-    number = isinstance(value, int | float) and math.isfinite(value)
-    if not number or value < 0 or (value == 0 and not zero):
-        least = "0 or more" if zero else "more than 0"
-        raise ValueError(f"{name} must be a finite number of seconds, {least}, not {value!r}")
-
-
-def _accepted(issuers: object) -> tuple[IssuerAccept, ...]:
-    found = (issuers,) if isinstance(issuers, IssuerAccept) else tuple(cast("Sequence[object]", issuers))
-    for one in found:
-        if not isinstance(one, IssuerAccept):
-            raise ValueError(  # noqa: TRY004 - every mistake here is a ValueError
-                f"AcceptConfig.issuers holds IssuerAccept(issuer=..., audiences=[...]), not {one!r}"
-            )
-    return cast("tuple[IssuerAccept, ...]", found)
-
-
-def _words(name: str, value: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(value, str | bytes):
-        raise ValueError(f"{name} must be a list of strings, not the single string {value!r}")  # noqa: TRY004 - every mistake here is a ValueError
-    words = tuple(value)
-    if not all(isinstance(word, str) and (word or name == "token_types") for word in words):
-        raise ValueError(f"{name} must hold non-empty strings only, not {words!r}")
-    return words
 
 
 def _headers(value: Mapping[str, str]) -> dict[str, str]:

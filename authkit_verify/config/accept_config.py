@@ -1,0 +1,70 @@
+"""The issuers that a verifier accepts, and the rules for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from authkit_verify._jose.algorithms import ALGORITHMS, Check
+from authkit_verify.config.issuer_accept import IssuerAccept
+from authkit_verify.config.values import SUPPORTED_ALGORITHMS, check_algorithms, check_seconds, words_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptConfig:
+    """The issuers that a verifier accepts, and the rules for all of them.
+
+    Raises:
+        ValueError: A field is invalid, or the packages of ``signature_backend`` are not installed.
+    """
+
+    issuers: Sequence[IssuerAccept]
+    """The accepted issuers, each once; at least one."""
+    algorithms: Sequence[str] = SUPPORTED_ALGORITHMS
+    """The signature algorithms accepted, each only with its kind of key. Default: all of
+    ``SUPPORTED_ALGORITHMS``, which are asymmetric."""
+    skew: float = 60.0
+    """Seconds by which ``exp``, ``nbf`` and ``iat`` may differ from the clock here. Default 60."""
+    signature_backend: Literal["cryptography", "fast"] = "cryptography"
+    """The library that checks signatures: ``cryptography``, or the faster ones of ``authkit[fast]``. Default
+    ``cryptography``."""
+
+    def __post_init__(self) -> None:
+        """Normalize lists to tuples, then check."""
+        object.__setattr__(self, "issuers", _accepted(self.issuers))
+        object.__setattr__(self, "algorithms", words_of("algorithms", self.algorithms))
+        if not self.issuers:
+            raise ValueError("AcceptConfig.issuers is empty: list at least one IssuerAccept")
+        names = [accept.issuer for accept in self.issuers]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"AcceptConfig.issuers lists an issuer twice: {', '.join(repeated)}")
+        check_algorithms(self.algorithms)
+        check_seconds("skew", self.skew, zero=True)
+        if self.signature_backend not in ("cryptography", "fast"):  # not a set: a list cannot be hashed
+            raise ValueError(
+                f"signature_backend must be cryptography or fast, not {self.signature_backend!r}"
+            )
+        _ = self.signature_checks
+
+    @property
+    def signature_checks(self) -> Mapping[str, Check]:
+        """The signature check of each algorithm, with the configured library."""
+        if self.signature_backend == "cryptography":
+            return ALGORITHMS
+        try:
+            from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS  # noqa: PLC0415 - its libraries are optional
+        except ImportError as error:
+            raise ValueError('signature_backend="fast" needs more packages: install authkit[fast]') from error
+        return FAST_ALGORITHMS
+
+
+def _accepted(issuers: object) -> tuple[IssuerAccept, ...]:
+    found = (issuers,) if isinstance(issuers, IssuerAccept) else tuple(cast("Sequence[object]", issuers))
+    for one in found:
+        if not isinstance(one, IssuerAccept):
+            raise ValueError(  # noqa: TRY004 - every mistake here is a ValueError
+                f"AcceptConfig.issuers holds IssuerAccept(issuer=..., audiences=[...]), not {one!r}"
+            )
+    return cast("tuple[IssuerAccept, ...]", found)

@@ -1,0 +1,31 @@
+"""The URLs from which an issuer's documents may be fetched."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+
+def is_allowed_url(url: str, *, http_loopback: bool, http_hosts: Sequence[str] = ()) -> bool:
+    """True if keys may be fetched from this URL: https, or http on loopback or from a host if allowed."""
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port  # reading an invalid port raises ValueError
+    except ValueError:
+        return False
+    if not host or parts.username is not None or parts.fragment or not url.isascii() or not url.isprintable():
+        return False
+    if parts.scheme != "http":
+        return parts.scheme == "https"
+    return host in http_hosts or (http_loopback and is_loopback(host))
+
+
+def is_loopback(host: str) -> bool:
+    """True for ``localhost`` and for a loopback address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
