@@ -23,7 +23,7 @@ async def issuer() -> AsyncIterator[FakeIssuer]:
     await made.client.aclose()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def own_logging() -> Iterator[None]:
     """Take back what a framework sets of the root logger: Litestar does, as users of the example want it."""
     root = logging.getLogger()
@@ -34,9 +34,7 @@ def own_logging() -> Iterator[None]:
 
 
 @pytest.fixture(params=EXAMPLES)
-async def client(
-    request: pytest.FixtureRequest, issuer: FakeIssuer, own_logging: None
-) -> AsyncIterator[httpx.AsyncClient]:
+async def client(request: pytest.FixtureRequest, issuer: FakeIssuer) -> AsyncIterator[httpx.AsyncClient]:
     """A client of one example, which accepts the tokens of the fake issuer."""
     app: Any = load(request.param).build(issuer.verifier())
     async with httpx.AsyncClient(
