@@ -14,6 +14,7 @@ TokenCode = Literal[
     "unknown_kid",
     "missing_kid",
     "bad_issuer",
+    "bad_tenant",
     "bad_audience",
     "bad_claim",
     "missing_exp",
@@ -23,9 +24,10 @@ TokenCode = Literal[
     "invalid_dpop_proof",
     "use_dpop_nonce",
     "keys_unavailable",
+    "issuer_check_unavailable",
     "replay_check_unavailable",
 ]
-"""Every code of a ``TokenError``. The two that end in ``_unavailable`` are not about the token: a check could
+"""Every code of a ``TokenError``. Those that end in ``_unavailable`` are not about the token: a check could
 not be made."""
 
 

@@ -18,6 +18,7 @@ _STATUS = {
     "insufficient_scope": 403,
     "forbidden": 403,
     "keys_unavailable": 503,
+    "issuer_check_unavailable": 503,
     "replay_check_unavailable": 503,
     "enrichment_unavailable": 503,
 }  # every other code is 401

@@ -183,7 +183,8 @@ def _metadata(resource: str, verifier: Verifier, scopes: tuple[str, ...]) -> Res
     issuers = verifier.issuers
     return ResourceMetadata(
         resource=resource,
-        authorization_servers=[accept.issuer for accept in issuers],
+        # A template is no issuer that a client could ask, and its tenants are not for everyone to read.
+        authorization_servers=[accept.issuer for accept in issuers if accept.tenants is None],
         scopes=scopes,
         dpop_algorithms=verifier.dpop.algorithms if verifier.dpop is not None else (),
         dpop_required=bool(issuers) and all(accept.dpop == "required" for accept in issuers),

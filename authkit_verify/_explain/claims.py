@@ -26,6 +26,7 @@ from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping
+from authkit_verify.errors import TokenError
 
 _SOURCES = {
     "expiry": "RFC 7519 4.1.4",
@@ -50,7 +51,7 @@ _CHECKED_ELSEWHERE = frozenset({"subject", "audience"})
 _NO_RULE = "the issuer decides, and it is unknown"
 
 
-def explain_claims(
+async def explain_claims(
     log: CheckLog,
     redactor: Redactor,
     *,
@@ -61,7 +62,7 @@ def explain_claims(
     skew: float,
     check_proof: Callable[[Binding | None], object],
 ) -> None:
-    """Record type, times, subject, audience, scope and proof; a header or payload of None was unreadable."""
+    """Record type, times, subject, audience, scope, tenant, proof. A header or payload of None is unfit."""
     _type(log, redactor, header, policy)
     if payload is None:
         for name, source in _SOURCES.items():
@@ -80,11 +81,33 @@ def explain_claims(
     # The claims checked above may be unfit for ``Claims``; placeholders let the scopes be read.
     record = claims.build(payload | {"iss": "", "exp": 0}, (), subject="", paths=paths)
     _scope(log, redactor, record.scopes, policy)
+    await _tenant(log, redactor, payload, policy)
     _proof(log, redactor, payload, policy, check_proof)
     if policy is not None and policy.accept.claims is not None:
         _mapping(log, redactor, record, policy.accept)
     if header is not None and policy is not None and policy.report_only is not None:
         _report_only(log, header, payload, policy, policy.report_only)
+
+
+async def _tenant(log: CheckLog, redactor: Redactor, payload: Payload, policy: IssuerPolicy | None) -> None:
+    """Record which tenant the token is of, for an issuer with several, and if it is accepted."""
+    if policy is None or policy.tenancy is None:
+        return
+    accept, iss = policy.accept, payload.get("iss")
+    shown = "a function" if callable(accept.tenants) else accept.tenants
+    setting = f"{issuer_setting(accept, 'tenants', shown)}, tenant_claim = {accept.tenant_claim!r}"
+    source = "RFC 7519 4.1.1"
+    if type(iss) is not str or (log.refused and policy.tenancy.asks_host):
+        log.unknown("tenant", "not decided, because an earlier check refuses the token", source, setting)
+        return
+    seen = f"tenant {redactor.value(policy.tenancy.tenant_of(iss))}"
+    try:
+        await policy.tenancy.admit(payload)
+    except TokenError as error:
+        outcome: Outcome = "unknown" if error.code == "issuer_check_unavailable" else "failed"
+        log.add("tenant", outcome, f"{error.reason}; {seen}", setting, source, code=error.code)
+    else:
+        log.add("tenant", "passed", seen, setting, source)
 
 
 def _proof(

@@ -24,12 +24,8 @@ from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import KeyCandidates
 from authkit_verify._policy import checks
-from authkit_verify._policy.issuer_policy import (
-    IssuerPolicy,
-    policy_for,
-    retry_after_refresh,
-    verify_signature,
-)
+from authkit_verify._policy.accepted_issuers import AcceptedIssuers
+from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
 from authkit_verify._policy.proof.binding import Binding
 from authkit_verify.config import AcceptConfig
 from authkit_verify.errors import TokenError
@@ -39,8 +35,7 @@ async def explain(
     token: object,
     config: AcceptConfig,
     *,
-    policies: Mapping[str, IssuerPolicy],
-    algorithms: frozenset[str],
+    policies: AcceptedIssuers,
     clock: Callable[[], float],
     check_proof: Callable[[Binding | None], object],
 ) -> Explanation:
@@ -48,10 +43,10 @@ async def explain(
     log, redactor = CheckLog(), Redactor(token)
     walk = _Walk(token, config, policies, log, redactor)
     walk.shape()
-    walk.algorithm(algorithms)
+    walk.algorithm()
     walk.issuer()
     await walk.signature()
-    explain_claims(
+    await explain_claims(
         log,
         redactor,
         header=walk.header,
@@ -71,7 +66,7 @@ class _Walk:
         self,
         token: object,
         config: AcceptConfig,
-        policies: Mapping[str, IssuerPolicy],
+        policies: AcceptedIssuers,
         log: CheckLog,
         redactor: Redactor,
     ) -> None:
@@ -114,11 +109,10 @@ class _Walk:
             lambda: compact.read_object(compact.decode_segment(payload)),
         )
 
-    def algorithm(self, algorithms: frozenset[str]) -> None:
+    def algorithm(self) -> None:
         """Check that the algorithm is accepted for some issuer."""
-        self._check_algorithm(
-            "algorithm", algorithms_setting(self._config, self._policies.values()), algorithms
-        )
+        setting = algorithms_setting(self._config, self._policies.values())
+        self._check_algorithm("algorithm", setting, self._policies.algorithms)
 
     def issuer(self) -> None:
         """Check that the issuer is accepted, and the algorithm for this issuer."""
@@ -133,7 +127,7 @@ class _Walk:
                 f"iss {self._redactor.value(iss)}{_near(iss, self._policies)}",
                 setting,
                 "RFC 7519 4.1.1",
-                lambda: policy_for(self._policies, payload),
+                lambda: self._policies.policy_for(payload),
             )
             self.policy = found or self.policy
         if self.policy is None:
@@ -167,7 +161,8 @@ class _Walk:
             return
         seen = f"kid {self._redactor.value(header.kid)}, alg {header.alg}"
         try:
-            found = await policy.keys.find(header.kid, header.alg)
+            issuer = (self.payload or {}).get("iss") if policy.tenancy is not None else None
+            found = await policy.keys.find(header.kid, header.alg, issuer)
         except TokenError as error:
             outcome: Outcome = "unknown" if error.code == "keys_unavailable" else "failed"
             reason = error.reason

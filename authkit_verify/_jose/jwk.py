@@ -86,7 +86,7 @@ def read_jwk(member: Any) -> Key:
     from jwt.exceptions import PyJWTError  # noqa: PLC0415 - see ``load_libraries``
 
     try:
-        return make_key(_public_key(member), kid=kid, only=alg)
+        return make_key(_public_key(member), kid=kid, only=alg, issuer=_issuer(member))
     except UnusableKey:
         raise
     except (PyJWTError, ValueError, TypeError, ArithmeticError, binascii.Error):
@@ -96,6 +96,12 @@ def read_jwk(member: Any) -> Key:
 def is_private(member: Any) -> bool:
     """True if a member of a key set holds a private or symmetric key."""
     return isinstance(member, dict) and any(name in member for name in _PRIVATE)
+
+
+def _issuer(member: dict[str, Any]) -> str | None:
+    """Return the issuer that a provider of many tenants publishes a key for; "", if it is no string."""
+    issuer = member.get("issuer")
+    return issuer if issuer is None or isinstance(issuer, str) else ""
 
 
 def _check_purpose(member: dict[str, Any]) -> None:

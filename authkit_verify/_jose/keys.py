@@ -42,6 +42,7 @@ class Key(msgspec.Struct, frozen=True, eq=False):
     """A public key with its id and the algorithms it may verify.
 
     ``digest`` is the SHA-256 of the key itself (SPKI): two keys with equal digests are the same key.
+    ``issuer`` is the one of several tenants that a provider publishes the key for, or their template.
     """
 
     kid: str | None
@@ -49,6 +50,7 @@ class Key(msgspec.Struct, frozen=True, eq=False):
     public_key: PublicKey
     """Of the type that the algorithms are bound to."""
     digest: bytes
+    issuer: str | None = None
 
 
 class KeySet:
@@ -57,7 +59,7 @@ class KeySet:
     __slots__ = ("_by_kid", "_named", "digest", "keys")
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
-        self.keys = tuple({(key.kid, key.algorithms, key.digest): key for key in keys}.values())
+        self.keys = tuple({(key.kid, key.algorithms, key.digest, key.issuer): key for key in keys}.values())
         self._by_kid: dict[str, list[Key]] = {}
         for key in self.keys:
             if key.kid is not None:
@@ -67,7 +69,9 @@ class KeySet:
             for kid, same in self._by_kid.items()
             for alg in frozenset().union(*(key.algorithms for key in same))
         }
-        parts = [repr((key.kid, sorted(key.algorithms), key.digest)).encode() for key in self.keys]
+        parts = [
+            repr((key.kid, sorted(key.algorithms), key.digest, key.issuer)).encode() for key in self.keys
+        ]
         self.digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def __len__(self) -> int:
@@ -105,7 +109,9 @@ def fitting(key: PublicKey) -> frozenset[str]:
     return _ED25519_ALGORITHMS
 
 
-def make_key(public_key: object, *, kid: str | None = None, only: str | None = None) -> Key:
+def make_key(
+    public_key: object, *, kid: str | None = None, only: str | None = None, issuer: str | None = None
+) -> Key:
     """Return a key for verification; ``only`` limits it to one algorithm. Raises UnusableKey."""
     if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise UnusableKey("not an RSA, EC or Ed25519 public key")
@@ -123,7 +129,7 @@ def make_key(public_key: object, *, kid: str | None = None, only: str | None = N
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an import of many milliseconds
 
     der = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return Key(kid, algorithms, public_key, hashlib.sha256(der).digest())
+    return Key(kid, algorithms, public_key, hashlib.sha256(der).digest(), issuer)
 
 
 def pinned_key(pin: str | bytes | tuple[str, str | bytes]) -> Key:

@@ -16,6 +16,7 @@ from authkit_verify._jwks.fetch import Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.http_client import HttpClient
+from authkit_verify.config.tenants import unnamed
 from authkit_verify.errors import shown
 
 
@@ -38,9 +39,12 @@ async def locate(client: HttpClient, accept: IssuerAccept) -> Location:
     if accept.keys_url is not None:
         return Location(accept.keys_url)
     try:
-        url = await discover(client, accept.issuer, allows=accept.allows_url, same_origin=accept.same_origin)
+        url = await discover(
+            client, accept.issuer, allows=accept.allows_url, same_origin=accept.same_origin,
+            shared=accept.metadata_url,
+        )  # fmt: skip
     except NoMetadata as reason:
-        if accept.discovery:
+        if accept.discovery or accept.tenants is not None:
             raise
         return Location(accept.well_known_url, f"{reason}; set jwks_url")
     return Location(url)
@@ -58,19 +62,24 @@ def metadata_urls(issuer: str) -> tuple[str, str]:
 
 
 async def discover(
-    client: HttpClient, issuer: str, *, allows: Callable[[str], bool], same_origin: bool = False
+    client: HttpClient,
+    issuer: str,
+    *,
+    allows: Callable[[str], bool],
+    same_origin: bool = False,
+    shared: str | None = None,
 ) -> str:
     """Return the issuer's ``jwks_uri``. Raises FetchError if no metadata of this issuer names it.
 
     ``NoMetadata`` if there is none: a document that fails (5xx), or is of another issuer, is a failure.
     The document's ``issuer`` must equal the configured one byte for byte (RFC 8414, 3.3), so that one tenant
     cannot answer for another. ``allows`` is ``IssuerAccept.allows_url``. ``same_origin`` refuses a key set on
-    any other scheme, host or port.
+    any other scheme, host or port. ``shared`` is the URL of metadata for all tenants of a template.
     """
     reasons: list[str] = []
     absent = True
     retry_after: float | None = None
-    for place in metadata_urls(issuer):
+    for place in (shared,) if shared is not None else metadata_urls(issuer):
         answer: Answer | None = None
         try:
             answer = await fetch(client, place)
@@ -87,7 +96,7 @@ async def discover(
                 f"the jwks_uri of the metadata, {shown(url)}, is not an https URL; allow_http_hosts lists "
                 "hosts that may have keys at http URLs"
             )
-        if same_origin and origin(url) != origin(issuer):
+        if same_origin and origin(url) != origin(place):
             raise FetchError(
                 f"the jwks_uri of the metadata, {shown(url)}, is on another origin, and same_origin=True"
             )
@@ -110,9 +119,10 @@ def keys_url(answer: Answer, issuer: str) -> str:
         raise NoMetadata("the metadata is not JSON") from None
     if not isinstance(metadata, dict) or "issuer" not in metadata:
         raise NoMetadata("the metadata names no issuer")
-    if metadata["issuer"] != issuer:
+    named = metadata["issuer"]
+    if not isinstance(named, str) or unnamed(named) != unnamed(issuer):
         raise FetchError(
-            f"the metadata is of another issuer, {shown(metadata['issuer'])} (configure the issuer as its "
+            f"the metadata is of another issuer, {shown(named)} (configure the issuer as its "
             "tokens spell it, or set jwks_url)"
         )
     url = metadata.get("jwks_uri")

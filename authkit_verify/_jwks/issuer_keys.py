@@ -15,6 +15,7 @@ from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, changing
 from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
+from authkit_verify.config.tenants import IssuerTemplate, filled
 from authkit_verify.errors import TokenError, shown
 
 
@@ -43,11 +44,15 @@ _PINNED = KeyState(source="pinned", age=0.0)
 
 
 class KeyCandidates(msgspec.Struct, frozen=True):
-    """The keys to try for one token, best first, with their key set and its state."""
+    """The keys to try for one token, best first, with their key set and its state.
+
+    ``issuer`` is the one that they are limited to, if several tenants share the key set.
+    """
 
     keys: tuple[Key, ...]
     key_set: KeySet
     state: KeyState
+    issuer: str | None = None
 
 
 class IssuerKeys:
@@ -62,6 +67,7 @@ class IssuerKeys:
         self._clock = clock
         self._pins = KeySet([pinned_key(pin) for pin in accept.pinned_pems])
         self._remote = None if accept.pinned_only else _refresher(accept, clients, clock, emit)
+        self._template = IssuerTemplate(accept.issuer) if accept.tenants is not None else None
         self._retired = False
         self._answering: KeySet | None = None
         self._source: Source | None = None
@@ -93,15 +99,15 @@ class IssuerKeys:
             return _PINNED
         return KeyState(source=self._source, age=self._remote.cache.age)
 
-    def find_in_memory(self, kid: str | None, alg: str) -> KeyCandidates | None:
+    def find_in_memory(self, kid: str | None, alg: str, issuer: str | None = None) -> KeyCandidates | None:
         """Return what ``find`` would, from memory alone; None if that is not enough. Raises TokenError."""
         keys = self.current_set()
         if keys is None:
             return None
         state = self.state()
-        found = self._select(keys, state, kid, alg)
+        found = self._select(keys, state, kid, alg, issuer)
         if found:
-            return KeyCandidates(found, keys, state)
+            return KeyCandidates(found, keys, state, issuer)
         # Decided here as well as in ``find``: refusing the tokens of attackers must stay cheap.
         if (
             state is not _PINNED
@@ -112,24 +118,27 @@ class IssuerKeys:
             raise _unknown(kid)
         return None
 
-    async def find(self, kid: str | None, alg: str) -> KeyCandidates:
+    async def find(self, kid: str | None, alg: str, issuer: str | None = None) -> KeyCandidates:
         """Return the keys for a token. Waits for the network only if the keys in memory do not suffice.
 
-        Raises TokenError ``unknown_kid``, ``missing_kid``, ``disallowed_alg`` or ``keys_unavailable``.
+        ``issuer`` is the ``iss`` of the token if several tenants share the key set, else None.
+
+        Raises TokenError ``unknown_kid``, ``missing_kid``, ``disallowed_alg``, ``bad_tenant`` or
+        ``keys_unavailable``.
         """
         held = self.usable()
         keys, state = held or await self._load()
-        found = self._select(keys, state, kid, alg)
+        found = self._select(keys, state, kid, alg, issuer)
         if found or kid is None:
-            return KeyCandidates(found, keys, state)
+            return KeyCandidates(found, keys, state, issuer)
         if state is _PINNED:
             raise self._unavailable() if self._remote else _unknown(kid)
         assert self._remote is not None  # noqa: S101 - only a remote set has another state
         answered = await self._remote.refresh_for_kid(kid)
         keys, state = self.usable() or await self._load()
-        found = self._select(keys, state, kid, alg)
+        found = self._select(keys, state, kid, alg, issuer)
         if found:
-            return KeyCandidates(found, keys, state)
+            return KeyCandidates(found, keys, state, issuer)
         raise _unknown(kid) if answered else self._unavailable()
 
     async def find_after_refresh(
@@ -142,8 +151,9 @@ class IssuerKeys:
         if held is None:
             return None
         seen = {key.digest for key in tried.keys}
-        found = tuple(key for key in self._select(*held, kid, alg) if key.digest not in seen)
-        return KeyCandidates(found, *held) if found else None
+        selected = self._select(*held, kid, alg, tried.issuer)
+        found = tuple(key for key in selected if key.digest not in seen)
+        return KeyCandidates(found, *held, tried.issuer) if found else None
 
     async def confirmed(self, key_set: KeySet, max_age: float) -> bool:
         """True if the issuer confirmed exactly this set within ``max_age`` seconds, or does so now."""
@@ -254,10 +264,12 @@ class IssuerKeys:
             return None
         return self._pins, _PINNED
 
-    def _select(self, keys: KeySet, state: KeyState, kid: str | None, alg: str) -> tuple[Key, ...]:
+    def _select(
+        self, keys: KeySet, state: KeyState, kid: str | None, alg: str, issuer: str | None
+    ) -> tuple[Key, ...]:
         """Return the keys to try; none if the key id is unknown."""
         if kid is not None:
-            found = keys.named(kid, alg)
+            found = keys.named(kid, alg) if issuer is None else self._shared(keys, kid, alg, issuer)
             if found:
                 return found
             if keys.has(kid):
@@ -265,6 +277,8 @@ class IssuerKeys:
             if state is not _PINNED:
                 return ()
         fitting = keys.fitting(alg)
+        if issuer is not None:
+            fitting = self._serving(fitting, issuer)
         if state is _PINNED:  # a pin without a key id answers for any
             nameless = tuple(key for key in fitting if key.kid is None)
             if nameless:
@@ -277,6 +291,23 @@ class IssuerKeys:
                 f"the token has no kid, and {len(fitting)} keys of the issuer fit its algorithm",
             )
         return fitting
+
+    def _shared(self, keys: KeySet, kid: str, alg: str, issuer: str) -> tuple[Key, ...]:
+        """Return the keys with this id that serve the issuer. Refuses a token if all serve other ones."""
+        named = tuple(key for key in keys.fitting(alg) if key.kid == kid)
+        found = self._serving(named, issuer)[:MAX_CANDIDATES]
+        if named and not found:
+            raise TokenError(
+                "bad_tenant",
+                "the key with the token's kid is for another issuer",
+                detail=shown(named[0].issuer),
+            )
+        return found
+
+    def _serving(self, keys: tuple[Key, ...], issuer: str) -> tuple[Key, ...]:
+        """Return the keys that the provider publishes for all tenants, or for the one of this issuer."""
+        tenant = (self._template and self._template.tenant_of(issuer)) or ""
+        return tuple(key for key in keys if key.issuer is None or filled(key.issuer, tenant) == issuer)
 
     def _unavailable(self) -> TokenError:
         if self.is_retired():

@@ -45,6 +45,8 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """``exp``."""
     scopes: tuple[str, ...]
     """``scope`` (RFC 8693, 4.2), or else ``scp``."""
+    tenant: str | None = None
+    """The tenant that ``iss`` names, for an issuer with ``tenants``; None for any other."""
     _payload: Payload
     _paths: ClaimPaths = USUAL
 
@@ -186,7 +188,12 @@ class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def build(
-    payload: Payload, audience: tuple[str, ...], *, subject: str | None = None, paths: ClaimPaths = USUAL
+    payload: Payload,
+    audience: tuple[str, ...],
+    *,
+    subject: str | None = None,
+    paths: ClaimPaths = USUAL,
+    tenant: str | None = None,
 ) -> Claims:
     """Return the claims of a payload whose issuer, subject, times and audience were checked.
 
@@ -203,6 +210,7 @@ def build(
         audience=audience,
         expires_at=int(payload["exp"]),
         scopes=granted,
+        tenant=tenant,
         _payload=payload,
         _paths=paths,
     )

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from typing import Any
 
 from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import IssuerKeys, KeyCandidates
+from authkit_verify._jwks.key_set_cache import Clock
 from authkit_verify._policy import checks
 from authkit_verify._policy.claim_paths import ClaimPaths, reader
 from authkit_verify._policy.proof.binding import binding_rule
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import required_claims
+from authkit_verify._policy.tenancy import Tenancy
 from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import AcceptConfig, IssuerAccept
-from authkit_verify.errors import TokenError, shown
+from authkit_verify.errors import TokenError
 
 
 class IssuerPolicy:
@@ -37,12 +39,18 @@ class IssuerPolicy:
         "required_claims",
         "scopes",
         "signature_checks",
+        "tenancy",
         "token_counters",
         "types",
     )
 
     def __init__(
-        self, accept: IssuerAccept, config: AcceptConfig, keys: IssuerKeys, emit: Emit = noop
+        self,
+        accept: IssuerAccept,
+        config: AcceptConfig,
+        keys: IssuerKeys,
+        emit: Emit = noop,
+        clock: Clock = time.monotonic,
     ) -> None:
         self.accept = accept
         self.algorithms = frozenset(config.algorithms if accept.algorithms is None else accept.algorithms)
@@ -58,6 +66,7 @@ class IssuerPolicy:
         self.must_be_bound = "required" in {accept.dpop, accept.mtls}
         self.binding_of = binding_rule(accept.dpop, accept.mtls)
         self.report_only = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
+        self.tenancy = Tenancy(accept, clock) if accept.tenants is not None else None
         self.token_counters = TokenCounters()
         self.emit = emit
 
@@ -65,27 +74,6 @@ class IssuerPolicy:
         """Return a copy of the counters of the issuer's tokens and fetches."""
         succeeded, failed = self.keys.fetches()
         return self.token_counters.snapshot(fetches=succeeded, fetch_failures=failed)
-
-
-def policy_for(policies: Mapping[str, IssuerPolicy], payload: Mapping[str, Any]) -> IssuerPolicy:
-    """Return the policy of the token's ``iss``, compared byte for byte. Raises TokenError."""
-    issuer = payload.get("iss")
-    if issuer is not None and type(issuer) is not str:
-        raise TokenError("invalid_token", "the token's iss is not a string")
-    policy = policies.get(issuer) if issuer is not None else None
-    if policy is None:
-        raise TokenError(
-            "bad_issuer", "the token's issuer is not accepted", detail=_foreign(policies, issuer)
-        )
-    return policy
-
-
-def _foreign(policies: Mapping[str, IssuerPolicy], issuer: str | None) -> str:
-    if issuer is None:
-        return "it has no iss"
-    other = issuer[:-1] if issuer.endswith("/") else f"{issuer}/"
-    slash = ", which differs from an accepted one by the slash at its end" if other in policies else ""
-    return f"iss is {shown(issuer)}{slash}; see IssuerAccept.issuer"
 
 
 def verify_signature(policy: IssuerPolicy, candidates: KeyCandidates, header: Header, parts: Parts) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self, TypedDict
 
 import msgspec
@@ -18,13 +18,9 @@ from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerHealth, IssuerKeys, KeyCandidates, removed_issuer
 from authkit_verify._jwks.key_set_cache import changing
 from authkit_verify._policy import checks, claims
+from authkit_verify._policy.accepted_issuers import AcceptedIssuers
 from authkit_verify._policy.claims import Claims
-from authkit_verify._policy.issuer_policy import (
-    IssuerPolicy,
-    policy_for,
-    retry_after_refresh,
-    verify_signature,
-)
+from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
 from authkit_verify._policy.proof.binding import Proof
 from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
@@ -112,7 +108,9 @@ class Verifier:
         self._ages = clock or time.monotonic
         self._events = Events(on_event, self._wall)
         self._unknown_issuer = TokenCounters()
-        self._apply({accept.issuer: self._policy_of(accept) for accept in config.issuers})
+        self._policies = self._policies_of(
+            {accept.issuer: self._policy_of(accept) for accept in config.issuers}
+        )
         self._headers: dict[bytes, Header] = {}
         self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
         self._proofs = ProofChecker(dpop or DPoP(), self._wall)
@@ -144,7 +142,7 @@ class Verifier:
                 raise ValueError(
                     f"issuer {accept.issuer!r} is accepted already; call remove_issuer first to change it"
                 )
-            self._apply({**self._policies, accept.issuer: policy})
+            self._policies = self._policies_of({**self._policies, accept.issuer: policy})
 
     async def remove_issuer(self, issuer: str) -> None:
         """Accept no token of this issuer any more, and drop its keys, health and counters.
@@ -160,7 +158,7 @@ class Verifier:
             policies = dict(self._policies)
             policy = policies.pop(issuer, None)
             if policy is not None:
-                self._apply(policies)
+                self._policies = self._policies_of(policies)
         if policy is None:
             raise ValueError(f"issuer {issuer!r} is not accepted, so not removed; see Verifier.issuers")
         await policy.keys.retire()
@@ -231,7 +229,6 @@ class Verifier:
             token,
             self.config,
             policies=self._policies,
-            algorithms=self._algorithms,
             clock=self._wall,
             check_proof=lambda binding: self._proofs.inspect(token, binding, proof),
         )
@@ -240,7 +237,7 @@ class Verifier:
         """Run every check on a token.
 
         The order decides which code is reported: shape, algorithm, issuer, key,
-        signature, type, times, audience, scope, proof.
+        signature, type, times, audience, scope, tenant, proof.
         """
         token_counters = self._unknown_issuer
         try:
@@ -249,21 +246,25 @@ class Verifier:
             header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
             payload = compact.read_object(parts.payload)
             # 2. An algorithm that is accepted for some issuer: RFC 8725 section 3.1.
-            checks.check_algorithm(header.alg, self._algorithms)
+            checks.check_algorithm(header.alg, self._policies.algorithms)
             # 3. A known issuer, and an algorithm accepted for it: RFC 8725 section 3.8. No I/O before this.
-            policy = policy_for(self._policies, payload)
+            policy = self._policies.policy_for(payload)
             token_counters = policy.token_counters
             checks.check_algorithm(header.alg, policy.algorithms)
             # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
-            keys = policy.keys
-            found = keys.find_in_memory(header.kid, header.alg) or await keys.find(header.kid, header.alg)
+            keys, kid, alg = policy.keys, header.kid, header.alg
+            issuer = payload["iss"] if policy.tenancy is not None else None  # some keys are of one tenant
+            found = keys.find_in_memory(kid, alg, issuer) or await keys.find(kid, alg, issuer)
             # 5. The signature: RFC 7515 section 5.2.
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
             self._remember(parts.header_segment, header)
             # 6. to 9. The claims.
             accepted, starts, ends = self._check_claims(policy, header, payload)
-            # 10. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
+            # 10. The tenant. The host is asked about genuine tokens alone.
+            if policy.tenancy is not None:
+                ends = min(ends, self._wall() + await policy.tenancy.admit(payload))
+            # 11. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
             binding = policy.binding_of(payload) if policy.must_be_bound or "cnf" in payload else None
             if binding is not None or proof is not None:
                 await self._proofs.check(token, binding, proof)
@@ -275,10 +276,8 @@ class Verifier:
             raise
         token_counters.accepted += 1
         self._report(policy, header, accepted, found)
-        self._cache.put(
-            Entry(token, accepted, policy.token_counters, policy.keys, found.key_set, starts, ends, binding),
-            parts.payload,
-        )
+        entry = Entry(token, accepted, token_counters, policy.keys, found.key_set, starts, ends, binding)
+        self._cache.put(entry, parts.payload)
         return Verified(accepted, found.state, found.key_set)
 
     def remaining(self, accepted: Claims) -> float:
@@ -287,7 +286,7 @@ class Verifier:
 
     async def confirmed(self, issuer: str, key_set: KeySet, max_age: float) -> bool:
         """True if the issuer confirmed these keys within ``max_age`` seconds, or does so now."""
-        policy = self._policies.get(issuer)
+        policy = self._policies.find(issuer)
         return policy is not None and await policy.keys.confirmed(key_set, max_age)
 
     async def warm(self) -> Health:
@@ -313,14 +312,10 @@ class Verifier:
     def _policy_of(self, accept: IssuerAccept) -> IssuerPolicy:
         emit = self._events.of(accept.issuer)
         keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=self._ages, emit=emit)
-        return IssuerPolicy(accept, self.config, keys, emit)
+        return IssuerPolicy(accept, self.config, keys, emit, self._ages)
 
-    def _apply(self, policies: dict[str, IssuerPolicy]) -> None:
-        """Put new policies in force; never changed in place, since others may be reading the old ones."""
-        self._policies = policies
-        accepted = [policy.algorithms for policy in policies.values()]
-        # Without any issuer, the refusal is to name the issuer and not the algorithm.
-        self._algorithms = frozenset[str]().union(*accepted or [frozenset(self.config.algorithms)])
+    def _policies_of(self, policies: Mapping[str, IssuerPolicy]) -> AcceptedIssuers:
+        return AcceptedIssuers(policies, frozenset(self.config.algorithms))
 
     def _remember(self, segment: bytes, header: Header) -> None:
         """Cache a header that came with a good signature; unauthenticated requests cannot fill this cache."""
@@ -351,7 +346,8 @@ class Verifier:
         audience = checks.check_audience(policy.read_audience(payload), policy.audiences)
         if policy.required_claims:
             check_required(payload, policy.required_claims)
-        accepted = claims.build(payload, audience, subject=subject, paths=policy.paths)
+        tenant = None if policy.tenancy is None else policy.tenancy.tenant_of(payload["iss"])
+        accepted = claims.build(payload, audience, subject=subject, paths=policy.paths, tenant=tenant)
         # 9. The scope: RFC 6750 section 3.1.
         checks.check_scopes(accepted.scopes, policy.scopes)
         return accepted, starts, ends

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 from authkit_verify._jose.keys import pinned_key
 from authkit_verify.config.allowed_urls import is_allowed_url
-from authkit_verify.config.claims_mapping import ClaimsMapping
+from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.config.required_values import RequiredValues, checked_values
 from authkit_verify.config.stricter_rules import StricterRules
+from authkit_verify.config.tenants import IssuerTemplate, Tenants, checked_tenants, has_placeholder
 from authkit_verify.config.values import check_algorithms, check_seconds, words_of
 
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -39,7 +40,18 @@ class IssuerAccept:
     """
 
     issuer: str
-    """The issuer, compared with ``iss`` byte for byte."""
+    """The issuer, compared with ``iss`` byte for byte. With ``tenants``, a template of issuers."""
+    tenants: Tenants | None = None
+    """The tenants that are accepted, of a provider with one key set for all of them: a list, or a function
+    that returns True or False for a tenant, or a coroutine of that. ``issuer`` then has a placeholder for the
+    tenant, as in ``https://login.example.com/{tenant}/v2.0``, and keys come from ``jwks_url`` or
+    ``metadata_url``. The function is called for tokens that pass every other check, once per tenant and
+    minute; it must not block. While it raises, its tenants get 503. Default None: one issuer."""
+    tenant_claim: str | None = None
+    """The claim that must name the same tenant as ``iss``, such as ``tid``. Default None: ``iss`` decides."""
+    metadata_url: str | None = None
+    """The URL of the metadata that all tenants share, whose ``issuer`` is the same template. Default None:
+    see ``jwks_url``."""
     audiences: Sequence[str] = ()
     """The audiences of which a token needs one. Required unless ``any_audience=True``."""
     any_audience: bool = False
@@ -113,6 +125,9 @@ class IssuerAccept:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, words_of(name, value))
+        if self.tenants is not None:
+            tenants = checked_tenants(IssuerTemplate(self.issuer), self.tenants)
+            object.__setattr__(self, "tenants", tenants)
         object.__setattr__(self, "pinned_pems", _pins(self.pinned_pems))
         object.__setattr__(self, "headers", _headers(self.headers))
         object.__setattr__(self, "required_claims", checked_values(self.required_claims))
@@ -145,11 +160,7 @@ _TEMPLATE = re.compile(
 def _check(accept: IssuerAccept) -> None:
     if not isinstance(accept.issuer, str) or not accept.issuer or accept.issuer != accept.issuer.strip():
         raise ValueError(f"issuer must be a non-empty string without blanks around it, not {accept.issuer!r}")
-    if _TEMPLATE.search(accept.issuer):
-        raise ValueError(
-            f"issuer {accept.issuer!r} stands for many tenants, and no token has it as its iss: list the "
-            "issuer of each tenant, with the jwks_url that they share"
-        )
+    _check_tenants(accept)
     if bool(accept.audiences) == accept.any_audience:
         raise ValueError(
             f"{accept.issuer}: set either audiences or any_audience=True; audiences is {accept.audiences!r}"
@@ -169,6 +180,27 @@ def _check(accept: IssuerAccept) -> None:
         check_seconds("max_lifetime", accept.max_lifetime)
     if accept.pinned_until is not None:
         check_seconds("pinned_until", accept.pinned_until)
+
+
+def _check_tenants(accept: IssuerAccept) -> None:
+    if accept.tenants is None:
+        if _TEMPLATE.search(accept.issuer):
+            raise ValueError(
+                f"issuer {accept.issuer!r} stands for many tenants, and no token has it as its iss: set "
+                "tenants and a template, or list the issuer of each tenant, with the jwks_url that they share"
+            )
+        for name in ("tenant_claim", "metadata_url"):
+            if getattr(accept, name) is not None:
+                raise ValueError(f"{accept.issuer}: {name} needs tenants, and an issuer with a placeholder")
+        return
+    if accept.tenant_claim is not None:
+        claim_path(accept.tenant_claim)
+    sources = [accept.jwks_url is not None, accept.metadata_url is not None, accept.pinned_only]
+    if sources.count(True) != 1 or accept.discovery is not None:
+        raise ValueError(
+            f"{accept.issuer}: with tenants set either jwks_url, or metadata_url, or pinned_only=True, and "
+            "leave out discovery"
+        )
 
 
 def _check_bindings(accept: IssuerAccept) -> None:
@@ -196,7 +228,9 @@ def _check_source(accept: IssuerAccept) -> None:
         )
     if accept.discovery and accept.jwks_url is not None:
         raise ValueError(f"{accept.issuer}: set jwks_url or discovery=True, not both")
-    url = accept.issuer if url is None else url
+    url = url or accept.metadata_url or accept.issuer
+    if has_placeholder(url):
+        raise ValueError(f"{accept.issuer}: keys are fetched from one URL for all tenants, not from {url!r}")
     if not accept.allows_url(url):
         raise ValueError(
             f"{accept.issuer}: keys are fetched from an https URL (or http on loopback with "

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from authkit_verify._explain.explanation import address
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.discovery import locate, metadata_urls
+from authkit_verify._jwks.discovery import locate
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.config.http_client import HttpClient
@@ -27,6 +27,7 @@ from authkit_verify.doctor.metadata import (
 )
 from authkit_verify.doctor.probing import Probe, probe
 from authkit_verify.doctor.report import Finding, Report
+from authkit_verify.doctor.tenants import check_tenant, example_tenant, metadata_places, tenant_metadata
 
 __all__ = ["Finding", "Report", "diagnose"]
 
@@ -97,11 +98,16 @@ class _Diagnosis:
         named: str | None = None
         probes: list[Probe] = []
         if urlsplit(self.accept.issuer).scheme in {"http", "https"}:
-            for place in metadata_urls(self.accept.issuer):
+            for place in metadata_places(self.accept):
                 probes.append(await probe(self.client, place, wall=self.wall, timer=self.timer))
                 finding, url = check_metadata(probes[-1], self.accept)
                 self.findings.append(finding)
                 named = named or url
+        tenant = example_tenant(self.accept)
+        if tenant is not None:
+            place = tenant_metadata(self.accept, tenant)
+            probes.append(await probe(self.client, place, wall=self.wall, timer=self.timer))
+            self.findings.append(check_tenant(probes[-1], self.accept, tenant))
         url = await self._location(named)
         if url is not None:
             self.findings += check_transport(url)

@@ -84,7 +84,7 @@ def check_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | N
         return Finding(
             level, "jwks_uri_refused", sentence, "The verifier fetches keys over https only."
         ), None
-    if origin(url) != origin(accept.issuer):
+    if origin(url) != origin(found.url):
         sentence = f"The metadata names keys on another origin: {shown(url)}."
         advice = "Check that this host belongs to the issuer; same_origin=True refuses it."
         return Finding("warning", "jwks_uri_other_origin", sentence, advice), url
@@ -103,7 +103,10 @@ def _unfit(found: Probe, answer: Answer, accept: IssuerAccept, error: FetchError
         return Finding("warning", "metadata_unfit", f"{where} is unusable: {error}.")
     if "{" in theirs:
         sentence = f"{where} is for many tenants: {shown(theirs)}."
-        advice = "List the issuer of each tenant as its tokens spell it, with jwks_url."
+        advice = (
+            "Accept its tenants with tenants and {tenant} in the issuer, or configure the issuer of one "
+            "tenant as its tokens spell it, with jwks_url."
+        )
         return Finding("error", "multi_tenant_metadata", sentence, advice)
     advice = f"Tokens carry the issuer's own spelling: configure issuer={shown(theirs)} if you trust it."
     if theirs.rstrip("/") == accept.issuer.rstrip("/"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from authkit_verify.config import IssuerAccept, Pin, StricterRules
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.config.required_values import RequiredValues
+from authkit_verify.config.tenants import Tenants
 
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]+)?")
 
 
@@ -66,6 +68,25 @@ def listed(setting: str, values: Sequence[str]) -> tuple[str, ...]:
     if isinstance(values, str) or not values:
         raise ValueError(f"{setting} must be a list of at least one string, not {values!r}")
     return tuple(values)
+
+
+def guid(tenant: str) -> str:
+    """Return a directory ID in lower case. Raises ValueError for any other text."""
+    if not _GUID.fullmatch(tenant.lower()):
+        raise ValueError(f"tenant must be the directory ID of one tenant, a GUID, not {tenant!r}")
+    return tenant.lower()
+
+
+def of_guids(tenants: Tenants) -> Tenants:
+    """Return tenants that are directory IDs; a function is called for those alone."""
+    if not callable(tenants):
+        return tuple(map(guid, listed("tenants", tenants)))
+    rule = tenants
+
+    def decide(tenant: str) -> bool | Awaitable[bool]:
+        return _GUID.fullmatch(tenant) is not None and rule(tenant)
+
+    return decide
 
 
 def host(setting: str, value: str) -> str:

@@ -2,56 +2,62 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal, Unpack
 
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping
 from authkit_verify.config.required_values import RequiredValues
-from authkit_verify.presets._settings import Settings, accept, host, listed, one_of
+from authkit_verify.config.tenants import Tenants
+from authkit_verify.presets._settings import Settings, accept, guid, host, listed, of_guids, one_of
 
 _RS256 = ("RS256",)
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def entra(
-    tenant: str,
+    tenant: str | None = None,
     *,
     audiences: Sequence[str],
+    tenants: Tenants | None = None,
     clients: Sequence[str] | None = None,
     version: Literal[1, 2] = 2,
     **settings: Unpack[Settings],
 ) -> IssuerAccept:
-    """Access tokens of one tenant of Microsoft Entra ID, for an API that is registered in it.
+    """Access tokens of Microsoft Entra ID, of one tenant or of several, for an API that is registered in one.
 
     An ID token is refused, because it names no client. An application of the tenant may get a token without
     any role or scope: protect every route with a scope or a role.
 
     Args:
-        tenant: The directory (tenant) ID, a GUID: on the overview page of the app registration.
+        tenant: The directory (tenant) ID, a GUID: on the overview page of the app registration. Default None:
+            ``tenants`` are accepted.
         audiences: The application (client) ID of the API, from the same page. In tokens of version 1 it may
             be the application ID URI (``api://...``) of "Expose an API" instead.
+        tenants: The tenants that a registration for several accepts: a list of their IDs, or a function as in
+            ``IssuerAccept``, which gets an ID in lower case. ``Claims.tenant`` is the one of a token; ``sub``
+            and roles mean something within it alone. Default None: ``tenant`` is accepted.
         clients: The client IDs of the applications that may call. Default None: any that got a token.
         version: The version of the access tokens: ``requestedAccessTokenVersion`` in the manifest of the
             API, where null means 1. Default 2.
         settings: Further fields of ``IssuerAccept``.
     """
-    tenant = tenant.lower()
-    if not _GUID.fullmatch(tenant):
-        raise ValueError(f"tenant must be the directory ID of one tenant, a GUID, not {tenant!r}")
-    login = f"https://login.microsoftonline.com/{tenant}"
+    if (tenant is None) == (tenants is None):
+        raise ValueError("set either tenant, the directory ID of one tenant, or tenants")
+    one, login = "{tenant}" if tenant is None else guid(tenant), "https://login.microsoftonline.com"
     if version == 2:
-        issuer, keys, client, names = f"{login}/v2.0", "discovery/v2.0/keys", "azp", ["preferred_username"]
+        issuer, keys, client, names = f"{login}/{one}/v2.0", "v2.0/keys", "azp", ["preferred_username"]
     else:
-        issuer, keys, client = f"https://sts.windows.net/{tenant}/", "discovery/keys", "appid"
+        issuer, keys, client = f"https://sts.windows.net/{one}/", "keys", "appid"
         names = ["upn", "unique_name"]
+    required = {"ver": f"{version}.0", client: one_of("clients", clients)}
     return accept(
         settings,
-        {"tid": tenant, "ver": f"{version}.0", client: one_of("clients", clients)},
+        required if tenant is None else {"tid": one, **required},
         issuer=issuer,
+        tenants=None if tenants is None else of_guids(tenants),
+        tenant_claim="tid" if tenant is None else None,
         audiences=audiences,
-        jwks_url=f"{login}/{keys}",
+        jwks_url=f"{login}/{'common' if tenant is None else one}/discovery/{keys}",
         algorithms=_RS256,
         claims=ClaimsMapping(roles="roles", scopes="scp", username=names, client_id=client),
     )

@@ -13,19 +13,25 @@ from authkit_verify._jwks.discovery import metadata_urls, origin
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
+from authkit_verify.config.tenants import IssuerTemplate, has_placeholder
 from authkit_verify.testing._keys import FakeKey, compact, seal
+
+_TENANT = "11111111-1111-4111-8111-111111111111"
 
 
 class FakeIssuer:
     """An issuer in the test process, with one signing key at first.
 
     Args:
-        issuer: The ``iss`` of its tokens. Default ``https://issuer.test``.
+        issuer: The ``iss`` of its tokens, or a template for those of several tenants. Default
+            ``https://issuer.test``.
         audience: The ``aud`` of its tokens. Default ``api``.
         algorithm: The signature algorithm of its keys. Default ``ES256``.
         clock: Returns Unix seconds. Default ``time.time``.
         jwks_url: The URL of the key set that its metadata and ``accept`` name, on any host. Default None:
             ``/jwks.json`` below ``issuer`` in the metadata, and ``accept`` leaves ``jwks_url`` out.
+        metadata_url: The URL of the metadata that its tenants share. Default None.
+        tenant_claim: The claim that names the tenant of a token, beside ``iss``. Default None.
 
     The key set is at every path of the issuer's own host, and at every ``jwks_url`` that it has been given.
     """
@@ -38,8 +44,17 @@ class FakeIssuer:
         algorithm: str = "ES256",
         clock: Callable[[], float] = time.time,
         jwks_url: str | None = None,
+        metadata_url: str | None = None,
+        tenant_claim: str | None = None,
     ) -> None:
         self.issuer = issuer
+        self._template = IssuerTemplate(issuer) if has_placeholder(issuer) else None
+        self.tenant = _TENANT
+        """The tenant of the tokens of ``mint``, if ``issuer`` is a template."""
+        self.tenant_claim = tenant_claim
+        self.metadata_url = metadata_url
+        if jwks_url is None and self._template is not None:
+            jwks_url = "https://keys.test/jwks.json"
         self.jwks_url = jwks_url
         """The URL of the key set, if it is not below ``issuer``."""
         self.metadata: dict[str, Any] | None = {}
@@ -74,8 +89,13 @@ class FakeIssuer:
         that a test is about.
         """
         algorithm = "ES256" if accept.algorithms is None else accept.algorithms[0]
-        fake = cls(accept.issuer, algorithm=algorithm, clock=clock, jwks_url=accept.jwks_url)
+        fake = cls(
+            accept.issuer, algorithm=algorithm, clock=clock, jwks_url=accept.jwks_url,
+            metadata_url=accept.metadata_url, tenant_claim=accept.tenant_claim,
+        )  # fmt: skip
         fake.claims = _accepted_claims(accept)
+        if accept.tenants and not callable(accept.tenants):
+            fake.tenant = accept.tenants[0]
         return fake
 
     @staticmethod
@@ -100,7 +120,10 @@ class FakeIssuer:
     def accept(self, **terms: Any) -> IssuerAccept:
         """Return the ``IssuerAccept`` of this issuer; ``terms`` are further fields of it."""
         usual: dict[str, Any] = {"issuer": self.issuer, "audiences": (self.audience,)}
-        if self.jwks_url is not None and not (terms.get("discovery") or terms.get("pinned_only")):
+        if self._template is not None:
+            usual |= {"tenants": (self.tenant,), "tenant_claim": self.tenant_claim}
+        elsewhere = ("discovery", "pinned_only", "metadata_url")
+        if self.jwks_url is not None and not any(map(terms.get, elsewhere)):
             usual["jwks_url"] = self.jwks_url
         accept = IssuerAccept(**usual | terms)
         if accept.jwks_url is not None:
@@ -139,12 +162,22 @@ class FakeIssuer:
         members = {"alg": signer.alg, "kid": signer.kid, "typ": typ} | dict(header or {})
         payload = {
             "iss": self.issuer, "sub": user_id, "aud": self.audience, "iat": now, "exp": int(now + lifetime),
-        } | self.claims | claims  # fmt: skip
+        } | self.claims_of(self.tenant) | self.claims | claims  # fmt: skip
         left_out = {name for name, value in self.claims.items() if value is None and name not in claims}
         for name in left_out.union(without):
             payload.pop(name, None)
         head = {name: value for name, value in members.items() if value is not None}
         return seal(signer, compact(head), compact(payload))
+
+    def claims_of(self, tenant: str) -> dict[str, Any]:
+        """Return the claims that name a tenant: ``mint("ann", **issuer.claims_of("acme"))``.
+
+        None if ``issuer`` is no template.
+        """
+        if self._template is None:
+            return {}
+        found = {"iss": self._template.issuer_of(tenant)}
+        return found if self.tenant_claim is None else found | _placed(self.claims, self.tenant_claim, tenant)
 
     def mint_expired(self, user_id: str = "user-1", *, ago: float = 3600, **claims: Any) -> str:
         """Return a token that expired this many seconds ago."""
@@ -198,13 +231,22 @@ class FakeIssuer:
         """Return which document of this issuer is at this URL."""
         if url in self.jwks_urls:
             return "keys"
-        if url in map(httpx.URL, metadata_urls(self.issuer)):
+        if self._metadata_issuer(url) is not None:
             return "metadata"
         # At one of these paths is the metadata of another issuer on this host, or none.
         elsewhere = url.path.endswith("/.well-known/openid-configuration") or url.path.startswith(
             "/.well-known/oauth-authorization-server"
         )
         return None if elsewhere or origin(str(url)) != origin(self.issuer) else "keys"
+
+    def _metadata_issuer(self, url: httpx.URL) -> str | None:
+        """Return the issuer that the metadata at this URL names, or None if none is there."""
+        if self._template is None:
+            return self.issuer if url in map(httpx.URL, metadata_urls(self.issuer)) else None
+        if self.metadata_url is not None and url == httpx.URL(self.metadata_url):
+            return self.issuer
+        issuer = str(url).removesuffix("/.well-known/openid-configuration")
+        return issuer if self._template.tenant_of(issuer) is not None else None
 
     async def respond(self, request: httpx.Request) -> httpx.Response:
         """Return the response to one request; ``client`` and ``client_for`` call it."""
@@ -219,7 +261,8 @@ class FakeIssuer:
             return httpx.Response(200, content=body, headers=self.headers)
         if document is None or self.metadata is None:
             return httpx.Response(404)
-        metadata = {"issuer": self.issuer, "jwks_uri": self._jwks_uri} | self.metadata
+        named = self._metadata_issuer(request.url)
+        metadata = {"issuer": named, "jwks_uri": self._jwks_uri} | self.metadata
         return httpx.Response(200, content=compact(metadata))
 
 
@@ -254,9 +297,15 @@ def _accepted_claims(accept: IssuerAccept) -> dict[str, Any]:
         wanted[next(iter(mapping.scopes or ("scope",)))] = (" ".join(accept.required_scopes),)
     found: dict[str, Any] = {"aud": None}
     for name, values in wanted.items():
-        *above, last = claim_path(name)
-        place = found
-        for step in above:
-            place = place.setdefault(step, {})
-        place[last] = values[0]
+        found |= _placed(found, name, values[0])
     return found
+
+
+def _placed(claims: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Return the claim that holds a value at the path of this name, beside what it holds already."""
+    first, *below = claim_path(name)
+    if not below:
+        return {first: value}
+    place = claims[first] if isinstance(claims.get(first), dict) else {}
+    rest = ".".join(f'"{step}"' for step in below)
+    return {first: place | _placed(place, rest, value)}

@@ -36,6 +36,8 @@ class FakeKey:
     """The algorithm with which it signs."""
     private_key: PrivateKey
     """The private key, of the type that the algorithm needs."""
+    issuer: str | None = None
+    """The issuer of one tenant, or a template, that it is published for. Default None: it is not named."""
 
     @classmethod
     def generate(cls, kid: str, alg: str) -> FakeKey:
@@ -56,7 +58,8 @@ class FakeKey:
         else:
             members = OKPAlgorithm.to_jwk(public, as_dict=True)
         members.pop("key_ops", None)
-        return members | {"kid": self.kid, "alg": self.alg, "use": "sig"}
+        named = {} if self.issuer is None else {"issuer": self.issuer}
+        return members | {"kid": self.kid, "alg": self.alg, "use": "sig"} | named
 
     def pem(self) -> str:
         """Return the public key as PEM, for ``pinned_pems``."""

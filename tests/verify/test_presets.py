@@ -66,6 +66,38 @@ PRESETS: dict[str, Case] = {
             "version 2": ({"iss": shapes.ENTRA_2["iss"]}, "bad_issuer"),
         },
     ),
+    "entra for several tenants": Case(
+        presets.entra(
+            tenants=[shapes.API, shapes.TENANT.upper()], audiences=[shapes.API], clients=[shapes.WEB]
+        ),
+        shapes.ENTRA_2,
+        {"roles": ("Orders.Admin",), "tenant": shapes.TENANT, "user_id": "pairwise-ann"},
+        {
+            "an ID token": (only(shapes.ENTRA_2, shapes.ENTRA_2_ID), "bad_claim"),
+            "another API": ({"aud": shapes.WEB}, "bad_audience"),
+            "the tid of another tenant": ({"tid": shapes.API}, "bad_tenant"),
+            "no tid": ({"tid": None}, "bad_tenant"),
+            "a tenant that is not listed": (
+                {"iss": f"https://login.microsoftonline.com/{shapes.WEB}/v2.0", "tid": shapes.WEB},
+                "bad_tenant",
+            ),
+            "the name of all tenants": (
+                {"iss": "https://login.microsoftonline.com/common/v2.0", "tid": "common"}, "bad_tenant",
+            ),
+            "version 1": ({"iss": shapes.ENTRA_1["iss"], "ver": "1.0"}, "bad_issuer"),
+        },
+    ),
+    "entra version 1 for a function of tenants": Case(
+        presets.entra(tenants=lambda tenant: tenant != shapes.WEB, audiences=["api://orders"], version=1),
+        shapes.ENTRA_1,
+        {"scopes": ("orders.read",), "tenant": shapes.TENANT},
+        {
+            "another tenant": (
+                {"iss": f"https://sts.windows.net/{shapes.WEB}/", "tid": shapes.WEB}, "bad_tenant",
+            ),
+            "version 2": ({"iss": shapes.ENTRA_2["iss"]}, "bad_issuer"),
+        },
+    ),
     "auth0": Case(
         presets.auth0(
             "shop.eu.auth0.com", audiences=["https://api.shop"], roles_claim="https://shop.example/roles"
@@ -332,6 +364,12 @@ async def test_a_fake_of_a_preset_mints_tokens_that_it_accepts(name: str) -> Non
         lambda: presets.entra("organizations", audiences=["a"]),
         lambda: presets.entra("example.onmicrosoft.com", audiences=["a"]),
         lambda: presets.entra("{tenantid}", audiences=["a"]),
+        lambda: presets.entra(audiences=["a"]),
+        lambda: presets.entra(shapes.TENANT, tenants=[shapes.TENANT], audiences=["a"]),
+        lambda: presets.entra(tenants=[], audiences=["a"]),
+        lambda: presets.entra(tenants=shapes.TENANT, audiences=["a"]),
+        lambda: presets.entra(tenants=["common"], audiences=["a"]),
+        lambda: presets.entra(tenants=lambda _: True, audiences=["a"], clients=[]),
         lambda: presets.entra(shapes.TENANT, audiences=[]),
         lambda: presets.entra(shapes.TENANT, audiences=["a"], clients=[]),
         lambda: presets.entra(shapes.TENANT, audiences=["a"], clients=[""]),
