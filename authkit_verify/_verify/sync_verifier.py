@@ -6,11 +6,14 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from authkit_verify._explain.explanation import Explanation
 from authkit_verify._jwks.refresher import NoEventLoop
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.proof.certificates import CertificateHeader
+from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._telemetry.counters import Counters
 from authkit_verify._telemetry.events import Listener
 from authkit_verify._verify.verifier import Health, Verified, Verifier
@@ -29,7 +32,7 @@ class SyncVerifier:
 
     Calls block. In a coroutine, in ``on_event`` and in records that are asked (``EnrichmentSource``) use
     ``Verifier``. Tokens that are bound to a key or a certificate are refused here, where no proof comes with
-    them; ``authkit_verify.wsgi`` reads DPoP proofs.
+    them; ``authkit_verify.wsgi`` and ``authkit_verify.django`` read the proofs of requests.
 
     Args:
         config: The accepted issuers and the rules for their tokens; one ``IssuerAccept`` serves as well.
@@ -38,6 +41,8 @@ class SyncVerifier:
         cache_entries: As for ``Verifier``. Default 32768.
         cache_bytes: As for ``Verifier``. Default 96 MiB.
         on_event: As for ``Verifier``; it may be called in any of the threads. Default None.
+        dpop: As for ``Verifier``. Default None.
+        certificate_header: As for ``Verifier``. Default None.
     """
 
     def __init__(
@@ -49,6 +54,8 @@ class SyncVerifier:
         cache_entries: int = 32_768,
         cache_bytes: int = 96 * 1024 * 1024,
         on_event: Listener | None = None,
+        dpop: DPoP | None = None,
+        certificate_header: CertificateHeader | None = None,
     ) -> None:
         self.asynchronous = Verifier(
             config,
@@ -57,6 +64,8 @@ class SyncVerifier:
             cache_entries=cache_entries,
             cache_bytes=cache_bytes,
             on_event=on_event,
+            dpop=dpop,
+            certificate_header=certificate_header,
         )
         """The verifier that does the work."""
         self.config = self.asynchronous.config
@@ -103,6 +112,10 @@ class SyncVerifier:
         """Run a coroutine on the event loop of this verifier and return its result."""
         return self._loop.run(work)
 
+    async def run_async(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the event loop of this verifier, and await its result on any other one."""
+        return await asyncio.wrap_future(self._loop.submit(work))
+
     def close(self) -> None:
         """Cancel background fetches, let calls in progress end, and end the thread.
 
@@ -127,11 +140,14 @@ class _LoopThread:
             raise RuntimeError(
                 "a SyncVerifier is called on its own event loop: await its asynchronous verifier"
             )
+        return self.submit(work).result()
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine on the loop and return its future."""
         if self._process != os.getpid():
             self._forget()
         with self._lock:  # submitted before a close begins, or to the next loop
-            future = asyncio.run_coroutine_threadsafe(work, self._started())
-        return future.result()
+            return asyncio.run_coroutine_threadsafe(work, self._started())
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run ``last`` on the loop, let the calls in progress end, then end the loop and its thread."""

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from inspect import isgenerator
 from typing import Any, cast
 
-from authkit_verify._asgi.authenticator import (
-    Authenticator,
-    authenticator_of,
-    refusal_for,
-    required_scopes,
-)
+from authkit_verify._asgi.authenticator import Authenticator, refusal_for, required_scopes
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
-from authkit_verify._asgi.credentials import bearer_token, sole_authorization, uses_dpop
+from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.principal import principal_of as caller_of
+from authkit_verify._asgi.sync_admission import admit
+from authkit_verify._asgi.sync_admission import check as check_scope
 from authkit_verify._asgi.types import PathSet, is_preflight
-from authkit_verify._jwks.refresher import NoEventLoop
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.errors import TokenError
 
@@ -92,7 +87,7 @@ class AuthMiddleware:
         response = _Response(environ, start_response, self._authenticator.challenge)
         try:
             if scope not in self._exclude and not is_preflight(scope):
-                caller = self._admit(scope)
+                caller = admit(self._verifier, self._authenticator, scope, required=self._required)
                 environ["authkit"] = None if caller is None else caller.claims
             else:
                 self._authenticator.admit_anonymous(scope)
@@ -102,15 +97,6 @@ class AuthMiddleware:
         if isgenerator(answer):
             return response.streamed(cast("Iterable[bytes]", answer))
         return answer
-
-    def _admit(self, scope: dict[str, Any]) -> Principal | None:
-        token = bearer_token(sole_authorization(scope))
-        if token is not None:
-            with suppress(NoEventLoop):
-                admitted = self._authenticator.admit_token(scope, token)
-                # In this thread if the token is cached and no records are asked: nothing is waited for then.
-                return admitted if isinstance(admitted, Principal) else self._verifier.run(admitted)
-        return self._verifier.run(self._authenticator.admit(scope, required=self._required))
 
 
 class _Response:
@@ -167,13 +153,7 @@ def check(environ: Mapping[str, Any], *guards: Guard) -> Principal:
         raise RuntimeError(
             "this request did not pass authkit_verify.wsgi.AuthMiddleware: wrap the application"
         )
-    caller = principal_of(environ)
-    if not guards and caller is None:
-        raise AccessDenied("missing_token", "this needs an access token")
-    for guard in guards:
-        caller = verifier.run(guard.require(caller, authenticator_of(scope)))
-    assert caller is not None  # noqa: S101 - a guard refuses a request without a caller
-    return caller
+    return check_scope(verifier, scope, guards)
 
 
 def refusal_of(environ: Mapping[str, Any], error: TokenError | AccessDenied) -> Refusal:
