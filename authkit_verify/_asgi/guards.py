@@ -30,8 +30,8 @@ Condition = Callable[[Principal, Authenticator | None], Awaitable[None] | None]
 
 
 _INSTEAD = (
-    "In FastAPI write dependencies=[Depends(guard)], or Security(bearer.where(guard)); inside any handler "
-    "write await guard.check(request.scope)."
+    "In FastAPI write dependencies=[Depends(guard)], or Security(bearer.where(guard)); in Django and Flask "
+    "@require(guard); inside any other handler await guard.check(request.scope)."
 )
 
 

@@ -1,9 +1,9 @@
-"""WSGI: the middleware for Flask, Django and every other WSGI application, and guards in their views.
+"""WSGI: the middleware for Flask and every other WSGI application, and guards in their views.
 
     verifier = SyncVerifier(IssuerAccept(issuer="https://auth.example.com", audiences=["api"]))
     app.wsgi_app = AuthMiddleware(app.wsgi_app, verifier)
 
-``authkit_verify.wsgi.flask`` and ``authkit_verify.wsgi.django`` fit the two frameworks closer.
+``authkit_verify.wsgi.flask`` fits Flask closer. Django has ``authkit_verify.django``.
 """
 
 from __future__ import annotations

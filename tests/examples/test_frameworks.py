@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import subprocess
+import sys
+import textwrap
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
+from django.test import override_settings
 
+from authkit_verify import SyncVerifier
 from authkit_verify.testing import FakeIssuer
 from fakes.examples import load
+from fakes.repository import ROOT
 
-EXAMPLES = ["verify_only", "starlette_app", "fastapi_app", "litestar_app", "quart_app"]
+EXAMPLES = ["verify_only", "starlette_app", "fastapi_app", "litestar_app", "quart_app", "django_app"]
 
 
 @pytest.fixture
@@ -33,13 +41,26 @@ def own_logging() -> Iterator[None]:
     root.handlers[:] = handlers
 
 
+@asynccontextmanager
+async def application(name: str, issuer: FakeIssuer) -> AsyncIterator[Any]:
+    """Give the application of an example, with a verifier of the fake issuer."""
+    example: Any = load(name)
+    if name != "django_app":
+        yield example.build(issuer.verifier())
+        return
+    verifier = SyncVerifier(issuer.accept(), issuer.client)
+    with override_settings(**example.SETTINGS | {"AUTHKIT": {"VERIFIER": verifier}}):
+        yield example.get_asgi_application()
+    await asyncio.to_thread(verifier.close)
+
+
 @pytest.fixture(params=EXAMPLES)
 async def client(request: pytest.FixtureRequest, issuer: FakeIssuer) -> AsyncIterator[httpx.AsyncClient]:
     """A client of one example, which accepts the tokens of the fake issuer."""
-    app: Any = load(request.param).build(issuer.verifier())
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=app), base_url="http://app.example.test"
-    ) as made:
+    async with (
+        application(request.param, issuer) as app,
+        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://app.example.test") as made,
+    ):
         yield made
 
 
@@ -87,3 +108,21 @@ async def test_a_role_opens_its_route(issuer: FakeIssuer, client: httpx.AsyncCli
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_served_as_it_stands(name: str) -> None:
     assert callable(load(name).app)
+
+
+def test_the_example_of_django_has_settings_of_its_own() -> None:
+    # Those of a process are made once; in this one they are the tests'.
+    asked = """
+        import asyncio, httpx
+        from examples.django_app import app
+        async def ask():
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://app.test") as client:
+                print((await client.get("/me")).headers["www-authenticate"])
+        asyncio.run(ask())
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(asked)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, 'Bearer realm="authkit"\n'), done.stderr

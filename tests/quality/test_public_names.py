@@ -26,6 +26,7 @@ DOORS = {
     "authkit_verify.config": [
         "SUPPORTED_ALGORITHMS", "AcceptConfig", "IssuerAccept", "Pem", "Pin", "StricterRules",
     ],
+    "authkit_verify.django": ["AuthMiddleware", "acheck", "check", "principal_of", "require"],
     "authkit_verify.doctor": ["Finding", "Report", "diagnose"],
     "authkit_verify.errors": ["TokenCode", "TokenError"],
     "authkit_verify.fastapi": ["Bearer"],
