@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from fakes.programs import running
 from fakes.repository import ROOT
+from fakes.servers import free_port
 
 FOLDER = ROOT / ".runtime" / "node"
 """Where ``.ci/run`` installs the packages of ``tests/node``."""
@@ -64,3 +66,12 @@ def asking(program: str, *arguments: str) -> Iterator[Callable[[str], Any]]:
             yield ask
         finally:
             process.kill()
+
+
+@contextmanager
+def serving(program: str, *arguments: str) -> Iterator[str]:
+    """Run a server of ``tests/node`` while the block runs; yield its address."""
+    port = free_port()
+    text = (ROOT / "tests" / "node" / program).read_text()
+    with running(node(), "--input-type=module", "-e", text, str(port), *arguments, cwd=FOLDER):
+        yield f"http://127.0.0.1:{port}"

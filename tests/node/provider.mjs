@@ -36,4 +36,5 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   }),
 });
 provider.on('server_error', (context, error) => console.error(error));
+process.stdin.resume().on('end', () => process.exit());
 provider.listen(Number(port), '127.0.0.1', () => console.log('ready'));

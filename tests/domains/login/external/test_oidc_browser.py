@@ -5,21 +5,20 @@ The app, the issuer and the provider are three origins; the provider is another 
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from authkit_issuer.http import create_app
 from authkit_issuer.service import Service
+from fakes import browser
+from fakes.browser import listening
 from fakes.provider import LoopbackProvider
 from fakes.servers import free_port
 
@@ -75,31 +74,11 @@ class Stage:
         return await page.evaluate("JSON.parse(document.getElementById('out').textContent)")
 
 
-@asynccontextmanager
-async def listening(app: Any, port: int) -> AsyncIterator[None]:
-    config = uvicorn.Config(app, "127.0.0.1", port, log_level="warning", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
-    yield
-    server.should_exit = True
-    await task
-
-
 @pytest.fixture(scope="module")
 async def chromium() -> AsyncIterator[Any]:
     """One browser for the module; each test has a context of its own in it, with no cookies."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed (.ci/run tries to)")
-    playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
-    async with playwright.async_playwright() as play:
-        browser = await play.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--no-proxy-server"]
-        )
-        yield browser
-        await browser.close()
+    async with browser.chromium() as opened:
+        yield opened
 
 
 @pytest.fixture(params=["other names", "development"])

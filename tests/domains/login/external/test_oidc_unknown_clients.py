@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -19,8 +17,6 @@ from authkit_issuer.domains.login.external.service import CallbackParameters, Ca
 from authkit_issuer.errors import ProviderDenied, ProviderRefused
 from authkit_issuer.service import Service
 from fakes import node
-from fakes.repository import ROOT
-from fakes.servers import free_port
 
 BASE = "https://id.example.test"
 CALLBACK = f"{BASE}/auth/oidc/generic/callback"
@@ -30,22 +26,10 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-async def issuer() -> AsyncIterator[str]:
+def issuer() -> Iterator[str]:
     node.need("oidc-provider")
-    port = free_port()
-    program = (ROOT / "tests/node/provider.mjs").read_text()
-    process = await asyncio.create_subprocess_exec(
-        *(node.node(), "--input-type=module", "-e", program, str(port), CALLBACK, SECRET),
-        cwd=node.FOLDER, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdout is not None
-    try:
-        while (line := await process.stdout.readline()) != b"ready\n":
-            assert line, "the provider did not start"
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        await process.communicate()
+    with node.serving("provider.mjs", CALLBACK, SECRET) as url:
+        yield url
 
 
 @dataclass
