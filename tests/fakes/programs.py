@@ -1,4 +1,4 @@
-"""Servers that other people wrote, in processes of their own: ready when they say so, and stopped for sure."""
+"""Servers that other people wrote, in processes of their own: ready when they say so, stopped for sure."""
 
 from __future__ import annotations
 

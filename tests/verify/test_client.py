@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import random
 import ssl
 import subprocess
@@ -16,13 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from authkit_verify import AcceptConfig, IssuerAccept, Verifier
 from authkit_verify._jwks.client import environment_proxy
 from authkit_verify.testing import FakeIssuer
+from fakes.certificates import private_ca
 
 
 def client(answer: Callable[[httpx.Request], httpx.Response], **terms: str) -> httpx.AsyncClient:
@@ -147,39 +144,8 @@ def test_no_proxy_names_hosts_domains_addresses_and_ranges(
     assert environment_proxy(url) == ("http://proxy.test:3128" if through else None)
 
 
-def private_ca(path: Path) -> Path:
-    """Write a key and a certificate for 127.0.0.1 that no public authority signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "private")])
-    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    usage = dict.fromkeys(
-        (
-            "content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign",
-            "encipher_only", "decipher_only",
-        ),
-        False,
-    )  # fmt: skip
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start.replace(year=2090))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.KeyUsage(digital_signature=True, key_cert_sign=True, **usage), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(private + built.sign(key, hashes.SHA256()).public_bytes(pem))
-    return path
-
-
 async def test_the_ca_file_of_one_issuer_is_trusted_for_that_issuer_alone(tmp_path: Path) -> None:
-    ca_file = private_ca(tmp_path / "ca.pem")
+    ca_file = private_ca(tmp_path / "ca.pem", x509.IPAddress(ip_address("127.0.0.1")))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(ca_file)
     served = FakeIssuer()
