@@ -65,7 +65,8 @@ class Bearer(SecurityBase):
         scheme_name: The name of the security scheme in the OpenAPI document. Default ``Bearer``.
         model: The description of the scheme in the OpenAPI document. Default None: a bearer token, for which
             the page of FastAPI's ``/docs`` has a field. ``OAuth2(flows=...)`` or ``OpenIdConnect(...)`` offer
-            a sign-in there, if the issuer has a client for that page.
+            a sign-in there, if the issuer has a public client with ``/docs/oauth2-redirect`` as its redirect
+            URI; ``FastAPI(swagger_ui_init_oauth=...)`` has its ID and the parameters of its requests.
     """
 
     def __init__(
