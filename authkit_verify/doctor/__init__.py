@@ -14,7 +14,7 @@ from authkit_verify._explain.explanation import address
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import locate
 from authkit_verify._jwks.fetch_error import FetchError
-from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.config import SUPPORTED_ALGORITHMS, AcceptConfig, IssuerAccept
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.doctor.keys import check_keys
 from authkit_verify.doctor.metadata import (
@@ -37,7 +37,7 @@ async def diagnose(
     http_client: HttpClient | None = None,
     clock: Callable[[], float] | None = None,
     *,
-    algorithms: Sequence[str] = ("RS256",),
+    algorithms: Sequence[str] = SUPPORTED_ALGORITHMS,
     skew: float = 60.0,
 ) -> Report:
     """Check an issuer and its configuration: fetch at most five documents.
@@ -46,7 +46,7 @@ async def diagnose(
         accept: The configuration of the issuer.
         http_client: The client for the requests, as for ``Verifier``. Default None: one is made and closed.
         clock: Returns Unix seconds; it then also measures response times. Default None: the system's clocks.
-        algorithms: ``AcceptConfig.algorithms``. Default ``RS256``.
+        algorithms: ``AcceptConfig.algorithms``. Default: all, as there.
         skew: ``AcceptConfig.skew`` (seconds). Default 60.
 
     Raises:

@@ -80,7 +80,7 @@ def _check_key_ids(keys: tuple[Key, ...]) -> Iterator[Finding]:
     if len(keys) > 1 and any(key.kid is None for key in keys):
         yield Finding(
             "warning", "kid_missing", "A key has no id.",
-            "Tokens without a kid pass only if exactly one key fits their algorithm.",
+            f"It verifies only tokens without a kid, if at most {MAX_CANDIDATES} keys fit their algorithm.",
         )  # fmt: skip
     holders: dict[str, set[bytes]] = {}
     for key in keys:
@@ -92,7 +92,7 @@ def _check_key_ids(keys: tuple[Key, ...]) -> Iterator[Finding]:
             "warning", "kid_repeated", f"Several keys share an id: {_list(repeated)}.",
             f"At most {MAX_CANDIDATES} keys are tried for one token.",
         )  # fmt: skip
-    nameless = sum(len(key.algorithms) > 1 for key in keys)
+    nameless = sum(not _has_one_algorithm(key) for key in keys)
     if nameless:
         yield Finding(
             "warning", "alg_missing", f"{nameless} keys have no alg.",
@@ -102,7 +102,6 @@ def _check_key_ids(keys: tuple[Key, ...]) -> Iterator[Finding]:
 
 def _check_algorithms(keys: tuple[Key, ...], accepted: frozenset[str]) -> Iterator[Finding]:
     offered = frozenset[str]().union(*(key.algorithms for key in keys))
-    named = frozenset[str]().union(*(key.algorithms for key in keys if len(key.algorithms) == 1))
     if not offered & accepted:
         yield Finding(
             "error", "no_key_for_algorithms",
@@ -111,12 +110,18 @@ def _check_algorithms(keys: tuple[Key, ...], accepted: frozenset[str]) -> Iterat
         )  # fmt: skip
         return
     yield Finding("ok", "algorithms", f"Accepted, with a key: {_list(sorted(offered & accepted))}.")
-    if named - accepted:
+    limited = [key.algorithms for key in keys if _has_one_algorithm(key)]
+    refused = frozenset[str]().union(*(names for names in limited if not names & accepted))
+    if refused:
         yield Finding(
             "warning", "algorithm_not_accepted",
-            f"The issuer has keys for {_list(sorted(named - accepted))}, which is not accepted.",
+            f"The issuer has keys for {_list(sorted(refused))}, which is not accepted.",
             "Tokens signed with them are refused; add them to algorithms if they should pass.",
         )  # fmt: skip
+
+
+def _has_one_algorithm(key: Key) -> bool:
+    return len(key.algorithms - {"Ed25519"}) == 1  # which is another name of EdDSA (RFC 9864)
 
 
 def _list(words: list[str]) -> str:

@@ -1,10 +1,11 @@
-"""The verdict of a verifier on a token, as one code."""
+"""The verdict of a verifier on a token, as one code, and that of the doctor on an issuer, as several."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from authkit_verify import TokenError, Verifier
+from authkit_verify.doctor import Report
 from authkit_verify.testing import FakeIssuer
 
 
@@ -23,3 +24,8 @@ async def outcome(verifier: Verifier, token: str) -> str | None:
     except TokenError as error:
         return error.code
     return None
+
+
+def complaints(report: Report) -> set[tuple[str, str]]:
+    """Return the level and the code of every finding that is not in order."""
+    return {(finding.level, finding.code) for finding in report.findings if finding.level != "ok"}

@@ -25,6 +25,7 @@ from authkit_verify.doctor.report import Report
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 from fakes.servers import free_port
+from fakes.verdicts import complaints
 
 OIDC = "/.well-known/openid-configuration"
 OAUTH = "/.well-known/oauth-authorization-server"
@@ -32,6 +33,7 @@ JWKS = "/.well-known/jwks.json"
 GOOD = {"etag": '"1"', "cache-control": "max-age=600"}
 EC = FakeKey.generate("ec", "ES256")
 RSA = FakeKey.generate("rsa", "RS256")
+ED = FakeKey.generate("ed", "EdDSA")
 
 
 class Loopback:
@@ -125,6 +127,19 @@ def without(key: FakeKey, name: str) -> dict[str, Any]:
     return {member: value for member, value in key.jwk().items() if member != name}
 
 
+@pytest.mark.parametrize(
+    "key",
+    [RSA.jwk(), EC.jwk(), ED.jwk(), without(ED, "alg")],
+    ids=["RSA", "EC", "Ed25519", "Ed25519, no alg"],
+)
+async def test_every_algorithm_is_accepted_by_default_as_by_the_verifier(
+    loopback: Loopback, key: dict[str, Any]
+) -> None:
+    loopback.serve([key])
+    report = await diagnose(IssuerAccept(issuer=loopback.issuer, any_audience=True, allow_http_loopback=True))
+    assert complaints(report) == {("warning", "http_loopback")}
+
+
 KEY_SETS = [
     ("a weak key", [RSA.jwk(), weak()], "warning", "key_unusable", "1024 bits"),
     ("only a weak key", [weak()], "error", "no_usable_key", "No key"),
@@ -138,12 +153,13 @@ KEY_SETS = [
     ("a secret passed over", [RSA.jwk(), secret(EC) | {"use": "enc"}], "error", "private_key_published", "1"),
     ("a symmetric key", [RSA.jwk(), {"kty": "oct", "k": "AQAB"}], "error", "private_key_published", "Key 1"),
     ("no algorithm", [without(RSA, "alg")], "warning", "alg_missing", "1 keys"),
-    ("no id", [without(RSA, "kid"), EC.jwk()], "warning", "kid_missing", "no id"),
+    ("no id", [without(RSA, "kid"), EC.jwk()], "warning", "kid_missing", "only tokens without a kid"),
     ("a repeated id", [RSA.jwk(), EC.jwk() | {"kid": "rsa"}], "warning", "kid_repeated", "'rsa'"),
     ("too many keys", [RSA.jwk()] * 101, "warning", "too_many_keys", "100"),
     ("much text", [RSA.jwk() | {"x": "y" * 140_000}], "warning", "key_set_large", "262144"),
     ("no key that fits", [EC.jwk()], "error", "no_key_for_algorithms", "'ES256'"),
     ("a key for more", [RSA.jwk(), EC.jwk()], "warning", "algorithm_not_accepted", "'ES256'"),
+    ("an Ed25519 key", [RSA.jwk(), ED.jwk()], "warning", "algorithm_not_accepted", "'Ed25519', 'EdDSA'"),
 ]  # fmt: skip
 
 

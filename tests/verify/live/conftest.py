@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -32,9 +31,3 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
     """A client of HTTP that keeps cookies."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         yield client
-
-
-async def granted(answer: httpx.Response) -> Any:
-    """Return the JSON of an answer that must be a success."""
-    assert answer.is_success, answer.text
-    return answer.json()

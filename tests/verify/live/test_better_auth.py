@@ -10,7 +10,9 @@ import httpx
 import pytest
 
 from authkit_verify import IssuerAccept, TokenError, Verifier
+from authkit_verify.doctor import diagnose
 from fakes import node
+from fakes.verdicts import complaints
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -35,7 +37,7 @@ async def token(http: httpx.AsyncClient, url: str) -> str:
 
 
 @pytest.mark.parametrize("algorithm", ["EdDSA", "ES256", "ES512", "PS256"])
-async def test_its_tokens_are_accepted_with_the_url_of_its_keys(
+async def test_its_tokens_are_accepted_with_the_url_of_its_keys_and_the_doctor_agrees(
     http: httpx.AsyncClient, algorithm: str
 ) -> None:
     node.need("better-auth")
@@ -47,6 +49,8 @@ async def test_its_tokens_are_accepted_with_the_url_of_its_keys(
             claims = await verifier.verify(await token(http, url))
             assert (claims.user_id, claims.issuer, claims.audience) == (user, url, (url,))
             assert claims["email"] == "ann@example.test"
+        report = await diagnose(accepts(url))
+        assert complaints(report) == {("warning", "http_loopback"), ("warning", "no_etag")}, str(report)
         async with Verifier(accepts(url, audiences=["https://api.example.test"])) as other:
             with pytest.raises(TokenError, match="bad_audience"):
                 await other.verify(await token(http, url))

@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from authkit_verify import IssuerAccept, TokenError, Verifier
+from authkit_verify.doctor import diagnose
 from fakes import judges
+from fakes.verdicts import complaints
 
 CALLBACK = "http://127.0.0.1/callback"
 PROOF = "a code verifier of more than forty-three characters"
@@ -61,6 +63,11 @@ async def test_issuer_and_client_alone_accept_its_id_tokens(http: httpx.AsyncCli
         # Its access tokens are opaque.
         with pytest.raises(TokenError, match="three parts"):
             await verifier.verify(got["access_token"])
+
+
+async def test_the_doctor_finds_no_fault_of_it(project: str) -> None:
+    report = await diagnose(accepts(project))
+    assert complaints(report) == {("warning", "http_loopback"), ("warning", "no_etag")}, str(report)
 
 
 async def test_the_id_token_of_another_client_is_refused(http: httpx.AsyncClient, project: str) -> None:

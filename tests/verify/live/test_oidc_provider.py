@@ -12,11 +12,13 @@ import httpx
 import pytest
 
 from authkit_verify import AuthMiddleware, DPoP, IssuerAccept, Proof, TokenError, Verifier
+from authkit_verify.doctor import diagnose
 from authkit_verify.testing import FakeClient
 from fakes import node
 from fakes.browser import listening
 from fakes.repository import ROOT
 from fakes.servers import free_port
+from fakes.verdicts import complaints
 
 API = "https://api.example.test"
 SECRET = "secret of a service"
@@ -52,6 +54,11 @@ async def test_issuer_and_audience_alone_accept_its_tokens(
         claims = await verifier.verify(await token(http, provider, algorithm))
     assert (claims.user_id, claims.client_id, claims.scopes) == ("service", "service", ("orders:read",))
     assert (claims.issuer, claims.audience) == (provider, (f"{API}/{algorithm}",))
+
+
+async def test_the_doctor_finds_no_fault_of_it(provider: str) -> None:
+    report = await diagnose(accepts(provider, "ES256"))
+    assert complaints(report) == {("warning", "http_loopback"), ("warning", "no_etag")}, str(report)
 
 
 async def test_its_token_for_another_api_is_refused(http: httpx.AsyncClient, provider: str) -> None:
