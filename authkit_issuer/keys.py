@@ -1,7 +1,8 @@
 """Signing keys, published keys and refresh secrets, as one immutable ``KeySet``.
 
-A ``KeySource`` hands out the set in force. Keys come from PEM; the algorithm follows from the key: RSA signs
-RS256, P-256 ES256, P-384 ES384, P-521 ES512, Ed25519 EdDSA (RFC 7518 section 3.1, RFC 8037 section 3.1).
+A ``KeySource`` hands out the set in force; ``security.key_rotation`` says which key signs when. Keys come
+from PEM; the algorithm follows from the key: RSA signs RS256, P-256 ES256, P-384 ES384, P-521 ES512, Ed25519
+EdDSA (RFC 7518 section 3.1, RFC 8037 section 3.1).
 """
 
 from __future__ import annotations

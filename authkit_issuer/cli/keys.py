@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from authkit_issuer.errors import StartupError
-from authkit_issuer.security import key_file
+from authkit_issuer.security import key_file, key_rotation
 
 app = typer.Typer(no_args_is_help=True, help="Signing keys and refresh secrets in a keys.json.")
 
@@ -43,7 +43,7 @@ def generate(folder: Folder = _FOLDER, alg: Alg = "RS256") -> None:
 @app.command("list")
 def show(folder: Folder = _FOLDER, access_life: AccessLife = _LIFE) -> None:
     """Print the published keys: kid, algorithm, the one that signs and the one that will."""
-    loaded = key_file.read(folder / key_file.FILE_NAME)
+    loaded = key_rotation.read(folder / key_file.FILE_NAME)
     keys = loaded.at(time.time(), access_life)
     signs = keys.signing.kid if keys.signing else ""
     coming = loaded.after.signing.kid if loaded.after and loaded.after.signing else ""
@@ -65,7 +65,7 @@ def rotate(
     """Publish a new signing key; running servers sign with it after six minutes."""
     path = folder / key_file.FILE_NAME
     try:
-        kid = key_file.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)
+        kid = key_rotation.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)
     except OSError as error:
         raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
     typer.echo(f"published {kid}")

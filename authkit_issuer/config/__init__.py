@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from authkit_issuer.keys import KeySource
 
 __all__ = [
+    "DEFAULT_DELETED_RETENTION",
     "MAX_ARGON2_LANES",
     "MAX_ARGON2_MEMORY_KIB",
     "MAX_ARGON2_TIME",
@@ -52,6 +53,8 @@ OrgMode = Literal["single", "multi"]
 SameSite = Literal["lax", "strict", "none"]
 
 _DAY = 86_400.0
+DEFAULT_DELETED_RETENTION = 30 * _DAY
+"""Seconds until a deleted account or organization is purged."""
 _ALIASES = {
     "AUTHKIT_AUDIENCES": "AUTHKIT_ISSUED_AUDIENCES",
     "SOLANA_NETWORK": "AUTHKIT_SOLANA_NETWORK",
@@ -241,7 +244,7 @@ class Config:
     """Seconds that the audit trail keeps an event."""
     session_retention: float = 30 * _DAY
     """Seconds that the row of an ended session stays."""
-    deleted_user_retention: float | None = 30 * _DAY
+    deleted_user_retention: float | None = DEFAULT_DELETED_RETENTION
     """Seconds until a deleted account or organization is purged; None leaves the purge to the host."""
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The algorithm of the rate limits: GCRA, the generic cell rate algorithm (ITU-T I.371), for both stores.
+"""The algorithm of the rate limits, for both stores: GCRA (ITU-T I.371), a token bucket of one number.
 
 A key stores one number: the moment, in microseconds, at which it is unused again. A call moves that moment
 on by one step (``window / calls``). A call that would move it further than one window ahead is refused.

@@ -1,4 +1,4 @@
-"""Slugs of roles, owners and organizations."""
+"""Slugs of user names, owners and organizations."""
 
 from __future__ import annotations
 

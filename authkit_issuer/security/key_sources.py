@@ -17,7 +17,7 @@ from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.keys import KeySet, KeySource, SigningKey, StaticKeys, load_private, load_public
 from authkit_issuer.ports import Clock, RandomBytes
-from authkit_issuer.security import key_file
+from authkit_issuer.security import key_file, key_rotation
 
 DEFAULT_KEYS_DIR = "/vault/auth"
 DEVELOPMENT_KEYS_DIR = ".runtime/authkit"
@@ -73,7 +73,7 @@ class FileKeys:
         self._clock = clock
         self._access_life = access_life
         self._stamp = _stamp(path)
-        self._loaded = key_file.read(path)
+        self._loaded = key_rotation.read(path)
         self._in_force: KeySet = self._loaded.at(clock(), access_life)
         self._looked_at = clock()
 
@@ -97,7 +97,7 @@ class FileKeys:
             stamp = _stamp(self._path)
             if stamp == self._stamp:
                 return
-            loaded = key_file.read(self._path)
+            loaded = key_rotation.read(self._path)
             in_force = loaded.at(self._clock(), self._access_life)
         except ConfigError as error:
             # The last good keys go on working; the operator reads why the new ones do not.

@@ -8,7 +8,13 @@ from typing import Literal, cast
 
 from authkit_verify._jose.algorithms import ALGORITHMS, Check
 from authkit_verify.config.issuer_accept import IssuerAccept
-from authkit_verify.config.values import SUPPORTED_ALGORITHMS, check_algorithms, check_seconds, words_of
+from authkit_verify.config.values import (
+    DEFAULT_SKEW,
+    SUPPORTED_ALGORITHMS,
+    check_algorithms,
+    check_seconds,
+    words_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +30,7 @@ class AcceptConfig:
     algorithms: Sequence[str] = SUPPORTED_ALGORITHMS
     """The signature algorithms accepted, each only with its kind of key. Default: all of
     ``SUPPORTED_ALGORITHMS``, which are asymmetric."""
-    skew: float = 60.0
+    skew: float = DEFAULT_SKEW
     """Seconds by which ``exp``, ``nbf`` and ``iat`` may differ from the clock here. Default 60."""
     signature_backend: Literal["cryptography", "fast"] = "cryptography"
     """The library that checks signatures: ``cryptography``, or the faster ones of ``authkit[fast]``. Default

@@ -16,6 +16,7 @@ from authkit_verify._jwks.discovery import locate
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import SUPPORTED_ALGORITHMS, AcceptConfig, IssuerAccept
 from authkit_verify.config.http_client import HttpClient
+from authkit_verify.config.values import DEFAULT_SKEW
 from authkit_verify.doctor.keys import check_keys
 from authkit_verify.doctor.metadata import (
     check_clock,
@@ -38,7 +39,7 @@ async def diagnose(
     clock: Callable[[], float] | None = None,
     *,
     algorithms: Sequence[str] = SUPPORTED_ALGORITHMS,
-    skew: float = 60.0,
+    skew: float = DEFAULT_SKEW,
 ) -> Report:
     """Check an issuer and its configuration: fetch at most five documents.
 

@@ -14,6 +14,7 @@ from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify.config.tenants import IssuerTemplate, has_placeholder
+from authkit_verify.config.values import DEFAULT_SKEW
 from authkit_verify.testing._keys import FakeKey, compact, seal
 
 _TENANT = "11111111-1111-4111-8111-111111111111"
@@ -130,7 +131,7 @@ class FakeIssuer:
             self.jwks_urls.add(httpx.URL(accept.jwks_url))
         return accept
 
-    def verifier(self, *, skew: float = 60.0, **terms: Any) -> Verifier:
+    def verifier(self, *, skew: float = DEFAULT_SKEW, **terms: Any) -> Verifier:
         """Return a verifier that accepts this issuer; ``terms`` are fields of ``IssuerAccept``."""
         config = AcceptConfig(issuers=[self.accept(**terms)], algorithms=(self.algorithm,), skew=skew)
         return Verifier(config, http_client=self.client, clock=self.clock)

@@ -14,7 +14,7 @@ import pytest
 from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError, MissingSigner
 from authkit_issuer.keys import KeySet, SigningKey, StaticKeys, public_pem, thumbprint
-from authkit_issuer.security import key_file
+from authkit_issuer.security import key_file, key_rotation
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.key_sources import FileKeys, load_keys
 
@@ -47,7 +47,7 @@ def test_a_file_that_other_users_can_read_or_write_is_taken_with_a_warning(
     path: Path, mode: int, caplog
 ) -> None:
     path.chmod(mode)
-    key_file.read(path)
+    key_rotation.read(path)
     (line,) = [record.getMessage() for record in caplog.records if record.name == "authkit.keys"]
     assert f"{path} has mode {mode:04o}" in line
     assert f"chmod 600 {path}" in line
@@ -56,7 +56,7 @@ def test_a_file_that_other_users_can_read_or_write_is_taken_with_a_warning(
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o440])
 def test_a_file_of_its_owner_is_taken_in_silence(path: Path, mode: int, caplog) -> None:
     path.chmod(mode)
-    key_file.read(path)
+    key_rotation.read(path)
     assert not caplog.records
 
 
@@ -94,8 +94,8 @@ def test_the_file_is_for_its_owner_only_and_the_first_creator_wins(path: Path) -
 
 def test_a_new_key_is_published_before_it_signs_and_the_old_one_long_after(path: Path) -> None:
     clock = Clock()
-    old = key_file.read(path).at(clock(), LIFE).signing
-    new = key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
+    old = key_rotation.read(path).at(clock(), LIFE).signing
+    new = key_rotation.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
     source = FileKeys(path, clock=clock, access_life=LIFE)
     assert old is not None
 
@@ -103,12 +103,12 @@ def test_a_new_key_is_published_before_it_signs_and_the_old_one_long_after(path:
         return [key["kid"] for key in source.current().jwks["keys"]]
 
     assert kids() == [old.kid, new]
-    clock.now += key_file.PUBLISH_AHEAD + 1
+    clock.now += key_rotation.PUBLISH_AHEAD + 1
     signing = source.current().signing
     assert signing is not None
     assert signing.kid == new
     assert kids() == [new, old.kid]
-    clock.now += LIFE + key_file.KEEP_RETIRED - 1
+    clock.now += LIFE + key_rotation.KEEP_RETIRED - 1
     assert kids() == [new, old.kid]
     clock.now += 2
     assert kids() == [new]
@@ -116,18 +116,18 @@ def test_a_new_key_is_published_before_it_signs_and_the_old_one_long_after(path:
 
 def test_a_second_rotation_settles_the_first_in_the_file(path: Path) -> None:
     clock = Clock()
-    first = key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
+    first = key_rotation.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
     with pytest.raises(ConfigError, match="already announces"):
-        key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
-    clock.now += key_file.PUBLISH_AHEAD
-    second = key_file.rotate(path, alg="EdDSA", now=clock(), access_life=LIFE, at_once=True)
-    keys = key_file.read(path).at(clock(), LIFE)
+        key_rotation.rotate(path, alg="ES256", now=clock(), access_life=LIFE)
+    clock.now += key_rotation.PUBLISH_AHEAD
+    second = key_rotation.rotate(path, alg="EdDSA", now=clock(), access_life=LIFE, at_once=True)
+    keys = key_rotation.read(path).at(clock(), LIFE)
     assert keys.signing is not None
     assert keys.signing.kid == second
     assert first in keys.public
     assert len(keys.public) == 3
-    clock.now += LIFE + key_file.KEEP_RETIRED + 1
-    key_file.rotate(path, alg="ES256", now=clock(), access_life=LIFE, at_once=True)
+    clock.now += LIFE + key_rotation.KEEP_RETIRED + 1
+    key_rotation.rotate(path, alg="ES256", now=clock(), access_life=LIFE, at_once=True)
     assert first not in path.read_text()
 
 
@@ -135,7 +135,7 @@ async def test_a_swapped_file_is_picked_up_and_a_broken_one_is_not(path: Path) -
     source = await asyncio.to_thread(FileKeys, path, clock=Clock(), access_life=LIFE)
     before = source.current()
     new = await asyncio.to_thread(
-        key_file.rotate, path, alg="ES256", now=Clock()(), access_life=LIFE, at_once=True
+        key_rotation.rotate, path, alg="ES256", now=Clock()(), access_life=LIFE, at_once=True
     )
     await source.refresh()
     assert source.current().signing is not None
@@ -288,7 +288,7 @@ def test_a_file_whose_signing_key_counts_as_retired_is_refused(path: Path) -> No
     file = json.loads(path.read_text())
     path.write_text(json.dumps(file | {"retired": {file["active_key_id"]: 1.0}}))
     with pytest.raises(ConfigError, match="retired"):
-        key_file.read(path)
+        key_rotation.read(path)
 
 
 def test_a_broken_file_does_not_stand_in_the_exception_chain(path: Path) -> None:
@@ -298,5 +298,5 @@ def test_a_broken_file_does_not_stand_in_the_exception_chain(path: Path) -> None
     secret = file["refresh_secrets"]["0"]
     path.write_text(json.dumps(file | {"refresh_secrets": secret}))
     with pytest.raises(ConfigError) as raised:
-        key_file.read(path)
+        key_rotation.read(path)
     assert secret not in "".join(traceback.format_exception(raised.value))

@@ -330,3 +330,12 @@ ROLES_OF_USER = Query(
     where ur.user_id = $1::uuid and r.deleted_at is null order by r.slug
     """,
 )
+# Only a user who has given up a name before is cooling down: the first name is not a change.
+NAME_COOLING = Query(
+    float,
+    """
+    select extract(epoch from
+               max(created_at) filter (where is_current) + $2::float8 * interval '1 second' - now())::float8
+    from profiles.names where user_id = $1::uuid having bool_or(not is_current)
+    """,
+)

@@ -6,7 +6,6 @@ the host's, except for ``admin``, which every database starts with.
 
 from __future__ import annotations
 
-import re
 import uuid
 from dataclasses import dataclass
 
@@ -18,18 +17,13 @@ from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
 
-__all__ = ["ADMIN", "Role", "Roles", "role_id", "role_slug"]
+__all__ = ["ADMIN", "Role", "Roles", "role_id"]
 
 ADMIN = "admin"
 """The role that opens the administration."""
 
 NAMESPACE = uuid.UUID("ef5d0f45-83c6-5dbe-b15a-e017bc88ab5a")
 """Role ids are UUIDv5 of ``role:<slug>`` in this namespace (RFC 9562 section 5.5): equal everywhere."""
-
-RESERVED = frozenset({"owner"})
-"""``owner`` is a role of organizations, never a global one."""
-
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9 _:.-]{0,62}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +39,7 @@ class Roles:
         The slug is trimmed and lower-cased; ``name`` is the slug when empty. Raises ``InvalidRoleSlug``,
         ``ReservedRoleSlug``.
         """
-        known = role_slug(slug)
+        known = identifiers.role_slug(slug)
         if not identifiers.storable(name + (description or "")):
             raise errors.Invalid("The role's name or description cannot be stored.", param="name")
         return await self.rt.one(sql.DEFINE_ROLE, role_id(known), known, name.strip() or known, description)
@@ -60,7 +54,7 @@ class Roles:
 
         Raises ``ReservedRoleSlug``, ``RoleNotFound`` for a role outside the catalogue, ``UserNotFound``.
         """
-        role = role_slug(slug)
+        role = identifiers.role_slug(slug)
         person = identifiers.uuid_or_none(user_id)
         if person is None:
             raise errors.UserNotFound
@@ -82,7 +76,7 @@ class Roles:
         The last ``admin`` who may still act keeps the role (``CannotRemoveLastAdminRole``) unless ``force``:
         no user would be left to give it back. The role's row lock decides between two that remove each other.
         """
-        role, person = role_slug(slug), identifiers.uuid_or_none(user_id)
+        role, person = identifiers.role_slug(slug), identifiers.uuid_or_none(user_id)
         if person is None:
             return False
         async with self.rt.transaction() as tx:
@@ -98,16 +92,6 @@ class Roles:
         """Return the slugs of the user's roles, sorted; an unknown user has none."""
         person = identifiers.uuid_or_none(user_id)
         return [] if person is None else await self.rt.all(sql.ROLES_OF_USER, person)
-
-
-def role_slug(text: str) -> str:
-    """Return the trimmed, lower-cased slug; raises ``ReservedRoleSlug`` and ``InvalidRoleSlug``."""
-    slug = text.strip().lower()
-    if slug in RESERVED:
-        raise errors.ReservedRoleSlug(param="role")
-    if not _SLUG.fullmatch(slug):
-        raise errors.InvalidRoleSlug(param="role")
-    return slug
 
 
 def role_id(slug: str) -> str:

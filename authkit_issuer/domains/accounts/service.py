@@ -18,6 +18,7 @@ import msgspec
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts import queries as sql
+from authkit_issuer.domains.accounts import usernames
 from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.accounts.queries import Held, User
 from authkit_issuer.domains.accounts.usernames import Usernames
@@ -25,7 +26,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
-from authkit_issuer.domains.base.renames import check_cooldown, free_rested
+from authkit_issuer.domains.base.renames import free_rested
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.errors.declared import USERNAME_RULES, raises
@@ -202,7 +203,7 @@ class Users:
             if another:
                 await names.check_free(known, name)
                 if not ignore_cooldown:
-                    await check_cooldown(tx, known)
+                    await usernames.check_cooldown(tx, known)
                 freed = await free_rested(tx, known, *names.names_of(name), ignore_rest=ignore_cooldown)
             # The user's row before the name, as in creation: two of us never wait for each other.
             await tx.execute(sql.RENAME, known, name)

@@ -1,4 +1,4 @@
-"""User names: whose a name is, and making one up that is valid and free."""
+"""User names: whose a name is, how often it changes, and making one up that is valid and free."""
 
 from __future__ import annotations
 
@@ -85,3 +85,11 @@ class Usernames:
 
     def _derived(self, text: str) -> str:
         return identifiers.derived_username(text, reserved=self.rt.config.reserved_usernames)
+
+
+async def check_cooldown(rt: Runtime, user_id: str) -> None:
+    """Raise ``TooManyRequests`` within ``rename_cooldown`` of the user's last change of name."""
+    cooldown = rt.config.rename_cooldown
+    left = None if cooldown is None else await rt.maybe(sql.NAME_COOLING, user_id, cooldown)
+    if left is not None and left > 0:
+        raise errors.TooManyRequests(retry_after=left)

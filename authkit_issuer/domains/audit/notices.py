@@ -2,6 +2,7 @@
 
 ``NOTICES`` and ``SILENT`` together name every event type. An event that opens, closes or changes a way into
 an account has a notice, because its owner may not be the person who caused it (OWASP ASVS 5.0, 6.3.7).
+``Events.notify_owner`` sends the notices.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often a name changes, and how many former ones a holder keeps."""
+"""How many former names a user or an organization keeps, and when they are free again."""
 
 from __future__ import annotations
 
@@ -37,23 +37,6 @@ RESTING = Query(
     from former where place >= $3 having count(*) > 0
     """,
 )
-# Only a user who has given up a name before is cooling down: the first name is not a change.
-COOLING = Query(
-    float,
-    """
-    select extract(epoch from
-               max(created_at) filter (where is_current) + $2::float8 * interval '1 second' - now())::float8
-    from profiles.names where user_id = $1::uuid having bool_or(not is_current)
-    """,
-)
-
-
-async def check_cooldown(rt: Runtime, user_id: str) -> None:
-    """Raise ``TooManyRequests`` within ``rename_cooldown`` of the user's last change of name."""
-    cooldown = rt.config.rename_cooldown
-    left = None if cooldown is None else await rt.maybe(COOLING, user_id, cooldown)
-    if left is not None and left > 0:
-        raise errors.TooManyRequests(retry_after=left)
 
 
 async def free_rested(rt: Runtime, holder: str, *taking: str, ignore_rest: bool = False) -> list[str]:

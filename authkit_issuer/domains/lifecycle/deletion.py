@@ -16,9 +16,6 @@ from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
-DEFAULT_RETENTION = 30 * 86_400.0
-"""Seconds a soft-deleted account can be restored, unless the configuration or the caller says otherwise."""
-
 BeforePurge = Callable[[str], Awaitable[None]]
 """Called with the id of a user right before the user is deleted permanently."""
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.config import DEFAULT_DELETED_RETENTION
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.lifecycle import queries as sql
 from authkit_issuer.domains.lifecycle.deletion import (
-    DEFAULT_RETENTION,
     BeforePurge,
     Purged,
     delete_permanently,
@@ -249,7 +249,7 @@ class Lifecycle:
         """
         self.rt.refuse_joining("lifecycle.purge_deleted")
         if retention is None:
-            retention = self.rt.config.deleted_user_retention or DEFAULT_RETENTION
+            retention = self.rt.config.deleted_user_retention or DEFAULT_DELETED_RETENTION
         return await purge(self.rt, retention=retention, batch=max(1, batch), before=before)
 
     async def anonymise_events(self, user_id: str, *, actor: str | None = None) -> int:

@@ -2,7 +2,8 @@
 
 An invite is answered once: one statement moves it out of ``pending``, and only the caller whose statement
 did so acts. Methods that must leave a mark when they refuse (an expired invite is written as expired) run
-outside of the host's transaction and raise ``NotJoinable`` inside one.
+outside of the host's transaction and raise ``NotJoinable`` inside one. An account, and an address, has one
+open invite into an organization: unique indexes of ``org_invites`` hold that.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from authkit_issuer.domains.orgs.members import (
     OrgMembers,
     end_invites_of_former_owners,
     hold,
-    org_role,
 )
 from authkit_issuer.domains.orgs.queries import OrgInvite
 from authkit_issuer.errors.declared import raises
@@ -255,7 +255,7 @@ async def _future(tx: Runtime, expires_at: datetime | None) -> datetime | None:
 
 async def _role(tx: Runtime, org: OrgName, text: str | None) -> str | None:
     """Return the role of an invite; raises ``InvalidOrgRole``, ``OrgRoleNotFound``."""
-    name = org_role(text) if text else MEMBER
+    name = identifiers.org_role(text) if text else MEMBER
     if not await tx.one(sql.ROLE_DEFINED, org.id, name):
         raise errors.OrgRoleNotFound(param="role", metadata={"role": name})
     return None if name == MEMBER else name

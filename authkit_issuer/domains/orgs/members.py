@@ -7,7 +7,6 @@ commit. Locks are taken in one order, the user's row before the organization's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,12 +17,12 @@ from authkit_issuer.domains.orgs import queries as sql
 from authkit_issuer.domains.orgs.queries import OrgMembership
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.identifiers import OWNER
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
 
-__all__ = ["MEMBER", "OWNER", "OrgMembers", "OrgMembership", "org_role"]
+__all__ = ["MEMBER", "OWNER", "OrgMembers", "OrgMembership"]
 
-OWNER = "owner"
 MEMBER = "member"
 FOUNDED = "founded"
 """The reason of the event of a first owner, whose own act it is."""
@@ -31,8 +30,6 @@ MAX_MEMBERSHIPS = 200
 MAX_ROLES = 50
 
 List = list  # a method below shadows the builtin inside the class
-
-_ROLE = re.compile(r"[A-Za-z0-9_:-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +150,7 @@ class OrgMembers:
 
         Raises ``InvalidOrgRole``, ``NotOrgMember``, ``OrgRoleNotFound``, ``OrgRoleLimitExceeded``.
         """
-        name, person = org_role(role), identifiers.uuid_or_none(user_id)
+        name, person = identifiers.org_role(role), identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
             org = await hold(tx, org_slug)
             if person is None:
@@ -178,7 +175,7 @@ class OrgMembers:
 
         Raises ``CannotRemovePersonalOrgOwner``, ``CannotRemoveLastOwner``.
         """
-        name, person = org_role(role), identifiers.uuid_or_none(user_id)
+        name, person = identifiers.org_role(role), identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
             org = await hold(tx, org_slug)
             if person is None or name not in await tx.all(sql.MEMBER_ROLES, org.id, person):
@@ -208,14 +205,6 @@ async def hold(tx: Runtime, org_slug: str) -> OrgName:
     if await tx.maybe(sql.LOCK_ORG, org.id) is None:
         raise errors.OrgNotFound
     return org
-
-
-def org_role(text: str) -> str:
-    """Return the role's name; any spelling of ``owner`` is ``owner``. Raises ``InvalidOrgRole``."""
-    name = text.strip()
-    if not _ROLE.fullmatch(name):
-        raise errors.InvalidOrgRole(param="role")
-    return OWNER if name.lower() == OWNER else name
 
 
 async def end_invites_of_former_owners(tx: Runtime, org: OrgName, *, actor: str | None) -> None:

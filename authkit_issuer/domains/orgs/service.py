@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.config import DEFAULT_DELETED_RETENTION
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.base.renames import free_rested
 from authkit_issuer.domains.orgs import queries as sql
-from authkit_issuer.domains.orgs.members import FOUNDED, MEMBER, OWNER, OrgMembers, hold, org_role
+from authkit_issuer.domains.orgs.members import FOUNDED, MEMBER, OWNER, OrgMembers, hold
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -27,8 +28,6 @@ BACKFILL_BATCH = 500
 PURGE_BATCH = 100
 PURGED = "purged"
 """The reason of the event of an organization that is deleted for good."""
-DEFAULT_RETENTION = 30 * 86_400.0
-"""Seconds a deleted organization keeps its names, unless the configuration or the caller says otherwise."""
 MAX_DEFINED_ROLES = 200
 BACKFILL_TRIES = 5
 
@@ -162,7 +161,7 @@ class Orgs:
         """
         self.rt.refuse_joining("orgs.purge_deleted")
         if retention is None:
-            retention = self.rt.config.deleted_user_retention or DEFAULT_RETENTION
+            retention = self.rt.config.deleted_user_retention or DEFAULT_DELETED_RETENTION
         total, size = 0, max(1, batch)
         while True:
             async with self.rt.transaction() as tx:
@@ -201,7 +200,7 @@ class Orgs:
         Two spellings that differ in letter case alone are one name: the second raises ``InvalidOrgRole``, as
         ``Owner`` does. Raises ``OrgRoleLimitExceeded`` beyond 200 roles.
         """
-        name = org_role(role)
+        name = identifiers.org_role(role)
         if name != role.strip():
             raise errors.InvalidOrgRole("Every organization has this role, spelled owner.", param="role")
         async with self.rt.transaction() as tx:
@@ -219,7 +218,7 @@ class Orgs:
 
         Raises ``ProtectedOrgRole`` for ``owner``.
         """
-        name = org_role(role)
+        name = identifiers.org_role(role)
         if name == OWNER:
             raise errors.ProtectedOrgRole
         async with self.rt.transaction() as tx:

@@ -1,4 +1,7 @@
-"""The grace of refresh tokens: which replaced one is still accepted, and how often (RFC 9700 4.14.2)."""
+"""The grace of refresh tokens: which replaced one is still accepted, and how often (RFC 9700 4.14.2).
+
+``Config.refresh_rotation_grace`` is its length in seconds.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from authkit_issuer.domains.login.external.flow_store import (
     PendingLogin,
     digest,
 )
-from authkit_issuer.domains.login.external.redirect_urls import local_path, redirect_urls
+from authkit_issuer.domains.login.external.redirect_urls import checked_return_to, redirect_urls
 from authkit_issuer.federation import IdentityProvider, Request
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.codes import new_token
@@ -50,7 +50,7 @@ async def authorization_request(
     """Store a pending login under a fresh state and return its authorization request."""
     if not _POPUP_NONCE.fullmatch(options.popup_nonce):
         raise errors.Invalid("popup_nonce takes at most 128 URL-safe characters.", param="popup_nonce")
-    return_to = local_path(options.return_to)
+    return_to = checked_return_to(options.return_to)
     urls = redirect_urls(rt.config, provider, options.origin)
     epoch = await auth_epoch(
         rt, idp, options.flow, user_id=options.user_id, session_id=options.session_id, method=method

@@ -43,7 +43,7 @@ def redirect_urls(config: Config, provider: str, origin: str) -> RedirectUrls:
     )
 
 
-def local_path(text: str | None) -> str:
+def checked_return_to(text: str | None) -> str:
     """Return a path of the app in ASCII, what is beyond it percent-encoded (RFC 3987 section 3.1).
 
     Raises ``Invalid`` for a text that could lead a browser elsewhere.

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from authkit_issuer.config import Config, ProviderConfig
-from authkit_issuer.domains.login.external.redirect_urls import RedirectUrls, local_path, redirect_urls
+from authkit_issuer.domains.login.external.redirect_urls import RedirectUrls, checked_return_to, redirect_urls
 from authkit_issuer.errors import ConfigError, Invalid, NotConfigured
 
 GOOGLE = {"google": ProviderConfig(client_id="g", client_secret="s")}
@@ -97,13 +97,13 @@ def test_a_malformed_host_replaces_no_base_url(origin):
     ["/", "/a", "/a/b?c=d&e=%2F#f", "/a%0d%0ab", "/@a:b", "/..", "/a?to=https://b.example/c//d", "/a#//b"],
 )
 def test_a_path_of_the_app_is_kept(path):
-    assert local_path(path) == path
-    assert local_path(None) == local_path("") == ""
+    assert checked_return_to(path) == path
+    assert checked_return_to(None) == checked_return_to("") == ""
 
 
 def test_a_path_with_letters_of_other_scripts_is_percent_encoded():
-    assert local_path("/ä?b=ö#ü") == "/%C3%A4?b=%C3%B6#%C3%BC"
-    assert local_path("/\uff0fevil.example") == "/%EF%BC%8Fevil.example"
+    assert checked_return_to("/ä?b=ö#ü") == "/%C3%A4?b=%C3%B6#%C3%BC"
+    assert checked_return_to("/\uff0fevil.example") == "/%EF%BC%8Fevil.example"
 
 
 @pytest.mark.parametrize(
@@ -128,4 +128,4 @@ def test_a_path_with_letters_of_other_scripts_is_percent_encoded():
 )
 def test_a_path_that_could_lead_elsewhere_is_refused(path):
     with pytest.raises(Invalid):
-        local_path(path)
+        checked_return_to(path)
