@@ -1,15 +1,16 @@
-// A certified client with a DPoP key and a token that is bound to it. Arguments: the issuer, the API.
+// A certified client with a DPoP key and a token that is bound to it. Arguments: the issuer, the API,
+// the algorithm of its key.
 // Each line is a request in JSON: method, url; other: with the proof of another key; again: the headers of
 // the request before, once more. The answer is the status, the challenge and the requests that it took.
 import { createInterface } from 'node:readline';
 import * as oauth from 'oauth4webapi';
 
-const [issuer, resource] = process.argv.slice(1);
+const [issuer, resource, algorithm] = process.argv.slice(1);
 const http = { [oauth.allowInsecureRequests]: true };
 const place = new URL(issuer);
 const server = await oauth.processDiscoveryResponse(place, await oauth.discoveryRequest(place, http));
 const client = { client_id: 'bound' };
-const keyed = async () => oauth.DPoP(client, await oauth.generateKeyPair('ES256'));
+const keyed = async () => oauth.DPoP(client, await oauth.generateKeyPair(algorithm));
 const own = await keyed();
 const granted = await oauth.processClientCredentialsResponse(server, client, await oauth.clientCredentialsGrantRequest(
   server, client, oauth.ClientSecretPost('secret of a service'), { resource, scope: 'orders:read' },

@@ -116,14 +116,14 @@ async def serving(provider: str, *, require_nonce: bool) -> AsyncIterator[str]:
             yield url
 
 
-@pytest.mark.parametrize("require_nonce", [False, True])
+@pytest.mark.parametrize(("key", "require_nonce"), [("ES256", False), ("Ed25519", True)])
 async def test_a_certified_client_uses_its_bound_token_at_an_api(
-    provider: str, http: httpx.AsyncClient, *, require_nonce: bool
+    provider: str, http: httpx.AsyncClient, key: str, *, require_nonce: bool
 ) -> None:
     node.need("oauth4webapi")
     program = (ROOT / "tests/node/dpop_client.mjs").read_text()
     async with serving(provider, require_nonce=require_nonce) as url:
-        with node.asking(program, provider, f"{API}/ES256") as ask:
+        with node.asking(program, provider, f"{API}/ES256", key) as ask:
             order = {"method": "POST", "url": f"{url}/orders%20today/1?paid=%C3%BC"}
             first = await asked(ask, order)
             # A nonce costs one request, once.

@@ -15,7 +15,7 @@ import pytest
 from fastapi import FastAPI, Security
 from fastapi.openapi.models import OAuth2, OAuthFlowAuthorizationCode, OAuthFlows, OpenIdConnect
 
-from authkit_verify import IssuerAccept, Principal, Verifier
+from authkit_verify import AuthMiddleware, IssuerAccept, Principal, Verifier
 from authkit_verify.fastapi import Bearer
 from authkit_verify.testing import FakeIssuer
 from fakes import browser, node
@@ -61,7 +61,7 @@ async def serve_locally(route: Any) -> None:
 
 
 @asynccontextmanager
-async def docs(chromium: Any, app: FastAPI, port: int) -> AsyncIterator[Any]:
+async def docs(chromium: Any, app: Any, port: int) -> AsyncIterator[Any]:
     """Open the page of the application."""
     async with browser.listening(app, port):
         context = await chromium.new_context()
@@ -85,8 +85,13 @@ async def execute(page: Any) -> tuple[str, str]:
     return status.split()[0], await answer.locator(".response-col_description").inner_text()
 
 
-async def test_a_pasted_token_is_sent(chromium: Any, issuer: FakeIssuer) -> None:
-    async with docs(chromium, build(Bearer(issuer.verifier())), free_port()) as page:
+@pytest.mark.parametrize("behind", [False, True], ids=["alone", "behind the middleware"])
+async def test_a_pasted_token_is_sent(chromium: Any, issuer: FakeIssuer, *, behind: bool) -> None:
+    verifier = issuer.verifier()
+    app: Any = build(Bearer(verifier))
+    if behind:
+        app = AuthMiddleware(app, verifier, exclude=["/docs", "/docs/*", "/openapi.json"])
+    async with docs(chromium, app, free_port()) as page:
         assert (await execute(page))[0] == "401"
         await page.click(".scheme-container .authorize")
         await page.fill(".dialog-ux input", issuer.mint("ann", scope="orders:read"))
