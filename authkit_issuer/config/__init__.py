@@ -220,7 +220,8 @@ class Config:
     """Memory for all hashes at once, in MiB."""
 
     trusted_proxies: tuple[str, ...] = ()
-    """Networks whose ``X-Forwarded-For`` is trusted, read from the right; empty trusts none."""
+    """Networks whose ``X-Forwarded-For`` is trusted, read from the right, and ``unix`` for a proxy on a unix
+    socket; empty trusts none."""
     rate_limits: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """Other rates for named buckets, such as ``{"auth_password_login": "20/1h"}``."""
     cors_origins: tuple[str, ...] = ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import math
 import re
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 from authkit_issuer.config.environment import DEVELOPMENT
 from authkit_issuer.config.limits import check_rate_limits
 from authkit_issuer.config.providers import check_provider
+from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.identifiers import is_calling_code
 
@@ -45,8 +45,7 @@ def check(config: Config) -> None:
         raise ConfigError(f"dev is set although the environment is {config.environment!r}: unset one.")
     _check_addresses(config)
     _check_providers(config)
-    for network in config.trusted_proxies:
-        _check_network(network)
+    TrustedProxies(config.trusted_proxies)
     check_rate_limits(config)
     _check_browsers(config)
     for client, secret in config.introspection_clients.items():
@@ -126,13 +125,6 @@ def _check_hashing(config: Config) -> None:
             f"argon2_memory_kib is {config.argon2_memory_kib}: it must be {8 * config.argon2_lanes}"
             f" (8 for each lane) to {MAX_ARGON2_MEMORY_KIB}."
         )
-
-
-def _check_network(network: str) -> None:
-    try:
-        ipaddress.ip_network(network)
-    except ValueError as error:
-        raise ConfigError(f"trusted_proxies: {network!r} is not a network such as 10.0.0.0/8.") from error
 
 
 def _check_browsers(config: Config) -> None:

@@ -1,10 +1,10 @@
 """Rate limits: the buckets, their default rates, and the syntax of others.
 
 A rate is ``<calls>/<window>``: ``20/1h``, ``3/10m``, ``120/1min``. A bucket counts per client address (IPv6
-by /64) or, for some, per signed-in user. A call that names an account also counts for that account, over all
-clients (``<bucket>:account``), at a default of its own or at three times the rate. What checks a proof counts
-wrong ones only (``Limit.gives_back``). An office, a school or a mobile network has one address, so the rates
-of an address are for many people.
+by /64, and by /48 at a multiple), per signed-in user, or per session of a refresh token. A call that names an
+account also counts for that account, over all clients (``<bucket>:account``), at a default of its own or at
+three times the rate. What checks a proof counts wrong ones only (``Limit.gives_back``). An office, a school
+or a mobile network has one address, so the rates of an address are for many people.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from authkit_issuer.http import client_address, routes
+from authkit_issuer.config.trusted_proxies import TrustedProxies
+from authkit_issuer.http import routes
 from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
 from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
@@ -35,7 +36,7 @@ def create_app(service: Service) -> Starlette:
     docs = Docs(offered, base_url=config.base_url, refresh_cookie=config.refresh_cookie)
     surface = Surface(
         service=service,
-        trusted=client_address.networks(config.trusted_proxies),
+        trusted=TrustedProxies(config.trusted_proxies),
         languages=config.languages,
         cookie=RefreshCookie(config) if config.refresh_cookie else None,
         device_cookie=DeviceCookie(config) if config.device_cookie else None,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from starlette.types import Scope
 
 from authkit_issuer import identifiers
+from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.errors import Denied
 from authkit_issuer.ports import Client
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAX_HOPS = 32
 _OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})
@@ -32,14 +31,14 @@ class LoopbackOnly(Denied):
     default = "This is answered only on this machine, under a loopback host name."
 
 
-def client_facts(scope: Scope, trusted: Sequence[Network], device: str | None = None) -> Client:
+def client_facts(scope: Scope, trusted: TrustedProxies, device: str | None = None) -> Client:
     """Return the caller's address and user agent, and the device token that came with the request.
 
     The address is the peer's. ``X-Forwarded-For`` is read only when the peer is a trusted proxy, and from the
     right: each trusted hop vouches for the one before it, and the first that is not trusted is the caller.
     What stands further left is the caller's own word.
     """
-    address = ip_address(_peer(scope))
+    address = ip_address(_peer(scope))  # None: a unix socket
     agent: str | None = None
     forwarded: list[str] = []
     for name, value in scope["headers"]:
@@ -47,22 +46,17 @@ def client_facts(scope: Scope, trusted: Sequence[Network], device: str | None = 
             agent = value[: identifiers.MAX_USER_AGENT].decode("latin-1")
         elif name == b"x-forwarded-for":
             forwarded.append(value.decode("latin-1"))
-    if forwarded and trusted and address is not None:
+    if forwarded and trusted:
         address = _walk(address, ",".join(forwarded).split(","), trusted)
-    elif forwarded and not trusted and address is not None:
+    elif forwarded:
         _warn_of_proxy(address)
     return Client(ip=address, user_agent=user_agent(agent), device=device)
 
 
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Return the trusted networks in a form that is quick to ask."""
-    return tuple(ipaddress.ip_network(text) for text in texts)
-
-
-def _walk(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
+def _walk(peer: str | None, hops: Sequence[str], trusted: TrustedProxies) -> str | None:
     address = peer
     for hop in list(reversed(hops))[:_MAX_HOPS]:
-        if not _is_trusted(address, trusted):
+        if not trusted.has(address):
             return address
         before = ip_address(_without_port(hop.strip()))
         if before is None:
@@ -73,15 +67,12 @@ def _walk(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
 
 
 @lru_cache(maxsize=16)
-def _warn_of_proxy(peer: str) -> None:
-    """Warn once about a proxy on a private network that is not trusted: all behind it are one address."""
-    if ipaddress.ip_address(peer).is_private:
+def _warn_of_proxy(peer: str | None) -> None:
+    """Warn once about a near proxy that is not trusted: all behind it are one address."""
+    if peer is None:
+        logger.warning("a peer of the unix socket forwards addresses, and trusted_proxies lacks unix")
+    elif ipaddress.ip_address(peer).is_private:
         logger.warning("a peer at %s forwards addresses and is not among trusted_proxies", peer)
-
-
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    known = ipaddress.ip_address(address)
-    return any(known in network for network in trusted)
 
 
 def _without_port(hop: str) -> str:

@@ -189,6 +189,17 @@ class CookieJar:
             raise errors.Invalid("A refresh token is needed.", param="refresh_token")
         return token
 
+    def peek_refresh_token(self, given: str | None) -> str | None:
+        """Return what ``refresh_token`` returns, None where it raises; the response stays as it is."""
+        if not self.refresh:
+            return given
+        found = self.refresh.values(self.request_headers, self.root_path)
+        try:
+            self.refresh.check_page(self.request_headers)
+        except errors.Invalid:
+            return None
+        return given or (found[0] if len(found) == 1 else None)
+
     def has_refresh_token(self, given: str | None) -> bool:
         """True if a refresh token came with the request, in its body or in a cookie, right or wrong."""
         return bool(given or (self.refresh and self.refresh.values(self.request_headers, self.root_path)))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
+from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.errors import (
     AuthError,
     InvalidCredentials,
@@ -61,7 +62,7 @@ class Surface:
     """What the operations of one application share."""
 
     service: Service
-    trusted: tuple[client_address.Network, ...] = ()
+    trusted: TrustedProxies = field(default_factory=TrustedProxies)
     languages: tuple[str, ...] = ()
     cookie: RefreshCookie | None = None
     device_cookie: DeviceCookie | None = None
@@ -128,7 +129,7 @@ class Runner:
             if gate is None or caller is None
             else await guards.admit_to_org(surface.service, caller, gate, scope["path_params"])
         )
-        body = await read_body(scope, receive, operation.body, form=operation.oauth or operation.form)
+        body = await self._read_body(scope, receive, cookies, client)
         if is_client:
             guards.require_client_by_body(clients, body, by_header=by_header)
         if refused is not None and not cookies.has_refresh_token(getattr(body, "refresh_token", None)):
@@ -150,6 +151,26 @@ class Runner:
             org=org,
         )
 
+    async def _read_body(self, scope: Scope, receive: Receive, cookies: CookieJar, client: Client) -> Any:
+        """Return the body; counts the call here where it is about the session of a refresh token."""
+        operation, service, limit = self.operation, self._surface.service, self.operation.limit
+        form = operation.oauth or operation.form
+        if limit is None or limit.refresh_token is None:
+            return await read_body(scope, receive, operation.body, form=form)
+        extra = cookies.response_headers
+        try:
+            body = await read_body(scope, receive, operation.body, form=form)
+        except AuthError:
+            await rate_limits.count_address(service, limit, client.ip, extra)
+            raise
+        token = cookies.peek_refresh_token(limit.refresh_token(body))
+        session_id = service.sessions.session_id_of(token) if token else None
+        if session_id is None:
+            await rate_limits.count_address(service, limit, client.ip, extra)
+        else:
+            await rate_limits.count_session(service, limit, session_id, extra)
+        return body
+
     async def _identify(
         self, scope: Scope, client: Client, extra: HeaderList
     ) -> tuple[AuthenticatedSession | None, AuthError | TokenError | None]:
@@ -163,7 +184,7 @@ class Runner:
 
     async def _admit(self, scope: Scope, client: Client, extra: HeaderList) -> AuthenticatedSession | None:
         operation, service, limit = self.operation, self._surface.service, self.operation.limit
-        if limit is not None and not limit.by_user:
+        if limit is not None and not limit.by_user and limit.refresh_token is None:
             await rate_limits.count_address(service, limit, client.ip, extra)
         if operation.auth is Auth.LOOPBACK:
             client_address.require_loopback(scope)

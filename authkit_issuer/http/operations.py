@@ -83,6 +83,11 @@ class Limit:
     bucket: str
     by_user: bool = False
     """Counts the signed-in user in place of the address."""
+    refresh_token: Callable[[Any], str | None] | None = None
+    """Reads the refresh token from the body, to count its session in place of the address.
+
+    A request without a refresh token of this service counts its address.
+    """
     closed: bool = False
     """Refuses when the store that counts is down, for what checks or makes a credential.
 

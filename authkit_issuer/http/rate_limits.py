@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from authkit_issuer.domains.base.rate_limits import Usage, address_key, user_key
+from authkit_issuer.domains.base.rate_limits import Usage, session_key, user_key
 from authkit_issuer.http.errors import RateLimited, whole_seconds
 
 if TYPE_CHECKING:
@@ -22,12 +22,18 @@ async def count_address(service: Service, limit: Limit, ip: str | None, headers:
         RateLimited: The bucket is empty.
         EphemeralStoreUnavailable: The store is down, and the limit fails closed.
     """
-    _apply(limit, await service.limits.take(limit.bucket, address_key(ip), closed=limit.closed), headers)
+    _apply(limit, await service.limits.take_for_address(limit.bucket, ip, closed=limit.closed), headers)
 
 
 async def count_user(service: Service, limit: Limit, user_id: str, headers: HeaderList) -> None:
     """Count a call of a signed-in user; otherwise as ``count_address``."""
     _apply(limit, await service.limits.take(limit.bucket, user_key(user_id), closed=limit.closed), headers)
+
+
+async def count_session(service: Service, limit: Limit, session_id: str, headers: HeaderList) -> None:
+    """Count a call with the refresh token of a session; otherwise as ``count_address``."""
+    usage = await service.limits.take(limit.bucket, session_key(session_id), closed=limit.closed)
+    _apply(limit, usage, headers)
 
 
 async def count_account(
@@ -45,8 +51,10 @@ async def count_account(
 
 async def give_back(service: Service, limit: Limit, client: Client, user_id: str, name: str) -> None:
     """Undo what a call counted, because its proof was right; ``user_id`` and ``name`` as it counted them."""
-    key = user_key(user_id) if limit.by_user else address_key(client.ip)
-    await service.limits.give_back(limit.bucket, key)
+    if limit.by_user:
+        await service.limits.give_back(limit.bucket, user_key(user_id))
+    else:
+        await service.limits.give_back_for_address(limit.bucket, client.ip)
     wanted = _account_name(name)
     if wanted:
         device = client if limit.by_device else None

@@ -6,7 +6,14 @@ become two things.
 
 from __future__ import annotations
 
-from authkit_issuer.identifiers.client import MAX_USER_AGENT, ip_address, ip_prefix, storable, user_agent
+from authkit_issuer.identifiers.client import (
+    MAX_USER_AGENT,
+    ip_address,
+    ip_prefix,
+    ip_site,
+    storable,
+    user_agent,
+)
 from authkit_issuer.identifiers.email_address import MAX_EMAIL, MAX_LOCAL_PART, displayed_email, email
 from authkit_issuer.identifiers.ids import new_id, uuid_or_none
 from authkit_issuer.identifiers.phone_number import is_calling_code, is_phone, phone, takes_sms
@@ -41,6 +48,7 @@ __all__ = [
     "email",
     "ip_address",
     "ip_prefix",
+    "ip_site",
     "is_calling_code",
     "is_phone",
     "is_reserved",

@@ -38,6 +38,14 @@ def ip_prefix(text: str | None) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
+def ip_site(text: str | None) -> str:
+    """Return the IPv6 /48 of an address, ``""`` for IPv4 and when unknown."""
+    canonical = ip_address(text)
+    if canonical is None or ":" not in canonical:
+        return ""
+    return str(ipaddress.ip_network((canonical, 48), strict=False))
+
+
 def storable(text: str) -> bool:
     """True if PostgreSQL can hold the text: no NUL, no lone surrogate."""
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)

@@ -6,6 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterable
 
+from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.identifiers import ip_address, ip_prefix
 
 RESERVED = 256
@@ -25,7 +26,7 @@ class Places:
         """Take the bounds; ``most`` is by default what the limit of file descriptors leaves."""
         self.most = most if most is not None else _descriptors()
         self._per_network = per_network
-        self._trusted = [ipaddress.ip_network(text) for text in trusted]
+        self._trusted = TrustedProxies(trusted)
         self._taken = 0
         self._by_network: Counter[str] = Counter()
 
@@ -53,10 +54,8 @@ class Places:
         known = ip_address(peer)
         if known is None:
             return ""
-        address = ipaddress.ip_address(known)
-        if address.is_loopback or any(address in trusted for trusted in self._trusted):
-            return ""
-        return ip_prefix(known)
+        without_bound = self._trusted.has(known) or ipaddress.ip_address(known).is_loopback
+        return "" if without_bound else ip_prefix(known)
 
 
 def _descriptors() -> int:

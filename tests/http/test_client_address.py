@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from authkit_issuer.http.client_address import LoopbackOnly, client_facts, networks, require_loopback
+from authkit_issuer.config.trusted_proxies import TrustedProxies
+from authkit_issuer.http import client_address
+from authkit_issuer.http.client_address import LoopbackOnly, client_facts, require_loopback
 
-PROXIES = networks(("10.0.0.0/8", "2001:db8::/32"))
+PROXIES = TrustedProxies(("10.0.0.0/8", "2001:db8::/32"))
 
 
 def _scope(
@@ -52,7 +54,25 @@ def test_the_address_is_the_last_hop_that_a_trusted_one_vouches_for(peer, forwar
 
 
 def test_forwarded_addresses_mean_nothing_without_trusted_proxies():
-    assert client_facts(_scope("127.0.0.1", "198.51.100.9"), ()).ip == "127.0.0.1"
+    assert client_facts(_scope("127.0.0.1", "198.51.100.9"), TrustedProxies()).ip == "127.0.0.1"
+
+
+@pytest.mark.parametrize("peer", [None, "unix:"])
+def test_a_proxy_on_a_unix_socket_is_trusted_where_the_configuration_says_so(
+    peer: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = _scope(peer, "1.1.1.1, 198.51.100.9, 10.2.2.2")
+    assert client_facts(scope, TrustedProxies(("unix", "10.0.0.0/8"))).ip == "198.51.100.9"
+    assert client_facts(scope, TrustedProxies(("unix",))).ip == "10.2.2.2"
+    assert client_facts(_scope(peer), TrustedProxies(("unix",))).ip is None
+    assert client_facts(scope, PROXIES).ip is None
+    client_address._warn_of_proxy.cache_clear()
+    assert client_facts(scope, TrustedProxies()).ip is None
+    assert "trusted_proxies lacks unix" in caplog.text
+
+
+def test_the_peer_of_a_network_is_no_proxy_because_those_of_the_unix_socket_are():
+    assert client_facts(_scope("192.0.2.1", "198.51.100.9"), TrustedProxies(("unix",))).ip == "192.0.2.1"
 
 
 def test_a_chain_of_thousands_of_trusted_hops_costs_only_the_last_few():
@@ -61,7 +81,7 @@ def test_a_chain_of_thousands_of_trusted_hops_costs_only_the_last_few():
 
 
 def test_the_user_agent_is_kept_short_and_free_of_control_characters():
-    facts = client_facts(_scope("192.0.2.1", user_agent="Mozilla\x1b[31m " + "x" * 1000), ())
+    facts = client_facts(_scope("192.0.2.1", user_agent="Mozilla\x1b[31m " + "x" * 1000), TrustedProxies())
     assert facts.user_agent is not None
     assert facts.user_agent.startswith("Mozilla [31m")
     assert len(facts.user_agent) == 512

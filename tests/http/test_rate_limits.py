@@ -113,6 +113,30 @@ def test_every_operation_that_checks_a_proof_gives_right_ones_back():
     }  # fmt: skip
 
 
+async def test_a_site_of_many_ipv6_networks_has_sixteen_times_the_rate_of_one(make_service):
+    service = await make_service(rate_limits={"auth_sessions_current": "2/1h"})
+
+    async def status(ip: str) -> int:
+        async with _from(service, ip) as http:
+            answer = await http.post("/auth/sessions/current", json={"refresh_token": "akr_forged"})
+            return answer.status_code
+
+    found = [await status(f"2001:db8:1:{n:x}::1") for n in range(34)]
+    assert found == [401] * 32 + [429] * 2
+    assert await status("2001:db8:2::1") == 401
+    assert await status("198.51.100.4") == 401
+
+
+async def test_right_passwords_from_a_site_of_many_networks_are_not_counted(make_service, sign_up, serve):
+    service = await make_service(rate_limits={"auth_password_login": "1/1h"})
+    async with serve(service) as api:
+        await sign_up(api, "ada_l")
+    body = {"identifier": "ada_l", "password": "correct horse battery"}
+    for n in range(18):
+        async with _from(service, f"2001:db8:1:{n:x}::1") as http:
+            assert (await http.post("/auth/password/login", json=body)).status_code == 200
+
+
 async def test_addresses_are_counted_apart_and_an_ipv6_network_is_one(login):
     for ip in ("2001:db8::1", "2001:db8::2", "2001:db8:0:0:ffff::3"):
         async with _from(login, ip) as http:

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from authkit_issuer import identifiers
+from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.errors import AuthError
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.client_address import client_facts, networks
+from authkit_issuer.http.client_address import client_facts
 from authkit_issuer.http.cookies import cookies_of
 from authkit_issuer.http.languages import preferred
 from authkit_issuer.http.operations import NoBody, NoParams, Operation
@@ -181,7 +182,7 @@ def _reading(read: Callable[[bytes], Any], make: Callable[[int], bytes]) -> Call
 
 
 def _header(name: bytes) -> Callable[[bytes], Any]:
-    trusted = networks(["10.0.0.0/8"])
+    trusted = TrustedProxies(["10.0.0.0/8"])
     return lambda raw: client_facts({"headers": [(name, raw)], "client": ("10.0.0.1", 1)}, trusted)
 
 

@@ -301,14 +301,35 @@ async def test_the_answer_about_a_token_does_not_show_that_it_was_replaced(api, 
     assert (after.status_code, after.json()) == (before.status_code, before.json()) == (200, before.json())
 
 
-async def test_guesses_at_one_session_are_counted_together(make_service, serve, assert_refusal):
-    service = await make_service(rate_limits={"auth_sessions_current:account": "2/1h"})
+@pytest.mark.parametrize("path", ["/auth/token", "/auth/sessions/current"])
+async def test_people_behind_one_address_are_counted_by_session_and_forgers_by_address(
+    make_service, serve, sign_up, path
+):
+    bucket = {"/auth/token": "auth_token", "/auth/sessions/current": "auth_sessions_current"}[path]
+    service = await make_service(rate_limits={bucket: "2/1h"})
     async with serve(service) as api:
-        for number in range(3):
-            body = {"refresh_token": "akr_" + "A" * 24 + f"{number}" * 70}
-            answer = await api.post("/auth/sessions/current", json=body)
-    refused_body = answer.json()
-    assert (answer.status_code, refused_body["error"]) == (429, "rate_limited")
+        tokens = [(await sign_up(api, f"user_{n}"))["refresh_token"] for n in range(4)]
+        more = {"grant_type": "refresh_token"} if path == "/auth/token" else {}
+
+        async def status(token: str) -> int:
+            body = {**more, "refresh_token": token}
+            return (await api.post(path, **{"data" if more else "json": body})).status_code
+
+        refused = 400 if more else 401
+        assert [await status(token) for token in tokens] == [200] * 4
+        assert [await status(tokens[0]) for _ in range(2)] == [200, 429]
+        forged = tokens[1][:-4] + ("AAAA" if tokens[1][-4:] != "AAAA" else "BBBB")
+        assert [await status(forged) for _ in range(3)] == [refused, refused, 429]
+        # The forger used up the address, and no session.
+        assert await status(tokens[2]) == 200
+
+
+async def test_a_body_that_cannot_be_read_counts_its_address(make_service, serve):
+    service = await make_service(rate_limits={"auth_token": "2/1h"})
+    async with serve(service) as api:
+        found = [(await api.post("/auth/token", content=b"{")).status_code for _ in range(3)]
+    assert found[2] == 429
+    assert 429 not in found[:2]
 
 
 async def test_a_token_for_an_organization_has_its_roles_and_the_proof_of_the_session(

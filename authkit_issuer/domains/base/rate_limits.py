@@ -15,12 +15,14 @@ from authkit_issuer.config.limits import Rate, account_rate, caller_rate
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.errors import EphemeralStoreUnavailable
-from authkit_issuer.identifiers import ip_prefix
+from authkit_issuer.identifiers import ip_prefix, ip_site
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
 PAUSE = 1.0
 """Seconds for which a store that failed is not asked again on behalf of calls that go on without it."""
+SITE_FACTOR = 16
+"""The rate of an IPv6 /48 in multiples of the rate of one of its /64."""
 _LOG_EVERY = 10.0
 
 logger = logging.getLogger("authkit.limits")
@@ -56,7 +58,7 @@ class RateLimits:
 
         Args:
             bucket: The name of a rate in ``Config.rate_limits``.
-            key: Who calls, by ``address_key`` or ``user_key``.
+            key: Who calls, by ``address_key``, ``user_key`` or ``session_key``.
             closed: Refuse the call when the store is down, instead of letting it go on.
 
         Returns:
@@ -66,6 +68,20 @@ class RateLimits:
             EphemeralStoreUnavailable: The store is down, and ``closed``.
         """
         return await self._count(f"limit:{bucket}:{key}", self._caller_rate(bucket), closed=closed)
+
+    async def take_for_address(self, bucket: str, ip: str | None, *, closed: bool = False) -> Usage | None:
+        """Count a call from an address: its IPv4 address, or its IPv6 /64 and /48; otherwise as ``take``.
+
+        One subscriber may have a /48 of 65,536 networks, so it is counted too, at ``SITE_FACTOR`` times the
+        rate.
+        """
+        usage = await self.take(bucket, address_key(ip), closed=closed)
+        site = ip_site(ip)
+        if not site or usage is None or not usage.allowed:
+            return usage
+        rate = self._caller_rate(bucket).times(SITE_FACTOR)
+        of_site = await self._count(f"limit:{bucket}:ip:{site}", rate, closed=closed)
+        return usage if of_site is None or of_site.allowed else of_site
 
     async def take_for_account(
         self, bucket: str, name: str, *, device: Client | None = None, closed: bool = False
@@ -81,6 +97,13 @@ class RateLimits:
     async def give_back(self, bucket: str, key: str) -> None:
         """Undo a ``take`` that was allowed; does nothing if the store is down."""
         await self._give_back(f"limit:{bucket}:{key}", self._caller_rate(bucket))
+
+    async def give_back_for_address(self, bucket: str, ip: str | None) -> None:
+        """Undo a ``take_for_address`` that was allowed; does nothing if the store is down."""
+        await self.give_back(bucket, address_key(ip))
+        site = ip_site(ip)
+        if site:
+            await self._give_back(f"limit:{bucket}:ip:{site}", self._caller_rate(bucket).times(SITE_FACTOR))
 
     async def give_back_for_account(self, bucket: str, name: str, *, device: Client | None = None) -> None:
         """Undo a ``take_for_account`` that was allowed; does nothing if the store is down."""
@@ -143,6 +166,11 @@ def address_key(ip: str | None) -> str:
 def user_key(user_id: str) -> str:
     """Return the key of a signed-in user."""
     return f"user:{user_id}"
+
+
+def session_key(session_id: str) -> str:
+    """Return the key of a session whose refresh token the caller has."""
+    return f"session:{session_id}"
 
 
 def _remaining(rate: Rate, ahead: float) -> int:

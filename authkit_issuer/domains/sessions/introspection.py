@@ -25,6 +25,12 @@ def decode_refresh_token(rt: Runtime, token: str) -> RefreshToken:
     return decoded
 
 
+def session_id_of(rt: Runtime, token: str) -> str | None:
+    """Return the session that a refresh token of this service names, without asking whether it lives."""
+    decoded = refresh_token.decode(rt.keys.current(), rt.config.issuer, token)
+    return None if decoded is None else decoded.session_id
+
+
 async def resolve_refresh_token(rt: Runtime, token: str) -> str:
     """Return the id of the live session of a refresh token of any generation.
 

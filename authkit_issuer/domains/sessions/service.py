@@ -227,6 +227,13 @@ class Sessions:
         """
         return await introspection.resolve_refresh_token(self.rt, refresh_token)
 
+    def session_id_of(self, refresh_token: str) -> str | None:
+        """Return the session that a refresh token names, None for a token of no session here; runs no query.
+
+        The session may be over, and the token replaced: only its MAC is checked.
+        """
+        return introspection.session_id_of(self.rt, refresh_token)
+
     @raises(errors.DatabaseUnavailable)
     async def grant_of(self, refresh_token: str) -> Grant | None:
         """Return the live session of a refresh token, None for an invalid or replaced one (RFC 7662)."""

@@ -84,18 +84,13 @@ class CurrentSession:
     session_id: str
 
 
-def _session_of(body: CurrentSessionRequest) -> str:
-    """Return what is alike in every refresh token of one session: prefix, version, secret and session id."""
-    return (body.refresh_token or "")[:28]
-
-
 routes = Routes(tag="sessions", auth=Auth.PUBLIC)
 
 
 @routes.post(
     "/auth/token",
     "Exchange a refresh token",
-    limit=Limit(bucket="auth_token"),
+    limit=Limit(bucket="auth_token", refresh_token=lambda body: body.refresh_token),
     calls=(Sessions.exchange,),
     omit_none=True,
     errors=(UnsupportedGrantType, InvalidScope),
@@ -118,7 +113,7 @@ async def refresh_tokens(call: Call[TokenRequest, NoParams]) -> TokenResponse:
     "Get an access token for one of your organizations",
     auth=Auth.USER,
     offered=with_orgs,
-    limit=Limit(bucket="auth_token"),
+    limit=Limit(bucket="auth_token", by_user=True),
     calls=(Tokens.issue_org_access,),
 )
 async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenResponse:
@@ -151,7 +146,7 @@ async def revoke_token(call: Call[RevocationRequest, NoParams]) -> OkResponse:
 @routes.post(
     "/auth/sessions/current",
     "Which session a refresh token belongs to",
-    limit=Limit(bucket="auth_sessions_current", account=_session_of),
+    limit=Limit(bucket="auth_sessions_current", refresh_token=lambda body: body.refresh_token),
     calls=(Sessions.resolve,),
 )
 async def get_current_session(call: Call[CurrentSessionRequest, NoParams]) -> CurrentSession:
