@@ -36,6 +36,7 @@ from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept, StricterRules
 from authkit_verify.config.claims_mapping import ClaimsMapping
 from authkit_verify.config.http_client import HttpClient
+from authkit_verify.config.introspection import Introspection
 from authkit_verify.errors import TokenError
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "Explanation",
     "Guard",
     "HttpClient",
+    "Introspection",
     "IssuerAccept",
     "KeyState",
     "Lease",

@@ -19,6 +19,7 @@ TokenCode = Literal[
     "bad_claim",
     "missing_exp",
     "token_expired",
+    "token_inactive",
     "insufficient_scope",
     "user_disabled",
     "invalid_dpop_proof",
@@ -26,6 +27,7 @@ TokenCode = Literal[
     "keys_unavailable",
     "issuer_check_unavailable",
     "replay_check_unavailable",
+    "introspection_unavailable",
 ]
 """Every code of a ``TokenError``. Those that end in ``_unavailable`` are not about the token: a check could
 not be made."""

@@ -58,6 +58,12 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     failures = CounterMetricFamily(
         "authkit_verify_jwks_fetch_failures", "Fetches of a key set that failed.", labels=["issuer"]
     )
+    asked = CounterMetricFamily(
+        "authkit_verify_introspections", "Introspection requests with an answer.", labels=["issuer"]
+    )
+    unanswered = CounterMetricFamily(
+        "authkit_verify_introspection_failures", "Introspection requests that failed.", labels=["issuer"]
+    )
     for issuer, counted in counters.items():
         for outcome, number in counted["tokens"].items():
             tokens.add_metric([issuer, outcome], number)
@@ -65,7 +71,9 @@ def _counted(counters: Counters) -> Iterator[Metric]:
             would_refuse.add_metric([issuer, code], number)
         fetches.add_metric([issuer], counted["fetches"])
         failures.add_metric([issuer], counted["fetch_failures"])
-    yield from (tokens, would_refuse, fetches, failures)
+        asked.add_metric([issuer], counted["introspections"])
+        unanswered.add_metric([issuer], counted["introspection_failures"])
+    yield from (tokens, would_refuse, fetches, failures, asked, unanswered)
 
 
 def _keys(issuers: dict[str, IssuerHealth]) -> Iterator[Metric]:

@@ -19,11 +19,18 @@ class AiohttpClient:
 
     @asynccontextmanager
     async def stream(
-        self, method: str, url: str, *, headers: Mapping[str, str], follow_redirects: bool, **_limits: object
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        follow_redirects: bool,
+        content: bytes = b"",
+        **_limits: object,
     ) -> AsyncGenerator[AiohttpResponse]:
         """Send a request and yield the response; the verifier itself ends a request after five seconds."""
         async with self._session.request(
-            method, url, headers=headers, allow_redirects=follow_redirects
+            method, url, headers=headers, data=content or None, allow_redirects=follow_redirects
         ) as response:
             yield AiohttpResponse(response)
 

@@ -20,6 +20,7 @@ _STATUS = {
     "keys_unavailable": 503,
     "issuer_check_unavailable": 503,
     "replay_check_unavailable": 503,
+    "introspection_unavailable": 503,
     "enrichment_unavailable": 503,
 }  # every other code is 401
 _DEFAULT_RETRY = 5.0  # seconds

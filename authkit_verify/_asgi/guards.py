@@ -254,7 +254,8 @@ def fresh_keys(*, max_age: float) -> Guard:
     For routes that must not act on a key that the issuer may have withdrawn during an outage. If the last
     confirmation is older, the guard asks the issuer, at most as often as for unknown key ids; the caller
     passes if the keys are still the same. Pinned keys, and keys kept because the newest document was
-    unusable, do not count as confirmed.
+    unusable, do not count as confirmed. For an opaque token the answer of its issuer must not be older:
+    set ``Introspection.max_ttl`` to ``max_age`` or less.
     """
 
     async def confirm(caller: Principal) -> None:
@@ -264,7 +265,7 @@ def fresh_keys(*, max_age: float) -> Guard:
 
     def condition(caller: Principal, _: Authenticator | None) -> Awaitable[None] | None:
         keys = caller.keys
-        fresh = keys.source in {"fresh", "stale"} and keys.age <= max_age
+        fresh = keys.source in {"fresh", "stale", "introspection"} and keys.age <= max_age
         return None if fresh else confirm(caller)
 
     return Guard(condition)

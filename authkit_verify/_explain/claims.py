@@ -55,15 +55,12 @@ async def explain_claims(
     log: CheckLog,
     redactor: Redactor,
     *,
-    header: Header | None,
     payload: dict[str, Any] | None,
     policy: IssuerPolicy | None,
     now: float,
     skew: float,
-    check_proof: Callable[[Binding | None], object],
 ) -> None:
-    """Record type, times, subject, audience, scope, tenant, proof. A header or payload of None is unfit."""
-    _type(log, redactor, header, policy)
+    """Record times, subject, audience, scope and tenant; a payload of None was unreadable."""
     if payload is None:
         for name, source in _SOURCES.items():
             log.unknown(name, "the payload is unreadable", source)
@@ -78,14 +75,24 @@ async def explain_claims(
     )  # fmt: skip
     _audience(log, redactor, payload, policy)
     _required_claims(log, redactor, payload, policy)
-    # The claims checked above may be unfit for ``Claims``; placeholders let the scopes be read.
-    record = claims.build(payload | {"iss": "", "exp": 0}, (), subject="", paths=paths)
-    _scope(log, redactor, record.scopes, policy)
+    _scope(log, redactor, _record(payload, policy).scopes, policy)
     await _tenant(log, redactor, payload, policy)
+
+
+def explain_rest(
+    log: CheckLog,
+    redactor: Redactor,
+    *,
+    header: Header | None,
+    payload: Payload,
+    policy: IssuerPolicy | None,
+    check_proof: Callable[[Binding | None], object],
+) -> None:
+    """Record the proof, and what decides nothing: mapped claims and report-only rules."""
     _proof(log, redactor, payload, policy, check_proof)
     if policy is not None and policy.accept.claims is not None:
-        _mapping(log, redactor, record, policy.accept)
-    if header is not None and policy is not None and policy.report_only is not None:
+        _mapping(log, redactor, _record(payload, policy), policy.accept)
+    if policy is not None and policy.report_only is not None:
         _report_only(log, header, payload, policy, policy.report_only)
 
 
@@ -110,6 +117,12 @@ async def _tenant(log: CheckLog, redactor: Redactor, payload: Payload, policy: I
         log.add("tenant", "passed", seen, setting, source)
 
 
+def _record(payload: Payload, policy: IssuerPolicy | None) -> Claims:
+    # The claims that are checked may be unfit for ``Claims``; placeholders let the others be read.
+    paths = USUAL if policy is None else policy.paths
+    return claims.build(payload | {"iss": "", "exp": 0}, (), subject="", paths=paths)
+
+
 def _proof(
     log: CheckLog,
     redactor: Redactor,
@@ -130,7 +143,10 @@ def _proof(
     )  # fmt: skip
 
 
-def _type(log: CheckLog, redactor: Redactor, header: Header | None, policy: IssuerPolicy | None) -> None:
+def explain_type(
+    log: CheckLog, redactor: Redactor, header: Header | None, policy: IssuerPolicy | None
+) -> None:
+    """Record the type; a header of None was unreadable."""
     source = "RFC 8725 3.11, RFC 9068 4"
     if header is None or policy is None:
         log.unknown("type", "the header is unreadable" if header is None else _NO_RULE, source)
@@ -235,7 +251,7 @@ def _scope(log: CheckLog, redactor: Redactor, scopes: tuple[str, ...], policy: I
 
 def _report_only(
     log: CheckLog,
-    header: Header,
+    header: Header | None,
     payload: dict[str, Any],
     policy: IssuerPolicy,
     report_only: ReportOnlyPolicy,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from authkit_verify._explain.claims import explain_claims
+from authkit_verify._explain.claims import explain_claims, explain_rest, explain_type
 from authkit_verify._explain.explanation import (
     CheckLog,
     Explanation,
@@ -20,12 +20,14 @@ from authkit_verify._explain.explanation import (
     issuer_setting,
     shortened,
 )
+from authkit_verify._explain.introspection import explain_confirmation, explain_opaque
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import KeyCandidates
 from authkit_verify._policy import checks
 from authkit_verify._policy.accepted_issuers import AcceptedIssuers
 from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
+from authkit_verify._policy.opaque_tokens import is_opaque
 from authkit_verify._policy.proof.binding import Binding
 from authkit_verify.config import AcceptConfig
 from authkit_verify.errors import TokenError
@@ -39,23 +41,30 @@ async def explain(
     clock: Callable[[], float],
     check_proof: Callable[[Binding | None], object],
 ) -> Explanation:
-    """Return the outcome of every check. Waits for keys only where a verification would; never raises."""
-    log, redactor = CheckLog(), Redactor(token)
-    walk = _Walk(token, config, policies, log, redactor)
-    walk.shape()
-    walk.algorithm()
-    walk.issuer()
-    await walk.signature()
-    await explain_claims(
-        log,
-        redactor,
-        header=walk.header,
-        payload=walk.payload,
-        policy=walk.policy,
-        now=clock(),
-        skew=config.skew,
-        check_proof=check_proof,
-    )
+    """Return the outcome of every check. Waits only where a verification would; never raises."""
+    log, opaque = CheckLog(), policies.opaque
+    if opaque is not None and is_opaque(token):
+        redactor = Redactor(token, opaque=True)
+        header, (policy, payload) = None, await explain_opaque(log, redactor, str(token), opaque)
+        await explain_claims(log, redactor, payload=payload, policy=policy, now=clock(), skew=config.skew)
+    else:
+        redactor = Redactor(token)
+        walk = _Walk(token, config, policies, log, redactor)
+        walk.shape()
+        walk.algorithm()
+        walk.issuer()
+        await walk.signature()
+        header, policy, payload = walk.header, walk.policy, walk.payload
+        explain_type(log, redactor, header, policy)
+        await explain_claims(log, redactor, payload=payload, policy=policy, now=clock(), skew=config.skew)
+        if policy is not None and policy.jwt_introspector is not None:
+            payload = await explain_confirmation(
+                log, redactor, token, policy, payload, now=clock(), skew=config.skew
+            )
+    if payload is not None:
+        explain_rest(
+            log, redactor, header=header, payload=payload, policy=policy, check_proof=check_proof
+        )  # fmt: skip
     return Explanation(tuple(log.checks))
 
 

@@ -135,10 +135,11 @@ class CheckLog:
 
 
 class Redactor:
-    """Shows values of a token without any part of the encoded token."""
+    """Shows values of a token without any part of the encoded token; of an opaque one all of it counts."""
 
-    def __init__(self, token: object) -> None:
-        self._token_tail = token.partition(".")[2] if isinstance(token, str) else ""
+    def __init__(self, token: object, *, opaque: bool = False) -> None:
+        text = token if isinstance(token, str) else ""
+        self._token_tail = text if opaque else text.partition(".")[2]
 
     def value(self, value: object) -> str:
         """Return a string quoted, a list of strings likewise, and of any other value only its JSON type."""

@@ -20,7 +20,7 @@ _ED25519_ALGORITHMS = frozenset({"EdDSA", "Ed25519"})
 """Two names of one algorithm (RFC 9864): a key that is named for one serves the other."""
 _RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 
-Source = Literal["fresh", "stale", "last_known_good", "pinned"]
+Source = Literal["fresh", "stale", "last_known_good", "pinned", "introspection"]
 
 
 class KeyState(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,9 +29,9 @@ class KeyState(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     """``fresh``: within ``cache_ttl``. ``stale``: older, because the issuer is unreachable.
     ``last_known_good``: kept because the issuer's newest document held no usable key. ``pinned``: from the
-    configuration."""
+    configuration. ``introspection``: no keys; the issuer itself confirmed an opaque token."""
     age: float
-    """Seconds since the issuer confirmed the keys; 0 for pinned keys."""
+    """Seconds since the issuer confirmed the keys, or the opaque token; 0 for pinned keys."""
 
 
 class UnusableKey(ValueError):

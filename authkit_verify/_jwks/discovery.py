@@ -68,12 +68,13 @@ async def discover(
     allows: Callable[[str], bool],
     same_origin: bool = False,
     shared: str | None = None,
+    member: str = "jwks_uri",
 ) -> str:
-    """Return the issuer's ``jwks_uri``. Raises FetchError if no metadata of this issuer names it.
+    """Return a URL of the issuer's metadata. Raises FetchError if no metadata of this issuer names it.
 
     ``NoMetadata`` if there is none: a document that fails (5xx), or is of another issuer, is a failure.
     The document's ``issuer`` must equal the configured one byte for byte (RFC 8414, 3.3), so that one tenant
-    cannot answer for another. ``allows`` is ``IssuerAccept.allows_url``. ``same_origin`` refuses a key set on
+    cannot answer for another. ``allows`` is ``IssuerAccept.allows_url``. ``same_origin`` refuses a URL with
     any other scheme, host or port. ``shared`` is the URL of metadata for all tenants of a template.
     """
     reasons: list[str] = []
@@ -83,7 +84,7 @@ async def discover(
         answer: Answer | None = None
         try:
             answer = await fetch(client, place)
-            url = keys_url(answer, issuer)
+            url = url_in(answer, issuer, member)
         except FetchError as failure:  # a site may answer every path with its front page: try both
             if answer is None and (failure.status is None or failure.retry_after is not None):
                 raise  # no response, or a pause was asked for: the other document is on the same host
@@ -93,12 +94,12 @@ async def discover(
             continue
         if not allows(url):
             raise FetchError(
-                f"the jwks_uri of the metadata, {shown(url)}, is not an https URL; allow_http_hosts lists "
-                "hosts that may have keys at http URLs"
+                f"the {member} of the metadata, {shown(url)}, is not an https URL; allow_http_hosts lists "
+                "hosts that may be asked over http"
             )
         if same_origin and origin(url) != origin(place):
             raise FetchError(
-                f"the jwks_uri of the metadata, {shown(url)}, is on another origin, and same_origin=True"
+                f"the {member} of the metadata, {shown(url)}, is on another origin, and same_origin=True"
             )
         return url
     if absent:
@@ -111,8 +112,8 @@ def _is_absence(status: int | None) -> bool:
     return status is not None and 300 <= status < 500 and status not in {408, 429}
 
 
-def keys_url(answer: Answer, issuer: str) -> str:
-    """Return the ``jwks_uri`` of one document, unchecked. Raises FetchError if it is another issuer's."""
+def url_in(answer: Answer, issuer: str, member: str) -> str:
+    """Return a URL that one document names, unchecked. Raises FetchError if it is another issuer's."""
     try:
         metadata: Any = json.loads((answer.body or b"").decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -125,9 +126,9 @@ def keys_url(answer: Answer, issuer: str) -> str:
             f"the metadata is of another issuer, {shown(named)} (configure the issuer as its "
             "tokens spell it, or set jwks_url)"
         )
-    url = metadata.get("jwks_uri")
+    url = metadata.get(member)
     if not isinstance(url, str):
-        raise NoMetadata("the metadata has no jwks_uri")
+        raise NoMetadata(f"the metadata has no {member}")
     return url
 
 

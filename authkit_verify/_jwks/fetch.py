@@ -67,7 +67,7 @@ async def _request(client: HttpClient, url: str, wanted: Mapping[str, str]) -> A
         if response.status_code == 304 and "if-none-match" in wanted:
             return Answer(None, headers)
         _check(response.status_code, headers)
-        return Answer(await _bounded(response), headers)
+        return Answer(await read_bounded(response, MAX_BYTES), headers)
 
 
 def _check(status: int, headers: Mapping[str, str]) -> None:
@@ -94,15 +94,16 @@ def _check(status: int, headers: Mapping[str, str]) -> None:
         )
 
 
-async def _bounded(response: StreamedResponse) -> bytes:
+async def read_bounded(response: StreamedResponse, limit: int) -> bytes:
+    """Return the body of a response. Raises FetchError if it has more than ``limit`` bytes."""
     body = bytearray()
     async for piece in response.aiter_bytes():
         body += piece
-        if len(body) > MAX_BYTES:
+        if len(body) > limit:
             raise FetchError(
-                f"the response is larger than {MAX_BYTES} bytes",
+                f"the response is larger than {limit} bytes",
                 code="too_large",
-                advice=f"At most {MAX_BYTES} bytes are read.",
+                advice=f"At most {limit} bytes are read.",
                 status=response.status_code,
             )
     return bytes(body)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from authkit_verify._policy.issuer_policy import IssuerPolicy
+from authkit_verify._policy.opaque_tokens import OpaqueIssuers
 from authkit_verify.errors import TokenError, shown
 
 
@@ -16,7 +17,7 @@ class AcceptedIssuers(Mapping[str, IssuerPolicy]):
     the refusal is then to name the issuer and not the algorithm.
     """
 
-    __slots__ = ("_by_name", "_exact", "_templates", "algorithms")
+    __slots__ = ("_by_name", "_exact", "_templates", "algorithms", "opaque")
 
     def __init__(self, policies: Mapping[str, IssuerPolicy], usual: frozenset[str]) -> None:
         self._by_name = dict(policies)
@@ -26,6 +27,8 @@ class AcceptedIssuers(Mapping[str, IssuerPolicy]):
         # A template is never compared as a name: no token may have the placeholder itself as its tenant.
         self._templates = tuple((one, one.tenancy) for one in policies.values() if one.tenancy is not None)
         accepted = [policy.algorithms for policy in policies.values()]
+        self.opaque = OpaqueIssuers.among(policies.values())
+        """Those that take opaque tokens; None if none does."""
         self.algorithms = frozenset[str]().union(*accepted or [usual])
 
     def __getitem__(self, name: str) -> IssuerPolicy:

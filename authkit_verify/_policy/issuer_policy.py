@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
+from authkit_verify._introspection.introspector import Introspector
 from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import IssuerKeys, KeyCandidates
 from authkit_verify._jwks.key_set_cache import Clock
-from authkit_verify._policy import checks
+from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claim_paths import ClaimPaths, reader
+from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.proof.binding import binding_rule
 from authkit_verify._policy.report_only import ReportOnlyPolicy
-from authkit_verify._policy.required_claims import required_claims
+from authkit_verify._policy.required_claims import check_required, required_claims
 from authkit_verify._policy.tenancy import Tenancy
 from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import AcceptConfig, IssuerAccept
-from authkit_verify.errors import TokenError
+from authkit_verify.errors import TokenError, shown
 
 
 class IssuerPolicy:
@@ -30,8 +33,11 @@ class IssuerPolicy:
         "audiences",
         "binding_of",
         "emit",
+        "introspector",
+        "jwt_introspector",
         "keys",
         "must_be_bound",
+        "opaque_introspector",
         "paths",
         "read_audience",
         "read_subject",
@@ -50,7 +56,9 @@ class IssuerPolicy:
         config: AcceptConfig,
         keys: IssuerKeys,
         emit: Emit = noop,
+        *,
         clock: Clock = time.monotonic,
+        introspector: Introspector | None = None,
     ) -> None:
         self.accept = accept
         self.algorithms = frozenset(config.algorithms if accept.algorithms is None else accept.algorithms)
@@ -69,11 +77,65 @@ class IssuerPolicy:
         self.tenancy = Tenancy(accept, clock) if accept.tenants is not None else None
         self.token_counters = TokenCounters()
         self.emit = emit
+        settings = accept.introspection
+        self.introspector = introspector
+        takes_opaque = settings is not None and settings.takes_opaque
+        self.opaque_introspector = introspector if takes_opaque else None
+        """Asked about opaque tokens; None if they are refused."""
+        self.jwt_introspector = introspector if settings is not None and settings.takes_jwts else None
+        """Asked about JWTs; None if they are verified here alone."""
+
+    def check_claims(self, payload: dict[str, Any], now: float, skew: float) -> tuple[Claims, float, float]:
+        """Return the claims, and the Unix times between which they are valid. Raises TokenError."""
+        # The times: RFC 7519 sections 4.1.4 to 4.1.6.
+        starts, ends = checks.check_times(payload, now, skew, self.accept.max_lifetime)
+        subject = checks.check_subject(self.read_subject(payload))
+        # The audience: RFC 7519 section 4.1.3. Then the claims that this issuer's tokens need.
+        audience = checks.check_audience(self.read_audience(payload), self.audiences)
+        if self.required_claims:
+            check_required(payload, self.required_claims)
+        tenant = None if self.tenancy is None else self.tenancy.tenant_of(payload["iss"])
+        accepted = claims.build(payload, audience, subject=subject, paths=self.paths, tenant=tenant)
+        # The scope: RFC 6750 section 3.1.
+        checks.check_scopes(accepted.scopes, self.scopes)
+        return accepted, starts, ends
+
+    def issuer_in(self, answer: Mapping[str, Any]) -> str:
+        """Return the issuer of an opaque token; an answer about one of a tenant must name it."""
+        if self.tenancy is None:
+            return self.accept.issuer
+        issuer = answer.get("iss")
+        if type(issuer) is not str or self.tenancy.tenant_of(issuer) is None:
+            raise TokenError("bad_issuer", "the issuer's answer names no tenant", detail=shown(issuer))
+        return issuer
 
     def counters(self) -> IssuerCounters:
         """Return a copy of the counters of the issuer's tokens and fetches."""
-        succeeded, failed = self.keys.fetches()
-        return self.token_counters.snapshot(fetches=succeeded, fetch_failures=failed)
+        asked = self.introspector.requests() if self.introspector is not None else (0, 0)
+        return self.token_counters.snapshot(fetches=self.keys.fetches(), introspections=asked)
+
+    def is_ready(self) -> bool:
+        """True if tokens can be verified: keys are usable, or opaque tokens can be asked about."""
+        located = self.opaque_introspector is not None and self.opaque_introspector.is_located
+        return self.keys.health()["source"] is not None or (located and self.jwt_introspector is None)
+
+    async def warm(self) -> None:
+        """Fetch the keys if none is usable, and find the introspection endpoint. Never raises."""
+        await self.keys.warm()
+        if self.introspector is not None:
+            await self.introspector.warm()
+
+    async def aclose(self) -> None:
+        """Cancel the requests that are running on this event loop."""
+        await self.keys.aclose()
+        if self.introspector is not None:
+            await self.introspector.aclose()
+
+    async def retire(self) -> None:
+        """Take every key and answer out of use for good, and cancel all requests."""
+        await self.keys.retire()
+        if self.introspector is not None:
+            await self.introspector.retire()
 
 
 def verify_signature(policy: IssuerPolicy, candidates: KeyCandidates, header: Header, parts: Parts) -> bool:

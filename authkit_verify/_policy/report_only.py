@@ -12,7 +12,7 @@ from authkit_verify._policy.required_claims import RequiredClaim, check_required
 from authkit_verify.config import StricterRules
 from authkit_verify.errors import TokenError
 
-ReportOnlyCheck = Callable[[Header, Claims], object]
+ReportOnlyCheck = Callable[[Header | None, Claims], object]
 
 
 class ReportOnlyPolicy:
@@ -37,8 +37,11 @@ class ReportOnlyPolicy:
         self.checks_by_name = checks_by_name
         """By the name of the field in ``StricterRules``; each raises TokenError or returns."""
 
-    def failures(self, header: Header, accepted: Claims) -> list[tuple[str, TokenError]]:
-        """Return the name and refusal of each rule that would have refused this token."""
+    def failures(self, header: Header | None, accepted: Claims) -> list[tuple[str, TokenError]]:
+        """Return the name and refusal of each rule that would have refused this token.
+
+        ``header`` is None for an opaque token: it passes the rules about headers.
+        """
         failed: list[tuple[str, TokenError]] = []
         for name, check in self.checks_by_name.items():
             try:
@@ -48,25 +51,27 @@ class ReportOnlyPolicy:
         return failed
 
 
-def _algorithm(accepted: frozenset[str], header: Header, _claims: Claims) -> None:
-    checks.check_algorithm(header.alg, accepted)
+def _algorithm(accepted: frozenset[str], header: Header | None, _claims: Claims) -> None:
+    if header is not None:
+        checks.check_algorithm(header.alg, accepted)
 
 
-def _type(accepted: frozenset[str], header: Header, _claims: Claims) -> None:
-    checks.check_type(header.typ, accepted)
+def _type(accepted: frozenset[str], header: Header | None, _claims: Claims) -> None:
+    if header is not None:
+        checks.check_type(header.typ, accepted)
 
 
-def _lifetime(longest: float, _header: Header, claims: Claims) -> None:
+def _lifetime(longest: float, _header: Header | None, claims: Claims) -> None:
     checks.check_lifetime(claims.raw, longest)
 
 
-def _audience(accepted: frozenset[str], _header: Header, claims: Claims) -> None:
+def _audience(accepted: frozenset[str], _header: Header | None, claims: Claims) -> None:
     checks.check_audience(list(claims.audience), accepted)
 
 
-def _scopes(required: tuple[str, ...], _header: Header, claims: Claims) -> None:
+def _scopes(required: tuple[str, ...], _header: Header | None, claims: Claims) -> None:
     checks.check_scopes(claims.scopes, required)
 
 
-def _required(required: tuple[RequiredClaim, ...], _header: Header, claims: Claims) -> None:
+def _required(required: tuple[RequiredClaim, ...], _header: Header | None, claims: Claims) -> None:
     check_required(claims.to_dict(), required)

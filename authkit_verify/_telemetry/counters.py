@@ -21,6 +21,10 @@ class IssuerCounters(TypedDict):
     """Fetches of the key set that succeeded."""
     fetch_failures: int
     """Fetches of the key set that failed."""
+    introspections: int
+    """Requests to the introspection endpoint that brought an answer."""
+    introspection_failures: int
+    """Requests to the introspection endpoint that failed."""
 
 
 Counters = dict[str, IssuerCounters]
@@ -46,11 +50,15 @@ class TokenCounters:
         """Count an accepted token that a report-only rule would have refused."""
         self._would_refuse[code] = self._would_refuse.get(code, 0) + 1
 
-    def snapshot(self, *, fetches: int = 0, fetch_failures: int = 0) -> IssuerCounters:
-        """Return a copy of the counters."""
+    def snapshot(
+        self, *, fetches: tuple[int, int] = (0, 0), introspections: tuple[int, int] = (0, 0)
+    ) -> IssuerCounters:
+        """Return a copy of the counters; of requests those that succeeded, then those that failed."""
         return {
             "tokens": {"accepted": self.accepted, "accepted_from_cache": self.cached, **self._refused},
             "would_refuse": {**self._would_refuse},
-            "fetches": fetches,
-            "fetch_failures": fetch_failures,
+            "fetches": fetches[0],
+            "fetch_failures": fetches[1],
+            "introspections": introspections[0],
+            "introspection_failures": introspections[1],
         }

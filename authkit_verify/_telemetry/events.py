@@ -28,6 +28,7 @@ EventKind = Literal[
     "refetch_limited",
     "private_key_published",
     "repeated_kid",
+    "introspection_failed",
     "would_refuse",
 ]
 """Every kind of event.
@@ -41,6 +42,7 @@ EventKind = Literal[
 - ``keys_refetched``: an unknown key id, a bad signature under a known one, or ``fresh_keys`` caused a fetch.
 - ``refetch_limited``: the same, but the limit forbade the fetch; emitted once until a fetch is allowed.
 - ``private_key_published``, ``repeated_kid``: faults of the issuer's key set, emitted when they change.
+- ``introspection_failed``: a request to the introspection endpoint failed; ``detail`` is the reason.
 - ``would_refuse``: an accepted token fails a report-only rule; ``detail`` is the rule, ``code`` the refusal.
 """
 

@@ -16,7 +16,8 @@ from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._telemetry.counters import Counters
 from authkit_verify._telemetry.events import Listener
-from authkit_verify._verify.verifier import Health, Verified, Verifier
+from authkit_verify._verify.health import Health
+from authkit_verify._verify.verifier import Verified, Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.config.http_client import HttpClient
 

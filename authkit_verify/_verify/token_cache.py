@@ -1,7 +1,8 @@
 """The cache of verified tokens: a known token costs a look-up instead of a signature check.
 
 Only genuine tokens enter, under one spelling (an ECDSA signature has two): unauthenticated requests cannot
-fill it. An entry is used only while the key set that admitted it is in use, and while the token is valid.
+fill it. An entry is used only while the key set that admitted it is in use, while the token is valid, and, if
+its issuer was asked about it, while that answer counts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import structs
 
+from authkit_verify._introspection.live_keys import LiveKeys
 from authkit_verify._jose.keys import KeySet
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy.claims import Claims
@@ -33,7 +35,7 @@ class Entry(msgspec.Struct, frozen=True):
     token: str
     claims: Claims
     token_counters: TokenCounters
-    source: IssuerKeys
+    source: IssuerKeys | LiveKeys
     keys: KeySet
     starts: float
     ends: float

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Self, TypedDict
+from typing import Any, Self
 
 import msgspec
 
 from authkit_verify._explain.explanation import Explanation
+from authkit_verify._introspection.introspector import Introspector
+from authkit_verify._introspection.live_claims import confirmed_claims, opaque_claims
+from authkit_verify._introspection.live_keys import NO_KEYS, LiveKeys
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.issuer_keys import IssuerHealth, IssuerKeys, KeyCandidates, removed_issuer
+from authkit_verify._jwks.issuer_keys import IssuerKeys, removed_issuer
 from authkit_verify._jwks.key_set_cache import changing
-from authkit_verify._policy import checks, claims
+from authkit_verify._policy import checks
 from authkit_verify._policy.accepted_issuers import AcceptedIssuers
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
-from authkit_verify._policy.proof.binding import Proof
+from authkit_verify._policy.opaque_tokens import OpaqueIssuers, is_opaque
+from authkit_verify._policy.proof.binding import Binding, Proof
 from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._policy.proof.dpop_proof import ProofChecker
-from authkit_verify._policy.required_claims import check_required
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
+from authkit_verify._verify.health import Health, health_of
 from authkit_verify._verify.token_cache import Entry, TokenCache
 from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.config.accept_config import check_opaque
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.errors import TokenError
 
@@ -45,15 +51,6 @@ class Verified(msgspec.Struct, frozen=True):
     claims: Claims
     keys: KeyState
     key_set: KeySet
-
-
-class Health(TypedDict):
-    """The state of the keys of every issuer, in plain JSON types."""
-
-    ready: bool
-    """True if every issuer has usable keys."""
-    issuers: dict[str, IssuerHealth]
-    """The state by issuer."""
 
 
 class Verifier:
@@ -130,7 +127,8 @@ class Verifier:
 
         Raises:
             ValueError: The issuer is accepted already, or it requires DPoP and ``dpop`` of the verifier is
-                None, so that refusals would not announce it.
+                None, so that refusals would not announce it, or its opaque tokens cannot be distinguished
+                from those of another issuer.
         """
         if accept.dpop == "required" and self.dpop is None:
             raise ValueError(
@@ -142,6 +140,7 @@ class Verifier:
                 raise ValueError(
                     f"issuer {accept.issuer!r} is accepted already; call remove_issuer first to change it"
                 )
+            check_opaque([*self.issuers, accept])
             self._policies = self._policies_of({**self._policies, accept.issuer: policy})
 
     async def remove_issuer(self, issuer: str) -> None:
@@ -161,7 +160,7 @@ class Verifier:
                 self._policies = self._policies_of(policies)
         if policy is None:
             raise ValueError(f"issuer {issuer!r} is not accepted, so not removed; see Verifier.issuers")
-        await policy.keys.retire()
+        await policy.retire()
 
     async def __aenter__(self) -> Self:
         return self
@@ -239,6 +238,9 @@ class Verifier:
         The order decides which code is reported: shape, algorithm, issuer, key,
         signature, type, times, audience, scope, tenant, proof.
         """
+        opaque = self._policies.opaque
+        if opaque is not None and is_opaque(token):
+            return await self._examine_opaque(token, proof, opaque)
         token_counters = self._unknown_issuer
         try:
             # 1. The shape: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12.
@@ -259,26 +261,75 @@ class Verifier:
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
             self._remember(parts.header_segment, header)
-            # 6. to 9. The claims.
-            accepted, starts, ends = self._check_claims(policy, header, payload)
+            # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4. 7. to 9. The claims.
+            checks.check_type(header.typ, policy.types)
+            accepted, starts, ends = policy.check_claims(payload, self._wall(), self._skew)
             # 10. The tenant. The host is asked about genuine tokens alone.
             if policy.tenancy is not None:
                 ends = min(ends, self._wall() + await policy.tenancy.admit(payload))
-            # 11. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
-            binding = policy.binding_of(payload) if policy.must_be_bound or "cnf" in payload else None
-            if binding is not None or proof is not None:
-                await self._proofs.check(token, binding, proof)
-            if policy.keys.is_retired():  # while this verification waited
-                raise removed_issuer()
+            # 11. The issuer's own word on the token and its claims at this moment: RFC 7662.
+            source: IssuerKeys | LiveKeys = keys
+            if (asked := policy.jwt_introspector) is not None:
+                answer = await asked.ask(token)
+                payload = confirmed_claims(answer.claims or {}, payload)
+                accepted, starts, ends = await self._check_live_claims(policy, payload)
+                source = LiveKeys(asked, answer, keys, opaque=False)
+            # 12. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
+            binding = await self._check_proof(policy, token, payload, proof)
         except TokenError as error:
             token_counters.refuse(error.code)
             _log_refusal(error)
             raise
-        token_counters.accepted += 1
-        self._report(policy, header, accepted, found)
-        entry = Entry(token, accepted, token_counters, policy.keys, found.key_set, starts, ends, binding)
-        self._cache.put(entry, parts.payload)
-        return Verified(accepted, found.state, found.key_set)
+        entry = Entry(token, accepted, token_counters, source, found.key_set, starts, ends, binding)
+        return self._accept(policy, header, entry, parts.payload, found.state)
+
+    async def _examine_opaque(self, token: str, proof: Proof | None, issuers: OpaqueIssuers) -> Verified:
+        """Ask the issuer about a token that is not a JWT, and check its claims as those of one."""
+        token_counters = self._unknown_issuer
+        try:
+            policy, asked = issuers.issuer_of(token)
+            token_counters = policy.token_counters
+            answer = await asked.ask(token)
+            claims = answer.claims or {}
+            payload = opaque_claims(claims, policy.issuer_in(claims))
+            accepted, starts, ends = await self._check_live_claims(policy, payload)
+            binding = await self._check_proof(policy, token, payload, proof)
+        except TokenError as error:
+            token_counters.refuse(error.code)
+            _log_refusal(error)
+            raise
+        source = LiveKeys(asked, answer, policy.keys, opaque=True)
+        entry = Entry(token, accepted, token_counters, source, NO_KEYS, starts, ends, binding)
+        return self._accept(policy, None, entry, json.dumps(payload).encode(), source.state())
+
+    async def _check_live_claims(
+        self, policy: IssuerPolicy, payload: dict[str, Any]
+    ) -> tuple[Claims, float, float]:
+        """Check the claims that an issuer states, and their tenant; return as ``check_claims`` does."""
+        accepted, starts, ends = policy.check_claims(payload, self._wall(), self._skew)
+        if policy.tenancy is not None:
+            ends = min(ends, self._wall() + await policy.tenancy.admit(payload))
+        return accepted, starts, ends
+
+    async def _check_proof(
+        self, policy: IssuerPolicy, token: str, payload: dict[str, Any], proof: Proof | None
+    ) -> Binding | None:
+        """Return what a token is bound to, after checking the proof of that."""
+        binding = policy.binding_of(payload) if policy.must_be_bound or "cnf" in payload else None
+        if binding is not None or proof is not None:
+            await self._proofs.check(token, binding, proof)
+        if policy.keys.is_retired():  # while this verification waited
+            raise removed_issuer()
+        return binding
+
+    def _accept(
+        self, policy: IssuerPolicy, header: Header | None, entry: Entry, payload: bytes, state: KeyState
+    ) -> Verified:
+        """Count, report and cache an accepted token; its claims were read from ``payload``."""
+        entry.token_counters.accepted += 1
+        self._report(policy, header, entry.claims, state)
+        self._cache.put(entry, payload)
+        return Verified(entry.claims, state, entry.keys)
 
     def remaining(self, accepted: Claims) -> float:
         """Return the seconds until an accepted token expires, the skew included."""
@@ -291,13 +342,12 @@ class Verifier:
 
     async def warm(self) -> Health:
         """Fetch the keys of every issuer now and return their state. An unreachable issuer does not raise."""
-        await asyncio.gather(*(policy.keys.warm() for policy in self._policies.values()))
+        await asyncio.gather(*(policy.warm() for policy in self._policies.values()))
         return self.health()
 
     def health(self) -> Health:
-        """Return the state of every issuer's keys, without any I/O."""
-        issuers = {issuer: policy.keys.health() for issuer, policy in self._policies.items()}
-        return {"ready": all(one["source"] is not None for one in issuers.values()), "issuers": issuers}
+        """Return the state of every issuer's keys and introspection endpoint, without any I/O."""
+        return health_of(self._policies)
 
     def counters(self) -> Counters:
         """Return a copy of the counters since the verifier was made, by issuer, without any I/O."""
@@ -307,12 +357,14 @@ class Verifier:
     async def aclose(self) -> None:
         """Cancel background fetches. The HTTP client is the host's to close."""
         for policy in self._policies.values():
-            await policy.keys.aclose()
+            await policy.aclose()
 
     def _policy_of(self, accept: IssuerAccept) -> IssuerPolicy:
         emit = self._events.of(accept.issuer)
         keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=self._ages, emit=emit)
-        return IssuerPolicy(accept, self.config, keys, emit, self._ages)
+        settings = accept.introspection
+        asked = Introspector(accept, settings, self._clients, self._ages, emit) if settings else None
+        return IssuerPolicy(accept, self.config, keys, emit, clock=self._ages, introspector=asked)
 
     def _policies_of(self, policies: Mapping[str, IssuerPolicy]) -> AcceptedIssuers:
         return AcceptedIssuers(policies, frozenset(self.config.algorithms))
@@ -324,33 +376,15 @@ class Verifier:
                 self._headers.clear()
             self._headers[segment] = header
 
-    def _report(self, policy: IssuerPolicy, header: Header, accepted: Claims, found: KeyCandidates) -> None:
+    @staticmethod
+    def _report(policy: IssuerPolicy, header: Header | None, accepted: Claims, state: KeyState) -> None:
         """Emit the events of an accepted token."""
-        if found.state.source == "pinned" and not policy.accept.pinned_only:
+        if state.source == "pinned" and not policy.accept.pinned_only:
             policy.emit("pinned_key_used", "a token was verified with a pinned key")
         if policy.report_only is not None:
             for name, refusal in policy.report_only.failures(header, accepted):
                 policy.token_counters.would_refuse(refusal.code)
                 policy.emit("would_refuse", name, refusal.code)
-
-    def _check_claims(
-        self, policy: IssuerPolicy, header: Header, payload: dict[str, Any]
-    ) -> tuple[Claims, float, float]:
-        """Return the claims, and the Unix times between which they are valid."""
-        # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4.
-        checks.check_type(header.typ, policy.types)
-        # 7. The times: RFC 7519 sections 4.1.4 to 4.1.6.
-        starts, ends = checks.check_times(payload, self._wall(), self._skew, policy.accept.max_lifetime)
-        subject = checks.check_subject(policy.read_subject(payload))
-        # 8. The audience: RFC 7519 section 4.1.3. Then the claims that this issuer's tokens need.
-        audience = checks.check_audience(policy.read_audience(payload), policy.audiences)
-        if policy.required_claims:
-            check_required(payload, policy.required_claims)
-        tenant = None if policy.tenancy is None else policy.tenancy.tenant_of(payload["iss"])
-        accepted = claims.build(payload, audience, subject=subject, paths=policy.paths, tenant=tenant)
-        # 9. The scope: RFC 6750 section 3.1.
-        checks.check_scopes(accepted.scopes, policy.scopes)
-        return accepted, starts, ends
 
 
 def _log_refusal(error: TokenError) -> None:

@@ -46,6 +46,7 @@ class AcceptConfig:
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"AcceptConfig.issuers lists an issuer twice: {', '.join(repeated)}")
+        check_opaque(self.issuers)
         check_algorithms(self.algorithms)
         check_seconds("skew", self.skew, zero=True)
         if self.signature_backend not in ("cryptography", "fast"):  # not a set: a list cannot be hashed
@@ -64,6 +65,32 @@ class AcceptConfig:
         except ImportError as error:
             raise ValueError('signature_backend="fast" needs more packages: install authkit[fast]') from error
         return FAST_ALGORITHMS
+
+
+def check_opaque(issuers: Sequence[IssuerAccept]) -> None:
+    """Raise ValueError unless every opaque token belongs to one issuer at most, by its prefix."""
+    prefixes_by_issuer = {
+        accept.issuer: accept.introspection.token_prefixes
+        for accept in issuers
+        if accept.introspection is not None and accept.introspection.takes_opaque
+    }
+    if len(prefixes_by_issuer) < 2:
+        return
+    seen: list[tuple[str, str]] = []
+    for issuer, prefixes in prefixes_by_issuer.items():
+        if not prefixes:
+            raise ValueError(
+                f"several issuers take opaque tokens, and {issuer} has no token_prefixes: set them in its "
+                "Introspection, so that no token goes to another issuer"
+            )
+        for prefix in prefixes:
+            for other, theirs in seen:
+                if other != issuer and (prefix.startswith(theirs) or theirs.startswith(prefix)):
+                    raise ValueError(
+                        f"token_prefixes {theirs!r} of {other} and {prefix!r} of {issuer} begin alike: an "
+                        "opaque token must belong to one issuer"
+                    )
+            seen.append((issuer, prefix))
 
 
 def _accepted(issuers: object) -> tuple[IssuerAccept, ...]:

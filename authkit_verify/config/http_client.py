@@ -32,7 +32,8 @@ class HttpClient(Protocol):
     """An HTTP client: an ``AsyncClient`` of httpx or httpx2, or any object with this one method.
 
     ``timeout`` is four numbers of seconds: to connect, to read, to write, and to wait for a connection of the
-    pool. ``follow_redirects`` is always False.
+    pool. ``follow_redirects`` is always False. ``content`` is the body of a request; only introspection
+    (RFC 7662) passes it.
     """
 
     def stream(
@@ -43,6 +44,7 @@ class HttpClient(Protocol):
         headers: Mapping[str, str],
         timeout: Timeouts,
         follow_redirects: bool,
+        content: bytes = b"",
     ) -> AbstractAsyncContextManager[StreamedResponse]:
         """Send a request and yield the response before its body is read."""
         ...

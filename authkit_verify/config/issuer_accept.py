@@ -13,6 +13,7 @@ from authkit_verify._jose.keys import pinned_key
 from authkit_verify.config.allowed_urls import is_allowed_url
 from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify.config.http_client import HttpClient
+from authkit_verify.config.introspection import Introspection
 from authkit_verify.config.required_values import RequiredValues, checked_values
 from authkit_verify.config.stricter_rules import StricterRules
 from authkit_verify.config.tenants import IssuerTemplate, Tenants, checked_tenants, has_placeholder
@@ -94,6 +95,9 @@ class IssuerAccept:
     mtls: BindingMode = "allowed"
     """The same for tokens that are bound to a client certificate (``cnf["x5t#S256"]``, RFC 8705). Default
     ``allowed``."""
+    introspection: Introspection | None = None
+    """How the issuer is asked about opaque tokens, or about every token (RFC 7662). Default None: opaque
+    tokens are refused, and JWTs are verified here alone."""
     report_only: StricterRules | None = None
     """Rules that are checked and reported before they are enforced. Default None."""
     cache_ttl: float = 300.0
@@ -174,6 +178,7 @@ def _check(accept: IssuerAccept) -> None:
     _check_bindings(accept)
     _check_source(accept)
     _check_connection(accept)
+    _check_introspection(accept)
     check_seconds("cache_ttl", accept.cache_ttl)
     check_seconds("max_stale", accept.max_stale, zero=True)
     if accept.max_lifetime is not None:
@@ -209,6 +214,21 @@ def _check_bindings(accept: IssuerAccept) -> None:
             raise ValueError(
                 f"{accept.issuer}: {name} must be 'disabled', 'allowed' or 'required', not {mode!r}"
             )
+
+
+def _check_introspection(accept: IssuerAccept) -> None:
+    asked: object = accept.introspection
+    if asked is None:
+        return
+    if not isinstance(asked, Introspection):
+        kind = type(asked).__name__  # not its value: it may be a secret
+        raise ValueError(f"{accept.issuer}: introspection must be an Introspection, not a {kind}")  # noqa: TRY004 - as above
+    url = accept.issuer if asked.url is None else asked.url
+    if not isinstance(url, str) or not accept.allows_url(url):
+        raise ValueError(
+            f"{accept.issuer}: Introspection.url, or without it the issuer, must be an https URL (or http on "
+            f"loopback with allow_http_loopback=True, or http at a host of allow_http_hosts), not {url!r}"
+        )
 
 
 def _check_source(accept: IssuerAccept) -> None:

@@ -17,6 +17,7 @@ from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import SUPPORTED_ALGORITHMS, AcceptConfig, IssuerAccept
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.config.values import DEFAULT_SKEW
+from authkit_verify.doctor.introspection import check_endpoint
 from authkit_verify.doctor.keys import check_keys
 from authkit_verify.doctor.metadata import (
     check_clock,
@@ -43,6 +44,8 @@ async def diagnose(
 ) -> Report:
     """Check an issuer and its configuration: fetch at most five documents.
 
+    With ``introspection`` its endpoint is also asked about a token that it cannot know.
+
     Args:
         accept: The configuration of the issuer.
         http_client: The client for the requests, as for ``Verifier``. Default None: one is made and closed.
@@ -60,6 +63,9 @@ async def diagnose(
             diagnosis.check_pins()
         else:
             await diagnosis.check_documents()
+        if accept.introspection is not None:
+            endpoint = check_endpoint(client, accept, accept.introspection)
+            diagnosis.findings += [finding async for finding in endpoint]
     return Report(accept.issuer, tuple(diagnosis.findings))
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from authkit_verify._explain.explanation import shortened
 from authkit_verify._jwks.cache_lifetime import MIN_FRESH, cache_lifetime
-from authkit_verify._jwks.discovery import keys_url, origin
+from authkit_verify._jwks.discovery import origin, url_in
 from authkit_verify._jwks.fetch import Answer
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify._jwks.refresher import MAX_WAIT
@@ -75,7 +75,7 @@ def check_metadata(found: Probe, accept: IssuerAccept) -> tuple[Finding, str | N
         sentence = f"The metadata at {shown(found.url)} cannot be fetched: {fault.reason}."
         return Finding("warning", fault.code, sentence, fault.advice), None
     try:
-        url = keys_url(found.answer, accept.issuer)
+        url = url_in(found.answer, accept.issuer, "jwks_uri")
     except FetchError as error:
         return _unfit(found, found.answer, accept, error), None
     if not accept.allows_url(url):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT, Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
@@ -62,10 +63,12 @@ class _RecordingClient:
         headers: Mapping[str, str],
         timeout: Timeouts,  # noqa: ASYNC109 - the name is the protocol's
         follow_redirects: bool,
+        content: bytes = b"",
     ) -> AsyncGenerator[StreamedResponse]:
         """Send a request and yield the response before its body is read."""
+        terms: dict[str, Any] = {"content": content} if content else {}  # not every client takes it
         async with self._client.stream(
-            method, url, headers=headers, timeout=timeout, follow_redirects=follow_redirects
+            method, url, headers=headers, timeout=timeout, follow_redirects=follow_redirects, **terms
         ) as response:
             self.headed_at = self._timer()
             self.headers = {name.lower(): value for name, value in response.headers.items()}

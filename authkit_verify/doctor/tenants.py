@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authkit_verify._jwks.discovery import keys_url, metadata_urls
+from authkit_verify._jwks.discovery import metadata_urls, url_in
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.tenants import IssuerTemplate
@@ -39,7 +39,7 @@ def check_tenant(found: Probe, accept: IssuerAccept, tenant: str) -> Finding:
             "Check the spelling of the tenant, and the issuer.",
         )  # fmt: skip
     try:
-        keys_url(found.answer, issuer)
+        url_in(found.answer, issuer, "jwks_uri")
     except FetchError as error:
         return Finding(
             "error", "tenant_mismatch", f"The metadata of the tenant {shown(tenant)} does not fit: {error}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -13,8 +14,10 @@ from authkit_verify._jwks.discovery import metadata_urls, origin
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
+from authkit_verify.config.introspection import Introspection
 from authkit_verify.config.tenants import IssuerTemplate, has_placeholder
 from authkit_verify.config.values import DEFAULT_SKEW
+from authkit_verify.testing._introspection import FakeEndpoint
 from authkit_verify.testing._keys import FakeKey, compact, seal
 
 _TENANT = "11111111-1111-4111-8111-111111111111"
@@ -63,6 +66,8 @@ class FakeIssuer:
         metadata."""
         self.jwks_urls = {httpx.URL(self._jwks_uri)}
         """Every URL that was given for the key set, through ``jwks_url`` here or in ``accept``."""
+        self.endpoint = FakeEndpoint(self.issuer, self._is_genuine, clock)
+        """Its introspection endpoint (RFC 7662): the tokens that it knows, the credentials that it wants."""
         self.audience = audience
         self.claims: dict[str, Any] = {}
         """Claims of every token, instead of the usual ones or beside them; None leaves one out."""
@@ -97,6 +102,8 @@ class FakeIssuer:
         fake.claims = _accepted_claims(accept)
         if accept.tenants and not callable(accept.tenants):
             fake.tenant = accept.tenants[0]
+        if accept.introspection is not None:
+            fake.endpoint.expect(accept.introspection)
         return fake
 
     @staticmethod
@@ -117,6 +124,14 @@ class FakeIssuer:
     def fetches(self) -> int:
         """The number of requests for the key set."""
         return sum(self.document_at(request.url) == "keys" for request in self.requests)
+
+    def introspection(self, **terms: Any) -> Introspection:
+        """Return how its endpoint is asked; ``terms`` are further fields of ``Introspection``."""
+        asked = Introspection(
+            **{"client_id": self.endpoint.client_id, "client_secret": self.endpoint.client_secret} | terms
+        )
+        self.endpoint.expect(asked)
+        return asked
 
     def accept(self, **terms: Any) -> IssuerAccept:
         """Return the ``IssuerAccept`` of this issuer; ``terms`` are further fields of it."""
@@ -159,16 +174,51 @@ class FakeIssuer:
             claims: Claims that replace the usual ones.
         """
         signer = key or self.key
-        now = int(self.clock())
         members = {"alg": signer.alg, "kid": signer.kid, "typ": typ} | dict(header or {})
-        payload = {
+        payload = self._payload(user_id, lifetime, without, claims)
+        head = {name: value for name, value in members.items() if value is not None}
+        return seal(signer, compact(head), compact(payload))
+
+    def mint_opaque(
+        self,
+        user_id: str = "user-1",
+        *,
+        prefix: str = "",
+        lifetime: float = 900,
+        without: Iterable[str] = (),
+        **claims: Any,
+    ) -> str:
+        """Return a random token about which the introspection endpoint says what a JWT would.
+
+        Args:
+            user_id: The ``sub``. Default ``user-1``.
+            prefix: The first characters of the token. Default none.
+            lifetime: Seconds from now until ``exp``; may be negative. Default 900.
+            without: Claims to leave out.
+            claims: Claims that replace the usual ones.
+        """
+        token = prefix + secrets.token_urlsafe(24)
+        self.endpoint.opaque[token] = self._payload(user_id, lifetime, without, claims)
+        return token
+
+    def revoke(self, token: str) -> None:
+        """Let the introspection endpoint say that a token is not active: an opaque one or a JWT."""
+        self.endpoint.revoked.add(token)
+
+    def _payload(
+        self, user_id: str, lifetime: float, without: Iterable[str], claims: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        now = int(self.clock())
+        payload: dict[str, Any] = {
             "iss": self.issuer, "sub": user_id, "aud": self.audience, "iat": now, "exp": int(now + lifetime),
-        } | self.claims_of(self.tenant) | self.claims | claims  # fmt: skip
+        } | self.claims_of(self.tenant) | self.claims | dict(claims)  # fmt: skip
         left_out = {name for name, value in self.claims.items() if value is None and name not in claims}
         for name in left_out.union(without):
             payload.pop(name, None)
-        head = {name: value for name, value in members.items() if value is not None}
-        return seal(signer, compact(head), compact(payload))
+        return payload
+
+    def _is_genuine(self, token: str) -> bool:
+        return any(key.signed(token) for key in self.keys)
 
     def claims_of(self, tenant: str) -> dict[str, Any]:
         """Return the claims that name a tenant: ``mint("ann", **issuer.claims_of("acme"))``.
@@ -228,8 +278,10 @@ class FakeIssuer:
     def _jwks_uri(self) -> str:
         return self.jwks_url or self.issuer.rstrip("/") + "/jwks.json"
 
-    def document_at(self, url: httpx.URL) -> Literal["keys", "metadata"] | None:
+    def document_at(self, url: httpx.URL) -> Literal["keys", "metadata", "introspection"] | None:
         """Return which document of this issuer is at this URL."""
+        if url in self.endpoint.urls:
+            return "introspection"
         if url in self.jwks_urls:
             return "keys"
         if self._metadata_issuer(url) is not None:
@@ -257,13 +309,19 @@ class FakeIssuer:
         if self._status != 200:
             return httpx.Response(self._status)
         document = self.document_at(request.url)
+        if document == "introspection":
+            return self.endpoint.respond(request)
+        if request.method != "GET":
+            return httpx.Response(405)
         if document == "keys":
             body = self.document() if self._body is None else self._body
             return httpx.Response(200, content=body, headers=self.headers)
         if document is None or self.metadata is None:
             return httpx.Response(404)
-        named = self._metadata_issuer(request.url)
-        metadata = {"issuer": named, "jwks_uri": self._jwks_uri} | self.metadata
+        metadata = {
+            "issuer": self._metadata_issuer(request.url), "jwks_uri": self._jwks_uri,
+            "introspection_endpoint": self.endpoint.url,
+        } | self.metadata  # fmt: skip
         return httpx.Response(200, content=compact(metadata))
 
 
@@ -274,7 +332,7 @@ def _addressed(issuers: Iterable[FakeIssuer], request: httpx.Request) -> FakeIss
     """
     asked = request.url
     for issuer in issuers:
-        if asked in issuer.jwks_urls or issuer.document_at(asked) == "metadata":
+        if asked in issuer.jwks_urls or issuer.document_at(asked) in {"metadata", "introspection"}:
             return issuer
     near = [issuer for issuer in issuers if origin(issuer.issuer) == origin(str(asked))]
     if not near:

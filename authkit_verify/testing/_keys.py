@@ -13,6 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from authkit_verify._jose.algorithms import ALGORITHMS
+from authkit_verify._jose.compact import split
+from authkit_verify.errors import TokenError
+
 _CURVES: Mapping[str, tuple[ec.EllipticCurve, int]] = {
     "ES256": (ec.SECP256R1(), 32),
     "ES384": (ec.SECP384R1(), 48),
@@ -68,6 +72,14 @@ class FakeKey:
             .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
             .decode()
         )
+
+    def signed(self, token: str) -> bool:
+        """True if this key made the signature of a compact token."""
+        try:
+            parts = split(token)
+        except TokenError:
+            return False
+        return ALGORITHMS[self.alg](self.private_key.public_key(), parts.signed, parts.signature)
 
     def sign(self, data: bytes) -> bytes:
         """Return the signature of ``data`` in the form of RFC 7518."""
