@@ -161,6 +161,50 @@ async def test_an_issuer_with_opaque_tokens_comes_and_goes_while_the_verifier_ru
     assert await outcome(verifier, token) == "invalid_token"
 
 
+TEMPLATE = "https://login.test/{tenant}/v2.0"
+
+
+@pytest.mark.parametrize(
+    ("iss", "expected"),
+    [
+        ("https://login.test/acme/v2.0", "ann"),
+        ("https://login.test/evil/v2.0", "bad_tenant"),
+        ("https://other.test/acme/v2.0", "bad_issuer"),
+        (TEMPLATE, "bad_issuer"),
+        (None, "bad_issuer"),
+        (..., "bad_issuer"),
+    ],
+)
+async def test_an_answer_about_an_opaque_token_of_a_tenant_must_name_an_accepted_one(
+    clock: FakeClock, iss: Any, expected: str
+) -> None:
+    issuer = FakeIssuer(TEMPLATE, clock=clock)
+    claims = {"active": True, "iss": iss, "sub": "ann", "aud": "api", "exp": clock() + 60}
+    if iss is ...:
+        del claims["iss"]
+    says(issuer, **claims)
+    async with judge(issuer, url="https://login.test/introspect", tenants=["acme"]) as verifier:
+        assert await outcome(verifier, "an-opaque-token") == expected
+        explanation = await verifier.explain("an-opaque-token")
+        assert explanation.code == (None if expected == "ann" else expected)
+
+
+async def test_the_answer_about_a_jwt_cannot_move_it_to_another_tenant(clock: FakeClock) -> None:
+    issuer = FakeIssuer(TEMPLATE, clock=clock)
+    issuer.tenant_claim = "tid"
+    token = issuer.mint("ann", **issuer.claims_of("acme"))
+    terms: dict[str, Any] = {
+        "url": "https://login.test/introspect",
+        "tenants": ["acme"],
+        "tenant_claim": "tid",
+    }
+    for answer, expected in (({}, "ann"), ({"tid": "evil"}, "bad_tenant")):
+        says(issuer, active=True, **answer)
+        async with judge(issuer, mode="jwt", **terms) as verifier:
+            assert await outcome(verifier, token) == expected
+            assert (await verifier.explain(token)).code == (None if expected == "ann" else expected)
+
+
 # --- what an answer means ---------------------------------------------------------------------------------
 
 

@@ -193,6 +193,7 @@ async def test_the_metadata_has_the_members_that_the_test_wants(issuer: FakeIssu
     assert answer.json() == {
         "issuer": issuer.issuer,
         "jwks_uri": issuer.issuer + "/jwks.json",
+        "introspection_endpoint": issuer.issuer + "/introspect",
         "scopes_supported": ["orders:read"],
     }
     issuer.metadata = None
