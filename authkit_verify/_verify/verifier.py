@@ -236,10 +236,9 @@ class Verifier:
         """Run every check on a token.
 
         The order decides which code is reported: shape, algorithm, issuer, key,
-        signature, type, times, audience, scope, tenant, proof.
+        signature, type, times, audience, scope, tenant, introspection, proof.
         """
-        opaque = self._policies.opaque
-        if opaque is not None and is_opaque(token):
+        if (opaque := self._policies.opaque) is not None and is_opaque(token):
             return await self._examine_opaque(token, proof, opaque)
         token_counters = self._unknown_issuer
         try:
@@ -261,18 +260,15 @@ class Verifier:
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
             self._remember(parts.header_segment, header)
-            # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4. 7. to 9. The claims.
+            # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4. 7. to 10. The claims and the tenant.
             checks.check_type(header.typ, policy.types)
-            accepted, starts, ends = policy.check_claims(payload, self._wall(), self._skew)
-            # 10. The tenant. The host is asked about genuine tokens alone.
-            if policy.tenancy is not None:
-                ends = min(ends, self._wall() + await policy.tenancy.admit(payload))
+            accepted, starts, ends = await self._check_claims(policy, payload)
             # 11. The issuer's own word on the token and its claims at this moment: RFC 7662.
             source: IssuerKeys | LiveKeys = keys
             if (asked := policy.jwt_introspector) is not None:
                 answer = await asked.ask(token)
                 payload = confirmed_claims(answer.claims or {}, payload)
-                accepted, starts, ends = await self._check_live_claims(policy, payload)
+                accepted, starts, ends = await self._check_claims(policy, payload)
                 source = LiveKeys(asked, answer, keys, opaque=False)
             # 12. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
             binding = await self._check_proof(policy, token, payload, proof)
@@ -292,7 +288,7 @@ class Verifier:
             answer = await asked.ask(token)
             claims = answer.claims or {}
             payload = opaque_claims(claims, policy.issuer_in(claims))
-            accepted, starts, ends = await self._check_live_claims(policy, payload)
+            accepted, starts, ends = await self._check_claims(policy, payload)
             binding = await self._check_proof(policy, token, payload, proof)
         except TokenError as error:
             token_counters.refuse(error.code)
@@ -302,12 +298,12 @@ class Verifier:
         entry = Entry(token, accepted, token_counters, source, NO_KEYS, starts, ends, binding)
         return self._accept(policy, None, entry, json.dumps(payload).encode(), source.state())
 
-    async def _check_live_claims(
+    async def _check_claims(
         self, policy: IssuerPolicy, payload: dict[str, Any]
     ) -> tuple[Claims, float, float]:
-        """Check the claims that an issuer states, and their tenant; return as ``check_claims`` does."""
+        """Return the claims, and the Unix times between which they are valid. Raises TokenError."""
         accepted, starts, ends = policy.check_claims(payload, self._wall(), self._skew)
-        if policy.tenancy is not None:
+        if policy.tenancy is not None:  # the host is asked about genuine tokens alone
             ends = min(ends, self._wall() + await policy.tenancy.admit(payload))
         return accepted, starts, ends
 

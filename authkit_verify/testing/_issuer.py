@@ -127,9 +127,11 @@ class FakeIssuer:
 
     def introspection(self, **terms: Any) -> Introspection:
         """Return how its endpoint is asked; ``terms`` are further fields of ``Introspection``."""
-        asked = Introspection(
-            **{"client_id": self.endpoint.client_id, "client_secret": self.endpoint.client_secret} | terms
-        )
+        usual: dict[str, Any] = {
+            "client_id": self.endpoint.client_id,
+            "client_secret": self.endpoint.client_secret,
+        }
+        asked = Introspection(**usual | terms)
         self.endpoint.expect(asked)
         return asked
 

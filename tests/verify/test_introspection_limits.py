@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-import threading
 import traceback
 from typing import Any
 
 import httpx
 import pytest
 
-from authkit_verify import Event, Introspection, SyncVerifier, TokenError, Verifier
+from authkit_verify import Event, Introspection, TokenError, Verifier
 from authkit_verify._introspection.answers import Answer, Answers, Failure
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
@@ -365,66 +364,6 @@ async def test_metadata_without_an_endpoint_is_named_with_the_remedy(issuer: Fak
     assert error is not None
     assert "no introspection_endpoint" in error
     assert "set Introspection.url" in error
-
-
-# --- event loops and threads ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("slow", [0.0, 0.02])
-def test_a_loop_for_each_call_shares_the_answers(clock: FakeClock, slow: float) -> None:
-    issuer = FakeIssuer(clock=clock)
-    issuer.slow(slow)
-    verifier = judge(issuer)
-    token = issuer.mint_opaque("ann")
-    for _ in range(3):
-        assert asyncio.run(outcome(verifier, token)) == "ann"
-    assert asked(issuer) == 1
-    issuer.revoke(token)
-    clock.advance(31)
-    for _ in range(20):
-        assert asyncio.run(outcome(verifier, token)) == "token_inactive"
-        clock.advance(6)
-    asking = verifier._policies[issuer.issuer].introspector
-    assert asking is not None
-    assert len(asking._requests) <= 2, "loops that ended are forgotten"
-
-
-def test_a_caller_that_gives_up_with_its_loop_leaves_nothing_behind(clock: FakeClock) -> None:
-    issuer = FakeIssuer(clock=clock)
-    verifier = judge(issuer)
-    token = issuer.mint_opaque("ann")
-    issuer.slow(5)
-
-    async def impatient() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
-                await verifier.verify(token)
-
-    asyncio.run(impatient())
-    issuer.recover()
-    assert asyncio.run(outcome(verifier, token)) == "ann"
-    assert verifier.health()["introspection"][issuer.issuer]["failures"] == 0
-
-
-def test_threads_share_a_synchronous_verifier(clock: FakeClock) -> None:
-    issuer = FakeIssuer(clock=clock)
-    accept = issuer.accept(introspection=issuer.introspection())
-    token, found = issuer.mint_opaque("ann"), list[str]()
-    with SyncVerifier(accept, issuer.client, clock) as verifier:
-        threads = [
-            threading.Thread(target=lambda: found.append(verifier.verify(token).user_id)) for _ in range(20)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert (found, asked(issuer)) == (["ann"] * 20, 1)
-        assert verifier.recall(token) is not None
-        issuer.revoke(token)
-        clock.advance(31)
-        assert verifier.recall(token) is None
-        with pytest.raises(TokenError, match="token_inactive"):
-            verifier.verify(token)
 
 
 # --- secrets ----------------------------------------------------------------------------------------------
