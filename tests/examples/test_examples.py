@@ -64,10 +64,10 @@ class Session:
 
     @asynccontextmanager
     async def request(
-        self, method: str, url: str, *, headers: Mapping[str, str], allow_redirects: bool
+        self, method: str, url: str, *, headers: Mapping[str, str], allow_redirects: bool, data: bytes | None
     ) -> AsyncIterator[Any]:
         self.redirects.append(allow_redirects)
-        answer = await self.issuer.client.request(method, url, headers=headers)
+        answer = await self.issuer.client.request(method, url, headers=headers, content=data)
 
         async def pieces() -> AsyncIterator[bytes]:
             yield answer.content
@@ -75,6 +75,13 @@ class Session:
         yield SimpleNamespace(
             status=answer.status_code, headers=answer.headers, content=SimpleNamespace(iter_any=pieces)
         )
+
+
+async def test_a_client_that_is_not_of_httpx_asks_about_opaque_tokens() -> None:
+    issuer = FakeIssuer()
+    client: HttpClient = load("aiohttp_client").AiohttpClient(Session(issuer))
+    async with Verifier(issuer.accept(introspection=issuer.introspection()), http_client=client) as verifier:
+        assert (await verifier.verify(issuer.mint_opaque("ann"))).user_id == "ann"
 
 
 async def test_a_client_that_is_not_of_httpx_fetches_keys() -> None:
