@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from authkit_issuer import errors
+from authkit_issuer.http.csrf import own_origins, require_own_page
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
@@ -121,17 +122,11 @@ class RefreshCookie(Cookie):
     def __init__(self, config: Config) -> None:
         """Prepare name and attributes, and the origins whose pages may use it."""
         super().__init__(config, "refresh", config.refresh_token_duration or _LONGEST)
-        self._origins = {*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)}
+        self._origins = own_origins(config)
 
     def check_page(self, headers: Headers) -> None:
-        """Raise ``Invalid`` for a page of an origin that is neither ours nor among ``cors_origins`` (CSRF).
-
-        Its reader did not ask for this: neither to use the cookie that is there, nor to be given one of
-        somebody else's session.
-        """
-        pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
-        if not pages <= self._origins:
-            raise errors.Invalid("Refresh tokens are not taken from pages of this origin.")
+        """Raise ``Invalid`` for a page of another origin (``csrf.require_own_page``)."""
+        require_own_page(headers, self._origins)
 
 
 class DeviceCookie(Cookie):
@@ -221,14 +216,3 @@ class CookieJar:
                 self.root_path, self.path, hosts[0] if hosts else ""
             )
         return found[0] if len(found) == 1 else None
-
-
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-
-def _origins(address: str | None) -> set[str]:
-    """Return the origin of an address as browsers spell it, without the port that goes without saying."""
-    parts = urlsplit(address or "")
-    if parts.scheme not in _DEFAULT_PORTS:
-        return set()
-    return {f"{parts.scheme}://{parts.netloc}".lower().removesuffix(_DEFAULT_PORTS[parts.scheme])}

@@ -24,7 +24,7 @@ from authkit_issuer.errors import (
     Unauthenticated,
     UserBanned,
 )
-from authkit_issuer.http import client_address, guards, rate_limits
+from authkit_issuer.http import client_address, guards, rate_limits, reauth
 from authkit_issuer.http.cookies import CookieJar
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
@@ -198,7 +198,7 @@ class Runner:
         if operation.auth is Auth.ADMIN:
             guards.require_admin(account)
         if operation.fresh is True or (operation.fresh and operation.fresh(account)):
-            await guards.require_recent_auth(service, account)
+            await reauth.require_recent_auth(service, account)
         return account
 
     async def _give_back(self, call: Call[Any, Any]) -> None:

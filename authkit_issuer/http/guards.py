@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.errors import Denied
-from authkit_issuer.http.errors import InvalidClient, StepUpRequired
+from authkit_issuer.http.errors import InvalidClient
 from authkit_verify import TokenError, bearer_token, sole_authorization
 
 if TYPE_CHECKING:
@@ -50,21 +50,6 @@ def require_admin(account: AuthenticatedSession) -> None:
     """Raise ``Denied`` unless the user holds the role ``admin`` now; what the token says is nothing."""
     if "admin" not in account.roles:
         raise Denied
-
-
-async def require_recent_auth(service: Service, account: AuthenticatedSession) -> None:
-    """Raise ``StepUpRequired`` unless the session's last proof is recent enough (``step_up_max_age``).
-
-    Where the second factor is on, it must have been part of the proof. The age is the database's word, so
-    that clocks which disagree open nothing.
-    """
-    longest = service.config.step_up_max_age
-    if account.auth_age <= longest and ("mfa" in account.amr or not account.two_factor):
-        return
-    refusal = StepUpRequired(metadata={"methods": await service.logins.step_up_methods(account.id)})
-    refusal.max_age = int(longest)
-    refusal.metadata["max_age_seconds"] = int(longest)
-    raise refusal
 
 
 async def admit_to_org(

@@ -1,14 +1,30 @@
-"""Reauthentication before a way into the account changes (OWASP ASVS 7.5.1)."""
+"""Recent authentication: before sensitive operations, and before a way in changes (OWASP ASVS 7.5.1)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authkit_issuer.http import guards
-from authkit_issuer.http.errors import InvalidPassword
+from authkit_issuer.http.errors import InvalidPassword, StepUpRequired
 
 if TYPE_CHECKING:
+    from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.http.operations import Call
+    from authkit_issuer.service import Service
+
+
+async def require_recent_auth(service: Service, account: AuthenticatedSession) -> None:
+    """Raise ``StepUpRequired`` unless the session's last proof is recent enough (``step_up_max_age``).
+
+    Where the second factor is on, it must have been part of the proof. The age is the database's word, so
+    that clocks which disagree open nothing.
+    """
+    longest = service.config.step_up_max_age
+    if account.auth_age <= longest and ("mfa" in account.amr or not account.two_factor):
+        return
+    refusal = StepUpRequired(metadata={"methods": await service.logins.step_up_methods(account.id)})
+    refusal.max_age = int(longest)
+    refusal.metadata["max_age_seconds"] = int(longest)
+    raise refusal
 
 
 async def require_password_or_recent_auth(call: Call[Any, Any], password: str | None) -> None:
@@ -29,7 +45,7 @@ async def require_recent_auth_for_role(call: Call[Any, Any], role: str | None) -
     Raises ``StepUpRequired``.
     """
     if role is not None and role.strip().lower() == "owner":
-        await guards.require_recent_auth(call.service, call.account)
+        await require_recent_auth(call.service, call.account)
 
 
 async def require_recent_auth_for_member(call: Call[Any, Any], user_id: str) -> None:
@@ -49,4 +65,4 @@ async def require_recent_auth_unless(call: Call[Any, Any], password: str | None)
     """
     account = call.account
     if password is None or account.two_factor or not account.has_password:
-        await guards.require_recent_auth(call.service, account)
+        await require_recent_auth(call.service, account)

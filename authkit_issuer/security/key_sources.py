@@ -2,6 +2,7 @@
 
 Each step is "absent: try the next; present but broken: an error". A file is watched: ``refresh`` swaps in a
 new one after it has been checked as a whole, and keeps the last good one when it has not.
+``key_rotation`` says which of its keys signs when.
 """
 
 from __future__ import annotations

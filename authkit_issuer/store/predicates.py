@@ -10,6 +10,9 @@ NOT_BANNED = "(u.banned_at is null or coalesce(u.banned_until <= now(), false))"
 ALLOWED = f"(u.deleted_at is null and {NOT_BANNED})"
 """SQL that is true if the user ``u`` may act now: neither deleted nor banned."""
 
+RESTORABLE = f"(u.deleted_at is not null and u.deleted_by_owner and not u.erase_requested and {NOT_BANNED})"
+"""SQL that is true if the user ``u`` has deleted the account and may restore it."""
+
 FACTOR_ON = "(t.enabled and t.frozen_at is null)"
 """SQL that is true if the second factor ``t`` counts: a frozen one awaits its owner's confirmation."""
 

@@ -1,4 +1,7 @@
-"""The time a connection may stay open: until its token expires, unless the client renews it."""
+"""The time a connection may stay open: until its token expires, unless the client renews it.
+
+``connection_lifetime`` closes the connection.
+"""
 
 from __future__ import annotations
 

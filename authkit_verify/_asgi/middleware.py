@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable
 from authkit_verify._asgi.applications import require_application
 from authkit_verify._asgi.authenticator import Authenticator, required_scopes
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, send_refusal
+from authkit_verify._asgi.connection_lifetime import LeasedAnswer, LifetimeScope, run_websocket
 from authkit_verify._asgi.credentials import (
     HandshakeSources,
     bearer_token,
@@ -18,7 +19,6 @@ from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
-from authkit_verify._asgi.token_lifetime import LeasedAnswer, LifetimeScope, run_websocket
 from authkit_verify._asgi.types import ASGIApp, PathSet, Receive, Scope, Send, is_preflight
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError

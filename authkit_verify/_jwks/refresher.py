@@ -2,7 +2,7 @@
 
 Requests are the only timer: the one that looks when a fetch is due starts it and does not wait for it. It
 waits where the background does not get to the end of a fetch: on a loop that lives for one call, or stands
-still between calls.
+still between calls. The limits are ``backoff.TokenBucket`` and ``key_set_cache.NEGATIVE_TTL``.
 """
 
 from __future__ import annotations

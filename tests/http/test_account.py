@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from authkit_issuer.security import restore_token
+from authkit_issuer.security.restore_token import RestoreToken
 from fakes.calls import NEW, PASSWORD, bearer, is_live, log_in, me, refusal
 
 EMAIL = "ada_l@example.test"
@@ -245,3 +247,24 @@ async def test_me_goes_on_while_the_store_of_what_is_pending_is_down(
 )
 async def test_nothing_of_this_works_without_signing_in(api, method, path):
     assert refusal(await api.request(method, path)) == (401, "missing_token")
+
+
+async def test_a_deleted_account_is_restored_by_the_token_of_a_refused_login_over_http(api, sign_up, service):
+    user_id = (await me(api, tokens := await sign_up(api)))["id"]
+    await api.delete("/auth/user", headers=bearer(tokens))
+    epoch = await service.pool.fetchval("select auth_epoch from profiles.users")
+    found = RestoreToken(user_id=user_id, auth_epoch=epoch, ends_at=service.rt.clock() + 60)
+    token = restore_token.encode(service.rt.keys.current(), service.config.issuer, found)
+    for body in (
+        {},
+        {"identifier": EMAIL},
+        {"restore_token": token, "identifier": EMAIL, "password": PASSWORD},
+    ):
+        for path in ("restore", "erase"):
+            answer = await api.post(f"/auth/deleted-account/{path}", json=body)
+            assert refusal(answer) == (400, "invalid_request")
+    answer = await api.post("/auth/deleted-account/restore", json={"restore_token": token + "A"})
+    assert refusal(answer) == (400, "invalid_or_expired_token")
+    answer = await api.post("/auth/deleted-account/restore", json={"restore_token": token})
+    assert answer.json() == {"ok": True}
+    assert (await log_in(api, EMAIL)).status_code == 200

@@ -5,7 +5,8 @@ A device token signs no user in. Its effects:
 - Wrong passwords from the device are counted on the device, so that guesses from elsewhere do not lock the
   owner out.
 - Logins from the device keep a share of the hashing pool.
-- A sign-in without a device token sends the owner a notice.
+- A sign-in without a device token sends the owner a notice, unless it looks like a recent one
+  (``sessions.creation``).
 - With ``two_factor_remember`` the device may remember the second factor.
 
 All but the notice end with the epoch of the account: after a new password, a sign-out everywhere, a ban or a

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
@@ -23,15 +23,43 @@ REFUSALS: dict[Obstacle, type[errors.Unauthenticated]] = {
 """How a login refuses for each obstacle."""
 
 
+class DeletedAccount(Protocol):
+    """What a login has read of a deleted account."""
+
+    @property
+    def auth_epoch(self) -> int:
+        """The epoch of the account."""
+        ...
+
+    @property
+    def deleted_at(self) -> datetime | None:
+        """When the account was deleted."""
+        ...
+
+    @property
+    def restorable(self) -> bool:
+        """True if the owner may restore the account."""
+        ...
+
+
+def deleted_refusal(account: DeletedAccount, config: Config) -> errors.UserDeleted:
+    """Return the refusal of a verified login to a deleted account, with when, and the end of the way back."""
+    refusal = errors.UserDeleted()
+    refusal.auth_epoch = account.auth_epoch
+    if account.deleted_at is None:
+        return refusal
+    refusal.metadata.update(deleted_at=account.deleted_at.isoformat(), restorable=account.restorable)
+    if account.restorable and config.deleted_user_retention is not None:
+        end = account.deleted_at + timedelta(seconds=config.deleted_user_retention)
+        refusal.metadata["restorable_until"] = end.isoformat()
+    return refusal
+
+
 def refusal_of(obstacle: Obstacle, account: Credential, config: Config) -> errors.Unauthenticated:
     """Return the refusal of a login with the right password; with the way on, where there is one."""
+    if obstacle == "deleted":
+        return deleted_refusal(account, config)
     refusal = REFUSALS[obstacle]()
-    if isinstance(refusal, errors.UserDeleted) and account.deleted_at is not None:
-        refusal.auth_epoch = account.auth_epoch
-        refusal.metadata.update(deleted_at=account.deleted_at.isoformat(), restorable=account.restorable)
-        if account.restorable and config.deleted_user_retention is not None:
-            end = account.deleted_at + timedelta(seconds=config.deleted_user_retention)
-            refusal.metadata["restorable_until"] = end.isoformat()
     if obstacle == "password_reset_required":
         refusal.metadata["replaceable"] = account.must_change
     return refusal

@@ -1,15 +1,18 @@
 """Accounts that their owner has deleted: restored, or erased before their retention ends.
 
-Both take the password, which the owner who forgot it resets by a code to a verified contact first. What an
-operator deleted, an operator restores.
+Both take the password, which the owner who forgot it resets by a code to a verified contact first. Where a
+provider or a wallet signs the owner in, they take the token of that login's refusal. What an operator has
+deleted, an operator restores.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.credentials import obstacles
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.domains.login import queries as sql
@@ -17,6 +20,36 @@ from authkit_issuer.errors.declared import declared, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security import restore_token
+from authkit_issuer.security.restore_token import RestoreToken
+
+TOKEN_LIFE = 600.0
+"""Seconds in which the token of a refused login restores or erases the account."""
+
+
+class FoundAccount(obstacles.DeletedAccount, Protocol):
+    """The account of a login that a provider or a wallet has verified."""
+
+    @property
+    def user_id(self) -> str:
+        """The id of the user."""
+        ...
+
+
+def refusal_of(rt: Runtime, account: FoundAccount) -> errors.UserBanned:
+    """Return the refusal of a verified login without a password, to an account that may not act.
+
+    That of an account which its owner may restore has a ``restore_token`` in its metadata.
+    """
+    if account.deleted_at is None:
+        return errors.UserBanned()
+    refusal = obstacles.deleted_refusal(account, rt.config)
+    if account.restorable:
+        token = RestoreToken(
+            user_id=account.user_id, auth_epoch=account.auth_epoch, ends_at=rt.clock() + TOKEN_LIFE
+        )
+        refusal.metadata["restore_token"] = restore_token.encode(rt.keys.current(), rt.config.issuer, token)
+    return refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +75,19 @@ class DeletedAccounts:
             AuthError: Any other refusal of ``passwords.prove``.
         """
         deleted = await self._prove(identifier, password, client)
-        if deleted is None:
-            return
-        async with self.rt.transaction() as tx:
-            if await tx.maybe(sql.LOCK_RESTORABLE, deleted.about, deleted.auth_epoch) is None:
-                raise errors.InvalidCredentials
-            await Lifecycle(tx).restore(deleted.about, client=client)
+        if deleted is not None and not await self._restore(deleted.about, deleted.auth_epoch, client):
+            raise errors.InvalidCredentials
+
+    @raises(errors.InvalidOrExpiredToken)
+    async def restore_by_token(self, token: str, *, client: Client | None = None) -> None:
+        """Take the deletion back with the ``restore_token`` of a refused login.
+
+        Raises:
+            InvalidOrExpiredToken: The token has ended, or the account changed since.
+        """
+        found = self._read(token)
+        if not await self._restore(found.user_id, found.auth_epoch, client):
+            raise errors.InvalidOrExpiredToken
 
     @raises(*declared(Passwords.prove))
     async def erase(self, identifier: str, password: str, *, client: Client | None = None) -> None:
@@ -70,16 +110,19 @@ class DeletedAccounts:
         deleted = await self._prove(identifier, password, client)
         if deleted is None:
             raise errors.InvalidCredentials
-        async with self.rt.transaction() as tx:
-            if not await tx.execute(sql.REQUEST_ERASURE, deleted.about, deleted.auth_epoch):
-                raise deleted
-            await Events(tx).record(
-                SessionEventType.USER_ERASURE_REQUESTED,
-                actor=None,
-                user_id=deleted.about,
-                target=deleted.about,
-                client=client,
-            )
+        if not await self._erase(deleted.about, deleted.auth_epoch, client):
+            raise deleted
+
+    @raises(errors.InvalidOrExpiredToken)
+    async def erase_by_token(self, token: str, *, client: Client | None = None) -> None:
+        """Have the next purge delete the account, with the ``restore_token`` of a refused login.
+
+        Raises:
+            InvalidOrExpiredToken: The token has ended, the account changed since, or it has a second factor.
+        """
+        found = self._read(token)
+        if not await self._erase(found.user_id, found.auth_epoch, client):
+            raise errors.InvalidOrExpiredToken
 
     async def _prove(
         self, identifier: str, password: str, client: Client | None
@@ -93,3 +136,31 @@ class DeletedAccounts:
                 raise
             return refusal
         return None
+
+    async def _restore(self, user_id: str, auth_epoch: int, client: Client | None) -> bool:
+        """Take a deletion back; False if the account changed since its proof, or no longer is deleted."""
+        async with self.rt.transaction() as tx:
+            if await tx.maybe(sql.LOCK_RESTORABLE, user_id, auth_epoch) is None:
+                return False
+            await Lifecycle(tx).restore(user_id, client=client)
+        return True
+
+    async def _erase(self, user_id: str, auth_epoch: int, client: Client | None) -> bool:
+        """Request an erasure; False as ``_restore``, and for an account with a second factor."""
+        async with self.rt.transaction() as tx:
+            if not await tx.execute(sql.REQUEST_ERASURE, user_id, auth_epoch):
+                return False
+            await Events(tx).record(
+                SessionEventType.USER_ERASURE_REQUESTED,
+                actor=None,
+                user_id=user_id,
+                target=user_id,
+                client=client,
+            )
+        return True
+
+    def _read(self, token: str) -> RestoreToken:
+        found = restore_token.decode(self.rt.keys.current(), self.rt.config.issuer, token)
+        if found is None or found.ends_at <= self.rt.clock():
+            raise errors.InvalidOrExpiredToken
+        return found

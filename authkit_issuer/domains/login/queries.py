@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, NOT_BANNED, awake, live
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, RESTORABLE, awake, live
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -57,6 +57,8 @@ class WalletUser:
     allowed: bool
     two_factor: bool
     frozen: bool
+    deleted_at: datetime | None
+    restorable: bool
 
 
 AVAILABLE_METHODS = Query(
@@ -102,7 +104,8 @@ WALLET_USER = Query(
     WalletUser,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed,
-           {HAS_TWO_FACTOR} as two_factor, l.frozen_at is not null as frozen
+           {HAS_TWO_FACTOR} as two_factor, l.frozen_at is not null as frozen,
+           u.deleted_at, {RESTORABLE} as restorable
     from profiles.user_providers l join profiles.users u on u.id = l.user_id
     where l.issuer = $1 and l.subject = $2
     """,
@@ -115,10 +118,7 @@ LOCK_WALLET_USER = Query(
 )
 
 # The account as the password proved it, which its owner deleted; whatever changed since raised the epoch.
-_DELETED_BY_OWNER = f"""
-    u.id = $1::uuid and u.auth_epoch = $2 and u.deleted_at is not null and u.deleted_by_owner
-    and not u.erase_requested and {NOT_BANNED}
-"""
+_DELETED_BY_OWNER = f"u.id = $1::uuid and u.auth_epoch = $2 and {RESTORABLE}"
 LOCK_RESTORABLE = Query(
     str, f"select u.id::text from profiles.users u where {_DELETED_BY_OWNER} for no key update"
 )

@@ -2,7 +2,8 @@
 
 A membership that ends is deleted with its roles: a user who comes back starts without any. Every change that
 could leave an organization without an owner holds the organization's row lock from before the counting to its
-commit. Locks are taken in one order, the user's row before the organization's.
+commit; bans and deletions of owners are in ``lifecycle.invariants``. Locks are taken in one order, the user's
+row before the organization's.
 """
 
 from __future__ import annotations

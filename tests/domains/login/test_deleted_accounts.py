@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.domains.login.deleted_accounts import refusal_of
 from authkit_issuer.service import Service
 
 EMAIL, PASSWORD, NEW = "ada@example.test", "correct horse battery", "another fine horse"
@@ -162,3 +164,94 @@ async def test_a_registration_with_the_address_of_a_deleted_account_sends_the_tr
     await service.registration.register(EMAIL, "ada_two", PASSWORD)
     await service.rt.background.drain(timeout=5)
     assert mailbox.last(EMAIL).kind == "registration_attempt_deleted"
+
+
+# --- with the token of a refused login --------------------------------------------------------------------
+
+
+@pytest.fixture
+async def token(service: Service, ada: str) -> str:
+    await service.lifecycle.soft_delete(ada)
+    found = await service.pool.fetchrow(
+        "select id::text as user_id, auth_epoch, deleted_at, true as restorable from profiles.users"
+    )
+    return str(refusal_of(service.rt, SimpleNamespace(**found)).metadata["restore_token"])
+
+
+async def test_a_token_restores_the_account_once(service: Service, ada: str, token: str) -> None:
+    await service.deleted_accounts.restore_by_token(token)
+    assert await service.users.is_allowed(ada)
+    await service.lifecycle.soft_delete(ada)
+    for call in (service.deleted_accounts.restore_by_token, service.deleted_accounts.erase_by_token):
+        with pytest.raises(errors.InvalidOrExpiredToken):
+            await call(token)
+    assert await events(service, "user_restored") == 1
+
+
+async def test_a_token_erases_the_account(service: Service, ada: str, token: str) -> None:
+    await service.deleted_accounts.erase_by_token(token)
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await service.deleted_accounts.restore_by_token(token)
+    assert (await service.lifecycle.purge_deleted()).deleted == (ada,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "deleted_by_owner = false",
+        "erase_requested = true",
+        "banned_at = now()",
+        "auth_epoch = auth_epoch + 1",
+        "deleted_at = null, deleted_by_owner = false",
+    ],
+)
+async def test_a_token_is_worth_nothing_once_the_account_has_changed(
+    service: Service, token: str, change: str
+) -> None:
+    await service.pool.execute(f"update profiles.users set {change}")
+    for call in (service.deleted_accounts.restore_by_token, service.deleted_accounts.erase_by_token):
+        with pytest.raises(errors.InvalidOrExpiredToken):
+            await call(token)
+
+
+async def test_a_token_ends_after_ten_minutes(service: Service, token: str, clock) -> None:
+    clock.advance(600)
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await service.deleted_accounts.restore_by_token(token)
+
+
+async def test_a_token_erases_no_account_with_a_second_factor(service: Service, ada: str, token: str) -> None:
+    await service.pool.execute(
+        "insert into profiles.two_factor_settings (user_id, enabled, method)"
+        " values ($1::uuid, true, 'email')",
+        ada,
+    )
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await service.deleted_accounts.erase_by_token(token)
+    assert (await service.lifecycle.purge_deleted()).deleted == ()
+
+
+async def test_no_changed_token_is_taken(service: Service, ada: str, token: str, make_service) -> None:
+    flips = [token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1 :] for at in range(len(token))]
+    for forged in ["", "akx_", token + "A", token[:-1], *flips]:
+        with pytest.raises(errors.InvalidOrExpiredToken):
+            await service.deleted_accounts.restore_by_token(forged)
+    assert not await service.users.is_allowed(ada)
+    other = await make_service(issuer="https://other.example.test")
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await other.deleted_accounts.restore_by_token(token)
+
+
+async def test_of_a_restoration_and_an_erasure_with_one_token_one_wins(
+    service: Service, token: str, rounds
+) -> None:
+    for _ in range(rounds(50)):
+        accounts = service.deleted_accounts
+        outcomes = await asyncio.gather(
+            accounts.restore_by_token(token), accounts.erase_by_token(token), return_exceptions=True
+        )
+        assert [type(one) for one in outcomes].count(errors.InvalidOrExpiredToken) == 1
+        await service.pool.execute(
+            "update profiles.users set deleted_at = now(), deleted_by_owner = true, erase_requested = false,"
+            " auth_epoch = auth_epoch - 1"
+        )

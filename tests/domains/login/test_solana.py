@@ -236,15 +236,25 @@ async def test_a_device_may_answer_in_an_envelope(solana: Service) -> None:
 async def test_the_banned_and_the_deleted_stay_out(solana: Service) -> None:
     wallet = Wallet()
     user_id = (await solana.solana.verify_and_login(await answer(solana, wallet))).user_id
-    for end in (solana.lifecycle.ban, solana.lifecycle.soft_delete):
+    for end, code in ((solana.lifecycle.ban, "user_banned"), (solana.lifecycle.soft_delete, "user_deleted")):
         await end(user_id)
-        assert await refusal_code(solana, await answer(solana, wallet)) == "user_banned"
+        assert await refusal_code(solana, await answer(solana, wallet)) == code
         with pytest.raises(errors.UserBanned):
             await solana.solana.link_wallet(user_id, await answer(solana, wallet))
     assert await solana.sessions.list_for_user(user_id) == []
     assert [(event["user_id"], event["reason"]) for event in await events(solana, "session_failed")] == [
-        (user_id, "user_banned")
-    ] * 2
+        (user_id, "user_banned"), (user_id, "user_deleted"),
+    ]  # fmt: skip
+
+
+async def test_the_owner_of_a_deleted_account_restores_it_with_the_wallet(solana: Service) -> None:
+    wallet = Wallet()
+    user_id = (await solana.solana.verify_and_login(await answer(solana, wallet))).user_id
+    await solana.lifecycle.soft_delete(user_id)
+    with pytest.raises(errors.UserDeleted) as refused:
+        await solana.solana.verify_and_login(await answer(solana, wallet))
+    await solana.deleted_accounts.restore_by_token(str(refused.value.metadata["restore_token"]))
+    assert (await solana.solana.verify_and_login(await answer(solana, wallet))).user_id == user_id
 
 
 async def test_a_wallet_is_asked_for_the_second_factor(solana: Service, mailbox: Mailbox) -> None:

@@ -52,10 +52,11 @@ async def account_of(
             raise errors.LoginFrozen
         return pending.user_id, pending.auth_epoch, False
     user, created = await find_or_create(rt, login)
-    if not user.allowed:
+    if not user.allowed and user.deleted_at is None:
         raise errors.UserBanned
     if user.frozen:
         raise errors.LoginFrozen
+    # The result of a login to a deleted account offers its owner the way back.
     return user.user_id, user.auth_epoch, created
 
 

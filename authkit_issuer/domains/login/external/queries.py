@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, live
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, RESTORABLE, live
 from authkit_issuer.store.query import Query
 
 
@@ -18,6 +19,8 @@ class LinkedUser:
     two_factor: bool
     username: str
     frozen: bool
+    deleted_at: datetime | None
+    restorable: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,8 @@ LINKED_USER = Query(
     LinkedUser,
     f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
-           coalesce(l.profile ->> 'username', '') as username, l.frozen_at is not null as frozen
+           coalesce(l.profile ->> 'username', '') as username, l.frozen_at is not null as frozen,
+           u.deleted_at, {RESTORABLE} as restorable
     from profiles.user_providers l join profiles.users u on u.id = l.user_id
     where l.issuer = $1 and l.subject = $2
     """,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.login.deleted_accounts import refusal_of
 from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.flow_store import Flow, VerifiedLogin
 from authkit_issuer.domains.login.service import Logins
@@ -89,7 +90,9 @@ async def open_verified_login(
         )
         return dataclasses.replace(result, access=access)
     if not user.allowed:
-        raise errors.UserBanned
+        if user.deleted_at is not None and (user.frozen or user.auth_epoch != login.auth_epoch):
+            raise errors.InvalidCredentials
+        raise refusal_of(rt, user)
     proof = FirstFactor(user_id=login.user_id, auth_epoch=login.auth_epoch, two_factor=user.two_factor)
     extra = {"provider": login.provider}
     pair = await logins.finish(proof, method=method, amr=AMR, org=org, client=client, extra=extra)

@@ -18,6 +18,7 @@ from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.codes.one_time import on_outage
 from authkit_issuer.domains.login import queries as sql
+from authkit_issuer.domains.login.deleted_accounts import refusal_of
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.login.solana.records import (
     ChallengeCache,
@@ -329,10 +330,10 @@ class Solana:
         """Sign the user of a verified wallet in; the event of a refusal names the user."""
         proof = FirstFactor(user_id=user.user_id, auth_epoch=user.auth_epoch, two_factor=user.two_factor)
         try:
-            if not user.allowed:
-                raise errors.UserBanned
             if user.frozen:
                 raise errors.LoginFrozen
+            if not user.allowed:
+                raise refusal_of(self.rt, user)
             return await Logins(self.rt).finish(
                 proof, method=METHOD, amr=("pop",), client=client, extra=claims
             )

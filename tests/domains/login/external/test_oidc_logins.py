@@ -79,13 +79,9 @@ async def test_a_provider_may_be_trusted_to_link_where_both_sides_verified_the_a
     assert (await browser.login()).pair.user_id == ada.id
 
 
-@pytest.mark.parametrize("how", ["ban", "delete"])
-async def test_a_user_who_may_not_sign_in_is_refused_and_recorded(service, browser, how):
+async def test_a_banned_user_is_refused_and_recorded(service, browser):
     user_id = (await browser.login()).pair.user_id
-    if how == "ban":
-        await service.lifecycle.ban(user_id)
-    else:
-        await service.lifecycle.soft_delete(user_id)
+    await service.lifecycle.ban(user_id)
     landing = await browser.land()
     assert isinstance(landing.refusal, errors.UserBanned)
     assert [event["reason"] for event in await events(service, "session_failed")] == ["user_banned"]
@@ -188,3 +184,45 @@ async def test_two_tabs_do_not_disturb_each_other(browser):
     assert one.cookie.name != two.cookie.name
     assert (await browser.back(two)).refusal is None
     assert (await browser.back(one)).refusal is None
+
+
+async def test_the_owner_of_a_deleted_account_restores_it_by_the_provider(service, browser):
+    user_id = (await browser.login()).pair.user_id
+    await service.lifecycle.soft_delete(user_id)
+    with pytest.raises(errors.UserDeleted) as refused:
+        await browser.login()
+    assert refused.value.metadata["restorable"] is True
+    assert [event["reason"] for event in await events(service, "session_failed")] == ["user_deleted"]
+    assert await service.sessions.list_for_user(user_id) == []
+    await service.deleted_accounts.restore_by_token(refused.value.metadata["restore_token"])
+    assert (await browser.login()).pair.user_id == user_id
+
+
+async def test_no_provider_restores_what_an_operator_deleted_or_banned(service, browser):
+    user_id = (await browser.login()).pair.user_id
+    operator = await service.users.create("eve@example.test", "operator")
+    await service.lifecycle.soft_delete(user_id, actor=operator.id)
+    with pytest.raises(errors.UserDeleted) as refused:
+        await browser.login()
+    assert refused.value.metadata["restorable"] is False
+    assert "restore_token" not in refused.value.metadata
+
+
+async def test_a_frozen_login_restores_no_deleted_account(service, browser):
+    user_id = (await browser.login()).pair.user_id
+    await service.lifecycle.soft_delete(user_id)
+    await service.pool.execute("update profiles.user_providers set frozen_at = now()")
+    assert isinstance((await browser.land()).refusal, errors.LoginFrozen)
+
+
+@pytest.mark.parametrize("change", ["frozen", "epoch"])
+async def test_a_login_that_changed_after_the_callback_restores_nothing(service, browser, change):
+    user_id = (await browser.login()).pair.user_id
+    await service.lifecycle.soft_delete(user_id)
+    landing = await browser.land()
+    if change == "frozen":
+        await service.pool.execute("update profiles.user_providers set frozen_at = now()")
+    else:
+        await service.pool.execute("update profiles.users set auth_epoch = auth_epoch + 1")
+    with pytest.raises(errors.InvalidCredentials):
+        await browser.trade(landing)

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from authkit_verify import AuthMiddleware, Enricher, Enrichment, TokenError
 from authkit_verify._asgi.authenticator import Authenticator
 from authkit_verify._asgi.challenge import Challenge
-from authkit_verify._asgi.token_lifetime import StreamExpired
+from authkit_verify._asgi.connection_lifetime import StreamExpired
 from authkit_verify._jose.jwk import load_libraries
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
