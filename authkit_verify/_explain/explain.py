@@ -6,7 +6,7 @@ as far as possible, and fetch no more than a verification would.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from authkit_verify._explain.claims import explain_claims, explain_rest, explain_type
@@ -32,12 +32,16 @@ from authkit_verify._policy.proof.binding import Binding
 from authkit_verify.config import AcceptConfig
 from authkit_verify.errors import TokenError
 
+Load = Callable[[Mapping[str, Any]], Awaitable[IssuerPolicy]]
+"""Returns the policy of a token's issuer that is not configured. Raises TokenError."""
+
 
 async def explain(
     token: object,
     config: AcceptConfig,
     *,
     policies: AcceptedIssuers,
+    load: Load | None,
     clock: Callable[[], float],
     check_proof: Callable[[Binding | None], object],
 ) -> Explanation:
@@ -49,10 +53,10 @@ async def explain(
         await explain_claims(log, redactor, payload=payload, policy=policy, now=clock(), skew=config.skew)
     else:
         redactor = Redactor(token)
-        walk = _Walk(token, config, policies, log, redactor)
+        walk = _Walk(token, config, policies, log, redactor, load=load)
         walk.shape()
         walk.algorithm()
-        walk.issuer()
+        await walk.issuer()
         await walk.signature()
         header, policy, payload = walk.header, walk.policy, walk.payload
         explain_type(log, redactor, header, policy)
@@ -78,16 +82,19 @@ class _Walk:
         policies: AcceptedIssuers,
         log: CheckLog,
         redactor: Redactor,
+        *,
+        load: Load | None,
     ) -> None:
         self._token = token
         self._config = config
         self._policies = policies
+        self._load = load
         self._log = log
         self._redactor = redactor
         self._parts: Parts | None = None
         self.header: Header | None = None
         self.payload: dict[str, Any] | None = None
-        self.policy = next(iter(policies.values())) if len(policies) == 1 else None
+        self.policy = next(iter(policies.values())) if len(policies) == 1 and load is None else None
         """The policy of the token's issuer; if only one issuer is accepted, its policy in any case."""
 
     def shape(self) -> None:
@@ -123,27 +130,37 @@ class _Walk:
         setting = algorithms_setting(self._config, self._policies.values())
         self._check_algorithm("algorithm", setting, self._policies.algorithms)
 
-    def issuer(self) -> None:
+    async def issuer(self) -> None:
         """Check that the issuer is accepted, and the algorithm for this issuer."""
-        payload = self.payload
-        setting = shortened(f"AcceptConfig.issuers = {tuple(self._policies)!a}")
-        if payload is None:
-            self._log.unknown("issuer", "the payload is unreadable", "RFC 7519 4.1.1", setting)
+        source = "RFC 7519 4.1.1"
+        loader = "" if self._load is None else ", and issuer_loader"
+        setting = shortened(f"AcceptConfig.issuers = {tuple(self._policies)!a}") + loader
+        if self.payload is None:
+            self._log.unknown("issuer", "the payload is unreadable", source, setting)
         else:
-            iss = payload.get("iss")
-            found = self._log.run(
-                "issuer",
-                f"iss {self._redactor.value(iss)}{_near(iss, self._policies)}",
-                setting,
-                "RFC 7519 4.1.1",
-                lambda: self._policies.policy_for(payload),
-            )
-            self.policy = found or self.policy
+            iss = self.payload.get("iss")
+            seen = f"iss {self._redactor.value(iss)}{_near(iss, self._policies)}"
+            try:
+                self.policy = await self._policy_for(self.payload)
+            except TokenError as error:
+                outcome: Outcome = "unknown" if error.code == "issuer_check_unavailable" else "failed"
+                self._log.add("issuer", outcome, f"{error.reason}; {seen}", setting, source, code=error.code)
+            else:
+                self._log.add("issuer", "passed", seen, setting, source)
         if self.policy is None:
             self._log.unknown("issuer_algorithm", "the issuer decides, and it is unknown", "RFC 8725 3.8")
         else:
             setting = algorithms_setting(self._config, [self.policy])
             self._check_algorithm("issuer_algorithm", setting, self.policy.algorithms)
+
+    async def _policy_for(self, payload: dict[str, Any]) -> IssuerPolicy:
+        """Return the policy of the token's issuer; a token that is refused already loads none."""
+        policy = self._policies.policy_for(payload)
+        if policy is None and self._load is not None and not self._log.refused:
+            policy = await self._load(payload)
+        if policy is None:
+            raise self._policies.refusal(payload.get("iss"))
+        return policy
 
     def _check_algorithm(self, name: str, setting: str, accepted: frozenset[str]) -> None:
         source = "RFC 8725 3.1"

@@ -62,6 +62,7 @@ class Introspector:
         self._url = settings.url
         self._requests: dict[asyncio.AbstractEventLoop, _Requests] = {}
         self._retired = False
+        self._retirement: Callable[[], TokenError] = removed_issuer
 
     async def ask(self, token: str) -> Answer:
         """Return the answer about a token, which may be an earlier one that still counts.
@@ -72,7 +73,7 @@ class Introspector:
         key = digest(token)
         outcome = self._answers.get(key) or await self._ask_endpoint(key, token)
         if self._retired:
-            raise removed_issuer()
+            raise self._retirement()
         if isinstance(outcome, Failure):
             raise _unavailable(outcome.until - self._clock())
         if outcome.claims is None:
@@ -134,9 +135,12 @@ class Introspector:
         if running:
             await asyncio.wait(running)
 
-    async def retire(self) -> None:
-        """Cancel the requests of every event loop, forget every answer, and never ask again."""
-        self._retired = True
+    async def retire(self, retirement: Callable[[], TokenError] = removed_issuer) -> None:
+        """Cancel the requests of every event loop, forget every answer, and never ask again.
+
+        ``retirement`` makes the refusal of requests that are waiting.
+        """
+        self._retired, self._retirement = True, retirement
         self._answers.clear()
         here = asyncio.get_running_loop()
         for loop, requests in list(self._requests.items()):
@@ -177,7 +181,7 @@ class Introspector:
         deadline = loop.time() + self._limit
         while True:
             if self._retired:
-                raise removed_issuer()
+                raise self._retirement()
             if self._circuit.wait > 0 or len(here.running) >= _WAITING * self.settings.max_concurrent:
                 return self._failed()
             alone = self._url is None or self._circuit.failures > 0

@@ -6,6 +6,7 @@ from authkit_verify._introspection.answers import Answer
 from authkit_verify._introspection.introspector import Introspector
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.issuer_keys import IssuerKeys
+from authkit_verify.errors import TokenError
 
 NO_KEYS = KeySet()
 """The set of an opaque token, which no key verifies."""
@@ -33,6 +34,10 @@ class LiveKeys:
         if self._opaque:
             return KeyState(source="introspection", age=self._introspector.age(self._answer))
         return self._keys.state()
+
+    def retirement(self) -> TokenError:
+        """Return the refusal of a token whose verification was running when the issuer was removed."""
+        return self._keys.retirement()
 
     def is_retired(self) -> bool:
         """True once the issuer is removed."""

@@ -68,7 +68,7 @@ class IssuerKeys:
         self._pins = KeySet([pinned_key(pin) for pin in accept.pinned_pems])
         self._remote = None if accept.pinned_only else _refresher(accept, clients, clock, emit)
         self._template = IssuerTemplate(accept.issuer) if accept.tenants is not None else None
-        self._retired = False
+        self._retired = self._may_return = False
         self._answering: KeySet | None = None
         self._source: Source | None = None
         self._fetches = -1
@@ -207,11 +207,21 @@ class IssuerKeys:
         """True once the issuer is removed: no key of it is in use then, pinned ones included."""
         return self._retired
 
-    async def retire(self) -> None:
-        """Take every key out of use for good, and cancel the fetches that are running."""
+    def retirement(self) -> TokenError:
+        """Return the refusal of a token whose verification was running when the keys were retired."""
+        if self._may_return:
+            return TokenError("issuer_check_unavailable", "the token's issuer has to be loaded again")
+        return removed_issuer()
+
+    def withdraw(self, *, may_return: bool = False) -> None:
+        """Take every key out of use for good; ``may_return``: the next token may load the issuer again."""
         with changing:
-            self._retired = True
+            self._retired, self._may_return = True, may_return
             self._answering, self._unchanged_until = None, -math.inf
+
+    async def retire(self, *, may_return: bool = False) -> None:
+        """Take every key out of use for good, and cancel the fetches that are running."""
+        self.withdraw(may_return=may_return)
         if self._remote is not None:
             await self._remote.retire()
 
@@ -311,7 +321,7 @@ class IssuerKeys:
 
     def _unavailable(self) -> TokenError:
         if self.is_retired():
-            return removed_issuer()
+            return self.retirement()
         wait = self._remote.cache.refresh_in if self._remote is not None else None
         return TokenError("keys_unavailable", "the issuer's keys are unavailable", retry_after=wait)
 

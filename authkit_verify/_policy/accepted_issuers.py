@@ -13,13 +13,18 @@ from authkit_verify.errors import TokenError, shown
 class AcceptedIssuers(Mapping[str, IssuerPolicy]):
     """The policies by the names of their issuers; never changed, since other threads may be reading it.
 
-    ``algorithms`` are those accepted for some issuer. ``usual`` are the ones to accept without any issuer:
-    the refusal is then to name the issuer and not the algorithm.
+    ``algorithms`` are those accepted for some issuer, or ``usual`` without any issuer: the refusal is then to
+    name the issuer and not the algorithm. ``further`` are accepted besides, for issuers that may be loaded.
     """
 
     __slots__ = ("_by_name", "_exact", "_templates", "algorithms", "opaque")
 
-    def __init__(self, policies: Mapping[str, IssuerPolicy], usual: frozenset[str]) -> None:
+    def __init__(
+        self,
+        policies: Mapping[str, IssuerPolicy],
+        usual: frozenset[str],
+        further: frozenset[str] = frozenset(),
+    ) -> None:
         self._by_name = dict(policies)
         self._exact: dict[str | None, IssuerPolicy] = {
             name: policy for name, policy in policies.items() if policy.tenancy is None
@@ -29,7 +34,7 @@ class AcceptedIssuers(Mapping[str, IssuerPolicy]):
         accepted = [policy.algorithms for policy in policies.values()]
         self.opaque = OpaqueIssuers.among(policies.values())
         """Those that take opaque tokens; None if none does."""
-        self.algorithms = frozenset[str]().union(*accepted or [usual])
+        self.algorithms = further.union(*accepted or [usual])
 
     def __getitem__(self, name: str) -> IssuerPolicy:
         return self._by_name[name]
@@ -40,15 +45,15 @@ class AcceptedIssuers(Mapping[str, IssuerPolicy]):
     def __len__(self) -> int:
         return len(self._by_name)
 
-    def policy_for(self, payload: Mapping[str, Any]) -> IssuerPolicy:
-        """Return the policy of the token's ``iss``, compared byte for byte. Raises TokenError."""
+    def policy_for(self, payload: Mapping[str, Any]) -> IssuerPolicy | None:
+        """Return the policy of the token's ``iss``, compared byte for byte; None if it is not accepted.
+
+        Raises TokenError if it is not a string.
+        """
         issuer = payload.get("iss")
         if issuer is not None and type(issuer) is not str:
             raise TokenError("invalid_token", "the token's iss is not a string")
-        policy = self._exact.get(issuer) or self.find(issuer)
-        if policy is None:
-            raise TokenError("bad_issuer", "the token's issuer is not accepted", detail=self._foreign(issuer))
-        return policy
+        return self._exact.get(issuer) or self.find(issuer)
 
     def find(self, issuer: str | None) -> IssuerPolicy | None:
         """Return the policy of an issuer: its own, or that of a template whose form it has."""
@@ -59,9 +64,11 @@ class AcceptedIssuers(Mapping[str, IssuerPolicy]):
                 return policy
         return None
 
-    def _foreign(self, issuer: str | None) -> str:
-        if issuer is None:
-            return "it has no iss"
-        other = issuer[:-1] if issuer.endswith("/") else f"{issuer}/"
-        slash = ", which differs from an accepted one by the slash at its end" if self.find(other) else ""
-        return f"iss is {shown(issuer)}{slash}; see IssuerAccept.issuer"
+    def refusal(self, issuer: str | None) -> TokenError:
+        """Return the refusal of a token whose issuer is not accepted."""
+        detail = "it has no iss"
+        if issuer is not None:
+            other = issuer[:-1] if issuer.endswith("/") else f"{issuer}/"
+            slash = ", which differs from an accepted one by the slash at its end" if self.find(other) else ""
+            detail = f"iss is {shown(issuer)}{slash}; see IssuerAccept.issuer"
+        return TokenError("bad_issuer", "the token's issuer is not accepted", detail=detail)

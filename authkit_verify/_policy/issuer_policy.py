@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,7 +33,9 @@ class IssuerPolicy:
         "algorithms",
         "audiences",
         "binding_of",
+        "clock",
         "emit",
+        "holds_until",
         "introspector",
         "jwt_introspector",
         "keys",
@@ -75,6 +78,9 @@ class IssuerPolicy:
         self.binding_of = binding_rule(accept.dpop, accept.mtls)
         self.report_only = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
         self.tenancy = Tenancy(accept, clock) if accept.tenants is not None else None
+        self.clock = clock
+        self.holds_until = math.inf
+        """When the host must be asked about the issuer again, by ``clock``, if it was loaded."""
         self.token_counters = TokenCounters()
         self.emit = emit
         settings = accept.introspection
@@ -98,6 +104,8 @@ class IssuerPolicy:
         accepted = claims.build(payload, audience, subject=subject, paths=self.paths, tenant=tenant)
         # The scope: RFC 6750 section 3.1.
         checks.check_scopes(accepted.scopes, self.scopes)
+        if self.holds_until < math.inf:
+            ends = min(ends, now + self.holds_until - self.clock())
         return accepted, starts, ends
 
     def issuer_in(self, answer: Mapping[str, Any]) -> str:
@@ -131,11 +139,14 @@ class IssuerPolicy:
         if self.introspector is not None:
             await self.introspector.aclose()
 
-    async def retire(self) -> None:
-        """Take every key and answer out of use for good, and cancel all requests."""
-        await self.keys.retire()
+    async def retire(self, *, may_return: bool = False) -> None:
+        """Take every key and answer out of use for good, and cancel all requests.
+
+        ``may_return`` is True for a loaded issuer, which the next token may load again.
+        """
+        await self.keys.retire(may_return=may_return)
         if self.introspector is not None:
-            await self.introspector.retire()
+            await self.introspector.retire(self.keys.retirement)
 
 
 def verify_signature(policy: IssuerPolicy, candidates: KeyCandidates, header: Header, parts: Parts) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -45,6 +46,7 @@ class Lookup(Generic[T]):
         clock: Returns seconds and never goes back.
         ttl: Seconds an answer is kept.
         most: Answers that are kept; the least recently used ones go.
+        same: True for a new value that means no change: the old object stays. Default: equality.
         drop: Awaited with each value that is out of use. Default None.
     """
 
@@ -56,6 +58,7 @@ class Lookup(Generic[T]):
         clock: Clock,
         ttl: float,
         most: int,
+        same: Callable[[T, T], bool] = operator.eq,
         drop: Callable[[T], Awaitable[None]] | None = None,
     ) -> None:
         self._ask = ask
@@ -63,11 +66,25 @@ class Lookup(Generic[T]):
         self._clock = clock
         self._ttl = ttl
         self._most = most
+        self._same = same
         self._drop = drop
+        self._removals = 0
         self._held: OrderedDict[str, Answer[T]] = OrderedDict()
         self._refused: TTLCache[str, None] = TTLCache(NEGATIVE_SIZE, NEGATIVE_TTL, timer=clock)
         self._asking: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[Answer[T] | None]] = {}
         self._logged: str | None = None
+
+    def held(self) -> dict[str, T]:
+        """Return the values that are kept, by key."""
+        with changing:
+            return {key: answer.value for key, answer in self._held.items()}
+
+    def pop(self, key: str) -> T | None:
+        """Forget the answer for a key and return its value; a question that is running is asked anew."""
+        with changing:
+            self._removals += 1
+            known = self._held.pop(key, None)
+            return None if known is None else known.value
 
     async def find(self, key: str) -> Answer[T] | None:
         """Return the answer for a key; None if it is refused.
@@ -111,7 +128,7 @@ class Lookup(Generic[T]):
     async def _answer(self, key: str) -> Answer[T] | None:
         try:
             async with asyncio.timeout(TIMEOUT):
-                value = await self._ask(key)
+                value = await self._ask_anew(key)
         except Exception as error:
             self._log(error)
             raise
@@ -122,6 +139,14 @@ class Lookup(Generic[T]):
                 await self._drop(one)
         return answer
 
+    async def _ask_anew(self, key: str) -> T | None:
+        """Return an answer that is newer than every removal."""
+        while True:
+            removals = self._removals
+            value = await self._ask(key)
+            if removals == self._removals:
+                return value
+
     def _keep(self, key: str, value: T | None) -> tuple[Answer[T] | None, list[T]]:
         """Keep an answer; return it, and the values that it puts out of use."""
         with changing:
@@ -130,7 +155,9 @@ class Lookup(Generic[T]):
                 self._refused[key] = None
                 return None, [] if known is None else [known.value]
             until = self._clock() + self._ttl
-            if known is not None and known.value == value:  # stays the same object, with all that it holds
+            if known is not None and self._same(
+                known.value, value
+            ):  # stays the same object, with all that it holds
                 known.until = until
                 self._held[key] = known
                 return known, []

@@ -17,6 +17,7 @@ from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._telemetry.counters import Counters
 from authkit_verify._telemetry.events import Listener
 from authkit_verify._verify.health import Health
+from authkit_verify._verify.issuer_loader import IssuerLoader
 from authkit_verify._verify.verifier import Verified, Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.config.http_client import HttpClient
@@ -44,6 +45,9 @@ class SyncVerifier:
         on_event: As for ``Verifier``; it may be called in any of the threads. Default None.
         dpop: As for ``Verifier``. Default None.
         certificate_header: As for ``Verifier``. Default None.
+        issuer_loader: As for ``Verifier``: a coroutine function, which runs on that event loop. Default None.
+        loader_ttl: As for ``Verifier``. Default 300.
+        max_loaded: As for ``Verifier``. Default 1000.
     """
 
     def __init__(
@@ -57,6 +61,9 @@ class SyncVerifier:
         on_event: Listener | None = None,
         dpop: DPoP | None = None,
         certificate_header: CertificateHeader | None = None,
+        issuer_loader: IssuerLoader | None = None,
+        loader_ttl: float = 300.0,
+        max_loaded: int = 1000,
     ) -> None:
         self.asynchronous = Verifier(
             config,
@@ -67,6 +74,9 @@ class SyncVerifier:
             on_event=on_event,
             dpop=dpop,
             certificate_header=certificate_header,
+            issuer_loader=issuer_loader,
+            loader_ttl=loader_ttl,
+            max_loaded=max_loaded,
         )
         """The verifier that does the work."""
         self.config = self.asynchronous.config

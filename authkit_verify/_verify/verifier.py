@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Self
 
 import msgspec
@@ -19,10 +19,8 @@ from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.client import Clients
-from authkit_verify._jwks.issuer_keys import IssuerKeys, removed_issuer
-from authkit_verify._jwks.key_set_cache import changing
+from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy import checks
-from authkit_verify._policy.accepted_issuers import AcceptedIssuers
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
 from authkit_verify._policy.opaque_tokens import OpaqueIssuers, is_opaque
@@ -33,9 +31,10 @@ from authkit_verify._policy.proof.dpop_proof import ProofChecker
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.health import Health, health_of
+from authkit_verify._verify.issuer_loader import IssuerLoader, LoadedIssuers
+from authkit_verify._verify.issuers import Issuers
 from authkit_verify._verify.token_cache import Entry, TokenCache
 from authkit_verify.config import AcceptConfig, IssuerAccept
-from authkit_verify.config.accept_config import check_opaque
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.errors import TokenError
 
@@ -78,9 +77,16 @@ class Verifier:
             unless an issuer requires it.
         certificate_header: The header in which a proxy passes the client certificate on. Default None: the
             ASGI TLS extension names the certificate.
+        issuer_loader: A coroutine function that returns the ``IssuerAccept`` of an ``iss`` which is not
+            accepted yet, or None to refuse its tokens. Unauthenticated requests choose what it is asked.
+            While it raises, those tokens get 503. Default None.
+        loader_ttl: Seconds until it is asked again about an issuer that it returned: the longest time until a
+            removal takes effect. Default 300.
+        max_loaded: The most issuers to keep that it returned; the least recently used ones go. Default 1000.
 
     Raises:
-        ValueError: ``on_event`` is a coroutine function.
+        ValueError: ``on_event`` is a coroutine function, a limit is invalid, or neither an issuer nor an
+            ``issuer_loader`` is given.
     """
 
     def __init__(
@@ -94,6 +100,9 @@ class Verifier:
         on_event: Listener | None = None,
         dpop: DPoP | None = None,
         certificate_header: CertificateHeader | None = None,
+        issuer_loader: IssuerLoader | None = None,
+        loader_ttl: float = 300.0,
+        max_loaded: int = 1000,
     ) -> None:
         if isinstance(config, IssuerAccept):
             config = AcceptConfig(issuers=[config])
@@ -105,9 +114,12 @@ class Verifier:
         self._ages = clock or time.monotonic
         self._events = Events(on_event, self._wall)
         self._unknown_issuer = TokenCounters()
-        self._policies = self._policies_of(
-            {accept.issuer: self._policy_of(accept) for accept in config.issuers}
-        )
+        loaded: LoadedIssuers | None = None
+        if issuer_loader is not None:
+            loaded = LoadedIssuers(
+                issuer_loader, self._announced_policy, ttl=loader_ttl, most=max_loaded, clock=self._ages
+            )
+        self._issuers = Issuers(config, self._policy_of, loaded)
         self._headers: dict[bytes, Header] = {}
         self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
         self._proofs = ProofChecker(dpop or DPoP(), self._wall)
@@ -119,48 +131,33 @@ class Verifier:
 
     @property
     def issuers(self) -> tuple[IssuerAccept, ...]:
-        """The issuers that are accepted now."""
-        return tuple(policy.accept for policy in self._policies.values())
+        """The issuers that are accepted now, without those that ``issuer_loader`` returned."""
+        return tuple(policy.accept for policy in self._issuers.accepted.values())
 
     def add_issuer(self, accept: IssuerAccept) -> None:
         """Accept one more issuer from now on. Its keys are fetched when a token needs them.
+
+        It takes the place of one that ``issuer_loader`` returned.
 
         Raises:
             ValueError: The issuer is accepted already, or it requires DPoP and ``dpop`` of the verifier is
                 None, so that refusals would not announce it, or its opaque tokens cannot be distinguished
                 from those of another issuer.
         """
-        if accept.dpop == "required" and self.dpop is None:
-            raise ValueError(
-                f"{accept.issuer}: dpop='required' needs Verifier(dpop=DPoP()), for refusals to announce it"
-            )
-        policy = self._policy_of(accept)
-        with changing:
-            if accept.issuer in self._policies:
-                raise ValueError(
-                    f"issuer {accept.issuer!r} is accepted already; call remove_issuer first to change it"
-                )
-            check_opaque([*self.issuers, accept])
-            self._policies = self._policies_of({**self._policies, accept.issuer: policy})
+        self._issuers.add(self._announced_policy(accept))
 
     async def remove_issuer(self, issuer: str) -> None:
         """Accept no token of this issuer any more, and drop its keys, health and counters.
 
         Cached tokens of it are refused at once, as are those whose verification is running, and its fetches
         are cancelled. A request that was admitted before goes on, and so does an open connection until its
-        token expires. An issuer that is added again starts anew.
+        token expires. An issuer that is added again starts anew. ``issuer_loader`` is asked about its next
+        token, also if it returned the issuer itself.
 
         Raises:
             ValueError: The issuer is not accepted; a typing error must not leave one in place.
         """
-        with changing:
-            policies = dict(self._policies)
-            policy = policies.pop(issuer, None)
-            if policy is not None:
-                self._policies = self._policies_of(policies)
-        if policy is None:
-            raise ValueError(f"issuer {issuer!r} is not accepted, so not removed; see Verifier.issuers")
-        await policy.retire()
+        await self._issuers.remove(issuer).retire()
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,7 +200,7 @@ class Verifier:
         try:
             await self._proofs.check(token, entry.binding, proof)
             if entry.source.is_retired():
-                raise removed_issuer()
+                raise entry.source.retirement()
         except TokenError as error:
             entry.token_counters.refuse(error.code)
             _log_refusal(error)
@@ -227,7 +224,8 @@ class Verifier:
         return await explain(
             token,
             self.config,
-            policies=self._policies,
+            policies=self._issuers.accepted,
+            load=self._issuers.load if self._issuers.can_load else None,
             clock=self._wall,
             check_proof=lambda binding: self._proofs.inspect(token, binding, proof),
         )
@@ -238,7 +236,7 @@ class Verifier:
         The order decides which code is reported: shape, algorithm, issuer, key,
         signature, type, times, audience, scope, tenant, introspection, proof.
         """
-        if (opaque := self._policies.opaque) is not None and is_opaque(token):
+        if (opaque := self._issuers.accepted.opaque) is not None and is_opaque(token):
             return await self._examine_opaque(token, proof, opaque)
         token_counters = self._unknown_issuer
         try:
@@ -247,9 +245,9 @@ class Verifier:
             header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
             payload = compact.read_object(parts.payload)
             # 2. An algorithm that is accepted for some issuer: RFC 8725 section 3.1.
-            checks.check_algorithm(header.alg, self._policies.algorithms)
+            checks.check_algorithm(header.alg, self._issuers.accepted.algorithms)
             # 3. A known issuer, and an algorithm accepted for it: RFC 8725 section 3.8. No I/O before this.
-            policy = self._policies.policy_for(payload)
+            policy = self._issuers.accepted.policy_for(payload) or await self._issuers.load(payload)
             token_counters = policy.token_counters
             checks.check_algorithm(header.alg, policy.algorithms)
             # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
@@ -315,7 +313,7 @@ class Verifier:
         if binding is not None or proof is not None:
             await self._proofs.check(token, binding, proof)
         if policy.keys.is_retired():  # while this verification waited
-            raise removed_issuer()
+            raise policy.keys.retirement()
         return binding
 
     def _accept(
@@ -333,26 +331,26 @@ class Verifier:
 
     async def confirmed(self, issuer: str, key_set: KeySet, max_age: float) -> bool:
         """True if the issuer confirmed these keys within ``max_age`` seconds, or does so now."""
-        policy = self._policies.find(issuer)
+        policy = self._issuers.find(issuer)
         return policy is not None and await policy.keys.confirmed(key_set, max_age)
 
     async def warm(self) -> Health:
         """Fetch the keys of every issuer now and return their state. An unreachable issuer does not raise."""
-        await asyncio.gather(*(policy.warm() for policy in self._policies.values()))
+        await asyncio.gather(*(policy.warm() for policy in self._issuers.policies().values()))
         return self.health()
 
     def health(self) -> Health:
         """Return the state of every issuer's keys and introspection endpoint, without any I/O."""
-        return health_of(self._policies)
+        return health_of(self._issuers.policies(), needed=self._issuers.accepted)
 
     def counters(self) -> Counters:
         """Return a copy of the counters since the verifier was made, by issuer, without any I/O."""
-        counted = {issuer: policy.counters() for issuer, policy in self._policies.items()}
+        counted = {issuer: policy.counters() for issuer, policy in self._issuers.policies().items()}
         return {**counted, UNKNOWN: self._unknown_issuer.snapshot()}
 
     async def aclose(self) -> None:
         """Cancel background fetches. The HTTP client is the host's to close."""
-        for policy in self._policies.values():
+        for policy in self._issuers.policies().values():
             await policy.aclose()
 
     def _policy_of(self, accept: IssuerAccept) -> IssuerPolicy:
@@ -362,8 +360,13 @@ class Verifier:
         asked = Introspector(accept, settings, self._clients, self._ages, emit) if settings else None
         return IssuerPolicy(accept, self.config, keys, emit, clock=self._ages, introspector=asked)
 
-    def _policies_of(self, policies: Mapping[str, IssuerPolicy]) -> AcceptedIssuers:
-        return AcceptedIssuers(policies, frozenset(self.config.algorithms))
+    def _announced_policy(self, accept: IssuerAccept) -> IssuerPolicy:
+        """Return the policy of an issuer that comes while the verifier runs. Raises ValueError."""
+        if accept.dpop == "required" and self.dpop is None:
+            raise ValueError(
+                f"{accept.issuer}: dpop='required' needs Verifier(dpop=DPoP()), for refusals to announce it"
+            )
+        return self._policy_of(accept)
 
     def _remember(self, segment: bytes, header: Header) -> None:
         """Cache a header that came with a good signature; unauthenticated requests cannot fill this cache."""

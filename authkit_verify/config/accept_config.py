@@ -26,7 +26,7 @@ class AcceptConfig:
     """
 
     issuers: Sequence[IssuerAccept]
-    """The accepted issuers, each once; at least one."""
+    """The accepted issuers, each once; at least one, unless the verifier has an ``issuer_loader``."""
     algorithms: Sequence[str] = SUPPORTED_ALGORITHMS
     """The signature algorithms accepted, each only with its kind of key. Default: all of
     ``SUPPORTED_ALGORITHMS``, which are asymmetric."""
@@ -40,8 +40,6 @@ class AcceptConfig:
         """Normalize lists to tuples, then check."""
         object.__setattr__(self, "issuers", _accepted(self.issuers))
         object.__setattr__(self, "algorithms", words_of("algorithms", self.algorithms))
-        if not self.issuers:
-            raise ValueError("AcceptConfig.issuers is empty: list at least one IssuerAccept")
         names = [accept.issuer for accept in self.issuers]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:

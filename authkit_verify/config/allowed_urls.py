@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
+
+MAX_ISSUER = 500
+"""Characters of the longest issuer that a loader is asked about."""
+_ISSUER = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?"
+)
 
 
 def is_allowed_url(url: str, *, http_loopback: bool, http_hosts: Sequence[str] = ()) -> bool:
@@ -19,6 +26,16 @@ def is_allowed_url(url: str, *, http_loopback: bool, http_hosts: Sequence[str] =
     if parts.scheme != "http":
         return parts.scheme == "https"
     return host in http_hosts or (http_loopback and is_loopback(host))
+
+
+def is_issuer_url(text: str) -> bool:
+    """True for a URL that an issuer can have: http or https, without query and fragment (RFC 8414, 2)."""
+    if len(text) > MAX_ISSUER or not _ISSUER.fullmatch(text):
+        return False
+    try:
+        return urlsplit(text).port != 0  # reading an invalid port raises ValueError
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

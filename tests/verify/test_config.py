@@ -98,7 +98,6 @@ def test_an_issuer_that_is_no_address_can_still_be_pinned() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"issuers": []},
         {"issuers": ["https://i.test"]},
         {"issuers": [accept(), accept()]},
         {"algorithms": []},

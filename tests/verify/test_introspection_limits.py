@@ -105,7 +105,7 @@ async def test_the_clock_of_the_wall_cannot_lengthen_an_answer(
 ) -> None:
     issuer, ages = FakeIssuer(clock=clock), [0.0]
     async with judge(issuer) as verifier:
-        asking = verifier._policies[issuer.issuer].introspector
+        asking = verifier._issuers.accepted[issuer.issuer].introspector
         assert asking is not None
         for part in (asking, asking._answers, asking._circuit):
             monkeypatch.setattr(part, "_clock", lambda: ages[0])
@@ -147,7 +147,7 @@ def test_answers_are_bounded_and_inactive_ones_push_no_active_one_out(clock: Fak
 async def test_no_raw_token_is_kept_with_the_answers(issuer: FakeIssuer) -> None:
     verifier = judge(issuer)
     assert await outcome(verifier, "an-unknown-opaque-token") == "token_inactive"
-    asking = verifier._policies[issuer.issuer].introspector
+    asking = verifier._issuers.accepted[issuer.issuer].introspector
     assert asking is not None
     kept = repr([asking._answers._refused._young, asking._requests])
     assert kept.count("Answer(") == 1

@@ -43,7 +43,7 @@ def test_a_loop_for_each_call_shares_the_answers(clock: FakeClock, slow: float) 
     for _ in range(20):
         assert asyncio.run(outcome(verifier, token)) == "token_inactive"
         clock.advance(6)
-    asking = verifier._policies[issuer.issuer].introspector
+    asking = verifier._issuers.accepted[issuer.issuer].introspector
     assert asking is not None
     assert len(asking._requests) <= 2, "loops that ended are forgotten"
 

@@ -290,7 +290,7 @@ async def test_no_mutated_answer_is_accepted_wrongly_or_raises_anything_else(
     for _ in range(rounds(10_000)):
         body = json.dumps(_stirred(good, dice)).encode()
         bodies.append(mutate(body, dice) if dice.random() < 0.3 else body)
-        verifier._policies[issuer.issuer].introspector._answers.clear()  # type: ignore[union-attr]
+        verifier._issuers.accepted[issuer.issuer].introspector._answers.clear()  # type: ignore[union-attr]
         result = await outcome(verifier, token)
         seen[result] = seen.get(result, 0) + 1
         if mode == "opaque" and result not in {"bad_issuer", "bad_audience", "missing_exp", "token_expired"}:

@@ -143,7 +143,7 @@ async def test_ids_that_were_not_there_are_remembered_within_bounds(
 ) -> None:
     async with issuer.verifier() as verifier:
         await verifier.verify(issuer.mint())
-        remote = next(iter(verifier._policies.values())).keys._remote
+        remote = next(iter(verifier._issuers.accepted.values())).keys._remote
         assert remote is not None
         for n in range(3 * NEGATIVE_SIZE):
             remote.cache.mark_absent(f"kid-{n}")

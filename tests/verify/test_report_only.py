@@ -105,4 +105,4 @@ def test_rules_that_could_not_be_enforced_are_refused_at_start(wrong: dict[str, 
 
 async def test_without_rules_on_trial_there_is_nothing_to_try(issuer: FakeIssuer) -> None:
     async with issuer.verifier() as verifier:
-        assert verifier._policies[issuer.issuer].report_only is None
+        assert verifier._issuers.accepted[issuer.issuer].report_only is None
