@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from authkit_verify._explain.explanation import CheckLog, Outcome, Redactor, address, issuer_setting
-from authkit_verify._introspection.introspector import Introspector
-from authkit_verify._introspection.live_claims import confirmed_claims, opaque_claims
+from authkit_verify._policy.introspection.introspector import Introspector
+from authkit_verify._policy.introspection.live_claims import confirmed_claims, opaque_claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify._policy.opaque_tokens import OpaqueIssuers
 from authkit_verify.errors import TokenError

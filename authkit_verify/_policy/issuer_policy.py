@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from authkit_verify._introspection.introspector import Introspector
 from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import IssuerKeys, KeyCandidates
@@ -15,6 +14,7 @@ from authkit_verify._jwks.key_set_cache import Clock
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claim_paths import ClaimPaths, reader
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.proof.binding import binding_rule
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required, required_claims

@@ -8,8 +8,8 @@ from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from typing import Self
 
-from authkit_verify._introspection.introspector import Introspector
 from authkit_verify._jose.compact import MAX_TOKEN
+from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify.errors import TokenError
 

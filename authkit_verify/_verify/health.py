@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict
 
-from authkit_verify._introspection.introspector import IntrospectionHealth
 from authkit_verify._jwks.issuer_keys import IssuerHealth
+from authkit_verify._policy.introspection.introspector import IntrospectionHealth
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 
 

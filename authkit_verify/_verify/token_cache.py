@@ -12,10 +12,10 @@ from collections.abc import Callable
 import msgspec
 from msgspec import structs
 
-from authkit_verify._introspection.live_keys import LiveKeys
 from authkit_verify._jose.keys import KeySet
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.introspection.live_keys import LiveKeys
 from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._telemetry.counters import TokenCounters
 

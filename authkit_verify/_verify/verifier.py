@@ -12,9 +12,6 @@ from typing import Any, Self
 import msgspec
 
 from authkit_verify._explain.explanation import Explanation
-from authkit_verify._introspection.introspector import Introspector
-from authkit_verify._introspection.live_claims import confirmed_claims, opaque_claims
-from authkit_verify._introspection.live_keys import NO_KEYS, LiveKeys
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
@@ -22,6 +19,9 @@ from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy import checks
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.introspection.introspector import Introspector
+from authkit_verify._policy.introspection.live_claims import confirmed_claims, opaque_claims
+from authkit_verify._policy.introspection.live_keys import NO_KEYS, LiveKeys
 from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
 from authkit_verify._policy.opaque_tokens import OpaqueIssuers, is_opaque
 from authkit_verify._policy.proof.binding import Binding, Proof

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from authkit_verify import Event, Introspection, TokenError, Verifier
-from authkit_verify._introspection.answers import Answer, Answers, Failure
+from authkit_verify._policy.introspection.answers import Answer, Answers, Failure
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 from fakes.gather import gather

@@ -11,14 +11,14 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TypedDict
 
-from authkit_verify._introspection.answers import Answer, Answers, Failure, Outcome, digest
-from authkit_verify._introspection.circuit import Circuit
-from authkit_verify._introspection.request import ask
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import NoMetadata, discover
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._jwks.issuer_keys import removed_issuer
+from authkit_verify._policy.introspection.answers import Answer, Answers, Failure, Outcome, digest
+from authkit_verify._policy.introspection.circuit import Circuit
+from authkit_verify._policy.introspection.request import ask
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.http_client import HttpClient

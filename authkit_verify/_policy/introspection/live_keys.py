@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from authkit_verify._introspection.answers import Answer
-from authkit_verify._introspection.introspector import Introspector
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.issuer_keys import IssuerKeys
+from authkit_verify._policy.introspection.answers import Answer
+from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify.errors import TokenError
 
 NO_KEYS = KeySet()
