@@ -84,7 +84,7 @@ class Bearer(SecurityBase):
         self._authenticator = Authenticator(
             challenge=challenge or Challenge(),
             verifier=verifier,
-            enricher=enricher_for(enrichment, verifier.config),
+            enricher=enricher_for(enrichment, verifier),
         )
         self.scheme_name = scheme_name
         self.model = model if model is not None else HTTPBearer(bearerFormat="JWT")

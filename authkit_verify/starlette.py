@@ -68,7 +68,7 @@ class BearerBackend(AuthenticationBackend):
         self._authenticator = Authenticator(
             challenge=challenge or Challenge(),
             verifier=verifier,
-            enricher=enricher_for(enrichment, verifier.config),
+            enricher=enricher_for(enrichment, verifier),
         )
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:

@@ -18,7 +18,8 @@ from cachetools import TTLCache
 
 from authkit_verify._asgi.challenge import AccessDenied
 from authkit_verify._policy.claims import Claims
-from authkit_verify.config import AcceptConfig
+from authkit_verify._verify.sync_verifier import SyncVerifier
+from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config.tenants import IssuerTemplate
 from authkit_verify.errors import TokenError
 
@@ -180,27 +181,31 @@ class Enricher:
         return answer
 
 
-def enricher_for(enrichment: EnrichmentSource | Enricher | None, accepted: AcceptConfig) -> Enricher | None:
+def enricher_for(
+    enrichment: EnrichmentSource | Enricher | None, verifier: Verifier | SyncVerifier
+) -> Enricher | None:
     """Return the enricher for callers of these issuers; None without a source.
 
-    A bare source belongs to the only issuer. Among several issuers, and among tenants, an ``Enricher`` must
-    name its own; raises ValueError otherwise.
+    A bare source belongs to the only issuer. Among several issuers, tenants, and issuers that are loaded, an
+    ``Enricher`` must name its own; raises ValueError otherwise.
     """
     if enrichment is None:
         return None
+    accepted = verifier.config
     issuers = {accept.issuer for accept in accepted.issuers if accept.tenants is None}
     templates = [IssuerTemplate(accept.issuer) for accept in accepted.issuers if accept.tenants is not None]
     if not isinstance(enrichment, Enricher):
-        if len(issuers) > 1 or templates:
+        if len(issuers) > 1 or templates or verifier.loads_issuers:
             raise ValueError(
                 "several issuers are accepted: name those of the records with Enricher(source, issuers=[...])"
             )
         return Enricher(enrichment, issuers=issuers)
-    if unknown := {
+    unknown = {
         name
         for name in enrichment.issuers - issuers
         if all(template.tenant_of(name) is None for template in templates)
-    }:
+    }
+    if unknown and not verifier.loads_issuers:
         raise ValueError(f"Enricher.issuers lists issuers that are not accepted: {sorted(unknown)}")
     return enrichment
 

@@ -95,7 +95,7 @@ class AuthMiddleware:
                 realm=realm, scopes=scopes, resource_metadata=self._metadata.url if self._metadata else None
             ),
             verifier=verifier,
-            enricher=enricher_for(enrichment, verifier.config),
+            enricher=enricher_for(enrichment, verifier),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

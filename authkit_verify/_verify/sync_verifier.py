@@ -88,6 +88,11 @@ class SyncVerifier:
     def __exit__(self, *_exc_info: object) -> None:
         self.close()
 
+    @property
+    def loads_issuers(self) -> bool:
+        """True if there is an ``issuer_loader``, so that tokens of further issuers may be accepted."""
+        return self.asynchronous.loads_issuers
+
     def verify(self, token: str) -> Claims:
         """Return the claims of a genuine and valid token. Raises TokenError, and no other exception."""
         return self.authenticate(token).claims

@@ -134,6 +134,11 @@ class Verifier:
         """The issuers that are accepted now, without those that ``issuer_loader`` returned."""
         return tuple(policy.accept for policy in self._issuers.accepted.values())
 
+    @property
+    def loads_issuers(self) -> bool:
+        """True if there is an ``issuer_loader``, so that tokens of further issuers may be accepted."""
+        return self._issuers.can_load
+
     def add_issuer(self, accept: IssuerAccept) -> None:
         """Accept one more issuer from now on. Its keys are fetched when a token needs them.
 
@@ -225,7 +230,7 @@ class Verifier:
             token,
             self.config,
             policies=self._issuers.accepted,
-            load=self._issuers.load if self._issuers.can_load else None,
+            load=self._issuers.load if self.loads_issuers else None,
             clock=self._wall,
             check_proof=lambda binding: self._proofs.inspect(token, binding, proof),
         )

@@ -57,7 +57,7 @@ class Protection:
         self.authenticator = Authenticator(
             challenge=Challenge(realm=given.get("REALM", "authkit"), scopes=scopes),
             verifier=asynchronous,
-            enricher=enricher_for(_loaded(given.get("ENRICHMENT")), self.verifier.config),
+            enricher=enricher_for(_loaded(given.get("ENRICHMENT")), self.verifier),
         )
 
     def admit(self, request: Any) -> None:

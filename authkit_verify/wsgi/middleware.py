@@ -77,7 +77,7 @@ class AuthMiddleware:
         self._authenticator = Authenticator(
             challenge=Challenge(realm=realm, scopes=named),
             verifier=verifier.asynchronous,
-            enricher=enricher_for(enrichment, verifier.config),
+            enricher=enricher_for(enrichment, verifier),
         )
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

@@ -29,7 +29,7 @@ def authenticator(verifier: Verifier, enrichment: Any = None) -> Authenticator:
     return Authenticator(
         challenge=Challenge(realm="inner"),
         verifier=verifier,
-        enricher=enricher_for(enrichment, verifier.config),
+        enricher=enricher_for(enrichment, verifier),
     )
 
 

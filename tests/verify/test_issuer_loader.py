@@ -14,6 +14,8 @@ from authkit_verify import (
     AcceptConfig,
     AuthMiddleware,
     DPoP,
+    Enricher,
+    Enrichment,
     IssuerAccept,
     SyncVerifier,
     TokenError,
@@ -195,10 +197,7 @@ async def test_a_loaded_issuer_that_is_removed_is_asked_about_with_its_next_toke
 
 
 async def test_an_answer_from_before_a_removal_does_not_count(directory: Directory) -> None:
-    verifier = directory.verifier()
-    assert await outcome(verifier, directory.mint("one")) is None
     record = directory.records["https://two.test"]
-    directory.delay = 0.05
 
     async def slow(issuer: str) -> IssuerAccept | None:
         found = record if not directory.asked else None  # read before the removal, and after it
@@ -206,7 +205,6 @@ async def test_an_answer_from_before_a_removal_does_not_count(directory: Directo
         await asyncio.sleep(0.05)
         return found
 
-    directory.asked.clear()
     verifier = Verifier(AcceptConfig(issuers=[]), directory.client, directory.clock, issuer_loader=slow)
     waiting = asyncio.create_task(outcome(verifier, directory.mint("two")))
     await asyncio.sleep(0.02)
@@ -391,6 +389,38 @@ async def test_explain_loads_as_verify_does_and_says_what_decides(directory: Dir
     directory.fault = OSError()
     down = await row(directory.mint("three"))
     assert (down.outcome, down.code) == ("unknown", "issuer_check_unavailable")
+
+
+async def test_records_of_users_name_their_issuers_where_further_ones_are_loaded(
+    directory: Directory, connect: Connect
+) -> None:
+    class Source:
+        async def enrich(self, user_id: str) -> Enrichment:
+            return Enrichment(allowed=False)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    verifier = directory.verifier(directory.fakes["two"].accept())
+    with pytest.raises(ValueError, match="several issuers"):
+        AuthMiddleware(app, verifier, enrichment=Source())
+    guarded = AuthMiddleware(app, verifier, enrichment=Enricher(Source(), issuers=["https://one.test"]))
+    assert (await connect(guarded, token=directory.mint("one")).run()).status == 401
+    assert (await connect(guarded, token=directory.mint("two")).run()).status == 204
+
+
+async def test_live_checks_of_a_loaded_issuer_end_with_it(directory: Directory, clock: FakeClock) -> None:
+    fake = directory.fakes["one"]
+    directory.records[fake.issuer] = fake.accept(introspection=fake.introspection(mode="jwt"))
+    verifier = directory.verifier(loader_ttl=5)
+    sent = directory.mint("one")
+    assert await outcome(verifier, sent) is None
+    assert verifier.recall(sent) is not None
+    directory.records.clear()
+    clock.advance(6)
+    assert verifier.recall(sent) is None
+    assert await outcome(verifier, sent) == "bad_issuer"
 
 
 def test_a_verifier_without_asyncio_loads_as_well(directory: Directory) -> None:
