@@ -326,7 +326,7 @@ async def test_a_malformed_token_never_reaches_the_loader(directory: Directory) 
         "x.y.z",
         directory.mint("one")[:-900],
         directory.mint("one", iss=["https://one.test"]),
-        "e30.e30.",
+        directory.mint("one", header={"alg": "HS256"}),
     ):
         assert await outcome(verifier, bad) is not None
         assert not (await verifier.explain(bad)).accepted
@@ -416,7 +416,6 @@ async def test_live_checks_of_a_loaded_issuer_end_with_it(directory: Directory, 
     verifier = directory.verifier(loader_ttl=5)
     sent = directory.mint("one")
     assert await outcome(verifier, sent) is None
-    assert verifier.recall(sent) is not None
     directory.records.clear()
     clock.advance(6)
     assert verifier.recall(sent) is None

@@ -78,6 +78,11 @@ async def test_an_iss_that_only_resembles_a_listed_tenant_is_refused(provider: F
     assert found in {"bad_issuer", "bad_tenant", "invalid_token"}
 
 
+async def test_the_template_itself_is_no_issuer(provider: FakeIssuer) -> None:
+    verifier = provider.verifier(tenants=["acme"])
+    assert await outcome(verifier, token(provider, "acme", iss=TEMPLATE)) == "bad_issuer"
+
+
 async def test_a_tenant_may_be_a_label_of_the_host(clock: FakeClock) -> None:
     provider = FakeIssuer("https://{tenant}.idp.test/oauth", clock=clock)
     verifier = provider.verifier(tenants=["acme", "a-b"])
@@ -196,6 +201,16 @@ async def test_a_key_id_that_tenants_share_leads_to_the_key_of_each(provider: Fa
         assert await outcome(verifier, provider.mint(key=key, **provider.claims_of(tenant))) == "accepted"
     mixed = provider.mint(key=provider.keys[0], **provider.claims_of("t1"))
     assert await outcome(verifier, mixed) == "invalid_token"
+
+
+async def test_one_key_may_be_published_for_several_tenants(provider: FakeIssuer) -> None:
+    key = provider.key
+    provider.keys = [
+        replace(key, issuer=f"https://login.test/{tenant}/v2.0") for tenant in ("acme", "globex")
+    ]
+    verifier = provider.verifier(tenants=["acme", "globex", "initech"])
+    for tenant, expected in (("acme", "accepted"), ("globex", "accepted"), ("initech", "bad_tenant")):
+        assert await outcome(verifier, token(provider, tenant)) == expected
 
 
 async def test_a_key_that_moves_to_another_tenant_ends_cached_tokens(
