@@ -137,7 +137,15 @@ class OpenID:
             email_trusted=trusts_email(self.config, self.issuer, email, raw.get("hd")),
             username=oauth.text(raw.get("preferred_username")),
             display_name=oauth.text(raw.get("name")),
+            authenticated_at=self._authenticated_at(raw.get("auth_time")),
         )
+
+    def _authenticated_at(self, moment: Any) -> float | None:
+        """Return ``auth_time``; an invalid one counts as long ago, so that it proves nothing fresh."""
+        if moment is None:
+            return None
+        valid = type(moment) in {int, float} and 0 <= moment <= self._clock() + SKEW
+        return moment if valid else 0.0
 
     async def _verify(self, token: str) -> Claims:
         try:

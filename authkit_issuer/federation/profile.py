@@ -24,6 +24,8 @@ class Profile:
     email_trusted: bool = False
     username: str = ""
     display_name: str = ""
+    authenticated_at: float | None = None
+    """When the provider authenticated the person (Unix seconds); None if it does not say."""
 
 
 _GOOGLE, _APPLE = ISSUERS["google"], ISSUERS["apple"]

@@ -17,3 +17,5 @@ class FirstFactor:
     """How the user signs in, such as ``password_login``; empty until the sign-in is finished."""
     amr: tuple[str, ...] = ()
     """Authentication methods (RFC 8176 section 2)."""
+    authenticated_at: float | None = None
+    """When a provider authenticated the user (Unix seconds); None is now."""

@@ -159,6 +159,7 @@ class Logins:
             client=client,
             extra=extra,
             factor="remembered" if factors.is_remembered(first, client) else "verified",
+            authenticated_at=first.authenticated_at,
         )
 
     @raises(

@@ -50,6 +50,8 @@ class NewSession:
     client: Client
     is_login: bool
     factor_remembered: bool = False
+    authenticated_at: float | None = None
+    """When the user authenticated (Unix seconds); None, and any later moment, is now."""
 
 
 async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSession:
@@ -73,6 +75,7 @@ async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSess
             list(new.amr),
             identifiers.user_agent(new.client.user_agent),
             identifiers.ip_address(new.client.ip),
+            new.authenticated_at,
         )
         await _record(tx, session_id, inserted, new)
     token = refresh_token.encode(

@@ -111,7 +111,7 @@ INSERT = Query(
             (id, family_id, user_id, issuer, token_key, expires_at, auth_method, auth_time, amr,
              user_agent, ip_addr)
         values ($2::uuid, $2::uuid, $1::uuid, $3, $4, now() + $5::float8 * interval '1 second', $6,
-                now(), $7::text[], $8, $9::text::inet)
+                least(now(), to_timestamp($10::float8)), $7::text[], $8, $9::text::inet)
         returning auth_time, expires_at
     ), login as (
         update profiles.users set last_login = now() where id = $1::uuid

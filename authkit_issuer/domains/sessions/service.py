@@ -101,6 +101,7 @@ class Sessions:
         extra: Mapping[str, object] | None = None,
         entitlements: list[str] | None = None,
         factor: SecondFactor = "verified",
+        authenticated_at: float | None = None,
     ) -> TokenPair:
         """Open a session for a finished login and return its tokens.
 
@@ -115,6 +116,7 @@ class Sessions:
             entitlements: The entitlements of the token. A caller inside a transaction reads them before it
                 begins; None reads them here.
             factor: What the device remembers of the second factor, or is to remember from now on.
+            authenticated_at: When the user authenticated (Unix seconds); None, and any later moment, is now.
 
         Raises:
             InvalidCredentials: The account changed since ``auth_epoch``, or was deleted.
@@ -133,6 +135,7 @@ class Sessions:
             client=client or Client(),
             is_login=True,
             factor_remembered=factor == "remembered",
+            authenticated_at=authenticated_at,
         )
         try:
             opened, grant = await self._open_for_org(user_id, new, org)

@@ -88,6 +88,7 @@ async def verify_callback(
         session_id=pending.session_id,
         return_to=pending.return_to,
         created=created,
+        authenticated_at=profile.authenticated_at,
     )
 
 

@@ -85,6 +85,7 @@ class VerifiedLogin(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str = ""
     return_to: str = ""
     created: bool = False
+    authenticated_at: float | None = None
 
 
 def digest(text: str) -> str:

@@ -94,6 +94,7 @@ async def open_native_login(
         auth_epoch=epoch,
         session_id=pending.session_id,
         created=created,
+        authenticated_at=profile.authenticated_at,
     )
     return await open_verified_login(rt, verified, method, presented.client, org=presented.org)
 

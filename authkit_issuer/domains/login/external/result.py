@@ -93,7 +93,12 @@ async def open_verified_login(
         if user.deleted_at is not None and (user.frozen or user.auth_epoch != login.auth_epoch):
             raise errors.InvalidCredentials
         raise refusal_of(rt, user)
-    proof = FirstFactor(user_id=login.user_id, auth_epoch=login.auth_epoch, two_factor=user.two_factor)
+    proof = FirstFactor(
+        user_id=login.user_id,
+        auth_epoch=login.auth_epoch,
+        two_factor=user.two_factor,
+        authenticated_at=login.authenticated_at,
+    )
     extra = {"provider": login.provider}
     pair = await logins.finish(proof, method=method, amr=AMR, org=org, client=client, extra=extra)
     return dataclasses.replace(result, pair=pair)

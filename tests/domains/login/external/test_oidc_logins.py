@@ -226,3 +226,43 @@ async def test_a_login_that_changed_after_the_callback_restores_nothing(service,
         await service.pool.execute("update profiles.users set auth_epoch = auth_epoch + 1")
     with pytest.raises(errors.InvalidCredentials):
         await browser.trade(landing)
+
+
+@pytest.mark.parametrize(
+    ("moment", "oldest", "newest"),
+    [
+        (None, 0, 60),
+        (0, 3500, 3700),
+        (3600 + 30, 0, 60),
+        (-(10**6), 10**6, 10**7),
+        ("yesterday", 10**8, 10**11),
+        (True, 10**8, 10**11),
+        (4_000_000_000, 10**8, 10**11),
+        (-4_000_000_000, 10**8, 10**11),
+    ],
+)
+async def test_a_session_is_as_fresh_as_the_authentication_at_the_provider(
+    service, browser, moment, oldest, newest
+):
+    """A number counts from an hour ago: a session left open at the provider proves nothing now."""
+    if moment is not None:
+        hour_ago = int(service.rt.clock()) - 3600
+        browser.idp.claims["auth_time"] = moment + hour_ago if type(moment) is int else moment
+    pair = (await browser.login()).pair
+    session = await service.sessions.authenticate(pair.user_id, pair.session_id)
+    assert oldest <= session.auth_age <= newest
+    claims = await service.tokens.verify(pair.access_token)
+    assert claims.raw["auth_time"] == int(session.auth_time.timestamp())
+
+
+async def test_a_second_factor_makes_the_session_fresh_whenever_the_provider_authenticated(
+    service, browser, mailbox
+):
+    user_id, _ = await with_email_factor(service, mailbox)
+    await service.providers.link_by_issuer(user_id, browser.idp.issuer, "loop", "person-1")
+    browser.idp.claims["auth_time"] = int(service.rt.clock()) - 3600
+    with pytest.raises(errors.TwoFactorRequired) as required:
+        await browser.login()
+    code = mailbox.last("ada@example.test").code
+    pair = await service.logins.complete_two_factor(user_id, required.value.metadata["challenge"], code)
+    assert (await service.sessions.authenticate(user_id, pair.session_id)).auth_age < 60
