@@ -107,10 +107,6 @@ class AuthMiddleware:
         if self._metadata is not None and kind == "http" and self._metadata.is_asked_for(scope):
             await self._current(self._metadata).answer(scope, send)
             return
-        if self._is_open(scope):
-            self._authenticator.admit_anonymous(scope)
-            await self._run(scope, receive, send)
-            return
         authenticator = self._authenticator
         try:
             admitted = self._admit(scope)
@@ -124,16 +120,13 @@ class AuthMiddleware:
             refusal = authenticator.challenge.refuse(error, dpop=uses_dpop(scope))
             await send_refusal(scope, receive, send, refusal)
             return
+        lease = None
+        if caller is not None and self._lifetime is not None:
+            caller.lease = lease = Lease(authenticator.verifier, caller.claims, authenticator.enricher)
         if kind == "websocket":
             send = self._handshake.selecting_marker(scope, send)
-        if caller is None or self._lifetime is None:
-            await self._run(scope, receive, send)
+            await run_websocket(self.app, scope, receive, send, lease)
             return
-        caller.lease = lease = Lease(authenticator.verifier, caller.claims, authenticator.enricher)
-        if kind == "websocket":
-            await self._run(scope, receive, send, lease)
-            return
-        # As in ``_run``, which would be one more coroutine on the usual path.
         answer = LeasedAnswer(scope, send, authenticator.challenge, lease, self._lifetime)
         try:
             with answer:
@@ -145,17 +138,6 @@ class AuthMiddleware:
         """Return the metadata with the issuers of this moment: they come and go while the host runs."""
         return _metadata(metadata.resource, self._authenticator.verifier, tuple(metadata.scopes))
 
-    async def _run(self, scope: Scope, receive: Receive, send: Send, lease: Lease | None = None) -> None:
-        """Run the application on a WebSocket, or for a request that does not end with a token."""
-        if scope["type"] == "websocket":
-            await run_websocket(self.app, scope, receive, send, lease)
-            return
-        answer = LeasedAnswer(scope, send, self._authenticator.challenge)
-        try:
-            await self.app(scope, receive, answer.send)
-        except (TokenError, AccessDenied) as error:
-            await answer.refuse(receive, error)
-
     def _is_open(self, scope: Scope) -> bool:
         """True for a request whose token is not read."""
         if self._exclude and scope in self._exclude:
@@ -164,6 +146,9 @@ class AuthMiddleware:
 
     def _admit(self, scope: Scope) -> Principal | Awaitable[Principal] | None:
         """Choose where the token comes from; everything after that is the authenticator's."""
+        if self._is_open(scope):
+            self._authenticator.admit_anonymous(scope)
+            return None
         if scope["type"] == "websocket":
             token = self._handshake.token(scope)
         else:
