@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from authkit_issuer.config import Config
-from authkit_issuer.errors import NotJoinable
+from authkit_issuer.errors import NotJoinable, StorageNotConfigured, Unavailable
 from authkit_issuer.federation import IdentityProvider
 from authkit_issuer.keys import KeySource
 from authkit_issuer.ports import (
@@ -37,11 +37,15 @@ from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.store.batched import BatchedStatements
-from authkit_issuer.store.postgres import NoStore, Store
+from authkit_issuer.store.host_transaction import COMMITTED, IN_PROGRESS, STATUS, joined
+from authkit_issuer.store.postgres import Connection, NoStore, Store
 from authkit_issuer.store.query import Query
 
 Row = TypeVar("Row")
 Delivery = Callable[[], Awaitable[None]]
+
+FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
+"""Seconds after which the end of a host's transaction is looked for, and between two looks at most."""
 
 logger = logging.getLogger("authkit.background")
 
@@ -122,6 +126,8 @@ class Runtime:
     wake_outbox: Callable[[], None] = lambda: None
     waiting: list[Delivery] | None = None
     """Deliveries that wait for the commit; None outside of a transaction."""
+    host: HostDeliveries | None = None
+    """What waits for the host's own commit, inside a transaction of the host."""
 
     @property
     def email_sender(self) -> EmailSender | None:
@@ -173,6 +179,22 @@ class Runtime:
             return
         await _deliver(waiting)
 
+    @asynccontextmanager
+    async def join(self, connection: Connection) -> AsyncGenerator[Runtime, None]:
+        """Open a savepoint in the host's open transaction and yield the Runtime that works in it.
+
+        Deliveries wait for the host's commit, and are dropped with its rollback.
+        """
+        if not self.has_storage:
+            raise StorageNotConfigured
+        self.refuse_joining("transaction(connection=...)")
+        found, transaction = await joined(connection, self.config.database_schema)
+        waiting: list[Delivery] = []
+        host = HostDeliveries(self, transaction.number)
+        async with found.begin() as store:
+            yield dataclasses.replace(self, store=store, waiting=waiting, host=host)
+        host.add(waiting)
+
     async def after_commit(self, delivery: Delivery) -> None:
         """Run the delivery once the outermost transaction has committed; right away outside of one."""
         if self.waiting is None:
@@ -196,6 +218,52 @@ class Runtime:
         """
         if self.in_transaction:
             raise NotJoinable(f"{method} cannot run inside a transaction")
+
+
+class HostDeliveries:
+    """Deliveries that wait for the commit of a host's transaction, which the server is asked about."""
+
+    def __init__(self, rt: Runtime, number: str) -> None:
+        """Wait for the transaction of this number; ``rt`` is outside of it."""
+        self._rt = rt
+        self._number = number
+        self._waiting: list[Delivery] = []
+
+    def add(self, waiting: list[Delivery]) -> None:
+        """Keep deliveries, and watch for the end of the transaction beside the requests."""
+        self._waiting += waiting
+        if waiting:
+            self._rt.background.start(self._watch, name="deliveries of a host's transaction")
+
+    async def deliver(self) -> None:
+        """Deliver after a commit, drop everything after a rollback, once; raises the first failure.
+
+        Raises:
+            NotJoinable: The transaction is still open.
+        """
+        if await self._is_open():
+            raise NotJoinable("deliver() came before the end of the host's transaction: commit it first")
+
+    async def _is_open(self) -> bool:
+        status = await self._rt.one(STATUS, self._number)
+        if status == IN_PROGRESS:
+            return True
+        waiting, self._waiting = self._waiting, []
+        if status == COMMITTED:
+            await _deliver(waiting)
+        return False
+
+    async def _watch(self) -> None:
+        pause = FIRST_LOOK
+        while self._waiting:
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_LOOK, 2 * pause)
+            try:
+                ended = not self._waiting or not await self._is_open()
+            except Unavailable:
+                continue
+            if ended:
+                return
 
 
 async def _deliver(waiting: list[Delivery]) -> None:

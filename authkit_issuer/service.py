@@ -41,6 +41,7 @@ from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.domains.signup.verification import Verification
 from authkit_issuer.domains.tokens.service import Tokens
+from authkit_issuer.errors import NotJoinable
 from authkit_issuer.ports import (
     AuthEventLogger,
     BreachCheck,
@@ -186,13 +187,50 @@ class Service:
         await self.resources.close()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncGenerator[Self, None]:
+    async def transaction(
+        self, *, connection: postgres.Connection | None = None
+    ) -> AsyncGenerator[Self, None]:
         """Yield a service whose calls are one transaction; mails and events wait for its commit.
 
         Methods that leave a mark when they refuse, or that hash a password, raise ``NotJoinable`` inside.
+
+        Args:
+            connection: An asyncpg connection with an open transaction of the host, which the calls join: a
+                failure undoes the block alone, and mails and events wait for the host's commit. Default
+                None: a transaction of their own.
+
+        Raises:
+            NotJoinable: No transaction is open on ``connection``, it is not ``read committed``, or the
+                service itself is inside a transaction.
+            TypeError: ``connection`` is not asyncpg's.
         """
-        async with self.rt.transaction() as tx:
+        begun = self.rt.transaction() if connection is None else self.rt.join(connection)
+        async with begun as tx:
             yield self._over(tx, pool=self.pool, inbox=self.inbox, resources=self.resources)
+
+    @property
+    def connection(self) -> postgres.Connection:
+        """The asyncpg connection of this transaction, for statements of the host.
+
+        Raises ``NotJoinable`` outside of a transaction. The host neither ends the transaction by it nor
+        changes the state of its session.
+        """
+        if not isinstance(self.rt.store, postgres.ConnectionStore):
+            raise NotJoinable("connection is only there inside service.transaction(): use the yielded one")
+        return self.rt.store.connection
+
+    async def deliver(self) -> None:
+        """Send the mails of a block in ``transaction(connection=...)`` now, after the host's commit.
+
+        Without this call the service notices the end of the transaction by itself, within a second. After a
+        rollback nothing is sent. Raises ``NotJoinable`` while the transaction is open, and for a service that
+        joined none.
+        """
+        if self.rt.host is None:
+            raise NotJoinable(
+                "deliver() is for transaction(connection=...): other transactions deliver alone"
+            )
+        await self.rt.host.deliver()
 
     def enrichment(self) -> EnrichmentSource:
         """Return the source that ``AuthMiddleware(enrichment=...)`` asks, for a host that has both."""

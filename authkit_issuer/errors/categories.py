@@ -119,4 +119,4 @@ class OrgModeDowngradeRefused(StartupError):
 
 
 class NotJoinable(RuntimeError):
-    """A method that must leave a mark when it refuses was called inside a host's transaction."""
+    """A transaction cannot do this: what leaves a mark when it refuses, or what would not be atomic."""

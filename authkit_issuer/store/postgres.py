@@ -152,35 +152,35 @@ class Store(Protocol):
 class ConnectionStore:
     """Queries on one connection, which holds a transaction."""
 
-    __slots__ = ("_connection", "_schema")
+    __slots__ = ("_schema", "connection")
 
     def __init__(self, connection: Connection, schema: str) -> None:
         """Take a connection whose owner opens and closes it."""
-        self._connection = connection
+        self.connection = connection
         self._schema = schema
 
     async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
         """See ``Store``."""
         with translated():
-            records = await self._connection.fetch(query.text(self._schema), *args)
+            records = await self.connection.fetch(query.text(self._schema), *args)
         return [query.build(record) for record in records]
 
     async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:
         """See ``Store``."""
         with translated():
-            record = await self._connection.fetchrow(query.text(self._schema), *args)
+            record = await self.connection.fetchrow(query.text(self._schema), *args)
         return None if record is None else query.build(record)
 
     async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:
         """See ``Store``."""
         with translated():
-            status: str = await self._connection.execute(query.text(self._schema), *args)
+            status: str = await self.connection.execute(query.text(self._schema), *args)
         return _touched(status)
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Store, None]:
         """Open a transaction on this connection; inside one it is a savepoint."""
-        transaction = self._connection.transaction()
+        transaction = self.connection.transaction()
         with translated():
             await transaction.start()
         try:
@@ -195,13 +195,13 @@ class ConnectionStore:
         """Roll back unless the connection is gone, in which case the server has already done it."""
         with suppress(errors.DatabaseUnavailable):
             with translated():
-                if not self._connection.is_closed():
+                if not self.connection.is_closed():
                     await transaction.rollback()
             return
         # What brought us here is the error to report. A connection that cannot even roll back is of no more
         # use to anybody; without it the server rolls back by itself.
         with suppress(asyncpg.InterfaceError):
-            self._connection.terminate()
+            self.connection.terminate()
 
 
 class PoolStore:

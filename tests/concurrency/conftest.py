@@ -28,7 +28,7 @@ async def connection_killer(
         monkeypatch.setattr(owner, name, step)
 
     for name in ("fetch", "fetch_one", "execute"):
-        wrap(ConnectionStore, name, lambda store: store._connection)
+        wrap(ConnectionStore, name, lambda store: store.connection)
     wrap(asyncpg.transaction.Transaction, "commit", lambda transaction: transaction._connection)
     yield made
     await admin.close()

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from authkit_issuer.ports import EmailSender
-from authkit_issuer.service import Service
 from authkit_verify import AcceptConfig, HttpClient, TokenError, Verifier
 from authkit_verify.testing import FakeIssuer
 from fakes.examples import load
@@ -28,15 +27,6 @@ async def test_the_issuer_can_be_mounted_below_a_path(config) -> None:
         answer = await client.get("/identity/.well-known/jwks.json")
         assert answer.json()["keys"]
         assert (await client.get("/identity/readyz")).status_code == 200
-
-
-async def test_several_operations_are_one_transaction(service: Service) -> None:
-    importing = load("host_transaction").import_user
-    user_id = await importing(service, "ada@example.test", "ada_l")
-    assert len(await service.sessions.list_for_user(user_id)) == 1
-    with pytest.raises(Exception, match="in use"):
-        await importing(service, "other@example.test", "ADA_L")
-    assert await service.users.get_by_email("other@example.test") is None
 
 
 async def test_a_sender_of_ones_own_sends_the_code(make_service) -> None:
