@@ -153,7 +153,7 @@ def mail_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> Emai
     try:
         from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender  # noqa: PLC0415
     except ImportError as error:
-        raise errors.ConfigError("smtp_url needs the SMTP client: install authkit[server].") from error
+        raise errors.ConfigError('smtp_url needs the SMTP client: install "asgi-authkit[server]".') from error
     mailing = Mailing(
         url=config.smtp_url,
         sender=config.smtp_from,

@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 
-from authkit_issuer.cli import calibrating, doctor, greeting, keys, orgs, roles, users, verifying
+from authkit_issuer.cli import calibrating, greeting, keys, orgs, roles, users
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.store.migrate import migrate as run_migrations
+from authkit_verify import cli as verifier
 
 DEFAULT_DATA_DIR = Path(".runtime/authkit")
 DEFAULT_PORT = 8000
@@ -28,6 +29,21 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(roles.app, name="roles")
 app.add_typer(orgs.app, name="orgs")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so
+    if wanted:
+        raise typer.Exit(verifier.run(["--version"]))
+
+
+@app.callback()
+def _general(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version  # printed before a command is looked for
 
 
 def main() -> None:
@@ -93,6 +109,22 @@ def migrate() -> None:
 
 
 app.command("purge")(users.purge)
-app.command("verify", context_settings={"allow_extra_args": True})(verifying.verify)  # in order of listing
-app.command("doctor")(doctor.doctor)
+
+
+# The verifier has these two, and reads their options. Here they are listed with the others.
+_READ_THERE = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+@app.command(context_settings=_READ_THERE)
+def verify(context: typer.Context) -> None:
+    """Check a token against its issuer's published keys; exit status 1 if it is refused."""
+    raise typer.Exit(verifier.run(["verify", *context.args]))
+
+
+@app.command(context_settings=_READ_THERE)
+def doctor(context: typer.Context) -> None:
+    """Examine an issuer as a verifier sees it; exit status 1 for an error."""
+    raise typer.Exit(verifier.run(["doctor", *context.args]))
+
+
 app.command("calibrate")(calibrating.calibrate)

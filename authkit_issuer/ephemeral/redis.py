@@ -172,7 +172,7 @@ def _client_errors() -> Any:
     try:
         from redis import exceptions  # noqa: PLC0415
     except ImportError as error:
-        raise ConfigError("redis_url needs the Redis client: install authkit[redis].") from error
+        raise ConfigError('redis_url needs the Redis client: install "asgi-authkit[redis]".') from error
     return exceptions
 
 

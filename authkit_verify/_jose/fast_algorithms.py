@@ -1,6 +1,6 @@
 """Signature checks with faster libraries: ``awscrt`` and libsodium (PyNaCl).
 
-``AcceptConfig(signature_backend="fast")`` uses them and ``pip install "authkit[fast]"`` installs them.
+``AcceptConfig(signature_backend="fast")`` uses them and ``pip install "asgi-authkit[fast]"`` installs them.
 ``awscrt`` is AWS-LC on Linux, and the system's own library on macOS and Windows. ``cryptography`` checks the
 algorithms that the two lack (RSA and ECDSA with longer hashes) and every signature on which they fail.
 libsodium refuses a little more: signatures of small order, which no honest signer makes.

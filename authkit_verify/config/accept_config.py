@@ -33,8 +33,8 @@ class AcceptConfig:
     skew: float = DEFAULT_SKEW
     """Seconds by which ``exp``, ``nbf`` and ``iat`` may differ from the clock here. Default 60."""
     signature_backend: Literal["cryptography", "fast"] = "cryptography"
-    """The library that checks signatures: ``cryptography``, or the faster ones of ``authkit[fast]``. Default
-    ``cryptography``."""
+    """The library that checks signatures: ``cryptography``, or the faster ones of ``asgi-authkit[fast]``.
+    Default ``cryptography``."""
 
     def __post_init__(self) -> None:
         """Normalize lists to tuples, then check."""
@@ -61,7 +61,9 @@ class AcceptConfig:
         try:
             from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS  # noqa: PLC0415 - its libraries are optional
         except ImportError as error:
-            raise ValueError('signature_backend="fast" needs more packages: install authkit[fast]') from error
+            raise ValueError(
+                'signature_backend="fast" needs more packages: install "asgi-authkit[fast]"'
+            ) from error
         return FAST_ALGORITHMS
 
 

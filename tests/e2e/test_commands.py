@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,12 @@ def test_a_token_is_refused_with_its_code() -> None:
         (("serve", "--port", "many"), "--port"),
         (("no-such-command",), "No such command 'no-such-command'"),
         (("keys", "no-such-command"), "No such command"),
-        (("verify", "token"), "Missing option '--issuer'"),
+        (("verify", "token"), "required: --issuer"),
+        (("doctor", "--issuer", "https://i.test", "surplus"), "surplus"),
+        (
+            ("verify", "t", "--issuer", "https://i.test", "--no-such-option=eyJ"),
+            "no option --no-such-option;",
+        ),
         (("migrate", "surplus"), "surplus"),
     ],
 )
@@ -119,10 +125,16 @@ def test_the_module_and_the_installed_script_are_the_command(command: list[str])
         assert called(*arguments) == (warm.returncode, warm.stdout, warm.stderr)
 
 
-def test_help_is_not_an_error() -> None:
-    done = run("serve", "--help")
+@pytest.mark.parametrize(("command", "option"), [("serve", "--data-dir"), ("verify", "--pem")])
+def test_help_is_not_an_error(command: str, option: str) -> None:
+    done = run(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "--data-dir" in done.stdout
+    assert option in done.stdout
+
+
+def test_the_version_of_the_distribution_is_printed() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"authkit {version('asgi-authkit')}\n")
 
 
 def test_the_first_administrator_is_made_on_the_command_line(database_url: str, tmp_path: Path):

@@ -65,7 +65,7 @@ def test_the_document_is_valid_openapi_3_1():
 
 
 def test_the_document_has_the_version_of_the_package():
-    assert DOCS.document["info"]["version"] == version("authkit")
+    assert DOCS.document["info"]["version"] == version("asgi-authkit")
 
 
 def _operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,40 @@
+"""``authkit doctor``: compares a configuration with the live issuer."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+from collections.abc import Sequence
+
+from authkit_verify.cli.parsing import Parser, add_issuer_options
+from authkit_verify.config import SUPPORTED_ALGORITHMS, IssuerAccept
+from authkit_verify.doctor import Finding, Report, diagnose
+
+WHAT = "Examine an issuer as a verifier sees it; exit status 1 for an error."
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command and return its exit status; raises ``UsageError``."""
+    parser = Parser(prog="authkit doctor", description=WHAT, allow_abbrev=False)
+    add_issuer_options(parser, "The issuer, exactly as its tokens name it.")
+    parser.add_argument("--json", action="store_true", dest="as_json", help="Print the findings as JSON.")
+    options = parser.parse_args(arguments)
+    report = _report(options)
+    print(json.dumps(report.to_dict()) if options.as_json else str(report))
+    return 0 if report.ok else 1
+
+
+def _report(options: argparse.Namespace) -> Report:
+    try:
+        accept = IssuerAccept(
+            issuer=options.issuer,
+            audiences=options.audience,
+            any_audience=not options.audience,
+            jwks_url=options.jwks_url,
+            discovery=options.discovery,
+            allow_http_loopback=True,
+        )
+        return asyncio.run(diagnose(accept, algorithms=options.algorithm or list(SUPPORTED_ALGORITHMS)))
+    except ValueError as error:  # a configuration that a verifier refuses is a finding too
+        return Report(options.issuer, (Finding("error", "configuration_refused", f"{error}."),))
