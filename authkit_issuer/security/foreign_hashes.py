@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from authkit_issuer.security.password_length import MAX_NORMALIZED_CHARS
+
 MAX_ITERATIONS = 2_000_000
 MIN_LOG_N, MAX_LOG_N = 10, 20
 MAX_BLOCK_SIZE = 32
@@ -78,7 +80,8 @@ class Scrypt:
         """True if this is the password."""
         if self.kind == "scrypt-nfkc":
             text = password.decode("utf-8", "surrogatepass")
-            password = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
+            if len(text) <= MAX_NORMALIZED_CHARS:
+                password = unicodedata.normalize("NFKC", text).encode("utf-8", "surrogatepass")
         size = 64 if self.signer else len(self.key)
         found = derive_scrypt(password, self.salt, n=self.n, r=self.r, p=self.p, size=size)
         if self.signer:

@@ -9,8 +9,11 @@ from authkit_issuer import errors
 _NOT_UTF8 = "The password contains lone surrogates, which have no UTF-8 form. Send it as Unicode text."
 MIN_PASSWORD_CHARS = 8
 MAX_PASSWORD_BYTES = 1024
-MAX_NORMALIZED_CHARS = 4096
-"""Longer texts stay as typed: normalizing combining marks costs the square of their number."""
+MAX_NORMALIZED_CHARS = 1536
+"""Longer texts stay as typed: normalizing combining marks costs the square of their number.
+
+They are too long in NFC as well, where two bytes stand for three code points at most.
+"""
 
 
 def normalized(password: str) -> str:

@@ -18,6 +18,7 @@ from argon2.low_level import Type, hash_secret_raw
 from authkit_issuer.config import MAX_ARGON2_LANES, MAX_ARGON2_MEMORY_KIB, MAX_ARGON2_TIME
 from authkit_issuer.security import foreign_hashes
 from authkit_issuer.security.foreign_hashes import Pbkdf2, derive_scrypt
+from authkit_issuer.security.password_length import MAX_NORMALIZED_CHARS
 
 MIN_BCRYPT_COST, MAX_BCRYPT_COST = 4, 16
 MIN_SALT_BYTES, MIN_HASH_BYTES = 8, 16
@@ -152,9 +153,9 @@ def is_unambiguous(stored: StoredHash, password: str) -> bool:
     """
     secret = password.encode("utf-8", "surrogatepass")
     if stored.algo in _FOREIGN:
-        return b"\0" not in secret and unicodedata.normalize("NFKC", password) == unicodedata.normalize(
-            "NFC", password
-        )
+        if b"\0" in secret or len(password) > MAX_NORMALIZED_CHARS:
+            return False
+        return unicodedata.normalize("NFKC", password) == unicodedata.normalize("NFC", password)
     if not stored.is_bcrypt:
         return True
     return len(secret) < _BCRYPT_BYTES and b"\0" not in secret

@@ -8,6 +8,8 @@ example of the repository ``firebase/scrypt``.
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from authkit_issuer import errors
@@ -101,3 +103,17 @@ def test_a_text_that_a_foreign_hash_takes_for_another_is_not_hashed_anew() -> No
     wide = "\uff43orrect horse battery"
     assert compare(nfkc, wide)
     assert not is_unambiguous(nfkc, wide)
+
+
+def test_a_long_text_of_combining_marks_costs_no_more_than_another() -> None:
+    """Normalizing one would hold the interpreter, event loop included, for seconds."""
+    stored = readable(VECTORS["better-auth"][0], "")
+
+    def seconds(text: str) -> float:
+        begun = time.thread_time()
+        assert not compare(stored, text)
+        return time.thread_time() - begun
+
+    marks = "\u0344" * 10_000 + "\u0316" * 20_000
+    assert seconds(marks) < 3 * seconds("x" * len(marks.encode())) + 0.1
+    assert not is_unambiguous(stored, marks)

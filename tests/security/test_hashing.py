@@ -123,12 +123,14 @@ async def test_compatible_letters_case_and_blanks_are_other_passwords(
 
 def test_the_length_of_a_password_is_counted_in_its_composed_form() -> None:
     check_length("u\u0308" * 512)
+    check_length("U\u0308\u0304" * 512)  # no letter is decomposed into more code points for its bytes
     with pytest.raises(errors.PasswordTooShort):
         check_length("u\u0308" * 7)
 
 
-def test_a_very_long_text_is_not_normalized() -> None:
-    hostile = "a" + "\u0316\u0301" * 16_000
+@pytest.mark.parametrize("marks", [800, 16_000])
+def test_a_text_that_is_too_long_in_any_form_is_not_normalized(marks: int) -> None:
+    hostile = "a" + "\u0301\u0316" * marks
     assert normalized(hostile) == hostile
 
 
