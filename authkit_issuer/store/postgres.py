@@ -60,10 +60,14 @@ logger = logging.getLogger("authkit.database")
 
 @contextmanager
 def translated() -> Generator[None, None, None]:
-    """Turn driver errors raised inside into errors of ours."""
+    """Turn driver errors raised inside into errors of ours.
+
+    The others lose the detail that the server adds: it quotes the row, and their text goes to the log.
+    """
     try:
         yield
     except asyncpg.UniqueViolationError as error:
+        error.detail = None
         taken = _TAKEN.get(error.constraint_name or "")
         if taken is None:
             raise
@@ -81,6 +85,9 @@ def translated() -> Generator[None, None, None]:
         if not _is_gone(error):
             raise
         raise errors.DatabaseUnavailable from error
+    except asyncpg.PostgresError as error:
+        error.detail = None
+        raise
 
 
 def _is_gone(error: asyncpg.InterfaceError) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import asyncpg
 import pytest
 
 from authkit_issuer import errors
@@ -205,3 +206,20 @@ async def test_a_statement_that_another_client_of_the_pooler_prepared_is_such_an
     with pytest.raises(errors.DatabaseUnavailable):
         await service.users.newest()
     assert "AUTHKIT_DATABASE_STATEMENT_CACHE" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into profiles.users (email) values ('Secret@example.test')",
+        "insert into profiles.org_members (org_id, user_id) values (gen_random_uuid(), gen_random_uuid())",
+        "insert into profiles.roles (id, slug, name) values (gen_random_uuid(), 'admin', 'secret')",
+    ],
+)
+async def test_a_row_that_the_database_refuses_is_not_quoted_by_the_error(
+    rt: Runtime, statement: str
+) -> None:
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+        await rt.execute(Statement(statement))
+    assert "violates" in str(refused.value)
+    assert "DETAIL" not in str(refused.value)
