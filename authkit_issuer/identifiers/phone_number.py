@@ -10,6 +10,8 @@ from authkit_issuer import errors
 _PHONE = re.compile(r"\+[1-9][0-9]{1,16}")
 # Blanks, hyphens and dashes, full stops, slashes and parentheses, as numbers are printed and pasted.
 _PHONE_SEPARATORS = re.compile(r"[ \t\u00a0\u2009\u202f\u2010-\u2015./()-]")
+_MAX_DIGITS = 15
+"""E.164 section 6.1, country code included; some numbering plans of the library allow more."""
 _NO_COUNTRY = "001"
 """The region of calling codes that belong to no country."""
 
@@ -74,9 +76,10 @@ def _e164(digits: str) -> str:
         number = phonenumbers.parse(digits)
     except phonenumbers.NumberParseException:
         raise _not_a_phone("The phone number has no known country code.") from None
-    if not phonenumbers.is_possible_number(number):
+    found = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if not phonenumbers.is_possible_number(number) or len(found) > len("+") + _MAX_DIGITS:
         raise _not_a_phone("No phone number of this country has that many digits.")
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return found
 
 
 def _not_a_phone(message: str) -> errors.InvalidPhoneNumber:
