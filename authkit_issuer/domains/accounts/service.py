@@ -233,8 +233,10 @@ class Users:
             if held.email == address:
                 return
             data: dict[str, object] = {"before": held.email, "after": address}
+            epoch = held.auth_epoch
             if await ContactProof(tx).replace(known, EMAIL, address, proved=False):
                 data["two_factor"] = True
+                epoch += 1
             await Events(tx).record(
                 SessionEventType.USER_EMAIL_CHANGED,
                 user_id=known,
@@ -243,7 +245,7 @@ class Users:
                 data=data,
             )
             if self.rt.senders.verification_links:
-                send = partial(_send_verification, self.rt, known, address, held)
+                send = partial(_send_verification, self.rt, known, address, held.username or "", epoch)
                 await Messages(tx).send_in_background(send, name="verification mail")
 
     @raises(errors.BiographyTooLong, errors.UserNotFound)
@@ -365,7 +367,7 @@ async def _locked_user(rt: Runtime, user_id: str) -> AsyncGenerator[tuple[Runtim
         yield tx, canonical_id, held
 
 
-async def _send_verification(rt: Runtime, user_id: str, email: str, held: Held) -> None:
+async def _send_verification(rt: Runtime, user_id: str, email: str, name: str, epoch: int) -> None:
     """Send a link that verifies the address: a code would need the id of a request the user never made."""
     issued = await OneTimeCodes(rt).issue(
         "verify_email",
@@ -374,9 +376,9 @@ async def _send_verification(rt: Runtime, user_id: str, email: str, held: Held) 
         link_ttl=rt.config.link_ttl,
         record_ttl=rt.config.link_ttl,
         user_id=user_id,
-        auth_epoch=held.auth_epoch,
+        auth_epoch=epoch,
     )
-    name, senders = held.username or "", rt.senders
+    senders = rt.senders
     if senders.verification_link is not None:
         await senders.verification_link.send_email_verification_link(email, name, issued.link)
     elif senders.code_and_link is not None:

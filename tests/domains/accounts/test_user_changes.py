@@ -134,6 +134,18 @@ async def test_another_address_is_stored_unverified_and_both_addresses_hear_of_i
     assert event["actor"] == "operator"
 
 
+async def test_the_link_to_an_address_that_the_second_factor_moves_to_is_accepted(
+    service: Service, mailbox
+) -> None:
+    user = (await service.users.add(email="ada@example.test", username="ada_l", verified=True)).id
+    await service.two_factor.send_email_setup_code(user)
+    await service.two_factor.enable(user, "email", code=mailbox.last("ada@example.test").code)
+    await service.users.update_email(user, "new@example.test", actor="operator")
+    await service.rt.background.drain(timeout=5)
+    (link,) = (sent for sent in mailbox.to("new@example.test") if sent.token)
+    assert await service.verification.confirm_email_link(link.token, user_id=user) == user
+
+
 async def test_what_was_under_way_for_the_old_address_proves_nothing_after_a_change(
     service: Service, mailbox
 ) -> None:
