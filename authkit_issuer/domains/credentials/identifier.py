@@ -20,6 +20,9 @@ from authkit_issuer.store.query import Query
 SAMPLE = 2000
 """How many accounts the frequency of each hash cost is taken from."""
 
+MAX_CHARS = 254
+"""The longest identifier of an account, an email address; a longer text is neither looked up nor kept."""
+
 By = Literal["email", "phone", "username", "user_id"]
 
 _LOOKUPS: dict[By, Query[Credential]] = {
@@ -56,7 +59,7 @@ class Identifier:
         if by == "user_id":
             return cls(by, identifiers.uuid_or_none(text) or "")
         value = text.strip()
-        if not identifiers.storable(value):
+        if len(value) > MAX_CHARS or not identifiers.storable(value):
             return cls(by, "")
         try:
             return cls(by, _NORMALIZE[by](value))

@@ -128,3 +128,10 @@ async def test_an_unknown_name_gets_an_id_and_no_message(codes_only: Service, ma
         assert len(await codes_only.passwords.request_reset(name, client=OWNER)) == 22
     await finish_background(codes_only)
     assert mailbox.messages == []
+
+
+async def test_a_name_longer_than_any_is_not_kept(codes_only: Service) -> None:
+    for sign in ("x", "\U0001d54f"):
+        assert len(await codes_only.passwords.request_reset(sign * 60000, client=OWNER)) == 22
+    stored = codes_only.rt.ephemeral._entries  # type: ignore[attr-defined]
+    assert sum(len(value) for value, _ in stored.values()) < 2000
