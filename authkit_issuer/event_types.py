@@ -141,9 +141,18 @@ class AuthSessionEvent:
             ip_addr=None,
             user_agent=None,
             actor=ANOTHER_ACTOR,
-            reason=self.reason if self.reason in _REASON_CODES else None,
+            reason=reason_code(self),
             data={name: value for name, value in self.data.items() if name in _FACTS_ABOUT_THE_USER},
         )
+
+
+def reason_code(event: AuthSessionEvent) -> str | None:
+    """Return the reason, or None if it may be what another person wrote about the user.
+
+    ``ANONYMISE`` of the audit trail has the same rule.
+    """
+    written = event.actor is not None and event.actor != event.user_id
+    return None if written and event.reason not in REASON_CODES else event.reason
 
 
 PLACE = r"^(\d{1,17}\.\d{1,18})?$"
@@ -165,7 +174,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AFTER_ALL = (datetime.max.replace(tzinfo=UTC), 2**63 - 1)
 ANOTHER_ACTOR = "another"
 """The ``actor`` that a user sees in place of an operator's or member's id."""
-_REASON_CODES = frozenset({*SessionRevokeReason, "accepted", "declined", "revoked", "replaced", "lapsed"})
+REASON_CODES = frozenset({*SessionRevokeReason, "accepted", "declined", "revoked", "replaced", "lapsed"})
 _FACTS_ABOUT_THE_USER = frozenset(
     {"before", "after", "until", "verified", "fields", "slug", "roles", "invite", "members"}
 )

@@ -6,7 +6,7 @@ import logging
 
 import msgspec
 
-from authkit_issuer.event_types import AuthSessionEvent
+from authkit_issuer.event_types import AuthSessionEvent, reason_code
 
 
 class LogEventLogger:
@@ -15,7 +15,7 @@ class LogEventLogger:
     The message is the event as one line of JSON, so that any handler keeps all of it; control characters are
     escaped, and client input cannot end the line. ``record.auth_event`` is the same as a dict, for
     structured handlers. Events contain no credentials: no password, code or token. They do contain
-    IP addresses, user agents and details; ``personal=False`` omits those three.
+    IP addresses, user agents, details and operators' reasons; ``personal=False`` omits those.
 
     An event is delivered once logging has it. A handler that fails reports that to logging, not here.
     """
@@ -38,6 +38,6 @@ class LogEventLogger:
         """See ``AuthEventLogger``."""
         record = msgspec.to_builtins(event)
         if not self._personal:
-            record |= {"ip_addr": None, "user_agent": None, "data": {}}
+            record |= {"ip_addr": None, "user_agent": None, "data": {}, "reason": reason_code(event)}
         message = msgspec.json.encode(record).decode()
         self._logger.log(self._level, "%s", message, extra={"auth_event": record})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -51,9 +52,11 @@ async def test_logger_and_level_are_the_hosts_choice(caplog) -> None:
 
 
 async def test_what_is_personal_can_be_left_out(caplog) -> None:
+    disabled = replace(EVENT, event="two_factor_disabled", actor="operator", reason="a man of Elm Street")
     with caplog.at_level(logging.INFO, logger="authkit.events"):
-        await LogEventLogger(personal=False).log_session_event(EVENT)
-    for personal in ("192.0.2.1", "agent\\r", "ada@"):
+        for event in (EVENT, disabled):
+            await LogEventLogger(personal=False).log_session_event(event)
+    for personal in ("192.0.2.1", "agent\\r", "ada@", "Elm"):
         assert personal not in caplog.text
     assert "password_login" in caplog.text
 

@@ -74,10 +74,13 @@ PURGE = Query(
     """,
 )
 
-# Where the user acted on somebody else, address and user agent are the user's as well.
+# Where the user acted on somebody else, address and user agent are the user's as well. Of what another person
+# gave as the reason only a code ($2) stays: an operator may have written about the user.
 ANONYMISE = Statement(
     """
-    update profiles.session_events set ip_addr = null, user_agent = null, data = '{}'
+    update profiles.session_events
+    set ip_addr = null, user_agent = null, data = '{}',
+        reason = case when actor is null or actor = user_id or reason = any($2) then reason end
     where user_id = $1 or actor = $1
     """
 )

@@ -16,7 +16,7 @@ from authkit_issuer import identifiers
 from authkit_issuer.domains.audit import queries as sql
 from authkit_issuer.domains.audit.notices import Notice, Occurrence, notices_of
 from authkit_issuer.domains.base.messages import Messages
-from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
+from authkit_issuer.event_types import REASON_CODES, AuthSessionEvent, SessionEventType
 from authkit_issuer.identifiers import ip_address
 from authkit_issuer.identifiers import user_agent as storable_user_agent
 from authkit_issuer.ports import Client
@@ -148,9 +148,11 @@ class Events:
     async def anonymise(self, user_id: str) -> int:
         """Wipe address, user agent and details of the events of a user, and of those the user brought about.
 
+        An operator's words go too, the package's own codes stay.
+
         Returns how many there were. What happened, when and to whom stays.
         """
-        return await self.rt.execute(sql.ANONYMISE, user_id)
+        return await self.rt.execute(sql.ANONYMISE, user_id, sorted(REASON_CODES))
 
     async def log_session_created(
         self, user_id: str, method: str, session_id: str, ip: str | None = None, user_agent: str | None = None

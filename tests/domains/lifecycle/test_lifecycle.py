@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from authkit_issuer import Client, errors
+from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.service import Service
 
 UNKNOWN_USER = "00000000-0000-4000-8000-000000000000"
@@ -238,16 +239,21 @@ async def test_erasure_wipes_what_the_trail_says_of_a_user_and_keeps_what_happen
     await service.sessions.issue(other, method="test", client=CLIENT)
     await service.users.update_email(user, "new@example.test", client=CLIENT)
     await service.lifecycle.ban(other, "private words", banned_by=user, client=CLIENT)
+    for reason in ("a man of Elm Street", "user_disabled"):
+        await service.events.record(
+            SessionEventType.TWO_FACTOR_DISABLED, actor="operator", user_id=user, reason=reason
+        )
     await service.lifecycle.hard_delete(user)
     assert await service.lifecycle.anonymise_events(user.upper(), actor="operator") >= 4
     trail = await service.pool.fetchval(
         "select string_agg(e::text, '') from profiles.session_events e where user_id = $1 or actor = $1", user
     )
-    for trace in ("192.0.2.1", "new@example.test", "ada_l@example.test", "private words"):
+    for trace in ("192.0.2.1", "new@example.test", "ada_l@example.test", "private words", "Elm"):
         assert trace not in trail
-    assert "user_deleted" in trail
-    kept = [event for event in await events(service, "session_created") if event["user_id"] == other]
-    assert [event["ip"] for event in kept] == ["192.0.2.1"]
+    for kept in ("user_deleted", "user_disabled"):
+        assert kept in trail
+    created = [event for event in await events(service, "session_created") if event["user_id"] == other]
+    assert [event["ip"] for event in created] == ["192.0.2.1"]
     (told,) = await events(service, "user_anonymised")
     assert told["actor"] == "operator"
 
