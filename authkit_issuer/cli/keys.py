@@ -60,12 +60,18 @@ def rotate(
     folder: Folder = _FOLDER,
     alg: Alg = "RS256",
     now: Annotated[bool, typer.Option("--now", help="Sign with it at once, before caches have it.")] = False,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="Also withdraw all other keys: their tokens are refused.")
+    ] = False,
     access_life: AccessLife = _LIFE,
 ) -> None:
     """Publish a new signing key; running servers sign with it after six minutes."""
     path = folder / key_file.FILE_NAME
     try:
-        kid = key_rotation.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)
+        if leaked:
+            kid = key_rotation.withdraw(path, alg=alg, now=time.time())
+        else:
+            kid = key_rotation.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)
     except OSError as error:
         raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
     typer.echo(f"published {kid}")

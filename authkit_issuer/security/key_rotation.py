@@ -99,20 +99,32 @@ def rotate(path: Path, *, alg: str, now: float, access_life: float, at_once: boo
     settled = _settled(file, now, access_life)
     if settled.next_key is not None:
         raise ConfigError(f"{path} already announces {settled.next_key.kid}, which does not sign yet.")
-    key = key_file.new_private_key(alg)
-    kid = thumbprint(key.public_key())
-    signs_from = now if at_once else now + PUBLISH_AHEAD
-    announced = settled.model_copy(
-        update={
-            "next_key": NextKey(
-                kid=kid,
-                private_key_pem=key_file.private_pem(key),
-                signs_from=signs_from,
-            )
-        }
-    )
+    coming = _new_key(alg, now if at_once else now + PUBLISH_AHEAD)
+    announced = settled.model_copy(update={"next_key": coming})
     key_file.replace(path, _settled(announced, now, access_life))
-    return kid
+    return coming.kid
+
+
+def withdraw(path: Path, *, alg: str, now: float) -> str:
+    """Replace every signing key of the file, an announced one too, by a new one; return its kid.
+
+    For keys that another person has: they are no longer published, and their tokens are refused.
+    """
+    file = key_file.read(path)
+    _schedule(file, str(path))
+    key = _new_key(alg, now)
+    only = {"active_key_id": key.kid, "active_private_key_pem": key.private_key_pem}
+    key_file.replace(
+        path, file.model_copy(update=only | {"next_key": None, "public_keys": {}, "retired": {}})
+    )
+    return key.kid
+
+
+def _new_key(alg: str, signs_from: float) -> NextKey:
+    key = key_file.new_private_key(alg)
+    return NextKey(
+        kid=thumbprint(key.public_key()), private_key_pem=key_file.private_pem(key), signs_from=signs_from
+    )
 
 
 def _settled(file: KeyFile, now: float, access_life: float) -> KeyFile:

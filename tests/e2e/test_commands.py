@@ -40,6 +40,17 @@ def test_a_rotation_at_once_signs_now_and_keeps_the_old_key(tmp_path: Path) -> N
     assert old.split() == [before, "RS256"]
 
 
+def test_leaked_keys_are_withdrawn_even_while_a_new_one_is_announced(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    run("keys", "generate", "--dir", folder)
+    run("keys", "rotate", "--dir", folder)
+    before = run("keys", "list", "--dir", folder).stdout.splitlines()
+    assert run("keys", "rotate", "--leaked", "--dir", folder).returncode == 0
+    (only,) = run("keys", "list", "--dir", folder).stdout.splitlines()
+    assert only.endswith("signs")
+    assert not {only.split()[0]} & {line.split()[0] for line in before}
+
+
 def test_keys_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     assert_one_line(run("keys", "rotate", "--dir", str(tmp_path)), "cannot be read")
     assert_one_line(run("keys", "list", "--dir", str(tmp_path)), "cannot be read")

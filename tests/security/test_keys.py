@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 import jwt
@@ -129,6 +130,26 @@ def test_a_second_rotation_settles_the_first_in_the_file(path: Path) -> None:
     clock.now += LIFE + key_rotation.KEEP_RETIRED + 1
     key_rotation.rotate(path, alg="ES256", now=clock(), access_life=LIFE, at_once=True)
     assert first not in path.read_text()
+
+
+@pytest.mark.parametrize("pending", [False, True])
+async def test_keys_that_leaked_are_withdrawn_while_the_issuer_runs(path: Path, *, pending: bool) -> None:
+    clock = Clock()
+    rotate = partial(key_rotation.rotate, path, alg="ES256", now=clock(), access_life=LIFE)
+    await asyncio.to_thread(rotate, at_once=True)
+    if pending:
+        await asyncio.to_thread(rotate)
+    source = await asyncio.to_thread(FileKeys, path, clock=clock, access_life=LIFE)
+    before = source.current()
+    forged = AccessTokenSigner(StaticKeys(before)).sign({"sub": "me", "aud": "api"})
+    new = await asyncio.to_thread(key_rotation.withdraw, path, alg="EdDSA", now=clock())
+    await source.refresh()
+    (published,) = source.current().jwks["keys"]
+    assert published["kid"] == new != jwt.get_unverified_header(forged)["kid"]
+    assert source.current().signing.kid == new  # type: ignore[union-attr]
+    assert source.current().derive("x") == before.derive("x")
+    clock.now += key_rotation.PUBLISH_AHEAD + 1
+    assert list(source.current().public) == [new]
 
 
 async def test_a_swapped_file_is_picked_up_and_a_broken_one_is_not(path: Path) -> None:
