@@ -12,6 +12,8 @@ import httpx
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
+from authkit_issuer.config.checks import warnings
+from authkit_issuer.config.settings import missing
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
@@ -72,7 +74,7 @@ class Resources:
                 store = MemoryStore(clock=clock)
             self._closers.append(store.aclose)
         if config.is_production and store.mode != "redis":
-            raise errors.ConfigError("redis_url is not set; codes must outlive one process in production.")
+            raise errors.ConfigError(f"redis_url: {missing('redis_url')}")
         return store
 
     def identity(
@@ -110,8 +112,8 @@ class Resources:
         """Start the loops that run beside the requests; returns the Runtime that wakes them."""
         checked = "production" if rt.config.is_production else "development"
         startup.info("environment %s, checked as %s", rt.config.environment or "unset", checked)
-        if not rt.config.issuer.startswith(("https://", "http://")):
-            startup.warning("issuer is not a web address: verifiers cannot find the keys by themselves")
+        for warning in warnings(rt.config, sends_mail=rt.email_sender is not None):
+            startup.warning("%s", warning)
         self._loops.append(
             asyncio.create_task(_watch(keys, rt.config.key_reload_interval), name="authkit keys")
         )

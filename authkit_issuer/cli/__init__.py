@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from authkit_issuer.cli import calibrating, greeting, keys, orgs, roles, users
+from authkit_issuer.cli import calibrating, config, greeting, keys, orgs, roles, users
 from authkit_issuer.config import Config, process_environment
+from authkit_issuer.config.settings import missing
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.store.migrate import migrate as run_migrations
 from authkit_verify import cli as verifier
@@ -25,6 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Run the issuer, manage its keys and users, check tokens.",
 )
+app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(roles.app, name="roles")
@@ -52,7 +54,9 @@ def main() -> None:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
         _stop(error.format_message(), error.exit_code)
-    except (AuthError, ConfigError, StartupError) as error:
+    except AuthError as error:
+        _stop(error.reason or error.description, 1)
+    except (ConfigError, StartupError) as error:
         _stop(str(error), 1)
     except Exception as error:  # noqa: BLE001 - the end of the road: an operator can act on a sentence
         _stop(f"{type(error).__name__}: {error}", 1)
@@ -98,10 +102,10 @@ def demo() -> None:
 def migrate() -> None:
     """Apply the pending migrations to the database of AUTHKIT_DATABASE_URL."""
     # A migration needs neither issuer nor audience; serve checks them.
-    config = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
-    if config.database_url is None:
-        raise ConfigError("AUTHKIT_DATABASE_URL is not set: set the database to migrate.")
-    done = asyncio.run(run_migrations(config.database_url, schema=config.database_schema))
+    settings = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
+    if settings.database_url is None:
+        raise ConfigError(missing("database_url"))
+    done = asyncio.run(run_migrations(settings.database_url, schema=settings.database_schema))
     for migration in done:
         typer.echo(f"applied {migration.version:04d} {migration.name}")
     if not done:

@@ -17,6 +17,14 @@ def text(config: Config, base: str, data_dir: Path) -> str:
     """Return the addresses and, in development, the first commands; ``base`` is the server's address."""
     if not config.dev:
         return f"authkit is listening on {base}; its issuer is {config.issuer}"
+    if config.smtp_url is not None:  # the steps need the inbox, which takes mails only without a server
+        return f"""authkit is listening on {base}
+
+  API page      {base}/docs
+  Mails         go to the server of AUTHKIT_SMTP_URL; `authkit mail test` sends one
+  Keys          {base}/.well-known/jwks.json
+
+Stop with Ctrl-C; the data stays."""
     steps = "\n".join(first_steps(base, data_dir / "first-registration.json"))
     return f"""authkit is listening on {base}
 

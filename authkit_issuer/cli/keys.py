@@ -12,6 +12,7 @@ import typer
 
 from authkit_issuer.errors import StartupError
 from authkit_issuer.security import key_file, key_rotation
+from authkit_issuer.security.key_sources import DEFAULT_KEYS_DIR
 
 app = typer.Typer(no_args_is_help=True, help="Signing keys and refresh secrets in a keys.json.")
 
@@ -23,7 +24,7 @@ AccessLife = Annotated[
         "--access-life", envvar="AUTHKIT_ACCESS_TOKEN_DURATION", help="Lifetime of access tokens, in seconds."
     ),
 ]
-_FOLDER = Path(".runtime/authkit")
+_FOLDER = Path(DEFAULT_KEYS_DIR)
 _LIFE = 900.0
 
 
@@ -34,7 +35,7 @@ def generate(folder: Folder = _FOLDER, alg: Alg = "RS256") -> None:
     try:
         created = key_file.create(path, key_file.generate(alg, os.urandom))
     except OSError as error:
-        raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
+        raise _not_written(path, error) from error
     if not created:
         raise StartupError(f"{path} exists already: remove it, or use keys rotate.")
     typer.echo(f"wrote {path}")
@@ -73,5 +74,11 @@ def rotate(
         else:
             kid = key_rotation.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)
     except OSError as error:
-        raise StartupError(f"{path} cannot be written: {error.strerror}.") from error
+        raise _not_written(path, error) from error
     typer.echo(f"published {kid}")
+
+
+def _not_written(path: Path, error: OSError) -> StartupError:
+    return StartupError(
+        f"{path} cannot be written: {error.strerror}; select the folder with --dir or AUTHKIT_KEYS_DIR."
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -17,6 +18,8 @@ ACTOR = "cli"
 
 def run(work: Callable[[Service], Awaitable[T]]) -> T:
     """Open the service of the environment, run ``work``, close it."""
+    # The warnings about settings are for the operator of the server, and `authkit config check` has them.
+    logging.getLogger("authkit.service").setLevel(logging.ERROR)
 
     async def opened() -> T:
         async with await Service.open(Config.from_env(process_environment())) as service:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from authkit_issuer.config.checks import (
     MAX_ARGON2_LANES,
@@ -22,10 +22,11 @@ from authkit_issuer.config.environment import (
     DEVELOPMENT,
     environment_name,
     is_dev_environment,
-    parse,
     process_environment,
 )
+from authkit_issuer.config.fields import ConfigFields
 from authkit_issuer.config.providers import ProviderConfig, issuer_of
+from authkit_issuer.config.settings import REQUIRED, check_names, read
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.identifiers import DEFAULT_RESERVED_USERNAMES
 from authkit_issuer.keys import KeySource
@@ -55,10 +56,6 @@ SameSite = Literal["lax", "strict", "none"]
 _DAY = 86_400.0
 DEFAULT_DELETED_RETENTION = 30 * _DAY
 """Seconds until a deleted account or organization is purged."""
-_ALIASES = {
-    "AUTHKIT_AUDIENCES": "AUTHKIT_ISSUED_AUDIENCES",
-    "SOLANA_NETWORK": "AUTHKIT_SOLANA_NETWORK",
-}
 _NETWORKS = {"mainnet-beta": "mainnet"}
 """Aliases of Solana's networks."""
 
@@ -270,7 +267,7 @@ class Config:
         return {slug: issuer_of(slug, provider) for slug, provider in self.providers.items()}
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Any) -> Self:
+    def from_env(cls, env: Mapping[str, str] | None = None, **overrides: Unpack[ConfigFields]) -> Self:
         """Build a configuration from ``AUTHKIT_<FIELD>`` settings.
 
         Lists are separated by commas, maps are JSON, ``none`` is None. ``AUTHKIT_AUDIENCES`` is another name
@@ -281,23 +278,15 @@ class Config:
             overrides: fields of ``Config`` that win over the settings.
 
         Raises:
-            ConfigError: a setting is missing, unreadable or cannot work; the message names it.
+            ConfigError: settings are missing, unreadable, unknown or cannot work. The message names all that
+                are missing, unreadable or unknown, and the nearest name of an unknown one.
         """
-        source = dict(process_environment() if env is None else env)
-        for alias, name in _ALIASES.items():
-            if alias in source:
-                source.setdefault(name, source[alias])
-        values: dict[str, Any] = {"environment": environment_name(source)}
-        hints = get_type_hints(cls)
-        for entry in dataclasses.fields(cls):
-            setting = f"AUTHKIT_{entry.name.upper()}"
-            if entry.name not in {"keys", "environment"} and setting in source:
-                values[entry.name] = parse(setting, source[setting], hints[entry.name])
-        values.update(overrides)
-        for required, setting in (("issuer", "AUTHKIT_ISSUER"), ("issued_audiences", "AUTHKIT_AUDIENCES")):
-            if required not in values:
-                raise ConfigError(f"{setting} is not set: set it, or pass {required}.")
-        return cls(**values)
+        check_names(cls, overrides)
+        source = process_environment() if env is None else env
+        settings = read(source, cls, given=overrides, required=REQUIRED)
+        if settings.problems:
+            raise ConfigError(" ".join(settings.problems))
+        return cls(**{**settings.values, **overrides})
 
 
 Options = Config

@@ -56,6 +56,25 @@ def check(config: Config) -> None:
     _check_numbers(config)
 
 
+def warnings(config: Config, *, sends_mail: bool) -> list[str]:
+    """Return a sentence about each setting that works and will surprise."""
+    found = []
+    if not config.issuer.startswith(("https://", "http://")):
+        found.append("issuer is not a web address: verifiers cannot find the keys by themselves")
+    if not config.is_production:
+        return found
+    if config.issuer.startswith("http://"):
+        found.append("issuer begins with http://: verifiers on other machines refuse it; set an https URL")
+    if config.issuer.endswith("/"):
+        found.append("issuer ends with a slash: verifiers must name it with the slash, or set it without one")
+    if not sends_mail:
+        found.append(
+            "there is no mail sender: sign-up by email and password resets respond with 501; "
+            "set AUTHKIT_SMTP_URL and AUTHKIT_SMTP_FROM, or pass email_sender"
+        )
+    return found
+
+
 def _check_providers(config: Config) -> None:
     for slug, provider in config.providers.items():
         check_provider(slug, provider)
@@ -80,7 +99,18 @@ def _check_addresses(config: Config) -> None:
         raise ConfigError("smtp_from is empty although smtp_url is set: set the sender of the mails.")
 
 
+def _check_types(config: Config) -> None:
+    """Refuse text where a number is meant: a comparison would fail without a name."""
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        unset = value is None and str(entry.type).endswith("| None")
+        if str(entry.type).startswith(("int", "float")) and not (unset or isinstance(value, int | float)):
+            unit = "seconds or a timedelta" if str(entry.type).startswith("float") else "a number"
+            raise ConfigError(f"{entry.name} is {value!r}: set {unit}.")
+
+
 def _check_numbers(config: Config) -> None:
+    _check_types(config)
     positive = (
         "access_token_duration", "code_ttl", "link_ttl", "pending_email_ttl", "pending_phone_ttl",
         "send_timeout", "max_code_attempts", "max_codes_per_hour", "max_codes_per_target_hour",

@@ -131,6 +131,6 @@ def check_rate_limits(config: Config) -> None:
     for name, text in config.rate_limits.items():
         if name.removesuffix(ACCOUNT) not in BUCKETS:
             raise ConfigError(
-                f"rate_limits: there is no bucket {name!r}; authkit_issuer.config.limits lists them."
+                f"rate_limits: there is no bucket {name!r}; the buckets are {', '.join(sorted(BUCKETS))}."
             )
         parse_rate(text)

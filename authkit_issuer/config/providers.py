@@ -86,7 +86,10 @@ def check_provider(slug: str, provider: ProviderConfig) -> None:
     parts = urlsplit(issuer)
     loopback = provider.allow_http_loopback and parts.hostname in {"127.0.0.1", "::1", "localhost"}
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and loopback)):
-        raise ConfigError(f"providers: {slug} has the issuer {issuer!r}: set one that is an https URL.")
+        raise ConfigError(
+            f"providers: {slug} has the issuer {issuer!r}: set one that is an https URL;"
+            " allow_http_loopback accepts http on this machine."
+        )
     if slug == "apple" and not (provider.team_id and provider.key_id and provider.private_key_pem):
         raise ConfigError("providers: apple needs team_id, key_id and private_key_pem.")
 

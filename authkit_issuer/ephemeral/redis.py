@@ -129,7 +129,11 @@ class RedisStore:
         try:
             return await self._redis.execute_command(*command)
         except (self._errors.RedisError, OSError) as error:
-            raise EphemeralStoreUnavailable from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> EphemeralStoreUnavailable:
+        # The client's text names the server and the cause, and never the password.
+        return EphemeralStoreUnavailable().because(f"Redis of redis_url: {str(error).rstrip('.')}")
 
     async def _check_server(self) -> None:
         errors, probe = self._errors, f"{self._prefix}startup-check"
@@ -147,7 +151,7 @@ class RedisStore:
                 f"This Redis cannot be used, version 6.2 or newer is needed: {error}."
             ) from error
         except (errors.RedisError, OSError) as error:
-            raise EphemeralStoreUnavailable from error
+            raise self._unavailable(error) from error
         await self._check_eviction()
 
     async def _check_eviction(self) -> None:
@@ -157,7 +161,7 @@ class RedisStore:
         except self._errors.ResponseError:
             found = {}
         except (self._errors.RedisError, OSError) as error:
-            raise EphemeralStoreUnavailable from error
+            raise self._unavailable(error) from error
         policy = next((_text(value) for value in found.values()), "")
         if not policy:
             logger.warning("redis does not tell its maxmemory-policy; make sure that it is noeviction")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class AuthError(Exception):
@@ -11,6 +14,8 @@ class AuthError(Exception):
 
     code: ClassVar[str] = "error"
     default: ClassVar[str] = "The request was refused."
+    reason: str = ""
+    """What failed and where, for logs and operators; clients never receive it."""
 
     def __init__(
         self,
@@ -102,6 +107,11 @@ class Unavailable(_Retryable):
 
     code = "unavailable"
     default = "The service is unavailable right now."
+
+    def because(self, reason: str) -> Self:
+        """Return the error with its reason."""
+        self.reason = reason
+        return self
 
 
 class ConfigError(ValueError):

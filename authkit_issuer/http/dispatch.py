@@ -216,9 +216,9 @@ class Runner:
             error = InvalidPassword()
         answer = refuse(error, request_id, bearer=operation.auth.takes_token, oauth=operation.oauth)
         if answer.status >= 500:
-            logger.warning(
-                "request %s: %s %s is %s", request_id, operation.method, operation.path, error.code
-            )
+            reason = f": {error.reason}" if isinstance(error, AuthError) and error.reason else ""
+            words = (request_id, operation.method, operation.path, error.code, reason)
+            logger.warning("request %s: %s %s is %s%s", *words)
         return answer
 
     def _shows_page(self, scope: Scope, headers: Headers) -> bool:

@@ -26,6 +26,10 @@ DEVELOPMENT_KEYS_DIR = ".runtime/authkit"
 logger = logging.getLogger("authkit.keys")
 
 
+class NoKeysError(ConfigError):
+    """There is no ``keys.json``."""
+
+
 def load_keys(
     config: Config, env: Mapping[str, str], *, clock: Clock, random_bytes: RandomBytes = os.urandom
 ) -> KeySource:
@@ -39,13 +43,25 @@ def load_keys(
     from_env = _environment_keys(env)
     if from_env is not None:
         return StaticKeys(from_env)
-    path = Path(config.keys_dir or DEFAULT_KEYS_DIR) / key_file.FILE_NAME
-    if not _exists(path):
+    try:
+        path = find_key_file(config.keys_dir)
+    except NoKeysError:
         if config.is_production:
-            raise ConfigError(f"No keys: neither ACTIVE_KEY_ID is set nor does {path} exist.")
+            raise
         path = Path(config.keys_dir or DEVELOPMENT_KEYS_DIR) / key_file.FILE_NAME
         _make(path, random_bytes)
     return FileKeys(path, clock=clock, access_life=config.access_token_duration)
+
+
+def find_key_file(folder: str | None) -> Path:
+    """Return the path of ``keys.json`` in its folder, or raise ``NoKeysError`` if there is none."""
+    path = Path(folder or DEFAULT_KEYS_DIR) / key_file.FILE_NAME
+    if not _exists(path):
+        raise NoKeysError(
+            f"No keys: neither ACTIVE_KEY_ID is set nor does {path} exist;"
+            f" run `authkit keys generate --dir {path.parent}`, or set AUTHKIT_KEYS_DIR."
+        )
+    return path
 
 
 def _make(path: Path, random_bytes: RandomBytes) -> None:

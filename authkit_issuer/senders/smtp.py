@@ -118,7 +118,7 @@ class SmtpSender:
         try:
             await self._hand_over(message, recipient)
         except aiosmtplib.SMTPException as error:
-            raise _failure(error) from None
+            raise _failure(error, f"{self._server.host}:{self._server.port}") from None
 
     async def _hand_over(self, message: EmailMessage, recipient: str) -> None:
         server = self._server
@@ -191,7 +191,7 @@ class SmtpLinkSender(SmtpSender):
         return f"{self._base}/{page}#token={token}"
 
 
-def _failure(error: aiosmtplib.SMTPException) -> SendFailure:
+def _failure(error: aiosmtplib.SMTPException, server: str) -> SendFailure:
     """Return what a host may log: the reply code (RFC 5321 section 4.2), not the text of the server.
 
     The text of another error is by the client library: it names the server and its certificate.
@@ -200,9 +200,9 @@ def _failure(error: aiosmtplib.SMTPException) -> SendFailure:
     refusal = error.recipients[0] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else error
     if isinstance(refusal, aiosmtplib.SMTPResponseException):
         kind = TemporarySendFailure if 400 <= refusal.code < 500 else SendFailure
-        return kind(f"SMTP {refusal.code}")
+        return kind(f"{server}: SMTP {refusal.code}")
     kind = TemporarySendFailure if isinstance(error, OSError) else SendFailure
-    return kind(f"{type(error).__name__}: {error}")
+    return kind(f"{server}: {type(error).__name__}: {error}")
 
 
 def _sender(text: str) -> Address:

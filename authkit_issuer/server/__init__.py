@@ -88,7 +88,8 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = getattr(error, "strerror", None) or "not a port number"
-        raise StartupError(f"Cannot listen on {host} port {port}: {reason.lower()}.") from error
+        message = f"Cannot listen on {host} port {port}: {reason.lower()}; --port selects another."
+        raise StartupError(message) from error
     return listener
 
 
@@ -101,7 +102,7 @@ async def _run(config: Config, listener: socket.socket, signals: Signals, ready:
             await stack.enter_async_context(alone(config))
             service = await stack.enter_async_context(await Service.open(config))
         except AuthError as error:
-            raise StartupError(error.description) from error
+            raise StartupError(error.reason or error.description) from error
         await stack.enter_async_context(maintained(service))
         server = _Server(
             uvicorn.Config(

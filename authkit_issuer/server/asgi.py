@@ -46,7 +46,8 @@ class Application:
         try:
             service = await Service.open(self._config)
         except (AuthError, ConfigError, StartupError) as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            message = getattr(error, "reason", "") or str(error)
+            await send({"type": "lifespan.startup.failed", "message": message})
             return
         async with service, maintained(service):
             self._app = create_app(service)

@@ -7,17 +7,39 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from authkit_issuer.config import Config, environment_name, is_dev_environment
-from authkit_issuer.errors import StartupError
+from authkit_issuer.config.settings import read
+from authkit_issuer.errors import ConfigError, StartupError
+from authkit_issuer.security.key_sources import find_key_file
 
 DEV_AUDIENCE = "authkit"
+SERVER_NEEDS = ("issuer", "issued_audiences", "database_url", "redis_url")
 
 
 def production(env: Mapping[str, str]) -> Config:
     """Return a configuration checked as in production, even if ``env`` names another environment.
 
     A forgotten variable must not open the inbox or generate keys.
+
+    Raises:
+        ConfigError: names every setting that is missing, unknown or unreadable.
     """
+    found = problems(env)
+    if found:
+        raise ConfigError(" ".join(found))
     return Config.from_env(env, environment="production", dev=False)
+
+
+def problems(env: Mapping[str, str]) -> list[str]:
+    """Return a sentence about everything that a server needs in its environment and does not find."""
+    found = list(read(env, Config, required=SERVER_NEEDS).problems)
+    if not any(env.get(name, "").strip() for name in ("ACTIVE_KEY_ID", "ACTIVE_PRIVATE_KEY_PEM")):
+        try:
+            find_key_file(env.get("AUTHKIT_KEYS_DIR"))
+        except ConfigError as error:
+            found.append(str(error))
+    if len(found) > 1 and "AUTHKIT_ISSUER" not in env:
+        found.append("`authkit serve --dev` needs none of them.")
+    return found
 
 
 def development(env: Mapping[str, str], data_dir: Path, address: str) -> Config:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from authkit_issuer.store.postgres import readable_address, translated
+from authkit_issuer.store.postgres import place, readable_address, translated
 
 if TYPE_CHECKING:
     _Connection = asyncpg.Connection[asyncpg.Record]
@@ -43,7 +43,7 @@ class AdvisoryLock:
         Raises ``ConfigError`` for an unreadable address, ``DatabaseUnavailable`` without an answer.
         """
         await self.release()
-        with readable_address(), translated():
+        with readable_address(), translated(place(self._dsn)):
             connection: _Connection = await asyncpg.connect(
                 self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=CONNECT_TIMEOUT, statement_cache_size=0
             )

@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 
 from authkit_issuer.errors import StartupError
-from authkit_issuer.store.postgres import readable_address, translated
+from authkit_issuer.store.postgres import place, readable_address, translated
 from authkit_issuer.store.query import DEFAULT_SCHEMA, Statement
 
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
@@ -67,7 +67,7 @@ async def migrate(
     ``DatabaseUnavailable`` when the server does not answer.
     """
     wanted = shipped() if migrations is None else tuple(migrations)
-    with readable_address(), translated():
+    with readable_address(), translated(place(dsn)):
         connection: Any = await asyncpg.connect(dsn, timeout=10)
     try:
         with translated():

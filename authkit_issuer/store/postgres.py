@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
@@ -59,8 +61,8 @@ logger = logging.getLogger("authkit.database")
 
 
 @contextmanager
-def translated() -> Generator[None, None, None]:
-    """Turn driver errors raised inside into errors of ours.
+def translated(where: str = "PostgreSQL") -> Generator[None, None, None]:
+    """Turn driver errors raised inside into errors of ours; ``where`` begins their reason.
 
     The others lose the detail that the server adds: it quotes the row, and their text goes to the log.
     """
@@ -78,16 +80,32 @@ def translated() -> Generator[None, None, None]:
             "database_statement_cache (AUTHKIT_DATABASE_STATEMENT_CACHE) to false, or let the pooler keep "
             "prepared statements (PgBouncer: max_prepared_statements)"
         )
-        raise errors.DatabaseUnavailable from error
+        raise errors.DatabaseUnavailable().because(f"{where}: {error}") from error
     except _DOWN as error:
-        raise errors.DatabaseUnavailable from error
+        raise errors.DatabaseUnavailable().because(f"{where}: {_cause(error)}") from error
     except asyncpg.InterfaceError as error:
         if not _is_gone(error):
             raise
-        raise errors.DatabaseUnavailable from error
+        raise errors.DatabaseUnavailable().because(f"{where}: {error}") from error
     except asyncpg.PostgresError as error:
         error.detail = None
         raise
+
+
+def place(dsn: str) -> str:
+    """Return what an operator knows the database by: host, port and name, without user and password."""
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    host = parts.netloc.rpartition("@")[2] or ",".join(query.get("host", ()))
+    name = parts.path.lstrip("/") or "of the user"
+    return f"PostgreSQL at {host or 'the default host'}, database {name} (database_url)"
+
+
+def _cause(error: BaseException) -> str:
+    """Return what the server or the network said; asyncpg's text of a failed connection has no cause."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error).partition("\n")[0] or "no answer in time"
 
 
 def _is_gone(error: asyncpg.InterfaceError) -> bool:
@@ -112,7 +130,7 @@ def readable_address() -> Generator[None, None, None]:
 
 async def open_pool(dsn: str, *, min_size: int = 1, max_size: int = 16, statement_cache: bool = True) -> Pool:
     """Connect; ``DatabaseUnavailable`` when the server does not answer within ten seconds."""
-    with readable_address(), translated():
+    with readable_address(), translated(place(dsn)):
         pool: Pool = await asyncpg.create_pool(
             dsn,
             min_size=min_size,

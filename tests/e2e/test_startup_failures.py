@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         done = serve_dev(tmp_path, "--port", str(taken.getsockname()[1]))
-    assert_one_line(done, "address already in use")
+    assert_one_line(done, "address already in use; --port selects another")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -60,7 +61,8 @@ def test_a_database_that_was_not_migrated(empty_database_url: str, redis_url: st
 
 def test_a_database_that_does_not_exist(tmp_path: Path, database_url: str) -> None:
     done = serve_dev(tmp_path, AUTHKIT_DATABASE_URL=database_url.replace("/authkit_", "/no_such_"))
-    assert_one_line(done, "database")
+    assert_one_line(done, "does not exist")
+    assert "database no_such_" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -80,9 +82,16 @@ def test_a_broken_key_file(tmp_path: Path, database_url: str, text: str) -> None
         ({"AUTHKIT_ACCESS_TOKEN_DURATION": "-1"}, "access_token_duration"),
         ({"AUTHKIT_ORG_MODE": "many"}, "AUTHKIT_ORG_MODE"),
         ({"AUTHKIT_DATABASE_SCHEMA": "Robert'); --"}, "database_schema"),
-        ({"AUTHKIT_REDIS_URL": "redis://127.0.0.1:1/0"}, "ephemeral store"),
+        (
+            {"AUTHKIT_REDIS_URL": "redis://127.0.0.1:1/0"},
+            "redis_url: Error 111 connecting to 127.0.0.1:1",
+        ),
         ({"AUTHKIT_REDIS_URL": "http://:sesame@127.0.0.1/"}, "redis_url must be"),
-        ({"AUTHKIT_DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "database"),
+        (
+            {"AUTHKIT_DATABASE_URL": "postgresql://ada:sesame@127.0.0.1:1/x"},
+            "PostgreSQL at 127.0.0.1:1, database x (database_url): Connection refused",
+        ),
+        ({"AUTHKIT_SMPT_URL": "smtps://u:sesame@h"}, "did you mean AUTHKIT_SMTP_URL?"),
         ({"AUTHKIT_DATABASE_URL": "mysql://me:sesame@127.0.0.1/x"}, "not a PostgreSQL address"),
         ({"ACTIVE_KEY_ID": "k1"}, "ACTIVE_PRIVATE_KEY_PEM"),
     ],
@@ -135,9 +144,41 @@ def production(database_url: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", ["", "development", "test"])
 def test_without_dev_everything_is_checked_as_in_production(database_url: str, name: str) -> None:
     base = {"AUTHKIT_ENVIRONMENT": name, "AUTHKIT_DEV": "true"}
-    assert_one_line(run("serve", "--port", "0", **base), "AUTHKIT_ISSUER is not set")
-    only_issuer = base | {"AUTHKIT_ISSUER": "https://i.example"}
-    assert_one_line(run("serve", "--port", "0", **only_issuer), "AUTHKIT_AUDIENCES is not set")
+    done = run("serve", "--port", "0", **base)
+    for setting in ("ISSUER", "AUDIENCES", "DATABASE_URL", "REDIS_URL"):
+        assert_one_line(done, f"AUTHKIT_{setting} is not set: set it, such as AUTHKIT_{setting}=")
+    assert_one_line(done, "No keys: neither ACTIVE_KEY_ID is set nor does")
     full = base | production(database_url)
-    assert_one_line(run("serve", "--port", "0", **full), "No keys")
-    assert_one_line(run("serve", "--port", "0", **full, **as_settings()), "redis_url")
+    without_redis = run("serve", "--port", "0", **full, **as_settings())
+    assert_one_line(without_redis, "AUTHKIT_REDIS_URL is not set")
+    assert without_redis.stderr.count("is not set") == 1
+
+
+def test_the_keys_that_are_generated_are_those_that_the_server_reads(tmp_path: Path) -> None:
+    folder = {"AUTHKIT_KEYS_DIR": str(tmp_path / "keys")}
+    assert f"keys generate --dir {tmp_path / 'keys'}" in run("config", "check", **folder).stderr
+    assert run("keys", "generate", **folder).returncode == 0
+    assert "No keys" not in run("config", "check", **folder).stderr
+    without = run("config", "check").stderr
+    assert run("keys", "list").stderr.split("keys.json")[0].removeprefix("authkit: ") in without
+
+
+def test_a_wrong_password_of_the_database_is_named_without_it(tmp_path: Path, redis_url: str) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer as PostgreSQL does to a wrong password."""
+        await reader.read(1024)
+        text = b'SFATAL\0C28P01\0Mpassword authentication failed for user "ada"\0\0'
+        writer.write(b"E" + (len(text) + 4).to_bytes(4, "big") + text)
+        await writer.drain()
+        writer.close()
+
+    async def served() -> subprocess.CompletedProcess[str]:
+        server = await asyncio.start_server(refuse, "127.0.0.1")
+        port = server.sockets[0].getsockname()[1]
+        url = f"postgresql://ada:sesame@127.0.0.1:{port}/shop?sslmode=disable"
+        async with server:
+            return await asyncio.to_thread(serve_dev, tmp_path, AUTHKIT_DATABASE_URL=url)
+
+    done = asyncio.run(served())
+    assert_one_line(done, 'database shop (database_url): password authentication failed for user "ada"')
+    assert "sesame" not in done.stderr

@@ -300,7 +300,7 @@ async def test_a_refusal_says_its_code_and_whether_it_is_temporary(
     mailing: Mailing, mail_server: MailServer, reply: str, *, temporary: bool
 ) -> None:
     mail_server.refusals = (reply,)
-    with pytest.raises(SendFailure, match=f"^SMTP {reply[:3]}$") as refused:
+    with pytest.raises(SendFailure, match=rf"^127\.0\.0\.1:\d+: SMTP {reply[:3]}$") as refused:
         await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)
     assert isinstance(refused.value, TemporarySendFailure) is temporary
     await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)

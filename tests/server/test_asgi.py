@@ -59,6 +59,7 @@ def test_the_environment_is_checked_as_in_production(monkeypatch: pytest.MonkeyP
     with pytest.raises(ConfigError, match="AUTHKIT_ISSUER is not set"):
         create()
     settings = {"AUTHKIT_ISSUER": "https://id.test", "AUTHKIT_AUDIENCES": "api", "AUTHKIT_DEV": "true"}
+    settings |= {"AUTHKIT_DATABASE_URL": "postgresql://127.0.0.1/x", "AUTHKIT_REDIS_URL": "redis://127.0.0.1"}
     for name, value in (settings | as_settings()).items():
         monkeypatch.setenv(name, value)
     config = create()._config

@@ -1,0 +1,60 @@
+"""What commands print: text or a table for people, one JSON object for programs.
+
+With ``--json`` a command prints one object on one line, on standard output. A list has a member with a plural
+name. An error is ``{"error", "error_description"}``. Without it, a list is a table with a head where standard
+output is a terminal, and lines of fields between tabs elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from authkit_issuer.config.environment import process_environment
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def say(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print a result: the document as JSON, or the text."""
+    typer.echo(json.dumps(document, default=str) if as_json else text)
+
+
+def show(name: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Print a list: as the member ``name``, as a table, or as lines; every row has the same members."""
+    if as_json:
+        typer.echo(json.dumps({name: rows}, default=str))
+    elif rows and sys.stdout.isatty():
+        _table(rows)
+    else:
+        for row in rows:
+            typer.echo("\t".join(_cell(value) for value in row.values()))
+
+
+def warn(text: str) -> None:
+    """Print a line about a part of the work on standard error."""
+    typer.echo(f"authkit: {text}", err=True)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> None:
+    heads = [name.replace("_", " ") for name in rows[0]]
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    head = "  ".join(text.ljust(width) for text, width in zip(heads, widths, strict=True)).rstrip()
+    typer.echo(typer.style(head, bold=True) if colours() else head)
+    for row in cells:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def colours() -> bool:
+    """True if standard output is a terminal whose user did not turn colours off (NO_COLOR)."""
+    env = process_environment()
+    return sys.stdout.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
+
+
+def _cell(value: object) -> str:
+    return "-" if value in {None, ""} else str(value)

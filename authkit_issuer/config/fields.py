@@ -1,0 +1,93 @@
+"""The fields of ``Config`` as keywords, for type checkers and editors; a test compares the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Literal, TypedDict
+
+from authkit_issuer.config.providers import ProviderConfig
+from authkit_issuer.keys import KeySource
+
+
+class ConfigFields(TypedDict, total=False):
+    """The keywords of ``Config.from_env``."""
+
+    issuer: str
+    issued_audiences: tuple[str, ...]
+    expected_audiences: tuple[str, ...]
+    client_id: str
+    environment: str | None
+    dev: bool
+    base_url: str | None
+    org_mode: Literal["single", "multi"]
+    providers: Mapping[str, ProviderConfig]
+    login_callback_url: str | None
+    oidc_fragment_tokens: bool
+    database_url: str | None
+    database_schema: str
+    database_pool_size: int
+    database_statement_cache: bool
+    redis_url: str | None
+    key_prefix: str
+    keys: KeySource | None
+    keys_dir: str | None
+    key_reload_interval: float | timedelta
+    access_token_duration: float | timedelta
+    access_token_jitter: float
+    refresh_token_duration: float | timedelta | None
+    refresh_idle_duration: float | timedelta | None
+    refresh_rotation_grace: float | timedelta
+    session_max_per_user: int | None
+    verification_required: bool
+    private_registration: bool
+    reserved_usernames: frozenset[str]
+    rename_cooldown: float | timedelta | None
+    code_ttl: float | timedelta
+    link_ttl: float | timedelta
+    pending_email_ttl: float | timedelta
+    pending_phone_ttl: float | timedelta
+    max_code_attempts: int
+    max_codes_per_hour: int
+    max_codes_per_target_hour: int
+    code_cooldown: float | timedelta
+    contact_change_ends_sessions: bool
+    factor_change_ends_sessions: bool
+    sms_countries: tuple[str, ...]
+    send_timeout: float | timedelta
+    smtp_url: str | None
+    smtp_from: str
+    link_base_url: str | None
+    two_factor_ttl: float | timedelta
+    two_factor_exempt_methods: tuple[str, ...]
+    two_factor_remember: float | timedelta | None
+    solana_domains: tuple[str, ...]
+    solana_network: str | None
+    solana_challenge_ttl: float | timedelta
+    verification_enforced_since: datetime | None
+    refuse_common_passwords: bool
+    login_failure_limit: int
+    login_failure_window: float | timedelta
+    device_cookie: bool
+    device_duration: float | timedelta
+    new_device_notices: bool
+    argon2_memory_kib: int
+    argon2_time: int
+    argon2_lanes: int
+    hash_threads: int | None
+    hash_queue: int
+    hash_deadline: float | timedelta
+    hash_memory_mib: int
+    trusted_proxies: tuple[str, ...]
+    rate_limits: Mapping[str, str]
+    cors_origins: tuple[str, ...]
+    refresh_cookie: bool
+    refresh_cookie_same_site: Literal["lax", "strict", "none"]
+    languages: tuple[str, ...]
+    introspection_clients: Mapping[str, str]
+    step_up_max_age: float | timedelta
+    clickhouse_url: str | None
+    clickhouse_table: str
+    event_retention: float | timedelta
+    session_retention: float | timedelta
+    deleted_user_retention: float | timedelta | None
