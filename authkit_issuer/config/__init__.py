@@ -286,7 +286,8 @@ class Config:
         settings = read(source, cls, given=overrides, required=REQUIRED)
         if settings.problems:
             raise ConfigError(" ".join(settings.problems))
-        return cls(**{**settings.values, **overrides})
+        fields: dict[str, Any] = {**settings.values, **overrides}
+        return cls(**fields)
 
 
 Options = Config

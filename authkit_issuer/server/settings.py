@@ -38,7 +38,7 @@ def problems(env: Mapping[str, str]) -> list[str]:
         except ConfigError as error:
             found.append(str(error))
     if len(found) > 1 and "AUTHKIT_ISSUER" not in env:
-        found.append("`authkit serve --dev` needs none of them.")
+        found.append("`authkit serve --dev` runs without settings.")
     return found
 
 
