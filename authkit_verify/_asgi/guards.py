@@ -135,6 +135,13 @@ class Guard:
             raise _fastapi().fastapi_error(scope, refusal_for(scope, error)) from error
 
 
+def require_guards(caller: str, guards: tuple[object, ...]) -> None:
+    """Raise TypeError for what is no guard, such as a scope, or a view of a decorator without parentheses."""
+    for guard in guards:
+        if not isinstance(guard, Guard):
+            raise TypeError(f"{caller}() takes guards, as in {caller}(require_login()), not {guard!r}")
+
+
 def require_login() -> Guard:
     """Require a valid token, and nothing else of the caller."""
     return Guard(lambda _caller, _authenticator: None)

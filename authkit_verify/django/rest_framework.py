@@ -19,10 +19,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from authkit_verify._asgi.challenge import AccessDenied, Refusal
-from authkit_verify._asgi.guards import Guard
+from authkit_verify._asgi.guards import Guard, require_guards
 from authkit_verify._asgi.principal import Principal
 from authkit_verify.django.protection import protection
-from authkit_verify.django.views import require_guards
 from authkit_verify.errors import TokenError
 
 __all__ = ["BearerAuthentication", "Refused", "TokenUser", "permission"]

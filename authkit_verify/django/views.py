@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.views import View
 
 from authkit_verify._asgi.challenge import AccessDenied
-from authkit_verify._asgi.guards import Guard
+from authkit_verify._asgi.guards import Guard, require_guards
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.principal import principal_of as caller_of
 from authkit_verify.django.middleware import response_of
@@ -49,13 +49,6 @@ def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
         return _guarded(view, guards, awaited=awaited)
 
     return decorate
-
-
-def require_guards(caller: str, guards: tuple[object, ...]) -> None:
-    """Raise TypeError for what is no guard, such as a scope, or a view of a decorator without parentheses."""
-    for guard in guards:
-        if not isinstance(guard, Guard):
-            raise TypeError(f"{caller}() takes guards, as in {caller}(require_login()), not {guard!r}")
 
 
 def _guarded(view: Callable[..., Any], guards: tuple[Guard, ...], *, awaited: bool) -> Callable[..., Any]:

@@ -13,13 +13,14 @@ Views may be coroutines, with Flask's extra ``async``.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, TypeVar
 
 from flask import Flask, Response, request
 
 from authkit_verify._asgi.challenge import AccessDenied
-from authkit_verify._asgi.guards import Guard, require_login
+from authkit_verify._asgi.guards import Guard, require_guards, require_login
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.errors import TokenError
@@ -44,6 +45,8 @@ class Auth:
         app.wsgi_app = AuthMiddleware(app.wsgi_app, verifier, **options)  # type: ignore[method-assign]
         app.register_error_handler(AccessDenied, _refused)
         app.register_error_handler(TokenError, _refused)
+        self._unguarded: dict[int, Any] = {}
+        app.before_request(self._check_registered)
 
     @property
     def caller(self) -> Principal | None:
@@ -53,18 +56,21 @@ class Auth:
     def require(self, *guards: Guard) -> Callable[[View], View]:
         """Return a decorator: the view is called only for a caller whom every guard lets pass.
 
-        Without guards a valid token is enough. It goes below the decorator of the route.
+        Without guards a valid token is enough. It goes below the decorator of the route. Above that of a
+        blueprint, requests to the view fail with TypeError: what is guarded has no other, open route.
 
         Raises:
-            TypeError: The view is registered already: above the route's decorator it would protect nothing.
+            TypeError: What is given is no guard, or the view is registered already: above the route's
+                decorator it would protect nothing.
         """
+        require_guards("require", guards)
         needed = guards or (require_login(),)
 
         def decorate(view: View) -> View:
-            if not callable(view) or view in self._app.view_functions.values():
-                raise TypeError(
-                    f"require() protects a view below the decorator of its route, not {view!r} above it"
-                )
+            layers = list(_layers(view))
+            if not callable(view) or any(one in layers for one in self._app.view_functions.values()):
+                raise _misplaced(view)
+            self._unguarded |= {id(one): one for one in layers}
 
             @functools.wraps(view)
             def guarded(*arguments: Any, **named: Any) -> Any:
@@ -74,6 +80,24 @@ class Auth:
             return guarded  # type: ignore[return-value]
 
         return decorate
+
+    def _check_registered(self) -> None:
+        """Refuse a view that was registered without its guard: a blueprint registers its own ones later."""
+        view = self._app.view_functions.get(request.endpoint or "")
+        for one in chain([view], *self._app.before_request_funcs.values()):
+            if id(one) in self._unguarded:
+                raise _misplaced(one)
+
+
+def _layers(view: Any) -> Iterator[Any]:
+    """Yield a view and what its decorators wrap, each of which may be what a route has registered."""
+    while view is not None:
+        yield view
+        view = getattr(view, "__wrapped__", None)
+
+
+def _misplaced(view: object) -> TypeError:
+    return TypeError(f"require() protects a view below the decorator of its route, not {view!r} above it")
 
 
 def _refused(error: Exception) -> Response:

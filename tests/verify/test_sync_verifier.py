@@ -1,4 +1,4 @@
-"""The verifier without asyncio, and its doors for WSGI and Flask: the same rules, in threads and forks."""
+"""The verifier without asyncio, and its door for WSGI: the same rules, in threads and forks."""
 
 from __future__ import annotations
 
@@ -10,23 +10,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import flask
 import httpx
 import pytest
 from werkzeug.serving import make_server
 
 from authkit_verify import (
-    AccessDenied,
     Enrichment,
     SyncVerifier,
     TokenError,
     require_admin,
     require_role,
-    require_scope,
 )
 from authkit_verify.testing import FakeClient, FakeIssuer
 from authkit_verify.wsgi import AuthMiddleware, check, principal_of
-from authkit_verify.wsgi.flask import Auth
 from fakes.clock import FakeClock
 
 
@@ -296,68 +292,3 @@ def test_a_check_without_the_middleware_says_so() -> None:
         check({}, require_role("staff"))
     with pytest.raises(TypeError, match="wraps a WSGI application"):
         AuthMiddleware(None, None)  # type: ignore[arg-type]
-
-
-# --- Flask, under its own server --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def shop(verifier: SyncVerifier) -> tuple[flask.Flask, Auth]:
-    app = flask.Flask("shop")
-    auth = Auth(app, verifier, required=False)
-
-    @app.get("/orders")
-    @auth.require(require_scope("orders:read"))
-    def orders() -> str:
-        assert auth.caller is not None
-        return auth.caller.identity
-
-    @app.get("/me")
-    @auth.require()
-    def me() -> str:
-        return "me"
-
-    @app.get("/deep")
-    def deep() -> str:
-        raise AccessDenied("forbidden", "not you")
-
-    @app.get("/public")
-    def public() -> str:
-        return "anonymous" if auth.caller is None else auth.caller.identity
-
-    return app, auth
-
-
-def test_flask_views_are_guarded_over_sockets(shop: tuple[flask.Flask, Auth], issuer: FakeIssuer) -> None:
-    server = make_server("127.0.0.1", 0, shop[0], threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", trust_env=False) as client:
-            reader, other = issuer.bearer("ann", scope="orders:read"), issuer.bearer("ben")
-            assert client.get("/orders", headers=reader).text == "ann"
-            refused = client.get("/orders", headers=other)
-            assert (refused.status_code, 'scope="orders:read"' in refused.headers["www-authenticate"]) == (
-                403,
-                True,
-            )
-            assert client.get("/orders").status_code == 401
-            assert client.get("/me", headers=other).text == "me"
-            assert client.get("/me").status_code == 401
-            assert client.get("/deep", headers=other).json()["error"] == "forbidden"
-            assert client.get("/public").text == "anonymous"
-            assert client.get("/public", headers=issuer.bearer(aud="x")).status_code == 401
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def test_a_guard_above_the_route_of_flask_is_refused(shop: tuple[flask.Flask, Auth]) -> None:
-    app, auth = shop
-    with pytest.raises(TypeError, match="below the decorator of its route"):
-
-        @auth.require(require_role("staff"))
-        @app.get("/above")
-        def above() -> str:
-            return "reached"

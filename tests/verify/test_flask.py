@@ -1,0 +1,165 @@
+"""Flask, under its own server: guards on views, and what would leave a view open."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import flask
+import httpx
+import pytest
+from werkzeug.serving import make_server
+
+from authkit_verify import AccessDenied, SyncVerifier, require_role, require_scope
+from authkit_verify.testing import FakeIssuer
+from authkit_verify.wsgi.flask import Auth
+
+
+@pytest.fixture
+def issuer() -> FakeIssuer:
+    return FakeIssuer()
+
+
+@pytest.fixture
+def verifier(issuer: FakeIssuer) -> Iterator[SyncVerifier]:
+    with SyncVerifier(issuer.accept(), http_client=issuer.client) as made:
+        yield made
+
+
+@pytest.fixture
+def shop(verifier: SyncVerifier) -> tuple[flask.Flask, Auth]:
+    app = flask.Flask("shop")
+    auth = Auth(app, verifier, required=False)
+
+    @app.get("/orders")
+    @auth.require(require_scope("orders:read"))
+    def orders() -> str:
+        assert auth.caller is not None
+        return auth.caller.identity
+
+    @app.get("/me")
+    @auth.require()
+    def me() -> str:
+        return "me"
+
+    @app.get("/deep")
+    def deep() -> str:
+        raise AccessDenied("forbidden", "not you")
+
+    @app.get("/public")
+    def public() -> str:
+        return "anonymous" if auth.caller is None else auth.caller.identity
+
+    return app, auth
+
+
+def test_flask_views_are_guarded_over_sockets(shop: tuple[flask.Flask, Auth], issuer: FakeIssuer) -> None:
+    server = make_server("127.0.0.1", 0, shop[0], threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", trust_env=False) as client:
+            reader, other = issuer.bearer("ann", scope="orders:read"), issuer.bearer("ben")
+            assert client.get("/orders", headers=reader).text == "ann"
+            refused = client.get("/orders", headers=other)
+            assert (refused.status_code, 'scope="orders:read"' in refused.headers["www-authenticate"]) == (
+                403,
+                True,
+            )
+            assert client.get("/orders").status_code == 401
+            assert client.get("/me", headers=other).text == "me"
+            assert client.get("/me").status_code == 401
+            assert client.get("/deep", headers=other).json()["error"] == "forbidden"
+            assert client.get("/public").text == "anonymous"
+            assert client.get("/public", headers=issuer.bearer(aud="x")).status_code == 401
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_guard_above_the_route_of_flask_is_refused(shop: tuple[flask.Flask, Auth]) -> None:
+    app, auth = shop
+    with pytest.raises(TypeError, match="below the decorator of its route"):
+
+        @auth.require(require_role("staff"))
+        @app.get("/above")
+        def above() -> str:
+            return "reached"
+
+
+def logged(view: Callable[..., str]) -> Callable[..., str]:
+    @functools.wraps(view)
+    def called(*arguments: Any) -> str:
+        return view(*arguments)
+
+    return called
+
+
+def test_another_decorator_between_guard_and_route_hides_nothing(shop: tuple[flask.Flask, Auth]) -> None:
+    app, auth = shop
+    with pytest.raises(TypeError, match="below the decorator of its route"):
+
+        @auth.require()
+        @logged
+        @app.get("/above")
+        def above() -> str:
+            return "reached"
+
+
+@pytest.mark.parametrize("between", [logged, lambda view: view])
+def test_a_guard_above_the_route_of_a_blueprint_leaves_no_view_open(
+    shop: tuple[flask.Flask, Auth], issuer: FakeIssuer, between: Any
+) -> None:
+    app, auth = shop
+    orders = flask.Blueprint("blue", "blue", url_prefix="/blue")
+
+    @auth.require(require_role("staff"))
+    @between
+    @orders.get("/above")
+    def above() -> str:
+        return "reached"
+
+    @orders.get("/below")
+    @between
+    @auth.require(require_role("staff"))
+    def below() -> str:
+        return "reached"
+
+    app.register_blueprint(orders)
+    client, staff = app.test_client(), issuer.bearer("ann", roles=["staff"])
+    for headers in ({}, staff):
+        assert client.get("/blue/above", headers=headers).status_code == 500
+        assert client.options("/blue/above", headers=headers).status_code == 500
+    assert client.get("/blue/below").status_code == 401
+    assert client.get("/blue/below", headers=staff).text == "reached"
+    assert client.get("/public").text == "anonymous"
+    assert client.get("/nowhere").status_code == 404
+
+
+def test_a_guard_above_the_hook_of_a_blueprint_leaves_no_view_open(shop: tuple[flask.Flask, Auth]) -> None:
+    app, auth = shop
+    orders = flask.Blueprint("blue", "blue", url_prefix="/blue")
+
+    @auth.require(require_role("staff"))
+    @orders.before_request
+    def staff_alone() -> None:
+        return None
+
+    @orders.get("/orders")
+    def view() -> str:
+        return "reached"
+
+    app.register_blueprint(orders)
+    assert app.test_client().get("/blue/orders").status_code == 500
+
+
+def test_what_is_no_guard_is_refused(shop: tuple[flask.Flask, Auth]) -> None:
+    def view() -> str:
+        return "reached"
+
+    for wrong in ("orders:read", require_role, view):
+        with pytest.raises(TypeError, match="takes guards"):
+            shop[1].require(wrong)  # type: ignore[arg-type]
