@@ -5,17 +5,30 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from authkit_verify import AuthMiddleware, CertificateHeader, DPoP, Proof, TokenError, Verifier
+from authkit_verify import (
+    AuthMiddleware,
+    CertificateHeader,
+    DPoP,
+    Proof,
+    SyncVerifier,
+    TokenError,
+    Verifier,
+    wsgi,
+)
 from authkit_verify._policy.proof.certificates import CertificateFormat, pem_thumbprint
 from authkit_verify.config import AcceptConfig
 from authkit_verify.testing import FakeClient, FakeIssuer, encode
@@ -109,6 +122,8 @@ async def test_a_trusted_proxy_passes_the_certificate_on(
     [
         ("pem", ""),
         ("pem", quote(OTHER_PEM + PEM)),
+        ("pem", quote(PEM) + "," + quote(OTHER_PEM)),
+        ("pem", quote(OTHER_PEM) + ", " + quote(PEM)),
         ("pem", b64(DER).decode()),
         ("pem", "-----BEGIN CERTIFICATE-----AA=A-----END CERTIFICATE-----"),
         ("xfcc", f"Hash={OTHER_HASH}"),
@@ -136,6 +151,45 @@ async def test_a_header_without_that_certificate_proves_nothing(
         app, bound = AuthMiddleware(answered, verifier), issuer.mint(cnf=CNF)
         scope = {"headers": [(b"x-cert", value.encode())], "client": PROXY}
         assert (await connect(app, token=bound, **scope).run()).status == 401
+
+
+@pytest.mark.parametrize("first", ["x_cert", "x-cert"])
+def test_wsgi_takes_no_certificate_of_a_client_beside_that_of_the_proxy(first: str) -> None:
+    issuer = FakeIssuer()
+
+    def app(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b""]
+
+    header = CertificateHeader(name="x-cert", format="pem", trusted_proxies=["127.0.0.1"])
+    bound = ("authorization", f"Bearer {issuer.mint(cnf=CNF)}")
+    with (
+        SyncVerifier(issuer.accept(), issuer.client, issuer.clock, certificate_header=header) as verifier,
+        running(wsgi.AuthMiddleware(app, verifier)) as client,
+    ):
+        assert client.get("/", headers=[bound, ("x-cert", quote(PEM))]).status_code == 200
+        stolen = [bound, (first, quote(PEM)), ("x-cert", quote(OTHER_PEM))]
+        assert client.get("/", headers=stolen).status_code == 401
+
+
+@contextmanager
+def running(app: Any) -> Iterator[httpx.Client]:
+    """Serve a WSGI application by the server of the standard library, which joins headers."""
+    server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}", trust_env=False) as client:
+            yield client
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 async def test_verify_takes_the_thumbprint_alone(issuer: FakeIssuer) -> None:

@@ -34,7 +34,8 @@ class CertificateHeader:
 
     The proxy must set or remove the header in every request. A header from another peer is ignored, and so
     are two headers. ``scope["client"]`` must be the proxy itself: uvicorn replaces it by the client's address
-    unless it runs with ``--no-proxy-headers``.
+    unless it runs with ``--no-proxy-headers``. WSGI does not distinguish ``X-Cert`` from ``X_Cert``: there
+    the proxy must remove both.
 
     Raises:
         ValueError: A field is invalid.
@@ -81,6 +82,8 @@ class CertificateHeader:
             return None
         if self.format == "xfcc":
             return _of_xfcc(value)
+        if "," in value:  # two headers, which some servers join: which one is the proxy's is unknown
+            return None
         if self.format == "rfc9440":
             value = value.strip()
             enclosed = len(value) > 2 and value[0] == value[-1] == ":"
