@@ -39,7 +39,7 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
     - ``REALM``, ``SCOPES``: What the challenge names. Default ``authkit``, and the ``required_scopes`` of the
       issuers.
     - ``USER``: A function that takes the ``Principal`` and returns Django's user, or None to refuse. It is
-      called when ``request.user`` is first used. Default None.
+      called when ``request.user`` is first used. A user who is not active is refused. Default None.
 
     Everything that waits, such as a fetch of keys, runs on the event loop of the verifier, and under ASGI no
     request blocks the loop of the server.

@@ -81,13 +81,13 @@ class Protection:
     def identify(self, request: Any) -> Principal | None:
         """Return the caller of a request on any path, or None. Raises TokenError or AccessDenied."""
         scope = scope_of(request)
-        known = principal_of(scope)
+        known = principal_of(scope) if self._has_admitted(scope) else None
         return known or admit(self.verifier, self.authenticator, scope, required=False)
 
     def check(self, request: Any, guards: tuple[Guard, ...]) -> Principal:
         """Return the caller whom every guard lets pass. Raises TokenError or AccessDenied."""
         scope = scope_of(request)
-        if authenticator_of(scope) is None:
+        if not self._has_admitted(scope):
             admit(self.verifier, self.authenticator, scope, required=False)
         self._show_once(request)
         return check(self.verifier, scope, guards)
@@ -95,7 +95,7 @@ class Protection:
     async def acheck(self, request: Any, guards: tuple[Guard, ...]) -> Principal:
         """Return the caller whom every guard lets pass, without blocking the event loop."""
         scope = scope_of(request)
-        if authenticator_of(scope) is None:
+        if not self._has_admitted(scope):
             await self.verifier.run_async(self.authenticator.admit(scope, required=False))
         self._show_once(request)
         return await self.verifier.run_async(passing(scope, guards))
@@ -107,6 +107,8 @@ class Protection:
         user = self.find_user(caller)
         if user is None:
             raise TokenError("user_disabled", "the user of this token does not exist here")
+        if getattr(user, "is_active", True) is False:  # as Django's own backends do
+            raise TokenError("user_disabled", "the user of this token is not active here")
         return user
 
     def refuse(self, request: Any, error: TokenError | AccessDenied) -> Refusal:
@@ -114,6 +116,11 @@ class Protection:
         scope = scope_of(request)
         challenge = (authenticator_of(scope) or self.authenticator).challenge
         return challenge.refuse(error, dpop=uses_dpop(scope))
+
+    def _has_admitted(self, scope: dict[str, Any]) -> bool:
+        """True if the issuers of the settings were asked, and not those of another middleware in front."""
+        authenticator = authenticator_of(scope)
+        return authenticator is not None and authenticator.verifier is self.verifier.asynchronous
 
     def _is_open(self, scope: dict[str, Any]) -> bool:
         return scope in self._exclude or is_preflight(scope)

@@ -29,8 +29,9 @@ def plain(request: Any) -> Any:
 def _scope(request: HttpRequest) -> dict[str, Any]:
     served = getattr(request, "scope", None)
     scope = _of_wsgi(request) if served is None else dict(served)
-    # Django knows which proxies to believe about the scheme.
-    return {**scope, "scheme": request.scheme, "state": dict(scope.get("state") or {})}
+    # Django knows which proxies to believe about the scheme, and the prefix that it does not route on.
+    root = request.META.get("SCRIPT_NAME", "")
+    return {**scope, "scheme": request.scheme, "root_path": root, "state": dict(scope.get("state") or {})}
 
 
 def _of_wsgi(request: HttpRequest) -> dict[str, Any]:
@@ -41,7 +42,6 @@ def _of_wsgi(request: HttpRequest) -> dict[str, Any]:
         "method": request.method,
         # Not those of the environ: Django has decoded the paths in it.
         "path": request.path,
-        "root_path": meta.get("SCRIPT_NAME", ""),
         "query_string": meta.get("QUERY_STRING", "").encode("latin-1", "replace"),
         "server": (meta.get("SERVER_NAME"), meta.get("SERVER_PORT")),
         "client": (peer, 0) if peer else None,

@@ -268,21 +268,24 @@ def test_the_user_of_django_is_left_alone_unless_asked(site: Site, issuer: FakeI
         assert client.get("/user", headers=issuer.bearer("ann")).text == "AnonymousUser False"
 
     def find(caller: Any) -> Any:
-        return None if caller.identity == "ben" else Named(caller.identity)
+        return (
+            None if caller.identity == "ben" else Named(caller.identity, is_active=caller.identity != "cat")
+        )
 
     with site(stack, USER=find, REQUIRED=False) as client:
         assert client.get("/user", headers=issuer.bearer("ann")).text == "the user ann True"
         assert client.get("/user_coroutine", headers=issuer.bearer("ann")).text == "the user ann"
         assert client.get("/user").text == "AnonymousUser False"
         for name in ("/user", "/user_coroutine"):
-            assert client.get(name, headers=issuer.bearer("ben")).json()["error"] == "user_disabled"
+            for refused in ("ben", "cat"):
+                assert client.get(name, headers=issuer.bearer(refused)).json()["error"] == "user_disabled"
 
 
 class Named:
     is_authenticated = True
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, is_active: bool) -> None:
+        self.name, self.is_active = name, is_active
 
     def __str__(self) -> str:
         return f"the user {self.name}"

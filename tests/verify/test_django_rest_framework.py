@@ -204,15 +204,16 @@ def test_dpop_proofs_are_asked_for_a_nonce(client: httpx.Client, issuer: FakeIss
 
 def test_a_token_has_the_user_that_the_settings_find(verifier: SyncVerifier, issuer: FakeIssuer) -> None:
     def find(caller: Any) -> Any:
-        return (
-            caller.identity == "ann" and SimpleNamespace(is_authenticated=True, is_staff=True, pk=1)
-        ) or None
+        if caller.identity == "ben":
+            return None
+        return SimpleNamespace(is_authenticated=True, is_staff=True, pk=1, is_active=caller.identity == "ann")
 
     urls = [path("admin", view(IsAdminUser))]
     with served("wsgi", urls, {"VERIFIER": verifier, "USER": find}, MIDDLEWARE=[]) as client:
         assert client.get("/admin", headers=issuer.bearer("ann")).status_code == 200
-        unknown = client.get("/admin", headers=issuer.bearer("ben"))
-        assert (unknown.status_code, unknown.json()["error"]) == (401, "user_disabled")
+        for refused in ("ben", "cat"):
+            answer = client.get("/admin", headers=issuer.bearer(refused))
+            assert (answer.status_code, answer.json()["error"]) == (401, "user_disabled")
     with served("wsgi", urls, {"VERIFIER": verifier}, MIDDLEWARE=[]) as client:
         assert client.get("/admin", headers=issuer.bearer("ann")).status_code == 403
 

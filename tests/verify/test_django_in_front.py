@@ -1,0 +1,119 @@
+"""Django behind other middlewares and path prefixes: only its own issuers and its own paths count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from fakes.django_site import OURS, SERVERS, served
+
+# isort: split
+# REST framework reads the settings when it is imported.
+import httpx
+import pytest
+from django.core.asgi import get_asgi_application
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.test import override_settings
+from django.urls import path
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+import authkit_verify
+from authkit_verify import SyncVerifier, wsgi
+from authkit_verify.django import require
+from authkit_verify.django.rest_framework import BearerAuthentication, permission
+from authkit_verify.testing import FakeIssuer
+
+
+@require()
+def function(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.auth.claims.issuer)
+
+
+@require()
+async def coroutine(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.auth.claims.issuer)
+
+
+class Framed(APIView):
+    authentication_classes = [BearerAuthentication]
+    permission_classes = [permission()]
+
+    def get(self, request: Request) -> Response:
+        return Response(request.auth.claims.issuer)
+
+
+def plain(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse("reached")
+
+
+URLS = (path("function", function), path("coroutine", coroutine), path("framed", Framed.as_view()))
+
+
+@pytest.fixture
+def ours() -> FakeIssuer:
+    return FakeIssuer("https://ours.test")
+
+
+@pytest.fixture
+def theirs() -> FakeIssuer:
+    return FakeIssuer("https://theirs.test")
+
+
+@pytest.fixture
+def verifier(ours: FakeIssuer) -> Iterator[SyncVerifier]:
+    with SyncVerifier(ours.accept(), http_client=ours.client) as made:
+        yield made
+
+
+@pytest.fixture(params=[[], [OURS]], ids=["without", "behind"])
+def stack(request: pytest.FixtureRequest) -> list[str]:
+    """The middlewares of the site: none, or the one of Django."""
+    middlewares: list[str] = request.param
+    return middlewares
+
+
+@pytest.mark.parametrize("url", ["/function", "/coroutine", "/framed"])
+def test_a_caller_of_another_issuer_in_front_is_not_one_of_the_settings(
+    stack: list[str], verifier: SyncVerifier, ours: FakeIssuer, theirs: FakeIssuer, url: str
+) -> None:
+    with (
+        SyncVerifier(theirs.accept(), http_client=theirs.client) as other,
+        override_settings(ROOT_URLCONF=URLS, MIDDLEWARE=stack, AUTHKIT={"VERIFIER": verifier}),
+    ):
+        app = wsgi.AuthMiddleware(get_wsgi_application(), other, required=False)
+        with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://x.test") as client:
+            refused = client.get(url, headers=theirs.bearer("ann"))
+            assert (refused.status_code, refused.json()["error"]) == (401, "bad_issuer")
+
+
+@pytest.mark.parametrize("url", ["/function", "/coroutine", "/framed"])
+def test_nor_is_a_caller_whom_an_asgi_middleware_admitted(
+    stack: list[str], verifier: SyncVerifier, theirs: FakeIssuer, url: str
+) -> None:
+    async def answer() -> httpx.Response:
+        async with theirs.verifier() as other:
+            app: Any = authkit_verify.AuthMiddleware(get_asgi_application(), other, required=False)
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://x.test") as client:
+                return await client.get(url, headers=theirs.bearer("ann"))
+
+    with override_settings(ROOT_URLCONF=URLS, MIDDLEWARE=stack, AUTHKIT={"VERIFIER": verifier}):
+        refused = asyncio.run(answer())
+    assert (refused.status_code, refused.json()["error"]) == (401, "bad_issuer")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_excluded_paths_are_those_that_django_routes_on(
+    server: str, verifier: SyncVerifier, ours: FakeIssuer
+) -> None:
+    urls = [path("secret", plain), path("docs/start", plain)]
+    settings = {"VERIFIER": verifier, "EXCLUDE": ["/docs/*"]}
+    with served(server, urls, settings, FORCE_SCRIPT_NAME="/docs") as client:
+        prefix = "/docs" if server == "asgi" else ""  # a WSGI server has removed it
+        assert client.get(f"{prefix}/secret").status_code == 401
+        assert client.get(f"{prefix}/secret", headers=ours.bearer("ann")).text == "reached"
+        assert client.get(f"{prefix}/docs/start").text == "reached"
