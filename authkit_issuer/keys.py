@@ -26,7 +26,7 @@ from authkit_issuer.errors import ConfigError
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
-MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # those of ``authkit_verify/_jose/key_strength.py``
 MIN_SECRET_BYTES = 32
 _CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384"), "secp521r1": ("P-521", "ES512")}
 

@@ -1,4 +1,4 @@
-"""The signature algorithms of this package. ``keys.fitting`` binds each to one type of key.
+"""The signature algorithms of this package. ``fitting`` binds each to one type of key, and to one curve.
 
 Asymmetric only: ``none`` and the HS family are not in the table, so no configuration can admit them
 (RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1.
@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from authkit_verify._jose.keys import PublicKey
-
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 Check = Callable[[PublicKey, bytes, bytes], bool]
 """``check(key, signed, signature)``; the key is of the type that the algorithm is bound to."""
 
@@ -110,3 +109,17 @@ ALGORITHMS: dict[str, Check] = {
     "Ed25519": _eddsa,  # RFC 9864: the same signature by its exact name
 }
 """Every algorithm that can be allowed. Names are compared exactly, case included."""
+
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+ED25519_ALGORITHMS = frozenset({"EdDSA", "Ed25519"})
+"""Two names of one algorithm (RFC 9864): a key that is named for one serves the other."""
+_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+
+
+def fitting(key: PublicKey) -> frozenset[str]:
+    """Return the algorithms that fit this key: those of its type and, for an EC key, of its curve."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return _RSA_ALGORITHMS
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
+    return ED25519_ALGORITHMS

@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
-from authkit_verify._jose.algorithms import ALGORITHMS, Check, der_signature
-from authkit_verify._jose.keys import PublicKey
+from authkit_verify._jose.algorithms import ALGORITHMS, Check, PublicKey, der_signature
 
 _MAX_KEYS = 1024
 """Keys that are held in the form of a library, for each algorithm."""

@@ -2,6 +2,7 @@
 
 More tolerant than for tokens: real key sets have padding, the standard base64 alphabet, leading zeros,
 members of any type, and no ``alg``, ``use`` or ``kid``. One bad key does not affect the others.
+``key_strength`` says which keys are too weak.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any
 import msgspec
 
 from authkit_verify._jose.compact import MAX_KID
-from authkit_verify._jose.keys import Key, KeySet, UnusableKey, make_key
+from authkit_verify._jose.key_strength import UnusableKey
+from authkit_verify._jose.keys import Key, KeySet, make_key
 
 MAX_KEYS = 100
 """Keys that are read; the others are skipped."""

@@ -1,24 +1,23 @@
-"""Public keys, key sets, and the source of a key set."""
+"""Public keys, key sets, and the source of a key set.
+
+``key_strength`` refuses weak keys, ``algorithms.fitting`` binds each to its algorithms, ``jwk`` reads
+published ones, and ``_jwks.issuer_keys`` picks those that are tried for a token.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from functools import cache
 from typing import Literal
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
-MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # RFC 7518, 3.3; the upper bound keeps one verification cheap
+from authkit_verify._jose.algorithms import ED25519_ALGORITHMS, PublicKey, fitting
+from authkit_verify._jose.key_strength import UnusableKey, check_strength
+
 MAX_CANDIDATES = 4
 """Keys that are tried for one token if an issuer repeats a key id."""
-
-_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-_ED25519_ALGORITHMS = frozenset({"EdDSA", "Ed25519"})
-"""Two names of one algorithm (RFC 9864): a key that is named for one serves the other."""
-_RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 
 Source = Literal["fresh", "stale", "last_known_good", "pinned", "introspection"]
 
@@ -32,10 +31,6 @@ class KeyState(msgspec.Struct, frozen=True, kw_only=True):
     configuration. ``introspection``: no keys; the issuer itself confirmed an opaque token."""
     age: float
     """Seconds since the issuer confirmed the keys, or the opaque token; 0 for pinned keys."""
-
-
-class UnusableKey(ValueError):
-    """The key must not verify signatures; the message gives the reason."""
 
 
 class Key(msgspec.Struct, frozen=True, eq=False):
@@ -100,28 +95,16 @@ class KeySet:
         return tuple([key for key in self.keys if alg in key.algorithms])
 
 
-def fitting(key: PublicKey) -> frozenset[str]:
-    """Return the algorithms that fit this key: those of its type and, for an EC key, of its curve."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return _RSA_ALGORITHMS
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return frozenset({_CURVES[key.curve.name]} if key.curve.name in _CURVES else ())
-    return _ED25519_ALGORITHMS
-
-
 def make_key(
     public_key: object, *, kid: str | None = None, only: str | None = None, issuer: str | None = None
 ) -> Key:
     """Return a key for verification; ``only`` limits it to one algorithm. Raises UnusableKey."""
     if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise UnusableKey("not an RSA, EC or Ed25519 public key")
-    if isinstance(public_key, rsa.RSAPublicKey):
-        _check_rsa(public_key.public_numbers())
-    if isinstance(public_key, ed25519.Ed25519PublicKey):
-        _check_ed25519(public_key.public_bytes_raw())
+    check_strength(public_key)
     algorithms = fitting(public_key)
     if only is not None:
-        algorithms &= _ED25519_ALGORITHMS if only in _ED25519_ALGORITHMS else {only}
+        algorithms &= ED25519_ALGORITHMS if only in ED25519_ALGORITHMS else {only}
     if not algorithms:
         raise UnusableKey(
             f"its algorithm does not fit its type: {only!a}" if only else "an unsupported curve"
@@ -151,43 +134,3 @@ def pinned_key(pin: str | bytes | tuple[str, str | bytes]) -> Key:
         raise ValueError(f"pinned_pems: a key cannot be used: {error}") from error
     except Exception as error:  # the library raises several unrelated errors for unreadable input
         raise ValueError("pinned_pems: a PEM is not a readable public key or certificate") from error
-
-
-def _check_ed25519(raw: bytes) -> None:
-    if int.from_bytes(raw, "little") & (2**255 - 1) in _SMALL_ORDER:
-        raise UnusableKey("an Ed25519 key of small order")
-
-
-def _check_rsa(numbers: rsa.RSAPublicNumbers) -> None:
-    n, e = numbers.n, numbers.e
-    if not MIN_RSA_BITS <= n.bit_length() <= MAX_RSA_BITS:
-        raise UnusableKey(
-            f"an RSA key of {n.bit_length()} bits; accepted are {MIN_RSA_BITS} to {MAX_RSA_BITS}"
-        )
-    if e < 3 or e % 2 == 0 or e.bit_length() > 33:
-        raise UnusableKey("an RSA key with an unsafe exponent")
-    if all(n % prime in residues for prime, residues in _roca()):
-        raise UnusableKey("an RSA key that can be factored (CVE-2017-15361)")
-
-
-# The seven y-coordinates, reduced or not, of points of order 1, 2, 4 and 8: anyone can make signatures for
-# such a key (RFC 8032, 5.1; Chalkias et al., Taming the Many EdDSAs, 2020).
-_P = 2**255 - 19
-_Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
-_SMALL_ORDER = frozenset({0, 1, _P - 1, _P, _P + 1, _Y8, _P - _Y8})
-
-
-# Keys of the flawed library are powers of 65537 modulo every small prime; a random key is so with
-# probability below 2^-27 (Nemec et al., The Return of Coppersmith's Attack, 2017).
-_PRIMES = (
-    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103,
-    107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
-)  # fmt: skip
-
-
-@cache
-def _roca() -> tuple[tuple[int, frozenset[int]], ...]:
-    """Return the powers of 65537 modulo each prime; made with the first RSA key, not with the import."""
-    return tuple(
-        [(prime, frozenset(pow(65537, power, prime) for power in range(prime))) for prime in _PRIMES]
-    )

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from authkit_verify._jose.keys import PublicKey
+from authkit_verify._jose.algorithms import PublicKey
 
 _CURVES = {"secp256r1": ("P-256", 32), "secp384r1": ("P-384", 48), "secp521r1": ("P-521", 66)}
 

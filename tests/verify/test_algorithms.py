@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from authkit_verify._jose.algorithms import ALGORITHMS, Check
+from authkit_verify._jose.algorithms import ALGORITHMS, Check, fitting
 from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS
-from authkit_verify._jose.keys import fitting
 from authkit_verify.testing import FakeKey
 
 BACKENDS = pytest.mark.parametrize("checks", [ALGORITHMS, FAST_ALGORITHMS], ids=["cryptography", "fast"])

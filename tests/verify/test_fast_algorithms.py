@@ -8,7 +8,7 @@ import pytest
 
 from authkit_verify import AcceptConfig, TokenError, Verifier
 from authkit_verify._jose import fast_algorithms
-from authkit_verify._jose.keys import PublicKey
+from authkit_verify._jose.algorithms import PublicKey
 from authkit_verify.testing import FakeIssuer, FakeKey
 
 

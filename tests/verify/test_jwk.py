@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from authkit_verify._jose.jwk import MAX_KEYS, UnusableDocument, read_jwk, read_jwks
-from authkit_verify._jose.keys import UnusableKey, make_key
+from authkit_verify._jose.key_strength import UnusableKey
+from authkit_verify._jose.keys import make_key
 from authkit_verify.testing import FakeKey
 
 RSA = FakeKey.generate("rsa", "RS256")

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa, x25519
 
-from authkit_verify._jose.keys import Key, KeySet, UnusableKey, make_key, pinned_key
+from authkit_verify._jose.key_strength import UnusableKey
+from authkit_verify._jose.keys import Key, KeySet, make_key, pinned_key
 from authkit_verify.testing import FakeKey
 
 PEM = serialization.Encoding.PEM
@@ -58,28 +59,6 @@ def test_a_set_has_another_digest_exactly_when_its_keys_are_others() -> None:
     assert one.digest not in {other.digest for other in others}
 
 
-@pytest.mark.parametrize("bits", [1024, 2040])
-def test_a_short_rsa_key_is_refused(bits: int) -> None:
-    with pytest.raises(UnusableKey, match="bits"):
-        make_key(rsa.generate_private_key(65537, bits).public_key())
-
-
-def test_an_rsa_key_may_have_8192_bits_and_not_one_more() -> None:
-    longest, longer = (rsa.RSAPublicNumbers(65537, 2**bits - 1).public_key() for bits in (8192, 8193))
-    assert "RS256" in make_key(longest).algorithms
-    with pytest.raises(UnusableKey, match="8193 bits"):
-        make_key(longer)
-
-
-@pytest.mark.parametrize("e", [1, 2, 65536, 2**64 + 1])
-def test_an_unsafe_exponent_is_refused(e: int) -> None:
-    from authkit_verify._jose.keys import _check_rsa
-
-    n = RSA.private_key.public_key().public_numbers().n  # type: ignore[union-attr]
-    with pytest.raises(UnusableKey, match="exponent"):
-        _check_rsa(rsa.RSAPublicNumbers(e, n))
-
-
 def test_keys_of_other_kinds_are_refused() -> None:
     for other in (
         ec.generate_private_key(ec.SECP256K1()).public_key(),
@@ -127,24 +106,3 @@ def test_a_pin_that_is_private_weak_or_unreadable_stops_the_start() -> None:
     ):
         with pytest.raises(ValueError):
             pinned_key(pin)
-
-
-def test_a_key_that_anybody_can_sign_for_is_unusable() -> None:
-    """Ed25519 has eight points of small order, some of them with a second spelling (RFC 8032, 5.1)."""
-    p = 2**255 - 19
-    d = -121_665 * pow(121_666, -1, p) % p
-    eighths = {y for root in roots(1 + d, p) for y in roots((root - 1) * pow(d, -1, p), p)}
-    assert len(eighths) == 2
-    for y in {0, 1, p - 1, p, p + 1} | eighths:
-        for sign in (0, 1):
-            raw = (y | sign << 255).to_bytes(32, "little")
-            with pytest.raises(UnusableKey, match="small order"):
-                make_key(ed25519.Ed25519PublicKey.from_public_bytes(raw))
-    assert make_key(ed25519.Ed25519PrivateKey.generate().public_key())
-
-
-def roots(square: int, p: int) -> set[int]:
-    """Return the square roots modulo ``p``, which is 5 modulo 8."""
-    root = pow(square, (p + 3) // 8, p)
-    found = {root, root * pow(2, (p - 1) // 4, p) % p}
-    return {sign * one % p for one in found for sign in (1, -1) if (one * one - square) % p == 0}

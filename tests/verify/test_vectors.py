@@ -14,7 +14,7 @@ from authkit_verify._jose.algorithms import ALGORITHMS, Check
 from authkit_verify._jose.compact import read_header, split
 from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS
 from authkit_verify._jose.jwk import read_jwk, read_jwks
-from authkit_verify._jose.keys import UnusableKey
+from authkit_verify._jose.key_strength import UnusableKey
 from authkit_verify.testing import encode
 
 Read = Callable[[str], Any]

@@ -18,7 +18,8 @@ from authkit_verify._jose import compact
 from authkit_verify._jose.algorithms import ALGORITHMS
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.jwk import is_private, read_jwk
-from authkit_verify._jose.keys import Key, UnusableKey
+from authkit_verify._jose.key_strength import UnusableKey
+from authkit_verify._jose.keys import Key
 from authkit_verify._jose.thumbprint import thumbprint
 from authkit_verify._policy.proof.binding import Binding, Proof, check_certificate
 from authkit_verify._policy.proof.dpop import DPoP, Nonces
