@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -60,10 +60,11 @@ from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import HashingLoad
 from authkit_issuer.security.key_sources import load_keys
 from authkit_issuer.security.own_tokens import OwnTokens
+from authkit_issuer.security.own_verifier import own_verifier
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.store import postgres
 from authkit_issuer.store.batched import BatchedStatements
-from authkit_verify import EnrichmentSource
+from authkit_verify import EnrichmentSource, Verifier
 
 if TYPE_CHECKING:
     from typing import Self
@@ -231,6 +232,24 @@ class Service:
                 "deliver() is for transaction(connection=...): other transactions deliver alone"
             )
         await self.rt.host.deliver()
+
+    def at_prefix(self, prefix: str) -> Self:
+        """Return this service with another ``route_prefix``: links to its own routes begin with it.
+
+        Raises ``ConfigError``.
+        """
+        rt = replace(self.rt, config=replace(self.config, route_prefix=prefix))
+        return self._over(rt, pool=self.pool, inbox=self.inbox, resources=self.resources)
+
+    def verifier(self, *, audiences: Sequence[str] | None = None) -> Verifier:
+        """Return a verifier of this service's access tokens, for ``AuthMiddleware`` and the like.
+
+        It reads the keys from memory: no request leaves the process, and a key that signs is known at once.
+
+        Args:
+            audiences: The audiences of which a token needs one. Default None: ``expected_audiences``.
+        """
+        return own_verifier(self.config, self.rt.keys, self.rt.clock, audiences)
 
     def enrichment(self) -> EnrichmentSource:
         """Return the source that ``AuthMiddleware(enrichment=...)`` asks, for a host that has both."""

@@ -25,7 +25,7 @@ def text(config: Config, base: str, data_dir: Path) -> str:
   Keys          {base}/.well-known/jwks.json
 
 Stop with Ctrl-C; the data stays."""
-    steps = "\n".join(first_steps(base, data_dir / "first-registration.json"))
+    steps = "\n".join(first_steps(base, config.route_prefix, data_dir / "first-registration.json"))
     return f"""authkit is listening on {base}
 
   API page      {base}/docs
@@ -40,7 +40,7 @@ Register, confirm with the code from the inbox, sign in:
 Stop with Ctrl-C; the data stays."""
 
 
-def first_steps(base: str, answer: Path) -> tuple[str, str, str]:
+def first_steps(base: str, prefix: str, answer: Path) -> tuple[str, str, str]:
     """Return three lines for any shell, to run one after the other.
 
     No line needs a variable of another: the first writes the registration's id to the file ``answer``, and
@@ -57,9 +57,9 @@ def first_steps(base: str, answer: Path) -> tuple[str, str, str]:
         rf'"{{\"email\": \"{email}\", \"code\": \"{code}\", \"registration_id\": \"{registration_id}\"}}"'
     )
     return (
-        f"curl -s {base}/auth/register {_JSON} -d '{register}' | tee {file}",
-        f"curl -s {base}/auth/email/verify/confirm {_JSON} -d {confirm}",
-        f"curl -s {base}/auth/password/login {_JSON} -d '{login}'",
+        f"curl -s {base}{prefix}/register {_JSON} -d '{register}' | tee {file}",
+        f"curl -s {base}{prefix}/email/verify/confirm {_JSON} -d {confirm}",
+        f"curl -s {base}{prefix}/password/login {_JSON} -d '{login}'",
     )
 
 

@@ -81,6 +81,9 @@ class Config:
     """Opens the development inbox, writes codes to the log and loosens limits; refused in production."""
     base_url: str | None = None
     """The public URL of this service: redirect URIs, metadata and cookie paths are built from it."""
+    route_prefix: str = "/auth"
+    """The first part of the paths of routes; ``""`` if a host mounts the application at its own ``/auth``.
+    ``/.well-known``, ``/docs`` and the like do not have it."""
     org_mode: OrgMode = "single"
     """``multi`` offers organizations; ``single`` has none."""
     providers: Mapping[str, ProviderConfig] = field(

@@ -28,6 +28,7 @@ MIN_CLIENT_SECRET = 16
 # The form that browsers send (RFC 6454 section 6.2): lower case, no path, no slash at the end.
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -90,6 +91,8 @@ def _check_addresses(config: Config) -> None:
         address = getattr(config, name)
         if address is not None and not _is_web_address(address):
             raise ConfigError(f"{name} is {address!r}: set an absolute http or https URL.")
+    if not _PREFIX.fullmatch(config.route_prefix):
+        raise ConfigError(f'route_prefix is {config.route_prefix!r}: set a path such as /auth, or "".')
     if "#" in (config.login_callback_url or ""):
         raise ConfigError("login_callback_url has a fragment, where the result goes: remove it.")
     for code in config.sms_countries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
 from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.middleware import Edge, not_found
+from authkit_issuer.http.operations import Operation
 from authkit_issuer.http.pages.docs import Docs
 from authkit_issuer.http.route_groups import collect
 
@@ -23,16 +25,31 @@ if TYPE_CHECKING:
     from authkit_issuer.service import Service
 
 OPERATIONS = collect(routes)
+_PREFIX = "/auth"
+"""What the paths of the table begin with."""
 
 
-def create_app(service: Service) -> Starlette:
+def create_app(service: Service, prefix: str | None = None) -> Starlette:
     """Return an ASGI application that serves every operation of the service.
 
-    It may be mounted under any prefix. Opening and closing the service stays with the caller. What is not
-    configured is not there.
+    It may be mounted under any path; ``base_url`` then has that path, too. Opening and closing the service
+    stays with the caller. What is not configured is not there.
+
+    Args:
+        service: The service.
+        prefix: What the paths of routes begin with, in place of ``Config.route_prefix``: ``""`` to mount the
+            application at ``/auth`` of the host.
+
+    Raises:
+        ConfigError: ``prefix`` is not a path.
     """
+    service = service if prefix is None else service.at_prefix(prefix)
     config = service.config
-    offered = [entry for entry in OPERATIONS if entry.offered is None or entry.offered(service)]
+    offered = [
+        _placed(entry, config.route_prefix)
+        for entry in OPERATIONS
+        if entry.offered is None or entry.offered(service)
+    ]
     docs = Docs(offered, base_url=config.base_url, refresh_cookie=config.refresh_cookie)
     surface = Surface(
         service=service,
@@ -53,3 +70,10 @@ def create_app(service: Service) -> Starlette:
     app.router.redirect_slashes = False
     app.router.default = not_found
     return app
+
+
+def _placed(operation: Operation, prefix: str) -> Operation:
+    """Return the operation at its path below the prefix."""
+    if prefix == _PREFIX or not operation.path.startswith(f"{_PREFIX}/"):
+        return operation
+    return replace(operation, path=f"{prefix}{operation.path.removeprefix(_PREFIX)}")

@@ -56,6 +56,7 @@ class Cookie:
         self._attributes = f"HttpOnly; SameSite={same_site}{'; Secure' if self._secure else ''}"
         self._life = int(min(life, _LONGEST))
         self._prefix = urlsplit(config.base_url or "").path.rstrip("/")
+        self._routes = config.route_prefix
 
     def write(self, value: str, root_path: str) -> tuple[bytes, bytes]:
         """Return the header that keeps a value in the browser."""
@@ -97,7 +98,7 @@ class Cookie:
 
     def _path(self, root_path: str) -> str:
         mounted = root_path or self._prefix
-        return f"{mounted}/auth" if mounted else "/"
+        return f"{mounted}{self._routes}" if mounted else "/"
 
     def _header(
         self, root_path: str, value: str, life: int, path: str, domain: str = ""

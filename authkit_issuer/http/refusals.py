@@ -30,7 +30,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorChallenge:
-    """The pending login: ``POST /auth/2fa/verify`` takes its ``user_id`` and ``challenge`` with a code."""
+    """The pending login: ``POST .../2fa/verify`` takes its ``user_id`` and ``challenge`` with a code."""
 
     user_id: str
     challenge: str

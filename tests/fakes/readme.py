@@ -1,4 +1,4 @@
-"""The README, taken apart."""
+"""The README and the guides, taken apart."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import re
 from fakes.repository import ROOT
 
 
-def blocks(language: str) -> list[str]:
-    """Return the code blocks in this language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", _text(), re.MULTILINE | re.DOTALL)
+def blocks(language: str, document: str = "README.md") -> list[str]:
+    """Return the code blocks of a document in this language, in order."""
+    text = (ROOT / document).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def table(*heads: str) -> list[list[str]]:

@@ -106,12 +106,13 @@ def address_of(config: Config) -> str:
 
 def _metadata(service: Service) -> AuthorizationServerMetadata:
     base, config = address_of(service.config), service.config
+    routes_at = f"{base}{config.route_prefix}"
     return AuthorizationServerMetadata(
         issuer=config.issuer,
         jwks_uri=f"{base}/.well-known/jwks.json",
-        token_endpoint=f"{base}/auth/token",
-        revocation_endpoint=f"{base}/auth/revoke",
-        introspection_endpoint=f"{base}/auth/introspect" if config.introspection_clients else None,
+        token_endpoint=f"{routes_at}/token",
+        revocation_endpoint=f"{routes_at}/revoke",
+        introspection_endpoint=f"{routes_at}/introspect" if config.introspection_clients else None,
         response_types_supported=[],
         grant_types_supported=["refresh_token"],
         subject_types_supported=["public"],

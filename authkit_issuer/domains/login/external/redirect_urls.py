@@ -38,7 +38,7 @@ def redirect_urls(config: Config, provider: str, origin: str) -> RedirectUrls:
     kind = "oauth" if provider == "discord" else "oidc"
     app = (config.link_base_url or base).rstrip("/")
     return RedirectUrls(
-        redirect_uri=f"{base}/auth/{kind}/{provider}/callback",
+        redirect_uri=f"{base}{config.route_prefix}/{kind}/{provider}/callback",
         app_url=config.login_callback_url or f"{app}/login/callback",
     )
 
