@@ -1,9 +1,12 @@
-# Every target sets up what it needs: a virtual environment in .venv from the pinned, hashed list.
-# Only Python 3.11 or newer and a package index are asked of the machine.
+# Every target sets up what it needs: a virtual environment in .venv from the pinned, hashed lists, of which
+# tests/serving.txt is the part that `make run` and `make demo` need. Only Python 3.11 or newer and a package
+# index are asked of the machine.
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
+SERVING := $(VENV)/.serving
+PORT := 8000
 
 # The first of these that is new enough and can make virtual environments; PYTHON3=... overrides.
 CANDIDATES := $(PYTHON3) python3.11 python3.12 python3.13 python3 python3.14 python
@@ -16,10 +19,10 @@ export PYTHONUNBUFFERED := 1
 .PHONY: run test demo bench soak fmt
 .DEFAULT_GOAL := test
 
-run: $(READY)
-	@$(VENV)/bin/authkit serve --dev
+run: $(SERVING)
+	@$(VENV)/bin/authkit serve --dev --port $(PORT)
 
-demo: $(READY)
+demo: $(SERVING)
 	@$(VENV)/bin/authkit demo
 
 test: $(READY)
@@ -37,7 +40,11 @@ fmt: $(READY)
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-$(READY): pyproject.toml tests/constraints.txt
+$(READY): $(SERVING) tests/constraints.txt
+	@$(PYTHON) -m pip install --quiet --no-deps --require-hashes --requirement tests/constraints.txt
+	@touch $@
+
+$(SERVING): pyproject.toml tests/serving.txt
 	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { \
 	  for python in $(CANDIDATES); do \
 	    if "$$python" -c '$(USABLE)' >/dev/null 2>&1; then \
@@ -45,6 +52,6 @@ $(READY): pyproject.toml tests/constraints.txt
 	    fi; \
 	  done; \
 	  echo "Python 3.11 or newer with its venv module is needed (make PYTHON3=/path/to/python)." >&2; exit 1; }
-	@$(PYTHON) -m pip install --quiet --no-deps --require-hashes --requirement tests/constraints.txt
+	@$(PYTHON) -m pip install --quiet --no-deps --require-hashes --requirement tests/serving.txt
 	@$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

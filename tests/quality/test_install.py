@@ -27,6 +27,10 @@ from packaging.version import Version
 from fakes.repository import ROOT
 
 LIST = ROOT / "tests/constraints.txt"
+SERVING = ROOT / "tests/serving.txt"
+NAME = "asgi-authkit"
+BUILDERS = ("hatchling", "editables")
+"""What ``pip install --editable`` needs besides what serving needs."""
 
 # The pip that Python 3.11.0 brings.
 OLDEST_PIP = "pip==22.3 --hash=sha256:1daab4b8d3b97d1d763caeb01a4640a2250a0ea899e257b1e44b9eded91e15ab\n"
@@ -57,8 +61,8 @@ def install_options() -> list[str]:
     return shlex.split(command)
 
 
-def pins() -> dict[str, str]:
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", LIST.read_text(), re.MULTILINE)
+def pins(listing: Path = LIST) -> dict[str, str]:
+    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", listing.read_text(), re.MULTILINE)
     return {canonicalize_name(name): version for name, version in found}
 
 
@@ -77,10 +81,13 @@ def wanted_by(name: str, extras: set[str]) -> list[Requirement]:
     return found
 
 
-def requirements() -> Iterator[tuple[str, Requirement]]:
-    """Yield every requirement of the project with all extras and, in turn, of what it requires."""
+def requirements(*starts: tuple[str, frozenset[str]]) -> Iterator[tuple[str, Requirement]]:
+    """Yield every requirement of these distributions and extras and, in turn, of what they require.
+
+    Without arguments: of the project with all extras.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    todo = [(project["name"], frozenset(project["optional-dependencies"]))]
+    todo = list(starts) or [(project["name"], frozenset(project["optional-dependencies"]))]
     seen = set()
     while todo:
         name, extras = todo.pop()
@@ -95,17 +102,22 @@ def requirements() -> Iterator[tuple[str, Requirement]]:
             wanted = canonicalize_name(requirement.name)
             if wanted != project["name"]:
                 yield f"{name}[{','.join(sorted(extras))}]", requirement
-                todo.append((wanted, frozenset(requirement.extras)))
+            todo.append((wanted, frozenset(requirement.extras)))
+
+
+def part(names: set[str]) -> str:
+    """Return the pins of these names, as the list has them."""
+    blocks = re.findall(r"^[A-Za-z0-9].*\n(?:[ #].*\n)*", LIST.read_text(), re.MULTILINE)
+    named = [(canonicalize_name(block.partition("==")[0]), block) for block in blocks]
+    assert {name for name, _ in named} == set(pins())
+    return "".join(block for name, block in named if name in names)
 
 
 def pins_wanted_with_an_extra() -> str:
     """Return the part of the list on which a resolver of old fails: a pin and an extra of it."""
-    names = {canonicalize_name(wanted.name) for _, wanted in requirements() if wanted.extras}
-    blocks = re.findall(r"^[A-Za-z0-9].*\n(?:[ #].*\n)*", LIST.read_text(), re.MULTILINE)
-    named = [(canonicalize_name(block.partition("==")[0]), block) for block in blocks]
-    assert {name for name, _ in named} == set(pins())
+    names = {canonicalize_name(wanted.name) for _, wanted in requirements() if wanted.extras} - {NAME}
     assert len(names & set(pins())) == len(names) > 1
-    return "".join(block for name, block in named if name in names)
+    return part(names)
 
 
 def test_every_requirement_and_extra_of_every_pin_is_pinned() -> None:
@@ -120,6 +132,15 @@ def test_every_requirement_and_extra_of_every_pin_is_pinned() -> None:
     ]
     assert len({canonicalize_name(requirement.name) for _, requirement in found}) > 100
     assert missing == []
+
+
+def test_the_list_of_make_run_is_the_part_that_serving_needs() -> None:
+    builders = [(name, frozenset[str]()) for name in BUILDERS]
+    found = requirements((NAME, frozenset({"server"})), *builders)
+    wanted = {canonicalize_name(requirement.name) for _, requirement in found} | set(BUILDERS)
+    assert set(pins(SERVING)) == wanted & set(pins())
+    assert SERVING.read_text() == part(wanted), "copy these pins from tests/constraints.txt"
+    assert len(pins(SERVING)) * 2 < len(pins())
 
 
 FIXED = {
@@ -229,3 +250,14 @@ def test_a_newer_release_in_the_index_changes_nothing(index: tuple[Path, str], t
         [*pip, "list", "--format", "freeze"], check=True, capture_output=True, text=True
     ).stdout
     assert {line.replace("-", "_") for line in shown.splitlines()} == {"authkit_a==1.0", "authkit_b==1.0"}
+
+
+def test_make_run_installs_what_serving_needs_and_takes_a_port(tmp_path: Path) -> None:
+    def planned(target: str) -> str:
+        command = ["make", "--dry-run", target, f"VENV={tmp_path}/venv", "PORT=8123"]
+        return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    assert "serve --dev --port 8123" in planned("run")
+    for target, everything in (("run", False), ("demo", False), ("test", True)):
+        assert "--requirement tests/serving.txt" in planned(target)
+        assert ("--requirement tests/constraints.txt" in planned(target)) is everything

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from trove_classifiers import classifiers
 
 from authkit_verify.testing import FakeIssuer
+from fakes.commands import environment
 from fakes.repository import PACKAGES, ROOT
 
 NAME = "asgi-authkit"
@@ -193,3 +194,13 @@ def test_a_command_whose_libraries_are_missing_says_what_to_install(
         assert error == (
             f'authkit: {command} needs more packages ({lacks} is missing): install "{NAME}[server]".\n'
         )
+
+
+@pytest.mark.timeout(240)
+def test_the_server_extra_is_enough_for_the_demo(wheel: Path, tmp_path: Path) -> None:
+    authkit = empty_environment(tmp_path / "venv", wheel, "server")
+    done = subprocess.run(
+        [str(authkit), "demo"],
+        cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
