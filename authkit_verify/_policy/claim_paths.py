@@ -1,4 +1,4 @@
-"""The paths to the claims of one issuer, and the values that they lead to."""
+"""The paths to the claims of one issuer, and the values at their ends; ``claim_values`` reads those."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any, Self
 
 import msgspec
 
+from authkit_verify._policy.claim_values import scopes, texts
 from authkit_verify.config.claims_mapping import ClaimPath, ClaimsMapping, claim_path
 
 Payload = dict[str, Any]
 Paths = tuple[ClaimPath, ...]
-
-_ONLY_TEXTS = frozenset({str})
 
 
 class ClaimPaths(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,29 +91,6 @@ def all_texts(payload: Payload, paths: Paths) -> tuple[str, ...]:
 def all_scopes(payload: Payload, paths: Paths) -> tuple[str, ...]:
     """Return the scopes at all of these paths, each once."""
     return _joined([scopes(value_at(payload, path)) for path in paths])
-
-
-def text(value: Any) -> str | None:
-    """Return a non-empty string; None for any other value."""
-    return value if type(value) is str and value else None
-
-
-def texts(value: Any) -> tuple[str, ...]:
-    """Return the strings of a list; a string alone is one of them, and is not split."""
-    kind = type(value)
-    if kind is str:
-        return (value,) if value else ()
-    if kind is not list:
-        return ()
-    if _ONLY_TEXTS.issuperset(map(type, value)):
-        return tuple(value)
-    return tuple([item for item in value if type(item) is str])
-
-
-def scopes(value: Any) -> tuple[str, ...]:
-    """Return the scopes of a claim: of a string with blanks between them, or of a list."""
-    # RFC 8693, 4.2: one string, separated by spaces, and by nothing else that Python takes for white space.
-    return tuple(filter(None, value.split(" "))) if type(value) is str else texts(value)
 
 
 def _joined(lists: list[tuple[str, ...]]) -> tuple[str, ...]:

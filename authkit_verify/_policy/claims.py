@@ -1,6 +1,7 @@
 """The claims of an accepted token: typed, and immutable all the way down.
 
-Every request with the same token may get the same object, so nothing in it can be changed.
+Every request with the same token may get the same object, so nothing in it can be changed. ``claim_paths``
+finds the claims of an issuer, ``claim_values`` reads their forms, and ``checks`` refuses a token by them.
 """
 
 from __future__ import annotations
@@ -19,10 +20,8 @@ from authkit_verify._policy.claim_paths import (
     all_scopes,
     all_texts,
     first_value,
-    scopes,
-    text,
-    texts,
 )
+from authkit_verify._policy.claim_values import scopes, text, texts
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True, dict=True):
