@@ -262,7 +262,7 @@ async def test_fifty_requests_with_one_proof_have_one_winner(issuer: FakeIssuer,
 
 
 @pytest.mark.parametrize(("shift", "accepted"), [(-301, False), (-300, True), (30, True), (31, False)])
-async def test_a_proof_is_accepted_from_its_leeway_to_its_age(
+async def test_a_proof_is_accepted_from_its_skew_to_its_age(
     issuer: FakeIssuer, client: FakeClient, clock: FakeClock, *, shift: int, accepted: bool
 ) -> None:
     clock.advance(-(clock() % 1))
@@ -287,7 +287,7 @@ async def test_a_used_proof_is_remembered_until_it_is_too_old(
             asked.append(ttl)
             return True
 
-    async with verifier_of(issuer, DPoP(max_age=100, leeway=10, replay_cache=Cache())) as verifier:
+    async with verifier_of(issuer, DPoP(max_age=100, skew=10, replay_cache=Cache())) as verifier:
         token = issuer.mint(cnf=client.cnf)
         clock.advance(-(clock() % 1))
         for shift in (-100, 0, 10):
@@ -364,7 +364,7 @@ async def test_a_host_header_of_the_clients_choice_does_not_count_beside_public_
     "wrong",
     [
         {"algorithms": []}, {"algorithms": ["HS256"]}, {"algorithms": "ES256"}, {"max_age": 0},
-        {"leeway": -1}, {"max_age": float("inf")}, {"public_origins": ["api.test"]},
+        {"skew": -1}, {"max_age": float("inf")}, {"public_origins": ["api.test"]},
         {"public_origins": ["https://a/b"]}, {"public_origins": "https://a"},
         {"nonce_secrets": [b"short"]}, {"nonce_secrets": b"x" * 32},
     ],

@@ -1,4 +1,4 @@
-"""How DPoP proofs are checked: the settings of one verifier, and the nonces that they ask for."""
+"""The settings of DPoP, and the nonces that they require; ``dpop_proof`` checks the proofs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DPoP:
     request."""
     max_age: float = 300.0
     """Seconds after its ``iat`` in which a proof is accepted. Default 300."""
-    leeway: float = 30.0
+    skew: float = 30.0
     """Seconds by which ``iat`` may be in the future, and by which the clocks of machines that share a
     ``replay_cache`` may differ. Default 30."""
     replay_cache: ReplayCache = field(default_factory=MemoryReplayCache, repr=False, hash=False)
@@ -60,9 +60,9 @@ class DPoP:
             raise ValueError(
                 f"DPoP.algorithms must list some of {', '.join(SUPPORTED_ALGORITHMS)}, not {unknown!r}"
             )
-        for seconds, least in ((self.max_age, 1.0), (self.leeway, 0.0)):
+        for seconds, least in ((self.max_age, 1.0), (self.skew, 0.0)):
             if not math.isfinite(seconds) or seconds < least:
-                raise ValueError(f"DPoP.max_age is at least 1 s and leeway at least 0 s, not {seconds!r}")
+                raise ValueError(f"DPoP.max_age is at least 1 s and skew at least 0 s, not {seconds!r}")
         if any(len(secret) < _MIN_SECRET for secret in self.nonce_secrets):
             raise ValueError(f"DPoP.nonce_secrets must have at least {_MIN_SECRET} bytes each")
         object.__setattr__(self, "public_origins", tuple(map(_origin, self.public_origins)))

@@ -163,17 +163,17 @@ class ProofChecker:
         if self.settings.require_nonce:
             made = self.nonces.made_at(nonce) if isinstance(nonce, str) else None
         age = None if made is None else now - made
-        if age is None or not -self.settings.leeway <= age <= self.settings.max_age:
+        if age is None or not -self.settings.skew <= age <= self.settings.max_age:
             raise self._untimely(now)
         # Until the proof is too old everywhere, also where the clock is behind.
-        ttl = self.settings.max_age - age + self.settings.leeway
+        ttl = self.settings.max_age - age + self.settings.skew
         return SingleUse(_digest(f"{jkt}.{jti}"), ttl)
 
     def _untimely(self, now: float) -> TokenError:
         if not self.settings.require_nonce:
             return _invalid(
                 f"the DPoP proof's iat is more than {self.settings.max_age:g} s ago or "
-                f"{self.settings.leeway:g} s in the future: check the client's clock"
+                f"{self.settings.skew:g} s in the future: check the client's clock"
             )
         return TokenError(
             "use_dpop_nonce",
