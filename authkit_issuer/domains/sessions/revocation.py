@@ -1,4 +1,7 @@
-"""Ends sessions; each statement also writes the event, whose notices follow from it."""
+"""Ends sessions, that of a presented token too (RFC 7009); each statement also writes the event.
+
+Notices follow from the event. The statements are in ``queries``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import msgspec
 
 from authkit_issuer.domains.audit.notices import Occurrence
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.sessions.queries import EndedSession
+from authkit_issuer.domains.sessions.presented_tokens import owner_of
+from authkit_issuer.domains.sessions.queries import END_OF_USER, EndedSession
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.identifiers import ip_address, user_agent
 from authkit_issuer.ports import Client
@@ -59,3 +63,14 @@ async def end_sessions(
         for user_id in {session.user_id for session in ended}:
             await events.notify_owner(SessionEventType.SESSION_REVOKED, user_id, occurrence)
     return [session.id for session in ended]
+
+
+async def revoke_token(rt: Runtime, token: str, client: Client | None) -> bool:
+    """End the session of a refresh token of any generation, or of an access token; False if nothing ended."""
+    user_id, session_id = await owner_of(rt, token)
+    if user_id is None or session_id is None:
+        return False
+    reason = SessionRevokeReason.LOGOUT
+    return bool(
+        await end_sessions(rt, END_OF_USER, session_id, user_id, reason=reason, actor=None, client=client)
+    )

@@ -15,7 +15,7 @@ from typing import Any
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.devices import Devices, SecondFactor
 from authkit_issuer.domains.base.entitlements import Entitlements
-from authkit_issuer.domains.sessions import introspection
+from authkit_issuer.domains.sessions import introspection, presented_tokens, revocation
 from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.domains.sessions.creation import IssuedSession, NewSession, open_session
 from authkit_issuer.domains.sessions.queries import Account, AuthenticatedSession, Grant, Session
@@ -215,7 +215,7 @@ class Sessions:
         """
         self.rt.refuse_joining("sessions.exchange")
         request = RefreshRequest(
-            token=introspection.decode_refresh_token(self.rt, refresh_token),
+            token=presented_tokens.decode_refresh_token(self.rt, refresh_token),
             client=client or Client(ip=ip, user_agent=user_agent),
             org=None if org is None else await Tokens(self.rt).find_org(org),
         )
@@ -228,14 +228,14 @@ class Sessions:
         A token of any generation names its session and ends nothing: the answer does not show whether the
         session was refreshed since.
         """
-        return await introspection.resolve_refresh_token(self.rt, refresh_token)
+        return await presented_tokens.resolve_refresh_token(self.rt, refresh_token)
 
     def session_id_of(self, refresh_token: str) -> str | None:
         """Return the session that a refresh token names, None for a token of no session here; runs no query.
 
         The session may be over, and the token replaced: only its MAC is checked.
         """
-        return introspection.session_id_of(self.rt, refresh_token)
+        return presented_tokens.session_id_of(self.rt, refresh_token)
 
     @raises(errors.DatabaseUnavailable)
     async def grant_of(self, refresh_token: str) -> Grant | None:
@@ -261,7 +261,7 @@ class Sessions:
 
         Returns False for a token of another issuer, and if the session is over already.
         """
-        return await introspection.revoke_token(self.rt, token, client)
+        return await revocation.revoke_token(self.rt, token, client)
 
     async def authenticate(self, user_id: str, session_id: str) -> AuthenticatedSession:
         """Return the account and session of an access token's ``sub`` and ``sid``, in one query.
@@ -271,7 +271,7 @@ class Sessions:
             SessionEnded: The session is over, or was never this user's. ``metadata.reason`` is ``evicted``
                 if a newer sign-in ended it.
         """
-        found = await introspection.find_session(self.rt, user_id, session_id)
+        found = await presented_tokens.find_session(self.rt, user_id, session_id)
         if found is None:
             raise errors.SessionEnded
         if not found.allowed:

@@ -1,0 +1,77 @@
+"""Reads a presented token, refresh or access: the session and the user that it names.
+
+``introspection`` and ``revocation`` act on them, and ``rotation`` on refresh tokens.
+"""
+
+from __future__ import annotations
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.sessions import queries as sql
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security import refresh_token
+from authkit_issuer.security.refresh_token import RefreshToken
+from authkit_verify import Claims, TokenError
+
+
+def decode_refresh_token(rt: Runtime, token: str) -> RefreshToken:
+    """Return the contents of a refresh token of this service; raises ``InvalidRefreshToken``."""
+    decoded = refresh_token.decode(rt.keys.current(), rt.config.issuer, token)
+    if decoded is None:
+        raise errors.InvalidRefreshToken
+    return decoded
+
+
+def session_id_of(rt: Runtime, token: str) -> str | None:
+    """Return the session that a refresh token of this service names, without asking whether it lives."""
+    decoded = refresh_token.decode(rt.keys.current(), rt.config.issuer, token)
+    return None if decoded is None else decoded.session_id
+
+
+async def resolve_refresh_token(rt: Runtime, token: str) -> str:
+    """Return the id of the live session of a refresh token of any generation.
+
+    Raises ``InvalidRefreshToken``.
+    """
+    decoded = decode_refresh_token(rt, token)
+    session_id = await rt.maybe(
+        sql.RESOLVE, decoded.session_id, decoded.key, rt.config.issuer, rt.config.refresh_idle_duration
+    )
+    if session_id is None:
+        raise errors.InvalidRefreshToken
+    return session_id
+
+
+async def find_session(rt: Runtime, user_id: str, session_id: str) -> sql.AuthenticatedSession | None:
+    """Return the account and session of an access token, in force or not; None if this user has none such."""
+    user, session = identifiers.uuid_or_none(user_id), identifiers.uuid_or_none(session_id)
+    if user is None or session is None:
+        return None
+    return await rt.maybe(sql.AUTHENTICATE, session, user, rt.config.issuer, rt.config.refresh_idle_duration)
+
+
+async def verified_claims(rt: Runtime, token: str) -> Claims | None:
+    """Return the claims of an access token of this service, None for any other text.
+
+    Raises ``TokenError`` with ``keys_unavailable``: without keys the answer is not "no".
+    """
+    try:
+        return await rt.own_tokens.verify(token)
+    except TokenError as error:
+        if error.code == "keys_unavailable":
+            raise
+        return None
+
+
+async def owner_of(rt: Runtime, token: str) -> tuple[str | None, str | None]:
+    """Return the user and the session of a token of either kind."""
+    if token.startswith(refresh_token.PREFIX):
+        try:
+            decoded = decode_refresh_token(rt, token)
+        except errors.InvalidRefreshToken:
+            return None, None
+        owner = await rt.maybe(sql.OWNER, decoded.session_id, decoded.key, rt.config.issuer)
+        return owner, decoded.session_id
+    claims = await verified_claims(rt, token)
+    if claims is None:
+        return None, None
+    return identifiers.uuid_or_none(claims.user_id), identifiers.uuid_or_none(claims.session_id or "")
