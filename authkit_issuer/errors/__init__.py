@@ -55,16 +55,6 @@ from authkit_issuer.errors.accounts import (
 from authkit_issuer.errors.admin import (
     SearchTooSlow,
 )
-from authkit_issuer.errors.base import (
-    EmailDeliveryFailed,
-    EmailUnavailable,
-    EntitlementsUnavailable,
-    InvalidOrExpiredCode,
-    InvalidOrExpiredToken,
-    SmsDeliveryFailed,
-    SmsUnavailable,
-    TooManyRequests,
-)
 from authkit_issuer.errors.categories import (
     AuthError,
     ConfigError,
@@ -158,6 +148,16 @@ from authkit_issuer.errors.sessions import (
     SessionEnded,
     SessionEvicted,
     SessionNotFound,
+)
+from authkit_issuer.errors.shared import (
+    EmailDeliveryFailed,
+    EmailUnavailable,
+    EntitlementsUnavailable,
+    InvalidOrExpiredCode,
+    InvalidOrExpiredToken,
+    SmsDeliveryFailed,
+    SmsUnavailable,
+    TooManyRequests,
 )
 from authkit_issuer.errors.signup import (
     AccountProofRequired,

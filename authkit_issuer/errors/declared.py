@@ -17,12 +17,6 @@ from authkit_issuer.errors.accounts import (
     UsernameTooLong,
     UsernameTooShort,
 )
-from authkit_issuer.errors.base import (
-    EmailDeliveryFailed,
-    EmailUnavailable,
-    SmsDeliveryFailed,
-    SmsUnavailable,
-)
 from authkit_issuer.errors.categories import AuthError
 from authkit_issuer.errors.credentials import (
     BreachCheckUnavailable,
@@ -32,6 +26,12 @@ from authkit_issuer.errors.credentials import (
     PasswordTooShort,
 )
 from authkit_issuer.errors.infrastructure import DatabaseUnavailable, EphemeralStoreUnavailable
+from authkit_issuer.errors.shared import (
+    EmailDeliveryFailed,
+    EmailUnavailable,
+    SmsDeliveryFailed,
+    SmsUnavailable,
+)
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 _DECLARED = "__raises__"

@@ -17,10 +17,10 @@ from authkit_issuer.errors import AuthError, StartupError
 from authkit_issuer.http import create_app
 from authkit_issuer.server import logs
 from authkit_issuer.server.access_log import AccessLog
+from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import BoundedHttp
 from authkit_issuer.server.maintenance import maintained
 from authkit_issuer.server.memory_mode import alone
-from authkit_issuer.server.places import Places
 from authkit_issuer.server.settings import development, production, refuse_dev
 from authkit_issuer.server.signals import Signals
 from authkit_issuer.service import Service

@@ -1,7 +1,8 @@
-"""Bounds on each connection and on their number: bytes and seconds of a request, kept by the protocol.
+"""Bounds on each connection: bytes and seconds of a request, kept by the protocol.
 
 The parser has no bound of its own: a connection could send headers or a body without end, or none at all. A
 bound that only the reader of a body keeps is none once a request was answered without reading it.
+``connection_limit`` bounds the number of connections.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from authkit_issuer.server.places import Places
+from authkit_issuer.server.connection_limit import Places
 
 MAX_HEAD = 32 * 1024
 """The most bytes of a request line with its headers."""

@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 
 from authkit_issuer.server import connections
+from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import MAX_HEAD, MAX_LINGER, BoundedHttp
-from authkit_issuer.server.places import Places
 
 GOOD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 

@@ -1,4 +1,4 @@
-"""One-time codes, messages and entitlements."""
+"""Refusals of several domains: one-time codes, messages, entitlements, limits."""
 
 from __future__ import annotations
 
