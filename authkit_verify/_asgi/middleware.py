@@ -16,10 +16,11 @@ from authkit_verify._asgi.credentials import (
     uses_dpop,
 )
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
+from authkit_verify._asgi.exclusions import PathSet, is_preflight
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
-from authkit_verify._asgi.types import ASGIApp, PathSet, Receive, Scope, Send, is_preflight
+from authkit_verify._asgi.types import ASGIApp, Receive, Scope, Send
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
 

@@ -9,12 +9,14 @@ from typing import Literal, cast
 from authkit_verify._jose.algorithms import ALGORITHMS, Check
 from authkit_verify.config.issuer_accept import IssuerAccept
 from authkit_verify.config.values import (
-    DEFAULT_SKEW,
     SUPPORTED_ALGORITHMS,
     check_algorithms,
     check_seconds,
     words_of,
 )
+
+DEFAULT_SKEW = 60.0
+"""Seconds of ``AcceptConfig.skew`` (RFC 7519 section 4.1.4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

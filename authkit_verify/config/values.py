@@ -9,8 +9,6 @@ from authkit_verify._jose.algorithms import ALGORITHMS
 
 SUPPORTED_ALGORITHMS = tuple(ALGORITHMS)
 """The names of all algorithms that ``algorithms`` may list."""
-DEFAULT_SKEW = 60.0
-"""Seconds by which ``exp``, ``nbf`` and ``iat`` may differ from the clock here (RFC 7519 section 4.1.4)."""
 
 
 def check_algorithms(names: Sequence[str]) -> None:

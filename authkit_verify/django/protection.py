@@ -17,10 +17,10 @@ from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, 
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import enricher_for
+from authkit_verify._asgi.exclusions import PathSet, is_preflight
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal, principal_of
 from authkit_verify._asgi.sync_admission import admit, check, passing
-from authkit_verify._asgi.types import PathSet, is_preflight
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.config import AcceptConfig
 from authkit_verify.django.request import plain, scope_of

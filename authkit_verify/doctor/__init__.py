@@ -15,8 +15,8 @@ from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import locate
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify.config import SUPPORTED_ALGORITHMS, AcceptConfig, IssuerAccept
+from authkit_verify.config.accept_config import DEFAULT_SKEW
 from authkit_verify.config.http_client import HttpClient
-from authkit_verify.config.values import DEFAULT_SKEW
 from authkit_verify.doctor.introspection import check_endpoint
 from authkit_verify.doctor.keys import check_keys
 from authkit_verify.doctor.metadata import (

@@ -13,10 +13,10 @@ import httpx
 from authkit_verify._jwks.discovery import metadata_urls, origin
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config import AcceptConfig, IssuerAccept
+from authkit_verify.config.accept_config import DEFAULT_SKEW
 from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
 from authkit_verify.config.introspection import Introspection
 from authkit_verify.config.tenants import IssuerTemplate, has_placeholder
-from authkit_verify.config.values import DEFAULT_SKEW
 from authkit_verify.testing._introspection import FakeEndpoint
 from authkit_verify.testing._keys import FakeKey, compact, seal
 

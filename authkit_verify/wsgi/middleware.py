@@ -12,12 +12,12 @@ from authkit_verify._asgi.authenticator import Authenticator, refusal_for, requi
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
+from authkit_verify._asgi.exclusions import PathSet, is_preflight
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.principal import principal_of as caller_of
 from authkit_verify._asgi.sync_admission import admit
 from authkit_verify._asgi.sync_admission import check as check_scope
-from authkit_verify._asgi.types import PathSet, is_preflight
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.errors import TokenError
 

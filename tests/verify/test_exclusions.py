@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from authkit_verify._asgi.types import PathSet, is_preflight, route_path
+from authkit_verify._asgi.exclusions import PathSet, is_preflight
+from authkit_verify._asgi.types import route_path
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""The requests that pass without a token: those to excluded paths, and CORS preflights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from authkit_verify._asgi.types import Scope, route_path
+
+
+class PathSet:
+    """Decoded paths below ``root_path``: exact ones, and subtrees spelled ``/docs/*``.
+
+    ``/docs/*`` holds every path below ``/docs/`` and not ``/docs`` itself. There are no other patterns.
+    """
+
+    __slots__ = ("_exact", "_trees")
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        if isinstance(patterns, str):
+            raise ValueError(f"exclude must be a list of paths, not the single string {patterns!r}")  # noqa: TRY004 - every mistake here is a ValueError
+        exact: set[str] = set()
+        trees: set[str] = set()
+        for pattern in patterns:
+            if not pattern.startswith("/"):
+                raise ValueError(f"exclude: a path starts with '/', not {pattern!r}")
+            stem = pattern[:-1] if pattern.endswith("/*") else pattern
+            if "*" in stem:
+                raise ValueError(f"exclude: '*' is allowed only at the end, as '/*', not {pattern!r}")
+            (trees if stem != pattern else exact).add(stem)
+        self._exact = frozenset(exact)
+        self._trees = tuple(sorted(trees))
+
+    def __bool__(self) -> bool:
+        return bool(self._exact or self._trees)
+
+    def __contains__(self, scope: Scope) -> bool:
+        """True if the path of this request is in the set."""
+        path = route_path(scope)
+        if path in self._exact:
+            return True
+        return bool(self._trees) and path.startswith(self._trees) and not _climbs(path)
+
+
+def _climbs(path: str) -> bool:
+    # A wildcard must not cover a path that a later layer normalizes away: "/docs/../admin" is not in /docs.
+    return "\\" in path or any(part in {".", ".."} for part in path.split("/"))
+
+
+def is_preflight(scope: Scope) -> bool:
+    """True for a CORS preflight: OPTIONS with an origin and a requested method.
+
+    A preflight never carries credentials (Fetch standard, 4.8), so it must pass. Any other OPTIONS is an
+    ordinary request and must not bypass the check.
+    """
+    if scope["method"] != "OPTIONS":
+        return False
+    names = {name for name, _ in scope["headers"]}
+    return b"origin" in names and b"access-control-request-method" in names
