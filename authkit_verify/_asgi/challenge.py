@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from authkit_verify._asgi.types import Receive, Scope, Send
+from authkit_verify.config.values import words_of
 from authkit_verify.errors import TokenError
 
 _STATUS = {
@@ -95,7 +96,7 @@ class Challenge:
     """The protected resource as the ``WWW-Authenticate`` header describes it.
 
     Raises:
-        ValueError: A text has a character that a quoted string cannot hold.
+        ValueError: A text has a character that a quoted string cannot hold, or a list is a single string.
     """
 
     realm: str = "authkit"
@@ -111,7 +112,9 @@ class Challenge:
     of the verifier's ``dpop``."""
 
     def __post_init__(self) -> None:
-        """Check the text of the header now, and not in the middle of a refusal."""
+        """Normalize lists to tuples, then check the text now, and not in the middle of a refusal."""
+        for name in ("scopes", "dpop_algorithms"):
+            object.__setattr__(self, name, words_of(name, getattr(self, name)))
         for text in (self.realm, *self.scopes, self.resource_metadata or ""):
             if _quotable(text) != text:
                 raise ValueError(

@@ -22,6 +22,7 @@ from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
 from authkit_verify._asgi.types import ASGIApp, Receive, Scope, Send
 from authkit_verify._verify.verifier import Verifier
+from authkit_verify.config.values import words_of
 from authkit_verify.errors import TokenError
 
 
@@ -85,7 +86,7 @@ class AuthMiddleware:
         self._required = required
         self._exclude = PathSet(exclude)
         require_application(app, "AuthMiddleware", "Wrap the application, and not an endpoint of it.")
-        scopes = required_scopes(verifier) if scopes is None else tuple(scopes)
+        scopes = required_scopes(verifier) if scopes is None else words_of("scopes", scopes)
         self._metadata = None if resource is None else _metadata(resource, verifier, scopes)
         self._handshake = HandshakeSources(query=websocket_query, subprotocol=websocket_subprotocol)
         if lifetime not in {None, "connections", "all"}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from authkit_verify._jose.algorithms import ALGORITHMS
 
@@ -28,7 +28,7 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> None:
         raise ValueError(f"{name} must be a finite number of seconds, {least}, not {value!r}")
 
 
-def words_of(name: str, value: Sequence[str]) -> tuple[str, ...]:
+def words_of(name: str, value: Iterable[str]) -> tuple[str, ...]:
     """Return a list of strings as a tuple. Raises ValueError for a single string, and for other values."""
     if isinstance(value, str | bytes):
         raise ValueError(f"{name} must be a list of strings, not the single string {value!r}")  # noqa: TRY004 - every mistake here is a ValueError

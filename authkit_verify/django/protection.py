@@ -23,6 +23,7 @@ from authkit_verify._asgi.principal import Principal, principal_of
 from authkit_verify._asgi.sync_admission import admit, check, passing
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.config import AcceptConfig
+from authkit_verify.config.values import words_of
 from authkit_verify.django.request import plain, scope_of
 from authkit_verify.errors import TokenError
 
@@ -53,7 +54,7 @@ class Protection:
         self._exclude = PathSet(given.get("EXCLUDE", ()))
         asynchronous = self.verifier.asynchronous
         named = given.get("SCOPES")
-        scopes = required_scopes(asynchronous) if named is None else tuple(named)
+        scopes = required_scopes(asynchronous) if named is None else words_of("SCOPES", named)
         self.authenticator = Authenticator(
             challenge=Challenge(realm=given.get("REALM", "authkit"), scopes=scopes),
             verifier=asynchronous,

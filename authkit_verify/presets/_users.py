@@ -9,6 +9,7 @@ from authkit_verify.config import IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping
 from authkit_verify.config.required_values import RequiredValues
 from authkit_verify.config.tenants import Tenants
+from authkit_verify.config.values import words_of
 from authkit_verify.presets._settings import Settings, accept, guid, host, listed, of_guids, one_of
 
 _RS256 = ("RS256",)
@@ -153,7 +154,7 @@ def cognito(
         settings,
         {"token_use": "access", "client_id": listed("clients", clients)},
         issuer=issuer,
-        audiences=(*clients, *audiences),
+        audiences=(*clients, *words_of("audiences", audiences)),
         jwks_url=f"{issuer}/.well-known/jwks.json",
         algorithms=_RS256,
         claims=ClaimsMapping(roles="cognito:groups", groups="cognito:groups", audience=["aud", "client_id"]),

@@ -19,6 +19,7 @@ from authkit_verify._asgi.principal import principal_of as caller_of
 from authkit_verify._asgi.sync_admission import admit
 from authkit_verify._asgi.sync_admission import check as check_scope
 from authkit_verify._verify.sync_verifier import SyncVerifier
+from authkit_verify.config.values import words_of
 from authkit_verify.errors import TokenError
 
 Environ = dict[str, Any]
@@ -52,6 +53,7 @@ class AuthMiddleware:
 
     Raises:
         TypeError: ``app`` cannot be called.
+        ValueError: An argument that would only fail in the middle of a request.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class AuthMiddleware:
         self._verifier = verifier
         self._required = required
         self._exclude = PathSet(exclude)
-        named = required_scopes(verifier.asynchronous) if scopes is None else tuple(scopes)
+        named = required_scopes(verifier.asynchronous) if scopes is None else words_of("scopes", scopes)
         self._authenticator = Authenticator(
             challenge=Challenge(realm=realm, scopes=named),
             verifier=verifier.asynchronous,

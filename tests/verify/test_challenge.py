@@ -4,9 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
-from authkit_verify import AccessDenied, TokenError
+import fakes.django_site  # noqa: F401 - configures Django
+from authkit_verify import AccessDenied, AuthMiddleware, SyncVerifier, TokenError, wsgi
 from authkit_verify._asgi.challenge import Challenge
+from authkit_verify.django.protection import protection
+from authkit_verify.testing import FakeIssuer
 
 
 def answer(error: Any, **challenge: Any) -> tuple[int, dict[str, str], dict[str, str], int]:
@@ -74,3 +78,25 @@ def test_no_text_can_break_out_of_the_header() -> None:
     for wrong in ({"realm": 'a"b'}, {"scopes": ("é",)}, {"resource_metadata": "a\nb"}):
         with pytest.raises(ValueError):
             Challenge(**wrong)
+
+
+def test_a_single_scope_is_never_split_into_its_letters() -> None:
+    issuer = FakeIssuer()
+
+    async def asgi(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError
+
+    def site() -> None:
+        with override_settings(AUTHKIT={"ISSUERS": [issuer.accept()], "SCOPES": "read"}):
+            protection()
+
+    for make in (
+        lambda: AuthMiddleware(asgi, issuer.verifier(), scopes="read"),
+        lambda: wsgi.AuthMiddleware(lambda *_: [], SyncVerifier(issuer.accept()), scopes="read"),
+        lambda: Challenge(scopes="read"),  # type: ignore[arg-type]
+        lambda: Challenge(dpop_algorithms="ES256"),  # type: ignore[arg-type]
+        site,
+    ):
+        with pytest.raises(ValueError, match="must be a list of strings, not the single string"):
+            make()
+    assert Challenge(scopes=["read"]).scopes == ("read",)  # type: ignore[arg-type]

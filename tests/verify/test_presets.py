@@ -384,6 +384,7 @@ async def test_a_fake_of_a_preset_mints_tokens_that_it_accepts(name: str) -> Non
         lambda: presets.cognito("eu-west-1", "us-east-1_A", clients=["a"]),
         lambda: presets.cognito("eu-west-1", "eu-west-1_A", clients=[]),
         lambda: presets.cognito("eu-west-1", "eu-west-1_A", clients="app1"),
+        lambda: presets.cognito("eu-west-1", "eu-west-1_A", clients=["a"], audiences="api"),
         lambda: presets.okta("https://shop.okta.com", audiences=["a"]),
         lambda: presets.google(audiences=[]),
         lambda: presets.google(audiences=["a"], hosted_domains=[]),
