@@ -67,13 +67,19 @@ class ClaimsMapping:
             names = (value,) if isinstance(value, str) else tuple(value)
             if not names:
                 raise ValueError(f"ClaimsMapping.{field.name} is empty: leave it out for the usual claims")
-            for path in map(claim_path, names):
-                if field.name not in _DISPLAYED and not _WRITTEN_BY_USERS.isdisjoint(path):
-                    raise ValueError(
-                        f"ClaimsMapping.{field.name} leads to {'.'.join(path)!r}, which users can edit: take "
-                        "a claim that the issuer writes, such as app_metadata"
-                    )
+            for name in names:
+                check_decisive(f"ClaimsMapping.{field.name}", name, is_shown=field.name in _DISPLAYED)
             object.__setattr__(self, field.name, names)
+
+
+def check_decisive(setting: str, name: str, *, is_shown: bool = False) -> None:
+    """Raise ValueError for a claim that users can edit, unless it ``is_shown`` only, and a malformed name."""
+    path = claim_path(name)
+    if not is_shown and not _WRITTEN_BY_USERS.isdisjoint(path):
+        raise ValueError(
+            f"{setting} leads to {'.'.join(path)!r}, which users can edit: take a claim that the issuer "
+            "writes, such as app_metadata"
+        )
 
 
 def claim_path(name: str) -> ClaimPath:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from authkit_verify._jose.keys import pinned_key
 from authkit_verify.config.allowed_urls import is_allowed_url
-from authkit_verify.config.claims_mapping import ClaimsMapping, claim_path
+from authkit_verify.config.claims_mapping import ClaimsMapping, check_decisive
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.config.introspection import Introspection
 from authkit_verify.config.required_values import RequiredValues, checked_values
@@ -199,7 +199,7 @@ def _check_tenants(accept: IssuerAccept) -> None:
                 raise ValueError(f"{accept.issuer}: {name} needs tenants, and an issuer with a placeholder")
         return
     if accept.tenant_claim is not None:
-        claim_path(accept.tenant_claim)
+        check_decisive("tenant_claim", accept.tenant_claim)
     sources = [accept.jwks_url is not None, accept.metadata_url is not None, accept.pinned_only]
     if sources.count(True) != 1 or accept.discovery is not None:
         raise ValueError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import EllipsisType
 
-from authkit_verify.config.claims_mapping import claim_path
+from authkit_verify.config.claims_mapping import check_decisive
 
 RequiredValue = str | int | bool
 RequiredValues = RequiredValue | Iterable[RequiredValue] | EllipsisType
@@ -19,7 +19,7 @@ def checked_values(
     if not isinstance(required, Mapping):
         raise ValueError("required_claims must be a mapping of claims to values")  # noqa: TRY004 - every mistake in a configuration is a ValueError
     for name in required:
-        claim_path(name)
+        check_decisive("required_claims", name)
     return {name: _listed(name, values) for name, values in required.items()}
 
 

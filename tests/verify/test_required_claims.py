@@ -64,6 +64,16 @@ def test_a_required_value_that_was_left_unset_does_not_accept_every_value(requir
         IssuerAccept(issuer="https://a.test", audiences=["api"], required_claims=required)
 
 
+def test_no_requirement_rests_on_what_users_write_themselves() -> None:
+    for terms in (
+        {"required_claims": {"user_metadata.staff": True}},
+        {"issuer": "https://{tenant}.a.test", "tenants": ["x"], "tenant_claim": "unsafe_metadata.tenant",
+         "jwks_url": "https://a.test/keys"},
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="users can edit"):
+            IssuerAccept(**{"issuer": "https://a.test", "audiences": ["api"]} | terms)
+
+
 NAMES = ("a", "b", "sub", "aud", "scope", "org", "roles")
 SCALARS = ("x", "y", "", "x y", "api", 0, 1, True, False, None, 1.5)
 
