@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 MAX_ISSUER = 500
 """Characters of the longest issuer that a loader is asked about."""
@@ -29,8 +29,13 @@ def is_allowed_url(url: str, *, http_loopback: bool, http_hosts: Sequence[str] =
 
 
 def is_issuer_url(text: str) -> bool:
-    """True for a URL that an issuer can have: http or https, without query and fragment (RFC 8414, 2)."""
+    """True for a URL that an issuer can have: http or https, without query and fragment (RFC 8414, 2).
+
+    Not for one with ``..`` in its path: its keys would be those of another path.
+    """
     if len(text) > MAX_ISSUER or not _ISSUER.fullmatch(text):
+        return False
+    if not {".", ".."}.isdisjoint(re.split(r"[/\\]", unquote(text))):
         return False
     try:
         return urlsplit(text).port != 0  # reading an invalid port raises ValueError

@@ -306,6 +306,7 @@ async def test_an_issuer_that_requires_dpop_is_loaded_only_where_refusals_announ
         "https://one.test:99999", "https://one.test/\n", "https://one.test/ x", " https://one.test",
         "https://one.test/{tenant}", "https://on\u0435.test", "https://one.test/\u0435", "https://[::1",
         "https://one.test/" + "a" * 500, "https://one.test\\evil", 'https://one.test/"', None,
+        "https://one.test/a/../b", "https://one.test/.", "https://one.test/a%2f%2E%2e%5Cb", "https://one.test/%2e./b",
     ],
 )  # fmt: skip
 async def test_what_is_no_url_of_an_issuer_never_reaches_the_loader(directory: Directory, iss: Any) -> None:
@@ -314,7 +315,7 @@ async def test_what_is_no_url_of_an_issuer_never_reaches_the_loader(directory: D
     assert directory.asked == []
 
 
-@pytest.mark.parametrize("iss", ["https://a-b.test:8443/x/y_z~/", "http://127.0.0.1:8000", "https://[::1]/x"])
+@pytest.mark.parametrize("iss", ["https://a-b.test:8443/.x/..z~", "http://127.0.0.1:8000", "https://[::1]/x"])
 async def test_every_url_that_an_issuer_may_have_reaches_the_loader(directory: Directory, iss: str) -> None:
     await outcome(directory.verifier(), directory.mint("one", iss=iss))
     assert directory.asked == [iss]
