@@ -284,6 +284,17 @@ async def test_the_answer_about_a_jwt_counts_before_the_claims_in_it(issuer: Fak
     assert (claims.user_id, claims.roles, claims.scopes) == ("ann", ("guest",), ("read",))
 
 
+@pytest.mark.parametrize(("stated", "counts"), [(10**9, 60), (30, 30)])
+async def test_no_answer_about_a_jwt_makes_it_valid_for_longer(
+    issuer: FakeIssuer, clock: FakeClock, stated: int, counts: int
+) -> None:
+    says(issuer, active=True, exp=int(clock()) + stated)
+    async with judge(issuer, mode="jwt") as verifier:
+        claims = await verifier.verify(issuer.mint("ann", lifetime=60))
+        assert claims.expires_at == int(clock()) + counts
+        assert verifier.remaining(claims) == pytest.approx(counts + 60, abs=1)
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [

@@ -25,13 +25,16 @@ def opaque_claims(answer: Mapping[str, Any], issuer: str) -> dict[str, Any]:
 def confirmed_claims(answer: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return the claims of a JWT with those of the answer, which count where both have one.
 
-    Raises TokenError if the answer is about another token.
+    Of two times of expiry the earlier one counts. Raises TokenError if the answer is about another token.
     """
     _check_answer(answer, payload["iss"])
     for name in _NAMING:
         if name in answer and name in payload and answer[name] != payload[name]:
             raise TokenError("invalid_token", f"the issuer's answer has another {name} than the token")
-    return {**payload, **answer}
+    claims = {**payload, **answer}
+    if type(claims["exp"]) in {int, float}:  # any other value is refused with the claims
+        claims["exp"] = min(claims["exp"], payload["exp"])
+    return claims
 
 
 def _check_answer(answer: Mapping[str, Any], issuer: str) -> None:
