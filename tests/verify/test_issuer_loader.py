@@ -344,10 +344,8 @@ async def test_a_verifier_needs_an_issuer_or_a_loader() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [
-        {"loader_ttl": 0}, {"loader_ttl": float("inf")}, {"max_loaded": 0}, {"max_loaded": 1.5},
-        {"issuer_loader": "x"},
-    ],
+    [{"loader_ttl": 0}, {"loader_ttl": float("inf")}, {"max_loaded": 0}, {"max_loaded": 1.5},
+     {"issuer_loader": "x"}],
 )  # fmt: skip
 def test_limits_that_cannot_work_are_refused_at_start(directory: Directory, wrong: dict[str, Any]) -> None:
     terms = {"issuer_loader": directory.load}
