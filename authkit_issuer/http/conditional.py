@@ -1,4 +1,4 @@
-"""Public JSON documents that caches may keep: their validator, and the response to a client that has them."""
+"""Public documents that caches may keep: their validator, and the response to a client that has them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ def cached(document: Mapping[str, object], condition: str) -> RawResponse:
     return conditional(body, f'"{hashlib.sha256(body).hexdigest()}"', condition)
 
 
-def conditional(body: bytes, etag: str, condition: str) -> RawResponse:
+def conditional(
+    body: bytes, etag: str, condition: str, *, content_type: tuple[bytes, bytes] = JSON
+) -> RawResponse:
     """Answer the body, or 304 when ``condition``, an ``If-None-Match``, says that the client has it."""
     headers = (_CACHE, (b"etag", etag.encode()))
     if _matches(condition, etag):
         return RawResponse(status=304, headers=headers, body=b"")
-    return RawResponse(status=200, headers=(JSON, *headers), body=body)
+    return RawResponse(status=200, headers=(content_type, *headers), body=body)
 
 
 def _matches(condition: str, etag: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from authkit_issuer import errors
-from authkit_issuer.http.csrf import own_origins, require_own_page
+from authkit_issuer.http.csrf import OwnPages
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
@@ -123,11 +123,11 @@ class RefreshCookie(Cookie):
     def __init__(self, config: Config) -> None:
         """Prepare name and attributes, and the origins whose pages may use it."""
         super().__init__(config, "refresh", config.refresh_token_duration or _LONGEST)
-        self._origins = own_origins(config)
+        self._pages = OwnPages(config)
 
     def check_page(self, headers: Headers) -> None:
-        """Raise ``Invalid`` for a page of another origin (``csrf.require_own_page``)."""
-        require_own_page(headers, self._origins)
+        """Raise ``Invalid`` for a page of another origin (``csrf.OwnPages``)."""
+        self._pages.require(headers)
 
 
 class DeviceCookie(Cookie):

@@ -1,13 +1,18 @@
 """Which pages of other origins may call (Fetch standard, section 3.2): those that the configuration names.
 
-Public documents may be read by every page; nothing else is open unless ``cors_origins`` says so.
+Public documents may be read by every page; nothing else is open unless ``cors_origins`` says so. Development
+opens it to the pages of this machine.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from typing import TYPE_CHECKING
 
 from starlette.types import Scope
+
+from authkit_issuer.http.csrf import is_loopback_origin
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
@@ -31,36 +36,58 @@ _EXPOSED = (
     b"etag, retry-after, www-authenticate, x-request-id, "
     b"ratelimit-limit, ratelimit-remaining, ratelimit-reset, ratelimit-policy"
 )
+# Their pages may send the cookies of this service, and the browser's client always asks to.
+_CREDENTIALS = (b"access-control-allow-credentials", b"true")
+_ORIGIN = re.compile(rb"https?://[A-Za-z0-9.:\[\]-]{1,260}")
+_MOST_LOGGED = 20
+
+logger = logging.getLogger("authkit.http")
 
 
 class Origins:
     """The origins of one deployment."""
 
     def __init__(self, config: Config) -> None:
-        """Take the list; where there are cookies of ours, these pages may send them."""
+        """Take the list; development adds the pages of this machine."""
         self._named = frozenset(origin.encode() for origin in config.cors_origins)
-        self._credentials: Headers = (
-            ((b"access-control-allow-credentials", b"true"),)
-            if config.device_cookie or config.refresh_cookie or config.providers
-            else ()
-        )
+        self._loopback = config.dev
+        self._logged: set[bytes] = set()
 
     def of(self, scope: Scope) -> list[bytes]:
         """Return the origin of a request when its pages may call, else an empty list."""
-        if not self._named:
-            return []
-        found = [value for name, value in scope["headers"] if name == b"origin"]
-        return found if len(found) == 1 and found[0] in self._named else []
+        found = _origins_of(scope)
+        return found if len(found) == 1 and self._may_call(found[0]) else []
 
-    def complete(self, headers: list[tuple[bytes, bytes]], allowed: list[bytes]) -> None:
-        """Let the page read an answer that is not open to everybody anyway."""
-        if not self._named or any(name == b"access-control-allow-origin" for name, _ in headers):
+    def complete(self, headers: list[tuple[bytes, bytes]], allowed: list[bytes], scope: Scope) -> None:
+        """Let the page read an answer that is not open to everybody anyway; log one that may not."""
+        if any(name == b"access-control-allow-origin" for name, _ in headers):
             return
-        headers.append((b"vary", b"Origin"))
+        if not allowed and scope["method"] == "OPTIONS":
+            self._log_refused(scope)
+        if self._named or self._loopback:
+            headers.append((b"vary", b"Origin"))
         for origin in allowed:
             headers.append((b"access-control-allow-origin", origin))
             headers.append((b"access-control-expose-headers", _EXPOSED))
-            headers.extend(self._credentials)
+            headers.append(_CREDENTIALS)
+
+    def _may_call(self, origin: bytes) -> bool:
+        return origin in self._named or (self._loopback and is_loopback_origin(origin.decode("latin-1")))
+
+    def _log_refused(self, scope: Scope) -> None:
+        """Log each refused origin of a preflight once: the page itself sees a network error alone."""
+        asks = any(name == b"access-control-request-method" for name, _ in scope["headers"])
+        for origin in _origins_of(scope) if asks and len(self._logged) < _MOST_LOGGED else ():
+            if origin in self._logged or self._may_call(origin) or not _ORIGIN.fullmatch(origin):
+                continue
+            self._logged.add(origin)
+            logger.warning(
+                "a page of %s may not call: add its origin to cors_origins if it is yours", origin.decode()
+            )
+
+
+def _origins_of(scope: Scope) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == b"origin"]
 
 
 def preflight(scope: Scope, methods: bytes, *, public: bool) -> Headers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,22 +13,37 @@ if TYPE_CHECKING:
     from authkit_issuer.http.raw_response import Headers
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+_LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?")
 
 
-def own_origins(config: Config) -> frozenset[str]:
-    """Return the origins whose pages may use the refresh cookie: ours, and those of ``cors_origins``."""
-    return frozenset({*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)})
+class OwnPages:
+    """The pages that may use the refresh cookie: those of our origin and of ``cors_origins``.
 
-
-def require_own_page(headers: Headers, origins: frozenset[str]) -> None:
-    """Raise ``Invalid`` for a page of an origin that is not one of these.
-
-    Its reader did not ask for this: neither to use the cookie that is there, nor to be given one of another
-    person's session.
+    In development every page of this machine may, as ``authkit serve --dev`` answers on loopback alone.
     """
-    pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
-    if not pages <= origins:
-        raise errors.Invalid("Refresh tokens are not taken from pages of this origin.")
+
+    def __init__(self, config: Config) -> None:
+        """Take the origins of a configuration."""
+        self._origins = {*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)}
+        self._loopback = config.dev
+
+    def require(self, headers: Headers) -> None:
+        """Raise ``Invalid`` for a page of another origin.
+
+        Its reader did not ask for this: neither to use the cookie that is there, nor to be given one of
+        another person's session.
+        """
+        pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
+        foreign = pages - self._origins
+        if foreign and not (self._loopback and all(map(is_loopback_origin, foreign))):
+            raise errors.Invalid(
+                "Refresh tokens are not taken from pages of this origin: add it to cors_origins."
+            )
+
+
+def is_loopback_origin(origin: str) -> bool:
+    """True for the origin of a page that a server on this machine served."""
+    return _LOOPBACK.fullmatch(origin) is not None
 
 
 def _origins(address: str | None) -> set[str]:

@@ -44,7 +44,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 _complete(message["headers"], request_id)
-                self._origins.complete(message["headers"], allowed)
+                self._origins.complete(message["headers"], allowed, scope)
             await send(message)
 
         try:

@@ -34,6 +34,7 @@ OPERATION_IDS = (
     "disableTwoFactor", "enableTwoFactor",
     "eraseDeletedAccount", "exportAccount", "finishDiscordLogin", "finishExternalLogin",
     "finishExternalLoginForm", "finishNativeLogin", "getAuthorizationServerMetadata", "getBootstrap",
+    "getBrowserClient", "getBrowserClientTypes", "getPinnedBrowserClient",
     "getCapabilities", "getCurrentSession", "getDocs", "getHealth", "getJwks", "getMe", "getOpenApi",
     "getOpenidConfiguration", "getOrg", "getOwnOrgInvite", "getReadiness", "getTwoFactor",
     "introspectToken", "issueOrgToken", "linkSolanaWallet", "listAccountEvents", "listLinkedProviders",

@@ -29,7 +29,8 @@ OWN = OPERATIONS
 READ_ONLY = {"GET"}
 UNLIMITED = {
     "GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server",
-    "GET /.well-known/openid-configuration", "GET /auth/capabilities", "GET /dev/inbox", "GET /docs",
+    "GET /.well-known/openid-configuration", "GET /auth/capabilities", "GET /auth/client/authkit.d.ts",
+    "GET /auth/client/authkit.js", "GET /auth/client/{version}/authkit.js", "GET /dev/inbox", "GET /docs",
     "GET /healthz", "GET /openapi.json",
 }  # fmt: skip
 """Answered from memory, or to this machine alone."""
@@ -68,6 +69,9 @@ NAMES = [
     "GET /auth/admin/users/{user_id}/sessions",
     "GET /auth/admin/users/{user_id}/signins",
     "GET /auth/capabilities",
+    "GET /auth/client/authkit.d.ts",
+    "GET /auth/client/authkit.js",
+    "GET /auth/client/{version}/authkit.js",
     "GET /auth/oauth/discord/callback",
     "GET /auth/oauth/discord/login",
     "GET /auth/oidc/{provider}/callback",

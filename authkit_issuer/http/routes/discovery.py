@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from authkit_issuer.http.assets import CLIENT
 from authkit_issuer.http.conditional import cached
 from authkit_issuer.http.operations import Auth, Plain
 from authkit_issuer.http.raw_response import RawResponse
@@ -51,6 +52,14 @@ class LoginProvider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserClient:
+    """The client for browsers: a path whose content never changes, and the hash that pages may state."""
+
+    path: str
+    integrity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a front end may offer."""
 
@@ -64,6 +73,7 @@ class Capabilities:
     refresh_cookie: bool
     introspection: bool
     languages: list[str]
+    browser_client: BrowserClient
 
 
 routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
@@ -143,4 +153,7 @@ def _capabilities(service: Service) -> Capabilities:
         refresh_cookie=config.refresh_cookie,
         introspection=bool(config.introspection_clients),
         languages=list(config.languages),
+        browser_client=BrowserClient(
+            path=f"/auth/client/{CLIENT.version}/authkit.js", integrity=CLIENT.integrity
+        ),
     )

@@ -1,0 +1,55 @@
+"""The client for browsers, ``authkit.js``: at a URL that is always the newest, and at one of this content."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from authkit_issuer import errors
+from authkit_issuer.http.assets import CLIENT, TYPES, Asset
+from authkit_issuer.http.conditional import conditional
+from authkit_issuer.http.operations import Auth, Plain
+from authkit_issuer.http.raw_response import RawResponse
+from authkit_issuer.http.route_groups import Routes
+
+_FOREVER = (b"cache-control", b"public, max-age=31536000, immutable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A text that is served as it is."""
+
+    text: str
+
+
+routes = Routes(tag="documentation", auth=Auth.PUBLIC, limit=None, returns=SourceFile, cors=True)
+
+
+@routes.get("/auth/client/authkit.js", "The client for browsers", media_types=("text/javascript",))
+async def get_browser_client(call: Plain) -> RawResponse:
+    """Return the client, or 304 if the browser has it."""
+    return _newest(CLIENT, call)
+
+
+@routes.get("/auth/client/authkit.d.ts", "The types of the client", media_types=("text/plain",))
+async def get_browser_client_types(call: Plain) -> RawResponse:
+    """Return the declarations of TypeScript."""
+    return _newest(TYPES, call)
+
+
+@routes.get(
+    "/auth/client/{version}/authkit.js",
+    "The client for browsers, by the version of its content",
+    media_types=("text/javascript",),
+    errors=(errors.NotFound,),
+)
+async def get_pinned_browser_client(call: Plain) -> RawResponse:
+    """Return the client of exactly this content."""
+    if call.path["version"] != CLIENT.version:
+        raise errors.NotFound("This version of the client is not served here; /auth/capabilities names one.")
+    headers = ((b"content-type", CLIENT.content_type), _FOREVER, (b"etag", CLIENT.etag.encode()))
+    return RawResponse(status=200, headers=headers, body=CLIENT.body)
+
+
+def _newest(asset: Asset, call: Plain) -> RawResponse:
+    kind = (b"content-type", asset.content_type)
+    return conditional(asset.body, asset.etag, call.header(b"if-none-match"), content_type=kind)
