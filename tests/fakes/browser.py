@@ -13,7 +13,7 @@ import uvicorn
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Any]:
+async def chromium(*, blocks_popups: bool = False) -> AsyncIterator[Any]:
     """Run one browser while the block runs, or skip the test."""
     program = shutil.which("chromium")
     if program is None:
@@ -21,7 +21,9 @@ async def chromium() -> AsyncIterator[Any]:
     playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     async with playwright.async_playwright() as play:
         browser = await play.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--no-proxy-server"]
+            executable_path=program,
+            args=["--no-sandbox", "--no-proxy-server"],
+            ignore_default_args=["--disable-popup-blocking"] if blocks_popups else None,
         )
         yield browser
         await browser.close()
