@@ -30,11 +30,11 @@ export async function signIn(identifier: string, password: string): Promise<User
     if (result.secondFactor) return result.secondFactor;
     return result.user;
   } catch (error) {
-    if (error instanceof AuthkitError && error.retryAfter !== null) setTimeout(signIn, error.retryAfter * 1000);
+    if (error instanceof AuthkitError) setTimeout(signIn, (error.retryAfter ?? 0) * 1000);
     throw error;
   }
 }
-export const stop: () => void = auth.onChange(({ signedIn, reason }) => console.log(signedIn, reason?.length));
+export const stop: () => void = auth.onChange(({ reason }) => console.log(reason?.length));
 export const api: typeof fetch = auth.fetch;
 """
 WRONG = [
