@@ -144,7 +144,7 @@ def test_systemd_accepts_the_unit_and_finds_it_confined(tmp_path: Path) -> None:
     unit = tmp_path / "authkit.service"
     program = shutil.which("true") or "/bin/true"
     text = (DEPLOY / "systemd/authkit.service").read_text()
-    unit.write_text(text.replace("/opt/authkit/bin/authkit", program))
+    unit.write_text(text.replace("/srv/authkit/bin/authkit", program))
     assert "authkit.service" not in run("systemd-analyze", "verify", "--man=no", str(unit))
     run("systemd-analyze", "security", "--offline=true", "--threshold=25", "--no-pager", str(unit))
 
