@@ -107,3 +107,12 @@ async def test_what_works_and_surprises_is_a_warning_of_the_start(
     with caplog.at_level(logging.WARNING, logger="authkit.service"):
         await make_service(environment="production", redis_url=redis_url, issuer=issuer, email_sender=None)
     assert said in caplog.text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AUTHKIT_SERVICE_HOST", "AUTHKIT_SERVICE_PORT_HTTP", "AUTHKIT_PORT", "AUTHKIT_PORT_8000_TCP_ADDR",
+     "AUTHKIT_REDIS_SERVICE_PORT", "AUTHKIT_REDIS_PORT_6379_TCP"],
+)  # fmt: skip
+def test_the_names_of_a_kubernetes_service_are_no_settings(name: str) -> None:
+    assert Config.from_env(COMPLETE | {name: "tcp://10.0.0.1:8000"}).issuer

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from authkit_issuer.cli import calibrating, config, greeting, keys, orgs, roles, users
+from authkit_issuer.cli import calibrating, config, greeting, keys, mail, orgs, output, purging, roles, users
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.config.settings import missing
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.store.migrate import migrate as run_migrations
+from authkit_issuer.store.migrate import pending
 from authkit_verify import cli as verifier
 
 DEFAULT_DATA_DIR = Path(".runtime/authkit")
@@ -22,12 +24,13 @@ DEFAULT_PORT = 8000
 app = typer.Typer(
     name="authkit",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Run the issuer, manage its keys and users, check tokens.",
 )
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
+app.add_typer(mail.app, name="mail")
 app.add_typer(users.app, name="users")
 app.add_typer(roles.app, name="roles")
 app.add_typer(orgs.app, name="orgs")
@@ -53,21 +56,33 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:
-        _stop(error.format_message(), error.exit_code)
+        _stop("usage_error", error.format_message(), error.exit_code)
+    except output.UsageError as error:
+        _stop("usage_error", str(error), 2)
+    except output.NotConfirmedError as error:
+        _stop("not_confirmed", str(error), 1)
+    except typer.Abort:
+        _stop("interrupted", "Interrupted.", 130)
     except AuthError as error:
-        _stop(error.reason or error.description, 1)
-    except (ConfigError, StartupError) as error:
-        _stop(str(error), 1)
+        _stop(error.code, error.reason or error.description, 1)
+    except ConfigError as error:
+        _stop("configuration_error", str(error), 1)
+    except StartupError as error:
+        _stop("cannot_start", str(error), 1)
     except Exception as error:  # noqa: BLE001 - the end of the road: an operator can act on a sentence
-        _stop(f"{type(error).__name__}: {error}", 1)
+        _stop("internal_error", f"{type(error).__name__}: {error}", 1)
 
 
-def _stop(message: str, status: int) -> None:
+def _stop(code: str, message: str, status: int) -> None:
     lines = message.strip().splitlines()
     if status == 2 and len(lines) > 1:  # the help: no command was given
         typer.echo(message, err=True)
+        sys.exit(status)
+    text = lines[0] if lines else "stopped without a message"
+    if "--json" in sys.argv[1:]:
+        typer.echo(json.dumps({"error": code, "error_description": text}))
     else:
-        typer.echo(f"authkit: {lines[0] if lines else 'stopped without a message'}", err=True)
+        typer.echo(f"authkit: {text}", err=True)
     sys.exit(status)
 
 
@@ -99,20 +114,27 @@ def demo() -> None:
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    *,
+    status: Annotated[
+        bool, typer.Option("--status", help="Print what is pending, and apply nothing.")
+    ] = False,
+    as_json: output.AsJson = False,
+) -> None:
     """Apply the pending migrations to the database of AUTHKIT_DATABASE_URL."""
     # A migration needs neither issuer nor audience; serve checks them.
     settings = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
     if settings.database_url is None:
         raise ConfigError(missing("database_url"))
-    done = asyncio.run(run_migrations(settings.database_url, schema=settings.database_schema))
-    for migration in done:
-        typer.echo(f"applied {migration.version:04d} {migration.name}")
-    if not done:
-        typer.echo("nothing to do")
+    work = pending if status else run_migrations
+    found = asyncio.run(work(settings.database_url, schema=settings.database_schema))
+    what = "pending" if status else "applied"
+    lines = [f"{what} {migration.version:04d} {migration.name}" for migration in found]
+    document = {what: [{"version": entry.version, "name": entry.name} for entry in found]}
+    output.say(document, "\n".join(lines) or "nothing to do", as_json=as_json)
 
 
-app.command("purge")(users.purge)
+app.command("purge")(purging.purge)
 
 
 # The verifier has these two, and reads their options. Here they are listed with the others.

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from authkit_issuer.cli import output
+from authkit_issuer.cli.output import AsJson
 from authkit_issuer.security.calibration import Proposal, propose
 from authkit_issuer.security.hashing import Cost, default_threads, usable_cores
 from authkit_issuer.security.stored_hashes import spend
@@ -24,12 +26,15 @@ def calibrate(
     memory_mib: Annotated[
         int, typer.Option("--memory-mib", min=20, help="Memory for all hashes at once, in MiB.")
     ] = MEMORY_MIB,
+    as_json: AsJson = False,
 ) -> None:
     """Measure this machine and propose settings for password hashing."""
     threads = default_threads(usable_cores())
     proposal = propose(measure, target=target_ms / 1000, threads=threads, memory_mib=memory_mib)
-    for line in report(proposal, memory_mib):
-        typer.echo(line)
+    lines = report(proposal, memory_mib)
+    settings = dict(line.split("=") for line in lines[:-1])
+    facts = {"seconds": proposal.seconds, "logins_per_second": proposal.per_second}
+    output.say({"settings": settings, **facts}, "\n".join(lines), as_json=as_json)
 
 
 def report(proposal: Proposal, memory_mib: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import UTC, datetime
@@ -10,9 +11,12 @@ from typing import Annotated
 
 import typer
 
+from authkit_issuer.cli import output
+from authkit_issuer.cli.output import AsJson, Yes
+from authkit_issuer.config import process_environment
 from authkit_issuer.errors import StartupError
 from authkit_issuer.security import key_file, key_rotation
-from authkit_issuer.security.key_sources import DEFAULT_KEYS_DIR
+from authkit_issuer.security.key_sources import DEFAULT_KEYS_DIR, announced_environment
 
 app = typer.Typer(no_args_is_help=True, help="Signing keys and refresh secrets in a keys.json.")
 
@@ -29,7 +33,7 @@ _LIFE = 900.0
 
 
 @app.command("generate")
-def generate(folder: Folder = _FOLDER, alg: Alg = "RS256") -> None:
+def generate(folder: Folder = _FOLDER, alg: Alg = "RS256", *, as_json: AsJson = False) -> None:
     """Write a new keys.json with one signing key and one refresh secret; never overwrites a file."""
     path = folder / key_file.FILE_NAME
     try:
@@ -38,21 +42,23 @@ def generate(folder: Folder = _FOLDER, alg: Alg = "RS256") -> None:
         raise _not_written(path, error) from error
     if not created:
         raise StartupError(f"{path} exists already: remove it, or use keys rotate.")
-    typer.echo(f"wrote {path}")
+    output.say({"done": "wrote", "path": str(path)}, f"wrote {path}", as_json=as_json)
 
 
 @app.command("list")
-def show(folder: Folder = _FOLDER, access_life: AccessLife = _LIFE) -> None:
+def show(folder: Folder = _FOLDER, access_life: AccessLife = _LIFE, *, as_json: AsJson = False) -> None:
     """Print the published keys: kid, algorithm, the one that signs and the one that will."""
     loaded = key_rotation.read(folder / key_file.FILE_NAME)
     keys = loaded.at(time.time(), access_life)
     signs = keys.signing.kid if keys.signing else ""
     coming = loaded.after.signing.kid if loaded.after and loaded.after.signing else ""
     since = datetime.fromtimestamp(loaded.switch_at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    for entry in keys.jwks["keys"]:
-        kid = entry["kid"]
-        state = "  signs" if kid == signs else f"  signs from {since}" if kid == coming else ""
-        typer.echo(f"{kid}  {entry['alg']}{state}")
+    states = {coming: f"signs from {since}", signs: "signs"}
+    rows = [
+        {"kid": entry["kid"], "alg": entry["alg"], "state": states.get(entry["kid"], "verifies")}
+        for entry in keys.jwks["keys"]
+    ]
+    output.show("keys", rows, as_json=as_json)
 
 
 @app.command("rotate")
@@ -65,9 +71,14 @@ def rotate(
         bool, typer.Option("--leaked", help="Also withdraw all other keys: their tokens are refused.")
     ] = False,
     access_life: AccessLife = _LIFE,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Publish a new signing key; running servers sign with it after six minutes."""
     path = folder / key_file.FILE_NAME
+    if now or leaked:
+        effect = "refuse every token of the other keys" if leaked else "refuse new tokens for some minutes"
+        output.confirm(f"Sign with a new key at once? Verifiers may {effect}.", yes=yes)
     try:
         if leaked:
             kid = key_rotation.withdraw(path, alg=alg, now=time.time())
@@ -75,7 +86,27 @@ def rotate(
             kid = key_rotation.rotate(path, alg=alg, now=time.time(), access_life=access_life, at_once=now)
     except OSError as error:
         raise _not_written(path, error) from error
-    typer.echo(f"published {kid}")
+    output.say({"done": "published", "kid": kid}, f"published {kid}", as_json=as_json)
+
+
+@app.command("announce")
+def announce(
+    *, folder: Folder = _FOLDER, alg: Alg = "RS256", access_life: AccessLife = _LIFE, as_json: AsJson = False
+) -> None:
+    """Print the next keys for a secret store, private keys included; writes nothing.
+
+    That is the next keys.json, or, with ACTIVE_KEY_ID set, two changes of the environment: make the second
+    when every process has had the first for six minutes.
+    """
+    steps = announced_environment(process_environment(), alg)
+    if steps is not None:
+        lines = [f"{name}={json.dumps(value)}" for step in steps for name, value in step.items()]
+        output.say({"steps": steps}, "\n".join(lines), as_json=as_json)
+        return
+    path = folder / key_file.FILE_NAME
+    kid, file = key_rotation.announced(path, alg=alg, now=time.time(), access_life=access_life)
+    text = key_file.text(file)
+    output.say({"kid": kid, "keys_json": json.loads(text)}, text, as_json=as_json)
 
 
 def _not_written(path: Path, error: OSError) -> StartupError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from authkit_issuer.cli import output
 from authkit_issuer.cli.opening import run
+from authkit_issuer.cli.output import AsJson
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.service import Service
 
@@ -17,9 +19,10 @@ def _group() -> None:
 
 
 @app.command("backfill-personal")
-def backfill_personal() -> None:
+def backfill_personal(*, as_json: AsJson = False) -> None:
     """Create the missing personal organizations; safe to repeat."""
-    typer.echo(f"made {run(_backfilled)}")
+    made = run(_backfilled)
+    output.say({"made": made}, f"made {made}", as_json=as_json)
 
 
 async def _backfilled(service: Service) -> int:

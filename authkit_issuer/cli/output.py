@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ import typer
 from authkit_issuer.config.environment import process_environment
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def say(document: Mapping[str, Any], text: str, *, as_json: bool) -> None:
@@ -58,3 +60,47 @@ def colours() -> bool:
 
 def _cell(value: object) -> str:
     return "-" if value in {None, ""} else str(value)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal, and continue only after a yes; elsewhere ``--yes`` is the answer.
+
+    Raises:
+        UsageError: There is no terminal to ask on, and no ``--yes``.
+        NotConfirmedError: The user declined.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(f"{question} Give --yes: there is no terminal to ask on.")
+    if not typer.confirm(question, err=True):
+        raise NotConfirmedError("Nothing was changed.")
+
+
+class UsageError(Exception):
+    """The arguments do not suffice; exit status 2."""
+
+
+class NotConfirmedError(Exception):
+    """The user declined; exit status 1."""
+
+
+class Progress:
+    """A line on standard error that counts, while that is a terminal; at most ten times a second."""
+
+    def __init__(self, what: str) -> None:
+        """Name what is counted."""
+        self._what = what
+        self._shown = sys.stderr.isatty()
+        self._next = 0.0
+
+    def at(self, count: int) -> None:
+        """Show the count."""
+        if self._shown and (now := time.monotonic()) >= self._next:
+            self._next = now + 0.1
+            typer.echo(f"\r{count:,} {self._what}", err=True, nl=False)
+
+    def end(self) -> None:
+        """Remove the line."""
+        if self._shown:
+            typer.echo("\r\x1b[K", err=True, nl=False)

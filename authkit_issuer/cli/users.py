@@ -1,18 +1,19 @@
-"""``authkit users``: users of the configured database, and the purge of deleted ones."""
+"""``authkit users``: users of the configured database."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from authkit_issuer import identifiers
+from authkit_issuer.cli import output
 from authkit_issuer.cli.importing import import_users
 from authkit_issuer.cli.opening import ACTOR, run
+from authkit_issuer.cli.output import AsJson, UsageError, Yes
 from authkit_issuer.domains.accounts.service import User
-from authkit_issuer.domains.lifecycle.service import Purged
 from authkit_issuer.errors import RoleNotFound, UserNotFound
 from authkit_issuer.service import Service
 
@@ -21,15 +22,17 @@ T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Users of the configured database.")
 
 Who = Annotated[str, typer.Argument(help="Id, email address, phone number or user name.")]
+Force = Annotated[bool, typer.Option("--force", help="Even an organization's only owner.")]
 
 
-def run_on(who: str, work: Callable[[Service, User], Awaitable[T]]) -> T:
-    """Run ``work`` on the user; raises ``UserNotFound``."""
+def run_on(who: str, work: Callable[[Service, User], Awaitable[T]], *, reads: bool = False) -> tuple[User, T]:
+    """Run ``work`` on the user and return both; raises ``UserNotFound``."""
 
-    async def found(service: Service) -> T:
-        return await work(service, await _find(service, who))
+    async def found(service: Service) -> tuple[User, T]:
+        user = await _find(service, who)
+        return user, await work(service, user)
 
-    return run(found)
+    return run(found, reads=reads)
 
 
 async def _find(service: Service, who: str) -> User:
@@ -45,13 +48,27 @@ async def _find(service: Service, who: str) -> User:
     return user
 
 
+def _done(what: str, user: User, *, as_json: bool, detail: str = "") -> None:
+    """Say what was done to whom."""
+    name = user.username or user.email or user.phone_number or ""
+    document = {"done": what, "id": user.id, "username": user.username, "email": user.email}
+    text = f"{what} {name} ({user.id})" if name else f"{what} {user.id}"
+    output.say(document, f"{text}{detail}", as_json=as_json)
+
+
 @app.command("create")
 def create(
     email: Annotated[str, typer.Option(help="Email address.")] = "",
     username: Annotated[str, typer.Option(help="User name.")] = "",
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Create an account without a password and print its id."""
-    typer.echo(run(lambda service: service.users.create(email or None, username or None, actor=ACTOR)).id)
+    if not email and not username:
+        raise UsageError("Give --email or --username: an account without both cannot be found again.")
+    user = run(lambda service: service.users.create(email or None, username or None, actor=ACTOR))
+    document = {"done": "created", "id": user.id, "username": user.username, "email": user.email}
+    output.say(document, user.id, as_json=as_json)
 
 
 @app.command("list")
@@ -59,12 +76,22 @@ def list_users(
     *,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The number of accounts.")] = 100,
     deleted: Annotated[bool, typer.Option("--deleted", help="Deleted accounts instead.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the newest accounts: id, user name, email address, phone number, state."""
     now = datetime.now(UTC)
-    for user in run(lambda service: service.users.newest(limit, deleted=deleted)):
-        facts = (user.id, user.username, user.email, user.phone_number, _state(user, now))
-        typer.echo("\t".join(fact or "-" for fact in facts))
+    found = run(lambda service: service.users.newest(limit, deleted=deleted), reads=True)
+    rows = [
+        {
+            "id": user.id,
+            "username": user.username,
+            "email": user.email,
+            "phone_number": user.phone_number,
+            "state": _state(user, now),
+        }
+        for user in found
+    ]
+    output.show("users", rows, as_json=as_json)
 
 
 def _state(user: User, now: datetime) -> str:
@@ -75,26 +102,68 @@ def _state(user: User, now: datetime) -> str:
     return f"banned until {user.banned_until:%Y-%m-%d %H:%M}Z" if user.banned_until else "banned"
 
 
+@app.command("show")
+def show(who: Who, *, as_json: AsJson = False) -> None:
+    """Print one account: contacts, state, roles, logins, sessions, and what stops a sign-in."""
+    _, facts = run_on(who, _facts, reads=True)
+    if as_json:
+        output.say(facts, "", as_json=True)
+        return
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        for line in (value or ["-"]) if isinstance(value, list) else [value]:
+            typer.echo(f"{name.replace('_', ' '):{width}}  {'-' if line is None else line}")
+
+
+async def _facts(service: Service, user: User) -> dict[str, Any]:
+    found = await service.admin.get_user(user.id)
+    explained = await service.admin.explain_user(user.id)
+    logins = await service.providers.list_for_user(user.id)
+    return {
+        "id": user.id,
+        "username": user.username,
+        "email": user.email,
+        "email_verified": user.email_verified,
+        "phone_number": user.phone_number,
+        "phone_verified": user.phone_verified,
+        "state": _state(user, datetime.now(UTC)),
+        "ban_reason": user.ban_reason,
+        "created_at": user.created_at,
+        "last_login": user.last_login,
+        "roles": found.roles,
+        "logins": [login.provider_slug or login.issuer for login in logins],
+        "sessions": len(await service.sessions.list_for_user(user.id)),
+        "can_sign_in": explained.can_sign_in,
+        "obstacles": [obstacle.sentence for obstacle in explained.obstacles],
+    }
+
+
 @app.command("ban")
 def ban(
     who: Who,
     reason: Annotated[str, typer.Option(help="The reason, kept with the account.")] = "",
     until: Annotated[datetime | None, typer.Option(help="The end of the ban, in UTC; default none.")] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Even an organization's only owner.")] = False,
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Ban a user and end every session."""
     end = until.replace(tzinfo=UTC) if until else None
-    run_on(
+    output.confirm(f"Ban {who} and end every session?", yes=yes)
+    user, _ = run_on(
         who,
         lambda service, user: service.lifecycle.ban(user.id, reason, end, force=force, actor=ACTOR),
     )
+    detail = f" until {end:%Y-%m-%d %H:%M}Z" if end else ""
+    _done("banned", user, as_json=as_json, detail=detail)
 
 
 @app.command("unban")
-def unban(who: Who) -> None:
+def unban(who: Who, *, as_json: AsJson = False) -> None:
     """Lift the ban of a user."""
-    run_on(who, lambda service, user: service.lifecycle.unban(user.id, actor=ACTOR))
+    user, _ = run_on(who, lambda service, user: service.lifecycle.unban(user.id, actor=ACTOR))
+    _done("unbanned", user, as_json=as_json)
 
 
 @app.command("delete")
@@ -102,28 +171,36 @@ def delete(
     who: Who,
     *,
     for_good: Annotated[bool, typer.Option("--for-good", help="At once and irreversibly.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Even an organization's only owner.")] = False,
+    force: Force = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete a user and end every session; reversible until the purge."""
-    run_on(
+    output.confirm(f"Delete {who} {'for good' if for_good else 'until it is restored'}?", yes=yes)
+    user, _ = run_on(
         who,
         lambda service, user: service.lifecycle.delete(user.id, soft=not for_good, force=force, actor=ACTOR),
     )
+    _done("deleted for good" if for_good else "deleted", user, as_json=as_json)
 
 
 @app.command("restore")
-def restore(who: Who) -> None:
+def restore(who: Who, *, as_json: AsJson = False) -> None:
     """Undo the deletion of a user that is not purged yet."""
-    run_on(who, lambda service, user: service.lifecycle.restore(user.id, actor=ACTOR))
+    user, _ = run_on(who, lambda service, user: service.lifecycle.restore(user.id, actor=ACTOR))
+    _done("restored", user, as_json=as_json)
 
 
 @app.command("grant-role")
-def grant_role(who: Who, role: Annotated[str, typer.Argument(help="A role of the catalog.")]) -> None:
+def grant_role(
+    who: Who, role: Annotated[str, typer.Argument(help="A role of the catalog.")], *, as_json: AsJson = False
+) -> None:
     """Give a user a global role, such as admin."""
     try:
-        run_on(who, lambda service, user: service.roles.assign(user.id, role, actor=ACTOR))
+        user, _ = run_on(who, lambda service, user: service.roles.assign(user.id, role, actor=ACTOR))
     except RoleNotFound as error:
         raise RoleNotFound(f"There is no role {role}; `authkit roles define {role}` adds it.") from error
+    _done(f"granted {role} to", user, as_json=as_json)
 
 
 @app.command("revoke-role")
@@ -132,30 +209,15 @@ def revoke_role(
     role: Annotated[str, typer.Argument(help="A role the user holds.")],
     *,
     force: Annotated[bool, typer.Option("--force", help="Even from the last administrator.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Take a global role from a user."""
-    run_on(who, lambda service, user: service.roles.remove(user.id, role, force=force, actor=ACTOR))
+    output.confirm(f"Take the role {role} from {who}?", yes=yes)
+    user, held = run_on(
+        who, lambda service, user: service.roles.remove(user.id, role, force=force, actor=ACTOR)
+    )
+    _done(f"revoked {role} of" if held else f"{role} is not a role of", user, as_json=as_json)
 
 
 app.command("import")(import_users)
-
-
-def purge(
-    retention_days: Annotated[
-        float | None, typer.Option(min=0, help="Days since the deletion; default as configured.")
-    ] = None,
-) -> None:
-    """Delete for good the users and organizations whose retention has passed."""
-    retention = None if retention_days is None else retention_days * 86_400
-    report = run(lambda service: _purge(service, retention))
-    typer.echo(f"purged {len(report.deleted)}")
-    for user_id, error in report.failed.items():
-        typer.echo(f"authkit: {user_id} was not purged: {error}", err=True)
-    if report.failed:
-        raise typer.Exit(1)
-
-
-async def _purge(service: Service, retention: float | None) -> Purged:
-    report = await service.lifecycle.purge_deleted(retention=retention)
-    await service.orgs.purge_deleted(retention=retention)
-    return report

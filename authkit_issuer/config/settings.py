@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,6 +27,10 @@ EXAMPLES = {
 """A setting to copy, for every field that some program requires."""
 REQUIRED = ("issuer", "issued_audiences")
 """The fields without a default."""
+_OF_A_SERVICE = re.compile(
+    r"AUTHKIT_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)"
+)
+"""What Kubernetes sets in every pod beside a Service named ``authkit`` or ``authkit-...``."""
 _IN_CODE = frozenset({"keys"})
 """Fields that are objects, and no settings."""
 
@@ -107,7 +112,7 @@ def _names(config: type[Any]) -> frozenset[str]:
 
 def _unknown(env: Mapping[str, str], names: frozenset[str]) -> Iterator[str]:
     for name in sorted(env):
-        if name.startswith(PREFIX) and name not in names:
+        if name.startswith(PREFIX) and name not in names and not _OF_A_SERVICE.fullmatch(name):
             yield f"{name} is not a setting{nearest(name, names) or ': unset it.'}"
 
 

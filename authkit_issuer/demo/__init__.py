@@ -97,7 +97,7 @@ class Story:
 
     async def _rotate_keys(self) -> None:
         before = await self._first_kid()
-        command = ("-m", "authkit_issuer.cli", "keys", "rotate", "--now", "--dir", str(self.folder))
+        command = ("-m", "authkit_issuer.cli", "keys", "rotate", "--now", "--yes", "--dir", str(self.folder))
         rotation = await _spawn(command, _environment(), self.folder / "rotation.log")
         if await rotation.wait() != 0:
             raise Failed("keys rotate did not work")

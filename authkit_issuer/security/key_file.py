@@ -142,11 +142,16 @@ def replace(path: Path, file: KeyFile) -> None:
     _write_beside(path, file).rename(path)
 
 
+def text(file: KeyFile) -> str:
+    """Return the JSON of the file, private keys included."""
+    return json.dumps(file.model_dump(exclude_none=True), indent=2)
+
+
 def _write_beside(path: Path, file: KeyFile) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".keys-", dir=path.parent)  # mode 0600
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        json.dump(file.model_dump(exclude_none=True), stream, indent=2)
+        stream.write(text(file))
         stream.flush()
         os.fsync(stream.fileno())
     return Path(name)

@@ -94,15 +94,26 @@ def rotate(path: Path, *, alg: str, now: float, access_life: float, at_once: boo
 
     The key that is replaced stays published. Raises ``ConfigError`` while an earlier announcement is pending.
     """
+    ahead = 0.0 if at_once else PUBLISH_AHEAD
+    kid, file = announced(path, alg=alg, now=now, access_life=access_life, ahead=ahead)
+    key_file.replace(path, _settled(file, now, access_life))
+    return kid
+
+
+def announced(
+    path: Path, *, alg: str, now: float, access_life: float, ahead: float = PUBLISH_AHEAD
+) -> tuple[str, KeyFile]:
+    """Return the kid of a new key, and the file that announces it ``ahead`` seconds before it signs.
+
+    Writes nothing. Raises ``ConfigError`` while an earlier announcement is pending.
+    """
     file = key_file.read(path)
     _schedule(file, str(path))
     settled = _settled(file, now, access_life)
     if settled.next_key is not None:
         raise ConfigError(f"{path} already announces {settled.next_key.kid}, which does not sign yet.")
-    coming = _new_key(alg, now if at_once else now + PUBLISH_AHEAD)
-    announced = settled.model_copy(update={"next_key": coming})
-    key_file.replace(path, _settled(announced, now, access_life))
-    return coming.kid
+    coming = _new_key(alg, now + ahead)
+    return coming.kid, settled.model_copy(update={"next_key": coming})
 
 
 def withdraw(path: Path, *, alg: str, now: float) -> str:

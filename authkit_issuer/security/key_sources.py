@@ -16,7 +16,16 @@ from pathlib import Path
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.keys import KeySet, KeySource, SigningKey, StaticKeys, load_private, load_public
+from authkit_issuer.keys import (
+    KeySet,
+    KeySource,
+    SigningKey,
+    StaticKeys,
+    load_private,
+    load_public,
+    public_pem,
+    thumbprint,
+)
 from authkit_issuer.ports import Clock, RandomBytes
 from authkit_issuer.security import key_file, key_rotation
 
@@ -153,6 +162,24 @@ def _environment_keys(env: Mapping[str, str]) -> KeySet | None:
         refresh_secrets=secrets,
         active_secret=int(active),
     )
+
+
+def announced_environment(env: Mapping[str, str], alg: str) -> list[dict[str, str]] | None:
+    """Return the two changes of the environment that bring a new signing key; None without keys there.
+
+    The first publishes the key: every process and every cache needs it before the second lets it sign.
+    """
+    keys = _environment_keys(env)
+    if keys is None:
+        return None
+    key = key_file.new_private_key(alg)
+    kid = thumbprint(key.public_key())
+    published = {name: public_pem(public) for name, public in keys.public.items()}
+    published[kid] = public_pem(key.public_key())
+    return [
+        {"PUBLIC_KEYS": json.dumps(published)},
+        {"ACTIVE_KEY_ID": kid, "ACTIVE_PRIVATE_KEY_PEM": key_file.private_pem(key)},
+    ]
 
 
 def _json_map(env: Mapping[str, str], name: str) -> dict[str, str]:

@@ -103,6 +103,10 @@ class SmtpSender:
         """See ``EmailSender``."""
         await self._send("welcome", email, username)
 
+    async def send_test(self, email: str) -> None:
+        """Send a mail that says that mails arrive; raises ``SendFailure`` with what the server said."""
+        await self._send("test", email, "")
+
     async def send_security_notice(self, email: str, username: str, kind: str) -> None:
         """See ``EmailSenderWithSecurityNotice``."""
         await self._send(kind, email, username)

@@ -45,6 +45,7 @@ ENGLISH = {
         "Hello{name},\n\nYour sign-in code is {code}.\n\n"
         "If you are not signing in right now, someone else knows your password: change it.\n",
     ),
+    "test": Text("Test", "This mail was sent by `authkit mail test`. Mails of this service arrive.\n"),
     "welcome": Text("Welcome", "Hello{name},\n\nYour account is ready.\n"),
     "registration_attempt": Text(
         "You already have an account",

@@ -76,27 +76,41 @@ async def migrate(
                 await connection.execute("select pg_advisory_xact_lock($1)", _LOCK)
                 await connection.execute(f"create schema if not exists {schema}")
                 await connection.execute(_TABLE.format(schema=schema))
-                pending = _pending(await _applied(connection, schema), wanted)
-                for migration in pending:
+                unapplied = _pending(await _applied(connection, schema), wanted)
+                for migration in unapplied:
                     await _apply(connection, schema, migration)
-        return pending
+        return unapplied
+    finally:
+        await connection.close()
+
+
+async def pending(dsn: str, *, schema: str = DEFAULT_SCHEMA) -> list[Migration]:
+    """Return the migrations that ``migrate`` would apply; changes nothing and raises the same."""
+    with readable_address(), translated(place(dsn)):
+        connection: Any = await asyncpg.connect(dsn, timeout=10)
+    try:
+        return await _missing(connection, schema)
     finally:
         await connection.close()
 
 
 async def check(connection: Any, *, schema: str = DEFAULT_SCHEMA) -> None:
     """Raise ``StartupError`` unless the database holds exactly the schema this code was written for."""
+    missing = await _missing(connection, schema)
+    if missing:
+        raise StartupError(
+            f"The database schema is at version {missing[0].version - 1} and this program needs "
+            f"version {missing[-1].version}: run `authkit migrate` first."
+        )
+
+
+async def _missing(connection: Any, schema: str) -> list[Migration]:
     with translated():
         present = await connection.fetchval(
             "select to_regclass($1) is not null", f"{schema}.schema_migrations"
         )
         applied = await _applied(connection, schema) if present else {}
-    pending = _pending(applied, shipped())
-    if pending:
-        raise StartupError(
-            f"The database schema is at version {len(applied)} and this program needs "
-            f"version {pending[-1].version}: run `authkit migrate` first."
-        )
+    return _pending(applied, shipped())
 
 
 async def _applied(connection: Any, schema: str) -> dict[int, tuple[str, str]]:

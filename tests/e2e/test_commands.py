@@ -22,11 +22,11 @@ def test_keys_are_generated_listed_and_rotated(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "keys" / "keys.json").stat().st_mode) == 0o600
     assert_one_line(run("keys", "generate", "--dir", folder), "exists already")
     (first,) = run("keys", "list", "--dir", folder).stdout.splitlines()
-    assert first.endswith("ES256  signs")
+    assert first.endswith("ES256\tsigns")
     assert run("keys", "rotate", "--dir", folder, "--alg", "EdDSA").returncode == 0
     active, coming = run("keys", "list", AUTHKIT_KEYS_DIR=folder).stdout.splitlines()
     assert active == first
-    assert "EdDSA  signs from 20" in coming
+    assert "EdDSA\tsigns from 20" in coming
     assert_one_line(run("keys", "rotate", "--dir", folder), "already announces")
 
 
@@ -34,10 +34,10 @@ def test_a_rotation_at_once_signs_now_and_keeps_the_old_key(tmp_path: Path) -> N
     folder = str(tmp_path)
     run("keys", "generate", "--dir", folder)
     (before,) = run("keys", "list", "--dir", folder).stdout.split()[:1]
-    assert run("keys", "rotate", "--now", "--dir", folder).returncode == 0
+    assert run("keys", "rotate", "--now", "--yes", "--dir", folder).returncode == 0
     new, old = run("keys", "list", "--dir", folder).stdout.splitlines()
     assert new.endswith("signs")
-    assert old.split() == [before, "RS256"]
+    assert old.split() == [before, "RS256", "verifies"]
 
 
 def test_leaked_keys_are_withdrawn_even_while_a_new_one_is_announced(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_leaked_keys_are_withdrawn_even_while_a_new_one_is_announced(tmp_path: P
     run("keys", "generate", "--dir", folder)
     run("keys", "rotate", "--dir", folder)
     before = run("keys", "list", "--dir", folder).stdout.splitlines()
-    assert run("keys", "rotate", "--leaked", "--dir", folder).returncode == 0
+    assert run("keys", "rotate", "--leaked", "--yes", "--dir", folder).returncode == 0
     (only,) = run("keys", "list", "--dir", folder).stdout.splitlines()
     assert only.endswith("signs")
     assert not {only.split()[0]} & {line.split()[0] for line in before}
@@ -162,6 +162,6 @@ def test_the_first_administrator_is_made_on_the_command_line(database_url: str, 
     assert run("roles", "define", "editor", "--name", "Editors", **settings).stdout == "editor\n"
     assert run("roles", "list", **settings).stdout == "admin\tAdministrator\neditor\tEditors\n"
     assert run("users", "grant-role", "ada_l", "admin", **settings).returncode == 0
-    last = run("users", "revoke-role", "ada_l", "admin", **settings)
+    last = run("users", "revoke-role", "ada_l", "admin", "--yes", **settings)
     assert (last.returncode, "last administrator" in last.stderr) == (1, True)
-    assert run("users", "revoke-role", "ada_l", "admin", "--force", **settings).returncode == 0
+    assert run("users", "revoke-role", "ada_l", "admin", "--force", "--yes", **settings).returncode == 0

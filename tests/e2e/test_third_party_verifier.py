@@ -39,7 +39,7 @@ def algorithm(token: str) -> str:
 
 def rotate(issuer: Deployment, folder: Path, ada: Person, to: str) -> None:
     """Let another key sign, and return once the running server does."""
-    issuer.command("keys", "rotate", "--now", "--dir", str(folder), "--alg", to)
+    issuer.command("keys", "rotate", "--now", "--yes", "--dir", str(folder), "--alg", to)
     deadline = time.monotonic() + 60
     while algorithm(ada.access) != to:
         assert time.monotonic() < deadline, f"the server does not sign with {to}"

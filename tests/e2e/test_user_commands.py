@@ -42,17 +42,18 @@ def test_a_user_is_banned_deleted_restored_and_purged_by_any_identifier(
     made = users(settings, "create", "--email", "ada@example.test", "--username", "Ada_L")
     user_id = made.stdout.strip()
     assert listed(settings) == [[user_id, "Ada_L", "ada@example.test", "-", "active"]]
-    done = users(settings, "ban", "ADA_l", "--reason", "spam", "--until", "2999-01-02 03:04:05")
-    assert (done.returncode, done.stdout) == (0, "")
+    done = users(settings, "ban", "ADA_l", "--reason", "spam", "--until", "2999-01-02 03:04:05", "--yes")
+    said = f"banned Ada_L ({user_id}) until 2999-01-02 03:04Z\n"
+    assert (done.returncode, done.stdout) == (0, said)
     assert listed(settings)[0][-1] == "banned until 2999-01-02 03:04Z"
     assert users(settings, "unban", user_id).returncode == 0
-    assert users(settings, "delete", "ada@example.test").returncode == 0
+    assert users(settings, "delete", "ada@example.test", "--yes").returncode == 0
     assert listed(settings) == []
     ((found, *_, state),) = listed(settings, "--deleted")
     assert found == user_id
     assert state.startswith("deleted 20")
     assert users(settings, "restore", user_id).returncode == 0
-    assert users(settings, "delete", user_id).returncode == 0
+    assert users(settings, "delete", user_id, "-y").returncode == 0
     assert run("purge", **settings).stdout == "purged 0\n"
     asyncio.run(
         on(
@@ -62,18 +63,18 @@ def test_a_user_is_banned_deleted_restored_and_purged_by_any_identifier(
             ),
         )
     )
-    assert run("purge", "--retention-days", "1.5", **settings).stdout == "purged 1\n"
+    assert run("purge", "--retention-days", "1.5", "--yes", **settings).stdout == "purged 1\n"
     assert listed(settings, "--deleted") == []
     assert_one_line(users(settings, "restore", user_id), "User not found")
 
 
 def test_what_cannot_be_done_is_one_line(settings: dict[str, str]) -> None:
     users(settings, "create", "--username", "ada_l")
-    assert_one_line(users(settings, "ban", "+4915112345678"), "User not found")
-    assert_one_line(users(settings, "ban", "ada_l", "--until", "2001-01-01"), "in the future")
+    assert_one_line(users(settings, "ban", "+4915112345678", "--yes"), "User not found")
+    assert_one_line(users(settings, "ban", "ada_l", "--until", "2001-01-01", "--yes"), "in the future")
     assert_one_line(users(settings, "ban", "ada_l", "--until", "tomorrow"), "--until", status=2)
     assert_one_line(users(settings, "list", "--limit", "0"), "--limit", status=2)
-    assert users(settings, "delete", "ada_l", "--for-good", "--force").returncode == 0
+    assert users(settings, "delete", "ada_l", "--for-good", "--force", "--yes").returncode == 0
     assert listed(settings, "--deleted") == []
 
 

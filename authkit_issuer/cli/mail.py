@@ -1,0 +1,47 @@
+"""``authkit mail``: the mail server of the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from authkit_issuer import identifiers
+from authkit_issuer.cli import output
+from authkit_issuer.cli.output import AsJson
+from authkit_issuer.config import Config, process_environment
+from authkit_issuer.errors import ConfigError, StartupError
+from authkit_issuer.ports import SendFailure
+from authkit_issuer.resources import mail_sender
+from authkit_issuer.senders.smtp import SmtpSender
+
+app = typer.Typer(no_args_is_help=True, help="The mail server of AUTHKIT_SMTP_URL.")
+
+
+@app.callback()
+def _group() -> None:
+    """Keep this a group although it has one command."""
+
+
+@app.command("test")
+def send_test(
+    address: Annotated[str, typer.Argument(help="The address that receives the mail.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Send a mail, and print what the server said."""
+    recipient = identifiers.email(address)
+    # A mail needs neither issuer nor audience; serve checks them.
+    config = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
+    sender = mail_sender(config, time.time, os.urandom)
+    if not isinstance(sender, SmtpSender):
+        raise ConfigError("AUTHKIT_SMTP_URL is not set: set it, such as smtps://user:password@host.")
+    try:
+        asyncio.run(sender.send_test(recipient))
+    except SendFailure as error:
+        raise StartupError(f"The mail was not sent: {error}.") from error
+    document = {"done": "sent", "email": recipient}
+    output.say(document, f"the server accepted a mail to {recipient}", as_json=as_json)
