@@ -20,6 +20,7 @@ class ConfigFields(TypedDict, total=False):
     environment: str | None
     dev: bool
     base_url: str | None
+    route_prefix: str
     org_mode: Literal["single", "multi"]
     providers: Mapping[str, ProviderConfig]
     login_callback_url: str | None
