@@ -24,9 +24,9 @@ from authkit_issuer.domains.accounts.queries import Held, User
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL
+from authkit_issuer.domains.base.former_names import free_rested
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
-from authkit_issuer.domains.base.renames import free_rested
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.errors.declared import USERNAME_RULES, raises

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.config import DEFAULT_DELETED_RETENTION
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.former_names import free_rested
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
-from authkit_issuer.domains.base.renames import free_rested
 from authkit_issuer.domains.orgs import queries as sql
 from authkit_issuer.domains.orgs.members import FOUNDED, MEMBER, OWNER, OrgMembers, hold
 from authkit_issuer.errors.declared import raises
