@@ -2,7 +2,8 @@
 
 A ``KeySource`` hands out the set in force; ``security.key_rotation`` says which key signs when. Keys come
 from PEM; the algorithm follows from the key: RSA signs RS256, P-256 ES256, P-384 ES384, P-521 ES512, Ed25519
-EdDSA (RFC 7518 section 3.1, RFC 8037 section 3.1).
+EdDSA (RFC 7518 section 3.1, RFC 8037 section 3.1). ``security.key_file`` reads ``keys.json``, and
+``security.key_sources`` finds the keys of a process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The exception that a verification raises: a code and a description, without any HTTP."""
+"""The exception that a verification raises: a code and a description, without any HTTP.
+
+``_asgi.challenge`` has the status of each code.
+"""
 
 from __future__ import annotations
 

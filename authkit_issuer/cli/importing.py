@@ -1,4 +1,8 @@
-"""``authkit users import``: accounts with their password hashes, one JSON object a line."""
+"""``authkit users import``: accounts with their password hashes, one JSON object a line.
+
+``domains.credentials.password_update`` stores the hashes, ``security.foreign_hashes`` reads those of other
+programs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``authkit keys``: signing keys and refresh secrets in a ``keys.json``."""
+"""``authkit keys``: signing keys and refresh secrets in a ``keys.json``.
+
+``security.key_rotation`` says which key signs when.
+"""
 
 from __future__ import annotations
 

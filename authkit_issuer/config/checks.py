@@ -1,4 +1,7 @@
-"""The checks of a configuration; each error is one sentence with setting, value and remedy."""
+"""The checks of a configuration; each error is one sentence with setting, value and remedy.
+
+``resources`` refuses a store of one process in production.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The environment of the process and its settings; the only module that reads ``os.environ``."""
+"""The environment of the process and its settings; the only module that reads ``os.environ``.
+
+``settings`` has the names of the settings.
+"""
 
 from __future__ import annotations
 

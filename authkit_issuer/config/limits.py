@@ -5,6 +5,7 @@ by /64, and by /48 at a multiple), per signed-in user, or per session of a refre
 account also counts for that account, over all clients (``<bucket>:account``), at a default of its own or at
 three times the rate. What checks a proof counts wrong ones only (``Limit.gives_back``). An office, a school
 or a mobile network has one address, so the rates of an address are for many people.
+``domains.base.rate_limits`` counts. ``domains.base.sending_limits`` limits messages.
 """
 
 from __future__ import annotations

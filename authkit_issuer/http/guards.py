@@ -1,4 +1,8 @@
-"""The caller of a request, and whether the operation may be called by it."""
+"""The caller of a request, and whether the operation may be called by it.
+
+``reauth`` requires a recent authentication, and ``domains.sessions.service``
+refuses an access token whose session is over.
+"""
 
 from __future__ import annotations
 

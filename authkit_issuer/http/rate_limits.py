@@ -1,4 +1,7 @@
-"""The rate limits of operations: their ``RateLimit-*`` fields and their refusal."""
+"""The rate limits of operations: their ``RateLimit-*`` fields and their refusal.
+
+``config.limits`` has the rates, and ``domains.base.rate_limits`` counts.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 All six-digit codes can be tried in a moment, so a code is never stored as a plain hash: its digest is
 ``<secret id>:HMAC-SHA256(sub-key, purpose | scope | code)``, deterministic and useless without the key.
+``domains.codes.one_time`` issues and redeems them, and bounds their life and tries.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Imported accounts may have more or less expensive hashes than new ones. If every unknown account cost the
 default, response times would tell imported accounts apart. So the cost for an unknown identifier is drawn
 from the stored costs by a keyed digest of the identifier: the same on every try, and as frequent as in the
-table.
+table. ``hashing.verify`` does the work, and ``credentials.identifier`` samples the stored costs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Password hashing: Argon2id for new hashes, and the imported algorithms for old ones."""
+"""Password hashing: Argon2id for new hashes, and the imported algorithms for old ones.
+
+``stored_hashes`` compares, ``foreign_hashes`` reads the hashes of other programs, ``hashing_pool`` limits the
+work at once, and ``Config`` has the parameters of Argon2id.
+"""
 
 from __future__ import annotations
 

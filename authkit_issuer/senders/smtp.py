@@ -1,7 +1,8 @@
 """Plain-text mails over SMTP, one connection per mail (RFC 5321; TLS as in RFC 8314).
 
 ``smtps://user:password@host`` uses implicit TLS (port 465) and ``smtp://`` requires STARTTLS (port 587).
-``smtp+plain://`` is for a relay on this machine only.
+``smtp+plain://`` is for a relay on this machine only. ``domains.base.messages`` tries again after a
+temporary failure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The server process: one ``Service`` behind uvicorn, from the first bind to a clean stop."""
+"""The server process: one ``Service`` behind uvicorn, from the first bind to a clean stop.
+
+``connections`` bounds requests, ``connection_limit`` the number of connections, and ``settings`` fills in
+what development leaves out.
+"""
 
 from __future__ import annotations
 

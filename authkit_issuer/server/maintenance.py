@@ -1,4 +1,8 @@
-"""Periodic maintenance of a running server."""
+"""Periodic maintenance of a running server.
+
+``Service.maintain`` deletes what has outlived its retention. Each domain owns its part: ``sessions.service``,
+``audit.service``, ``codes.guesses``, ``lifecycle.deletion``, ``orgs.service``.
+"""
 
 from __future__ import annotations
 

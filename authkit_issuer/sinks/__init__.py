@@ -1,4 +1,7 @@
-"""Sinks of the audit trail, for ``Service.open(event_loggers=...)``."""
+"""Sinks of the audit trail, for ``Service.open(event_loggers=...)``.
+
+``authkit_issuer.outbox`` delivers to them.
+"""
 
 from __future__ import annotations
 

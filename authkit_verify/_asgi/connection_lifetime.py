@@ -1,7 +1,8 @@
 """Open connections end when the token that opened them expires.
 
 A WebSocket is closed with 4401 and its application receives a disconnect. An event stream is aborted, so that
-its client cannot mistake it for complete. Both happen at ``exp`` plus the verifier's skew.
+its client cannot mistake it for complete. Both happen at ``exp`` plus the verifier's skew. ``lease`` holds
+the time, and extends it with a new token.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The one token of a request (RFC 6750, section 2; RFC 9449, section 7.1).
 
 A token comes in exactly one ``Authorization`` header. A WebSocket may also send it in the query or among its
-subprotocols, since browsers cannot set headers there; each way only if it is configured.
+subprotocols, since browsers cannot set headers there; each way only if it is configured. ``_jose.compact``
+limits the length of the token.
 """
 
 from __future__ import annotations

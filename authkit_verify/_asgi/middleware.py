@@ -1,4 +1,8 @@
-"""Protect any ASGI application by wrapping it: HTTP and WebSocket; every other scope passes unchanged."""
+"""Protect any ASGI application by wrapping it: HTTP and WebSocket; every other scope passes unchanged.
+
+``exclusions`` holds the requests that pass without a token, ``authenticator`` admits the others, and
+``challenge`` writes refusals.
+"""
 
 from __future__ import annotations
 

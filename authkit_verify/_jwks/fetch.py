@@ -1,4 +1,7 @@
-"""Fetch one JSON document from an issuer, within limits: no redirect, no compression, a size, a time."""
+"""Fetch one JSON document from an issuer, within limits: no redirect, no compression, a size, a time.
+
+``config.allowed_urls`` says which URLs may be fetched.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The keys for the tokens of an issuer: fresh, else stale, else pinned, else unavailable."""
+"""The keys for the tokens of an issuer: fresh, else stale, else pinned, else unavailable.
+
+``key_set_cache`` keeps them. For an unknown key id ``refresher`` fetches them again, within its limits.
+"""
 
 from __future__ import annotations
 

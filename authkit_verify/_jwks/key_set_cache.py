@@ -2,7 +2,8 @@
 
 State only: it takes answers and failures, and knows which keys may be used. It makes no request and needs no
 event loop. A set is replaced only by a set with a usable key. Event loops in several threads may share it:
-every change is made under ``changing`` and counted last, in ``fetches``.
+every change is made under ``changing`` and counted last, in ``fetches``. ``cache_lifetime`` says for how long
+a set is fresh, and for how long it is used in an outage.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The checks on the header and claims of a genuine token. Each raises TokenError or returns."""
+"""The checks on the header and claims of a genuine token. Each raises TokenError or returns.
+
+``accepted_issuers`` checks ``iss``, ``tenancy`` the tenant, ``required_claims`` further claims, and
+``_jose.compact`` ``crit``.
+"""
 
 from __future__ import annotations
 

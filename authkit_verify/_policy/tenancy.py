@@ -1,4 +1,7 @@
-"""The tenants of an issuer: which one a token is of, and if that one is accepted."""
+"""The tenants of an issuer: which one a token is of, and if that one is accepted.
+
+``config.tenants`` reads the template.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The state of a verifier: of the keys and the introspection endpoint of every issuer."""
+"""The state of a verifier: of the keys and the introspection endpoint of every issuer.
+
+``issuer_policy.IssuerPolicy.is_ready`` decides if an issuer is ready.
+"""
 
 from __future__ import annotations
 

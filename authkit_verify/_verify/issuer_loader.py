@@ -1,4 +1,7 @@
-"""Issuers that the host's ``issuer_loader`` returns for the ``iss`` of a token."""
+"""Issuers that the host's ``issuer_loader`` returns for the ``iss`` of a token.
+
+``_policy.lookup`` limits how often, and for how long, the host is asked.
+"""
 
 from __future__ import annotations
 

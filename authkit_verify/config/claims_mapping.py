@@ -1,4 +1,7 @@
-"""Where the tokens of an issuer carry roles, scopes and the like, if not in the usual claims."""
+"""Where the tokens of an issuer carry roles, scopes and the like, if not in the usual claims.
+
+``_policy.claim_paths`` follows them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An issuer whose tokens are accepted, and the rules for them."""
+"""An issuer whose tokens are accepted, and the rules for them.
+
+``_policy.issuer_policy`` applies them, with the defaults of ``_policy.checks``.
+"""
 
 from __future__ import annotations
 

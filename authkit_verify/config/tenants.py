@@ -1,4 +1,7 @@
-"""The tenants of one provider: the template of their issuers, and which of them are accepted."""
+"""The tenants of one provider: the template of their issuers, and which of them are accepted.
+
+``_policy.tenancy`` applies both.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check an issuer's name, its metadata, and how its key set is served."""
+"""Check an issuer's name, its metadata, its clock, and how its key set is served."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Global roles: the catalogue, and who holds which.
 
 Roles stand in storage in both organization modes and appear in tokens in single mode only. The catalogue is
-the host's, except for ``admin``, which every database starts with.
+the host's, except for ``admin``, which every database starts with. ``lifecycle.invariants`` keeps an
+administrator when an account is banned or deleted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Users: creating them, finding them, and what an account says about its owner.
 
 Lookups include banned and soft-deleted users; the caller decides what that means. A soft-deleted user keeps
-the email address, phone number and user name until the account is purged.
+the email address, phone number and user name until the account is purged. ``usernames`` limits how often a
+name changes, ``base.former_names`` keeps former ones, and ``contact_proof`` writes contacts.
 """
 
 from __future__ import annotations

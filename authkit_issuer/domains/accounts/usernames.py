@@ -1,4 +1,7 @@
-"""User names: whose a name is, how often it changes, and making one up that is valid and free."""
+"""User names: whose a name is, how often it changes, and making one up that is valid and free.
+
+``identifiers.user_name`` has their form and the reserved ones, ``base.former_names`` the rule of former ones.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Administration: find users, see and end their sessions, ban and delete them, explain failed sign-ins.
 
-The caller authorizes: these methods act on every user.
+The caller authorizes: these methods act on every user. Over HTTP, ``http.guards`` requires the role.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The audit trail: rows written in the transaction of the change they record.
 
 With each event one outbox row per configured sink is inserted in the same statement, so an event is neither
-lost with a crash nor told for a change that was rolled back.
+lost with a crash nor told for a change that was rolled back. ``Events.purge`` deletes what is older than
+``event_retention``.
 """
 
 from __future__ import annotations

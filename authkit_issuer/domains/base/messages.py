@@ -2,7 +2,7 @@
 
 A signed-in caller waits and gets an error if the sender fails. Where the answer must not show which accounts
 exist, the message leaves in the background and its failure is logged and counted. Every message has a
-deadline.
+deadline. ``senders.texts`` has the texts of mails, and ``audit.notices`` the events with a notice.
 """
 
 from __future__ import annotations

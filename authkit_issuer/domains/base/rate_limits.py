@@ -2,6 +2,8 @@
 
 When the store is down, what checks or makes a credential is refused; everything else goes on, because a login
 that cannot be counted is a guess for free, and a refresh that cannot be counted is only a refresh.
+``config.limits`` has the rates, ``ephemeral.gcra`` the algorithm, and ``sending_limits`` the limits on
+messages.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ tries (OWASP ASVS 6.6.2, 6.6.3). Only keyed digests of codes are stored.
 
 The order of a check is fixed: read, count the try and the guess, compare in constant time, take. Counting
 first keeps parallel guesses under the limits. Taking by value lets exactly one of any number of right answers
-win.
+win. ``security.codes`` makes codes, ``base.sending_limits`` limits how many are sent, and ``guesses`` bounds
+the guesses at all of them.
 """
 
 from __future__ import annotations

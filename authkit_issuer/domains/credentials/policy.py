@@ -1,4 +1,8 @@
-"""The password policy: long enough, not a common password, not one from a breach."""
+"""The password policy: long enough, not a common password, not one from a breach.
+
+``security.password_length`` has the bounds, ``security.common_passwords`` the list, and ``security.breaches``
+asks about breaches.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Passwords: verify one, set one, reset one."""
+"""Passwords: verify one, set one, reset one.
+
+``policy`` says which passwords are accepted, ``login_attempts`` limits wrong ones, and ``obstacles`` refuses
+logins with right ones.
+"""
 
 from __future__ import annotations
 

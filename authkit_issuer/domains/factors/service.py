@@ -1,7 +1,8 @@
 """The second factor: a six-digit code by email or SMS, and backup codes for when neither arrives.
 
 Only "no row" means that a user has no second factor: a database or store that does not answer is an error, so
-that an outage never lets a sign-in pass without it.
+that an outage never lets a sign-in pass without it. ``enrollment`` sets a factor up, ``challenges`` holds the
+sign-ins that wait for one, and ``base.devices`` remembers it on a device.
 """
 
 from __future__ import annotations

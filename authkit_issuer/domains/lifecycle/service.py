@@ -2,7 +2,8 @@
 
 A ban and both deletions are one transaction each: the user's row first, then every session of the user,
 whichever issuer it belongs to. The row's ``auth_epoch`` moves with it, so that a login that proved itself
-before opens nothing afterwards.
+before opens nothing afterwards. ``store.predicates`` says in SQL when a user may act, and
+``credentials.obstacles`` which refusal a login gets.
 """
 
 from __future__ import annotations

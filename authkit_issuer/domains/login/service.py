@@ -1,4 +1,8 @@
-"""Logins: from a verified credential to a session with its tokens."""
+"""Logins: from a verified credential to a session with its tokens.
+
+``credentials.password_verifier`` verifies passwords, and ``factors.service`` decides if a second factor is
+needed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Opens a session: the checks under the lock of the user's row, the insert, and the event with its notice."""
+"""Opens a session: the checks under the lock of the user's row, the insert, and the event with its notice.
+
+Beyond ``session_max_per_user`` the least recently used sessions end.
+"""
 
 from __future__ import annotations
 

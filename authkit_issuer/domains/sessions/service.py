@@ -3,7 +3,8 @@
 Rotation is a single statement that checks and rotates; of concurrent requests one wins each generation. A
 client that presents an earlier generation gets the current one while the successor of its own is unused or
 was used within the grace, for three generations in a row at most. Anything else is a replay and ends the
-session (RFC 9700 section 4.14.2).
+session (RFC 9700 section 4.14.2). ``creation`` opens a session, ``rotation`` decides a refresh, ``grace``
+says which replaced tokens still work, and ``revocation`` ends sessions.
 """
 
 from __future__ import annotations

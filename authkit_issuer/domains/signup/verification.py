@@ -3,7 +3,8 @@
 It marks the contact and signs no user in. Otherwise, for an account that somebody else made over a foreign
 address, the owner's proof would open the account to the password of its maker. For the same reason, an
 account that is in use is credited with a proof only if its own user made it: the request or the answer came
-in a session of the account, or with its password.
+in a session of the account, or with its password. ``credentials.obstacles`` refuses the logins of unverified
+accounts.
 """
 
 from __future__ import annotations

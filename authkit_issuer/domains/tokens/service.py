@@ -1,6 +1,7 @@
 """Access tokens: the claims of RFC 9068 section 2.2 and of this service, signed with the current key.
 
-A token is a snapshot of the user, the roles and the entitlements at the time of its issue.
+A token is a snapshot of the user, the roles and the entitlements at the time of its issue. ``claims`` has the
+claims, and ``security.access_token_signer`` signs them.
 """
 
 from __future__ import annotations

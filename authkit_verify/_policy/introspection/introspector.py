@@ -1,7 +1,8 @@
 """Asks one issuer about tokens: one request per token at a time, within limits, with a pause after failures.
 
 No request is made without a caller that waits for its answer. Event loops may come and go, and run in several
-threads: each has its own requests, and they share the answers.
+threads: each has its own requests, and they share the answers. ``request`` makes the request, ``answers``
+keeps the answers, and ``circuit`` says for how long the pause lasts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What a token is bound to (``cnf``, RFC 7800), and what a request shows to use it.
 
 A token whose ``cnf`` is malformed, or names a method that this package does not check, is refused.
+``dpop_proof`` checks the proof.
 """
 
 from __future__ import annotations

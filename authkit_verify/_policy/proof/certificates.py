@@ -1,6 +1,7 @@
 """The client certificate of a connection (RFC 8705): in a header of a proxy that ended the TLS connection.
 
 Only its hash is compared: the proxy, or the server, has checked that the client holds its private key.
+``binding`` compares the hash with ``cnf``.
 """
 
 from __future__ import annotations

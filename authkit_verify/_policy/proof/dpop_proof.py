@@ -1,6 +1,8 @@
 """The check of a request's proof: RFC 9449 section 4.3 for DPoP, RFC 8705 section 3 for certificates.
 
 Runs after every check of the token, so that a request without a genuine token costs no more because of it.
+``dpop`` has the settings and the nonces, ``replay_cache`` the used proofs, and ``binding`` compares
+certificates.
 """
 
 from __future__ import annotations

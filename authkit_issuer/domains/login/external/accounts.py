@@ -2,6 +2,7 @@
 
 Only the pair of issuer and subject identifies a login. An email address never does: if the provider has
 verified one that an account has, the user must sign in and link; an unverified one counts as none.
+``federation.profile`` says which addresses count as verified.
 """
 
 from __future__ import annotations

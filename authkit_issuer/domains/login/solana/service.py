@@ -1,7 +1,7 @@
 """Sign In With Solana: a wallet signs a challenge, once, to sign its user in or to be linked.
 
 The challenge is used up before any check of the answer. A wallet is an external login: the issuer is
-``solana:<network>``, the subject the address.
+``solana:<network>``, the subject the address. ``security.siws`` checks the answer.
 """
 
 from __future__ import annotations
