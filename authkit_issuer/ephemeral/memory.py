@@ -1,6 +1,7 @@
 """The ephemeral store of a single process: a dictionary with an end for every entry and for its size.
 
 No method suspends between reading and writing, which is what makes each atomic on one event loop.
+``resources`` refuses this store in production.
 """
 
 from __future__ import annotations

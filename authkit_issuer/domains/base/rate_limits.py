@@ -3,7 +3,7 @@
 When the store is down, what checks or makes a credential is refused; everything else goes on, because a login
 that cannot be counted is a guess for free, and a refresh that cannot be counted is only a refresh.
 ``config.limits`` has the rates, ``ephemeral.gcra`` the algorithm, and ``sending_limits`` the limits on
-messages.
+messages. ``identifiers.client`` reads the network of an address.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Deleting accounts permanently: one, or every one whose retention has ended."""
+"""Deleting accounts permanently: one, or every one whose retention has ended.
+
+``orgs.service`` deletes organizations.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The rows and the SQL of refresh sessions.
 
 A statement that ends a session also writes its ``session_revoked`` event and that event's outbox rows:
-neither is ever stored without the other.
+neither is ever stored without the other. ``store.predicates`` says which sessions are live, and which have
+been idle too long.
 """
 
 from __future__ import annotations

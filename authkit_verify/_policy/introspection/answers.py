@@ -1,7 +1,8 @@
 """The answers of an issuer about tokens, each for as long as it counts.
 
 Tokens are known by their digest. Looking up writes nothing and adding replaces whole entries, so event loops
-in several threads may share the answers.
+in several threads may share the answers. ``introspector`` sets the end of each by
+``Introspection.max_ttl``.
 """
 
 from __future__ import annotations
