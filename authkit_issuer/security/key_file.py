@@ -21,6 +21,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -138,8 +139,16 @@ def create(path: Path, file: KeyFile) -> bool:
 
 
 def replace(path: Path, file: KeyFile) -> None:
-    """Swap the file in one step: a reader sees the old or the new one, never a part."""
-    _write_beside(path, file).rename(path)
+    """Swap the file in one step: a reader sees the old or the new one, never a part.
+
+    It keeps owner and mode: the operator who rotates keys is often root, and the service is not.
+    """
+    before, temporary = path.stat(), _write_beside(path, file)
+    if os.name == "posix":
+        with suppress(OSError):  # not root: then the file is the caller's, for its owner only
+            os.chown(temporary, before.st_uid, before.st_gid)
+            temporary.chmod(stat.S_IMODE(before.st_mode))
+    temporary.rename(path)
 
 
 def text(file: KeyFile) -> str:

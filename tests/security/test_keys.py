@@ -132,6 +132,17 @@ def test_a_second_rotation_settles_the_first_in_the_file(path: Path) -> None:
     assert first not in path.read_text()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
+@pytest.mark.parametrize("mode", [0o600, 0o440])
+def test_a_file_that_root_rotates_stays_its_owners(path: Path, mode: int) -> None:
+    os.chown(path, 1234, 2345)
+    path.chmod(mode)
+    key_rotation.rotate(path, alg="ES256", now=Clock()(), access_life=LIFE)
+    key_rotation.withdraw(path, alg="ES256", now=Clock()())
+    after = path.stat()
+    assert (after.st_uid, after.st_gid, stat.S_IMODE(after.st_mode)) == (1234, 2345, mode)
+
+
 @pytest.mark.parametrize("pending", [False, True])
 async def test_keys_that_leaked_are_withdrawn_while_the_issuer_runs(path: Path, *, pending: bool) -> None:
     clock = Clock()
