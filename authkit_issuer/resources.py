@@ -1,4 +1,4 @@
-"""What a service opens for itself, and how it lets go of it."""
+"""What a service opens for itself, what it refuses to open, and how it lets go of it."""
 
 from __future__ import annotations
 

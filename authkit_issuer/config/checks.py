@@ -1,6 +1,6 @@
 """The checks of a configuration; each error is one sentence with setting, value and remedy.
 
-``resources`` refuses a store of one process in production.
+``resources`` refuses a store of one process in production, and single mode over shared organizations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The HTTP client of each issuer: the host's own, or one of httpx that lives for one refresh."""
+"""The HTTP client of each issuer: the host's own, or one of httpx that lives for one refresh.
+
+``fetch`` has the limits of a request.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rare events of a verifier that matter to its operator, passed to one function.
 
 A cached token emits none. No event holds any part of a token. Refusals are no events: ``counters`` counts
-them.
+them, and ``_verify.verifier`` logs them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Organizations: their names, their roles, and the personal one of each user.
 
 Every name goes through the one namespace that users and organizations share. Each organization defines
-``owner`` and ``member`` from the moment it exists.
+``owner`` and ``member`` from the moment it exists. ``members`` has the memberships, the roles that members
+hold, and the limits of both.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The URI of a request, in the form in which it is compared with the ``htu`` of a DPoP proof.
 
 Without query and fragment, and normalized by syntax and scheme (RFC 9449, 4.3; RFC 3986, 6.2.2 and 6.2.3).
+``dpop_proof`` compares the host with ``DPoP.public_origins``.
 """
 
 from __future__ import annotations
