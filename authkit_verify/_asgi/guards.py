@@ -9,19 +9,22 @@ answers 401 without a caller and 403 to the wrong one. Inside a handler,
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, ParamSpec
 
 from authkit_verify._asgi.applications import require_application
 from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, refusal_for
 from authkit_verify._asgi.challenge import DENIED, AccessDenied, send_refusal
 from authkit_verify._asgi.principal import Principal, principal_of
 from authkit_verify._asgi.types import Receive, Scope, Send
+
+P = ParamSpec("P")
 
 _FORBIDDEN = "the caller may not do this"
 
@@ -135,6 +138,31 @@ class Guard:
             raise _fastapi().fastapi_error(scope, refusal_for(scope, error)) from error
 
 
+class _Maker(Generic[P]):
+    """A function that makes guards. As a dependency it would make one for each request, and ask none."""
+
+    def __init__(self, make: Callable[P, Guard]) -> None:
+        self._make = make
+        functools.update_wrapper(self, make)
+
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> Guard:
+        return self._make(*arguments, **named)
+
+    def __repr__(self) -> str:
+        return repr(self._make)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        name = self._make.__name__
+        if "fastapi" in sys.modules:  # which reads it of each dependency, when the route is made
+            raise TypeError(f"{name} makes a guard, and is none: write Depends({name}(...))")
+        return inspect.signature(self._make)
+
+
+def _maker(make: Callable[P, Guard]) -> Callable[P, Guard]:
+    return _Maker(make)
+
+
 def require_guards(caller: str, guards: tuple[object, ...]) -> None:
     """Raise TypeError for what is no guard, such as a scope, or a view of a decorator without parentheses."""
     for guard in guards:
@@ -142,11 +170,13 @@ def require_guards(caller: str, guards: tuple[object, ...]) -> None:
             raise TypeError(f"{caller}() takes guards, as in {caller}(require_login()), not {guard!r}")
 
 
+@_maker
 def require_login() -> Guard:
     """Require a valid token, and nothing else of the caller."""
     return Guard(lambda _caller, _authenticator: None)
 
 
+@_maker
 def require_scope(*scopes: str) -> Guard:
     """Require every one of these scopes of the token."""
     _named("scope", scopes)
@@ -158,6 +188,7 @@ def require_scope(*scopes: str) -> Guard:
     return Guard(condition, scopes)
 
 
+@_maker
 def require_role(*roles: str) -> Guard:
     """Require any one of these global roles (``Principal.roles``), whatever their case.
 
@@ -173,6 +204,7 @@ def require_role(*roles: str) -> Guard:
     return Guard(condition)
 
 
+@_maker
 def require_org_role(*roles: str, org: str | None = None) -> Guard:
     """Require any one of these roles in the token's organization, whatever their case.
 
@@ -193,6 +225,7 @@ def require_org_role(*roles: str, org: str | None = None) -> Guard:
     return Guard(condition)
 
 
+@_maker
 def require_permission(*permissions: str) -> Guard:
     """Require every one of these permissions (``Claims.permissions``), spelled exactly so."""
     _named("permission", permissions)
@@ -204,6 +237,7 @@ def require_permission(*permissions: str) -> Guard:
     return Guard(condition)
 
 
+@_maker
 def require_entitlement(*entitlements: str) -> Guard:
     """Require any one of these entitlements, whatever their case."""
     _named("entitlement", entitlements)
@@ -215,6 +249,7 @@ def require_entitlement(*entitlements: str) -> Guard:
     return Guard(condition)
 
 
+@_maker
 def require_admin(*, role: str = "admin") -> Guard:
     """Require this global role in the host's own records, read at this moment.
 
@@ -238,6 +273,7 @@ def require_admin(*, role: str = "admin") -> Guard:
     return Guard(condition, needs=needs)
 
 
+@_maker
 def require_recent_login(*, max_age: int, clock: Callable[[], float] = time.time) -> Guard:
     """Require a sign-in within the last ``max_age`` seconds, by the token's ``auth_time``.
 
@@ -255,6 +291,7 @@ def require_recent_login(*, max_age: int, clock: Callable[[], float] = time.time
     return Guard(condition)
 
 
+@_maker
 def fresh_keys(*, max_age: float) -> Guard:
     """Require that the issuer confirmed the keys within the last ``max_age`` seconds; else answer 503.
 

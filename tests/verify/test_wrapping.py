@@ -4,18 +4,33 @@
 
 import functools
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
-from fastapi import Depends, FastAPI, Request, WebSocket
+from fastapi import Depends, FastAPI, Request, Security, WebSocket
 from litestar import Litestar, get
 from quart import Quart
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.routing import Router
 
-from authkit_verify import AuthMiddleware, Guard, Principal, require_login, require_role
+from authkit_verify import (
+    AuthMiddleware,
+    Guard,
+    Principal,
+    fresh_keys,
+    require_admin,
+    require_entitlement,
+    require_login,
+    require_org_role,
+    require_permission,
+    require_recent_login,
+    require_role,
+    require_scope,
+)
 from authkit_verify.fastapi import Bearer
 from authkit_verify.testing import FakeIssuer
 
@@ -171,6 +186,34 @@ async def test_a_guard_without_anything_that_verifies_says_so(issuer: FakeIssuer
 
     with pytest.raises(RuntimeError, match="add AuthMiddleware, or list a Bearer before it"):
         await connect(app, token=issuer.mint("ann")).run()
+
+
+MAKERS = [
+    fresh_keys, require_admin, require_entitlement, require_login, require_org_role, require_permission,
+    require_recent_login, require_role, require_scope,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("dependency", [Depends, Security])
+def test_a_dependency_that_only_makes_a_guard_is_refused(make: Any, dependency: Any) -> None:
+    app = FastAPI()
+    with pytest.raises(TypeError, match=rf"write Depends\({make.__name__}\(\.\.\.\)\)"):
+        app.get("/", dependencies=[dependency(make)])(bare)
+    with pytest.raises(TypeError, match=make.__name__):
+
+        @app.get("/")
+        async def route(caller: Annotated[Principal, dependency(make)]) -> str:
+            return "reached"
+
+    assert "/" not in [getattr(one, "path", None) for one in app.routes]
+    assert (make.__name__ in repr(make), bool(make.__doc__)) == (True, True)
+
+
+def test_a_function_that_makes_guards_has_its_own_signature_where_fastapi_is_not_used() -> None:
+    shown = "import inspect, authkit_verify as a; print(inspect.signature(a.require_admin))"
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("(*, role: 'str' = 'admin')")
 
 
 def test_a_guard_shows_its_own_signature_to_everything_but_fastapi() -> None:
