@@ -24,7 +24,7 @@ from authkit_verify._jwks.cache_lifetime import CacheLifetime, cache_lifetime
 from authkit_verify._jwks.fetch import Answer
 
 changing = threading.Lock()
-"""Held for the moment of a change to the key set of any issuer, and never while anything waits."""
+"""Held for the moment of a change to what threads share, such as a key set; never while anything waits."""
 if hasattr(os, "register_at_fork"):  # a child must not inherit the lock from a thread that it does not have
     os.register_at_fork(
         before=changing.acquire, after_in_parent=changing.release, after_in_child=changing.release

@@ -196,10 +196,10 @@ class _LoopThread:
 
 
 _forking = threading.Lock()
-# The lock must be free in the child, whatever another thread of the parent was doing.
-os.register_at_fork(
-    before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_forking.release
-)
+if hasattr(os, "register_at_fork"):  # the lock must be free in the child, whatever other threads were doing
+    os.register_at_fork(
+        before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_forking.release
+    )
 
 
 async def _finished(last: Callable[[], Coroutine[Any, Any, None]]) -> None:

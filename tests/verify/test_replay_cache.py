@@ -18,6 +18,47 @@ from authkit_verify.config import AcceptConfig
 from authkit_verify.testing import FakeClient, FakeIssuer
 from fakes.clock import FakeClock
 
+FORKED = """
+import asyncio, os, sys, threading, time
+from authkit_verify import MemoryReplayCache
+
+cache, busy = MemoryReplayCache(), True
+
+async def fill(name):
+    while busy:
+        await cache.first_use(f"{name} {time.perf_counter_ns()}", 10)
+
+sys.setswitchinterval(1e-6)
+threads = [threading.Thread(target=asyncio.run, args=(fill(name),)) for name in range(4)]
+for one in threads:
+    one.start()
+stuck = 0
+for _ in range(40):
+    child = os.fork()
+    if child == 0:
+        asyncio.run(cache.first_use("of the child", 10))
+        os._exit(0)
+    until = time.monotonic() + 5
+    while os.waitpid(child, os.WNOHANG)[0] == 0:
+        if time.monotonic() > until:
+            stuck += 1
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+            break
+        time.sleep(0.001)
+    if stuck:
+        break
+busy = False
+print("stuck" if stuck else "free")
+"""
+
+
+def test_a_forked_process_never_waits_for_a_thread_that_it_does_not_have() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKED], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "free"
+
 
 async def test_a_key_is_remembered_for_its_time(clock: FakeClock) -> None:
     cache = MemoryReplayCache(clock=clock)

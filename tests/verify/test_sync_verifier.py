@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -104,6 +106,11 @@ def test_sixteen_threads_share_one_verifier(issuer: FakeIssuer, clock: FakeClock
         for results in threads.map(work, range(16)):
             assert all(expected == got for expected, got in results)
     assert issuer.fetches <= 3
+
+
+def test_the_package_is_imported_where_processes_cannot_be_forked() -> None:
+    code = "import os; del os.fork, os.register_at_fork; import authkit_verify"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_forked_process_has_a_thread_of_its_own(verifier: SyncVerifier, issuer: FakeIssuer) -> None:

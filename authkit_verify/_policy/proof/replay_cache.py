@@ -7,10 +7,11 @@ refuses new proofs with ``replay_check_unavailable``.
 from __future__ import annotations
 
 import heapq
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from authkit_verify._jwks.key_set_cache import changing
 
 MAX_PROOFS = 500_000
 _PURGED = 64  # expired proofs removed by one call: no request pays for a whole burst
@@ -46,14 +47,13 @@ class MemoryReplayCache:
         self._clock = clock
         self._ends: dict[str, float] = {}
         self._order: list[tuple[float, str]] = []
-        self._lock = threading.Lock()  # event loops of several threads may share a verifier
 
     def __len__(self) -> int:
         return len(self._ends)
 
     async def first_use(self, key: str, ttl: float) -> bool:
         """Remember ``key`` for ``ttl`` seconds; False if it is remembered. Raises ReplayCacheFull."""
-        with self._lock:
+        with changing:  # event loops of several threads may share a verifier
             now = self._clock()
             self._purge(now)
             if self._ends.get(key, now) > now:
