@@ -20,8 +20,8 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -141,14 +141,39 @@ def create(path: Path, file: KeyFile) -> bool:
 def replace(path: Path, file: KeyFile) -> None:
     """Swap the file in one step: a reader sees the old or the new one, never a part.
 
-    It keeps owner and mode: the operator who rotates keys is often root, and the service is not.
+    It keeps owner and mode: the operator who rotates keys is often root, and the service is not. A link keeps
+    its target.
     """
+    path = path.resolve()
     before, temporary = path.stat(), _write_beside(path, file)
-    if os.name == "posix":
-        with suppress(OSError):  # not root: then the file is the caller's, for its owner only
-            os.chown(temporary, before.st_uid, before.st_gid)
-            temporary.chmod(stat.S_IMODE(before.st_mode))
-    temporary.rename(path)
+    try:
+        if os.name == "posix":
+            with suppress(OSError):  # not root: then the file is the caller's, for its owner only
+                os.chown(temporary, before.st_uid, before.st_gid)
+                temporary.chmod(stat.S_IMODE(before.st_mode))
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink()  # it holds private keys
+        raise
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the file while it is read and replaced: of two changes at once, the second sees the first."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl  # noqa: PLC0415 - not on every platform
+
+    try:
+        folder = os.open(path.resolve().parent, os.O_RDONLY)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def text(file: KeyFile) -> str:

@@ -95,8 +95,9 @@ def rotate(path: Path, *, alg: str, now: float, access_life: float, at_once: boo
     The key that is replaced stays published. Raises ``ConfigError`` while an earlier announcement is pending.
     """
     ahead = 0.0 if at_once else PUBLISH_AHEAD
-    kid, file = announced(path, alg=alg, now=now, access_life=access_life, ahead=ahead)
-    key_file.replace(path, _settled(file, now, access_life))
+    with key_file.held(path):
+        kid, file = announced(path, alg=alg, now=now, access_life=access_life, ahead=ahead)
+        key_file.replace(path, _settled(file, now, access_life))
     return kid
 
 
@@ -121,13 +122,14 @@ def withdraw(path: Path, *, alg: str, now: float) -> str:
 
     For keys that another person has: they are no longer published, and their tokens are refused.
     """
-    file = key_file.read(path)
-    _schedule(file, str(path))
     key = _new_key(alg, now)
     only = {"active_key_id": key.kid, "active_private_key_pem": key.private_key_pem}
-    key_file.replace(
-        path, file.model_copy(update=only | {"next_key": None, "public_keys": {}, "retired": {}})
-    )
+    with key_file.held(path):
+        file = key_file.read(path)
+        _schedule(file, str(path))
+        key_file.replace(
+            path, file.model_copy(update=only | {"next_key": None, "public_keys": {}, "retired": {}})
+        )
     return key.kid
 
 

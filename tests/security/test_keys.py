@@ -6,8 +6,10 @@ import asyncio
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import jwt
 import pytest
@@ -130,6 +132,35 @@ def test_a_second_rotation_settles_the_first_in_the_file(path: Path) -> None:
     clock.now += LIFE + key_rotation.KEEP_RETIRED + 1
     key_rotation.rotate(path, alg="ES256", now=clock(), access_life=LIFE, at_once=True)
     assert first not in path.read_text()
+
+
+def test_of_rotations_at_once_one_announces_and_the_others_say_so(path: Path) -> None:
+    rotate = partial(key_rotation.rotate, path, alg="ES256", now=Clock()(), access_life=LIFE)
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(rotate) for _ in range(8)]
+    outcomes = [future.exception() or future.result() for future in asked]
+    announced = [one for one in outcomes if isinstance(one, str)]
+    assert len(announced) == 1
+    assert all(isinstance(one, ConfigError) for one in outcomes if one not in announced)
+    assert announced[0] in path.read_text()
+
+
+def test_a_link_to_the_file_stays_a_link(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "elsewhere" / "keys.json"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    kid = key_rotation.rotate(link, alg="ES256", now=Clock()(), access_life=LIFE)
+    assert link.is_symlink()
+    assert kid in path.read_text()
+
+
+def test_a_replacement_that_fails_leaves_no_private_key_behind(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(OSError, match="No space left"):
+        key_rotation.rotate(path, alg="ES256", now=Clock()(), access_life=LIFE)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
