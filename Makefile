@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 export PYTHONUNBUFFERED := 1
 
-.PHONY: run test demo bench soak fmt
+.PHONY: run test demo bench soak fmt docs
 .DEFAULT_GOAL := test
 
 run: $(SERVING)
@@ -35,6 +35,11 @@ bench: $(READY)
 	@failed=0; for script in benchmarks/*.py; do \
 	  echo "== $$script"; $(PYTHON) "$$script" || failed=1; \
 	done; exit $$failed
+
+docs: $(READY)
+	PYTHONPATH=docs $(PYTHON) -m generate
+	$(PYTHON) -m sphinx --builder html --fail-on-warning --keep-going --quiet docs .runtime/site
+	@echo "the site is in .runtime/site/index.html"
 
 fmt: $(READY)
 	$(VENV)/bin/ruff format .

@@ -1,5 +1,7 @@
 """Django: a middleware from the settings, and guards on views, synchronous and asynchronous.
 
+::
+
     MIDDLEWARE = [..., "authkit_verify.django.AuthMiddleware"]
     AUTHKIT = {"ISSUERS": [IssuerAccept(issuer="https://auth.example.com", audiences=["api"])]}
 

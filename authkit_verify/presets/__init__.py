@@ -1,5 +1,7 @@
 """The issuers of well-known providers: an ``IssuerAccept`` for each, from the values of its console.
 
+::
+
     issuer = presets.keycloak("https://id.example.com", "shop", client="api")
     verifier = Verifier(AcceptConfig(issuers=[issuer]))
 

@@ -1,4 +1,4 @@
-"""The README's tables of guards and of the testing kit name what there is."""
+"""The tables of guards and of the testing kit name what there is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README and the guides, taken apart."""
+"""The README and the pages of the documentation, taken apart."""
 
 from __future__ import annotations
 
@@ -6,18 +6,34 @@ import re
 
 from fakes.repository import ROOT
 
+DOCUMENTS = [
+    "README.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
+]
+"""Every document whose programs run and whose tables are checked."""
 
-def blocks(language: str, document: str = "README.md") -> list[str]:
+
+def text_of(document: str) -> str:
+    """Return the text of a document."""
+    return (ROOT / document).read_text("utf-8")
+
+
+def blocks(language: str, document: str) -> list[str]:
     """Return the code blocks of a document in this language, in order."""
-    text = (ROOT / document).read_text("utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(document), re.MULTILINE | re.DOTALL)
 
 
 def table(*heads: str) -> list[list[str]]:
-    """Return the rows of the one table whose first columns have these heads."""
+    """Return the rows of the one table, in any document, whose first columns have these heads."""
+    tables = [rows for document in DOCUMENTS if (rows := _rows(text_of(document), heads))]
+    (rows,) = tables or [[]]
+    return rows
+
+
+def _rows(text: str, heads: tuple[str, ...]) -> list[list[str]]:
     found: list[list[str]] = []
     inside = False
-    for line in _text().splitlines():
+    for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if cells[: len(heads)] == list(heads):
             inside = True
@@ -26,7 +42,3 @@ def table(*heads: str) -> list[list[str]]:
         elif inside and not set(line) <= set("|-: "):
             found.append(cells)
     return found
-
-
-def _text() -> str:
-    return (ROOT / "README.md").read_text("utf-8")

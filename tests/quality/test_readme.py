@@ -1,12 +1,14 @@
-"""The README says what is so: its programs run, its commands exist, its tables are complete."""
+"""The README and the pages of `docs/`: programs run, commands exist, tables are complete."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
 import sys
+import tomllib
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from authkit_issuer.cli import app
 from authkit_issuer.config import Config
 from authkit_issuer.http.errors import INTERNAL_ERROR, status_of, token_error_status
 from authkit_verify.errors import TokenCode
-from fakes.readme import blocks, table
+from fakes.readme import DOCUMENTS, blocks, table, text_of
 from fakes.repository import ROOT
 
 PROGRAMS = {"authkit", "curl", "make", "pip", "uvicorn", "git", "cd"}
@@ -34,10 +36,13 @@ def environment(database_url: str = "") -> dict[str, str]:
     return clean | ({"AUTHKIT_DATABASE_URL": database_url} if database_url else {})
 
 
-@pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_every_program_runs(number: int, empty_database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("document", "number"),
+    [(document, number) for document in DOCUMENTS for number in range(len(blocks("python", document)))],
+)
+def test_every_program_runs(document: str, number: int, empty_database_url: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
-    program.write_text(blocks("python")[number])
+    program.write_text(blocks("python", document)[number])
     done = subprocess.run(
         [sys.executable, "-W", "error", str(program)],
         cwd=tmp_path,
@@ -50,25 +55,45 @@ def test_every_program_runs(number: int, empty_database_url: str, tmp_path: Path
     assert done.returncode == 0, done.stderr
 
 
-def test_every_block_is_of_a_kind_that_is_tested() -> None:
-    fences = re.findall(r"^```(\w*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert {kind for kind in fences if kind} <= {"python", "console"}
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_programs_and_commands_are_of_a_kind_that_is_tested(document: str) -> None:
+    """Programs are ``python``, commands are ``console``."""
+    fences = set(re.findall(r"^ *```(\S*)", text_of(document), re.MULTILINE))
+    assert not fences & {"py", "python3", "pycon", "sh", "bash", "shell", "zsh", "shell-session"}
+    assert len(re.findall(r"^ +```(?:python|console)$", text_of(document), re.MULTILINE)) == 0
 
 
-def test_every_command_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
-    lines = [line for line in lines if line.split()]
-    assert lines
-    for line in lines:
-        words = line.split()
-        assert words[0] in PROGRAMS, line
-        if words[0] == "make":
-            assert set(words[1:]) <= targets, line
-        if words[0] == "authkit":
-            help_text = _authkit(words[1], "--help")
-            for option in (word for word in words[2:] if word.startswith("--")):
-                assert option in help_text, line
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_json_is_json(document: str) -> None:
+    for block in blocks("json", document):
+        json.loads(block)
+
+
+LINES = [
+    line.removeprefix("$ ")
+    for document in DOCUMENTS
+    for block in blocks("console", document)
+    for line in block.splitlines()
+    if line.strip()
+]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_command_exists(line: str) -> None:
+    words = line.split()
+    assert words[0] in PROGRAMS
+    if words[0] == "make":
+        targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+        assert {word for word in words[1:] if "=" not in word} <= targets
+    if words[0] == "pip":
+        extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+        assert set(re.findall(r"[\w-]+", "".join(re.findall(r"asgi-authkit\[([\w,-]+)\]", line)))) <= extras
+    if words[0] == "authkit":
+        known = [path for path in commands(typer.main.get_command(app)) if f"{line} ".startswith(f"{path} ")]
+        assert known or words[1].startswith("--")
+        help_text = _authkit(*(known[0].split()[1:] if known else []), "--help")
+        for option in (word for word in words if word.startswith("--")):
+            assert option in help_text
 
 
 def _authkit(*words: str) -> str:
@@ -136,6 +161,15 @@ def test_every_setting_is_in_a_table() -> None:
     assert sorted(row[0].strip("`") for row in rows) == sorted(CONFIG)
 
 
-def test_every_link_into_the_repository_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text()):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_and_every_file_that_is_named_leads_somewhere(document: str) -> None:
+    text = text_of(document)
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    named = re.findall(r"`((?:examples|tests|authkit_\w+)/[\w./]+)`", text)
+    here = (ROOT / document).parent
+    assert [path for path in links if not (here / path).exists()] == []
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of("README.md").splitlines()) <= 160

@@ -1,4 +1,4 @@
-"""The README's story, told by its own lines: a served issuer, the first program, and the curl lines."""
+"""The page of the first token, told by its own lines: a served issuer, the program, and the curl lines."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ import httpx
 from fakes import servers
 from fakes.readme import blocks
 
+PAGE = "docs/start/first_token.md"
 BIN = Path(sys.executable).parent
 
 
 def curl_lines() -> list[str]:
-    """Return the curl lines of the README, in order."""
-    lines = [line.removeprefix("$ ") for block in blocks("console") for line in block.splitlines()]
+    """Return the curl lines of the page, in order."""
+    lines = [line.removeprefix("$ ") for block in blocks("console", PAGE) for line in block.splitlines()]
     return [line for line in lines if line.startswith("curl ")]
 
 
@@ -79,10 +80,10 @@ def facts(answer: Any) -> dict[str, str]:
     return found
 
 
-def test_the_lines_of_the_readme_work_in_their_order(tmp_path: Path) -> None:
+def test_the_lines_of_the_page_work_in_their_order(tmp_path: Path) -> None:
     issuer, app = servers.free_port(), servers.free_port()
     here = lambda text: text.replace(":8000", f":{issuer}").replace(":9000", f":{app}")  # noqa: E731
-    (tmp_path / "hello.py").write_text(here(blocks("python")[0]))
+    (tmp_path / "hello.py").write_text(here(blocks("python", PAGE)[0]))
     serve = [
         str(BIN / "authkit"),
         "serve",

@@ -1,0 +1,70 @@
+"""The site of the documentation builds without a warning, and its generated parts agree with the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from authkit_verify import presets
+from fakes.repository import ROOT, name
+
+GENERATE = "PYTHONPATH=docs .venv/bin/python -m generate"
+
+
+@pytest.fixture(scope="module")
+def generated() -> dict[Path, str]:
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import generate
+
+        return generate.outputs()
+    finally:
+        sys.path.remove(str(ROOT / "docs"))
+
+
+def test_the_generated_parts_agree_with_the_code(generated: dict[Path, str]) -> None:
+    stale = [name(path) for path, text in generated.items() if path.read_text("utf-8") != text]
+    assert stale == [], f"run {GENERATE}"
+
+
+def test_every_region_that_a_page_names_is_generated(generated: dict[Path, str]) -> None:
+    marked = [path for path in (ROOT / "docs").rglob("*.md") if "<!-- generated" in path.read_text("utf-8")]
+    assert set(marked) <= set(generated)
+    for path in marked:
+        text = generated[path]
+        assert text.count("<!-- generated: ") == text.count("<!-- end -->") > 0
+
+
+@pytest.mark.parametrize("preset", [name for name in presets.__all__ if name != "Settings"])
+def test_every_preset_has_a_page_with_every_argument(preset: str, generated: dict[Path, str]) -> None:
+    page = generated[ROOT / f"docs/providers/{preset}.md"]
+    arguments = set(re.findall(r"^\| `\**(\w+)", page, re.MULTILINE))
+    code = getattr(presets, preset).__code__
+    count = code.co_argcount + code.co_kwonlyargcount + 1
+    assert arguments == set(code.co_varnames[:count])
+    assert f"presets.{preset}(" in page
+    assert "## Where the values come from" in page
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    (options,) = re.findall(r"-m sphinx (.*) docs ", (ROOT / "Makefile").read_text())
+    assert "--fail-on-warning" in options
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options.split(), "docs", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    assert {path for path in pages if not (tmp_path / path).exists()} == set()
+
+
+def test_no_page_of_the_site_loads_anything_from_another_host(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "sphinx", "-q", "docs", str(tmp_path)], cwd=ROOT, check=True)
+    loads = re.compile(
+        r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//|<link[^>]+rel=\"stylesheet\"[^>]+href=\"(?:https?:)?//"
+    )
+    assert [path for path in tmp_path.rglob("*.html") if loads.search(path.read_text("utf-8"))] == []
