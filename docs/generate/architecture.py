@@ -44,8 +44,8 @@ def _drawing(graph: grimp.ImportGraph, container: str, rows: list[list[str]]) ->
     lines = [_line(places[above], places[below]) for above, below in _edges(graph, container, rows)]
     boxes = [_box(name, place) for name, place in places.items()]
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" '
-        f'aria-label="The layers of {container}" font-family="system-ui, sans-serif" font-size="13">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
+        f'role="img" aria-label="The layers of {container}" font-family="system-ui, sans-serif" font-size="13">'
     )
     return "\n".join([head, f"<style>{_STYLE}</style>", *lines, *boxes, "</svg>\n"])
 

@@ -106,11 +106,12 @@ def requirements(*starts: tuple[str, frozenset[str]]) -> Iterator[tuple[str, Req
 
 
 def part(names: set[str]) -> str:
-    """Return the pins of these names, as the list has them."""
+    """Return the pins of these names, as the list has them but for the comments."""
     blocks = re.findall(r"^[A-Za-z0-9].*\n(?:[ #].*\n)*", LIST.read_text(), re.MULTILINE)
     named = [(canonicalize_name(block.partition("==")[0]), block) for block in blocks]
     assert {name for name, _ in named} == set(pins())
-    return "".join(block for name, block in named if name in names)
+    found = "".join(block for name, block in named if name in names)
+    return re.sub(r"^ *#.*\n", "", found, flags=re.MULTILINE)
 
 
 def pins_wanted_with_an_extra() -> str:
