@@ -45,7 +45,8 @@ def _drawing(graph: grimp.ImportGraph, container: str, rows: list[list[str]]) ->
     boxes = [_box(name, place) for name, place in places.items()]
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" '
-        f'role="img" aria-label="The layers of {container}" font-family="system-ui, sans-serif" font-size="13">'
+        f'role="img" aria-label="The layers of {container}" '
+        'font-family="system-ui, sans-serif" font-size="13">'
     )
     return "\n".join([head, f"<style>{_STYLE}</style>", *lines, *boxes, "</svg>\n"])
 
