@@ -23,7 +23,7 @@ from fakes.warm import start
 
 pytestmark = pytest.mark.timeout(180)
 
-WITHOUT_JSON = {"serve", "demo", "verify", "doctor", "users import"}
+WITHOUT_JSON = {"serve", "demo", "verify", "doctor"}
 """Servers, and the commands of the verifier, which read their own options and have ``--json`` too."""
 
 

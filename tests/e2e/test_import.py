@@ -1,0 +1,216 @@
+"""``authkit users import``: formats, trials, refused rows, interruptions, and many rows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pytest
+
+from fakes.commands import assert_one_line, environment, run
+from fakes.servers import on
+from fakes.warm import start
+
+pytestmark = pytest.mark.timeout(600)
+HASH = bcrypt.hashpw(b"correct horse battery", bcrypt.gensalt(4)).decode()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
+    return {
+        "AUTHKIT_ISSUER": "https://i.example",
+        "AUTHKIT_AUDIENCES": "a",
+        "AUTHKIT_DATABASE_URL": database_url,
+        "AUTHKIT_KEYS_DIR": str(tmp_path),
+    }
+
+
+def imported(settings: dict[str, str], *arguments: str, typed: str = "") -> dict[str, Any]:
+    done = run("users", "import", *arguments, "--json", typed=typed, **settings)
+    assert done.stderr == ""
+    return json.loads(done.stdout)
+
+
+def lines(*rows: dict[str, Any]) -> str:
+    return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+def count(database_url: str) -> int:
+    query = "select count(*) from profiles.users"
+    return asyncio.run(on(database_url, lambda connection: connection.fetchval(query)))
+
+
+def test_a_csv_file_is_the_same_as_json_lines(
+    settings: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    file = tmp_path / "users.CSV"
+    file.write_text(
+        "\ufeffemail,username,email_verified,password_hash,created_at,roles,logins\n"
+        f'ada@example.test,ada_l,true,{HASH},2019-05-01T10:00:00Z,admin,"[{{""issuer"": '
+        '""https://id.example"", ""subject"": ""7""}]"\n'
+        "\n"
+        ",bob_m,,,,,\n"
+        "eve@example.test,eve_n\n"
+    )
+    outcome = imported(settings, str(file))
+    assert (outcome["imported"], outcome["refused"]) == (2, 1)
+    query = (
+        "select u.email_verified, p.hash_algo, u.created_at::date::text,"
+        " (select count(*) from profiles.user_roles r where r.user_id = u.id),"
+        " (select min(subject) from profiles.user_providers l where l.user_id = u.id)"
+        " from profiles.users u join profiles.user_passwords p on p.user_id = u.id"
+    )
+    row = asyncio.run(on(database_url, lambda connection: connection.fetchrow(query)))
+    assert tuple(row) == (True, "bcrypt", "2019-05-01", 1, "7")
+    assert imported(settings, str(file))["present"] == 2
+
+
+def test_a_trial_says_what_would_happen_and_changes_nothing(
+    settings: dict[str, str], database_url: str
+) -> None:
+    rows = lines(
+        {"email": "ada@example.test", "username": "ada_l", "password_hash": HASH},
+        {"email": "ADA@example.test"},
+        {"email": "eve@example.test", "username": "ada_l"},
+        {"email": "bob@example.test", "username": "b"},
+        {"email": "cy@example.test", "roles": ["no_such_role"]},
+    )
+    trial = imported(settings, "-", "--dry-run", typed=rows)
+    assert (trial["imported"], trial["present"], trial["refused"], trial["dry_run"]) == (1, 1, 3, True)
+    assert count(database_url) == 0
+    real = imported(settings, "-", typed=rows)
+    assert [real[name] for name in ("imported", "present", "refused")] == [1, 1, 3]
+    assert run("users", "import", "-", "--dry-run", typed=rows, **settings).stdout.startswith(
+        "would import 0"
+    )
+
+
+def test_a_refused_row_is_reported_with_field_value_and_reason(
+    settings: dict[str, str], tmp_path: Path
+) -> None:
+    rows = lines(
+        {"email": "ada@example.test", "name": "Ada"},
+        {"email": "eve@example.test", "email_verified": "yes"},
+        {"email": "no address"},
+        {"email": "mal@example.test", "password_hash": "secret-hash"},
+        {},
+        {"email": "cy@example.test", "created_at": "2999-01-01T00:00:00Z"},
+    )
+    report = tmp_path / "refused.jsonl"
+    outcome = imported(settings, "-", "--report", str(report), typed=rows + "{no json\n")
+    assert (outcome["refused"], outcome["report"]) == (7, str(report))
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    found = [json.loads(line) for line in report.read_text().splitlines()]
+    assert [entry["line"] for entry in found] == list(range(1, 8))
+    fields = ["name", "email_verified", "email", "password_hash", None, "created_at", None]
+    assert [entry["field"] for entry in found] == fields
+    assert "the fields are id, email, " in found[0]["reason"]
+    assert found[1]["value"] == "yes"
+    assert found[2]["row"] == {"email": "no address"}
+    assert "secret" not in report.read_text()
+    again = run("users", "import", "-", "--report", str(report), typed=rows, **settings)
+    assert_one_line(again, "name a new file")
+    said = run("users", "import", "-", typed=rows, **settings).stderr.splitlines()
+    assert said[0].startswith("authkit: line 1: name: name is not a field")
+
+
+def test_few_of_many_refused_rows_are_printed(settings: dict[str, str]) -> None:
+    done = run("users", "import", "-", typed="{}\n" * 30, **settings)
+    assert done.stderr.count("authkit: line ") == 20
+    assert done.stderr.endswith("10 more rows were refused; --report FILE keeps all of them.\n")
+
+
+def test_a_second_run_recognizes_rows_without_ids(settings: dict[str, str], database_url: str) -> None:
+    rows = lines(
+        {"email": "ada@example.test", "username": "ada.l"},
+        {"phone_number": "+4915112345678", "username": "Bob M"},
+        {"logins": [{"issuer": "https://id.example", "subject": "7"}]},
+        {"username": "eve_n"},
+    )
+    first = imported(settings, "-", "--derive-usernames", typed=rows)
+    again = imported(settings, "-", "--derive-usernames", typed=rows)
+    assert (first["imported"], again["present"], count(database_url)) == (4, 4, 4)
+    alone = imported(settings, "-", "--derive-usernames", typed=lines({"username": "eve.n"}))
+    assert alone["refused"] == 1
+
+
+def test_rows_that_meet_after_all_are_imported_as_one_after_the_other(settings: dict[str, str]) -> None:
+    """Spelled differently, they are noticed in the database alone."""
+    rows = lines(
+        {"phone_number": "+4915112345678", "username": "ada_l"},
+        {"phone_number": "+49 151 1234 5678"},
+        {"email": "ada@example.test", "username": "ada_l"},
+        {"email": "bob@example.test", "username": "Ada.L"},
+        {"email": "eve@example.test", "username": "ad.al"},
+    )
+    outcome = imported(settings, "-", "--derive-usernames", typed=rows)
+    assert [outcome[name] for name in ("imported", "present", "refused")] == [3, 1, 1]
+
+
+def many(number: int) -> Iterable[str]:
+    for row in range(number):
+        yield lines({"email": f"u{row}@example.test", "username": f"user_{row}", "password_hash": HASH})
+
+
+def test_ctrl_c_says_where_it_stopped_and_the_same_command_continues(
+    settings: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    file = tmp_path / "users.jsonl"
+    file.write_text("".join(many(3000)))
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as log, file.open() as nothing:
+        files = (nothing.fileno(), said.fileno(), log.fileno())
+        process = start(("users", "import", str(file)), environment(**settings), files)
+        while count(database_url) < 50:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        status = process.wait(timeout=60)
+        said.seek(0)
+        log.seek(0)
+        printed, warned = said.read().decode(), log.read().decode()
+    assert status == 130, warned
+    done = count(database_url)
+    assert 50 <= done < 3000
+    assert printed == f"imported {done}, already there 0, refused 0\n"
+    assert warned == f"authkit: Stopped after line {done} (interrupted); the same command continues.\n"
+    rest = imported(settings, str(file))
+    assert (rest["imported"], rest["present"]) == (3000 - done, done)
+
+
+def peak(settings: dict[str, str], file: Path) -> tuple[float, int]:
+    """Import a file; return the seconds that took and the most memory of the process, in KiB."""
+    began, most, text = time.monotonic(), 0, ""
+    with Path(os.devnull).open("r+") as nothing:
+        files = (nothing.fileno(), nothing.fileno(), nothing.fileno())
+        process = start(("users", "import", str(file)), environment(**settings), files)
+        while process.poll() is None:
+            with suppress(OSError):  # it has just ended
+                text = Path(f"/proc/{process.pid}/status").read_text(errors="replace")
+            most = max([most, *(int(line.split()[1]) for line in text.splitlines() if line[:6] == "VmHWM:")])
+            time.sleep(0.1)
+    assert process.returncode == 0
+    return time.monotonic() - began, most
+
+
+def test_a_hundred_thousand_users_come_in_at_once(
+    settings: dict[str, str], tmp_path: Path, database_url: str, rounds
+) -> None:
+    """A tenth of them, but in a soak: the memory does not grow with the file."""
+    number = rounds(100_000)
+    few, file = tmp_path / "few.jsonl", tmp_path / "users.jsonl"
+    few.write_text("".join(many(500)))
+    file.write_text("".join(many(number)))
+    _, base = peak(settings, few)
+    seconds, most = peak(settings, file)
+    assert count(database_url) == number
+    assert most - base < 32 * 1024, f"{most - base} KiB more for {number} rows"
+    assert seconds < number / 50, f"{number / seconds:.0f} rows a second"
