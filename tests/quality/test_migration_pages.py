@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from authkit_issuer.cli.importing import Account
+from authkit_issuer.cli.import_format import Account
 from fakes.commands import run
 from fakes.readme import DOCUMENTS, blocks, table
 
@@ -35,6 +35,6 @@ def test_what_the_program_of_a_page_writes_is_imported(page: str, database_url: 
 
 
 def test_the_table_of_the_file_names_every_member() -> None:
-    cells = [row[0] for row in table("Member", "Meaning")]
+    cells = [row[0] for row in table("Field", "In CSV")]
     named = [name.strip("` ") for cell in cells for name in cell.split(",")]
     assert sorted(named) == sorted(Account.__struct_fields__)
