@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from authkit_verify import presets
+from fakes import browser
 from fakes.repository import ROOT, name
 
 GENERATE = "PYTHONPATH=docs .venv/bin/python -m generate"
@@ -50,21 +51,48 @@ def test_every_preset_has_a_page_with_every_argument(preset: str, generated: dic
     assert "## Where the values come from" in page
 
 
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the site as ``make docs`` builds it."""
     (options,) = re.findall(r"-m sphinx (.*) docs ", (ROOT / "Makefile").read_text())
     assert "--fail-on-warning" in options
+    folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", *options.split(), "docs", str(tmp_path)],
+        [sys.executable, "-m", "sphinx", *options.split(), "docs", str(folder)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def addresses(site: Path) -> list[str]:
+    return [path.as_uri() for path in sorted(site.rglob("*.html"))]
+
+
+@pytest.mark.timeout(240)
+def test_the_site_builds_without_a_warning_and_has_every_page(site: Path) -> None:
     pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
-    assert {path for path in pages if not (tmp_path / path).exists()} == set()
+    assert {path for path in pages if not (site / path).exists()} == set()
 
 
-def test_no_page_of_the_site_loads_anything_from_another_host(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "sphinx", "-q", "docs", str(tmp_path)], cwd=ROOT, check=True)
-    loads = re.compile(
-        r"<(?:script|img|iframe)[^>]+src=\"(?:https?:)?//|<link[^>]+rel=\"stylesheet\"[^>]+href=\"(?:https?:)?//"
-    )
-    assert [path for path in tmp_path.rglob("*.html") if loads.search(path.read_text("utf-8"))] == []
+def test_no_page_of_the_site_loads_anything_from_another_host(site: Path) -> None:
+    address = r"(?:https?:)?//"
+    loads = re.compile(rf'<(?:script|img|iframe)[^>]+src="{address}|<link[^>]+stylesheet[^>]+href="{address}')
+    assert [path for path in site.rglob("*.html") if loads.search(path.read_text("utf-8"))] == []
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_every_page_fits_the_window_and_shows_its_images(addresses: list[str], width: int) -> None:
+    faults = []
+    async with browser.chromium() as chromium:
+        page = await chromium.new_page(viewport={"width": width, "height": 900})
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        for address in addresses:
+            await page.goto(address)
+            if await page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                faults.append(f"{address} is wider than the window")
+            if await page.evaluate("[...document.images].some(image => !image.naturalWidth)"):
+                faults.append(f"{address} lacks an image")
+    assert faults == []
