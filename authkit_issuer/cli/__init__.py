@@ -92,17 +92,38 @@ def serve(
     dev: Annotated[bool, typer.Option("--dev", help="Use built-in PostgreSQL, keys and inbox.")] = False,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on; 0 picks a free one.")] = DEFAULT_PORT,
+    uds: Annotated[Path | None, typer.Option(help="A unix socket to listen on, in place of a port.")] = None,
+    fd: Annotated[
+        int | None, typer.Option(help="The number of a listening socket that the parent opened.")
+    ] = None,
+    keep_alive: Annotated[
+        float, typer.Option(help="Seconds that an idle connection stays open; longer than the proxy's.")
+    ] = 75.0,
+    drain_delay: Annotated[
+        float, typer.Option(help="Seconds to serve on after the signal to stop, with /readyz at 503.")
+    ] = 0.0,
+    graceful: Annotated[float, typer.Option(help="Seconds that running requests may take after that.")] = 5.0,
     data_dir: Annotated[
         Path, typer.Option("--data-dir", help="The folder for the data and keys of --dev.")
     ] = DEFAULT_DATA_DIR,
 ) -> None:
     """Run the issuer until Ctrl-C. Without --dev it reads AUTHKIT_* settings and checks as in production."""
     from authkit_issuer.server import serve as run  # noqa: PLC0415 - other commands need no web server
+    from authkit_issuer.server.options import ServeOptions  # noqa: PLC0415 - as above
 
     def ready(config: Config, address: str) -> None:
         typer.echo(greeting.text(config, address, data_dir.expanduser().resolve()))
 
-    run(dict(process_environment()), dev=dev, host=host, port=port, data_dir=data_dir, ready=ready)
+    options = ServeOptions(
+        host=host,
+        port=port,
+        uds=uds,
+        fd=fd,
+        keep_alive=keep_alive,
+        drain_delay=drain_delay,
+        graceful=graceful,
+    )
+    run(dict(process_environment()), options, dev=dev, data_dir=data_dir, ready=ready)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from authkit_issuer.config import process_environment
-from authkit_issuer.server import bind
+from authkit_issuer.server.listener import bind
 
 GRACE = 2.0
 """Seconds in which a rotated refresh token still works; short here, so that the replay is soon."""

@@ -7,6 +7,7 @@ what development leaves out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
@@ -23,8 +24,11 @@ from authkit_issuer.server import logs
 from authkit_issuer.server.access_log import AccessLog
 from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import BoundedHttp
+from authkit_issuer.server.draining import Draining
+from authkit_issuer.server.listener import listening
 from authkit_issuer.server.maintenance import maintained
 from authkit_issuer.server.memory_mode import alone
+from authkit_issuer.server.options import ServeOptions
 from authkit_issuer.server.settings import development, production, refuse_dev
 from authkit_issuer.server.signals import Signals
 from authkit_issuer.service import Service
@@ -33,16 +37,19 @@ from authkit_issuer.store.migrate import migrate
 if TYPE_CHECKING:
     from authkit_issuer.embedded import EmbeddedPostgres
 
-_BACKLOG = 2048
-GRACEFUL_SHUTDOWN = 5
-"""Seconds that running requests get when the process stops."""
+logger = logging.getLogger("authkit.server")
 
 Ready = Callable[[Config, str], None]
 """Receives the configuration and the address, such as ``http://127.0.0.1:8000``."""
 
 
-def serve(env: dict[str, str], *, dev: bool, host: str, port: int, data_dir: Path, ready: Ready) -> None:
+def serve(
+    env: dict[str, str], options: ServeOptions | None = None, *, dev: bool, data_dir: Path, ready: Ready
+) -> None:
     """Run until SIGINT, SIGTERM or SIGHUP, then return; ``ready`` is called once requests are answered.
+
+    The first signal starts the drain, if there is one; the next one stops the process; one more does not wait
+    for running requests.
 
     With ``dev``: embedded PostgreSQL unless ``AUTHKIT_DATABASE_URL`` is set, migrated; the memory store;
     generated keys; the development inbox. Without it everything is checked as in production, even in an
@@ -52,12 +59,12 @@ def serve(env: dict[str, str], *, dev: bool, host: str, port: int, data_dir: Pat
         ConfigError: a setting cannot work.
         StartupError: the port, the database or the keys cannot be used.
     """
+    options = options or ServeOptions()
     if dev:
-        refuse_dev(env, host)
+        refuse_dev(env, options)
     database: EmbeddedPostgres | None = None
     signals = Signals()
-    with bind(host, port) as listener, signals:
-        address = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
+    with listening(options) as (listener, address), signals:
         try:
             if dev:
                 config = development(env, data_dir, address)
@@ -73,31 +80,20 @@ def serve(env: dict[str, str], *, dev: bool, host: str, port: int, data_dir: Pat
                 config = production(env)
             logs.configure(dev=dev)
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_run(config, listener, signals, lambda: ready(config, address)))
+                runner.run(_run(config, options, listener, signals, lambda: ready(config, address)))
         finally:
             signals.ignore()
             if database is not None:
                 database.stop()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on the port before anything else starts, or raise ``StartupError``."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        # Two sockets of this kind may hold one port until one of them listens: now, and not after the start.
-        listener.listen(_BACKLOG)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        reason = getattr(error, "strerror", None) or "not a port number"
-        message = f"Cannot listen on {host} port {port}: {reason.lower()}; --port selects another."
-        raise StartupError(message) from error
-    return listener
-
-
-async def _run(config: Config, listener: socket.socket, signals: Signals, ready: Callable[[], None]) -> None:
+async def _run(
+    config: Config,
+    options: ServeOptions,
+    listener: socket.socket,
+    signals: Signals,
+    ready: Callable[[], None],
+) -> None:
     signals.task = asyncio.current_task()
     async with AsyncExitStack() as stack:
         try:
@@ -108,21 +104,9 @@ async def _run(config: Config, listener: socket.socket, signals: Signals, ready:
         except AuthError as error:
             raise StartupError(error.reason or error.description) from error
         await stack.enter_async_context(maintained(service))
-        server = _Server(
-            uvicorn.Config(
-                AccessLog(create_app(service)),
-                http=cast(
-                    "type[asyncio.Protocol]", partial(BoundedHttp, places=Places(config.trusted_proxies))
-                ),
-                ws="none",
-                log_config=None,
-                access_log=False,  # it would log queries, which contain addresses
-                proxy_headers=False,  # the address is resolved from our own list of trusted proxies
-                server_header=False,
-                lifespan="off",
-                timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
-            )
-        )
+        draining = Draining(create_app(service))
+        server = _Server(_uvicorn(config, options, draining))
+        signals.drain = partial(_drain, draining, options.drain_delay) if options.drain_delay else None
         signals.server = server
         announcer = asyncio.create_task(_announce(server, ready), name="authkit announce")
         try:
@@ -130,6 +114,31 @@ async def _run(config: Config, listener: socket.socket, signals: Signals, ready:
         finally:
             announcer.cancel()
             await asyncio.gather(announcer, return_exceptions=True)
+
+
+def _uvicorn(config: Config, options: ServeOptions, draining: Draining) -> uvicorn.Config:
+    protocol = partial(
+        BoundedHttp, places=Places(config.trusted_proxies), last_request=lambda: draining.begun
+    )
+    return uvicorn.Config(
+        AccessLog(draining),
+        http=cast("type[asyncio.Protocol]", protocol),
+        ws="none",
+        log_config=None,
+        access_log=False,  # it would log queries, which contain addresses
+        proxy_headers=False,  # the address is resolved from our own list of trusted proxies
+        server_header=False,
+        lifespan="off",
+        timeout_keep_alive=cast("int", options.keep_alive),  # any number of seconds
+        timeout_graceful_shutdown=cast("int", options.graceful),
+    )
+
+
+def _drain(draining: Draining, delay: float, stop: Callable[[], None]) -> None:
+    """Ask load balancers for no more requests, and stop after the delay."""
+    draining.begun = True
+    logger.info("serving on for %g s, while /readyz responds with 503", delay)
+    asyncio.get_running_loop().call_later(delay, stop)
 
 
 class _Server(uvicorn.Server):

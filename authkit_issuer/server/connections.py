@@ -8,6 +8,7 @@ bound that only the reader of a body keeps is none once a request was answered w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -40,9 +41,20 @@ class HeadTooLarge(Exception):
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol with a bound of bytes and seconds for the head, the body, and the unread rest."""
 
-    def __init__(self, *args: Any, places: Places | None = None, **kwargs: Any) -> None:
-        """Wait for the first head; ``places`` counts the connections of this process."""
+    def __init__(
+        self,
+        *args: Any,
+        places: Places | None = None,
+        last_request: Callable[[], bool] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Wait for the first head.
+
+        ``places`` counts the connections of this process; each ends with its next response while
+        ``last_request`` returns True.
+        """
         super().__init__(*args, **kwargs)
+        self._last_request = last_request
         self._answer, self.app = self.app, self._run
         self._places = places
         self._admitted = False
@@ -120,8 +132,10 @@ class BoundedHttp(HttpToolsProtocol):
         async def announced(message: Any) -> None:
             # A request that another one followed is complete.
             cycle = self.cycle
-            if message["type"] == "http.response.start" and cycle.scope is scope and cycle.more_body:
-                cycle.keep_alive = False
+            if message["type"] == "http.response.start" and cycle.scope is scope:
+                last = self._last_request is not None and self._last_request()
+                if last or cycle.more_body:
+                    cycle.keep_alive = False
             await send(message)
 
         await self._answer(scope, receive, announced)

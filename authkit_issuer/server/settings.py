@@ -10,6 +10,7 @@ from authkit_issuer.config import Config, environment_name, is_dev_environment
 from authkit_issuer.config.settings import read
 from authkit_issuer.errors import ConfigError, StartupError
 from authkit_issuer.security.key_sources import find_key_file
+from authkit_issuer.server.options import ServeOptions
 
 DEV_AUDIENCE = "authkit"
 SERVER_NEEDS = ("issuer", "issued_audiences", "database_url", "redis_url")
@@ -52,8 +53,11 @@ def development(env: Mapping[str, str], data_dir: Path, address: str) -> Config:
     return Config.from_env({**usual, **env}, dev=True)
 
 
-def refuse_dev(env: Mapping[str, str], host: str) -> None:
+def refuse_dev(env: Mapping[str, str], options: ServeOptions) -> None:
     """Raise ``StartupError`` where ``--dev`` would expose codes and keys."""
+    host = options.host
+    if not options.has_port:
+        raise StartupError("--dev listens on a port of this machine, and on no other socket.")
     if not is_dev_environment(env):
         raise StartupError(f"--dev is refused: the environment is {environment_name(env)!r}.")
     try:

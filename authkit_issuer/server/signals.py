@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -19,7 +19,8 @@ class Signals:
 
     1. Until there is a ``server``, a signal unwinds the start, which stops what was started. Inside the loop
        it cancels ``task``, because a callback may swallow an exception raised between two instructions.
-    2. Then the first signal asks the server to finish, and the second one not to wait.
+    2. Then the first signal starts ``drain``, if there is one, which gets what stops the server. The next one
+       asks the server to finish, and one more not to wait.
     3. While the process closes its resources, signals are ignored, so that the database stops cleanly.
     """
 
@@ -27,6 +28,7 @@ class Signals:
         """Prepare; no handler is installed yet."""
         self.task: asyncio.Task[None] | None = None
         self.server: uvicorn.Server | None = None
+        self.drain: Callable[[Callable[[], None]], None] | None = None
         self._closing = self._held = self._pending = False
         self._before: dict[int, Any] = {}
 
@@ -64,9 +66,13 @@ class Signals:
         if self._held and not self._pending:
             self._pending = True
             return
-        if self.server is not None:
-            self.server.force_exit = self.server.should_exit
-            self.server.handle_exit(number, frame)
+        server = self.server
+        if server is not None and self.drain is not None and self.task is not None:
+            drain, self.drain = self.drain, None
+            self.task.get_loop().call_soon_threadsafe(drain, lambda: server.handle_exit(number, frame))
+        elif server is not None:
+            server.force_exit = server.should_exit
+            server.handle_exit(number, frame)
         elif self.task is not None:
             self.task.get_loop().call_soon_threadsafe(self.task.cancel)
         else:

@@ -20,7 +20,7 @@ from cryptography import x509
 from authkit_issuer.cli import app as command
 from authkit_issuer.config import Config
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.server import GRACEFUL_SHUTDOWN
+from authkit_issuer.server.options import GRACEFUL
 from fakes import judges
 from fakes.certificates import private_ca
 from fakes.repository import ROOT
@@ -86,11 +86,11 @@ def test_the_settings_of_each_file_are_a_configuration_for_production() -> None:
 def test_processes_get_the_time_that_a_clean_stop_takes() -> None:
     pod = manifest("Deployment")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    before = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["terminationGracePeriodSeconds"] > before + 2 * GRACEFUL_SHUTDOWN
-    assert int(compose()["services"]["authkit"]["stop_grace_period"].rstrip("s")) > GRACEFUL_SHUTDOWN
+    before = float(container["args"][container["args"].index("--drain-delay") + 1])
+    assert pod["terminationGracePeriodSeconds"] > before + 2 * GRACEFUL
+    assert int(compose()["services"]["authkit"]["stop_grace_period"].rstrip("s")) > GRACEFUL
     unit = (DEPLOY / "systemd/authkit.service").read_text()
-    assert int(re.findall(r"(?m)^TimeoutStopSec=(\d+)", unit)[0]) > GRACEFUL_SHUTDOWN
+    assert int(re.findall(r"(?m)^TimeoutStopSec=(\d+)", unit)[0]) > GRACEFUL
 
 
 def test_the_probes_ask_for_paths_that_exist() -> None:
@@ -109,7 +109,8 @@ def test_the_containers_run_commands_that_exist() -> None:
     serve = json.loads(re.findall(r"(?m)^CMD (\[.*\])$", text)[0])
     services = compose()["services"]
     jobs = manifest("Job")["spec"]["template"]["spec"]["containers"]
-    for words in (serve, services["migrate"]["command"], jobs[0]["args"]):
+    pods = manifest("Deployment")["spec"]["template"]["spec"]["containers"]
+    for words in (serve, services["migrate"]["command"], jobs[0]["args"], pods[0]["args"]):
         options = {option for parameter in commands[words[0]].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options
     assert set(re.findall(r"authkit (\w+) (\w+)", services["keys"]["command"][0])) == {("keys", "generate")}
