@@ -2,7 +2,7 @@
 
 One worker at a time delivers to a sink: it holds a lease that other processes respect. Delivery happens with
 no connection held; rows are deleted when the sink has taken them. A sink that fails is asked again with
-growing pauses and delays no other.
+growing pauses and delays no other. Mails do not pass here: ``domains.base.messages`` sends them.
 """
 
 from __future__ import annotations

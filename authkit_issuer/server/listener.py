@@ -50,7 +50,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         reason = getattr(error, "strerror", None) or "not a port number"
         raise StartupError(
-            f"Cannot listen on {host} port {port}: {reason.lower()}. --port takes another one."
+            f"Cannot listen on {host} port {port}: {reason.lower()}; --port selects another."
         ) from error
     return listener
 
@@ -66,7 +66,7 @@ def bind_unix(path: Path) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = (error.strerror or str(error)).lower()
-        raise StartupError(f"Cannot listen on {path}: {reason}. --uds takes another one.") from error
+        raise StartupError(f"Cannot listen on {path}: {reason}; --uds selects another.") from error
     return listener
 
 

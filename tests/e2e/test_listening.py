@@ -59,7 +59,7 @@ def test_a_unix_socket_serves_proxies_and_is_gone_afterwards(place: Path, settin
             ]
         assert (left[0], int(left[2])) == (left[1], int(left[1]) - 1)  # each caller has a count of its own
         second = run("serve", "--uds", str(place), **settings)
-        assert_one_line(second, "address already in use. --uds takes another one.")
+        assert_one_line(second, "address already in use; --uds selects another.")
         assert server.stop(signal.SIGTERM)[0] == 0
     assert not place.exists()
 
@@ -85,7 +85,7 @@ def test_the_socket_of_a_killed_server_is_replaced_and_no_other_file(
         (["--keep-alive", "-1"], "--keep-alive is -1.0: give seconds, 0 or more."),
         (["--drain-delay", "inf"], "--drain-delay is inf: give seconds, 0 or more."),
         (["--dev", "--uds", "a.sock"], "--dev listens on a port of this machine"),
-        (["--uds", "no/such/a.sock"], "Cannot listen on no/such/a.sock: no such file or directory."),
+        (["--uds", "no/such/a.sock"], "Cannot listen on no/such/a.sock: no such file or directory; --uds"),
     ],
 )  # fmt: skip
 def test_options_that_cannot_work_are_one_line(options: list[str], said: str) -> None:

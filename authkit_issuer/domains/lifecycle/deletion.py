@@ -1,6 +1,8 @@
 """Deleting accounts permanently: one, or every one whose retention has ended.
 
-``orgs.service`` deletes organizations.
+``queries`` says when a retention has ended, ``Config.deleted_user_retention`` how long it is.
+``credentials.obstacles`` says until when the owner may restore the account; ``orgs.service`` deletes
+organizations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Administration: finding users, and what is known of them."""
+"""Administration: finding users, and what is known of them. ``domains.admin.service`` bounds the pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from authkit_issuer.domains.admin.queries import Match, Sort, Status
-from authkit_issuer.domains.admin.service import Admin, AdminUser, UserExplanation
+from authkit_issuer.domains.admin.service import DEFAULT_PAGE, MAX_PAGE, Admin, AdminUser, UserExplanation
 from authkit_issuer.domains.sessions.service import Session
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.http.operations import (
@@ -30,7 +30,7 @@ class DeletedPage(Params):
     """Which page of the deleted users is listed, and who is on it."""
 
     page: Annotated[int, Field(description="From 1")] = 1
-    page_size: Annotated[int, Field(description="1 to 200, else 50")] = 50
+    page_size: Annotated[int, Field(description=f"1 to {MAX_PAGE}, else {DEFAULT_PAGE}")] = DEFAULT_PAGE
     search: Annotated[str, Field(description="An id, email address or number, or how a name begins")] = ""
     match: Annotated[Match, Field(description="substring looks inside of names, for at most two seconds")] = (
         "prefix"
