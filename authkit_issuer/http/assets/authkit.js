@@ -369,7 +369,8 @@ export function createClient({ issuer, storage = "cookie", apis = [] }) {
       const told = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
       if (!told.provider) return null;
       history.replaceState(history.state, "", location.pathname + location.search); // a code works once
-      return { returnTo: told.return_to, ...(await trade(told, org)) };
+      const returnTo = /^\/(?!\/)[!-[\]-~]*$/.exec(told.return_to)?.[0]; // a forged link may say javascript:
+      return { returnTo, ...(await trade(told, org)) };
     },
     async signOut({ everywhere = false } = {}) {
       if (everywhere && (await session.token())) await client.request("DELETE", "/auth/user/sessions");

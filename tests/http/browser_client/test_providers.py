@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -119,6 +120,17 @@ async def test_a_login_by_redirect_comes_back_to_where_it_began(stage):
     assert (done["user"]["email"], done["returnTo"]) == ("ada@example.test", "/orders?open=1")
     assert page.url == f"{stage.app}/login/callback"  # the code is gone from the history
     assert await page.evaluate("auth.completeRedirect()") is None
+
+
+@pytest.mark.parametrize(
+    "path", ["javascript:alert(1)", "https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "evil"]
+)
+async def test_a_forged_link_sends_the_page_nowhere_else(stage, path):
+    told = {"provider": "loop", "error": "two_factor_required", "challenge": "c", "return_to": path}
+    page = await stage.tab(f"/login/callback#{urlencode(told)}")
+    done = await page.evaluate("auth.completeRedirect()")
+    assert done["secondFactor"]["challenge"] == "c"
+    assert done.get("returnTo") is None
 
 
 async def test_a_popup_that_the_browser_blocks_is_an_error_of_its_own(stage):
