@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from authkit_issuer.cli import calibrating, config, greeting, keys, mail, orgs, output, purging, roles, users
+from authkit_issuer.cli import doctor as examining
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.config.settings import missing
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
@@ -170,7 +171,9 @@ def verify(context: typer.Context) -> None:
 
 @app.command(context_settings=_READ_THERE)
 def doctor(context: typer.Context) -> None:
-    """Examine an issuer as a verifier sees it; exit status 1 for an error."""
+    """Examine the service of this environment, or with --issuer an issuer as a verifier sees it."""
+    if not context.args or context.args == ["--json"]:
+        examining.run(as_json=bool(context.args))
     raise typer.Exit(verifier.run(["doctor", *context.args]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from authkit_issuer.ephemeral.gcra import ADMIT_SCRIPT, GIVE_BACK_SCRIPT, MICRO
@@ -39,6 +40,15 @@ return count
 """
 
 logger = logging.getLogger("authkit.ephemeral")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisFacts:
+    """The state of a server; None is unknown."""
+
+    replica: bool | None
+    persistent: bool | None
+    """True if records survive a restart: by snapshots or by the append-only file."""
 
 
 class RedisStore:
@@ -116,6 +126,21 @@ class RedisStore:
         """See ``EphemeralStore``."""
         check_ttl(window)
         await self._call("EVAL", GIVE_BACK_SCRIPT, 1, self._prefix + key, int(window * MICRO) // calls)
+
+    async def inspect(self) -> RedisFacts:
+        """Return role and persistence of the server; None where it does not say."""
+        try:
+            role = await self._call("INFO", "replication")
+            persistence = await self._call("INFO", "persistence")
+            save = await self._call("CONFIG GET", "save")
+        except EphemeralStoreUnavailable as error:
+            if isinstance(error.__cause__, self._errors.ResponseError):  # a managed server hides these
+                return RedisFacts(replica=None, persistent=None)
+            raise
+        snapshots = any(_text(value) for value in save.values())
+        return RedisFacts(
+            replica=role.get("role") == "slave", persistent=bool(persistence.get("aof_enabled")) or snapshots
+        )
 
     async def ping(self) -> None:
         """See ``EphemeralStore``."""

@@ -104,6 +104,26 @@ class SmtpSender:
         """See ``EmailSender``."""
         await self._send("welcome", email, username)
 
+    async def check(self) -> None:
+        """Connect and log in, and send nothing; raises ``SendFailure`` with what the server said."""
+        server = self._server
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.scheme == "smtps",
+            start_tls=server.scheme == "smtp",
+            tls_context=None if server.scheme == "smtp+plain" else self._mailing.tls,
+            local_hostname=self._from.domain,
+            timeout=self._mailing.timeout,
+        )
+        try:
+            async with client:
+                await client.noop()
+        except aiosmtplib.SMTPException as error:
+            raise _failure(error, f"{server.host}:{server.port}") from None
+
     async def send_test(self, email: str) -> None:
         """Send a mail that says that mails arrive; raises ``SendFailure`` with what the server said."""
         await self._send("test", email, "")

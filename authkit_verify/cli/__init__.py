@@ -36,11 +36,15 @@ def main() -> None:
     """Run the command of this process and end it with its status: 0, 1 for a failure, 2 for wrong usage."""
     arguments = sys.argv[1:]
     first = arguments[0] if arguments else ""
-    if first in _COMMANDS or first == "--version":
+    # `authkit doctor` without an issuer examines the service of this environment, if that is installed.
+    here = first == "doctor" and not any(word.startswith("--issuer") for word in arguments)
+    if (first in _COMMANDS and not here) or first == "--version":
         sys.exit(run(arguments))
     others, missing = _other_commands()
     if others is not None:
         others()
+    elif here:
+        sys.exit(run(arguments))
     elif first in {"", "-h", "--help"}:
         print(_HELP, file=sys.stdout if first else sys.stderr)
         sys.exit(0 if first else 2)

@@ -152,4 +152,4 @@ def test_a_configuration_that_a_verifier_refuses_is_a_finding(served: FakeIssuer
     done = run("doctor", "--issuer", "http://issuer.test", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["findings"][0]["code"] == "configuration_refused"
-    assert_one_line(run("doctor"), "--issuer", status=2)
+    assert_one_line(run("doctor", "--audience", "a"), "--issuer", status=2)
