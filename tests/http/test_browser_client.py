@@ -37,6 +37,13 @@ async def test_the_capabilities_name_a_path_of_fixed_content_and_its_hash(api):
     assert named["integrity"] == f"sha384-{digest}"
 
 
+@pytest.mark.parametrize("prefix", ["", "/accounts"])
+async def test_the_path_is_below_the_prefix_of_the_routes(make_service, serve, prefix):
+    async with serve(await make_service(route_prefix=prefix)) as api:
+        named = (await api.get(f"{prefix}/capabilities")).json()["browser_client"]
+        assert (await api.get(named["path"])).status_code == 200
+
+
 @pytest.mark.parametrize("version", ["0" * 16, "x", "%2e%2e"])
 async def test_a_path_of_other_content_has_no_cached_answer(api, version, assert_refusal):
     answer = await api.get(f"/auth/client/{version}/authkit.js")

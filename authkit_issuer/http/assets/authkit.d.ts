@@ -3,6 +3,8 @@
 export interface Options {
   /** The URL of the issuer, such as `https://auth.example.com`. */
   issuer: string;
+  /** The issuer's `route_prefix`, if it is not `/auth`. Paths are named with `/auth` all the same. */
+  routePrefix?: string;
   /**
    * Where the refresh token is.
    *

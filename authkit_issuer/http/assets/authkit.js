@@ -31,8 +31,8 @@ export class AuthkitError extends Error {
   }
 }
 
-/** @param {string} issuer @returns {Send} */
-function sender(issuer) {
+/** @param {(path: string) => string} at @returns {Send} */
+function sender(at) {
   return async (method, path, body, token) => {
     /** @type {Record<string, string>} */
     const headers = { accept: "application/json" };
@@ -40,8 +40,8 @@ function sender(issuer) {
     if (token) headers.authorization = `Bearer ${token}`;
     const text = body && JSON.stringify(snake(body)), signal = AbortSignal.timeout(TIMEOUT);
     const request = { method, headers, signal, body: text, cache: "no-store", credentials: "include" };
-    const answer = await fetch(issuer + path, /** @type {RequestInit} */ (request)).catch((cause) => {
-      throw new AuthkitError("network", `No answer of ${issuer}: offline, or not in its cors_origins.`, { cause });
+    const answer = await fetch(at(path), /** @type {RequestInit} */ (request)).catch((cause) => {
+      throw new AuthkitError("network", `No answer of ${at("")}: offline, or not in its cors_origins.`, { cause });
     });
     const json = await answer.json().catch(() => null); // a proxy answers with a page
     if (answer.ok && json) return json;
@@ -279,13 +279,14 @@ function heard(popup, origin, nonce) {
 }
 
 /** @param {import("./authkit.js").Options} options @returns {import("./authkit.js").Client} */
-export function createClient({ issuer, storage = "cookie", apis = [] }) {
+export function createClient({ issuer, routePrefix = "/auth", storage = "cookie", apis = [] }) {
   issuer = issuer.replace(/\/+$/, "");
   const hosts = [globalThis.location?.hostname, new URL(issuer).hostname].sort().join(" and ");
   if (storage === "cookie" && hosts === "127.0.0.1 and localhost") {
     throw new AuthkitError("other_site", `No cookie goes between ${hosts}: use one of the two for page and issuer.`);
   }
-  const send = sender(issuer), session = new Session(issuer, send, storage);
+  const at = (/** @type {string} */ path) => issuer + path.replace(/^\/auth\//, `${routePrefix}/`);
+  const send = sender(at), session = new Session(issuer, send, storage);
   const origins = new Set([issuer, globalThis.location?.href ?? issuer, ...apis].map((url) => new URL(url).origin));
 
   /** @param {string} path @param {object} body */
@@ -310,7 +311,7 @@ export function createClient({ issuer, storage = "cookie", apis = [] }) {
 
   /** @param {string} provider @param {Record<string, string>} query */
   const loginUrl = (provider, query) =>
-    `${issuer}/auth/oidc/${encodeURIComponent(provider)}/login?${new URLSearchParams(query)}`;
+    at(`/auth/oidc/${encodeURIComponent(provider)}/login?${new URLSearchParams(query)}`);
 
   /** @type {import("./authkit.js").Client} */
   const client = {

@@ -120,7 +120,9 @@ async def make_stage(chromium: Any, make_service: Any, mailbox: Mailbox) -> Asyn
                    "access_token_jitter": 0.0}
                 | {"link_base_url": app, "max_codes_per_hour": 1000} | settings
             )  # fmt: skip
-            text = PAGE.replace("API", api).replace("OPTIONS", json.dumps({"storage": storage}))
+            prefix = settings.get("route_prefix", "/auth")
+            options = json.dumps({"storage": storage, "routePrefix": prefix})
+            text = PAGE.replace("API/auth", api + prefix).replace("API", api).replace("OPTIONS", options)
             pages = Starlette(routes=[Route("/{path:path}", lambda _: HTMLResponse(text))])
             issuer = Recorder(create_app(service))
             await stack.enter_async_context(listening(issuer, int(api.rpartition(":")[2])))
