@@ -10,15 +10,14 @@ export function App() {
 }
 
 function Account({ user }: { user: User }) {
+  const signOut = (everywhere: boolean) => auth.signOut({ everywhere }).catch((error) => alert(error.message));
   return (
     <section>
       <h2 id="name">{user.username}</h2>
       <p id="email">{user.email}</p>
       <p id="biography">{String(user.biography ?? "")}</p>
-      <button id="sign-out" onClick={() => auth.signOut()}>Sign out</button>
-      <button id="sign-out-everywhere" onClick={() => auth.signOut({ everywhere: true })}>
-        Sign out on every device
-      </button>
+      <button id="sign-out" onClick={() => signOut(false)}>Sign out</button>
+      <button id="sign-out-everywhere" onClick={() => signOut(true)}>Sign out on every device</button>
     </section>
   );
 }

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from authkit_issuer.http import create_app
@@ -75,6 +76,8 @@ class Stage:
     app: str
     api: str
     mailbox: Mailbox
+    pages: dict[str, Response]
+    """Answers of the app by path, in place of the page with the client."""
     complaints: list[str] = field(default_factory=list)
 
     async def tab(self, path: str = "/", context: Any = None) -> Any:
@@ -123,14 +126,20 @@ async def make_stage(chromium: Any, make_service: Any, mailbox: Mailbox) -> Asyn
             prefix = settings.get("route_prefix", "/auth")
             options = json.dumps({"storage": storage, "routePrefix": prefix})
             text = PAGE.replace("API/auth", api + prefix).replace("API", api).replace("OPTIONS", options)
-            pages = Starlette(routes=[Route("/{path:path}", lambda _: HTMLResponse(text))])
+            pages: dict[str, Response] = {}
+
+            def answer(request: Request) -> Response:
+                return pages.get(request.url.path) or HTMLResponse(text)
+
             issuer = Recorder(create_app(service))
             await stack.enter_async_context(listening(issuer, int(api.rpartition(":")[2])))
-            await stack.enter_async_context(listening(pages, int(app.rpartition(":")[2])))
+            await stack.enter_async_context(
+                listening(Starlette(routes=[Route("/{path:path}", answer)]), int(app.rpartition(":")[2]))
+            )
             context = await chromium.new_context()
             stack.push_async_callback(context.close)
             if init:
                 await context.add_init_script(init)
-            return Stage(service, issuer, context, app, api, mailbox)
+            return Stage(service, issuer, context, app, api, mailbox, pages)
 
         yield make

@@ -11,7 +11,7 @@ import pytest
 
 from authkit_issuer.config import ProviderConfig
 from fakes import browser
-from fakes.provider import CLIENT, SECRET, LoopbackProvider
+from fakes.provider import CLIENT, HTML, SECRET, LoopbackProvider, Reply
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -87,6 +87,35 @@ async def test_a_window_that_the_user_closes_is_an_error_of_its_own(stage, idp):
     await popup.close()
     assert (await page.evaluate("done"))["code"] == "popup_closed"
     assert await page.evaluate("auth.currentUser()") is None
+
+
+async def test_a_provider_that_cuts_the_popup_off_leads_to_the_callback_page(stage, idp):
+    idp.metadata["authorization_endpoint"] = f"{idp.issuer}/apart"
+    idp.replies["/apart"] = Reply(
+        body=b"<script>location.replace('/authorize' + location.search)</script>",
+        headers=HTML | {"cross-origin-opener-policy": "same-origin"},
+    )
+    page = await stage.tab()
+    popup = await click(page)
+    assert (await page.evaluate("done"))["code"] == "popup_closed"
+    await popup.wait_for_url("**/login/callback#**")
+    await popup.wait_for_function("!!window.auth")
+    assert (await popup.evaluate("auth.completeRedirect()"))["user"]["email"] == "ada@example.test"
+    await page.wait_for_function("changes.some((change) => change.signedIn && change.elsewhere)")
+    assert (await page.evaluate("auth.currentUser()"))["email"] == "ada@example.test"
+
+
+async def test_a_popup_for_a_page_of_another_origin_ends_as_closed(stage):
+    stage.app = stage.app.replace("127.0.0.1", "localhost")  # not the link_base_url
+    page = await stage.context.new_page()
+    await page.goto(stage.app)
+    await page.evaluate(
+        "async (api) => { const { createClient } = await import(api + '/auth/client/authkit.js');"
+        " window.auth = createClient({ issuer: api, storage: 'memory' }); }",
+        stage.api,
+    )
+    await click(page)
+    assert (await page.evaluate("done"))["code"] == "popup_closed"
 
 
 async def test_what_another_page_or_another_login_says_is_not_heard(stage, idp):
