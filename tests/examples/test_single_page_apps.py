@@ -142,8 +142,8 @@ async def test_a_user_lives_in_the_react_application(server: Server, tmp_path: P
         await lives(person)
 
 
-async def test_the_first_page_of_the_guide_signs_a_user_up(server: Server) -> None:
-    (text,) = blocks("html", "docs/guides/single_page_app.md")
+async def test_the_first_page_of_the_documentation_signs_a_user_up(server: Server) -> None:
+    (text,) = blocks("html", "docs/start/single_page_app.md")
     async with visiting(server, {"/": text.replace(ISSUER, server.url)}) as person:
         answers = [ADA["identifier"], ADA["password"]]
 

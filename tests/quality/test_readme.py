@@ -25,7 +25,7 @@ from authkit_verify.errors import TokenCode
 from fakes.readme import DOCUMENTS, blocks, table, text_of
 from fakes.repository import ROOT
 
-PROGRAMS = {"authkit", "curl", "make", "pip", "uvicorn", "git", "cd"}
+PROGRAMS = {"authkit", "curl", "make", "pip", "python", "uvicorn", "git", "cd"}
 CONFIG = {field.name: field for field in dataclasses.fields(Config)}
 
 
@@ -80,7 +80,10 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 def test_every_command_exists(line: str) -> None:
-    words = line.split()
+    settings = re.findall(r"(?:^| )AUTHKIT_(\w+)=\S+", line)
+    assert {name.lower() for name in settings} <= set(CONFIG)
+    words = line.split()[len(settings) :]
+    line = " ".join(words)
     assert words[0] in PROGRAMS
     if words[0] == "make":
         targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
