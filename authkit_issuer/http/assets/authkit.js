@@ -352,9 +352,8 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
     confirm: ({ registrationId, email, phone }, code) =>
       email ? open("/auth/email/verify/confirm", { registrationId, email, code })
         : open("/auth/phone/verify/confirm", { registrationId, phoneNumber: phone, code }),
-    async resendCode({ registrationId, email }) {
-      await send("POST", `/auth/register/resend-${email ? "email" : "phone"}`, { registrationId });
-    },
+    resendCode: async ({ registrationId, email }) =>
+      void (await send("POST", `/auth/register/resend-${email ? "email" : "phone"}`, { registrationId })),
     signIn: (who) => open("/auth/password/login", who),
     completeSecondFactor: ({ userId, challenge }, code, more) =>
       open("/auth/2fa/verify", { userId, challenge, code, ...more }),
