@@ -152,7 +152,8 @@ async def test_a_login_by_redirect_comes_back_to_where_it_began(stage):
 
 
 @pytest.mark.parametrize(
-    "path", ["javascript:alert(1)", "https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "evil"]
+    "path",
+    ["javascript:alert(1)", "https://evil.test/", "//evil.test", "/\\evil.test", "/\t/evil.test", "evil"],
 )
 async def test_a_forged_link_sends_the_page_nowhere_else(stage, path):
     told = {"provider": "loop", "error": "two_factor_required", "challenge": "c", "return_to": path}
