@@ -20,7 +20,7 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -158,7 +158,7 @@ def replace(path: Path, file: KeyFile) -> None:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def held(path: Path) -> Generator[None]:
     """Hold the file while it is read and replaced: of two changes at once, the second sees the first."""
     if os.name != "posix":
         yield
