@@ -25,6 +25,7 @@ from authkit_issuer.domains.orgs.service import Org
 from authkit_issuer.domains.sessions.service import Account, Session, TokenPair
 from authkit_issuer.domains.signup.service import PendingRegistration, Registered
 from authkit_issuer.domains.tokens.service import AccessToken, JwksDocument
+from authkit_issuer.domains.webhooks.service import NewWebhook, WebhookEndpoint
 from authkit_issuer.errors import AuthError, ConfigError, NotJoinable, StartupError
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
 from authkit_issuer.keys import KeySet, KeySource, SigningKey, StaticKeys
@@ -87,6 +88,7 @@ __all__ = [
     "KeySet",
     "KeySource",
     "LinkedProvider",
+    "NewWebhook",
     "NotJoinable",
     "Options",
     "Org",
@@ -119,6 +121,7 @@ __all__ = [
     "TwoFactorSettings",
     "User",
     "UserExplanation",
+    "WebhookEndpoint",
     "is_dev_environment",
     "language",
 ]

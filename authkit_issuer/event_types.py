@@ -128,6 +128,10 @@ class AuthSessionEvent:
         """The place of the event among the others, for ``event_place``; pages of events continue there."""
         return f"{(self.occurred_at - _EPOCH) // datetime.resolution}.{self.id}"
 
+    def impersonal(self) -> AuthSessionEvent:
+        """Return the event without IP address, user agent, details and operators' reasons."""
+        return replace(self, ip_addr=None, user_agent=None, data={}, reason=reason_code(self))
+
     def for_subject(self) -> AuthSessionEvent:
         """Return the event as its user may see it; every list and export for the user shows this.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from authkit_issuer.config import Config
 from authkit_issuer.config.checks import warnings
 from authkit_issuer.config.settings import missing
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
+from authkit_issuer.domains.webhooks.worker import WebhookWorker
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
 from authkit_issuer.keys import KeySource
@@ -117,7 +119,14 @@ class Resources:
         self._loops.append(
             asyncio.create_task(_watch(keys, rt.config.key_reload_interval), name="authkit keys")
         )
-        if not sinks or not rt.has_storage:
+        self._closers.append(lambda: rt.hooks.close(timeout=CLOSE_TIMEOUT))
+        if not rt.has_storage:
+            return rt
+        webhooks = WebhookWorker(rt)
+        self._loops.append(asyncio.create_task(webhooks.run(), name="authkit webhooks"))
+        self._closers.append(webhooks.close)
+        rt = dataclasses.replace(rt, wake_webhooks=webhooks.wake)
+        if not sinks:
             return rt
         outbox = Outbox(rt, sinks)
         self._loops.extend(outbox.start())

@@ -21,6 +21,7 @@ from weakref import WeakValueDictionary
 from authkit_issuer.config import Config
 from authkit_issuer.errors import NotJoinable, StorageNotConfigured, Unavailable
 from authkit_issuer.federation import IdentityProvider
+from authkit_issuer.hooks import Hooks
 from authkit_issuer.keys import KeySource
 from authkit_issuer.ports import (
     BreachCheck,
@@ -121,9 +122,12 @@ class Runtime:
     breach_check: BreachCheck | None = None
     failures: Counter[str] = field(default_factory=Counter[str])
     """How often parts of the host failed in this process, by name: ``entitlements``, ``sink <name>``."""
+    hooks: Hooks = field(default_factory=Hooks)
+    """The host's functions that receive events in this process."""
     sinks: tuple[str, ...] = ()
     """Names of the sinks that get a row in the outbox with every event."""
     wake_outbox: Callable[[], None] = lambda: None
+    wake_webhooks: Callable[[], None] = lambda: None
     waiting: list[Delivery] | None = None
     """Deliveries that wait for the commit; None outside of a transaction."""
     host: HostDeliveries | None = None

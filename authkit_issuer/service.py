@@ -41,7 +41,9 @@ from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.domains.signup.verification import Verification
 from authkit_issuer.domains.tokens.service import Tokens
+from authkit_issuer.domains.webhooks.service import Webhooks
 from authkit_issuer.errors import NotJoinable
+from authkit_issuer.hooks import Hook
 from authkit_issuer.ports import (
     AuthEventLogger,
     BreachCheck,
@@ -109,6 +111,7 @@ class Service:
     entitlements: Entitlements
     events: Events
     admin: Admin
+    webhooks: Webhooks
 
     @classmethod
     async def open(  # noqa: PLR0917 - the contract: every part may be passed by position
@@ -233,6 +236,22 @@ class Service:
             )
         await self.rt.host.deliver()
 
+    def on(self, event: str, hook: Hook) -> None:
+        """Call ``hook(event)`` after the commit with every event of a type, of this process alone.
+
+        A hook is called beside the requests, one event at a time, in the order of the commits. Its failure is
+        counted and logged. What waits for it is lost with the process: for every event, at least once, use
+        ``event_loggers`` or ``webhooks``.
+
+        Args:
+            event: A ``SessionEventType``, or ``"*"`` for every type.
+            hook: A coroutine function that takes an ``AuthSessionEvent``; it has thirty seconds.
+
+        Raises:
+            ValueError: The type does not exist.
+        """
+        self.rt.hooks.add(event, hook)
+
     def at_prefix(self, prefix: str) -> Self:
         """Return this service with another ``route_prefix``: links to its own routes begin with it.
 
@@ -287,11 +306,15 @@ class Service:
 
     @property
     def failures(self) -> dict[str, int]:
-        """How often parts of the host failed in this process: ``entitlements``, ``sink <name>``.
+        """How often parts of the host failed in this process, such as ``entitlements`` and ``sink <name>``.
 
         ``background`` is what ran beside requests, such as mails, and failed unseen.
         """
-        return {**self.rt.failures, "background": self.rt.background.failures}
+        return {
+            **self.rt.failures,
+            **self.rt.hooks.failures,
+            "background": self.rt.background.failures,
+        }
 
     async def health(self) -> dict[str, bool]:
         """Tell for ``database`` and ``ephemeral_store`` whether they answer within two seconds."""
@@ -312,6 +335,7 @@ class Service:
         up without calling this sets ``deleted_user_retention=None`` and purges itself.
         """
         await self.sessions.purge()
+        await self.webhooks.purge()
         await self.events.purge()
         await Guesses(self.rt).purge()
         await self.lifecycle.lift_lapsed_bans()

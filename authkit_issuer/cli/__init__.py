@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from authkit_issuer.cli import calibrating, config, greeting, keys, mail, orgs, output, purging, roles, users
+from authkit_issuer.cli import (
+    calibrating,
+    config,
+    greeting,
+    keys,
+    mail,
+    orgs,
+    output,
+    purging,
+    roles,
+    users,
+    webhooks,
+)
 from authkit_issuer.cli import doctor as examining
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.config.settings import missing
@@ -35,6 +47,7 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(users.app, name="users")
 app.add_typer(roles.app, name="roles")
 app.add_typer(orgs.app, name="orgs")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it so

@@ -236,6 +236,8 @@ class Config:
     """Secrets of the services that may introspect tokens, by client id; empty closes introspection."""
     step_up_max_age: float = 900.0
     """Seconds after a proof of identity in which sensitive operations are allowed."""
+    webhook_networks: tuple[str, ...] = ()
+    """Networks beside the public Internet that webhooks may go to, such as ``10.1.0.0/16``."""
     clickhouse_url: str | None = field(default=None, repr=False)
     """A ClickHouse that receives the audit trail as well: ``https://user:password@host:8443``. A sink of that
     name that is passed in replaces it."""
@@ -321,6 +323,7 @@ def _normalized(config: Config) -> dict[str, Any]:
         code.removeprefix("+") for code in _words("sms_countries", config.sms_countries)
     )
     out["languages"] = tuple(tag.lower() for tag in _words("languages", config.languages))
+    out["webhook_networks"] = _words("webhook_networks", config.webhook_networks)
     out["trusted_proxies"] = _words("trusted_proxies", config.trusted_proxies)
     out["two_factor_exempt_methods"] = _words("two_factor_exempt_methods", config.two_factor_exempt_methods)
     domains = _words("solana_domains", config.solana_domains)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import math
 import re
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ def check(config: Config) -> None:
     _check_addresses(config)
     _check_providers(config)
     TrustedProxies(config.trusted_proxies)
+    _check_networks(config)
     check_rate_limits(config)
     _check_browsers(config)
     for client, secret in config.introspection_clients.items():
@@ -77,6 +79,16 @@ def warnings(config: Config, *, sends_mail: bool) -> list[str]:
             "set AUTHKIT_SMTP_URL and AUTHKIT_SMTP_FROM, or pass email_sender"
         )
     return found
+
+
+def _check_networks(config: Config) -> None:
+    for network in config.webhook_networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError:
+            raise ConfigError(
+                f"webhook_networks: {network!r} is not a network; write one such as 10.1.0.0/16."
+            ) from None
 
 
 def _check_providers(config: Config) -> None:

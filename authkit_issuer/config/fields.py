@@ -80,6 +80,7 @@ class ConfigFields(TypedDict, total=False):
     hash_deadline: float | timedelta
     hash_memory_mib: int
     trusted_proxies: tuple[str, ...]
+    webhook_networks: tuple[str, ...]
     rate_limits: Mapping[str, str]
     cors_origins: tuple[str, ...]
     refresh_cookie: bool

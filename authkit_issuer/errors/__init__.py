@@ -172,6 +172,9 @@ from authkit_issuer.errors.tokens import (
     ReservedClaim,
     UnknownKid,
 )
+from authkit_issuer.errors.webhooks import (
+    WebhookNotFound,
+)
 
 __all__ = [
     "AccountExistsLinkRequired",
@@ -300,4 +303,5 @@ __all__ = [
     "UsernameTooLong",
     "UsernameTooShort",
     "WalletAlreadyLinked",
+    "WebhookNotFound",
 ]

@@ -6,7 +6,7 @@ import logging
 
 import msgspec
 
-from authkit_issuer.event_types import AuthSessionEvent, reason_code
+from authkit_issuer.event_types import AuthSessionEvent
 
 
 class LogEventLogger:
@@ -36,8 +36,6 @@ class LogEventLogger:
 
     async def log_session_event(self, event: AuthSessionEvent) -> None:
         """See ``AuthEventLogger``."""
-        record = msgspec.to_builtins(event)
-        if not self._personal:
-            record |= {"ip_addr": None, "user_agent": None, "data": {}, "reason": reason_code(event)}
+        record = msgspec.to_builtins(event if self._personal else event.impersonal())
         message = msgspec.json.encode(record).decode()
         self._logger.log(self._level, "%s", message, extra={"auth_event": record})

@@ -53,7 +53,7 @@ class BatchedStatements:
 
     def __init__(self, store: Store) -> None:
         """Take the store whose connections the statements run on."""
-        self._store = store
+        self.store = store
         self._batchers: dict[tuple[Any, tuple[object, ...]], _Batcher] = {}
 
     async def maybe(
@@ -62,7 +62,7 @@ class BatchedStatements:
         """Return the caller's row, or None when there is none; raises as the store does."""
         batcher = self._batchers.get((query, common))
         if batcher is None:
-            batcher = self._batchers[query, common] = _Batcher(self._store, query, common)
+            batcher = self._batchers[query, common] = _Batcher(self.store, query, common)
         row: Row | None = await batcher.run(own)
         return row
 

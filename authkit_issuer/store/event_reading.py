@@ -14,6 +14,15 @@ EVENT_COLUMNS = """
     host(e.ip_addr) as ip_addr, e.user_agent, e.actor, e.target, e.data::text
 """
 """The columns of :class:`EventRow` for the event ``e``."""
+TO_WEBHOOKS = """
+    webhooks as (
+        insert into profiles.webhook_deliveries (endpoint_id, event_id)
+        select w.id, event.id from event join profiles.webhook_endpoints w
+        on w.enabled and (w.events = '{}' or event.type = any(w.events))
+        returning 1
+    )
+"""
+"""What queues the rows ``event`` (``id``, ``type``) for the webhooks that receive their type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ EMPTY = """
     delete from profiles.session_events;
     delete from profiles.event_outbox;
     delete from profiles.event_sinks;
+    delete from profiles.webhook_endpoints;
 """
 VACUUM_EVERY = 100
 """Tests after which the dead rows go: autovacuum is off, and plans slow down with them."""

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authkit_issuer.store.event_reading import EVENT_COLUMNS, EventRow
+from authkit_issuer.store.event_reading import EVENT_COLUMNS, TO_WEBHOOKS, EventRow
 from authkit_issuer.store.predicates import ALLOWED
 from authkit_issuer.store.query import Query, Statement
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """An event that was just written, and whether a webhook is to receive it."""
+
+    event_id: int
+    webhook: bool
+
+
 RECORD = Query(
-    int,
-    """
+    Recorded,
+    f"""
     with event as (
         insert into profiles.session_events
             (issuer, user_id, session_id, event, method, reason, ip_addr, user_agent, actor, target, data)
         values ($1, $2, $3, $4, $5, $6, $7::text::inet, $8, $9, $10, $11::text::jsonb)
-        returning id
+        returning id, session_events.event as type
     ), queued as (
         insert into profiles.event_outbox (sink, event_id)
         select sink, event.id from event cross join unnest($12::text[]) as sink
-    )
-    select id from event
+    ), {TO_WEBHOOKS}
+    select id as event_id, exists (select from webhooks) as webhook from event
     """,
 )
 
@@ -66,6 +75,11 @@ PURGE = Query(
         select id from profiles.session_events e
         where occurred_at < now() - $1::float8 * interval '1 second'
           and not exists (select from profiles.event_outbox o where o.event_id = e.id)
+          and not exists (
+              select from profiles.webhook_deliveries d
+              join profiles.webhook_endpoints w on w.id = d.endpoint_id
+              where d.event_id = e.id and d.ended_at is null and w.enabled
+          )
         order by occurred_at limit $2 for update skip locked
     ), gone as (
         delete from profiles.session_events e using old where e.id = old.id returning 1
@@ -93,6 +107,12 @@ READ = Query(
     where e.user_id = $1 and ($2::text[] = '{{}}' or e.event = any($2))
       and (e.occurred_at, e.id) < ($3, $4::bigint)
     order by e.occurred_at desc, e.id desc limit $5
+    """,
+)
+BY_IDS = Query(
+    EventRow,
+    f"""
+    select {EVENT_COLUMNS} from profiles.session_events e where e.id = any($1::bigint[]) order by e.id
     """,
 )
 READ_ALL = Query(

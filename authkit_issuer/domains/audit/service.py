@@ -7,6 +7,7 @@ lost with a crash nor told for a change that was rolled back. ``Events.purge`` d
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,7 +58,7 @@ class Events:
         The notices that ``notices.NOTICES`` names leave after the commit.
         """
         who = client or UNKNOWN_CLIENT
-        event_id = await self.rt.one(
+        recorded = await self.rt.one(
             sql.RECORD,
             self.rt.config.issuer,
             user_id,
@@ -72,10 +73,10 @@ class Events:
             msgspec.json.encode(data or {}).decode(),
             list(self.rt.sinks),
         )
-        await self.announce()
+        await self.announce([recorded.event_id], webhook=recorded.webhook)
         facts = Occurrence(method=method, reason=reason, actor=actor, target=target, data=data or {})
         await self.notify_owner(event, user_id, facts)
-        return event_id
+        return recorded.event_id
 
     async def notify_owner(self, event: SessionEventType, user_id: str, occurrence: Occurrence) -> None:
         """Send the owner the notices of an event after the commit.
@@ -216,10 +217,20 @@ class Events:
             client=Client(ip=ip, user_agent=user_agent),
         )
 
-    async def announce(self) -> None:
-        """Tell the outbox, once the transaction has committed, that there is something to deliver."""
-        if self.rt.sinks:
-            await self.rt.after_commit(self._wake)
+    async def announce(self, event_ids: Sequence[int], *, webhook: bool) -> None:
+        """Wake what delivers these events, and hand them to the hooks, once the transaction has committed."""
 
-    async def _wake(self) -> None:
-        self.rt.wake_outbox()
+        async def wake() -> None:
+            self.rt.wake_outbox()
+            if webhook:
+                self.rt.wake_webhooks()
+            if self.rt.hooks:
+                self.rt.hooks.take(event_ids, self._committed)
+
+        if self.rt.sinks or webhook or self.rt.hooks:
+            await self.rt.after_commit(wake)
+
+    async def _committed(self, event_ids: Sequence[int]) -> list[AuthSessionEvent]:
+        """Return events by a connection of their own: the transaction that wrote them has ended."""
+        outside = dataclasses.replace(self.rt, store=self.rt.batched.store, waiting=None)
+        return [row.read() for row in await outside.all(sql.BY_IDS, list(event_ids))]

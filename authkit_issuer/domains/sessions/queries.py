@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, TokenFacts
+from authkit_issuer.store.event_reading import TO_WEBHOOKS
 from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, awake, live
 from authkit_issuer.store.query import Query, Statement
 
@@ -202,10 +203,12 @@ PURGE = Query(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedSession:
-    """A session that was just ended, and its user."""
+    """A session that was just ended, its user, its event, and whether a webhook is to receive that."""
 
     id: str
     user_id: str
+    event_id: int
+    webhook: bool
 
 
 def _ending(which: str) -> Query[EndedSession]:
@@ -229,12 +232,13 @@ def _ending(which: str) -> Query[EndedSession]:
                 (issuer, user_id, session_id, event, reason, ip_addr, user_agent, actor, data)
             select $1, user_id::text, id::text, 'session_revoked', $2, $3::text::inet, $4, $5,
                    $6::text::jsonb
-            from ended returning id
+            from ended returning id, session_id, session_events.event as type
         ), queued as (
             insert into profiles.event_outbox (sink, event_id)
             select sink, event.id from event cross join unnest($7::text[]) as sink
-        )
-        select id::text, user_id::text from ended
+        ), {TO_WEBHOOKS}
+        select ended.id::text, user_id::text, event.id as event_id, exists (select from webhooks) as webhook
+        from ended join event on event.session_id = ended.id::text
         """,
     )
 

@@ -59,7 +59,9 @@ async def end_sessions(
     if ended:
         events = Events(rt)
         occurrence = Occurrence(reason=reason.value, actor=actor, data=data or {})
-        await events.announce()
+        await events.announce(
+            [session.event_id for session in ended], webhook=any(session.webhook for session in ended)
+        )
         for user_id in {session.user_id for session in ended}:
             await events.notify_owner(SessionEventType.SESSION_REVOKED, user_id, occurrence)
     return [session.id for session in ended]

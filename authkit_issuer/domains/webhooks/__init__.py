@@ -1,0 +1,1 @@
+"""Webhooks: endpoints of the host, and the delivery of events to them."""

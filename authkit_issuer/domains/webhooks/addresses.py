@@ -1,0 +1,80 @@
+"""Where webhooks may go: an operator's URL must not make this machine call what only it can reach."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from authkit_issuer.config import Config
+from authkit_verify.config.allowed_urls import is_allowed_url
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+MAX_URL = 2000
+MAX_ADDRESSES = 4
+"""Addresses of a host that are tried."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+
+class AddressRefused(Exception):
+    """The host of a URL has no address that webhooks may go to; the text says why."""
+
+
+def is_url(config: Config, url: str) -> bool:
+    """True for https, and outside of production for http to this machine."""
+    return len(url) <= MAX_URL and is_allowed_url(url, http_loopback=not config.is_production)
+
+
+async def addresses_of(config: Config, url: str) -> list[Address]:
+    """Return the addresses of the URL's host that webhooks may go to.
+
+    The caller connects to one of them and looks no name up again: a name may have other addresses the next
+    time.
+
+    Raises:
+        AddressRefused: There is none.
+        OSError: The name cannot be resolved.
+    """
+    host = urlsplit(url).hostname or ""
+    addresses = await _resolved(host)
+    allowed = [address for address in addresses if _is_allowed(config, address)]
+    if not allowed:
+        raise AddressRefused(
+            f"{host} has the address {addresses[0]}, which is not public: allow its network in "
+            "webhook_networks"
+        )
+    return allowed[:MAX_ADDRESSES]
+
+
+async def _resolved(host: str) -> list[Address]:
+    try:
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
+    return [ipaddress.ip_address(text) for text in texts]
+
+
+def _is_allowed(config: Config, address: Address) -> bool:
+    meant = embedded(address)
+    if meant.is_loopback and not config.is_production:
+        return True
+    if any(meant in ipaddress.ip_network(network) for network in config.webhook_networks):
+        return True
+    return is_public(meant)
+
+
+def embedded(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 address leads to, else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1] or address
+
+
+def is_public(address: Address) -> bool:
+    """True for an address of the public Internet with one owner."""
+    unusual = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
+    return address.is_global and not unusual

@@ -1,0 +1,158 @@
+"""Delivers events to endpoints: at least once, in order, by one process at a time, for three days.
+
+An endpoint is claimed with a lease, and no connection is held while a message is under way. A message whose
+answer could not be recorded is sent again, under the same ``webhook-id``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from functools import partial
+
+from authkit_issuer.domains.webhooks import queries as sql
+from authkit_issuer.domains.webhooks.client import GONE, Outcome, WebhookClient
+from authkit_issuer.domains.webhooks.message import event_body
+from authkit_issuer.domains.webhooks.sending import Sending
+from authkit_issuer.errors import AuthError
+from authkit_issuer.identifiers import new_id
+from authkit_issuer.runtime import Runtime
+
+PAUSES = (5.0, 60.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 86_400.0, 86_400.0)
+"""Seconds before each further attempt; after the last one the event is given up."""
+LONGEST = 259_200.0
+"""Seconds after which an event gets no further attempt: what waited behind others that were given up."""
+JITTER = 0.1
+LEASE = 60.0
+"""Seconds that a process may deliver to an endpoint before another may."""
+IDLE = 30.0
+"""Seconds between two looks without a signal: for what a process left behind that ended."""
+AT_ONCE = 8
+"""Endpoints that one process delivers to at a time."""
+CLOSE_TIMEOUT = 5.0
+
+logger = logging.getLogger("authkit.webhooks")
+
+
+class WebhookWorker:
+    """The loop of one process."""
+
+    def __init__(self, rt: Runtime) -> None:
+        """Prepare; ``run`` delivers."""
+        self.rt = rt
+        self.client = WebhookClient(rt.config)
+        self._bell = asyncio.Event()
+        self._worker = new_id(rt.random_bytes)
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def wake(self) -> None:
+        """Look for events now."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Deliver until cancelled."""
+        while True:
+            await self._rest()
+            try:
+                await self.claim()
+            except Exception as error:  # noqa: BLE001 - an outage of the database: look again later
+                logger.warning("webhooks are not delivered: %s", type(error).__name__)
+
+    async def _rest(self) -> None:
+        try:
+            async with asyncio.timeout(IDLE):
+                await self._bell.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._bell.clear()
+
+    async def claim(self) -> None:
+        """Start a delivery for every endpoint that is due and not another process's."""
+        while len(self._running) < AT_ONCE:
+            endpoint_id = await self.rt.maybe(sql.CLAIM, self._worker, LEASE, list(self._running))
+            if endpoint_id is None:
+                return
+            task = asyncio.create_task(self._serve(endpoint_id), name=f"authkit webhook {endpoint_id}")
+            self._running[endpoint_id] = task
+            task.add_done_callback(partial(self._ended, endpoint_id))
+
+    def _ended(self, endpoint_id: str, task: asyncio.Task[None]) -> None:
+        # It may have been claimed again between the release and this call.
+        if self._running.get(endpoint_id) is task:
+            del self._running[endpoint_id]
+        # What was queued meanwhile, or an endpoint for which there was no room.
+        self.wake()
+
+    async def _serve(self, endpoint_id: str) -> None:
+        """Deliver what waits for an endpoint until it refuses, or half of the lease is over."""
+        until = time.monotonic() + LEASE / 2
+        try:
+            while time.monotonic() < until and await self._deliver(endpoint_id):
+                pass
+        except AuthError as error:
+            logger.warning("webhook %s: an outcome was not recorded: %s", endpoint_id, type(error).__name__)
+        finally:
+            await self._release(endpoint_id)
+
+    async def _deliver(self, endpoint_id: str) -> bool:
+        """Deliver the first event that waits; False if there is none or it was refused."""
+        row = await self.rt.maybe(sql.NEXT, endpoint_id, self._worker)
+        if row is None:
+            return False
+        endpoint = sql.Secrets(
+            id=endpoint_id,
+            url=row.url,
+            personal=row.personal,
+            secret=row.secret,
+            former_secret=row.former_secret,
+        )
+        body = event_body(row.read(), personal=row.personal)
+        message_id = f"msg_{endpoint_id.replace('-', '')}_{row.id}"
+        outcome = await Sending(self.rt, self.client, endpoint).send(message_id, body)
+        if outcome.ok:
+            await self.rt.execute(sql.DELIVERED, endpoint_id, row.id, outcome.text)
+            return True
+        await self._refused(endpoint_id, row.id, outcome)
+        return False
+
+    async def _refused(self, endpoint_id: str, event_id: int, outcome: Outcome) -> None:
+        self.rt.failures["webhooks"] += 1
+        async with self.rt.transaction() as tx:
+            failed = await tx.maybe(sql.FAILED, endpoint_id, event_id, outcome.text, LONGEST)
+            if failed is None:
+                return
+            logger.warning(
+                "webhook %s: event %d, attempt %d: %s", endpoint_id, event_id, failed.attempts, outcome.text
+            )
+            pause = PAUSES[0]
+            if outcome.status == GONE:
+                await tx.execute(sql.SWITCH, endpoint_id, False)
+                logger.error("webhook %s is disabled: its receiver says that it is gone", endpoint_id)
+            elif failed.late or failed.attempts > len(PAUSES):
+                await tx.execute(sql.DIE, endpoint_id, event_id)
+                logger.error("webhook %s: event %d was given up", endpoint_id, event_id)
+            else:
+                pause = max(PAUSES[failed.attempts - 1], outcome.retry_after)
+            pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
+            await tx.execute(sql.PAUSE, endpoint_id, pause)
+        if pause < IDLE:
+            asyncio.get_running_loop().call_later(pause, self.wake)
+
+    async def _release(self, endpoint_id: str) -> None:
+        try:
+            await self.rt.execute(sql.RELEASE, endpoint_id, self._worker)
+        except AuthError:
+            return  # the lease ends by itself
+
+    async def close(self) -> None:
+        """Give what is under way a few seconds, then stop."""
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=CLOSE_TIMEOUT)
+        running = tuple(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await self.client.aclose()
