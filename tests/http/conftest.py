@@ -128,7 +128,7 @@ async def _broken(call: Call[Any, Any]) -> Echo:
 
 
 async def _waiting(call: Call[Any, Any]) -> Echo:
-    raise errors.DatabaseUnavailable(retry_after=4)
+    raise errors.DatabaseUnavailable(retry_after=4).because("PostgreSQL at db.internal: Connection refused")
 
 
 def _operation(method: Any, path: str, handler: Any, **more: Any) -> Operation:

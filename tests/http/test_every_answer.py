@@ -85,7 +85,9 @@ async def test_an_outage_is_503_with_a_time_to_come_back_and_a_line_in_the_log(
     client, assert_refusal, caplog
 ):
     answer = await client.get("/waiting")
-    assert f"{answer.headers['x-request-id']}: GET /waiting is database_unavailable" in caplog.text
+    line = "GET /waiting is database_unavailable: PostgreSQL at db.internal: Connection refused"
+    assert f"{answer.headers['x-request-id']}: {line}" in caplog.text
+    assert "db.internal" not in answer.text
     assert_refusal(answer, 503, "database_unavailable")
     assert answer.headers["retry-after"] == "4"
 
