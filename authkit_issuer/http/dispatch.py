@@ -1,11 +1,13 @@
 """Answer requests from the table of operations.
 
 Per request: limit, guard, body, query, handler, serialization. The limit and the guard come first, so that
-the body of an unauthenticated request is not read where an access token is required.
+the body of an unauthenticated request is not read where an access token is required. After a body that was
+slow to arrive the guard is asked again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -37,12 +39,16 @@ from authkit_issuer.ports import Client, language
 from authkit_verify import TokenError
 
 if TYPE_CHECKING:
+    from authkit_issuer.domains.orgs.service import Org
     from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
     from authkit_issuer.service import Service
 
 REQUEST_ID = "authkit.request_id"
 """The key of the scope under which the edge leaves the id of the request."""
+
+SLOW_BODY = 0.5
+"""Seconds after which a body is late: its sender chooses the moment, and may have lost the right since."""
 
 logger = logging.getLogger("authkit.http")
 
@@ -123,13 +129,12 @@ class Runner:
         is_client = operation.auth is Auth.CLIENT
         clients = surface.service.config.introspection_clients if is_client else {}
         by_header = is_client and guards.require_client_by_header(clients, scope)
-        gate = operation.org
-        org = (
-            None
-            if gate is None or caller is None
-            else await guards.admit_to_org(surface.service, caller, gate, scope["path_params"])
-        )
+        org, now = await self._org(scope, caller), asyncio.get_running_loop().time
+        begun = now()
         body = await self._read_body(scope, receive, cookies, client)
+        if caller is not None and not operation.or_refresh_token and now() - begun > SLOW_BODY:
+            caller = await self._authenticate_again(scope)
+            org = await self._org(scope, caller)
         if is_client:
             guards.require_client_by_body(clients, body, by_header=by_header)
         if refused is not None and not cookies.has_refresh_token(getattr(body, "refresh_token", None)):
@@ -195,11 +200,30 @@ class Runner:
         account = await guards.authenticate(service, scope)
         if limit is not None and limit.by_user:
             await rate_limits.count_user(service, limit, account.id, extra)
+        await self._require_rights(account)
+        return account
+
+    async def _authenticate_again(self, scope: Scope) -> AuthenticatedSession | None:
+        """Return the caller as of now, after a late body; counts nothing."""
+        if self.operation.auth is Auth.OPTIONAL:
+            return await guards.authenticate_if_possible(self._surface.service, scope)
+        account = await guards.authenticate(self._surface.service, scope)
+        await self._require_rights(account)
+        return account
+
+    async def _require_rights(self, account: AuthenticatedSession) -> None:
+        operation = self.operation
         if operation.auth is Auth.ADMIN:
             guards.require_admin(account)
         if operation.fresh is True or (operation.fresh and operation.fresh(account)):
-            await reauth.require_recent_auth(service, account)
-        return account
+            await reauth.require_recent_auth(self._surface.service, account)
+
+    async def _org(self, scope: Scope, caller: AuthenticatedSession | None) -> Org | None:
+        """Return the organization of the path, which the caller is let into; None if the path has none."""
+        gate = self.operation.org
+        if gate is None or caller is None:
+            return None
+        return await guards.admit_to_org(self._surface.service, caller, gate, scope["path_params"])
 
     async def _give_back(self, call: Call[Any, Any]) -> None:
         limit = self.operation.limit

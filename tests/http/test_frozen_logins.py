@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fakes.calls import PASSWORD, bearer, log_in, refusal
+from fakes.calls import PASSWORD, bearer, log_in, me, refusal
+from fakes.wallets import Wallet
 
 EMAIL, NUMBER = "ada_l@example.test", "+4915112345678"
 
@@ -35,6 +36,15 @@ async def test_the_owner_confirms_a_frozen_login(api, owner):
     listed = (await api.get("/auth/user/providers", headers=bearer(owner))).json()["data"]
     assert [login["frozen"] for login in listed] == [False]
     assert refusal(await api.post(path, headers=bearer(owner))) == (404, "provider_not_linked")
+
+
+async def test_a_frozen_wallet_is_not_the_address_of_the_account(api, service, owner):
+    account, wallet = await me(api, owner), Wallet().address
+    await service.providers.link_by_issuer(account["id"], "solana:mainnet", "solana", wallet)
+    assert (await me(api, owner))["solana_address"] == wallet
+    await service.pool.execute("update profiles.user_providers set frozen_at = now()")
+    assert (await me(api, owner))["solana_address"] is None
+    assert await service.solana.get_user_by_address(wallet) is None
 
 
 async def test_the_owner_removes_a_frozen_login(api, owner):

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.contacts import PHONE, ContactKind
+from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.ports import TemporarySendFailure, language
 from authkit_issuer.runtime import Delivery, Runtime, safe_text
 
 RETRY_AFTER = (30.0, 120.0)
 """Seconds before the second and the third try: greylisting takes a minute or two, a code ten."""
+NOTICES_PER_HOUR = 20
+"""Notices of one kind to one address, that another person may cause: right logins have no limit."""
 _TEMPORARY = (TemporarySendFailure, ConnectionError, TimeoutError)
 
 logger = logging.getLogger("authkit.messages")
@@ -89,6 +92,8 @@ class Messages:
     ) -> None:
         """Send a security notice in the background; does nothing without an address or a notice sender.
 
+        Beyond ``NOTICES_PER_HOUR`` of its kind to the address, one that is not ``by_owner`` is not sent.
+
         Args:
             email: The owner's address.
             username: The name the email greets.
@@ -99,12 +104,27 @@ class Messages:
         if not email or notices is None:
             return
 
+        admitted: bool | None = by_owner or None
+
         async def send() -> None:
+            nonlocal admitted
             if not by_owner:
                 language.set("")
-            await notices.send_security_notice(email, username or "", notice)
+            if admitted is None:
+                admitted = await self._admits_notice(email, notice)
+            if admitted:
+                await notices.send_security_notice(email, username or "", notice)
 
         await self.send_in_background(send, name="security notice")
+
+    async def _admits_notice(self, email: str, notice: str) -> bool:
+        """Count a notice; True if it may be sent, also while the store cannot count."""
+        key = f"notices:{notice}:{identifier_digest(self.rt, 'notice', email)}"
+        try:
+            admitted, _ = await self.rt.ephemeral.admit(key, NOTICES_PER_HOUR, 3600.0)
+        except errors.EphemeralStoreUnavailable:
+            return True
+        return admitted
 
     async def _send_patiently(self, sending: Delivery, name: str) -> None:
         for pause in RETRY_AFTER:

@@ -16,6 +16,7 @@ from authkit_issuer.domains.credentials import obstacles
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.lifecycle.service import Lifecycle
 from authkit_issuer.domains.login import queries as sql
+from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.errors.declared import declared, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -135,6 +136,9 @@ class DeletedAccounts:
             if not refusal.metadata.get("restorable"):
                 raise
             return refusal
+        except errors.Unauthenticated as refusal:
+            await Logins(self.rt).note_failure(refusal, client)
+            raise
         return None
 
     async def _restore(self, user_id: str, auth_epoch: int, client: Client | None) -> bool:

@@ -19,6 +19,7 @@ from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.orgs import queries as sql
 from authkit_issuer.domains.orgs.members import (
     MEMBER,
+    OWNER,
     OrgMembers,
     end_invites_of_former_owners,
     hold,
@@ -42,6 +43,8 @@ class Terms:
     by: str | None
     until: datetime | None
     role: str | None
+    as_owner: bool
+    """True if only an owner may invite: an inviter who lost the role at this moment is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class OrgInvites:
         errors.InvalidOrgRole,
         errors.OrgRoleNotFound,
         errors.AlreadyOrgMember,
+        errors.NotOrgMember,
         errors.OrgInviteAlreadyPending,
     )
     async def create(
@@ -66,6 +70,7 @@ class OrgInvites:
         expires_at: datetime | None = None,
         *,
         role: str | None = None,
+        as_owner: bool = False,
         client: Client | None = None,
     ) -> OrgInvite:
         """Invite an account; the invite replaces one that has expired. A verified address gets an email.
@@ -76,6 +81,7 @@ class OrgInvites:
             invited_by: The id of the inviter; None for the host itself.
             expires_at: The end of the invite; None is never.
             role: A role that acceptance gives beside ``member``.
+            as_owner: Refuse an inviter who is not an owner of the organization.
             client: The client of the inviter; the sending limits count by it.
 
         Raises:
@@ -83,6 +89,7 @@ class OrgInvites:
             UserNotFound: No such user, no such inviter, or a user who may not act.
             AlreadyOrgMember: The user is a member.
             OrgInviteAlreadyPending: The account has an open invite.
+            NotOrgMember: The inviter is not an owner, and ``as_owner`` is true.
             InvalidExpiry: ``expires_at`` has passed, or names no time zone.
             InvalidOrgRole, OrgRoleNotFound: ``role`` was refused.
         """
@@ -93,7 +100,8 @@ class OrgInvites:
                 raise errors.UserNotFound
             if await tx.one(sql.IS_MEMBER, org.id, person):
                 raise errors.AlreadyOrgMember
-            terms = Terms(by=invited_by, until=await _future(tx, expires_at), role=await _role(tx, org, role))
+            until, given = await _future(tx, expires_at), await _role(tx, org, role)
+            terms = Terms(by=invited_by, until=until, role=given, as_owner=as_owner)
             return await _create(tx, org, terms, person=person, client=client)
 
     @raises(
@@ -102,6 +110,7 @@ class OrgInvites:
         errors.InvalidExpiry,
         errors.InvalidOrgRole,
         errors.OrgRoleNotFound,
+        errors.NotOrgMember,
         errors.OrgInviteAlreadyPending,
     )
     async def create_for_email(
@@ -112,6 +121,7 @@ class OrgInvites:
         expires_at: datetime | None = None,
         *,
         role: str | None = None,
+        as_owner: bool = False,
         client: Client | None = None,
     ) -> OrgInvite:
         """Invite an address: the account that has verified it, now or at the time of the answer.
@@ -123,7 +133,8 @@ class OrgInvites:
         address = identifiers.email(email)
         async with self.rt.transaction() as tx:
             org = await Namespace(tx).find_org(org_slug)
-            terms = Terms(by=invited_by, until=await _future(tx, expires_at), role=await _role(tx, org, role))
+            until, given = await _future(tx, expires_at), await _role(tx, org, role)
+            terms = Terms(by=invited_by, until=until, role=given, as_owner=as_owner)
             return await _create(tx, org, terms, address=address, client=client)
 
     async def list_for_org(
@@ -275,6 +286,11 @@ async def _create(
         raise errors.UserNotFound(param="invited_by")
     if person is not None and await tx.maybe(sql.HOLD_USER, person) is None:
         raise errors.UserNotFound
+    if terms.as_owner:
+        # Under the lock of a removal: later the invite would count as one that the host has made.
+        await hold(tx, org.slug)
+        if OWNER not in await tx.all(sql.MEMBER_ROLES, org.id, inviter):
+            raise errors.NotOrgMember
     await tx.execute(sql.EXPIRE_INVITES, org.id)
     await end_invites_of_former_owners(tx, org, actor=None)
     invite_id = await tx.maybe(sql.CREATE_INVITE, org.id, person, address, inviter, terms.until, terms.role)

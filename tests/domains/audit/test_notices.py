@@ -10,6 +10,7 @@ import pytest
 import authkit_issuer
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.notices import NOTICES, SILENT, SILENT_ENDS, Occurrence
+from authkit_issuer.domains.base.messages import NOTICES_PER_HOUR
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client, language
 from authkit_issuer.senders.texts import ENGLISH
@@ -174,3 +175,17 @@ async def test_a_notice_of_an_operators_act_is_not_in_the_operators_language(ser
     finally:
         language.reset(spoken)  # the tests of a worker share one context
     assert heard == ["", "de"]
+
+
+async def test_logins_however_many_do_not_flood_an_address_with_notices(make_service, mailbox) -> None:
+    """An account may have another person's address where no verification is required."""
+    service = await make_service(session_max_per_user=1)
+    ada = (await service.users.create(EMAIL, "ada_l")).id
+    for _ in range(40):
+        await service.sessions.issue(ada)
+    await service.rt.background.drain(timeout=10)
+    assert len(mailbox.to(EMAIL)) == NOTICES_PER_HOUR
+    for password in (PASSWORD, BETTER):
+        await service.passwords.admin_set(ada, password, actor=OPERATOR)
+    await service.rt.background.drain(timeout=10)
+    assert [message.kind for message in mailbox.to(EMAIL)][NOTICES_PER_HOUR:] == ["password_changed"] * 2

@@ -38,6 +38,13 @@ async def test_only_the_right_password_learns_that_the_account_is_deleted(servic
     assert (until - since).total_seconds() == service.config.deleted_user_retention
 
 
+async def test_a_wrong_password_for_a_deleted_account_is_a_failed_login(service: Service, ada: str) -> None:
+    for call in (service.deleted_accounts.restore, service.deleted_accounts.erase):
+        with pytest.raises(errors.InvalidCredentials):
+            await call(EMAIL, "a wrong password")
+    assert await events(service, "session_failed") == 2
+
+
 async def test_the_owner_restores_the_account_and_signs_in(service: Service, ada: str) -> None:
     await service.lifecycle.soft_delete(ada)
     for _ in range(2):

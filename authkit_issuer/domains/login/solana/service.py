@@ -291,7 +291,7 @@ class Solana:
         except errors.InvalidAddress:
             return None
         user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), address)
-        return None if user is None else await Users(self.rt).get(user.user_id)
+        return None if user is None or user.frozen else await Users(self.rt).get(user.user_id)
 
     async def get_address(self, user_id: str) -> str | None:
         """Return the address of the user's wallet, or None."""

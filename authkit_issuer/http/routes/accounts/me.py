@@ -72,7 +72,9 @@ def _logins(service: Service, links: list[LinkedProvider]) -> dict[str, Any]:
     wallets = f"solana:{service.config.solana_chain}"
     enabled = {*service.config.providers, *(["solana"] if with_wallets(service) else [])}
     return {
-        "solana_address": next((link.subject for link in links if link.issuer == wallets), None),
+        "solana_address": next(
+            (link.subject for link in links if link.issuer == wallets and not link.frozen), None
+        ),
         "linked_providers": sorted({link.provider_slug or link.issuer for link in links}),
         "enabled_providers": sorted(enabled),
     }

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AliasChoices, Field
 
+from authkit_issuer import errors
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.http.operations import PASSWORD_GUESSES, Auth, Body, Call, NoParams, Text
@@ -60,8 +61,12 @@ async def login(call: Call[Login, NoParams]) -> TokenResponse:
 )
 async def replace_temporary_password(call: Call[TemporaryPassword, NoParams]) -> OkResponse:
     """Replace the password that an operator set."""
-    body = call.body
-    await call.service.passwords.replace_temporary(
-        body.identifier, body.current_password, body.new_password, client=call.client
-    )
+    body, service = call.body, call.service
+    try:
+        await service.passwords.replace_temporary(
+            body.identifier, body.current_password, body.new_password, client=call.client
+        )
+    except errors.Unauthenticated as refusal:
+        await service.logins.note_failure(refusal, call.client)
+        raise
     return OkResponse()

@@ -89,7 +89,9 @@ async def create_org_invite(call: Call[OrgInviteRequest, NoParams]) -> OrgInvite
     await require_recent_auth_for_role(call, body.role)
     create = invites.create if body.email is None else invites.create_for_email
     org, invitee, owner = call.organization.slug, body.email or body.user_id or "", call.account.id
-    return await create(org, invitee, owner, body.expires_at, role=body.role, client=call.client)
+    return await create(
+        org, invitee, owner, body.expires_at, role=body.role, as_owner=True, client=call.client
+    )
 
 
 def _page(found: list[OrgInvite], limit: int) -> OrgInviteList:

@@ -106,7 +106,8 @@ async def add_org_member(call: Call[NewOrgMember, NoParams]) -> OrgInvite:
     """Invite a user, who becomes a member by accepting."""
     await require_recent_auth_for_role(call, call.body.role)
     org, owner, body = call.organization.slug, call.account.id, call.body
-    return await call.service.org_invites.create(org, body.user_id, owner, role=body.role, client=call.client)
+    invites = call.service.org_invites
+    return await invites.create(org, body.user_id, owner, role=body.role, as_owner=True, client=call.client)
 
 
 @routes.delete(
