@@ -25,6 +25,8 @@ autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 
+smartquotes = False  # options begin with two hyphens
+
 html_theme = "furo"
 html_title = f"authkit {version}"
 html_static_path = ["_static"]

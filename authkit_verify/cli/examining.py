@@ -16,13 +16,18 @@ WHAT = "Examine an issuer as a verifier sees it; exit status 1 for an error."
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit status; raises ``UsageError``."""
-    parser = Parser(prog="authkit doctor", description=WHAT, allow_abbrev=False)
-    add_issuer_options(parser, "The issuer, exactly as its tokens name it.")
-    parser.add_argument("--json", action="store_true", dest="as_json", help="Print the findings as JSON.")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     report = _report(options)
     print(json.dumps(report.to_dict()) if options.as_json else str(report))
     return 0 if report.ok else 1
+
+
+def parser() -> Parser:
+    """Return the parser of the command."""
+    made = Parser(prog="authkit doctor", description=WHAT, allow_abbrev=False)
+    add_issuer_options(made, "The issuer, exactly as its tokens name it.")
+    made.add_argument("--json", action="store_true", dest="as_json", help="Print the findings as JSON.")
+    return made
 
 
 def _report(options: argparse.Namespace) -> Report:

@@ -19,7 +19,7 @@ WHAT = "Check a token against its issuer's published keys; exit status 1 if it i
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command and return its exit status; raises ``UsageError``."""
-    options, surplus = _parser().parse_known_args(arguments)
+    options, surplus = parser().parse_known_args(arguments)
     _refuse_surplus(surplus)
     if not options.audience and not options.any_audience:
         raise UsageError("give --audience, or --any-audience")
@@ -28,20 +28,21 @@ def run(arguments: Sequence[str]) -> int:
     return asyncio.run(check(_config(options), text, as_json=options.as_json))
 
 
-def _parser() -> Parser:
-    parser = Parser(prog="authkit verify", description=WHAT, allow_abbrev=False)
-    parser.add_argument("token", help="The token; - reads it from standard input.")
-    add_issuer_options(parser, "The issuer to accept.")
-    parser.add_argument("--any-audience", action="store_true", help="Accept every audience, and none.")
-    parser.add_argument(
+def parser() -> Parser:
+    """Return the parser of the command."""
+    made = Parser(prog="authkit verify", description=WHAT, allow_abbrev=False)
+    made.add_argument("token", help="The token; - reads it from standard input.")
+    add_issuer_options(made, "The issuer to accept.")
+    made.add_argument("--any-audience", action="store_true", help="Accept every audience, and none.")
+    made.add_argument(
         "--pem", action="append", default=[], type=Path, metavar="FILE",
         help="A public key file; without --jwks-url nothing is fetched.",
     )  # fmt: skip
-    parser.add_argument("--explain", action="store_true", help="Print every check and its setting.")
-    parser.add_argument(
+    made.add_argument("--explain", action="store_true", help="Print every check and its setting.")
+    made.add_argument(
         "--json", action="store_true", dest="as_json", help="Print the claims or the refusal as JSON."
     )
-    return parser
+    return made
 
 
 def _refuse_surplus(surplus: Sequence[str]) -> None:
