@@ -80,7 +80,6 @@ class ConfigFields(TypedDict, total=False):
     hash_deadline: float | timedelta
     hash_memory_mib: int
     trusted_proxies: tuple[str, ...]
-    webhook_networks: tuple[str, ...]
     rate_limits: Mapping[str, str]
     cors_origins: tuple[str, ...]
     refresh_cookie: bool
@@ -88,6 +87,7 @@ class ConfigFields(TypedDict, total=False):
     languages: tuple[str, ...]
     introspection_clients: Mapping[str, str]
     step_up_max_age: float | timedelta
+    webhook_networks: tuple[str, ...]
     clickhouse_url: str | None
     clickhouse_table: str
     event_retention: float | timedelta

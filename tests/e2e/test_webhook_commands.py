@@ -67,7 +67,7 @@ def test_an_endpoint_is_added_tested_rotated_disabled_and_removed(settings: dict
     assert webhooks(settings, "enable", endpoint_id).stdout == "enabled\n"
     assert webhooks(settings, "replay", endpoint_id).stdout == "queued 0\n"
     assert webhooks(settings, "replay", endpoint_id, "--since", "2026-01-01").stdout == "queued 0\n"
-    assert webhooks(settings, "remove", endpoint_id).stdout == "removed\n"
+    assert webhooks(settings, "remove", endpoint_id, "--yes").stdout == "removed\n"
     assert webhooks(settings, "list").stdout == ""
 
 
