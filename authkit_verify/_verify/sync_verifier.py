@@ -9,13 +9,13 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
-from authkit_verify._explain.explanation import Explanation
 from authkit_verify._jwks.refresher import NoEventLoop
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._telemetry.counters import Counters
 from authkit_verify._telemetry.events import Listener
+from authkit_verify._verify.explain.explanation import Explanation
 from authkit_verify._verify.health import Health
 from authkit_verify._verify.issuer_loader import IssuerLoader
 from authkit_verify._verify.verifier import Verified, Verifier

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import msgspec
 
-from authkit_verify._explain.explanation import Explanation
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
@@ -30,6 +29,7 @@ from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._policy.proof.dpop_proof import ProofChecker
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
+from authkit_verify._verify.explain.explanation import Explanation
 from authkit_verify._verify.health import Health, health_of
 from authkit_verify._verify.issuer_loader import IssuerLoader, LoadedIssuers
 from authkit_verify._verify.issuers import Issuers
@@ -224,7 +224,7 @@ class Verifier:
         A DPoP proof is not used up, so its replay is not noticed. Safe to show to the client that sent the
         token: it repeats no part of the encoded token.
         """
-        from authkit_verify._explain.explain import explain  # noqa: PLC0415 - for the few that ask
+        from authkit_verify._verify.explain.explain import explain  # noqa: PLC0415 - for the few that ask
 
         return await explain(
             token,

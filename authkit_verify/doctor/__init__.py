@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from authkit_verify._explain.explanation import address
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import locate
 from authkit_verify._jwks.fetch_error import FetchError
+from authkit_verify._verify.explain.explanation import address
 from authkit_verify.config import SUPPORTED_ALGORITHMS, AcceptConfig, IssuerAccept
 from authkit_verify.config.accept_config import DEFAULT_SKEW
 from authkit_verify.config.http_client import HttpClient

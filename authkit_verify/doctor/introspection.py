@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from authkit_verify._explain.explanation import address
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._policy.introspection.introspector import locate_endpoint
 from authkit_verify._policy.introspection.request import ask
+from authkit_verify._verify.explain.explanation import address
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.allowed_urls import is_loopback
 from authkit_verify.config.http_client import HttpClient

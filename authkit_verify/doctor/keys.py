@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from authkit_verify._explain.explanation import MAX_ITEMS, shortened
 from authkit_verify._jose.jwk import MAX_KEYS, UnusableDocument, is_private, read_jwk, read_jwks
 from authkit_verify._jose.key_strength import UnusableKey
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key
 from authkit_verify._jwks.fetch import MAX_BYTES
+from authkit_verify._verify.explain.explanation import MAX_ITEMS, shortened
 from authkit_verify.doctor.report import Finding
 
 

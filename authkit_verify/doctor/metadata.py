@@ -9,12 +9,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from authkit_verify._explain.explanation import shortened
 from authkit_verify._jwks.cache_lifetime import MIN_FRESH, cache_lifetime
 from authkit_verify._jwks.discovery import origin, url_in
 from authkit_verify._jwks.fetch import Answer
 from authkit_verify._jwks.fetch_error import FetchError
 from authkit_verify._jwks.refresher import MAX_WAIT
+from authkit_verify._verify.explain.explanation import shortened
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.allowed_urls import is_loopback
 from authkit_verify.doctor.probing import Probe

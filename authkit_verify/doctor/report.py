@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from authkit_verify._explain.explanation import table
+from authkit_verify._verify.explain.explanation import table
 
 Level = Literal["ok", "warning", "error"]
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify._explain.explanation import CheckResult, Explanation
 from authkit_verify._policy import checks
+from authkit_verify._verify.explain.explanation import CheckResult, Explanation
 from authkit_verify.config import StricterRules
 from authkit_verify.testing import FakeIssuer, FakeKey, encode, seal
 from fakes.clock import FakeClock

@@ -63,6 +63,7 @@ class LockedUser:
 class AuthenticatedSession(Account):
     """The account and session of an access token, and whether both are still in force."""
 
+    expires_at: datetime | None
     allowed: bool
     live: bool
     evicted: bool
@@ -173,7 +174,7 @@ AUTHENTICATE = Query(
                where ur.user_id = u.id and r.deleted_at is null order by r.slug
            ) as roles,
            u.biography, u.created_at, u.last_login, s.id::text as session_id, s.auth_time, s.amr,
-           {ALLOWED} as allowed,
+           s.expires_at, {ALLOWED} as allowed,
            {live("s")} and {awake("s", 4)} as live,
            s.revoke_reason is not distinct from 'evicted' as evicted,
            extract(epoch from now() - s.auth_time)::float8 as auth_age,

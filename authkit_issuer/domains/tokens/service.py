@@ -117,6 +117,7 @@ class Tokens:
         session_id: str | None = None,
         auth_time: datetime | None = None,
         amr: Sequence[str] = (),
+        not_after: datetime | None = None,
     ) -> AccessToken:
         """Return an access token with ``org`` and the user's roles there, and without any global role.
 
@@ -128,6 +129,7 @@ class Tokens:
             session_id: The session of the token, its ``sid``.
             auth_time: The time of the last authentication.
             amr: The authentication methods (RFC 8176).
+            not_after: The end of the session, which the token does not outlive.
 
         Raises:
             OrgModeNotMulti: The service runs in single-organization mode.
@@ -144,6 +146,7 @@ class Tokens:
             session_id=session_id,
             auth_time=auth_time,
             amr=amr,
+            not_after=not_after,
             org=org,
             extra=extra,
         )

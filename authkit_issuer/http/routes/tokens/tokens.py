@@ -126,6 +126,7 @@ async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenR
         session_id=account.session_id,
         auth_time=account.auth_time,
         amr=account.amr,
+        not_after=account.expires_at,
     )
     return AccessTokenResponse.of(access)
 

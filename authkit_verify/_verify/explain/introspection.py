@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from authkit_verify._explain.explanation import CheckLog, Outcome, Redactor, address, issuer_setting
 from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.introspection.live_claims import confirmed_claims, opaque_claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify._policy.opaque_tokens import OpaqueIssuers
+from authkit_verify._verify.explain.explanation import CheckLog, Outcome, Redactor, address, issuer_setting
 from authkit_verify.errors import TokenError
 
 _SOURCE = "RFC 7662 2.2"

@@ -9,8 +9,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from authkit_verify._explain.claims import explain_claims, explain_rest, explain_type
-from authkit_verify._explain.explanation import (
+from authkit_verify._jose import compact
+from authkit_verify._jose.compact import Header, Parts
+from authkit_verify._jwks.issuer_keys import KeyCandidates
+from authkit_verify._policy import checks
+from authkit_verify._policy.accepted_issuers import AcceptedIssuers
+from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
+from authkit_verify._policy.opaque_tokens import is_opaque
+from authkit_verify._policy.proof.binding import Binding
+from authkit_verify._verify.explain.claims import explain_claims, explain_rest, explain_type
+from authkit_verify._verify.explain.explanation import (
     CheckLog,
     Explanation,
     Outcome,
@@ -20,15 +28,7 @@ from authkit_verify._explain.explanation import (
     issuer_setting,
     shortened,
 )
-from authkit_verify._explain.introspection import explain_confirmation, explain_opaque
-from authkit_verify._jose import compact
-from authkit_verify._jose.compact import Header, Parts
-from authkit_verify._jwks.issuer_keys import KeyCandidates
-from authkit_verify._policy import checks
-from authkit_verify._policy.accepted_issuers import AcceptedIssuers
-from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
-from authkit_verify._policy.opaque_tokens import is_opaque
-from authkit_verify._policy.proof.binding import Binding
+from authkit_verify._verify.explain.introspection import explain_confirmation, explain_opaque
 from authkit_verify.config import AcceptConfig
 from authkit_verify.errors import TokenError
 

@@ -7,15 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from authkit_verify._explain.explanation import (
-    CheckLog,
-    CheckResult,
-    Outcome,
-    Redactor,
-    issuer_setting,
-    json_type,
-    moment,
-)
 from authkit_verify._jose.compact import Header
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claim_paths import USUAL, Paths, Payload, first_value
@@ -24,6 +15,15 @@ from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required
+from authkit_verify._verify.explain.explanation import (
+    CheckLog,
+    CheckResult,
+    Outcome,
+    Redactor,
+    issuer_setting,
+    json_type,
+    moment,
+)
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping
 from authkit_verify.errors import TokenError
