@@ -16,10 +16,11 @@ import tomllib
 import venv
 import zipfile
 from collections.abc import Callable, Iterator
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
-from packaging.markers import default_environment
+from packaging.markers import Marker, default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -62,8 +63,12 @@ def install_options() -> list[str]:
 
 
 def pins(listing: Path = LIST) -> dict[str, str]:
-    found = re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", listing.read_text(), re.MULTILINE)
-    return {canonicalize_name(name): version for name, version in found}
+    """The version of each name, of several the one of this environment."""
+    found = re.findall(
+        r"^([A-Za-z0-9._-]+)==([^\s;\\]+)(?: ; (.*?))?(?: \\)?$", listing.read_text(), re.MULTILINE
+    )
+    here = [(name, version, not marker or Marker(marker).evaluate()) for name, version, marker in found]
+    return {canonicalize_name(name): version for name, version, _ in sorted(here, key=itemgetter(2))}
 
 
 def wanted_by(name: str, extras: set[str]) -> list[Requirement]:
