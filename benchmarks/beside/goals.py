@@ -26,6 +26,7 @@ _PEERS = (
     (own.WHO, own.AUTHKIT, peers.FASTAPI_DB, 8.0, False),
     (own.WHO, own.AUTHKIT, peers.BETTER, 10.0, False),
     (own.PROTECTED, own.VERIFIER, peers.FASTAPI_JWT, 6.0, True),
+    (own.PROTECTED, own.VERIFIER, peers.FASTAPI_JWT, 15.0, False),
     (own.PROTECTED, own.VERIFIER, peers.FASTAPI_DB, 6.0, True),
     (own.PROTECTED, own.VERIFIER, peers.BETTER, 6.0, True),
     (own.LOGIN, own.AUTHKIT, peers.BETTER, 1.3, False),
