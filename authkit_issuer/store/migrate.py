@@ -15,7 +15,7 @@ from typing import Any
 
 import asyncpg
 
-from authkit_issuer.errors import StartupError
+from authkit_issuer.errors import ConfigError, StartupError
 from authkit_issuer.store.postgres import place, readable_address, translated
 from authkit_issuer.store.query import DEFAULT_SCHEMA, Statement
 
@@ -59,16 +59,15 @@ def shipped() -> tuple[Migration, ...]:
 
 
 async def migrate(
-    dsn: str, *, schema: str = DEFAULT_SCHEMA, migrations: Sequence[Migration] | None = None
+    dsn: str | None, *, schema: str = DEFAULT_SCHEMA, migrations: Sequence[Migration] | None = None
 ) -> list[Migration]:
     """Bring the database up to date and return what was applied; all of it or nothing.
 
-    Raises ``StartupError`` for edited or missing files and for a database of a newer version, and
-    ``DatabaseUnavailable`` when the server does not answer.
+    Raises ``ConfigError`` without a ``dsn``, ``StartupError`` for edited or missing files and for a database
+    of a newer version, and ``DatabaseUnavailable`` when the server does not answer.
     """
     wanted = shipped() if migrations is None else tuple(migrations)
-    with readable_address(), translated(place(dsn)):
-        connection: Any = await asyncpg.connect(dsn, timeout=10)
+    connection = await _connect(dsn)
     try:
         with translated():
             async with connection.transaction():
@@ -84,10 +83,16 @@ async def migrate(
         await connection.close()
 
 
-async def pending(dsn: str, *, schema: str = DEFAULT_SCHEMA) -> list[Migration]:
-    """Return the migrations that ``migrate`` would apply; changes nothing and raises the same."""
+async def _connect(dsn: str | None) -> Any:
+    if not dsn:
+        raise ConfigError("database_url is not set: set AUTHKIT_DATABASE_URL, or pass the address.")
     with readable_address(), translated(place(dsn)):
-        connection: Any = await asyncpg.connect(dsn, timeout=10)
+        return await asyncpg.connect(dsn, timeout=10)
+
+
+async def pending(dsn: str | None, *, schema: str = DEFAULT_SCHEMA) -> list[Migration]:
+    """Return the migrations that ``migrate`` would apply; changes nothing and raises the same."""
+    connection = await _connect(dsn)
     try:
         return await _missing(connection, schema)
     finally:

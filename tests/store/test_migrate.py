@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
 import pytest
 
-from authkit_issuer.errors import DatabaseUnavailable, StartupError
-from authkit_issuer.store.migrate import Migration, check, migrate, shipped
+from authkit_issuer.errors import ConfigError, DatabaseUnavailable, StartupError
+from authkit_issuer.store.migrate import Migration, check, migrate, pending, shipped
 
 
 @pytest.fixture
@@ -85,3 +85,12 @@ async def test_a_failing_file_leaves_nothing_behind(database_url: str, empty: st
 async def test_a_server_that_is_not_there_is_said_to_be_unavailable() -> None:
     with pytest.raises(DatabaseUnavailable):
         await migrate("postgresql://127.0.0.1:1/none")
+
+
+@pytest.mark.parametrize("address", [None, ""])
+@pytest.mark.parametrize("work", [migrate, pending])
+async def test_a_missing_address_names_the_setting(
+    work: Callable[[str | None], Awaitable[object]], address: str | None
+) -> None:
+    with pytest.raises(ConfigError, match="AUTHKIT_DATABASE_URL"):
+        await work(address)
