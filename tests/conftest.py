@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import re
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
@@ -42,6 +43,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder, and every process of it a clean environment."""
     for name in [name for name in os.environ if _SCRUBBED.fullmatch(name)]:
         del os.environ[name]
+    # A run in the background ignores some of these, and so would every server that a test stops by them.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     given = getattr(config, "workerinput", {}).get("authkit_folder")
     folder = Path(given or tempfile.mkdtemp(prefix="authkit-tests-"))
     folder.chmod(0o711)
