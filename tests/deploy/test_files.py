@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -33,12 +34,23 @@ OF_THE_FILES = {"AUTHKIT_UPSTREAM"}
 SETTINGS = {f"AUTHKIT_{entry.name.upper()}" for entry in dataclasses.fields(Config)} | ALIASES | OF_THE_FILES
 
 
+PATH = f"{os.environ['PATH']}{os.pathsep}/usr/sbin"
+"""Debian has nginx in a folder that is in the path of root alone."""
+
+
 def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+    return pytest.mark.skipif(shutil.which(program, path=PATH) is None, reason=f"{program} is not installed")
 
 
 def run(*words: str, **options: Any) -> str:
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, **options)
+    done = subprocess.run(
+        [shutil.which(words[0], path=PATH) or words[0], *words[1:]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -182,7 +194,9 @@ def test_nginx_passes_on_its_own_word_about_the_caller_and_no_probe(tmp_path: Pa
         Thread(target=upstream.serve_forever, daemon=True).start()
         https, http = free_port(), free_port()
         configuration = nginx_configuration(tmp_path, https, http, upstream.server_port)
-        with subprocess.Popen(["nginx", "-c", str(configuration), "-p", str(tmp_path)]) as nginx:
+        with subprocess.Popen(
+            [str(shutil.which("nginx", path=PATH)), "-c", str(configuration), "-p", str(tmp_path)]
+        ) as nginx:
             try:
                 transport = httpx.HTTPTransport(verify=False, retries=8)  # nginx needs a moment
                 headers = {"Host": "auth.example.com", "X-Forwarded-For": "203.0.113.9"}

@@ -62,7 +62,7 @@ def alone(issuer: Deployment, database_url: str) -> None:
     issuer.expect(200, "DELETE", "/auth/user", token=stepped["access_token"])
     issuer.expect(401, "GET", "/auth/user/me", token=first["access_token"])
     gone = issuer.expect(401, "POST", "/auth/solana/login", answer_of(issuer, wallet))
-    assert gone["error"] == "user_banned"
+    assert gone["error"] == "user_deleted"
 
 
 def race(issuer: Deployment, wallet: Wallet) -> None:

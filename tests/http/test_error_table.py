@@ -56,7 +56,7 @@ CODES = {
     404: {
         "member_not_found", "not_found", "org_invite_not_found", "org_not_found", "org_role_not_found",
         "personal_org_not_found", "provider_not_linked", "role_not_found", "session_not_found",
-        "unknown_kid", "unknown_provider", "user_not_found",
+        "unknown_kid", "unknown_provider", "user_not_found", "webhook_not_found",
     },
     405: {
         "method_not_allowed",
