@@ -106,23 +106,11 @@ class SmtpSender:
 
     async def check(self) -> None:
         """Connect and log in, and send nothing; raises ``SendFailure`` with what the server said."""
-        server = self._server
-        client = aiosmtplib.SMTP(
-            hostname=server.host,
-            port=server.port,
-            username=server.username,
-            password=server.password,
-            use_tls=server.scheme == "smtps",
-            start_tls=server.scheme == "smtp",
-            tls_context=None if server.scheme == "smtp+plain" else self._mailing.tls,
-            local_hostname=self._from.domain,
-            timeout=self._mailing.timeout,
-        )
         try:
-            async with client:
+            async with self._connection() as client:
                 await client.noop()
         except aiosmtplib.SMTPException as error:
-            raise _failure(error, f"{server.host}:{server.port}") from None
+            raise _failure(error, f"{self._server.host}:{self._server.port}") from None
 
     async def send_test(self, email: str) -> None:
         """Send a mail that says that mails arrive; raises ``SendFailure`` with what the server said."""
@@ -146,11 +134,13 @@ class SmtpSender:
             raise _failure(error, f"{self._server.host}:{self._server.port}") from None
 
     async def _hand_over(self, message: EmailMessage, recipient: str) -> None:
+        async with self._connection() as client:
+            await client.send_message(message, sender=self._from.addr_spec, recipients=[recipient])
+
+    def _connection(self) -> aiosmtplib.SMTP:
+        """Return a client that connects and logs in when its block begins."""
         server = self._server
-        await aiosmtplib.send(
-            message,
-            sender=self._from.addr_spec,
-            recipients=[recipient],
+        return aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
             username=server.username,
