@@ -199,6 +199,18 @@ class Runtime:
             yield dataclasses.replace(self, store=store, waiting=waiting, host=host)
         host.add(waiting)
 
+    async def purge(self, query: Query[int], older_than: float, *more: object, batch: int) -> int:
+        """Run a statement that deletes up to ``batch`` rows until fewer are left; return how many went.
+
+        Its parameters are the age in seconds, the batch, and ``more``.
+        """
+        total = 0
+        while True:
+            gone = await self.one(query, older_than, batch, *more)
+            total += gone
+            if gone < batch:
+                return total
+
     async def after_commit(self, delivery: Delivery) -> None:
         """Run the delivery once the outermost transaction has committed; right away outside of one."""
         if self.waiting is None:

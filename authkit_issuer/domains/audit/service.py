@@ -140,12 +140,7 @@ class Events:
 
     async def purge(self) -> int:
         """Delete events older than the retention time that every sink has taken; returns how many."""
-        total = 0
-        while True:
-            gone = await self.rt.one(sql.PURGE, self.rt.config.event_retention, _PURGE_BATCH)
-            total += gone
-            if gone < _PURGE_BATCH:
-                return total
+        return await self.rt.purge(sql.PURGE, self.rt.config.event_retention, batch=_PURGE_BATCH)
 
     async def anonymise(self, user_id: str) -> int:
         """Wipe address, user agent and details of the events of a user, and of those the user brought about.

@@ -74,12 +74,7 @@ class Guesses:
 
     async def purge(self) -> int:
         """Delete the counts of addresses at which nothing was guessed for a year; returns how many."""
-        total = 0
-        while True:
-            gone = await self.rt.one(sql.PURGE, RETENTION, _PURGE_BATCH)
-            total += gone
-            if gone < _PURGE_BATCH:
-                return total
+        return await self.rt.purge(sql.PURGE, RETENTION, batch=_PURGE_BATCH)
 
     def _name(self, record: Record) -> tuple[str, str]:
         if record.kind in _SECOND_FACTOR:

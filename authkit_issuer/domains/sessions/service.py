@@ -360,14 +360,9 @@ class Sessions:
 
     async def purge(self) -> int:
         """Delete sessions that have been over for ``session_retention`` seconds; returns how many."""
-        total = 0
-        while True:
-            gone = await self.rt.one(
-                sql.PURGE,
-                self.rt.config.session_retention,
-                _PURGE_BATCH,
-                self.rt.config.refresh_idle_duration,
-            )
-            total += gone
-            if gone < _PURGE_BATCH:
-                return total
+        return await self.rt.purge(
+            sql.PURGE,
+            self.rt.config.session_retention,
+            self.rt.config.refresh_idle_duration,
+            batch=_PURGE_BATCH,
+        )

@@ -148,12 +148,7 @@ class Webhooks:
 
     async def purge(self) -> int:
         """Delete the records of deliveries that ended a month ago; returns how many."""
-        total = 0
-        while True:
-            gone = await self.rt.one(sql.PURGE, KEEP, _PURGE_BATCH)
-            total += gone
-            if gone < _PURGE_BATCH:
-                return total
+        return await self.rt.purge(sql.PURGE, KEEP, batch=_PURGE_BATCH)
 
     def _new_secret(self) -> bytes:
         return self.rt.random_bytes(SECRET_BYTES)
