@@ -27,16 +27,6 @@ WITHOUT_JSON = {"serve", "demo", "verify", "doctor"}
 """Servers, and the commands of the verifier, which read their own options and have ``--json`` too."""
 
 
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "AUTHKIT_ISSUER": "https://i.example",
-        "AUTHKIT_AUDIENCES": "a",
-        "AUTHKIT_DATABASE_URL": database_url,
-        "AUTHKIT_KEYS_DIR": str(tmp_path),
-    }
-
-
 def on_terminal(*arguments: str, typed: str = "", **more: str) -> tuple[int, str]:
     """Run a command on a terminal and return its exit status and what the terminal shows."""
     ours, theirs = pty.openpty()

@@ -25,16 +25,6 @@ pytestmark = pytest.mark.timeout(600)
 HASH = bcrypt.hashpw(b"correct horse battery", bcrypt.gensalt(4)).decode()
 
 
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "AUTHKIT_ISSUER": "https://i.example",
-        "AUTHKIT_AUDIENCES": "a",
-        "AUTHKIT_DATABASE_URL": database_url,
-        "AUTHKIT_KEYS_DIR": str(tmp_path),
-    }
-
-
 def imported(settings: dict[str, str], *arguments: str, typed: str = "") -> dict[str, Any]:
     done = run("users", "import", *arguments, "--json", typed=typed, **settings)
     assert done.stderr == ""

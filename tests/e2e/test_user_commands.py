@@ -16,16 +16,6 @@ from fakes.servers import on
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "AUTHKIT_ISSUER": "https://i.example",
-        "AUTHKIT_AUDIENCES": "a",
-        "AUTHKIT_DATABASE_URL": database_url,
-        "AUTHKIT_KEYS_DIR": str(tmp_path),
-    }
-
-
 def users(settings: dict[str, str], *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
     return run("users", *arguments, typed=typed, **settings)
 

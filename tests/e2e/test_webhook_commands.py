@@ -6,7 +6,6 @@ import http.server
 import subprocess
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -36,16 +35,6 @@ def url() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/hook"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> dict[str, str]:
-    return {
-        "AUTHKIT_ISSUER": "https://i.example",
-        "AUTHKIT_AUDIENCES": "a",
-        "AUTHKIT_DATABASE_URL": database_url,
-        "AUTHKIT_KEYS_DIR": str(tmp_path),
-    }
 
 
 def webhooks(settings: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from authkit_verify import TokenError, Verifier
+from authkit_verify import Proof, TokenError, Verifier
 from authkit_verify.doctor import Report
 from authkit_verify.testing import FakeIssuer
 
@@ -24,6 +24,19 @@ async def outcome(verifier: Verifier, token: str) -> str | None:
     except TokenError as error:
         return error.code
     return None
+
+
+async def accepted_or_code(verifier: Verifier, token: str) -> str:
+    """Return ``accepted``, or the code of the refusal."""
+    return await outcome(verifier, token) or "accepted"
+
+
+async def identity_or_code(verifier: Verifier, token: str, proof: Proof | None = None) -> str:
+    """Return the user of an accepted token, or the code of the refusal."""
+    try:
+        return (await verifier.verify(token, proof)).user_id
+    except TokenError as error:
+        return error.code
 
 
 def complaints(report: Report) -> set[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import email
 import email.policy
 import ipaddress
@@ -17,14 +16,13 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.ports import Senders, SendFailure, TemporarySendFailure, language
 from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender
 from authkit_issuer.senders.texts import ENGLISH, Text
+from fakes.certificates import private_ca
 from fakes.servers import free_port
 from fakes.users import EMAIL, register
 
@@ -69,35 +67,9 @@ def mail_server() -> MailServer:
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A self-signed certificate for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail")])
-    start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(start)
-        .not_valid_after(start.replace(year=2120))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = tmp_path / "cert.pem", tmp_path / "key.pem"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return paths
+def certificate(tmp_path: Path) -> Path:
+    """A self-signed certificate for 127.0.0.1, with its key."""
+    return private_ca(tmp_path / "mail.pem", x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
 
 
 def serving(mail_server: MailServer, **options: Any) -> Iterator[int]:
@@ -223,11 +195,11 @@ async def test_the_language_of_who_asks_chooses_the_text_also_in_the_background(
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")  # the test server does not count TLS from the first byte
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 async def test_tls_is_spoken_and_the_password_given(
-    certificate: tuple[Path, Path], mail_server: MailServer, scheme: str
+    certificate: Path, mail_server: MailServer, scheme: str
 ) -> None:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(*certificate)
-    trusted = ssl.create_default_context(cafile=str(certificate[0]))
+    server.load_cert_chain(certificate)
+    trusted = ssl.create_default_context(cafile=str(certificate))
     seen: list[Any] = []
 
     def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:

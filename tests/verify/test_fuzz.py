@@ -16,6 +16,7 @@ from authkit_verify._jose.compact import read_object
 from authkit_verify._jose.jwk import UnusableDocument, read_jwks
 from authkit_verify.testing import FakeIssuer, FakeKey, encode, seal
 from fakes.tokens import mutate
+from fakes.verdicts import accepted_or_code as outcome
 
 Rounds = Callable[[int], int]
 NOW = 1_900_000_000.0
@@ -29,14 +30,6 @@ def verifier(issuer: FakeIssuer, backend: Any = "cryptography") -> Verifier:
     )  # fmt: skip
     config = AcceptConfig(issuers=[accept], algorithms=["ES256", issuer.algorithm], signature_backend=backend)
     return Verifier(config, clock=lambda: NOW)
-
-
-async def outcome(judge: Verifier, token: str) -> str:
-    try:
-        await judge.verify(token)
-    except TokenError as error:
-        return error.code
-    return "accepted"
 
 
 @pytest.mark.timeout(1800)

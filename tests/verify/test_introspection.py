@@ -16,19 +16,12 @@ from authkit_verify import (
     Introspection,
     Proof,
     StricterRules,
-    TokenError,
     Verifier,
     fresh_keys,
 )
 from authkit_verify.testing import FakeClient, FakeIssuer
 from fakes.clock import FakeClock
-
-
-async def outcome(verifier: Verifier, token: str, proof: Proof | None = None) -> str:
-    try:
-        return (await verifier.verify(token, proof)).user_id
-    except TokenError as error:
-        return error.code
+from fakes.verdicts import identity_or_code as outcome
 
 
 def judge(issuer: FakeIssuer, *, mode: str = "opaque", **terms: Any) -> Verifier:

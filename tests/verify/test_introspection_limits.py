@@ -6,7 +6,6 @@ import asyncio
 import logging
 import pickle
 import traceback
-from typing import Any
 
 import httpx
 import pytest
@@ -16,23 +15,9 @@ from authkit_verify._policy.introspection.answers import Answer, Answers, Failur
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 from fakes.gather import gather
+from fakes.introspection import asked, judge
 from fakes.until import until
-
-
-async def outcome(verifier: Verifier, token: str) -> str:
-    try:
-        return (await verifier.verify(token)).user_id
-    except TokenError as error:
-        return error.code
-
-
-def judge(issuer: FakeIssuer, **terms: Any) -> Verifier:
-    return issuer.verifier(introspection=issuer.introspection(**terms))
-
-
-def asked(issuer: FakeIssuer) -> int:
-    return len(issuer.endpoint.asked)
-
+from fakes.verdicts import identity_or_code as outcome
 
 # --- how long an answer counts ----------------------------------------------------------------------------
 

@@ -8,25 +8,12 @@ from typing import Any
 
 import pytest
 
-from authkit_verify import SyncVerifier, TokenError, Verifier
+from authkit_verify import SyncVerifier, TokenError
 from authkit_verify.testing import FakeIssuer
 from authkit_verify.wsgi import AuthMiddleware
 from fakes.clock import FakeClock
-
-
-async def outcome(verifier: Verifier, token: str) -> str:
-    try:
-        return (await verifier.verify(token)).user_id
-    except TokenError as error:
-        return error.code
-
-
-def judge(issuer: FakeIssuer, **terms: Any) -> Verifier:
-    return issuer.verifier(introspection=issuer.introspection(**terms))
-
-
-def asked(issuer: FakeIssuer) -> int:
-    return len(issuer.endpoint.asked)
+from fakes.introspection import asked, judge
+from fakes.verdicts import identity_or_code as outcome
 
 
 @pytest.mark.parametrize("slow", [0.0, 0.02])

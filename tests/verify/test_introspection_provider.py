@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from authkit_verify import AcceptConfig, ClaimsMapping, IssuerAccept, TokenError, Verifier
+from authkit_verify import AcceptConfig, ClaimsMapping, IssuerAccept, Verifier
 from authkit_verify.config.introspection import Introspection
 from authkit_verify.doctor import diagnose
 from fakes import node
 from fakes.servers import free_port
+from fakes.verdicts import identity_or_code as outcome
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -103,13 +104,6 @@ def accept(issuer: str, client: str = "basic", **terms: Any) -> IssuerAccept:
     )
     usual: dict[str, Any] = {"issuer": issuer, "audiences": ["api"], "allow_http_loopback": True}
     return IssuerAccept(**usual | {"introspection": asked} | terms)
-
-
-async def outcome(verifier: Verifier, token: str) -> str:
-    try:
-        return (await verifier.verify(token)).user_id
-    except TokenError as error:
-        return error.code
 
 
 @pytest.mark.parametrize("client", ["basic", "post"])

@@ -16,10 +16,11 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from authkit_verify import IssuerAccept, TokenError, Verifier
+from authkit_verify import IssuerAccept, Verifier
 from authkit_verify.config.introspection import Introspection
 from authkit_verify.testing import FakeIssuer
 from fakes.tokens import mutate
+from fakes.verdicts import identity_or_code as outcome
 
 NOW = 1_900_000_000.0
 
@@ -100,13 +101,6 @@ def accept(endpoint: Endpoint, **terms: Any) -> IssuerAccept:
 
 def judge(endpoint: Endpoint, **terms: Any) -> Verifier:
     return Verifier(accept(endpoint, **terms), clock=lambda: NOW)
-
-
-async def outcome(verifier: Verifier, token: str) -> str:
-    try:
-        return (await verifier.verify(token)).user_id
-    except TokenError as error:
-        return error.code
 
 
 def error_of(verifier: Verifier) -> str:

@@ -14,17 +14,10 @@ from authkit_verify import AcceptConfig, AuthMiddleware, IssuerAccept, TokenErro
 from authkit_verify._policy.proof.dpop_proof import ProofChecker
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
+from fakes.verdicts import accepted_or_code as outcome
 
 Connect = Callable[..., Any]
 Pair = tuple[FakeIssuer, FakeIssuer, Verifier]
-
-
-async def outcome(verifier: Verifier, token: str) -> str:
-    try:
-        await verifier.verify(token)
-    except TokenError as error:
-        return error.code
-    return "accepted"
 
 
 @pytest.fixture

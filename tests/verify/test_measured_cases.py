@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from authkit_verify import AcceptConfig, TokenError, Verifier
+from authkit_verify import AcceptConfig, Verifier
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
+from fakes.verdicts import accepted_or_code as outcome
 
 
 class KeyServer:
@@ -86,14 +87,6 @@ def judge(issuer: FakeIssuer, **terms: Any) -> Verifier:
     """A verifier that fetches with its own HTTP client, one document at a time."""
     accept = issuer.accept(allow_http_loopback=True, discovery=False, **terms)
     return Verifier(AcceptConfig(issuers=[accept], algorithms=[issuer.algorithm]), clock=issuer.clock)
-
-
-async def outcome(verifier: Verifier, token: str) -> str:
-    try:
-        await verifier.verify(token)
-    except TokenError as error:
-        return error.code
-    return "accepted"
 
 
 async def test_fifty_first_requests_at_once_open_the_socket_once(
