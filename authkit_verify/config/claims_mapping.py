@@ -16,7 +16,7 @@ Names = str | Sequence[str]
 """One claim, or several of them."""
 
 _STEP = re.compile(r'"([^"]+)"|([^."\s]+)')
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\"\s]+")
+_URI = r"[A-Za-z][A-Za-z0-9+.-]*://[^\"\s]+"
 # What users write themselves at Supabase, Clerk and Auth0: no decision may rest on it.
 _WRITTEN_BY_USERS = frozenset({"user_metadata", "raw_user_meta_data", "unsafe_metadata"})
 _DISPLAYED = frozenset({"username"})
@@ -89,7 +89,7 @@ def claim_path(name: str) -> ClaimPath:
     """Return the path that a name of a claim spells. Raises ValueError if it is malformed."""
     if not isinstance(name, str):
         raise ValueError(f"a claim is named by a string, not {name!r}")  # noqa: TRY004 - every mistake in a configuration is a ValueError
-    if _URI.fullmatch(name):
+    if re.fullmatch(_URI, name):
         return (name,)
     steps: list[str] = []
     at = 0

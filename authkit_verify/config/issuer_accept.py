@@ -157,7 +157,7 @@ class IssuerAccept:
         return self.issuer.rstrip("/") + "/.well-known/jwks.json"
 
 
-_TEMPLATE = re.compile(
+_TEMPLATE = (
     r"[{}*]|^https://(?:login\.(?:microsoftonline\.(?:com|us)|windows\.net|partner\.microsoftonline\.cn)"
     r"|sts\.windows\.net)/(?:common|organizations|consumers)(?:/|$)"
 )
@@ -192,7 +192,7 @@ def _check(accept: IssuerAccept) -> None:
 
 def _check_tenants(accept: IssuerAccept) -> None:
     if accept.tenants is None:
-        if _TEMPLATE.search(accept.issuer):
+        if re.search(_TEMPLATE, accept.issuer):
             raise ValueError(
                 f"issuer {accept.issuer!r} stands for many tenants, and no token has it as its iss: set "
                 "tenants and a template, or list the issuer of each tenant, with the jwks_url that they share"

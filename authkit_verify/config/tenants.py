@@ -14,7 +14,7 @@ TenantRule = Callable[[str], bool | Awaitable[bool]]
 """Returns True for a tenant that is accepted, and False for any other."""
 Tenants = Sequence[str] | TenantRule
 
-_PLACEHOLDER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PLACEHOLDER = r"\{[A-Za-z_][A-Za-z0-9_]*\}"
 _SEGMENT = r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 
@@ -59,12 +59,12 @@ class IssuerTemplate:
 
 def filled(template: str, tenant: str) -> str:
     """Return a text with the tenant in place of its placeholder, which providers name as they like."""
-    return _PLACEHOLDER.sub(lambda _: tenant, template, count=1)
+    return re.sub(_PLACEHOLDER, lambda _: tenant, template, count=1)
 
 
 def unnamed(text: str) -> str:
     """Return a text without the names of its placeholders, to compare it with that of a provider."""
-    return _PLACEHOLDER.sub("{}", text)
+    return re.sub(_PLACEHOLDER, "{}", text)
 
 
 def has_placeholder(text: str) -> bool:

@@ -13,9 +13,10 @@ MAX_URI = 8192
 """Characters. A longer URI equals no other."""
 
 # Not urlsplit: it drops tabs and line breaks, so that two different texts would be one URL.
-_URI = re.compile(r"(?i:(https?|wss?))://([^/?#@\\]+)((?:/[^?#]*)?)(?:\?[^#]*)?(?:#.*)?")
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([0-9]{0,5}))?")
-_ENCODED = re.compile(r"%([0-9A-Fa-f]{2})?")
+# Compiled at their first use, like those of certificates: most applications meet no proof.
+_URI = r"(?i:(https?|wss?))://([^/?#@\\]+)((?:/[^?#]*)?)(?:\?[^#]*)?(?:#.*)?"
+_AUTHORITY = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::([0-9]{0,5}))?"
+_ENCODED = r"%([0-9A-Fa-f]{2})?"
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SCHEMES = {"ws": "http", "wss": "https"}  # a handshake is an HTTP request (RFC 6455, 4.1)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -33,12 +34,12 @@ def target_uri(text: str) -> TargetUri | None:
     """Return the normalized URI; None for a text that is not an absolute http or websocket URL."""
     if len(text) > MAX_URI or not text.isascii() or not text.isprintable() or " " in text:
         return None
-    match = _URI.fullmatch(text)
+    match = re.fullmatch(_URI, text)
     if match is None:
         return None
     scheme = match[1].lower()
     scheme = _SCHEMES.get(scheme, scheme)
-    authority = _AUTHORITY.fullmatch(match[2])
+    authority = re.fullmatch(_AUTHORITY, match[2])
     path = _normalized_path(match[3])
     if authority is None or path is None:
         return None
@@ -49,7 +50,7 @@ def target_uri(text: str) -> TargetUri | None:
 
 def _normalized_path(path: str) -> str | None:
     try:
-        path = _ENCODED.sub(_normalized_octet, path)
+        path = re.sub(_ENCODED, _normalized_octet, path)
     except ValueError:
         return None
     kept: list[str] = []
