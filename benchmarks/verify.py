@@ -18,6 +18,7 @@ import warnings
 from typing import Literal
 
 from beside import decoders, pyjwts
+from beside.cold import WITH_BYTECODE
 from beside.rounds import Candidate, Goal, Times, alternate, judged, ratio, short, table
 from beside.tokens import ISSUER, fresh, mint
 
@@ -208,7 +209,8 @@ async def measure_imports(rounds: int) -> bool:
     def imports(name: str) -> Candidate:
         async def run(items: list[str]) -> None:
             for item in items:
-                subprocess.run([sys.executable, "-c", f"import {item}"], check=True)  # noqa: ASYNC221 - timed alone
+                command = [sys.executable, "-c", f"import {item}"]
+                subprocess.run(command, check=True, env=WITH_BYTECODE)  # noqa: ASYNC221 - timed alone
 
         return Candidate(run, lambda: [name])
 
