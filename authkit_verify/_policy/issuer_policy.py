@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
@@ -14,6 +14,7 @@ from authkit_verify._jwks.key_set_cache import Clock
 from authkit_verify._policy import checks, claims
 from authkit_verify._policy.claim_paths import ClaimPaths, reader
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.proof.binding import binding_rule
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required, required_claims
@@ -22,9 +23,6 @@ from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import AcceptConfig, IssuerAccept
 from authkit_verify.errors import TokenError, shown
-
-if TYPE_CHECKING:
-    from authkit_verify._policy.introspection.introspector import Introspector
 
 
 class IssuerPolicy:

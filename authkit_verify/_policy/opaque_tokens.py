@@ -6,14 +6,12 @@ import binascii
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from authkit_verify._jose.compact import MAX_TOKEN
+from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify.errors import TokenError
-
-if TYPE_CHECKING:
-    from authkit_verify._policy.introspection.introspector import Introspector
 
 _VISIBLE = re.compile(r"[!-~]+")
 _BEFORE_JSON = b"\xef\xbb\xbf \t\r\n"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from authkit_verify._jwks.issuer_keys import IssuerHealth
-from authkit_verify._policy.introspection.health import IntrospectionHealth
+from authkit_verify._policy.introspection.introspector import IntrospectionHealth
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 
 

@@ -18,6 +18,7 @@ from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy import checks
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.introspection.live_claims import confirmed_claims, opaque_claims
 from authkit_verify._policy.introspection.live_keys import NO_KEYS, LiveKeys
 from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
@@ -360,11 +361,8 @@ class Verifier:
     def _policy_of(self, accept: IssuerAccept) -> IssuerPolicy:
         emit = self._events.of(accept.issuer)
         keys = IssuerKeys(accept, self._clients, wall=self._wall, clock=self._ages, emit=emit)
-        asked = None
-        if accept.introspection is not None:
-            from authkit_verify._policy.introspection.introspector import Introspector  # noqa: PLC0415 - few need it
-
-            asked = Introspector(accept, accept.introspection, self._clients, self._ages, emit)
+        settings = accept.introspection
+        asked = Introspector(accept, settings, self._clients, self._ages, emit) if settings else None
         return IssuerPolicy(accept, self.config, keys, emit, clock=self._ages, introspector=asked)
 
     def _announced_policy(self, accept: IssuerAccept) -> IssuerPolicy:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import NoMetadata, discover
@@ -19,7 +19,6 @@ from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._jwks.issuer_keys import removed_issuer
 from authkit_verify._policy.introspection.answers import Answer, Answers, Failure, Outcome, digest
 from authkit_verify._policy.introspection.circuit import Circuit
-from authkit_verify._policy.introspection.health import IntrospectionHealth
 from authkit_verify._policy.introspection.request import ask
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
@@ -29,6 +28,19 @@ from authkit_verify.errors import TokenError
 
 _WAITING = 32
 """Requests that may wait, for each one that may run: more callers are refused at once."""
+
+
+class IntrospectionHealth(TypedDict):
+    """The state of one issuer's introspection endpoint, in plain JSON types; durations are seconds."""
+
+    url: str | None
+    """The URL of the endpoint without its query; None until the metadata has named it."""
+    failures: int
+    """Requests that failed in a row because the endpoint is unavailable."""
+    last_error: str | None
+    """Why the newest request failed, with its URL; None if it brought an answer."""
+    next_try_in: float
+    """Seconds until the next request is allowed; 0 if it is allowed now."""
 
 
 class Introspector:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.issuer_keys import IssuerKeys
+from authkit_verify._policy.introspection.answers import Answer
+from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify.errors import TokenError
-
-if TYPE_CHECKING:
-    from authkit_verify._policy.introspection.answers import Answer
-    from authkit_verify._policy.introspection.introspector import Introspector
 
 NO_KEYS = KeySet()
 """The set of an opaque token, which no key verifies."""
