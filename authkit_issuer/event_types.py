@@ -1,4 +1,4 @@
-"""The words of the audit trail: event types, revoke reasons and the event itself."""
+"""The words of the audit trail: event types, revoke reasons, the event, and the place where a page ends."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+
+MAX_READ = 500
+"""Events that a program reads at once, at most."""
 
 
 class SessionEventType(StrEnum):

@@ -26,7 +26,7 @@ from authkit_issuer.errors import (
     Unauthenticated,
     UserBanned,
 )
-from authkit_issuer.http import client_address, guards, rate_limits, reauth
+from authkit_issuer.http import client_address, guards, rate_limits, recent_auth
 from authkit_issuer.http.cookies import CookieJar
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
@@ -216,7 +216,7 @@ class Runner:
         if operation.auth is Auth.ADMIN:
             guards.require_admin(account)
         if operation.fresh is True or (operation.fresh and operation.fresh(account)):
-            await reauth.require_recent_auth(self._surface.service, account)
+            await recent_auth.require_recent_auth(self._surface.service, account)
 
     async def _org(self, scope: Scope, caller: AuthenticatedSession | None) -> Org | None:
         """Return the organization of the path, which the caller is let into; None if the path has none."""

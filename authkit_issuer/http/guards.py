@@ -1,6 +1,6 @@
 """The caller of a request, and whether the operation may be called by it.
 
-``reauth`` requires a recent authentication, and ``domains.sessions.service``
+``recent_auth`` requires a recent authentication, and ``domains.sessions.service``
 refuses an access token whose session is over.
 """
 

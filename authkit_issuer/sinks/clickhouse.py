@@ -16,12 +16,11 @@ from importlib import resources
 import msgspec
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.event_types import AuthSessionEvent
+from authkit_issuer.event_types import MAX_READ, AuthSessionEvent
 from authkit_issuer.sinks.connection import ClickHouse, ClickHouseUnavailable
 from authkit_issuer.store.event_reading import EventRow
 
 TABLE = "session_events"
-MAX_READ = 500
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,126}")
 _TIME = "%Y-%m-%d %H:%M:%S.%f"

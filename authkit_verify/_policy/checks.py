@@ -1,7 +1,7 @@
 """The checks on the header and claims of a genuine token. Each raises TokenError or returns.
 
 ``accepted_issuers`` checks ``iss``, ``tenancy`` the tenant, ``required_claims`` further claims, and
-``_jose.compact`` ``crit``.
+``_jose.compact`` ``crit``. ``AcceptConfig.skew`` is the tolerance of the times.
 """
 
 from __future__ import annotations

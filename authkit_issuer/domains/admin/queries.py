@@ -1,7 +1,8 @@
 """The SQL of the user directory: one page and its total, by filter, search and order.
 
 Only requested conditions are in a statement, so that each shape has a plan of its own. A prefix search
-compares ranges instead of patterns: a pattern that is a parameter cannot use an index.
+compares ranges instead of patterns: a pattern that is a parameter cannot use an index. ``admin.service`` has
+the sizes of a page.
 """
 
 from __future__ import annotations

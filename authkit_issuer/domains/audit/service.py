@@ -18,14 +18,13 @@ from authkit_issuer import identifiers
 from authkit_issuer.domains.audit import queries as sql
 from authkit_issuer.domains.audit.notices import Notice, Occurrence, notices_of
 from authkit_issuer.domains.base.messages import Messages
-from authkit_issuer.event_types import REASON_CODES, AuthSessionEvent, SessionEventType
+from authkit_issuer.event_types import MAX_READ, REASON_CODES, AuthSessionEvent, SessionEventType
 from authkit_issuer.identifiers import ip_address
 from authkit_issuer.identifiers import user_agent as storable_user_agent
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
 UNKNOWN_CLIENT = Client()
-MAX_READ = 500
 _PURGE_BATCH = 1000
 _END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _LAST_ID = 2**63 - 1

@@ -4,7 +4,7 @@ Each identifier has its own counter, and every answer depends on that counter al
 sums up the tries under all of the user's identifiers; beyond its limit, logins fail like wrong ones, because
 any other answer would tell which identifiers belong together. A known device, in which the account was signed
 in to before, has a counter of its own in place of both: guesses from elsewhere do not keep the owner out.
-Open sessions are never touched.
+Open sessions are never touched. ``Config.login_failure_limit`` and ``login_failure_window`` are the limit.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``queries`` says when a retention has ended, ``Config.deleted_user_retention`` how long it is.
 ``credentials.obstacles`` says until when the owner may restore the account; ``orgs.service`` deletes
-organizations.
+organizations. The events of the audit trail stay: ``lifecycle.service`` anonymises them on request.
 """
 
 from __future__ import annotations

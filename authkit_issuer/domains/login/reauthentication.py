@@ -2,6 +2,7 @@
 
 A user with a second factor must use it. A code to the verified contact is for users with neither a second
 factor nor a password, who otherwise could never do what requires a recent authentication.
+``http.recent_auth`` says what requires one, ``Config.step_up_max_age`` how recent it must be.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from authkit_issuer.http.operations import (
     Plain,
     Text,
 )
-from authkit_issuer.http.reauth import require_recent_auth_unless
+from authkit_issuer.http.recent_auth import require_recent_auth_unless
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
 

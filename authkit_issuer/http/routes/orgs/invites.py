@@ -11,6 +11,7 @@ from pydantic import Field
 from authkit_issuer import errors
 from authkit_issuer.domains.orgs.invites import OrgInvite, OrgInvites
 from authkit_issuer.http.errors import StepUpRequired
+from authkit_issuer.http.listing import MAX_PAGE, After, PageSize
 from authkit_issuer.http.operations import (
     Auth,
     Body,
@@ -23,12 +24,10 @@ from authkit_issuer.http.operations import (
     Text,
     with_orgs,
 )
-from authkit_issuer.http.reauth import require_recent_auth_for_role
+from authkit_issuer.http.recent_auth import require_recent_auth_for_role
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
-
-MAX_PAGE = 1000
 
 
 class OrgInviteRequest(Body):
@@ -46,8 +45,8 @@ class ByStatus(Params):
     status: Annotated[
         str, Field(description="pending, accepted, declined, revoked or expired; empty for all")
     ] = ""
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
-    after: Annotated[str, Field(description="`next` of the page before")] = ""
+    limit: PageSize = MAX_PAGE
+    after: After = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from pydantic import Field
+from typing import Any
 
 from authkit_issuer import errors
 from authkit_issuer.domains.orgs.invites import OrgInvite, OrgInvites
 from authkit_issuer.domains.orgs.members import OrgMembers
 from authkit_issuer.http.errors import StepUpRequired
+from authkit_issuer.http.listing import MAX_PAGE, After, PageSize
 from authkit_issuer.http.operations import (
     Auth,
     Body,
@@ -23,11 +22,9 @@ from authkit_issuer.http.operations import (
     Text,
     with_orgs,
 )
-from authkit_issuer.http.reauth import require_recent_auth_for_member, require_recent_auth_for_role
+from authkit_issuer.http.recent_auth import require_recent_auth_for_member, require_recent_auth_for_role
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
-
-MAX_PAGE = 1000
 
 
 class OrgMemberRequest(Body):
@@ -46,8 +43,8 @@ class NewOrgMember(Body):
 class MemberPage(Params):
     """One page of members."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = MAX_PAGE
-    after: Annotated[str, Field(description="`next` of the page before")] = ""
+    limit: PageSize = MAX_PAGE
+    after: After = ""
 
 
 class MemberRoleRequest(Body):

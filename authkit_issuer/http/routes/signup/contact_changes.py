@@ -21,7 +21,7 @@ from authkit_issuer.http.operations import (
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.reauth import require_password_or_recent_auth
+from authkit_issuer.http.recent_auth import require_password_or_recent_auth
 from authkit_issuer.http.responses import MessageResponse, OkResponse
 from authkit_issuer.http.route_groups import Routes
 
