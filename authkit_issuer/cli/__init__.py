@@ -110,6 +110,7 @@ def serve(
     fd: Annotated[
         int | None, typer.Option(help="The number of a listening socket that the parent opened.")
     ] = None,
+    workers: Annotated[int, typer.Option(help="How many processes answer requests.")] = 1,
     keep_alive: Annotated[
         float, typer.Option(help="Seconds that an idle connection stays open; longer than the proxy's.")
     ] = 75.0,
@@ -133,6 +134,7 @@ def serve(
         port=port,
         uds=uds,
         fd=fd,
+        workers=workers,
         keep_alive=keep_alive,
         drain_delay=drain_delay,
         graceful=graceful,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 
 import structlog
+from structlog.processors import CallsiteParameter
 
 
-def configure(*, dev: bool) -> None:
+def configure(*, dev: bool, several: bool = False) -> None:
     """Log this package from INFO on, and libraries from WARNING on.
 
-    Readable in development, JSON elsewhere.
+    Readable in development, JSON elsewhere. With ``several`` processes each line has the id of its own.
     """
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_logger_name,
@@ -18,6 +19,8 @@ def configure(*, dev: bool) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if several:
+        shared.append(structlog.processors.CallsiteParameterAdder([CallsiteParameter.PROCESS]))
     last: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(colors=False) if dev else structlog.processors.JSONRenderer()
     )

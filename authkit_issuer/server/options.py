@@ -11,6 +11,7 @@ from authkit_issuer.errors import StartupError
 KEEP_ALIVE = 75.0
 """Longer than the 60 s of most load balancers: they could use a connection that this side has just closed."""
 GRACEFUL = 5.0
+MAX_WORKERS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +19,7 @@ class ServeOptions:
     """The options of ``authkit serve``. Durations are seconds.
 
     Raises:
-        StartupError: Two options contradict each other, or a duration is negative.
+        StartupError: Two options contradict each other, or a number is out of its range.
     """
 
     host: str = "127.0.0.1"
@@ -29,6 +30,8 @@ class ServeOptions:
     """A unix socket to listen on, in place of a port. The permissions of its folder say who may connect."""
     fd: int | None = None
     """A listening socket that the parent process has opened, as systemd does, in place of a port."""
+    workers: int = 1
+    """How many processes answer requests; a parent replaces those that end, and hands signals on."""
     keep_alive: float = KEEP_ALIVE
     """How long an idle connection stays open. Longer than the load balancer keeps it."""
     drain_delay: float = 0.0
@@ -40,6 +43,8 @@ class ServeOptions:
         """Check that the options fit together."""
         if self.uds is not None and self.fd is not None:
             raise StartupError("--uds and --fd are two places to listen: give one of them.")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise StartupError(f"--workers is {self.workers}: give a number from 1 to {MAX_WORKERS}.")
         for name in ("keep_alive", "drain_delay", "graceful"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from authkit_issuer.config import Config, environment_name, is_dev_environment
 from authkit_issuer.config.settings import read
 from authkit_issuer.errors import ConfigError, StartupError
+from authkit_issuer.security.hashing import default_threads, usable_cores
 from authkit_issuer.security.key_sources import find_key_file
 from authkit_issuer.server.options import ServeOptions
 
@@ -66,3 +69,22 @@ def refuse_dev(env: Mapping[str, str], options: ServeOptions) -> None:
         loopback = False
     if not loopback:
         raise StartupError(f"--dev is refused on {host}: others could read codes and mails; use 127.0.0.1.")
+
+
+def refuse_workers(config: Config, options: ServeOptions) -> None:
+    """Raise ``StartupError`` where several processes would not share what one keeps in memory."""
+    workers = f"--workers {options.workers}"
+    if not hasattr(os, "fork"):
+        raise StartupError(f"{workers} is for Linux and macOS: start several processes behind a proxy.")
+    if config.redis_url is None:
+        raise StartupError(f"{workers} needs AUTHKIT_REDIS_URL: the workers share codes and counters there.")
+    if config.dev and config.smtp_url is None:
+        raise StartupError(
+            f"--dev {workers} needs AUTHKIT_SMTP_URL: each worker would have a development inbox of its own."
+        )
+
+
+def shared_among(config: Config, workers: int) -> Config:
+    """Return the configuration of one of several processes on this machine: they share its cores."""
+    threads = config.hash_threads or max(1, default_threads(usable_cores()) // workers)
+    return replace(config, hash_threads=threads)

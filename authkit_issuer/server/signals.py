@@ -9,32 +9,34 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-import uvicorn
-
-_STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Signals:
     """Handles SIGINT, SIGTERM and SIGHUP while its block runs; a signal ends the block without an error.
 
-    1. Until there is a ``server``, a signal unwinds the start, which stops what was started. Inside the loop
-       it cancels ``task``, because a callback may swallow an exception raised between two instructions.
-    2. Then the first signal starts ``drain``, if there is one, which gets what stops the server. The next one
-       asks the server to finish, and one more not to wait.
+    1. Until there is ``stop``, a signal unwinds the start, which stops what was started. Inside the loop it
+       cancels ``task``, because a callback may swallow an exception raised between two instructions.
+    2. Then each signal is a further step of ``stop``.
     3. While the process closes its resources, signals are ignored, so that the database stops cleanly.
     """
 
-    def __init__(self) -> None:
-        """Prepare; no handler is installed yet."""
+    def __init__(self, *, once: bool = False) -> None:
+        """Prepare; no handler is installed yet.
+
+        With ``once`` all signals together are one step: a terminal sends them to the workers, too, and only
+        their parent counts them.
+        """
         self.task: asyncio.Task[None] | None = None
-        self.server: uvicorn.Server | None = None
-        self.drain: Callable[[Callable[[], None]], None] | None = None
+        self.stop: Callable[[int], None] | None = None
+        self._once = once
+        self._step = 0
         self._closing = self._held = self._pending = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
         """Install the handlers, except for signals that are ignored on purpose, as under ``nohup``."""
-        for number in _STOP:
+        for number in STOP:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._take)
         return self
@@ -60,20 +62,20 @@ class Signals:
         """Ignore signals from now on."""
         self._closing = True
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self._closing:
+    def to(self, step: int) -> None:
+        """Stop the process as the signal of this number does; a step that is behind it changes nothing."""
+        if self._closing or step <= self._step:
             return
         if self._held and not self._pending:
             self._pending = True
             return
-        server = self.server
-        if server is not None and self.drain is not None and self.task is not None:
-            drain, self.drain = self.drain, None
-            self.task.get_loop().call_soon_threadsafe(drain, lambda: server.handle_exit(number, frame))
-        elif server is not None:
-            server.force_exit = server.should_exit
-            server.handle_exit(number, frame)
+        self._step = step
+        if self.stop is not None:
+            self.stop(step)
         elif self.task is not None:
             self.task.get_loop().call_soon_threadsafe(self.task.cancel)
         else:
             raise KeyboardInterrupt
+
+    def _take(self, _number: int, _frame: FrameType | None) -> None:
+        self.to(1 if self._once else self._step + 1)

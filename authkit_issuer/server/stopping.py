@@ -1,0 +1,49 @@
+"""The steps in which a server stops: serve on for a while, finish the running requests, wait no longer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import uvicorn
+
+from authkit_issuer.server.draining import Draining
+
+logger = logging.getLogger("authkit.server")
+
+
+class Stopping:
+    """Stops one server, made inside its loop; ``to`` may be called from a signal handler."""
+
+    def __init__(self, server: uvicorn.Server, draining: Draining, delay: float) -> None:
+        """Take the server; without a ``delay`` its first step is to finish the running requests."""
+        self._server = server
+        self._draining = draining
+        self._delay = delay
+        self._loop = asyncio.get_running_loop()
+        self._taken = 0
+        self._steps: list[Callable[[], None]] = [self._finish, self._wait_no_longer]
+        if delay:
+            self._steps.insert(0, self._drain)
+
+    def to(self, step: int) -> None:
+        """Take every step up to this one, soon."""
+        self._loop.call_soon_threadsafe(self._take, step)
+
+    def _take(self, step: int) -> None:
+        due, self._taken = self._steps[self._taken : step], max(self._taken, step)
+        for each in due:
+            each()
+
+    def _drain(self) -> None:
+        """Ask load balancers for no more requests, and stop after the delay."""
+        self._draining.begun = True
+        logger.info("serving on for %g s, while /readyz responds with 503", self._delay)
+        self._loop.call_later(self._delay, self._finish)
+
+    def _finish(self) -> None:
+        self._server.should_exit = True
+
+    def _wait_no_longer(self) -> None:
+        self._server.force_exit = True
