@@ -59,3 +59,17 @@ async def test_this_account_is_not_mine_ends_its_sessions(api, tokens, mailbox):
     assert not await is_live(api, tokens)
     again = await api.post("/auth/email/verify/not-mine", json={"token": token})
     assert refusal(again) == (400, "invalid_or_expired_token")
+
+
+async def test_the_account_does_not_show_from_where_the_owner_of_the_address_answered(
+    api, tokens, mailbox, service
+):
+    _, token, _ = await asked(api, mailbox, headers=bearer(tokens))
+    browser = {"user-agent": "browser of the owner of the address"}
+    await api.post("/auth/email/verify/not-mine", json={"token": token}, headers=browser)
+    attacker = (await log_in(api, "mallory")).json()
+    for path in ("/auth/user/events", "/auth/user/export"):
+        assert "contact_denied" in (seen := (await api.get(path, headers=bearer(attacker))).text)
+        assert browser["user-agent"] not in seen
+    (event,) = await service.events.list_session_events("", "contact_denied")
+    assert (event.user_agent, event.actor) == (browser["user-agent"], "contact_owner")

@@ -65,6 +65,9 @@ USAGE = Query(
                -- A proved contact has an owner, who alone may verify another one.
                or (u.proved_email = u.email and $2 <> 'email')
                or (u.proved_phone = u.phone_number and $2 <> 'phone')
+               -- Its password has opened it before an operator gave it this contact.
+               or (u.last_login is not null
+                   and exists (select from profiles.user_passwords p where p.user_id = u.id))
            ) is true as attached
     from profiles.users u where u.id = $1::uuid
     """,

@@ -23,7 +23,7 @@ from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.domains.signup.queries import FIND_HOLDER, LOCK_HOLDER, USAGE
 from authkit_issuer.errors.declared import STORES, raises
-from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
+from authkit_issuer.event_types import CONTACT_OWNER, SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
@@ -184,10 +184,13 @@ class Verification:
             user_id = await tx.maybe(LOCK_HOLDER[EMAIL], record.user_id, record.target, record.auth_epoch)
             if user_id is None:
                 raise errors.InvalidOrExpiredToken
-            await Sessions(tx).revoke_all(user_id, reason=SessionRevokeReason.CONTACT_DENIED, client=client)
+            # Named as the actor: the user of the account must not see from where this person answered.
+            await Sessions(tx).revoke_all(
+                user_id, reason=SessionRevokeReason.CONTACT_DENIED, actor=CONTACT_OWNER, client=client
+            )
             await Events(tx).record(
                 SessionEventType.CONTACT_DENIED,
-                actor=None,
+                actor=CONTACT_OWNER,
                 user_id=user_id,
                 method=EMAIL.name,
                 client=client,

@@ -96,3 +96,18 @@ async def test_the_owner_of_the_address_says_that_the_account_is_another_persons
             await again(token)
     (event,) = await service.events.list_session_events(attacker, "contact_denied")
     assert event.method == "email"
+
+
+async def test_a_password_that_opened_the_account_before_its_address_was_replaced_counts(
+    make_service, mailbox
+) -> None:
+    service = await make_service(link_base_url="https://app.example.test")
+    user = await service.users.add(email="mallory@example.test", username="mallory", verified=True)
+    await service.passwords.store_hash(user.id, await service.passwords.hash(PASSWORD))
+    await service.logins.with_password("mallory", PASSWORD)
+    await service.users.update_email(user.id, EMAIL, actor="cli")
+    await service.sessions.revoke_all(user.id)
+    token = await link(service, mailbox)
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_email_link(token)
+    assert await service.verification.confirm_email_link(token, password=PASSWORD) == user.id
