@@ -50,12 +50,16 @@ class OrgOwner(Owner):
     user_id: str
 
 
-# An account that this transaction makes has no owner to surprise: the welcome email is its message.
+# An account that this transaction makes has no owner to surprise: the welcome email is its message. Its event
+# says so, since an import gives an account the time at which another system made it.
 OWNER = Query(
     Owner,
     """
-    select email, email_verified, username from profiles.users
-    where id = $1::uuid and created_at <> now()
+    select u.email, u.email_verified, u.username from profiles.users u
+    where u.id = $1::uuid and not exists (
+        select from profiles.session_events e
+        where e.user_id = $1::uuid::text and e.event = 'user_created' and e.occurred_at >= now()
+    )
     """,
 )
 # Of an organization that the same transaction deleted as well.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -148,10 +149,12 @@ async def test_a_change_that_is_rolled_back_sends_no_notice(service, mailbox) ->
     assert mailbox.messages == []
 
 
-async def test_a_new_account_gets_no_notice_of_what_it_starts_with(service, mailbox) -> None:
+@pytest.mark.parametrize("created_at", [None, datetime(2019, 5, 1, tzinfo=UTC)])
+async def test_a_new_account_gets_no_notice_of_what_it_starts_with(service, mailbox, created_at) -> None:
     async with service.transaction() as tx:
-        ada = await tx.users.create(EMAIL, "ada_l")
+        ada = await tx.users.add(email=EMAIL, username="ada_l", created_at=created_at)
         await tx.providers.link_by_issuer(ada.id, "solana:x", "solana", "w")
+        await tx.roles.assign(ada.id, "admin", actor="cli")
     await service.rt.background.drain(timeout=5)
     assert mailbox.messages == []
 
