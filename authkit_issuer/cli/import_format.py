@@ -55,8 +55,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 FIELDS = Account.__struct_fields__
-SECRET = frozenset({"password_hash", "hash_params"})
-"""Fields whose values no report repeats."""
+SHOWABLE = frozenset(FIELDS) - {"password_hash", "hash_params"}
+"""Fields whose values a report may repeat: one of an unknown name may be a password or a hash, too."""
 Row = tuple[int, dict[str, object] | None, str]
 """The number of a line, its members, and, without them, what is wrong with it."""
 

@@ -20,7 +20,7 @@ import typer
 
 from authkit_issuer import identifiers
 from authkit_issuer.cli import import_format, output
-from authkit_issuer.cli.import_format import SECRET, Account, Row
+from authkit_issuer.cli.import_format import SHOWABLE, Account, Row
 from authkit_issuer.cli.opening import ACTOR, run
 from authkit_issuer.cli.output import AsJson
 from authkit_issuer.domains.credentials.password_update import readable
@@ -237,7 +237,7 @@ class _Import:
             output.warn(text)
         if options.report is not None:
             entry: dict[str, Any] = {"line": number, "field": error.param, "reason": str(error)}
-            if error.param in members and error.param not in SECRET:
+            if error.param in members and error.param in SHOWABLE:
                 entry["value"] = members[error.param]
             known = {name: members[name] for name in ("id", "email", "username") if name in members}
             options.report.write(json.dumps(entry | {"row": known}) + "\n")

@@ -89,7 +89,7 @@ def test_a_refused_row_is_reported_with_field_value_and_reason(
     settings: dict[str, str], tmp_path: Path
 ) -> None:
     rows = lines(
-        {"email": "ada@example.test", "name": "Ada"},
+        {"email": "ada@example.test", "passwordHash": "secret-hash"},
         {"email": "eve@example.test", "email_verified": "yes"},
         {"email": "no address"},
         {"email": "mal@example.test", "password_hash": "secret-hash"},
@@ -102,7 +102,7 @@ def test_a_refused_row_is_reported_with_field_value_and_reason(
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
     found = [json.loads(line) for line in report.read_text().splitlines()]
     assert [entry["line"] for entry in found] == list(range(1, 8))
-    fields = ["name", "email_verified", "email", "password_hash", None, "created_at", None]
+    fields = ["passwordHash", "email_verified", "email", "password_hash", None, "created_at", None]
     assert [entry["field"] for entry in found] == fields
     assert "the fields are id, email, " in found[0]["reason"]
     assert found[1]["value"] == "yes"
@@ -111,7 +111,7 @@ def test_a_refused_row_is_reported_with_field_value_and_reason(
     again = run("users", "import", "-", "--report", str(report), typed=rows, **settings)
     assert_one_line(again, "name a new file")
     said = run("users", "import", "-", typed=rows, **settings).stderr.splitlines()
-    assert said[0].startswith("authkit: line 1: name: name is not a field")
+    assert said[0].startswith("authkit: line 1: passwordHash: passwordHash is not a field")
 
 
 def test_few_of_many_refused_rows_are_printed(settings: dict[str, str]) -> None:
