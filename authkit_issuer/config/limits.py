@@ -70,7 +70,6 @@ BUCKETS = {bucket: rate for rate, buckets in _RATES.items() for bucket in bucket
 
 _ACCOUNT_RATES = {
     "auth_password_login": "60/1h",
-    "auth_register": "30/1h",
     "auth_register_resend_email": "18/10m",
     "auth_register_resend_phone": "18/10m",
     "auth_pwd_reset_request": "18/10m",

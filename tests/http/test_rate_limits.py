@@ -331,3 +331,19 @@ def test_development_loosens_what_addresses_may_do_and_nothing_that_accounts_may
 def test_every_usual_rate_can_be_read_and_every_bucket_in_use_is_known():
     assert all(parse_rate(rate).calls > 0 for rate in BUCKETS.values())
     assert {o.limit.bucket for o in OPERATIONS if o.limit is not None} <= set(BUCKETS)
+
+
+async def test_other_clients_cannot_keep_the_owner_of_an_address_from_registering(make_service, mailbox):
+    service, email = await make_service(rate_limits={}), "ada@example.test"
+    body = {"identifier": email, "password": "correct horse battery"}
+    for network in range(3):
+        async with _from(service, f"198.51.100.{network}") as attacker:
+            for _ in range(12):
+                await attacker.post("/auth/register", json=body)
+    async with _from(service, "203.0.113.7") as owner:
+        started = await owner.post("/auth/register", json=body)
+        assert started.status_code == 202
+        await service.rt.background.drain(timeout=10)
+        proof = {"email": email, "code": mailbox.last(email).code}
+        proof["registration_id"] = started.json()["registration_id"]
+        assert (await owner.post("/auth/email/verify/confirm", json=proof)).status_code == 200

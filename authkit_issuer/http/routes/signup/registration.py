@@ -37,7 +37,8 @@ class RegistrationStarted:
 routes = Routes(
     tag="registration",
     auth=Auth.PUBLIC,
-    limit=Limit(bucket="auth_register", closed=True, account=lambda body: body.identifier),
+    # Not per account: other clients would use that up, and what is sent to an address has its own limits.
+    limit=Limit(bucket="auth_register", closed=True),
 )
 
 
