@@ -15,6 +15,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.lifecycle import queries as sql
 from authkit_issuer.domains.lifecycle.invariants import keep_owners
+from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.errors import Unavailable
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
@@ -48,9 +49,9 @@ async def delete_permanently(
         if user_id not in await tx.all(sql.HOLD_WITH_BANNED, user_id):
             return False
         left = await keep_owners(tx, user_id, force=force)
-        empty = [org.id for org in left if not org.has_members]
-        if empty:
-            await tx.execute(sql.CLOSE_ORGS, empty)
+        for org in left:
+            if not org.has_members:
+                await Orgs(tx).delete(org.id, actor=actor, client=client)
         await Sessions(tx).revoke_all(
             user_id, reason=SessionRevokeReason.ADMIN_REVOKE_ALL, actor=actor, client=client
         )

@@ -119,9 +119,6 @@ LEFT_BEHIND = Query(
     from profiles.orgs o where o.id = any($1::text[]::uuid[]) and not o.is_personal
     """,
 )
-CLOSE_ORGS = Statement(
-    "update profiles.orgs set deleted_at = now(), updated_at = now() where id = any($1::text[]::uuid[])"
-)
 # Everything that belongs to the account goes with it, its personal organization included; what merely
 # mentions it (the author of a ban, of an invitation) forgets it.
 DELETE = Statement("delete from profiles.users where id = $1::uuid")

@@ -118,6 +118,8 @@ async def test_an_organization_in_which_no_user_is_left_is_closed(service: Servi
     guest = await org(service, "guest", (user, "member"), (other, "owner"))
     assert await service.lifecycle.hard_delete(user)
     assert [await closed(service, team) for team in (alone, owned, guest)] == [True, True, False]
+    deleted = await service.events.list_session_events("", "org_deleted")
+    assert {event.target for event in deleted} == {f"org:{alone}", f"org:{owned}"}
 
 
 async def test_of_two_owners_deleted_at_once_one_stays(service: Service, rounds) -> None:
