@@ -26,9 +26,11 @@ TOLERANCE = 300
 def is_genuine(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
     """True if a message was signed with the secret within the tolerance."""
     message_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not timestamp.isdigit() or abs(now - int(timestamp)) > TOLERANCE:
+    if not (timestamp.isascii() and timestamp.isdigit()) or abs(now - int(timestamp)) > TOLERANCE:
         return False
     key = base64.b64decode(secret.removeprefix("whsec_"))
+    if not key:
+        return False  # anybody can sign with an empty key
     signed = f"{message_id}.{timestamp}.".encode() + body
     wanted = b"v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256))
     given = headers.get("webhook-signature", "").encode("latin-1").split(b" ")

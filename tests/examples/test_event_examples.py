@@ -36,6 +36,16 @@ async def test_the_receiver_takes_what_is_genuine_once(service: Service) -> None
         assert await post({}) == 400
 
 
+async def test_a_receiver_without_a_secret_takes_nothing() -> None:
+    handled: list[dict[str, object]] = []
+    app, body = load("webhook_receiver").build("", set(), handled), b"{}"
+    signed = headers([b""], "msg_1", int(time.time()), body)
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=app), base_url="http://host.test"
+    ) as client:
+        assert (await client.post("/hook", content=body, headers=signed)).status_code == 400
+
+
 async def test_a_hook_and_a_sink_hear_of_a_new_user(config: Config) -> None:
     example = load("hooks")
     ledger, greeted = example.Ledger(), list[str]()
