@@ -210,6 +210,11 @@ class IssuerKeys:
         """True once the issuer is removed: no key of it is in use then, pinned ones included."""
         return self._retired
 
+    def check_in_use(self) -> None:
+        """Raise the refusal of a token whose issuer was removed while its verification waited."""
+        if self._retired:
+            raise self.retirement()
+
     def retirement(self) -> TokenError:
         """Return the refusal of a token whose verification was running when the keys were retired."""
         if self._may_return:

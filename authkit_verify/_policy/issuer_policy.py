@@ -39,7 +39,6 @@ class IssuerPolicy:
         "introspector",
         "jwt_introspector",
         "keys",
-        "must_be_bound",
         "opaque_introspector",
         "paths",
         "read_audience",
@@ -74,7 +73,6 @@ class IssuerPolicy:
         self.read_subject = reader(*self.paths.subject)
         self.required_claims = required_claims(accept.required_claims)
         self.types = checks.token_types(accept.token_types)
-        self.must_be_bound = "required" in {accept.dpop, accept.mtls}
         self.binding_of = binding_rule(accept.dpop, accept.mtls)
         self.report_only = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
         self.tenancy = Tenancy(accept, clock) if accept.tenants is not None else None

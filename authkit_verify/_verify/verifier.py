@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from authkit_verify._jose import compact
-from authkit_verify._jose.compact import Header
+from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerKeys
@@ -23,7 +23,7 @@ from authkit_verify._policy.introspection.live_claims import confirmed_claims, o
 from authkit_verify._policy.introspection.live_keys import NO_KEYS, LiveKeys
 from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
 from authkit_verify._policy.opaque_tokens import OpaqueIssuers, is_opaque
-from authkit_verify._policy.proof.binding import Binding, Proof
+from authkit_verify._policy.proof.binding import Proof
 from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._policy.proof.dpop_proof import ProofChecker
@@ -204,11 +204,9 @@ class Verifier:
         """Check the proof that comes with a cached token: of each request anew."""
         try:
             await self._proofs.check(token, entry.binding, proof)
-            if entry.source.is_retired():
-                raise entry.source.retirement()
+            entry.source.check_in_use()
         except TokenError as error:
-            entry.token_counters.refuse(error.code)
-            _log_refusal(error)
+            _refuse(entry.token_counters, error)
             raise
         entry.token_counters.cached += 1
         return Verified(entry.claims, entry.source.state(), entry.keys)
@@ -245,27 +243,25 @@ class Verifier:
             return await self._examine_opaque(token, proof, opaque)
         token_counters = self._unknown_issuer
         try:
-            # 1. The shape: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12.
-            parts = compact.split(token)
-            header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
-            payload = compact.read_object(parts.payload)
-            # 2. An algorithm that is accepted for some issuer: RFC 8725 section 3.1.
-            checks.check_algorithm(header.alg, self._issuers.accepted.algorithms)
+            # 1. The shape: RFC 7515 section 5.2. 2. An algorithm that is accepted: RFC 8725 section 3.1.
+            parts, header, payload = self._read(token)
             # 3. A known issuer, and an algorithm accepted for it: RFC 8725 section 3.8. No I/O before this.
             policy = self._issuers.accepted.policy_for(payload) or await self._issuers.load(payload)
             token_counters = policy.token_counters
             checks.check_algorithm(header.alg, policy.algorithms)
-            # 4. Keys of that issuer which fit the algorithm, by key id: RFC 7517 section 4.5.
+            # 4. Keys of that issuer which fit: RFC 7517 section 4.5. 5. The signature: RFC 7515 section 5.2.
             keys, kid, alg = policy.keys, header.kid, header.alg
             issuer = payload["iss"] if policy.tenancy is not None else None  # some keys are of one tenant
             found = keys.find_in_memory(kid, alg, issuer) or await keys.find(kid, alg, issuer)
-            # 5. The signature: RFC 7515 section 5.2.
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
             self._remember(parts.header_segment, header)
             # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4. 7. to 10. The claims and the tenant.
             checks.check_type(header.typ, policy.types)
-            accepted, starts, ends = await self._check_claims(policy, payload)
+            if policy.tenancy is None:  # without a coroutine, which costs each new token
+                accepted, starts, ends = policy.check_claims(payload, self._wall(), self._skew)
+            else:
+                accepted, starts, ends = await self._check_claims(policy, payload)
             # 11. The issuer's own word on the token and its claims at this moment: RFC 7662.
             source: IssuerKeys | LiveKeys = keys
             if (asked := policy.jwt_introspector) is not None:
@@ -274,13 +270,23 @@ class Verifier:
                 accepted, starts, ends = await self._check_claims(policy, payload)
                 source = LiveKeys(asked, answer, keys, opaque=False)
             # 12. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
-            binding = await self._check_proof(policy, token, payload, proof)
+            binding = policy.binding_of(payload)
+            if binding is not None or proof is not None:
+                await self._proofs.check(token, binding, proof)
+            keys.check_in_use()
         except TokenError as error:
-            token_counters.refuse(error.code)
-            _log_refusal(error)
+            _refuse(token_counters, error)
             raise
         entry = Entry(token, accepted, token_counters, source, found.key_set, starts, ends, binding)
         return self._accept(policy, header, entry, parts.payload, found.state)
+
+    def _read(self, token: str) -> tuple[Parts, Header, dict[str, Any]]:
+        """Return the parts of a JWT: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12."""
+        parts = compact.split(token)
+        header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
+        payload = compact.read_object(parts.payload)
+        checks.check_algorithm(header.alg, self._issuers.accepted.algorithms)
+        return parts, header, payload
 
     async def _examine_opaque(self, token: str, proof: Proof | None, issuers: OpaqueIssuers) -> Verified:
         """Ask the issuer about a token that is not a JWT, and check its claims as those of one."""
@@ -292,10 +298,12 @@ class Verifier:
             claims = answer.claims or {}
             payload = opaque_claims(claims, policy.issuer_in(claims))
             accepted, starts, ends = await self._check_claims(policy, payload)
-            binding = await self._check_proof(policy, token, payload, proof)
+            binding = policy.binding_of(payload)
+            if binding is not None or proof is not None:
+                await self._proofs.check(token, binding, proof)
+            policy.keys.check_in_use()
         except TokenError as error:
-            token_counters.refuse(error.code)
-            _log_refusal(error)
+            _refuse(token_counters, error)
             raise
         source = LiveKeys(asked, answer, policy.keys, opaque=True)
         entry = Entry(token, accepted, token_counters, source, NO_KEYS, starts, ends, binding)
@@ -309,17 +317,6 @@ class Verifier:
         if policy.tenancy is not None:  # the host is asked about genuine tokens alone
             ends = min(ends, self._wall() + await policy.tenancy.admit(payload))
         return accepted, starts, ends
-
-    async def _check_proof(
-        self, policy: IssuerPolicy, token: str, payload: dict[str, Any], proof: Proof | None
-    ) -> Binding | None:
-        """Return what a token is bound to, after checking the proof of that."""
-        binding = policy.binding_of(payload) if policy.must_be_bound or "cnf" in payload else None
-        if binding is not None or proof is not None:
-            await self._proofs.check(token, binding, proof)
-        if policy.keys.is_retired():  # while this verification waited
-            raise policy.keys.retirement()
-        return binding
 
     def _accept(
         self, policy: IssuerPolicy, header: Header | None, entry: Entry, payload: bytes, state: KeyState
@@ -391,6 +388,7 @@ class Verifier:
                 policy.emit("would_refuse", name, refusal.code)
 
 
-def _log_refusal(error: TokenError) -> None:
+def _refuse(token_counters: TokenCounters, error: TokenError) -> None:
+    token_counters.refuse(error.code)
     if log.isEnabledFor(logging.DEBUG):
         log.debug("refused a token: %s", error)

@@ -6,7 +6,6 @@ from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy.introspection.answers import Answer
 from authkit_verify._policy.introspection.introspector import Introspector
-from authkit_verify.errors import TokenError
 
 NO_KEYS = KeySet()
 """The set of an opaque token, which no key verifies."""
@@ -35,10 +34,6 @@ class LiveKeys:
             return KeyState(source="introspection", age=self._introspector.age(self._answer))
         return self._keys.state()
 
-    def retirement(self) -> TokenError:
-        """Return the refusal of a token whose verification was running when the issuer was removed."""
-        return self._keys.retirement()
-
-    def is_retired(self) -> bool:
-        """True once the issuer is removed."""
-        return self._keys.is_retired()
+    def check_in_use(self) -> None:
+        """Raise the refusal of a token whose issuer was removed while its verification waited."""
+        self._keys.check_in_use()
