@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import httpx
@@ -25,6 +26,8 @@ from authkit_issuer.ports import AuthEventLogger, Clock, EmailSender, EphemeralS
 from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.store import migrate, postgres
+from authkit_issuer.store.connecting import Connector
+from authkit_issuer.store.pooler import recognize
 
 CLOSE_TIMEOUT = 10.0
 CLICKHOUSE = "clickhouse"
@@ -44,24 +47,27 @@ class Resources:
         self._loops: list[asyncio.Task[None]] = []
         self._closed = False
 
-    async def database(self, config: Config, given: postgres.Pool | None) -> postgres.Pool | None:
-        """Return the pool, opened here unless the host brought one; the schema is checked either way."""
-        pool = given
+    async def database(
+        self, config: Config, given: postgres.Pool | None
+    ) -> tuple[postgres.Pool | None, postgres.Store]:
+        """Return the pool and its store, opened unless the host brought a pool; the schema is checked."""
+        pool, connector = given, None
         if pool is None:
             if config.database_url is None:
-                return None
+                return None, postgres.NoStore()
+            connector = _connector(config, config.database_url)
+            self._closers.append(connector.close)
+            await recognize(connector)
             pool = await postgres.open_pool(
-                config.database_url,
-                max_size=config.database_pool_size,
-                statement_cache=config.database_statement_cache,
+                connector, min_size=config.database_pool_min, max_size=config.database_pool_size
             )
-            self._closers.append(lambda: _close_pool(pool))
+            self._closers.append(partial(_close_pool, pool))
         with postgres.translated():
             async with pool.acquire(timeout=postgres.ACQUIRE_TIMEOUT) as connection:
                 await migrate.check(connection, schema=config.database_schema)
                 if config.org_mode == "single":
                     await _refuse_downgrade(connection, config.database_schema)
-        return pool
+        return pool, postgres.PoolStore(pool, config.database_schema, connector)
 
     async def ephemeral(self, config: Config, given: EphemeralStore | None, clock: Clock) -> EphemeralStore:
         """Return the store for short-lived records; outside of development it must be a shared one."""
@@ -144,6 +150,22 @@ class Resources:
         await self.background.drain(timeout=CLOSE_TIMEOUT)
         for closer in reversed(self._closers):
             await closer()
+
+
+def _connector(config: Config, address: str) -> Connector:
+    limits = {
+        "lock_timeout": config.database_lock_timeout,
+        "statement_timeout": config.database_statement_timeout,
+    }
+    return Connector(
+        address,
+        timeout=config.database_connect_timeout,
+        command_timeout=config.database_command_timeout,
+        statement_cache=config.database_statement_cache,
+        settings={
+            name: f"{round(seconds * 1000)}ms" for name, seconds in limits.items() if seconds is not None
+        },
+    )
 
 
 async def _refuse_downgrade(connection: Any, schema: str) -> None:

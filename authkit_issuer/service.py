@@ -142,11 +142,8 @@ class Service:
         resources = Resources()
         try:
             sinks = resources.sinks(config, event_loggers)
-            pool = await resources.database(config, pool)
+            pool, database = await resources.database(config, pool)
             store = await resources.ephemeral(config, ephemeral_store, clock)
-            database = (
-                postgres.NoStore() if pool is None else postgres.PoolStore(pool, config.database_schema)
-            )
             rt = Runtime(
                 config=config,
                 clock=clock,

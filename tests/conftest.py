@@ -35,7 +35,16 @@ _SCRUBBED = re.compile(
     r"^(AUTHKIT_(?!(?:SOAK|TESTDATA)$).*|ENV|APP_ENV|ENVIRONMENT|ACTIVE_.*|PUBLIC_KEYS|REFRESH_SECRET.*|.*_proxy)$",
     re.IGNORECASE,
 )
-_CONNECTIONS = ("database_url", "database_pool_size", "database_statement_cache")
+_CONNECTIONS = (
+    "database_url",
+    "database_pool_size",
+    "database_pool_min",
+    "database_statement_cache",
+    "database_connect_timeout",
+    "database_command_timeout",
+    "database_lock_timeout",
+    "database_statement_timeout",
+)
 _FOLDER = pytest.StashKey[Path]()
 
 
@@ -170,8 +179,9 @@ def database_url(_worker_database: WorkerDatabase) -> str:
 async def shared_pool(_worker_database: WorkerDatabase) -> AsyncIterator[postgres.Pool]:
     """One pool for the services of all tests, with its plans warm; the tests share its event loop, too."""
     from authkit_issuer.store import postgres
+    from authkit_issuer.store.connecting import Connector
 
-    pool = await postgres.open_pool(_worker_database.url)
+    pool = await postgres.open_pool(Connector(_worker_database.url))
     yield pool
     await pool.close()
 

@@ -102,6 +102,18 @@ class Config:
     """The schema that holds every table; a lower-case identifier."""
     database_pool_size: int = 16
     """The most connections to the database that one process opens."""
+    database_pool_min: int = 1
+    """Connections that stay open without requests."""
+    database_connect_timeout: float = 5.0
+    """Seconds that one host of the database has to accept a connection; the next host is asked after half a
+    second."""
+    database_command_timeout: float = 10.0
+    """Seconds that the process waits for one statement."""
+    database_lock_timeout: float | None = 2.5
+    """Seconds that a statement waits for a lock before the answer is ``database_unavailable``; None sets
+    nothing for the session."""
+    database_statement_timeout: float | None = 30.0
+    """Seconds after which the server ends a statement, even of a process that is gone; None sets nothing."""
     database_statement_cache: bool = True
     """Turn it off behind a connection pooler in transaction mode that supports no prepared statements."""
     redis_url: str | None = field(default=None, repr=False)

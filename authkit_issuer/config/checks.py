@@ -132,7 +132,8 @@ def _check_numbers(config: Config) -> None:
     positive = (
         "access_token_duration", "code_ttl", "link_ttl", "pending_email_ttl", "pending_phone_ttl",
         "send_timeout", "max_code_attempts", "max_codes_per_hour", "max_codes_per_target_hour",
-        "database_pool_size", "hash_queue", "hash_deadline", "hash_memory_mib", "event_retention",
+        "database_pool_size", "database_connect_timeout", "database_command_timeout",
+        "hash_queue", "hash_deadline", "hash_memory_mib", "event_retention",
         "login_failure_limit", "login_failure_window",
         "session_retention", "key_reload_interval", "two_factor_ttl", "solana_challenge_ttl",
         "step_up_max_age", "device_duration",
@@ -146,7 +147,8 @@ def _check_numbers(config: Config) -> None:
             raise ConfigError(f"{entry.name} is {value}: it must be a finite number.")
     optional = (
         "refresh_token_duration", "refresh_idle_duration", "session_max_per_user", "hash_threads",
-        "rename_cooldown", "deleted_user_retention", "two_factor_remember",
+        "rename_cooldown", "deleted_user_retention", "two_factor_remember", "database_lock_timeout",
+        "database_statement_timeout",
     )  # fmt: skip
     for name in optional:
         value = getattr(config, name)
@@ -159,7 +161,16 @@ def _check_numbers(config: Config) -> None:
         raise ConfigError(
             f"access_token_jitter is {config.access_token_jitter}: it must be at least 0 and below 1."
         )
+    _check_pool(config)
     _check_hashing(config)
+
+
+def _check_pool(config: Config) -> None:
+    if not 0 <= config.database_pool_min <= config.database_pool_size:
+        raise ConfigError(
+            f"database_pool_min is {config.database_pool_min}: it must be 0 to {config.database_pool_size}, "
+            "the database_pool_size."
+        )
 
 
 def _check_hashing(config: Config) -> None:

@@ -28,6 +28,11 @@ class ConfigFields(TypedDict, total=False):
     database_url: str | None
     database_schema: str
     database_pool_size: int
+    database_pool_min: int
+    database_connect_timeout: float | timedelta
+    database_command_timeout: float | timedelta
+    database_lock_timeout: float | timedelta | None
+    database_statement_timeout: float | timedelta | None
     database_statement_cache: bool
     redis_url: str | None
     key_prefix: str

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import asyncpg
-
-from authkit_issuer.store.postgres import place, readable_address, translated
+from authkit_issuer.store.address import place
+from authkit_issuer.store.connecting import Connector
+from authkit_issuer.store.postgres import translated
 
 if TYPE_CHECKING:
+    import asyncpg
+
     _Connection = asyncpg.Connection[asyncpg.Record]
 
-CONNECT_TIMEOUT = 10.0
 MAX_WAIT = 2.0
 """Seconds to retry a lock that is taken: the server has to notice that its process ended."""
 _POLL = 0.1
@@ -43,10 +44,9 @@ class AdvisoryLock:
         Raises ``ConfigError`` for an unreadable address, ``DatabaseUnavailable`` without an answer.
         """
         await self.release()
-        with readable_address(), translated(place(self._dsn)):
-            connection: _Connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=CONNECT_TIMEOUT, statement_cache_size=0
-            )
+        connector = Connector(self._dsn, statement_cache=False)
+        with translated(place(self._dsn)):
+            connection: _Connection = await connector.connect()
         try:
             acquired = await self._acquire(connection, timeout)
         except BaseException:

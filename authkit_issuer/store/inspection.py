@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-
-from authkit_issuer.store.postgres import place, readable_address, translated
+from authkit_issuer.store.address import place
+from authkit_issuer.store.connecting import Connector
+from authkit_issuer.store.postgres import translated
 
 _FACTS = """
 select current_setting('server_version') as version,
@@ -58,8 +58,8 @@ async def inspect(dsn: str, *, schema: str) -> DatabaseFacts:
         ConfigError: The address cannot be read.
         DatabaseUnavailable: The server does not answer; ``reason`` says why.
     """
-    with readable_address(), translated(place(dsn)):
-        connection: Any = await asyncpg.connect(dsn, timeout=10, command_timeout=10)
+    with translated(place(dsn)):
+        connection: Any = await Connector(dsn, statement_cache=False).connect()
         try:
             facts = await connection.fetchrow(_FACTS)
             return DatabaseFacts(may_write=await connection.fetchval(_ALLOWED, schema), **dict(facts))

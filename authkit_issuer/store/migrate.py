@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import asyncpg
-
 from authkit_issuer.errors import ConfigError, StartupError
-from authkit_issuer.store.postgres import place, readable_address, translated
+from authkit_issuer.store.address import place
+from authkit_issuer.store.connecting import Connector
+from authkit_issuer.store.postgres import translated
 from authkit_issuer.store.query import DEFAULT_SCHEMA, Statement
 
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
@@ -86,8 +86,11 @@ async def migrate(
 async def _connect(dsn: str | None) -> Any:
     if not dsn:
         raise ConfigError("database_url is not set: set AUTHKIT_DATABASE_URL, or pass the address.")
-    with readable_address(), translated(place(dsn)):
-        return await asyncpg.connect(dsn, timeout=10)
+    with translated(place(dsn)):
+        # A migration takes as long as it takes, and locks are bounded by themselves.
+        return await Connector(
+            dsn, command_timeout=None, statement_cache=False, name="authkit migrate"
+        ).connect()
 
 
 async def pending(dsn: str | None, *, schema: str = DEFAULT_SCHEMA) -> list[Migration]:

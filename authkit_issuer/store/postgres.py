@@ -12,11 +12,12 @@ import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 
 from authkit_issuer import errors
+from authkit_issuer.store.address import place
+from authkit_issuer.store.connecting import Connector, WatchedConnection
 from authkit_issuer.store.query import Query
 
 Row = TypeVar("Row")
@@ -54,6 +55,8 @@ _DOWN = (
     # What asyncpg says of a connection whose server has said farewell but has not hung up yet.
     asyncpg.InternalClientError,
 )
+_STALE = (TimeoutError, asyncpg.ReadOnlySQLTransactionError)
+"""What a connection answers, or does not, whose server is not the one that it should be."""
 _NO_PREPARED_STATEMENTS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 """What a connection pooler in transaction mode answers: it gives each transaction any server connection."""
 
@@ -92,15 +95,6 @@ def translated(where: str = "PostgreSQL") -> Generator[None, None, None]:
         raise
 
 
-def place(dsn: str) -> str:
-    """Return what an operator knows the database by: host, port and name, without user and password."""
-    parts = urlsplit(dsn)
-    query = parse_qs(parts.query)
-    host = parts.netloc.rpartition("@")[2] or ",".join(query.get("host", ()))
-    name = parts.path.lstrip("/") or "of the user"
-    return f"PostgreSQL at {host or 'the default host'}, database {name} (database_url)"
-
-
 def _cause(error: BaseException) -> str:
     """Return what the server or the network said; asyncpg's text of a failed connection has no cause."""
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
@@ -118,28 +112,15 @@ def _is_gone(error: asyncpg.InterfaceError) -> bool:
     return "clos" in text or "released back to the pool" in text
 
 
-@contextmanager
-def readable_address() -> Generator[None, None, None]:
-    """Turn what the driver says of a malformed ``database_url`` into ``ConfigError``, not quoting it."""
-    try:
-        yield
-    except (asyncpg.ClientConfigurationError, ValueError):
-        # Not chained: the text may hold the password.
-        raise errors.ConfigError("database_url is not a PostgreSQL address.") from None
-
-
-async def open_pool(dsn: str, *, min_size: int = 1, max_size: int = 16, statement_cache: bool = True) -> Pool:
-    """Connect; ``DatabaseUnavailable`` when the server does not answer within ten seconds."""
-    with readable_address(), translated(place(dsn)):
+async def open_pool(connector: Connector, *, min_size: int = 1, max_size: int = 16) -> Pool:
+    """Connect; raises ``DatabaseUnavailable`` when no host answers in time."""
+    with translated(place(connector.dsn)):
         pool: Pool = await asyncpg.create_pool(
-            dsn,
-            min_size=min_size,
+            min_size=min(min_size, max_size),
             max_size=max_size,
-            timeout=10,
-            command_timeout=30,
-            statement_cache_size=1024 if statement_cache else 0,
+            connect=connector.pooled,
+            connection_class=WatchedConnection,
             reset=_reset_if_dirty,
-            server_settings={"application_name": "authkit", "timezone": "UTC"},
         )
     return pool
 
@@ -232,12 +213,13 @@ class ConnectionStore:
 class PoolStore:
     """Queries on whichever pooled connection is free."""
 
-    __slots__ = ("_pool", "_schema")
+    __slots__ = ("_connector", "_pool", "_schema")
 
-    def __init__(self, pool: Pool, schema: str) -> None:
-        """Take an open pool; its owner closes it."""
+    def __init__(self, pool: Pool, schema: str, connector: Connector | None = None) -> None:
+        """Take an open pool, which its owner closes, and what opens its connections unless a host does."""
         self._pool = pool
         self._schema = schema
+        self._connector = connector
 
     async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
         """See ``Store``."""
@@ -266,13 +248,34 @@ class PoolStore:
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Connection, None]:
         with translated():
-            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+            connection = await self._acquire()
         try:
             yield connection
+        except errors.DatabaseUnavailable as error:
+            await self._leave(connection, error.__cause__)
+            raise
         finally:
             # Shielded by asyncpg itself; a cancelled caller still gives the connection back.
             with translated():
                 await self._pool.release(connection)
+
+    async def _leave(self, connection: Connection, cause: BaseException | None) -> None:
+        """Use no connection again that would fail the next caller, too."""
+        if isinstance(cause, _NO_PREPARED_STATEMENTS) and self._connector is not None:
+            self._connector.statement_cache = False
+        elif not isinstance(cause, _STALE):
+            return
+        # The others begin anew, too: the address may lead to another server by now.
+        connection.terminate()
+        await self._pool.expire_connections()
+
+    async def _acquire(self) -> Connection:
+        try:
+            return await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        except TimeoutError:
+            if self._connector is not None:
+                self._connector.suspect()
+            raise
 
 
 class NoStore:

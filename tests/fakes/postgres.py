@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,30 @@ class PostgresServer:
             settings.write(f"{POSTGRES_SETTINGS}\nport = {self.port}\nlisten_addresses = '127.0.0.1'\n")
             settings.write("unix_socket_directories = ''\n")
 
+    def standby(self) -> PostgresServer:
+        """Return a standby of this cluster, which has not been started yet; it is started after it."""
+        other = PostgresServer()
+        shutil.copytree(self.folder / "data", other.folder / "data")
+        (other.folder / "data" / "standby.signal").touch()
+        with (other.folder / "data" / "postgresql.conf").open("a") as settings:
+            settings.write(f"port = {other.port}\n")
+            source = f"host=127.0.0.1 port={self.port} user=postgres application_name=standby"
+            settings.write(f"primary_conninfo = '{source}'\n")
+        with (self.folder / "data" / "postgresql.conf").open("a") as settings:
+            settings.write("synchronous_standby_names = 'standby'\n")
+        user, group = self._surroundings.get("user", -1), self._surroundings.get("group", -1)
+        for path in ((other.folder / "data"), *(other.folder / "data").rglob("*")):
+            os.chown(path, user, group)
+        return other
+
+    def signal(self, number: int) -> None:
+        """Send a signal to every process of the server."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        for pid in (self.process.pid, *map(int, children.read_text().split())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def start(self) -> None:
         """Return once the server answers."""
         with (self.folder / "log").open("ab") as log:
@@ -96,6 +121,7 @@ class PostgresServer:
     def stop(self) -> None:
         """Let every backend drop what it does; nothing is saved in order, so the next start recovers."""
         if self.process is not None:
+            self.signal(signal.SIGCONT)
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait(DEADLINE)
             self.process = None

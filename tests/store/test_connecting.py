@@ -1,0 +1,113 @@
+"""Several hosts, silent hosts and sockets that notice silence."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.store.address import Host, hosts
+from authkit_issuer.store.connecting import SILENCE, Connector
+from authkit_issuer.store.postgres import open_pool
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[int]:
+    """A port that accepts connections and never says a word."""
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    for writer in writers:
+        writer.transport.abort()
+
+
+@pytest.fixture
+def folder(database_url: str) -> str:
+    """The folder of the server's unix socket."""
+    return parse_qs(urlsplit(database_url).query)["host"][0]
+
+
+def several(database_url: str, *places: str, **more: str) -> str:
+    """Return the address of the test database on other hosts."""
+    parts = urlsplit(database_url)
+    query = "&".join(f"{name}={value}" for name, value in {"host": ",".join(places), **more}.items())
+    return f"postgresql://postgres@/{parts.path.lstrip('/')}?{query}"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://u:p@one:1,two/db", [("one", 1), ("two", None)]),
+        ("postgresql://u:p@[::1]:7,one/db", [("::1", 7), ("one", None)]),
+        ("postgresql:///db?host=one,two&port=1,2", [("one", 1), ("two", 2)]),
+        ("postgresql:///db?host=one,two&port=7", [("one", 7), ("two", 7)]),
+        ("postgresql:///db?host=/run/a,/run/b", [("/run/a", None), ("/run/b", None)]),
+        ("postgresql://%2Frun%2Fa,two/db", [("/run/a", None), ("two", None)]),
+        ("postgresql:///db", []),
+    ],
+)
+def test_the_hosts_of_an_address_are_those_that_libpq_reads(
+    address: str, expected: list[tuple[str, int | None]]
+) -> None:
+    assert hosts(address) == tuple(Host(name=name, port=port) for name, port in expected)
+
+
+async def test_a_silent_first_host_costs_half_a_second_once(
+    database_url: str, folder: str, silent: int
+) -> None:
+    address = several(database_url, f"127.0.0.1:{silent}", folder)
+    connector = Connector(address, timeout=5)
+    times = []
+    for _ in range(2):
+        began = time.monotonic()
+        connection = await connector.connect()
+        times.append(time.monotonic() - began)
+        assert await connection.fetchval("select 1") == 1
+        await connection.close()
+    assert 0.4 < times[0] < 1.5
+    assert times[1] < 0.4
+
+
+async def test_hosts_that_are_all_silent_are_an_outage_after_the_time_of_one(
+    database_url: str, silent: int
+) -> None:
+    address = several(database_url, f"127.0.0.1:{silent}", f"localhost:{silent}")
+    began = time.monotonic()
+    with pytest.raises(errors.DatabaseUnavailable) as refused:
+        await open_pool(Connector(address, timeout=0.7))
+    assert time.monotonic() - began < 2
+    assert "no answer in time" in refused.value.reason
+
+
+async def test_the_word_of_a_server_is_the_reason_and_not_the_silence_of_another(
+    database_url: str, folder: str, silent: int
+) -> None:
+    address = several(database_url, f"127.0.0.1:{silent}", folder).replace("/authkit_", "/no_such_", 1)
+    with pytest.raises(errors.DatabaseUnavailable) as refused:
+        await open_pool(Connector(address, timeout=0.7))
+    assert "does not exist" in refused.value.reason
+
+
+async def test_sockets_notice_a_machine_that_vanished() -> None:
+    from authkit_issuer.store.connecting import WatchedConnection
+
+    class Transport:
+        def get_extra_info(self, _name: str) -> socket.socket:
+            return found
+
+    class Parent(WatchedConnection):
+        pass
+
+    with socket.socket() as found, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "__init__", lambda *_: None)
+        patched.setattr(asyncpg.Connection, "__del__", lambda *_: None)
+        Parent(None, Transport())
+        assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SILENCE * 1000

@@ -1,0 +1,89 @@
+"""PgBouncer between the processes and the server, in each of its modes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+from authkit_issuer.store.migrate import migrate
+from fakes import pooler
+
+MakeService = Callable[..., Awaitable[Service]]
+
+pytestmark = pytest.mark.skipif(pooler.program() is None, reason="PgBouncer is not installed")
+
+
+@pytest.fixture
+def pgbouncer(
+    database_url: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[pooler.PgBouncer]:
+    started = pooler.PgBouncer(tmp_path / "pgbouncer", database_url, request.param)
+    started.start()
+    yield started
+    started.stop()
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "authkit.database"]
+
+
+async def story(service: Service, number: int) -> None:
+    """Sign a user in, refresh, rename and sign out: single statements, transactions and savepoints."""
+    user = (await service.users.create(f"u{number}@example.test", f"user_{number}")).id
+    issued = await service.sessions.issue(user)
+    pair = await service.sessions.exchange(issued.refresh_token)
+    await service.users.get(user)
+    await service.users.update_username(user, f"renamed_{number}")
+    await service.sessions.exchange(pair.refresh_token)
+    assert await service.sessions.revoke_all(user)
+
+
+@pytest.mark.parametrize("pgbouncer", ["transaction", "session"], indirect=True)
+async def test_two_processes_work_behind_a_pooler_with_the_defaults(
+    make_service: MakeService, pgbouncer: pooler.PgBouncer, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = 1 if "session" in pgbouncer._settings.read_text() else 4
+    services = [
+        await make_service(pool=None, database_url=pgbouncer.url, database_pool_size=size) for _ in range(2)
+    ]
+    for start in range(0, 24, 6):
+        await asyncio.gather(*(story(services[number % 2], number) for number in range(start, start + 6)))
+    said = lines(caplog)
+    assert sum("lock_timeout" in line for line in said) == 2  # each says it once
+    for service in services:
+        assert (await service.health())["database"]
+    assert await migrate(pgbouncer.url) == []
+
+
+@pytest.mark.parametrize("pgbouncer", ["transaction"], indirect=True)
+async def test_a_pooler_that_appears_later_costs_one_line_and_no_error_but_outages(
+    make_service: MakeService,
+    pgbouncer: pooler.PgBouncer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def unaware(_: object) -> None: ...
+
+    monkeypatch.setattr("authkit_issuer.resources.recognize", unaware)
+    first, second = [await make_service(pool=None, database_url=pgbouncer.url) for _ in range(2)]
+    for number in range(40):
+        results = await asyncio.gather(
+            story(first, 2 * number), story(second, 2 * number + 1), return_exceptions=True
+        )
+        assert {type(result) for result in results} <= {type(None), errors.DatabaseUnavailable}
+    assert results == [None, None]
+    assert sum("AUTHKIT_DATABASE_STATEMENT_CACHE" in line for line in lines(caplog)) in {1, 2}
+
+
+@pytest.mark.parametrize("pgbouncer", ["statement"], indirect=True)
+async def test_a_pooler_without_transactions_is_refused_at_the_start_with_its_own_words(
+    make_service: MakeService, pgbouncer: pooler.PgBouncer
+) -> None:
+    with pytest.raises(errors.DatabaseUnavailable) as refused:
+        await make_service(pool=None, database_url=pgbouncer.url)
+    assert "transaction" in refused.value.reason
