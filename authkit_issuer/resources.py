@@ -75,9 +75,15 @@ class Resources:
         if store is None:
             if config.redis_url is not None:
                 # The client comes with an extra; who works in memory need not have it.
-                from authkit_issuer.ephemeral.redis import RedisStore  # noqa: PLC0415
-
-                store = await RedisStore.connect(config.redis_url, prefix=config.key_prefix)
+                try:
+                    from authkit_issuer.ephemeral.redis import RedisStore  # noqa: PLC0415
+                except ImportError as error:
+                    raise errors.ConfigError(
+                        'redis_url needs the Redis client: install "asgi-authkit[redis]".'
+                    ) from error
+                store = await RedisStore.connect(
+                    config.redis_url, prefix=config.key_prefix, timeout=config.redis_timeout
+                )
             else:
                 store = MemoryStore(clock=clock)
             self._closers.append(store.aclose)

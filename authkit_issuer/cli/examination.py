@@ -112,7 +112,9 @@ async def _redis(config: Config) -> AsyncIterator[Finding]:
     if config.redis_url is None:
         return
     try:
-        store = await RedisStore.connect(config.redis_url, prefix=config.key_prefix)
+        store = await RedisStore.connect(
+            config.redis_url, prefix=config.key_prefix, timeout=config.redis_timeout
+        )
     except (ConfigError, StartupError) as failure:
         yield error("redis", str(failure))
         return
@@ -124,10 +126,6 @@ async def _redis(config: Config) -> AsyncIterator[Finding]:
     finally:
         await store.aclose()
     yield Finding("ok", "redis", "Redis answers, and keeps records when memory is short.")
-    if facts.replica:
-        yield error(
-            "redis_replica", "The server is a replica, which accepts no changes.", "Name the primary."
-        )
     if facts.persistent is False:
         sentence = "Redis keeps nothing on disk: a restart forgets codes, failed logins and rate limits."
         yield warning("redis_not_persistent", sentence, "Set appendonly yes.")

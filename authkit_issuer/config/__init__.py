@@ -117,7 +117,11 @@ class Config:
     database_statement_cache: bool = True
     """Turn it off behind a connection pooler in transaction mode that supports no prepared statements."""
     redis_url: str | None = field(default=None, repr=False)
-    """The Redis for codes, counters and rate limits; None keeps them in the memory of one process."""
+    """The Redis for codes, counters and rate limits; None keeps them in the memory of one process.
+
+    Sentinel is ``redis+sentinel://host1,host2,host3/mymaster``, a Cluster ``redis+cluster://host1,host2``."""
+    redis_timeout: float = 2.0
+    """Seconds to connect to Redis, and to wait for its reply."""
     key_prefix: str = "auth:"
     """The prefix of every key in that Redis."""
     keys: KeySource | None = field(default=None, repr=False)

@@ -132,7 +132,7 @@ def _check_numbers(config: Config) -> None:
     positive = (
         "access_token_duration", "code_ttl", "link_ttl", "pending_email_ttl", "pending_phone_ttl",
         "send_timeout", "max_code_attempts", "max_codes_per_hour", "max_codes_per_target_hour",
-        "database_pool_size", "database_connect_timeout", "database_command_timeout",
+        "database_pool_size", "database_connect_timeout", "database_command_timeout", "redis_timeout",
         "hash_queue", "hash_deadline", "hash_memory_mib", "event_retention",
         "login_failure_limit", "login_failure_window",
         "session_retention", "key_reload_interval", "two_factor_ttl", "solana_challenge_ttl",

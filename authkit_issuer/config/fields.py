@@ -35,6 +35,7 @@ class ConfigFields(TypedDict, total=False):
     database_statement_timeout: float | timedelta | None
     database_statement_cache: bool
     redis_url: str | None
+    redis_timeout: float | timedelta
     key_prefix: str
     keys: KeySource | None
     keys_dir: str | None

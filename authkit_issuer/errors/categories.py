@@ -107,6 +107,8 @@ class Unavailable(_Retryable):
 
     code = "unavailable"
     default = "The service is unavailable right now."
+    cause: str = "unreachable"
+    """A word for what is wrong with the part, such as ``read_only``; readiness probes show it."""
 
     def because(self, reason: str) -> Self:
         """Return the error with its reason."""

@@ -9,19 +9,19 @@ import pytest
 
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.ephemeral.redis import RedisStore
-from authkit_issuer.errors import ConfigError, EphemeralStoreUnavailable, StartupError
+from authkit_issuer.errors import EphemeralStoreUnavailable
 from authkit_issuer.ports import EphemeralStore
 from fakes.clock import FakeClock
-from fakes.servers import RedisServer
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis_url", "redis_cluster", "own_valkey"])
 async def store(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[EphemeralStore]:
     made: EphemeralStore
     if request.param == "memory":
         made = MemoryStore(clock)
     else:
-        made = await RedisStore.connect(request.getfixturevalue("redis_url"))
+        servers = request.getfixturevalue(request.param)
+        made = await RedisStore.connect(servers if isinstance(servers, str) else servers.url)
     yield made
     await made.aclose()
 
@@ -187,98 +187,3 @@ class TestMemory:
         clock.advance(50)
         await store.set("other", b"v", 10)
         assert await store.get("k") == b"two"
-
-
-class TestRedis:
-    async def test_prefixes_keep_two_services_apart(self, redis_url: str) -> None:
-        one = await RedisStore.connect(redis_url, prefix="one:")
-        two = await RedisStore.connect(redis_url, prefix="two:")
-        await one.set("k", b"v", 60)
-        assert await two.get("k") is None
-        for store in (one, two):
-            await store.aclose()
-
-    async def test_an_outage_is_said_and_never_reads_as_absent(self, own_redis: RedisServer) -> None:
-        store = await RedisStore.connect(own_redis.url)
-        await store.set("k", b"v", 60)
-        await asyncio.to_thread(own_redis.stop)
-        for attempt in (
-            store.get("k"),
-            store.set("k", b"v", 60),
-            store.delete("k"),
-            store.take("k"),
-            store.take_if("k", b"v"),
-            store.incr("k", 60),
-            store.ping(),
-        ):
-            with pytest.raises(EphemeralStoreUnavailable):
-                await attempt
-        await asyncio.to_thread(own_redis.start)
-        await store.ping()
-        assert await store.get("k") is None
-        await store.aclose()
-
-    async def test_a_server_that_is_not_there_is_unavailable(self) -> None:
-        with pytest.raises(EphemeralStoreUnavailable):
-            await RedisStore.connect("redis://127.0.0.1:1/0")
-
-    async def test_a_server_that_forgets_records_is_refused(self, own_redis: RedisServer) -> None:
-        store = await RedisStore.connect(own_redis.url)
-        await store._redis.config_set("maxmemory-policy", "allkeys-lru")
-        with pytest.raises(StartupError, match="noeviction"):
-            await RedisStore.connect(own_redis.url)
-        await store.aclose()
-
-    async def test_a_server_that_hides_its_policy_is_used_with_a_warning(
-        self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        await asyncio.to_thread(own_redis.stop)
-        own_redis.arguments = ("--rename-command", "CONFIG", "")
-        await asyncio.to_thread(own_redis.start)
-        store = await RedisStore.connect(own_redis.url)
-        assert "maxmemory-policy" in caplog.text
-        await store.aclose()
-
-    async def test_a_server_that_lacks_getdel_is_refused(self, own_redis: RedisServer) -> None:
-        await asyncio.to_thread(own_redis.stop)
-        own_redis.arguments = ("--rename-command", "GETDEL", "")
-        await asyncio.to_thread(own_redis.start)
-        with pytest.raises(StartupError, match=r"6\.2"):
-            await RedisStore.connect(own_redis.url)
-
-    async def test_a_user_who_may_not_use_our_keys_is_refused(self, own_redis: RedisServer) -> None:
-        await asyncio.to_thread(own_redis.stop)
-        own_redis.arguments = ("--user", "default", "on", "nopass", "~other:*", "+@all")
-        await asyncio.to_thread(own_redis.start)
-        with pytest.raises(StartupError, match="does not let this user"):
-            await RedisStore.connect(own_redis.url)
-
-    async def test_a_wrong_password_is_said_without_repeating_it(self, own_redis: RedisServer) -> None:
-        await asyncio.to_thread(own_redis.stop)
-        own_redis.arguments = ("--requirepass", "right")
-        await asyncio.to_thread(own_redis.start)
-        with pytest.raises(StartupError, match="password") as refused:
-            await RedisStore.connect(own_redis.url.replace("redis://", "redis://:sesame@"))
-        assert "sesame" not in str(refused.value)
-
-    @pytest.mark.parametrize("url", ["", "http://:sesame@h/0", "redis://h:port/0"])
-    async def test_an_address_that_is_none_is_not_repeated(self, url: str) -> None:
-        with pytest.raises(ConfigError, match="redis_url") as refused:
-            await RedisStore.connect(url)
-        assert "sesame" not in str(refused.value)
-
-    async def test_a_caller_that_gives_up_breaks_no_other_answer(self, redis_url: str) -> None:
-        store = await RedisStore.connect(redis_url)
-        await store.set("k", b"mine", 60)
-        for number in range(200):
-            impatient = asyncio.create_task(store.get("k"))
-            await asyncio.sleep(0)
-            impatient.cancel()
-            assert await store.incr(f"c{number}", 60) == 1
-        await store.aclose()
-
-    async def test_a_hundred_callers_wait_for_a_connection_instead_of_failing(self, redis_url: str) -> None:
-        store = await RedisStore.connect(redis_url)
-        counts = await asyncio.gather(*(store.incr("c", 60) for _ in range(200)))
-        assert max(counts) == 200
-        await store.aclose()

@@ -84,7 +84,7 @@ def test_a_broken_key_file(tmp_path: Path, database_url: str, text: str) -> None
         ({"AUTHKIT_DATABASE_SCHEMA": "Robert'); --"}, "database_schema"),
         (
             {"AUTHKIT_REDIS_URL": "redis://127.0.0.1:1/0"},
-            "redis_url: Error 111 connecting to 127.0.0.1:1",
+            "redis_url: 127.0.0.1:1: Connection refused",
         ),
         ({"AUTHKIT_REDIS_URL": "http://:sesame@127.0.0.1/"}, "redis_url must be"),
         (

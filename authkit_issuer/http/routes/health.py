@@ -33,10 +33,13 @@ class NotReady(errors.Unavailable):
     default = "A part of the service is down."
 
     @classmethod
-    def of(cls, checks: Mapping[str, bool]) -> NotReady:
-        """Say which parts answered and which did not."""
+    def of(cls, parts: Mapping[str, errors.Unavailable | None]) -> NotReady:
+        """Say which parts work and which do not, with a word for the cause; the log has the whole reason."""
         refusal = cls()
-        refusal.metadata.update(checks)
+        refusal.metadata.update({part: problem is None for part, problem in parts.items()})
+        problems = {part: problem for part, problem in parts.items() if problem is not None}
+        refusal.metadata["causes"] = {part: problem.cause for part, problem in problems.items()}
+        refusal.reason = "; ".join(problem.reason for problem in problems.values() if problem.reason)
         return refusal
 
 
@@ -52,7 +55,7 @@ async def get_health(_call: Plain) -> HealthResponse:
 @routes.get("/readyz", "Whether every part works", limit=Limit(bucket="default"), errors=(NotReady,))
 async def get_readiness(call: Plain) -> ReadinessResponse:
     """Ask every part whether it works."""
-    checks = await call.service.health()
-    if not all(checks.values()):
-        raise NotReady.of(checks)
-    return ReadinessResponse(checks=checks)
+    parts = await call.service.readiness()
+    if any(parts.values()):
+        raise NotReady.of(parts)
+    return ReadinessResponse(checks=dict.fromkeys(parts, True))

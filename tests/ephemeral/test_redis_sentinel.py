@@ -1,0 +1,101 @@
+"""The master that sentinels name: found at the start, and found again after a fail-over."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from authkit_issuer.ephemeral.redis import RedisStore
+from authkit_issuer.errors import EphemeralStoreUnavailable, StartupError
+from fakes.redis_groups import SentinelGroup, wait_for
+from fakes.servers import RedisServer
+
+
+async def works_again(store: RedisStore) -> float:
+    """Return the moment at which a command succeeds; all before it must be refused as unavailable."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await store.incr("again", 60)
+            except EphemeralStoreUnavailable:
+                await asyncio.sleep(0.02)
+            else:
+                return time.monotonic()
+
+
+async def agreed(group: SentinelGroup, old: RedisServer) -> float:
+    """Return the moment at which the sentinels name another master."""
+    await asyncio.to_thread(wait_for, lambda: group.master() is not old)
+    return time.monotonic()
+
+
+async def test_the_store_follows_the_master_that_is_killed(sentinels: SentinelGroup) -> None:
+    store = await RedisStore.connect(sentinels.url)
+    await store.set("k", b"v", 60)
+    old = sentinels.master()
+    await asyncio.to_thread(wait_for, lambda: sentinels.servers[1].ask("GET", "auth:k") == "v")
+    await asyncio.to_thread(old.stop)
+    known, back = await asyncio.gather(agreed(sentinels, old), works_again(store))
+    assert back - known < 1
+    assert await store.get("k") == b"v"
+    await store.aclose()
+
+
+async def test_the_store_leaves_a_master_that_hangs_and_does_not_return_to_it(
+    sentinels: SentinelGroup,
+) -> None:
+    store = await RedisStore.connect(sentinels.url, timeout=1)
+    old = sentinels.master()
+    old.signal(signal.SIGSTOP)
+    known, back = await asyncio.gather(agreed(sentinels, old), works_again(store))
+    assert back - known < 2
+    old.signal(signal.SIGCONT)
+    for _ in range(20):
+        await store.incr("c", 60)
+    # The old one believes to be the master until the sentinels reach it.
+    assert sentinels.master().ask("GET", "auth:c") == "20"
+    await store.ping()
+    await store.aclose()
+
+
+async def test_one_dead_sentinel_and_one_that_hangs_delay_nothing(sentinels: SentinelGroup) -> None:
+    sentinels.sentinels[1].signal(signal.SIGSTOP)
+    began = time.monotonic()
+    store = await RedisStore.connect(sentinels.url)
+    assert time.monotonic() - began < 1
+    await store.aclose()
+    sentinels.sentinels[1].signal(signal.SIGCONT)
+    sentinels.sentinels[0].stop()
+    store = await RedisStore.connect(sentinels.url)
+    await store.aclose()
+
+
+async def test_a_name_that_no_sentinel_watches_and_a_sentinel_as_server_are_refused(
+    sentinels: SentinelGroup,
+) -> None:
+    with pytest.raises(StartupError, match="watches no master that is called other"):
+        await RedisStore.connect(sentinels.url.replace("mymaster", "other"))
+    with pytest.raises(StartupError, match=r"names a sentinel: write redis\+sentinel://"):
+        await RedisStore.connect(f"redis://127.0.0.1:{sentinels.sentinels[0].port}")
+    for sentinel in sentinels.sentinels:
+        sentinel.stop()
+    with pytest.raises(EphemeralStoreUnavailable) as refused:
+        await RedisStore.connect(sentinels.url)
+    assert "Connection refused" in refused.value.reason
+
+
+async def test_servers_and_sentinels_have_passwords_of_their_own(tmp_path: Path) -> None:
+    group = SentinelGroup(tmp_path, password="server", sentinel_password="guard")
+    try:
+        await asyncio.to_thread(group.start)
+        store = await RedisStore.connect(group.url)
+        await store.ping()
+        await store.aclose()
+        with pytest.raises(StartupError, match="password"):
+            await RedisStore.connect(group.url.replace("=guard", "=wrong"))
+    finally:
+        group.stop()

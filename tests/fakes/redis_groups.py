@@ -1,0 +1,141 @@
+"""Several Redis servers that belong together: a master with replicas and sentinels, or a Cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import hiredis
+
+from fakes.postgres import steady_port
+from fakes.servers import RedisServer
+
+SLOTS = 16_384
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    """Return once the condition holds; servers that do not answer yet are asked again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(hiredis.HiredisError, OSError):
+            if condition():
+                return
+        assert time.monotonic() < deadline, "the servers do not agree"
+        time.sleep(0.02)
+
+
+class SentinelGroup:
+    """A master, a replica and three sentinels that call them ``mymaster``."""
+
+    def __init__(self, folder: Path, *, password: str = "", sentinel_password: str = "") -> None:
+        secured = ("--requirepass", password, "--masterauth", password) if password else ()
+        ports = [steady_port() for _ in range(2)]
+        self.servers = [RedisServer(folder / f"redis{port}", *secured, port=port) for port in ports]
+        self.servers[1].arguments += ("--replicaof", "127.0.0.1", str(ports[0]))
+        self.sentinels = [self._sentinel(folder, password, sentinel_password) for _ in range(3)]
+        self._secret = sentinel_password
+        self._password = password
+
+    def _sentinel(self, folder: Path, password: str, own: str) -> RedisServer:
+        port = steady_port()
+        home = folder / f"sentinel{port}"
+        home.mkdir(parents=True)
+        lines = [
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"dir {home}",
+            f"sentinel monitor mymaster 127.0.0.1 {self.servers[0].port} 2",
+            "sentinel down-after-milliseconds mymaster 500",
+            "sentinel failover-timeout mymaster 3000",
+        ]
+        if password:
+            lines.append(f"sentinel auth-pass mymaster {password}")
+        if own:
+            lines += [f"requirepass {own}", f"sentinel sentinel-pass {own}"]
+        (home / "sentinel.conf").write_text("\n".join(lines) + "\n")
+        sentinel = RedisServer(home, str(home / "sentinel.conf"), "--sentinel", port=port)
+        sentinel.is_sentinel = True
+        return sentinel
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        login = f":{self._password}@" if self._password else ""
+        query = f"?sentinel_password={self._secret}" if self._secret else ""
+        return f"redis+sentinel://{login}{hosts}/mymaster/0{query}"
+
+    def start(self) -> None:
+        """Return once every sentinel knows the others and the replica."""
+        for server in (*self.servers, *self.sentinels):
+            server.start()
+        wait_for(lambda: all(self._knows_everybody(sentinel) for sentinel in self.sentinels))
+
+    def master(self) -> RedisServer:
+        """Return the server that the first living sentinel calls the master."""
+        sentinel = next(one for one in self.sentinels if one.process is not None)
+        _, port = self._ask(sentinel, "GET-MASTER-ADDR-BY-NAME")
+        return next(server for server in self.servers if server.port == int(port))
+
+    def stop(self) -> None:
+        """Kill them all."""
+        for server in (*self.sentinels, *self.servers):
+            server.stop()
+
+    def _ask(self, sentinel: RedisServer, question: str) -> list[str]:
+        reply: list[str] = sentinel.ask("SENTINEL", question, "mymaster", password=self._secret)
+        return reply
+
+    def _knows_everybody(self, sentinel: RedisServer) -> bool:
+        found = self._ask(sentinel, "MASTER")
+        facts = dict(zip(found[::2], found[1::2], strict=True))
+        counts = facts["num-other-sentinels"], facts["num-slaves"]
+        return counts == ("2", "1") and facts["flags"] == "master"
+
+
+class RedisCluster:
+    """Three masters, and a replica of each unless ``replicas`` is off."""
+
+    def __init__(self, folder: Path, *, replicas: bool = False, program: str = "") -> None:
+        arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--databases", "1")
+        ports = [steady_port() for _ in range(6 if replicas else 3)]
+        self.servers = [
+            RedisServer(folder / f"node{port}", *arguments, program=program, port=port) for port in ports
+        ]
+        self.masters, self.replicas = self.servers[:3], self.servers[3:]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.masters)
+
+    def start(self) -> None:
+        """Return once every node serves all slots."""
+        for server in self.servers:
+            server.start()
+        first = self.servers[0]
+        for server in self.servers[1:]:
+            server.ask("CLUSTER", "MEET", "127.0.0.1", first.port)
+        for number, master in enumerate(self.masters):
+            slots = range(number * SLOTS // 3, (number + 1) * SLOTS // 3)
+            master.ask("CLUSTER", "ADDSLOTS", *slots)
+        wait_for(lambda: all(self._works(server) for server in self.servers))
+        for master, replica in zip(self.masters, self.replicas, strict=False):
+            replica.ask("CLUSTER", "REPLICATE", master.ask("CLUSTER", "MYID"))
+        for replica in self.replicas:
+            wait_for(lambda replica=replica: replica.ask("ROLE")[3] == "connected")  # type: ignore[misc]
+
+    def stop(self) -> None:
+        """Kill them all."""
+        for server in self.servers:
+            server.stop()
+
+    def empty(self) -> None:
+        """Delete every key."""
+        for server in self.masters:
+            server.ask("FLUSHALL")
+
+    def _works(self, server: RedisServer) -> bool:
+        state = server.ask("CLUSTER", "INFO")
+        known = len(self.servers)
+        return "cluster_state:ok" in state and f"cluster_known_nodes:{known}" in state
