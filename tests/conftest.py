@@ -224,12 +224,8 @@ def own_redis(tmp_path: Path) -> Iterator[servers.RedisServer]:
 
 @pytest.fixture(scope="session")
 def _redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis_groups.RedisCluster]:
-    cluster = redis_groups.RedisCluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
+    with redis_groups.RedisCluster(tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster
-    finally:
-        cluster.stop()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Groups of Redis servers, for one test or for all of a worker."""
+"""Groups of Redis servers of one test."""
 
 from __future__ import annotations
 
@@ -12,21 +12,13 @@ from fakes.redis_groups import RedisCluster, SentinelGroup
 
 @pytest.fixture
 def sentinels(tmp_path: Path) -> Iterator[SentinelGroup]:
-    """A master with a replica and three sentinels, of this test's own."""
-    group = SentinelGroup(tmp_path)
-    try:
-        group.start()
+    """A master with a replica and three sentinels."""
+    with SentinelGroup(tmp_path) as group:
         yield group
-    finally:
-        group.stop()
 
 
 @pytest.fixture
 def replicated_cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    """Three masters with a replica each, of this test's own."""
-    cluster = RedisCluster(tmp_path, replicas=True)
-    try:
-        cluster.start()
+    """Three masters with a replica each."""
+    with RedisCluster(tmp_path, replicas=True) as cluster:
         yield cluster
-    finally:
-        cluster.stop()

@@ -89,13 +89,9 @@ async def test_a_name_that_no_sentinel_watches_and_a_sentinel_as_server_are_refu
 
 
 async def test_servers_and_sentinels_have_passwords_of_their_own(tmp_path: Path) -> None:
-    group = SentinelGroup(tmp_path, password="server", sentinel_password="guard")
-    try:
-        await asyncio.to_thread(group.start)
+    with SentinelGroup(tmp_path, password="server", sentinel_password="guard") as group:
         store = await RedisStore.connect(group.url)
         await store.ping()
         await store.aclose()
         with pytest.raises(StartupError, match="password"):
             await RedisStore.connect(group.url.replace("=guard", "=wrong"))
-    finally:
-        group.stop()

@@ -6,11 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hiredis
 
 from fakes.postgres import steady_port
 from fakes.servers import RedisServer
+
+if TYPE_CHECKING:
+    from typing import Self
 
 SLOTS = 16_384
 
@@ -26,7 +30,33 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-class SentinelGroup:
+class RedisGroup:
+    """Servers that start together and are killed together."""
+
+    servers: list[RedisServer]
+
+    def start(self) -> None:
+        """Return once the servers work together."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Kill them all."""
+        for server in self.servers:
+            server.stop()
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class SentinelGroup(RedisGroup):
     """A master, a replica and three sentinels that call them ``mymaster``."""
 
     def __init__(self, folder: Path, *, password: str = "", sentinel_password: str = "") -> None:
@@ -80,8 +110,9 @@ class SentinelGroup:
 
     def stop(self) -> None:
         """Kill them all."""
-        for server in (*self.sentinels, *self.servers):
-            server.stop()
+        for sentinel in self.sentinels:
+            sentinel.stop()
+        super().stop()
 
     def _ask(self, sentinel: RedisServer, question: str) -> list[str]:
         reply: list[str] = sentinel.ask("SENTINEL", question, "mymaster", password=self._secret)
@@ -94,7 +125,7 @@ class SentinelGroup:
         return counts == ("2", "1") and facts["flags"] == "master"
 
 
-class RedisCluster:
+class RedisCluster(RedisGroup):
     """Three masters, and a replica of each unless ``replicas`` is off."""
 
     def __init__(self, folder: Path, *, replicas: bool = False, program: str = "") -> None:
@@ -124,11 +155,6 @@ class RedisCluster:
             replica.ask("CLUSTER", "REPLICATE", master.ask("CLUSTER", "MYID"))
         for replica in self.replicas:
             wait_for(lambda replica=replica: replica.ask("ROLE")[3] == "connected")  # type: ignore[misc]
-
-    def stop(self) -> None:
-        """Kill them all."""
-        for server in self.servers:
-            server.stop()
 
     def empty(self) -> None:
         """Delete every key."""

