@@ -188,8 +188,9 @@ class PasswordReset:
     ) -> None:
         by_email = record.kind == _RECORD_KINDS[EMAIL]
         lock = sql.LOCK_RESETTABLE_BY_EMAIL if by_email else sql.LOCK_RESETTABLE_BY_PHONE
+        required = (self.rt.config.verification_required,) if by_email else ()
         async with self.rt.transaction() as tx:
-            if await tx.maybe(lock, record.user_id, record.target, record.auth_epoch) is None:
+            if await tx.maybe(lock, record.user_id, record.target, record.auth_epoch, *required) is None:
                 raise void
             await ContactProof(tx).mark(
                 record.user_id, EMAIL if by_email else PHONE, by_user=False, client=client

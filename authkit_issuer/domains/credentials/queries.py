@@ -150,15 +150,23 @@ OWNS_SESSION = Query(
 
 # Deleted accounts too, if their owner may restore them: the reset proves who that is.
 _MAY_RESET = f"(u.deleted_at is null or u.deleted_by_owner) and {NOT_BANNED}"
-# With $2, an unverified email address gets no reset; a frozen one never does.
-_EMAIL_RESETS = "(u.email_verified or (not $2 and u.email_frozen_at is null))"
+
+
+def _email_resets(required: str) -> str:
+    """Return SQL that is true if the email address of ``u`` resets the password; a frozen one never does.
+
+    ``required`` is the parameter that says if an unverified address gets no reset.
+    """
+    return f"(u.email_verified or (not {required} and u.email_frozen_at is null))"
+
+
 _RESETTABLE = f"""
     select u.id::text as user_id, u.auth_epoch, coalesce(u.username, '') as username,
-           case when {_EMAIL_RESETS} then u.email end as email,
+           case when {_email_resets("$2")} then u.email end as email,
            case when u.phone_verified then u.phone_number end as phone
     from profiles.users u where {_MAY_RESET}
 """
-RESETTABLE_BY_EMAIL = Query(Resettable, _RESETTABLE + f"and lower(u.email) = $1 and {_EMAIL_RESETS}")
+RESETTABLE_BY_EMAIL = Query(Resettable, _RESETTABLE + f"and lower(u.email) = $1 and {_email_resets('$2')}")
 RESETTABLE_BY_PHONE = Query(Resettable, _RESETTABLE + "and u.phone_number = $1 and u.phone_verified")
 RESETTABLE_BY_USERNAME = Query(Resettable, _RESETTABLE + "and lower(u.username) = $1")
 # Found again by id, address and epoch, and locked: no row if the account has changed since.
@@ -167,7 +175,7 @@ LOCK_RESETTABLE_BY_EMAIL = Query(
     f"""
     select u.id::text from profiles.users u
     where u.id = $1::uuid and lower(u.email) = $2 and u.auth_epoch = $3 and {_MAY_RESET}
-      and (u.email_verified or u.email_frozen_at is null)
+      and {_email_resets("$4")}
     for no key update
     """,
 )

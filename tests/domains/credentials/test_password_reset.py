@@ -285,3 +285,14 @@ async def test_an_impossible_lifetime_is_refused_for_every_address(service: Serv
     for address in ("known@example.test", "unknown@example.test"):
         with pytest.raises(ValueError, match="ttl"):
             await service.passwords.request_reset(address, ttl)
+
+
+async def test_an_address_whose_proof_was_withdrawn_meanwhile_resets_nothing(
+    service: Service, ada: str, mailbox
+) -> None:
+    await service.passwords.request_reset(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    await service.users.set_email_verified(ada, False, actor="cli")
+    with pytest.raises(errors.InvalidOrExpiredToken):
+        await service.passwords.confirm_reset(mailbox.last(EMAIL).token, NEW)
+    assert (await service.logins.with_password("ada_l", OLD)).user_id == ada
