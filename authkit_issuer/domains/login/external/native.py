@@ -79,6 +79,9 @@ async def open_native_login(
     rt: Runtime, idp: IdentityProvider, pending: PendingNative, presented: PresentedIdToken, method: str
 ) -> LoginResult:
     """Verify the ID token of a login that was taken out, and open its result."""
+    if presented.org is not None and pending.flow != "login":
+        # Before anything is linked: a refused request changes nothing.
+        raise errors.Invalid("org is only for a login; leave it out of this flow.", param="org")
     profile = await idp.verify_id_token(presented.id_token, nonce_of(presented.login_id))
     login = ProviderLogin(provider=pending.provider, method=method, profile=profile, client=presented.client)
     user_id, epoch, created = await accounts.account_of(rt, pending, login)

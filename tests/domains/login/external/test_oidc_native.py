@@ -216,6 +216,7 @@ async def test_an_organization_that_is_refused_leaves_the_login_pending(app):
     begun = await app.begin(flow="link", **who)
     with pytest.raises(errors.Invalid):
         await app.present(begun, org="acme")
+    assert await app.service.providers.list_for_user(who["user_id"]) == []
     assert (await app.present(begun)).flow == "link"
 
 
