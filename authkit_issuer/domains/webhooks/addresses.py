@@ -77,4 +77,6 @@ def embedded(address: Address) -> Address:
 def is_public(address: Address) -> bool:
     """True for an address of the public Internet with one owner."""
     unusual = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
-    return address.is_global and not unusual
+    # Site-local networks are deprecated (RFC 3879), and private where they are still in use.
+    private = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
+    return address.is_global and not (unusual or private)
