@@ -169,6 +169,7 @@ def test_caddy_accepts_its_file(tmp_path: Path) -> None:
     run("caddy", "validate", "--adapter", "caddyfile", "--config", file, env=env)
     adapted = run("caddy", "adapt", "--adapter", "caddyfile", "--config", file, env=env)
     assert "127.0.0.1:8000" in adapted
+    assert '"match":[{"path":["/healthz","/readyz"]}]' in adapted
 
 
 @needs("nginx")
