@@ -68,13 +68,11 @@ _RATES: dict[str, tuple[str, ...]] = {
 BUCKETS = {bucket: rate for rate, buckets in _RATES.items() for bucket in buckets}
 """The default rate of every bucket."""
 
-_ACCOUNT_RATES = {
+ACCOUNT_RATES = {
     "auth_password_login": "60/1h",
     "auth_register_resend_email": "18/10m",
     "auth_register_resend_phone": "18/10m",
-    "auth_pwd_reset_request": "18/10m",
     "auth_pwd_reset_confirm": "30/10m",
-    "auth_email_verify_request": "18/10m",
     "auth_email_verify_confirm": "30/10m",
     "auth_2fa_verify": "30/10m",
 }
@@ -120,7 +118,7 @@ def account_rate(config: Config, bucket: str) -> Rate:
     given = config.rate_limits.get(f"{bucket}{ACCOUNT}")
     of_address = config.rate_limits.get(bucket)
     if given is None and of_address is None:
-        given = _ACCOUNT_RATES.get(bucket)
+        given = ACCOUNT_RATES.get(bucket)
     if given is not None:
         return parse_rate(given)
     return parse_rate(of_address or BUCKETS[bucket]).times(ACCOUNT_FACTOR)

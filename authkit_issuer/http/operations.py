@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, T
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from authkit_issuer.domains.credentials.identifier import Identifier
 from authkit_issuer.errors import AuthError
 from authkit_issuer.http.raw_response import HeaderList, Headers
 from authkit_issuer.ports import Client
@@ -107,7 +108,7 @@ class Limit:
 PASSWORD_GUESSES = Limit(
     bucket="auth_password_login",
     closed=True,
-    account=lambda body: body.identifier,
+    account=lambda body: Identifier.of(body.identifier).text or body.identifier,
     by_device=True,
     gives_back=True,
 )

@@ -9,7 +9,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config
-from authkit_issuer.config.limits import BUCKETS, account_rate, caller_rate, parse_rate
+from authkit_issuer.config.limits import ACCOUNT_RATES, BUCKETS, account_rate, caller_rate, parse_rate
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.http import create_app
 from authkit_issuer.http.app import OPERATIONS
@@ -190,7 +190,7 @@ async def test_an_account_is_counted_over_all_clients_and_whether_or_not_there_i
         found = []
         for number in range(3):
             async with _from(service, f"203.0.113.{number}") as http:
-                spelled = identifier.upper() if number else f" {identifier}"
+                spelled = (f" {identifier}", identifier.upper(), f"<mailto:{identifier}>")[number]
                 body = {"identifier": spelled, "password": "a wrong password"}
                 found.append(_status(await http.post("/auth/password/login", json=body)))
         assert found == [(401, "invalid_credentials")] * 2 + [(429, "rate_limited")]
@@ -330,7 +330,9 @@ def test_development_loosens_what_addresses_may_do_and_nothing_that_accounts_may
 
 def test_every_usual_rate_can_be_read_and_every_bucket_in_use_is_known():
     assert all(parse_rate(rate).calls > 0 for rate in BUCKETS.values())
-    assert {o.limit.bucket for o in OPERATIONS if o.limit is not None} <= set(BUCKETS)
+    limits = [operation.limit for operation in OPERATIONS if operation.limit is not None]
+    assert {limit.bucket for limit in limits} <= set(BUCKETS)
+    assert set(ACCOUNT_RATES) <= {limit.bucket for limit in limits if limit.account is not None}
 
 
 async def test_other_clients_cannot_keep_the_owner_of_an_address_from_registering(make_service, mailbox):
