@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from authkit_issuer.identifiers.client import (
     MAX_USER_AGENT,
+    browser_family,
     ip_address,
     ip_prefix,
     ip_site,
@@ -43,6 +44,7 @@ __all__ = [
     "MIN_USERNAME",
     "OWNER",
     "biography",
+    "browser_family",
     "derived_username",
     "displayed_email",
     "email",

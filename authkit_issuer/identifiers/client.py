@@ -5,6 +5,12 @@ from __future__ import annotations
 import ipaddress
 
 MAX_USER_AGENT = 512
+_BROWSERS = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Vivaldi/", "Vivaldi"),
+    ("YaBrowser/", "Yandex"), ("FxiOS/", "Firefox"), ("Firefox/", "Firefox"), ("CriOS/", "Chrome"),
+    ("HeadlessChrome/", "Chrome"), ("Chrome/", "Chrome"), ("Chromium/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+"""What names a browser, the more special ones first: most call themselves Chrome and Safari, too."""
 
 
 def user_agent(text: str | None) -> str | None:
@@ -13,6 +19,14 @@ def user_agent(text: str | None) -> str | None:
         return None
     cleaned = "".join(char if char.isprintable() else " " for char in text).strip()
     return cleaned[:MAX_USER_AGENT] or None
+
+
+def browser_family(user_agent: str | None) -> str:
+    """Return the family of the browser that a user agent names, such as ``Firefox``; ``""`` if it is none."""
+    for mark, family in _BROWSERS:
+        if user_agent and mark in user_agent:
+            return family
+    return ""
 
 
 def ip_address(text: str | None) -> str | None:

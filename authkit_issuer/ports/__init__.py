@@ -12,8 +12,10 @@ from authkit_issuer.ports.entitlements import Entitlement, EntitlementsOfMany, E
 from authkit_issuer.ports.ephemeral_store import EphemeralMode, EphemeralStore
 from authkit_issuer.ports.events import AuthEventBatchLogger, AuthEventLogger, AuthEventLogReader
 from authkit_issuer.ports.senders import (
+    Circumstances,
     EmailSender,
     EmailSenderWithCodeAndLink,
+    EmailSenderWithEventNotice,
     EmailSenderWithOrgInvite,
     EmailSenderWithPasswordResetLink,
     EmailSenderWithSecurityNotice,
@@ -31,10 +33,12 @@ __all__ = [
     "AuthEventLogReader",
     "AuthEventLogger",
     "BreachCheck",
+    "Circumstances",
     "Client",
     "Clock",
     "EmailSender",
     "EmailSenderWithCodeAndLink",
+    "EmailSenderWithEventNotice",
     "EmailSenderWithOrgInvite",
     "EmailSenderWithPasswordResetLink",
     "EmailSenderWithSecurityNotice",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 
@@ -78,6 +79,28 @@ class EmailSenderWithSecurityNotice(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """When and from where an event happened, as far as the recipient of a notice may know."""
+
+    at: datetime
+    network: str = ""
+    """The IPv4 address or the IPv6 /64; ``""`` when unknown."""
+    browser: str = ""
+    """The family of the browser, such as ``Firefox``; ``""`` when unknown."""
+
+
+@runtime_checkable
+class EmailSenderWithEventNotice(Protocol):
+    """Optional extension: security notices that name time and place of the event, in place of the others."""
+
+    async def send_event_notice(
+        self, email: str, username: str, kind: str, circumstances: Circumstances
+    ) -> None:
+        """Send a notice; ``kind`` as in ``EmailSenderWithSecurityNotice``."""
+        ...
+
+
 @runtime_checkable
 class EmailSenderWithOrgInvite(Protocol):
     """Optional extension: tells a person of an invite to an organization."""
@@ -127,6 +150,7 @@ class Senders:
     code_and_link: EmailSenderWithCodeAndLink | None = None
     verification_link: EmailSenderWithVerificationLink | None = None
     security_notice: EmailSenderWithSecurityNotice | None = None
+    event_notice: EmailSenderWithEventNotice | None = None
     email_reset_link: EmailSenderWithPasswordResetLink | None = None
     org_invite: EmailSenderWithOrgInvite | None = None
     sms_reset_link: SMSSenderWithPasswordResetLink | None = None
@@ -140,10 +164,16 @@ class Senders:
             code_and_link=email if isinstance(email, EmailSenderWithCodeAndLink) else None,
             verification_link=email if isinstance(email, EmailSenderWithVerificationLink) else None,
             security_notice=email if isinstance(email, EmailSenderWithSecurityNotice) else None,
+            event_notice=email if isinstance(email, EmailSenderWithEventNotice) else None,
             email_reset_link=email if isinstance(email, EmailSenderWithPasswordResetLink) else None,
             org_invite=email if isinstance(email, EmailSenderWithOrgInvite) else None,
             sms_reset_link=sms if isinstance(sms, SMSSenderWithPasswordResetLink) else None,
         )
+
+    @property
+    def notices(self) -> bool:
+        """True if security notices can be sent."""
+        return self.event_notice is not None or self.security_notice is not None
 
     @property
     def verification_links(self) -> bool:

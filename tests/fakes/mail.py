@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from authkit_issuer.ports import Circumstances
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
@@ -16,6 +18,7 @@ class Message:
     username: str = ""
     code: str = ""
     token: str = ""
+    circumstances: Circumstances | None = None
 
 
 class Texts:
@@ -87,6 +90,13 @@ class Mailbox:
 
     async def send_security_notice(self, email: str, username: str, kind: str) -> None:
         await self._mail(kind, email, username)
+
+    async def send_event_notice(
+        self, email: str, username: str, kind: str, circumstances: Circumstances
+    ) -> None:
+        await self.take(
+            Message(channel="email", to=email, kind=kind, username=username, circumstances=circumstances)
+        )
 
     async def send_org_invite(
         self, email: str, username: str, org: str, inviter: str, invite_id: str

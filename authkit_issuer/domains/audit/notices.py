@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from authkit_issuer.config import Config
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
+from authkit_issuer.ports import Client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class Occurrence:
     actor: str | None = None
     target: str | None = None
     data: Mapping[str, object] = field(default_factory=dict[str, object])
+    client: Client | None = None
+    """The client whose request it was."""
 
 
 def _always(_: Occurrence) -> bool:

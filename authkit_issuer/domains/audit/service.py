@@ -73,7 +73,9 @@ class Events:
             list(self.rt.sinks),
         )
         await self.announce([recorded.event_id], webhook=recorded.webhook)
-        facts = Occurrence(method=method, reason=reason, actor=actor, target=target, data=data or {})
+        facts = Occurrence(
+            method=method, reason=reason, actor=actor, target=target, data=data or {}, client=client
+        )
         await self.notify_owner(event, user_id, facts)
         return recorded.event_id
 
@@ -82,7 +84,7 @@ class Events:
 
         ``record`` does it by itself; for statements that write their events themselves.
         """
-        if self.rt.senders.security_notice is None:
+        if not self.rt.senders.notices:
             return
         notices = notices_of(event, occurrence, self.rt.config)
         await self._notify_account(
@@ -107,6 +109,7 @@ class Events:
                 owner.username,
                 notice.kind,
                 by_owner=own_act and not notice.by_other,
+                client=occurrence.client if own_act else None,
             )
 
     async def _notify_org_owners(self, notices: Sequence[Notice], occurrence: Occurrence) -> None:
@@ -115,8 +118,13 @@ class Events:
             return
         for owner in await self.rt.all(sql.ORG_OWNERS, org):
             for notice in notices:
+                own_act = owner.user_id == occurrence.actor
                 await Messages(self.rt).notify(
-                    owner.email, owner.username, notice.kind, by_owner=owner.user_id == occurrence.actor
+                    owner.email,
+                    owner.username,
+                    notice.kind,
+                    by_owner=own_act,
+                    client=occurrence.client if own_act else None,
                 )
 
     async def list_session_events(

@@ -2,7 +2,7 @@
 
 A signed-in caller waits and gets an error if the sender fails. Where the answer must not show which accounts
 exist, the message leaves in the background and its failure is logged and counted. Every message has a
-deadline. ``senders.texts`` has the texts of mails, and ``audit.notices`` the events with a notice.
+deadline. ``senders.mails`` has the templates of mails, and ``audit.notices`` the events with a notice.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.domains.base.digests import identifier_digest
-from authkit_issuer.ports import TemporarySendFailure, language
+from authkit_issuer.identifiers import browser_family, ip_prefix
+from authkit_issuer.ports import Circumstances, Client, TemporarySendFailure, language
 from authkit_issuer.runtime import Delivery, Runtime, safe_text
 
 RETRY_AFTER = (30.0, 120.0)
@@ -88,7 +90,13 @@ class Messages:
             await senders.email.send_email_verification_code(to, username, code)
 
     async def notify(
-        self, email: str | None, username: str | None, notice: str, *, by_owner: bool = True
+        self,
+        email: str | None,
+        username: str | None,
+        notice: str,
+        *,
+        by_owner: bool = True,
+        client: Client | None = None,
     ) -> None:
         """Send a security notice in the background; does nothing without an address or a notice sender.
 
@@ -99,12 +107,13 @@ class Messages:
             username: The name the email greets.
             notice: The kind of notice, such as ``email_changed``.
             by_owner: The caller is the owner, whose language the email then uses.
+            client: The client that the owner may know of: never that of an operator or another member.
         """
-        notices = self.rt.senders.security_notice
-        if not email or notices is None:
+        if not email or not self.rt.senders.notices:
             return
 
         admitted: bool | None = by_owner or None
+        circumstances = self.circumstances(client)
 
         async def send() -> None:
             nonlocal admitted
@@ -113,9 +122,26 @@ class Messages:
             if admitted is None:
                 admitted = await self._admits_notice(email, notice)
             if admitted:
-                await notices.send_security_notice(email, username or "", notice)
+                await self.notice(email, username or "", notice, circumstances)
 
         await self.send_in_background(send, name="security notice")
+
+    def circumstances(self, client: Client | None) -> Circumstances:
+        """Return what a notice says about an event of this moment."""
+        seen = client or Client()
+        return Circumstances(
+            at=datetime.fromtimestamp(self.rt.clock(), UTC),
+            network=ip_prefix(seen.ip),
+            browser=browser_family(seen.user_agent),
+        )
+
+    async def notice(self, email: str, username: str, kind: str, circumstances: Circumstances) -> None:
+        """Hand a security notice to the sender; does nothing without one for notices."""
+        senders = self.rt.senders
+        if senders.event_notice is not None:
+            await senders.event_notice.send_event_notice(email, username, kind, circumstances)
+        elif senders.security_notice is not None:
+            await senders.security_notice.send_security_notice(email, username, kind)
 
     async def _admits_notice(self, email: str, notice: str) -> bool:
         """Count a notice; True if it may be sent, also while the store cannot count."""

@@ -58,7 +58,7 @@ async def end_sessions(
     )
     if ended:
         events = Events(rt)
-        occurrence = Occurrence(reason=reason.value, actor=actor, data=data or {})
+        occurrence = Occurrence(reason=reason.value, actor=actor, data=data or {}, client=client)
         await events.announce(
             [session.event_id for session in ended], webhook=any(session.webhook for session in ended)
         )

@@ -16,7 +16,7 @@ from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.signup.records import PendingCode, PendingRecords, record_kind
-from authkit_issuer.ports import Client
+from authkit_issuer.ports import Circumstances, Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import StoredHash, acceptable
 
@@ -203,18 +203,24 @@ async def _send(rt: Runtime, kind: ContactKind, issued: Issued, client: Client |
 
     A private registration sends in the background, so that the time of the answer shows nothing.
     """
+    messages = Messages(rt)
+    circumstances = messages.circumstances(client)
+
+    async def work() -> None:
+        await _message(messages, kind, issued, circumstances)
+
     if not rt.config.private_registration:
         async with SendingLimits(rt).sending(kind.limit, issued.record.target, client):
-            await Messages(rt).send(kind, _message(rt, kind, issued))
+            await messages.send(kind, work())
     elif issued.to_be_sent:
-        await Messages(rt).send_in_background(lambda: _message(rt, kind, issued), name="registration message")
+        await messages.send_in_background(work, name="registration message")
 
 
-async def _message(rt: Runtime, kind: ContactKind, issued: Issued) -> None:
-    record, notices = issued.record, rt.senders.security_notice
+async def _message(
+    messages: Messages, kind: ContactKind, issued: Issued, circumstances: Circumstances
+) -> None:
+    record = issued.record
     if not record.data["taken"]:
-        await Messages(rt).verification(
-            kind, record.target, record.data["username"], issued.code, issued.link
-        )
-    elif kind is EMAIL and notices is not None:
-        await notices.send_security_notice(record.target, "", _ATTEMPTS[record.data["taken"]])
+        await messages.verification(kind, record.target, record.data["username"], issued.code, issued.link)
+    elif kind is EMAIL:
+        await messages.notice(record.target, "", _ATTEMPTS[record.data["taken"]], circumstances)

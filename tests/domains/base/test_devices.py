@@ -228,13 +228,13 @@ async def test_the_news_is_not_in_the_language_of_the_client_that_signed_in(
     service: Service, ada: str, mailbox
 ) -> None:
     spoken: list[str] = []
-    send = mailbox.send_security_notice
+    send = mailbox.send_event_notice
 
-    async def listen(email: str, username: str, kind: str) -> None:
+    async def listen(*args: object) -> None:
         spoken.append(language.get())
-        await send(email, username, kind)
+        await send(*args)
 
-    mailbox.send_security_notice = listen
+    mailbox.send_event_notice = listen
     await sign_in(service)
     token = language.set("xx")
     await sign_in(service, ATTACKER)
