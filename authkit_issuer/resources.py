@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -25,6 +26,9 @@ from authkit_issuer.outbox import Outbox
 from authkit_issuer.ports import AuthEventLogger, Clock, EmailSender, EphemeralStore, RandomBytes
 from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.security.hashing import PasswordHasher
+from authkit_issuer.senders.brand import Brand
+from authkit_issuer.senders.inbox import Inbox
+from authkit_issuer.senders.mails import Mails
 from authkit_issuer.store import migrate, postgres
 from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.pooler import recognize
@@ -184,7 +188,22 @@ async def _refuse_downgrade(connection: Any, schema: str) -> None:
         )
 
 
-def mail_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> EmailSender | None:
+def mails(config: Config) -> Mails:
+    """Return the templates of mails, read from ``mail_templates`` where that is set; blocks for the disk."""
+    address = urlsplit(config.base_url or config.issuer)
+    brand = Brand(
+        name=config.brand_name or address.hostname or config.issuer,
+        logo_url=config.brand_logo_url,
+        color=config.brand_color,
+        support=config.brand_support,
+        footer=config.brand_footer,
+    )
+    return Mails(brand, folder=config.mail_templates, language=config.mail_language)
+
+
+def mail_sender(
+    config: Config, templates: Mails, clock: Clock, random_bytes: RandomBytes
+) -> EmailSender | None:
     """Return the sender that ``smtp_url`` describes, or None."""
     if config.smtp_url is None:
         return None
@@ -196,11 +215,17 @@ def mail_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> Emai
     mailing = Mailing(
         url=config.smtp_url,
         sender=config.smtp_from,
+        mails=templates,
         timeout=config.send_timeout,
         clock=clock,
         random_bytes=random_bytes,
     )
     return SmtpLinkSender(mailing, config.link_base_url) if config.link_base_url else SmtpSender(mailing)
+
+
+def development_inbox(config: Config, templates: Mails, clock: Clock) -> Inbox:
+    """Return the inbox that takes every message in place of senders."""
+    return Inbox(clock, templates, config.link_base_url or config.base_url or config.issuer)
 
 
 async def _watch(keys: KeySource, interval: float) -> None:

@@ -6,6 +6,7 @@ senders that a host passes in stay the host's to close.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -56,7 +57,7 @@ from authkit_issuer.ports import (
     Senders,
     SMSSender,
 )
-from authkit_issuer.resources import Resources, mail_sender
+from authkit_issuer.resources import Resources, development_inbox, mail_sender, mails
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import HashingLoad
@@ -137,8 +138,9 @@ class Service:
         ``EphemeralStoreUnavailable``.
         """
         keys = load_keys(config, process_environment(), clock=clock, random_bytes=random_bytes)
-        email_sender = email_sender or mail_sender(config, clock, random_bytes)
-        inbox = Inbox(clock) if config.dev and email_sender is None else None
+        templates = await asyncio.to_thread(mails, config)
+        email_sender = email_sender or mail_sender(config, templates, clock, random_bytes)
+        inbox = development_inbox(config, templates, clock) if config.dev and email_sender is None else None
         resources = Resources()
         try:
             sinks = resources.sinks(config, event_loggers)

@@ -16,6 +16,7 @@ from authkit_issuer.cli import (
     greeting,
     keys,
     mail,
+    mails,
     orgs,
     output,
     purging,
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(mail.app, name="mail")
+app.add_typer(mails.app, name="mails")
 app.add_typer(users.app, name="users")
 app.add_typer(roles.app, name="roles")
 app.add_typer(orgs.app, name="orgs")

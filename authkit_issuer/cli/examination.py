@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import time
@@ -16,7 +17,7 @@ from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.federation.http import ProviderHttp
 from authkit_issuer.federation.metadata import Metadata
 from authkit_issuer.ports import SendFailure
-from authkit_issuer.resources import mail_sender
+from authkit_issuer.resources import mail_sender, mails
 from authkit_issuer.security import key_file, key_rotation
 from authkit_issuer.security.key_sources import DEFAULT_KEYS_DIR
 from authkit_issuer.senders.smtp import SmtpSender
@@ -158,7 +159,8 @@ def _keys(config: Config, *, env_has_keys: bool) -> Iterator[Finding]:
 
 async def _mail(config: Config) -> AsyncIterator[Finding]:
     try:
-        sender = mail_sender(config, time.time, os.urandom)
+        templates = await asyncio.to_thread(mails, config)
+        sender = mail_sender(config, templates, time.time, os.urandom)
     except ConfigError as failure:
         yield error("mail", str(failure))
         return

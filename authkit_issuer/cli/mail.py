@@ -15,7 +15,7 @@ from authkit_issuer.cli.output import AsJson
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.errors import ConfigError, StartupError
 from authkit_issuer.ports import SendFailure
-from authkit_issuer.resources import mail_sender
+from authkit_issuer.resources import mail_sender, mails
 from authkit_issuer.senders.smtp import SmtpSender
 
 app = typer.Typer(no_args_is_help=True, help="The mail server of AUTHKIT_SMTP_URL.")
@@ -36,7 +36,7 @@ def send_test(
     recipient = identifiers.email(address)
     # A mail needs neither issuer nor audience; serve checks them.
     config = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
-    sender = mail_sender(config, time.time, os.urandom)
+    sender = mail_sender(config, mails(config), time.time, os.urandom)
     if not isinstance(sender, SmtpSender):
         raise ConfigError("AUTHKIT_SMTP_URL is not set: set it, such as smtps://user:password@host.")
     try:

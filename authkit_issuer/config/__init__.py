@@ -5,11 +5,9 @@ Durations are seconds; a ``timedelta`` is accepted and converted.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from types import MappingProxyType
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from authkit_issuer.config.checks import (
@@ -25,6 +23,7 @@ from authkit_issuer.config.environment import (
     process_environment,
 )
 from authkit_issuer.config.fields import ConfigFields
+from authkit_issuer.config.normal_forms import normalized
 from authkit_issuer.config.providers import ProviderConfig, issuer_of
 from authkit_issuer.config.settings import REQUIRED, check_names, read
 from authkit_issuer.errors import ConfigError
@@ -56,8 +55,6 @@ SameSite = Literal["lax", "strict", "none"]
 _DAY = 86_400.0
 DEFAULT_DELETED_RETENTION = 30 * _DAY
 """Seconds until a deleted account or organization is purged."""
-_NETWORKS = {"mainnet-beta": "mainnet"}
-"""Aliases of Solana's networks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +187,20 @@ class Config:
     """The sender of those mails: an address, or ``Name <address>``."""
     link_base_url: str | None = None
     """The site with the pages that mailed links open; None sends codes alone."""
+    mail_templates: str | None = None
+    """A folder whose templates replace those of the package, or add languages."""
+    mail_language: str = "en"
+    """The language of mails to people whose own is unknown or has no templates."""
+    brand_name: str = ""
+    """The name that mails begin with; empty is the host of ``base_url`` or of the issuer."""
+    brand_logo_url: str = ""
+    """An https URL of an image that mails show in place of the name, 32 pixels high."""
+    brand_color: str = "#3459d8"
+    """The colour of buttons in mails, as ``#rrggbb``."""
+    brand_support: str = ""
+    """The email address or https URL for questions, at the end of mails."""
+    brand_footer: str = ""
+    """The last line of mails, such as a postal address."""
 
     two_factor_ttl: float = 600.0
     """Seconds that a sign-in waits for its second factor."""
@@ -268,7 +279,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Normalize, then check."""
-        for name, value in _normalized(self).items():
+        for name, value in normalized(self).items():
             object.__setattr__(self, name, value)
         check(self)
 
@@ -313,47 +324,3 @@ class Config:
 
 Options = Config
 """The normalized configuration a service runs with: ``Config`` normalizes itself when it is built."""
-
-
-def _normalized(config: Config) -> dict[str, Any]:
-    """Return the fields whose stored form differs from what a caller may write."""
-    out: dict[str, Any] = {
-        entry.name: getattr(config, entry.name).total_seconds()
-        for entry in dataclasses.fields(config)
-        if isinstance(getattr(config, entry.name), timedelta)
-    }
-    issued = _words("issued_audiences", config.issued_audiences)
-    out["issuer"] = config.issuer.strip()
-    out["issued_audiences"] = issued
-    out["expected_audiences"] = _words("expected_audiences", config.expected_audiences) or issued
-    out["client_id"] = config.client_id.strip() or (issued[0] if issued else "")
-    named = environment_name() if config.environment is None else config.environment
-    out["environment"] = named.strip().lower()
-    out["org_mode"] = config.org_mode.strip().lower() or "single"
-    out["reserved_usernames"] = frozenset(name.strip().lower() for name in config.reserved_usernames)
-    out["providers"] = MappingProxyType(dict(config.providers))
-    out["rate_limits"] = MappingProxyType(dict(config.rate_limits))
-    out["introspection_clients"] = MappingProxyType(dict(config.introspection_clients))
-    out["cors_origins"] = _words("cors_origins", config.cors_origins)
-    out["sms_countries"] = tuple(
-        code.removeprefix("+") for code in _words("sms_countries", config.sms_countries)
-    )
-    out["languages"] = tuple(tag.lower() for tag in _words("languages", config.languages))
-    out["webhook_networks"] = _words("webhook_networks", config.webhook_networks)
-    out["trusted_proxies"] = _words("trusted_proxies", config.trusted_proxies)
-    out["two_factor_exempt_methods"] = _words("two_factor_exempt_methods", config.two_factor_exempt_methods)
-    domains = _words("solana_domains", config.solana_domains)
-    out["solana_domains"] = tuple(domain.lower() for domain in domains)
-    network = (config.solana_network or "").strip().lower()
-    out["solana_network"] = _NETWORKS.get(network, network) or None
-    return out
-
-
-def _words(name: str, value: object) -> tuple[str, ...]:
-    """Return a list of strings without repeats; a blank entry or a bare string is a mistake."""
-    if isinstance(value, str) or not isinstance(value, list | tuple | set | frozenset):
-        raise ConfigError(f"{name} must be a list of strings, not {type(value).__name__}.")
-    words = [word.strip() for word in value]
-    if not all(words):
-        raise ConfigError(f"{name} has a blank entry: remove it.")
-    return tuple(dict.fromkeys(words))

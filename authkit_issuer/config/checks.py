@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from authkit_issuer.config.environment import DEVELOPMENT
 from authkit_issuer.config.limits import check_rate_limits
+from authkit_issuer.config.messages import check_messages
 from authkit_issuer.config.providers import check_provider
 from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.identifiers import is_calling_code
 
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
@@ -49,6 +49,7 @@ def check(config: Config) -> None:
     if config.dev and config.environment not in DEVELOPMENT:
         raise ConfigError(f"dev is set although the environment is {config.environment!r}: unset one.")
     _check_addresses(config)
+    check_messages(config)
     _check_providers(config)
     TrustedProxies(config.trusted_proxies)
     _check_networks(config)
@@ -110,11 +111,6 @@ def _check_addresses(config: Config) -> None:
         raise ConfigError(f'route_prefix is {config.route_prefix!r}: set a path such as /auth, or "".')
     if "#" in (config.login_callback_url or ""):
         raise ConfigError("login_callback_url has a fragment, where the result goes: remove it.")
-    for code in config.sms_countries:
-        if not is_calling_code(code):
-            raise ConfigError(f"sms_countries: {code!r} is not a country calling code; write one such as 49.")
-    if config.smtp_url is not None and not config.smtp_from:
-        raise ConfigError("smtp_from is empty although smtp_url is set: set the sender of the mails.")
 
 
 def _check_types(config: Config) -> None:

@@ -65,6 +65,13 @@ class ConfigFields(TypedDict, total=False):
     smtp_url: str | None
     smtp_from: str
     link_base_url: str | None
+    mail_templates: str | None
+    mail_language: str
+    brand_name: str
+    brand_logo_url: str
+    brand_color: str
+    brand_support: str
+    brand_footer: str
     two_factor_ttl: float | timedelta
     two_factor_exempt_methods: tuple[str, ...]
     two_factor_remember: float | timedelta | None

@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from authkit_issuer.ports import Clock
+from authkit_issuer.ports import Clock, language
+from authkit_issuer.senders.brand import Brand
+from authkit_issuer.senders.content import Content
+from authkit_issuer.senders.kinds import LinkKinds
+from authkit_issuer.senders.mails import Mails
 
 MAX_MESSAGES = 500
 
@@ -23,7 +27,7 @@ logger = logging.getLogger("authkit.inbox")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InboxMessage:
-    """One message; ``code`` and ``token`` are set if it contains one."""
+    """One message; ``code`` and ``token`` are set if it contains one, ``subject`` and ``html`` in a mail."""
 
     id: str
     at: datetime
@@ -33,6 +37,8 @@ class InboxMessage:
     code: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     text: str = field(repr=False)
+    subject: str | None = None
+    html: str | None = field(default=None, repr=False)
 
 
 class Texts:
@@ -55,12 +61,20 @@ class Texts:
         self._inbox.take("sms", phone, "password_reset_link", "Reset your password.", token=token)
 
 
-class Inbox:
+class Inbox(LinkKinds):
     """An ``EmailSender`` with every optional part; ``texts`` is the ``SMSSender`` of the same inbox."""
 
-    def __init__(self, clock: Clock) -> None:
-        """Start empty; ``clock`` returns Unix seconds."""
+    def __init__(self, clock: Clock, mails: Mails | None = None, base_url: str = "") -> None:
+        """Start empty.
+
+        Args:
+            clock: Returns Unix seconds.
+            mails: The templates; None is those of the package.
+            base_url: The site that the links of mails lead to.
+        """
+        self.base_url = base_url
         self._clock = clock
+        self._mails = mails or Mails(Brand())
         self._messages: deque[InboxMessage] = deque(maxlen=MAX_MESSAGES)
         self._count = 0
         self.texts = Texts(self)
@@ -79,9 +93,13 @@ class Inbox:
         *,
         code: str | None = None,
         token: str | None = None,
+        subject: str | None = None,
+        html: str | None = None,
     ) -> None:
         """Store one message, and log it at INFO."""
-        logger.info("%s to %s: %s%s", channel, to, text, f" Token: {token}" if token else "")
+        secrets = f" Code: {code}" if code else ""
+        secrets += f" Token: {token}" if token else ""
+        logger.info("%s to %s: %s%s", channel, to, subject or text, secrets)
         self._count += 1
         self._messages.append(
             InboxMessage(
@@ -93,54 +111,20 @@ class Inbox:
                 code=code,
                 token=token,
                 text=text,
+                subject=subject,
+                html=html,
             )
         )
 
-    async def send_password_reset_code(self, email: str, username: str, code: str) -> None:
-        """See ``EmailSender``."""
-        text = f"{_greeting(username)} your password reset code is {code}."
-        self.take("email", email, "password_reset_code", text, code=code)
-
-    async def send_email_verification_code(self, email: str, username: str, code: str) -> None:
-        """See ``EmailSender``."""
-        text = f"{_greeting(username)} your verification code is {code}."
-        self.take("email", email, "email_verification_code", text, code=code)
-
-    async def send_login_code(self, email: str, username: str, code: str) -> None:
-        """See ``EmailSender``."""
-        text = f"{_greeting(username)} your sign-in code is {code}."
-        self.take("email", email, "login_code", text, code=code)
-
-    async def send_welcome(self, email: str, username: str) -> None:
-        """See ``EmailSender``."""
-        self.take("email", email, "welcome", f"{_greeting(username)} welcome.")
-
-    async def send_password_reset_link(self, email: str, username: str, token: str) -> None:
-        """See ``EmailSenderWithPasswordResetLink``."""
-        text = f"{_greeting(username)} reset your password."
-        self.take("email", email, "password_reset_link", text, token=token)
-
-    async def send_email_verification_link(self, email: str, username: str, token: str) -> None:
-        """See ``EmailSenderWithVerificationLink``."""
-        text = f"{_greeting(username)} confirm your address."
-        self.take("email", email, "email_verification_link", text, token=token)
-
-    async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
-        """See ``EmailSenderWithCodeAndLink``."""
-        text = f"{_greeting(username)} your verification code is {code}."
-        self.take("email", email, "email_verification_code", text, code=code, token=token)
-
-    async def send_security_notice(self, email: str, username: str, kind: str) -> None:
-        """See ``EmailSenderWithSecurityNotice``."""
-        self.take("email", email, kind, f"{_greeting(username)} a security notice: {kind}.")
-
-    async def send_org_invite(
-        self, email: str, username: str, org: str, inviter: str, invite_id: str
-    ) -> None:
-        """See ``EmailSenderWithOrgInvite``."""
-        text = f"{_greeting(username)} {inviter or 'an owner'} invites you to {org}."
-        self.take("email", email, "org_invite", text, token=invite_id)
-
-
-def _greeting(username: str) -> str:
-    return f"Hello {username}," if username else "Hello,"
+    async def _mail(self, email: str, content: Content) -> None:
+        mail = self._mails.render(content, language.get())
+        self.take(
+            "email",
+            email,
+            content.kind,
+            mail.text,
+            code=content.code or None,
+            token=content.link.partition("#")[2].partition("=")[2] or None,
+            subject=mail.subject,
+            html=mail.html,
+        )

@@ -1,4 +1,4 @@
-"""Plain-text mails over SMTP, one connection per mail (RFC 5321; TLS as in RFC 8314).
+"""Mails over SMTP, one connection per mail (RFC 5321; TLS as in RFC 8314).
 
 ``smtps://user:password@host`` uses implicit TLS (port 465) and ``smtp://`` requires STARTTLS (port 587).
 ``smtp+plain://`` is for a relay on this machine only. ``domains.base.messages`` tries again after a
@@ -11,7 +11,6 @@ import ipaddress
 import os
 import ssl
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.errors import MessageError
 from email.headerregistry import Address
@@ -25,7 +24,10 @@ import aiosmtplib
 from authkit_issuer import identifiers
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.ports import Clock, RandomBytes, SendFailure, TemporarySendFailure, language
-from authkit_issuer.senders.texts import ENGLISH, Text
+from authkit_issuer.senders.brand import Brand
+from authkit_issuer.senders.content import Content
+from authkit_issuer.senders.kinds import LinkKinds, MailKinds
+from authkit_issuer.senders.mails import Mail, Mails
 
 _NO_ADDRESS = "smtp_url must be smtps://host, smtp://host or smtp+plain://host; escape special characters."
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
@@ -70,8 +72,8 @@ class Mailing:
     """The mail server, such as ``smtps://user:password@host``."""
     sender: str
     """An address, or ``Name <address>``."""
-    texts: Mapping[str, Mapping[str, Text]] = field(default_factory=dict[str, Mapping[str, Text]])
-    """Texts by language, then by kind of mail; a missing one is English."""
+    mails: Mails = field(default_factory=lambda: Mails(Brand()))
+    """The templates."""
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     timeout: float = 15.0
     """Seconds for one mail."""
@@ -79,7 +81,7 @@ class Mailing:
     random_bytes: RandomBytes = os.urandom
 
 
-class SmtpSender:
+class SmtpSender(MailKinds):
     """An ``EmailSender`` with security notices."""
 
     def __init__(self, mailing: Mailing) -> None:
@@ -87,22 +89,6 @@ class SmtpSender:
         self._mailing = mailing
         self._server = Server.parse(mailing.url)
         self._from = _sender(mailing.sender)
-
-    async def send_password_reset_code(self, email: str, username: str, code: str) -> None:
-        """See ``EmailSender``."""
-        await self._send("password_reset_code", email, username, code=code)
-
-    async def send_email_verification_code(self, email: str, username: str, code: str) -> None:
-        """See ``EmailSender``."""
-        await self._send("email_verification_code", email, username, code=code)
-
-    async def send_login_code(self, email: str, username: str, code: str) -> None:
-        """See ``EmailSender``."""
-        await self._send("login_code", email, username, code=code)
-
-    async def send_welcome(self, email: str, username: str) -> None:
-        """See ``EmailSender``."""
-        await self._send("welcome", email, username)
 
     async def check(self) -> None:
         """Connect and log in, and send nothing; raises ``SendFailure`` with what the server said."""
@@ -114,20 +100,12 @@ class SmtpSender:
 
     async def send_test(self, email: str) -> None:
         """Send a mail that says that mails arrive; raises ``SendFailure`` with what the server said."""
-        await self._send("test", email, "")
+        await self._mail(email, Content(kind="test"))
 
-    async def send_security_notice(self, email: str, username: str, kind: str) -> None:
-        """See ``EmailSenderWithSecurityNotice``."""
-        await self._send(kind, email, username)
-
-    async def _send(
-        self, kind: str, email: str, username: str, *, code: str = "", link: str = "", **more: str
-    ) -> None:
+    async def _mail(self, email: str, content: Content) -> None:
         # Again, for a caller of this class alone: the one rule of what a header can hold.
         recipient = identifiers.email(email)
-        text = self._text(kind)
-        values = {"name": f" {username}" if username else "", "code": code, "link": link, "kind": kind} | more
-        message = self._message(recipient, text.subject, text.body.format_map(values))
+        message = self._message(recipient, self._mailing.mails.render(content, language.get()))
         try:
             await self._hand_over(message, recipient)
         except aiosmtplib.SMTPException as error:
@@ -153,57 +131,28 @@ class SmtpSender:
             timeout=self._mailing.timeout,
         )
 
-    def _text(self, kind: str) -> Text:
-        tag = language.get().lower()
-        spoken = self._mailing.texts.get(tag) or self._mailing.texts.get(tag.partition("-")[0]) or {}
-        return spoken.get(kind) or ENGLISH.get(kind) or ENGLISH["security_notice"]
-
-    def _message(self, to: str, subject: str, body: str) -> EmailMessage:
+    def _message(self, to: str, mail: Mail) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
         message["From"] = self._from
         message["To"] = Address(addr_spec=to)
-        message["Subject"] = subject
+        message["Subject"] = mail.subject
         message["Date"] = formatdate(self._mailing.clock())
         message["Message-ID"] = f"<{self._mailing.random_bytes(16).hex()}@{self._from.domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: suppresses automatic replies
-        message.set_content(body)
+        message.set_content(mail.text)
+        message.add_alternative(mail.html, subtype="html")
+        # By default from a random source of its own.
+        message.set_boundary(f"=_{self._mailing.random_bytes(16).hex()}")
         return message
 
 
-class SmtpLinkSender(SmtpSender):
-    """An ``SmtpSender`` that also mails links to pages of your site, which post the token to the API.
-
-    The token is in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``), and so is the
-    id of an invite (``/invite#invite=...``): a browser sends that to no server and in no ``Referer``.
-    """
+class SmtpLinkSender(LinkKinds, SmtpSender):
+    """An ``SmtpSender`` that also mails links, as ``LinkKinds`` says."""
 
     def __init__(self, mailing: Mailing, link_base_url: str) -> None:
-        """Use ``link_base_url`` as the base of both pages."""
+        """Use ``link_base_url`` as the base of the pages."""
         super().__init__(mailing)
-        self._base = link_base_url.rstrip("/")
-
-    async def send_password_reset_link(self, email: str, username: str, token: str) -> None:
-        """See ``EmailSenderWithPasswordResetLink``."""
-        await self._send("password_reset_link", email, username, link=self._link("reset-password", token))
-
-    async def send_email_verification_link(self, email: str, username: str, token: str) -> None:
-        """See ``EmailSenderWithVerificationLink``."""
-        await self._send("email_verification_link", email, username, link=self._link("verify-email", token))
-
-    async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
-        """See ``EmailSenderWithCodeAndLink``."""
-        link = self._link("verify-email", token)
-        await self._send("email_verification", email, username, code=code, link=link)
-
-    async def send_org_invite(
-        self, email: str, username: str, org: str, inviter: str, invite_id: str
-    ) -> None:
-        """See ``EmailSenderWithOrgInvite``."""
-        link = f"{self._base}/invite#invite={invite_id}"
-        await self._send("org_invite", email, username, link=link, org=org, inviter=inviter or "An owner")
-
-    def _link(self, page: str, token: str) -> str:
-        return f"{self._base}/{page}#token={token}"
+        self.base_url = link_base_url
 
 
 def _failure(error: aiosmtplib.SMTPException, server: str) -> SendFailure:

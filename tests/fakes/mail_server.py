@@ -16,7 +16,14 @@ from aiosmtpd.controller import Controller
 from fakes.servers import free_port
 
 DEADLINE = 30.0
-_CODE = re.compile(r"\b\d{6}\b")
+_CODE = re.compile(r"^ +(\d{6})\s*$", re.MULTILINE)
+
+
+def text_of(mail: EmailMessage) -> str:
+    """Return the plain text of a mail."""
+    part = mail.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
 
 
 class MailServer:
@@ -39,7 +46,11 @@ class MailServer:
         """Return the newest mail to an address that holds the text, once there is one."""
 
         def found() -> list[EmailMessage]:
-            return [mail for mail in self.mails if mail["To"] == address and text in mail.get_content()]
+            return [
+                mail
+                for mail in self.mails
+                if mail["To"] == address and text in " ".join(text_of(mail).split())
+            ]
 
         with self._changed:
             assert self._changed.wait_for(found, DEADLINE), f"no mail to {address} arrived"
@@ -47,7 +58,7 @@ class MailServer:
 
     def code(self, address: str) -> str:
         """Return the code of the newest mail to an address that has one."""
-        (code,) = _CODE.findall(self.wait_for(address, " code is ").get_content())
+        (code,) = _CODE.findall(text_of(self.wait_for(address, " code is:")))
         return str(code)
 
 

@@ -39,7 +39,7 @@ OPERATION_IDS = (
     "getOpenidConfiguration", "getOrg", "getOwnOrgInvite", "getReadiness", "getTwoFactor",
     "introspectToken", "issueOrgToken", "linkSolanaWallet", "listAccountEvents", "listLinkedProviders",
     "listOrgInvites", "listOrgMemberRoles", "listOrgMembers", "listOrgRoles", "listOrgs",
-    "listOwnOrgInvites", "listSessions", "login", "loginWithSolana", "logout", "readInbox",
+    "listOwnOrgInvites", "listSessions", "login", "loginWithSolana", "logout", "readInbox", "readMail",
     "redeemExternalResult", "refreshTokens", "regenerateBackupCodes", "register", "removeOrgMember",
     "removeOrgMemberByBody", "renameOrg", "replaceTemporaryPassword", "requestEmailChange",
     "requestEmailVerification", "requestPasswordReset", "requestPhoneChange", "requestPhonePasswordReset",

@@ -30,8 +30,8 @@ READ_ONLY = {"GET"}
 UNLIMITED = {
     "GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration", "GET /auth/capabilities", "GET /auth/client/authkit.d.ts",
-    "GET /auth/client/authkit.js", "GET /auth/client/{version}/authkit.js", "GET /dev/inbox", "GET /docs",
-    "GET /healthz", "GET /openapi.json",
+    "GET /auth/client/authkit.js", "GET /auth/client/{version}/authkit.js", "GET /dev/inbox",
+    "GET /dev/inbox/{id}", "GET /docs", "GET /healthz", "GET /openapi.json",
 }  # fmt: skip
 """Answered from memory, or to this machine alone."""
 WRITING_GETS = {
@@ -92,6 +92,7 @@ NAMES = [
     "GET /auth/user/providers",
     "GET /auth/user/sessions",
     "GET /dev/inbox",
+    "GET /dev/inbox/{id}",
     "GET /docs",
     "GET /healthz",
     "GET /openapi.json",

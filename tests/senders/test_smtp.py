@@ -20,9 +20,11 @@ from cryptography import x509
 from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.ports import Senders, SendFailure, TemporarySendFailure, language
+from authkit_issuer.senders.brand import Brand
+from authkit_issuer.senders.mails import Mails
 from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender
-from authkit_issuer.senders.texts import ENGLISH, Text
 from fakes.certificates import private_ca
+from fakes.mail_server import text_of
 from fakes.servers import free_port
 from fakes.users import EMAIL, register
 
@@ -58,7 +60,7 @@ class MailServer:
         return [mail for mail in parsed if isinstance(mail, EmailMessage)]
 
     def text(self) -> str:
-        return self.mails()[-1].get_content().replace("\r\n", "\n")
+        return text_of(self.mails()[-1])
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def mailing(plain_port: int) -> Mailing:
     return Mailing(url=f"smtp+plain://127.0.0.1:{plain_port}", sender=FROM, clock=lambda: NOW)
 
 
-async def test_a_code_arrives_as_a_plain_mail_with_every_header(
+async def test_a_code_arrives_as_text_and_html_with_every_header(
     mailing: Mailing, mail_server: MailServer
 ) -> None:
     await SmtpSender(mailing).send_email_verification_code(EMAIL, "ada_l", CODE)
@@ -102,14 +104,16 @@ async def test_a_code_arrives_as_a_plain_mail_with_every_header(
     assert mail["Date"] == "Fri, 15 Jan 2027 08:00:00 -0000"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Message-ID"].endswith("@example.test>")
-    assert mail.get_content_type() == "text/plain"
-    assert mail_server.text().startswith(f"Hello ada_l,\n\nYour verification code is {CODE}.\n")
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    assert mail_server.text().startswith(f"Hello ada_l,\n\nYour verification code is:\n\n    {CODE}\n")
+    assert f">{CODE}</td>" in mail.get_body(("html",)).get_content()
 
 
 async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, mail_server: MailServer) -> None:
     sender = SmtpLinkSender(mailing, "https://app.example.test/account/")
     await sender.send_password_reset_code(EMAIL, "", CODE)
-    assert mail_server.text().startswith("Hello,\n\nYour password reset code is 123456.")
+    assert mail_server.text().startswith("Hello,\n\nYour password reset code is:\n\n    123456\n")
     await sender.send_login_code(EMAIL, "ada_l", CODE)
     assert CODE in mail_server.text()
     await sender.send_welcome(EMAIL, "ada_l")
@@ -127,7 +131,7 @@ async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, mail_ser
     await sender.send_org_invite(EMAIL, "ada_l", "acme", "", "0e4f")
     assert mail_server.text().startswith("Hello ada_l,\n\nAn owner invites you to")
     await sender.send_security_notice(EMAIL, "ada_l", "email_changed")
-    assert mail_server.mails()[-1]["Subject"] == ENGLISH["email_changed"].subject
+    assert mail_server.mails()[-1]["Subject"] == "Your email address was changed"
     await sender.send_security_notice(EMAIL, "ada_l", "something_new")
     assert "something_new" in mail_server.text()
 
@@ -171,17 +175,16 @@ async def test_user_text_stays_in_the_body(mailing: Mailing, mail_server: MailSe
     (envelope,), (mail,) = mail_server.envelopes, mail_server.mails()
     assert envelope.rcpt_tos == [EMAIL]
     assert mail["Bcc"] is None
-    assert "RSET {code}" in mail_server.text()
+    assert "RSET {code}" in mail_server.text().splitlines()[0]
     assert mail_server.text().endswith("ignore this mail.\n")
 
 
 async def test_the_language_of_who_asks_chooses_the_text_also_in_the_background(
     make_service, mailing: Mailing, mail_server: MailServer
 ) -> None:
-    german = {"email_verification_code": Text("Bestätigen", "Hallo{name}, dein Code ist {code}.\n")}
-    mails = SmtpSender(Mailing(url=mailing.url, sender=FROM, texts={"de": german}))
+    mails = SmtpSender(mailing)
     service = await make_service(email_sender=mails)
-    for tag, subject in (("de-AT", "Bestätigen"), ("fr", "Your verification code")):
+    for tag, subject in (("de-AT", "Ihr Bestätigungscode"), ("fr", "Your verification code")):
         token = language.set(tag)
         try:
             await register(service, f"{tag}@example.test", f"ada_{tag[:2]}")
@@ -190,6 +193,14 @@ async def test_the_language_of_who_asks_chooses_the_text_also_in_the_background(
         assert mail_server.mails()[-1]["Subject"] == subject
     assert await mails.send_welcome(EMAIL, "") is None
     assert mail_server.mails()[-1]["Subject"] == "Welcome"
+
+
+async def test_a_person_of_unknown_language_gets_the_language_of_the_service(
+    mailing: Mailing, mail_server: MailServer
+) -> None:
+    mails = Mails(Brand(), language="de")
+    await SmtpSender(Mailing(url=mailing.url, sender=FROM, mails=mails)).send_welcome(EMAIL, "ada_l")
+    assert mail_server.mails()[-1]["Subject"] == "Willkommen"
 
 
 @pytest.mark.filterwarnings("ignore:Requiring AUTH")  # the test server does not count TLS from the first byte

@@ -32,11 +32,11 @@ def digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _headers(*allowed: str) -> Headers:
+def _headers(*allowed: str, style: str = f"'sha256-{digest(_STYLE)}'", framed_by: str = "'none'") -> Headers:
     """Return the headers of a page that may have our style, and what else is named."""
     policy = (
-        "default-src 'none'", f"style-src 'sha256-{digest(_STYLE)}'", *allowed,
-        "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+        "default-src 'none'", f"style-src {style}", *allowed,
+        "base-uri 'none'", "form-action 'none'", f"frame-ancestors {framed_by}",
     )  # fmt: skip
     return (
         (b"content-type", b"text/html; charset=utf-8"),
@@ -48,6 +48,9 @@ def _headers(*allowed: str) -> Headers:
 _HEADERS = _headers()
 _SCRIPT = _TEXTS["popup.js"]
 _POPUP = _headers(f"script-src 'sha256-{digest(_SCRIPT)}'")
+_INBOX = _headers("frame-src 'self'")
+# The styles of a mail are in its elements. A sandbox without permissions runs no script and opens no window.
+_MAIL = _headers("img-src https:", "sandbox", style="'unsafe-inline'", framed_by="'self'")
 _QUALITY = re.compile(r"q\s*=\s*0(?:\.0*)?\s*")
 
 
@@ -64,6 +67,17 @@ def render(name: str, **values: object) -> RawResponse:
     """Return a page; every value is escaped."""
     body = _PAGES.get_template(name).render(style=_STYLE, **values)
     return RawResponse(status=200, headers=_HEADERS, body=body.encode())
+
+
+def inbox(**values: object) -> RawResponse:
+    """Return the page of the development inbox, which shows mails in frames."""
+    body = _PAGES.get_template("inbox.html").render(style=_STYLE, **values)
+    return RawResponse(status=200, headers=_INBOX, body=body.encode())
+
+
+def mail(text: str) -> RawResponse:
+    """Return the HTML of a mail, which was escaped when it was made."""
+    return RawResponse(status=200, headers=_MAIL, body=text.encode())
 
 
 def refusal(answer: RawResponse, description: str, request_id: str) -> RawResponse:

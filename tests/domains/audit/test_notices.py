@@ -13,8 +13,8 @@ from authkit_issuer import errors
 from authkit_issuer.domains.audit.notices import NOTICES, SILENT, SILENT_ENDS, Occurrence
 from authkit_issuer.domains.base.messages import NOTICES_PER_HOUR
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
-from authkit_issuer.ports import Client, language
-from authkit_issuer.senders.texts import ENGLISH
+from authkit_issuer.ports import Circumstances, Client, language
+from authkit_issuer.senders.mails import KINDS
 from fakes.laws import for_each
 
 EMAIL = "ada@example.test"
@@ -38,7 +38,7 @@ def test_every_end_of_a_session_sends_a_notice_or_says_why_it_is_silent(reason: 
 
 @for_each([notice for row in NOTICES.values() for notice in row], lambda notice: notice.kind)
 def test_every_notice_has_a_text_of_its_own(notice) -> None:
-    assert notice.kind in ENGLISH
+    assert notice.kind in KINDS, f"write senders/templates/<language>/{notice.kind}.j2"
 
 
 def test_only_the_audit_trail_and_the_end_of_sessions_write_events() -> None:
@@ -162,13 +162,13 @@ async def test_a_new_account_gets_no_notice_of_what_it_starts_with(service, mail
 async def test_a_notice_of_an_operators_act_is_not_in_the_operators_language(service, mailbox) -> None:
     ada = await account(service, mailbox)
     heard: list[str] = []
-    send = mailbox.send_security_notice
+    send = mailbox.send_event_notice
 
-    async def listen(*args: str) -> None:
+    async def listen(*args: object) -> None:
         heard.append(language.get())
         await send(*args)
 
-    mailbox.send_security_notice = listen
+    mailbox.send_event_notice = listen
     spoken = language.set("de")
     try:
         await service.users.update_username(ada, "ada_byron", actor=OPERATOR, ignore_cooldown=True)
@@ -192,3 +192,47 @@ async def test_logins_however_many_do_not_flood_an_address_with_notices(make_ser
         await service.passwords.admin_set(ada, password, actor=OPERATOR)
     await service.rt.background.drain(timeout=10)
     assert [message.kind for message in mailbox.to(EMAIL)][NOTICES_PER_HOUR:] == ["password_changed"] * 2
+
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+HOME = Client(ip="2001:db8:1:2:3::4", user_agent=FIREFOX)
+
+
+async def test_a_notice_names_time_network_and_browser_of_the_event(service, mailbox, clock) -> None:
+    ada = await account(service, mailbox)
+    await service.passwords.change(ada, PASSWORD, BETTER, client=HOME)
+    await service.rt.background.drain(timeout=5)
+    told = mailbox.last(EMAIL).circumstances
+    assert told == Circumstances(
+        at=datetime.fromtimestamp(clock(), UTC), network="2001:db8:1:2::/64", browser="Firefox"
+    )
+
+
+@pytest.mark.parametrize("change", ["admin_set", "ban"])
+async def test_a_notice_never_names_the_network_of_an_operator(service, mailbox, change) -> None:
+    ada = await account(service, mailbox)
+    operations = {
+        "admin_set": lambda: service.passwords.admin_set(ada, BETTER, actor=OPERATOR, client=HOME),
+        "ban": lambda: service.lifecycle.ban(ada, actor=OPERATOR, client=HOME),
+    }
+    await operations[change]()
+    await service.rt.background.drain(timeout=5)
+    told = mailbox.last(EMAIL).circumstances
+    assert told is not None
+    assert (told.network, told.browser) == ("", "")
+
+
+async def test_a_sender_without_event_notices_gets_the_plain_ones(make_service, mailbox) -> None:
+    class Plain:
+        """A sender that was written before event notices."""
+
+        def __getattr__(self, name: str):
+            if name == "send_event_notice":
+                raise AttributeError(name)
+            return getattr(mailbox, name)
+
+    service = await make_service(email_sender=Plain())
+    ada = await account(service, mailbox)
+    await service.users.update_username(ada, "ada_byron")
+    await service.rt.background.drain(timeout=5)
+    assert (mailbox.last(EMAIL).kind, mailbox.last(EMAIL).circumstances) == ("username_changed", None)

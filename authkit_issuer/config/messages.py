@@ -1,0 +1,51 @@
+"""The checks of the settings of mails and SMS."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from authkit_issuer.errors import ConfigError, InvalidEmail
+from authkit_issuer.identifiers import email, is_calling_code
+
+if TYPE_CHECKING:
+    from authkit_issuer.config import Config
+
+_COLOR = re.compile(r"#[0-9a-f]{6}")
+
+
+def check_messages(config: Config) -> None:
+    """Raise ``ConfigError`` for the first setting that cannot work."""
+    if config.smtp_url is not None and not config.smtp_from:
+        raise ConfigError("smtp_from is empty although smtp_url is set: set the sender of the mails.")
+    for code in config.sms_countries:
+        if not is_calling_code(code):
+            raise ConfigError(f"sms_countries: {code!r} is not a country calling code; write one such as 49.")
+    _check_brand(config)
+
+
+def _check_brand(config: Config) -> None:
+    if not _COLOR.fullmatch(config.brand_color):
+        raise ConfigError(f"brand_color is {config.brand_color!r}: write six hex digits, such as #3459d8.")
+    if config.brand_logo_url and not _is_https(config.brand_logo_url):
+        raise ConfigError(
+            f"brand_logo_url is {config.brand_logo_url!r}: set an https URL, as mail programs load no other."
+        )
+    if config.brand_support and not (_is_https(config.brand_support) or _is_email(config.brand_support)):
+        raise ConfigError(f"brand_support is {config.brand_support!r}: set an email address or an https URL.")
+    for name in ("brand_name", "brand_footer"):
+        if not getattr(config, name).isprintable():
+            raise ConfigError(f"{name} has a line break or control character: write it on one line.")
+
+
+def _is_https(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme == "https" and bool(parts.hostname) and text.isprintable() and " " not in text
+
+
+def _is_email(text: str) -> bool:
+    try:
+        return email(text) == text.lower()
+    except InvalidEmail:
+        return False
