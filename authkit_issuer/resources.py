@@ -31,6 +31,7 @@ from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
 from authkit_issuer.store import migrate, postgres
 from authkit_issuer.store.connecting import Connector
+from authkit_issuer.store.connection import Store, translated
 from authkit_issuer.store.pooler import recognize
 
 CLOSE_TIMEOUT = 10.0
@@ -53,7 +54,7 @@ class Resources:
 
     async def database(
         self, config: Config, given: postgres.Pool | None
-    ) -> tuple[postgres.Pool | None, postgres.Store]:
+    ) -> tuple[postgres.Pool | None, Store]:
         """Return the pool and its store, opened unless the host brought a pool; the schema is checked."""
         pool, connector = given, None
         if pool is None:
@@ -66,7 +67,7 @@ class Resources:
                 connector, min_size=config.database_pool_min, max_size=config.database_pool_size
             )
             self._closers.append(partial(_close_pool, pool))
-        with postgres.translated():
+        with translated():
             async with pool.acquire(timeout=postgres.ACQUIRE_TIMEOUT) as connection:
                 await migrate.check(connection, schema=config.database_schema)
                 if config.org_mode == "single":

@@ -38,8 +38,9 @@ from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.store.batched import BatchedStatements
+from authkit_issuer.store.connection import Connection, Store
 from authkit_issuer.store.host_transaction import COMMITTED, IN_PROGRESS, STATUS, joined
-from authkit_issuer.store.postgres import Connection, NoStore, Store
+from authkit_issuer.store.postgres import NoStore
 from authkit_issuer.store.query import Query
 
 Row = TypeVar("Row")

@@ -67,6 +67,7 @@ from authkit_issuer.security.own_verifier import own_verifier
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.store import postgres
 from authkit_issuer.store.batched import BatchedStatements
+from authkit_issuer.store.connection import Connection, ConnectionStore
 from authkit_verify import EnrichmentSource, Verifier
 
 if TYPE_CHECKING:
@@ -190,9 +191,7 @@ class Service:
         await self.resources.close()
 
     @asynccontextmanager
-    async def transaction(
-        self, *, connection: postgres.Connection | None = None
-    ) -> AsyncGenerator[Self, None]:
+    async def transaction(self, *, connection: Connection | None = None) -> AsyncGenerator[Self, None]:
         """Yield a service whose calls are one transaction; mails and events wait for its commit.
 
         Methods that leave a mark when they refuse, or that hash a password, raise ``NotJoinable`` inside.
@@ -212,15 +211,15 @@ class Service:
             yield self._over(tx, pool=self.pool, inbox=self.inbox, resources=self.resources)
 
     @property
-    def connection(self) -> postgres.Connection:
+    def connection(self) -> Connection:
         """The asyncpg connection of this transaction, for statements of the host.
 
         Raises ``NotJoinable`` outside of a transaction. The host neither ends the transaction by it nor
         changes the state of its session.
         """
-        if not isinstance(self.rt.store, postgres.ConnectionStore):
+        if not isinstance(self.rt.store, ConnectionStore):
             raise NotJoinable("connection is only there inside service.transaction(): use the yielded one")
-        return self.rt.store.connection
+        return self.rt.store.lend()
 
     async def deliver(self) -> None:
         """Send the mails of a block in ``transaction(connection=...)`` now, after the host's commit.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector
-from authkit_issuer.store.postgres import translated
+from authkit_issuer.store.connection import translated
 
 if TYPE_CHECKING:
     import asyncpg

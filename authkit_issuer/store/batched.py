@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from authkit_issuer.errors import AuthError
-from authkit_issuer.store.postgres import Store
+from authkit_issuer.store.connection import Store
 from authkit_issuer.store.query import Query
 
 Row = TypeVar("Row")

@@ -11,7 +11,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from authkit_issuer.errors import NotJoinable
-from authkit_issuer.store.postgres import Connection, ConnectionStore, translated
+from authkit_issuer.store.connection import Connection, ConnectionStore, translated
+from authkit_issuer.store.lock_waits import LockWaits
 from authkit_issuer.store.query import Query
 
 
@@ -52,7 +53,7 @@ async def joined(connection: Connection, schema: str) -> tuple[ConnectionStore, 
         raise NotJoinable(
             "connection has no open transaction: begin one first; SQLAlchemy begins at its first statement"
         )
-    store = ConnectionStore(connection, schema)
+    store = ConnectionStore(connection, schema, LockWaits(most=1))
     transaction = await store.fetch_one(CURRENT, ())
     if transaction is None:
         raise LookupError("the query returned no row")

@@ -7,7 +7,7 @@ from typing import Any
 
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector
-from authkit_issuer.store.postgres import translated
+from authkit_issuer.store.connection import translated
 
 _FACTS = """
 select current_setting('server_version') as version,

@@ -16,7 +16,7 @@ from typing import Any
 from authkit_issuer.errors import ConfigError, StartupError
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector
-from authkit_issuer.store.postgres import translated
+from authkit_issuer.store.connection import translated
 from authkit_issuer.store.query import DEFAULT_SCHEMA, Statement
 
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")

@@ -14,7 +14,7 @@ import asyncpg
 
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector
-from authkit_issuer.store.postgres import translated
+from authkit_issuer.store.connection import translated
 
 _PATIENCE = 1.0
 """Seconds to wait for a connection of the pooler to the server."""

@@ -1,15 +1,48 @@
-"""What tests of lost connections share."""
+"""What races and tests of lost connections share."""
 
 from __future__ import annotations
 
+import os
+import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from authkit_issuer.store.postgres import ConnectionStore
+from authkit_issuer.store.connection import ConnectionStore
+from authkit_issuer.store.postgres import Pool
 from fakes.connection_killer import ConnectionKiller
+from fakes.servers import on
+
+STRICT = ("repeatable read", "serializable")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a race under each default isolation of the database; a tenth of them outside of a soak."""
+    everything = os.environ.get("AUTHKIT_SOAK", "") not in {"", "0"}
+    chosen = zlib.crc32(metafunc.function.__name__.encode()) % 10 == 0
+    levels = ("", *STRICT) if everything or chosen else ("",)
+    metafunc.parametrize("default_isolation", levels, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+async def default_isolation(
+    request: pytest.FixtureRequest, database_url: str, shared_pool: Pool
+) -> AsyncIterator[None]:
+    """Give new connections another isolation, unless they ask for one; empty changes nothing."""
+    if not request.param:
+        yield
+        return
+    change = f"alter database {urlsplit(database_url).path.lstrip('/')}"
+    default = f"{change} set default_transaction_isolation = '{request.param}'"
+    await on(database_url, lambda connection: connection.execute(default))
+    await shared_pool.expire_connections()
+    yield
+    reset = f"{change} reset default_transaction_isolation"
+    await on(database_url, lambda connection: connection.execute(reset))
+    await shared_pool.expire_connections()
 
 
 @pytest.fixture

@@ -99,6 +99,7 @@ async def test_a_connection_that_dies_at_any_step_loses_no_event(
                 await admin.execute(
                     "select pg_terminate_backend(pid) from pg_stat_activity"
                     " where application_name = 'authkit' and pid <> pg_backend_pid()"
+                    " and datname = current_database()"
                 )
                 await asyncio.sleep(0.05)
         async with asyncio.timeout(30):

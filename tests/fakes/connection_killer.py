@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import asyncpg
 
-from authkit_issuer.store.postgres import translated
+from authkit_issuer.store.connection import translated
 
 Moment = Literal["before", "after"]
 

@@ -1,4 +1,4 @@
-"""A TCP proxy on a loopback port that can lead elsewhere, or swallow every byte."""
+"""A TCP proxy on a loopback port that can lead elsewhere, swallow every byte, or hang up."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from contextlib import suppress
 
 
 class Proxy:
-    """``silent`` swallows what comes from either side; ``target`` is where new connections lead."""
+    """``target`` is where new connections lead: a port, or the path of a unix socket.
 
-    def __init__(self, target: int) -> None:
+    ``silent`` swallows what comes from either side; ``hangs_up`` ends the connection of the next bytes.
+    """
+
+    def __init__(self, target: int | str) -> None:
         self.target = target
         self.silent = False
+        self.hangs_up = False
         self.port = 0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
@@ -30,13 +34,19 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         with suppress(OSError):
-            there, back = await asyncio.open_connection("127.0.0.1", self.target)
+            if isinstance(self.target, str):
+                there, back = await asyncio.open_unix_connection(self.target)
+            else:
+                there, back = await asyncio.open_connection("127.0.0.1", self.target)
             self._writers.add(back)
             await asyncio.gather(self._copy(reader, back), self._copy(there, writer))
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
+                if self.hangs_up:
+                    self.hangs_up = False
+                    break
                 if not self.silent:
                     writer.write(data)
         if not self.silent:

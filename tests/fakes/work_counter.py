@@ -11,7 +11,7 @@ import pytest
 
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.service import Service
-from authkit_issuer.store.postgres import ConnectionStore
+from authkit_issuer.store.connection import ConnectionStore
 
 _DATABASE = ("fetch", "fetch_one", "execute", "begin")
 _STORE = ("get", "set", "delete", "take", "take_if", "replace_if", "incr", "admit")

@@ -181,21 +181,20 @@ async def test_an_unreadable_address_is_one_sentence_that_does_not_repeat_it(mak
     assert "s3cret" not in str(refused.value)
 
 
-async def test_a_pooler_that_drops_prepared_statements_is_an_outage_that_names_the_setting(
+async def test_a_pooler_that_drops_prepared_statements_costs_one_line_that_names_the_setting(
     make_service, caplog
 ) -> None:
     service = await make_service(database_pool_size=1)
     assert await service.users.newest() == []
     # What the next transaction finds on another connection of a pooler in transaction mode.
     await service.pool.execute("deallocate all")
-    with pytest.raises(errors.DatabaseUnavailable):
-        await service.users.newest()
+    assert await service.users.newest() == []
     lines = [record.getMessage() for record in caplog.records if record.name == "authkit.database"]
     assert len(lines) == 1
     assert "AUTHKIT_DATABASE_STATEMENT_CACHE" in lines[0]
 
 
-async def test_a_statement_that_another_client_of_the_pooler_prepared_is_such_an_outage_too(
+async def test_a_statement_that_another_client_of_the_pooler_prepared_costs_such_a_line_too(
     make_service, caplog
 ) -> None:
     service = await make_service(database_pool_size=1)
@@ -203,8 +202,7 @@ async def test_a_statement_that_another_client_of_the_pooler_prepared_is_such_an
     number = int(name.removeprefix("__asyncpg_stmt_").rstrip("_"), 16)
     for following in range(number + 1, number + 20):
         await service.pool.execute(f"prepare __asyncpg_stmt_{following:x}__ as select 1")
-    with pytest.raises(errors.DatabaseUnavailable):
-        await service.users.newest()
+    assert await service.users.newest() == []
     assert "AUTHKIT_DATABASE_STATEMENT_CACHE" in caplog.text
 
 
