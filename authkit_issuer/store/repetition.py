@@ -64,7 +64,7 @@ class RepeatedStore(ConnectionStore):
         self._repeatable = True
 
     def lend(self) -> Connection:
-        """Return the connection to a host, whose statements nobody could repeat."""
+        """Return the connection to a host; its statements end the repetition."""
         self._repeatable = False
         return self.connection
 
