@@ -106,6 +106,17 @@ class Resources:
         self._closers.extend(provider.aclose for provider in providers.values())
         return providers
 
+    def passkeys(self, config: Config) -> None:
+        """Import the library of passkeys where they are configured, so that no request has to."""
+        if config.webauthn_rp_id is None:
+            return
+        try:
+            import authkit_issuer.security.webauthn_responses  # noqa: F401, PLC0415
+        except ImportError as error:
+            raise errors.ConfigError(
+                'webauthn_rp_id needs the library of passkeys: install "asgi-authkit[passkeys]".'
+            ) from error
+
     def sinks(self, config: Config, given: Sequence[AuthEventLogger]) -> tuple[AuthEventLogger, ...]:
         """Return the host's sinks and the one of ``clickhouse_url``; nothing is opened yet."""
         if config.clickhouse_url is None or any(sink.name == CLICKHOUSE for sink in given):

@@ -37,6 +37,8 @@ from authkit_issuer.domains.login.solana.service import Solana
 from authkit_issuer.domains.orgs.invites import OrgInvites
 from authkit_issuer.domains.orgs.members import OrgMembers
 from authkit_issuer.domains.orgs.service import Orgs
+from authkit_issuer.domains.passkeys.logins import PasskeyLogins
+from authkit_issuer.domains.passkeys.service import Passkeys
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.domains.signup.service import Registration
@@ -110,6 +112,8 @@ class Service:
     limits: RateLimits
     oidc_login: OidcLogin
     solana: Solana
+    passkeys: Passkeys
+    passkey_logins: PasskeyLogins
     entitlements: Entitlements
     events: Events
     admin: Admin
@@ -145,6 +149,7 @@ class Service:
         resources = Resources()
         try:
             sinks = resources.sinks(config, event_loggers)
+            resources.passkeys(config)
             pool, database = await resources.database(config, pool)
             store = await resources.ephemeral(config, ephemeral_store, clock)
             rt = Runtime(

@@ -24,6 +24,7 @@ from authkit_issuer.config.environment import (
 )
 from authkit_issuer.config.fields import ConfigFields
 from authkit_issuer.config.normal_forms import normalized
+from authkit_issuer.config.passkeys import default_origins, default_rp_name
 from authkit_issuer.config.providers import ProviderConfig, issuer_of
 from authkit_issuer.config.settings import REQUIRED, check_names, read
 from authkit_issuer.errors import ConfigError
@@ -174,8 +175,8 @@ class Config:
     contact_change_ends_sessions: bool = False
     """Ends the user's other sessions when the email address or phone number changes."""
     factor_change_ends_sessions: bool = False
-    """Ends the user's other sessions when a second factor is enabled or disabled, or a login or wallet is
-    linked. A request that says ``end_other_sessions`` decides for itself."""
+    """Ends the user's other sessions when a second factor is enabled or disabled, a login or wallet is
+    linked, or a passkey is added or removed. A request that says ``end_other_sessions`` decides itself."""
     sms_countries: tuple[str, ...] = ()
     """Calling codes, such as ``49``, of the countries that SMS may go to; empty is every country. Premium
     and shared-cost numbers get none in either case."""
@@ -214,6 +215,19 @@ class Config:
     """The network of every wallet's identity; None is ``testnet`` in development, else ``mainnet``."""
     solana_challenge_ttl: float = 900.0
     """Seconds that a wallet has to sign a challenge."""
+
+    webauthn_rp_id: str | None = None
+    """The domain that passkeys belong to, such as ``example.com``; None turns passkeys off."""
+    webauthn_rp_name: str = ""
+    """The name that authenticators show; empty is the host of the issuer."""
+    webauthn_origins: tuple[str, ...] = ()
+    """Origins of sites and apps at or below that domain; empty is ``https://`` with the domain itself."""
+    webauthn_related_origins: tuple[str, ...] = ()
+    """Origins of other domains that use the same passkeys, served at ``/.well-known/webauthn``."""
+    passkeys_max_per_user: int = 20
+    """Passkeys that a user may have."""
+    passkey_counts_as_two_factors: bool = True
+    """Requires no second factor after a passkey, which verifies its user by itself."""
 
     verification_enforced_since: datetime | None = None
     """Accounts created before this moment may sign in with an unverified contact; None exempts none."""
@@ -281,6 +295,8 @@ class Config:
         """Normalize, then check."""
         for name, value in normalized(self).items():
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "webauthn_origins", self.webauthn_origins or default_origins(self))
+        object.__setattr__(self, "webauthn_rp_name", self.webauthn_rp_name or default_rp_name(self))
         check(self)
 
     @property

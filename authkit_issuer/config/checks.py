@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from authkit_issuer.config.environment import DEVELOPMENT
 from authkit_issuer.config.limits import check_rate_limits
 from authkit_issuer.config.messages import check_messages
+from authkit_issuer.config.passkeys import check_passkeys
 from authkit_issuer.config.providers import check_provider
 from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.errors import ConfigError
@@ -55,6 +56,7 @@ def check(config: Config) -> None:
     _check_networks(config)
     check_rate_limits(config)
     _check_browsers(config)
+    check_passkeys(config)
     for client, secret in config.introspection_clients.items():
         _check_client(client, secret)
     since = config.verification_enforced_since

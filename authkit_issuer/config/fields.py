@@ -78,6 +78,12 @@ class ConfigFields(TypedDict, total=False):
     solana_domains: tuple[str, ...]
     solana_network: str | None
     solana_challenge_ttl: float | timedelta
+    webauthn_rp_id: str | None
+    webauthn_rp_name: str
+    webauthn_origins: tuple[str, ...]
+    webauthn_related_origins: tuple[str, ...]
+    passkeys_max_per_user: int
+    passkey_counts_as_two_factors: bool
     verification_enforced_since: datetime | None
     refuse_common_passwords: bool
     login_failure_limit: int

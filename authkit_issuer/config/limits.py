@@ -30,13 +30,14 @@ MAX_WINDOW = 7 * 86_400
 _RATES: dict[str, tuple[str, ...]] = {
     "120/1m": (
         "default", "auth_user_me", "auth_user_bootstrap", "auth_user_events", "auth_sessions_list",
-        "auth_org_read",
+        "auth_org_read", "auth_passkey_begin",
     ),
     "30/1m": ("auth_token",),
     "1200/1m": ("auth_introspect",),
     "60/10m": (
         "auth_password_login", "auth_register", "auth_logout", "auth_sessions_current",
         "auth_sessions_revoke", "auth_revoke", "auth_oidc_callback", "auth_oidc_result",
+        "auth_passkey_login",
     ),
     "20/10m": ("auth_solana_login",),
     "10/10m": (
@@ -53,9 +54,12 @@ _RATES: dict[str, tuple[str, ...]] = {
         "auth_2fa_start_phone", "auth_2fa_start_email",
     ),
     "600/1h": ("auth_admin_user_sessions_list",),
-    "60/1h": ("auth_org_write", "auth_user_update_biography", "auth_user_change_cancel"),
+    "60/1h": (
+        "auth_org_write", "auth_passkey_change", "auth_user_update_biography", "auth_user_change_cancel",
+    ),
     "30/1h": (
         "auth_admin_roles_grant", "auth_admin_roles_revoke", "auth_admin_user_sessions_revoke_all",
+        "auth_passkey_register",
     ),
     "20/1h": ("auth_sessions_revoke_all",),
     "12/1h": ("auth_user_update_username", "auth_user_unlink_provider", "auth_solana_link"),

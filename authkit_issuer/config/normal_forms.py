@@ -48,6 +48,10 @@ def normalized(config: Config) -> dict[str, Any]:
     out["two_factor_exempt_methods"] = _words("two_factor_exempt_methods", config.two_factor_exempt_methods)
     domains = _words("solana_domains", config.solana_domains)
     out["solana_domains"] = tuple(domain.lower() for domain in domains)
+    out["webauthn_rp_id"] = (config.webauthn_rp_id or "").strip().lower() or None
+    out["webauthn_rp_name"] = config.webauthn_rp_name.strip()
+    out["webauthn_origins"] = _words("webauthn_origins", config.webauthn_origins)
+    out["webauthn_related_origins"] = _words("webauthn_related_origins", config.webauthn_related_origins)
     network = (config.solana_network or "").strip().lower()
     out["solana_network"] = _NETWORKS.get(network, network) or None
     return out

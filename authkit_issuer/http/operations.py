@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Tag = Literal[
-    "registration", "verification", "login", "sessions", "account", "second factor", "wallets", "step-up",
-    "external logins", "administration", "keys", "discovery", "health", "organizations", "development",
-    "documentation",
+    "registration", "verification", "login", "sessions", "account", "second factor", "passkeys", "wallets",
+    "step-up", "external logins", "administration", "keys", "discovery", "health", "organizations",
+    "development", "documentation",
 ]  # fmt: skip
 """The sections of the documentation, in its order."""
 
@@ -230,6 +230,11 @@ def with_texts(service: Service) -> bool:
 def with_messages(service: Service) -> bool:
     """True if emails or SMS messages can be sent."""
     return service.has_email_sender or service.has_sms_sender
+
+
+def with_passkeys(service: Service) -> bool:
+    """True if there are passkeys."""
+    return service.config.webauthn_rp_id is not None
 
 
 def with_wallets(service: Service) -> bool:

@@ -19,6 +19,12 @@ FACTOR_ON = "(t.enabled and t.frozen_at is null)"
 HAS_TWO_FACTOR = f"exists (select from profiles.two_factor_settings t where t.user_id = u.id and {FACTOR_ON})"
 """SQL that is true if the user ``u`` must prove a second factor."""
 
+PASSKEY_SIGNS_IN = "(k.suspended_at is null and k.frozen_at is null)"
+"""SQL that is true if the passkey ``k`` signs in."""
+
+HAS_PASSKEY = f"exists (select from profiles.passkeys k where k.user_id = u.id and {PASSKEY_SIGNS_IN})"
+"""SQL that is true if the user ``u`` has a passkey that signs in."""
+
 
 def live(session: str) -> str:
     """Return SQL that is true if the session of this alias is neither revoked nor expired.

@@ -34,6 +34,8 @@ def test_schemathesis_finds_nothing(tmp_path: Path, database_url: str, redis_url
         "AUTHKIT_INTROSPECTION_CLIENTS": json.dumps(dict([CLIENT])),
         "AUTHKIT_SESSION_MAX_PER_USER": "none",
         "AUTHKIT_SOLANA_DOMAINS": "app.example",
+        "AUTHKIT_WEBAUTHN_RP_ID": "app.example",
+        "AUTHKIT_WEBAUTHN_RELATED_ORIGINS": "https://app.example.org",
         "AUTHKIT_BASE_URL": "https://id.example.test",
         "AUTHKIT_PROVIDERS": json.dumps({"discord": {"client_id": "d"}, "loop": UNREACHABLE}),
     }

@@ -25,6 +25,12 @@ SAMPLES = {
     "identifier": "eve@example.test", "email": "eve@example.test", "login": "eve_1", "username": "eve_1",
     "password": "correct horse battery", "code": "123456", "registration_id": "r" * 22,
     "grant_type": "refresh_token", "refresh_token": "akr_x", "org": "acme", "banned": True,
+    "credential": {
+        "id": "x", "rawId": "x", "type": "public-key",
+        "response": dict.fromkeys(
+            ("clientDataJSON", "attestationObject", "authenticatorData", "signature"), "x"
+        ),
+    },
     "output": {"account": {"address": "x"}, "signature": "", "signedMessage": ""},
 }  # fmt: skip
 CLIENT = ("checker", "a secret of the checker")
@@ -109,6 +115,8 @@ async def request_of(make_service, serve, sign_up, mailbox):
         base_url="http://127.0.0.1:8000",
         introspection_clients=dict([CLIENT]),
         solana_domains=("app.example",),
+        webauthn_rp_id="app.example",
+        webauthn_related_origins=("https://app.example.org",),
         providers={"github": provider, "discord": provider, "google": native},
     )
     async with serve(service) as api:

@@ -110,6 +110,7 @@ def test_every_operation_that_checks_a_proof_gives_right_ones_back():
     assert counted <= {
         "auth_register", "auth_register_resend_email", "auth_register_resend_phone", "auth_pwd_reset_request",
         "auth_email_verify_request", "auth_phone_verify_request", "auth_solana_challenge", "auth_oidc_result",
+        "auth_passkey_begin",
     }  # fmt: skip
 
 

@@ -27,6 +27,8 @@ TAKES_A_PROOF = {
     "confirmPhoneChange": "the code of the SMS",
     "startExternalStepUp": "a sign-in at the provider",
     "stepUpWithPassword": "the password",
+    "beginPasskeyStepUp": "the challenge for a passkey",
+    "finishPasskeyStepUp": "the response of a passkey",
     "stepUpWithSolana": "the wallet's signature",
     "stepUpWithTwoFactor": "the second factor",
 }
@@ -48,6 +50,7 @@ ALONE = {
     "logout": "signing out must be easy when a device is lost",
     "removeOrgMember": "an owner can invite the member again",
     "removeOrgMemberByBody": "an owner can invite the member again",
+    "renamePasskey": "opens nothing and can be renamed again",
     "resendEmailChange": "a fresh proof began the change",
     "resendPhoneChange": "a fresh proof began the change",
     "revokeOrgInvite": "an owner can invite again",
@@ -129,6 +132,7 @@ async def stolen(make_service, serve, age):
         org_mode="multi",
         base_url="http://127.0.0.1:8000",
         solana_domains=("app.example",),
+        webauthn_rp_id="app.example",
         providers=dict.fromkeys(("github", "discord"), provider)
         | {"google": dataclasses.replace(provider, native_client_ids=("an app of ours",))},
     )

@@ -1,9 +1,9 @@
 """The one writer of email addresses and phone numbers, and of the proofs that they are the owner's.
 
 An account may be older than its owner's first proof of the contact: another person may have made it with this
-address and attached logins, wallets, a second factor and a number of their own. The first proof by means of
-the contact alone therefore freezes what was attached before, until the owner confirms or removes it. The
-other contact counts as unverified until the owner verifies it, signed in or with the password.
+address and attached logins, wallets, passkeys, a second factor and a number of their own. The first proof by
+means of the contact alone therefore freezes what was attached before, until the owner confirms or removes it.
+The other contact counts as unverified until the owner verifies it, signed in or with the password.
 """
 
 from __future__ import annotations
@@ -50,11 +50,16 @@ class ContactProof:
         if not first or by_user:
             return
         frozen = await self.rt.one(sql.FREEZE[kind], user_id)
-        if frozen.logins or frozen.factor or frozen.contact:
+        if frozen.logins or frozen.passkeys or frozen.factor or frozen.contact:
             await Events(self.rt).record(
                 SessionEventType.LOGINS_FROZEN,
                 actor=None,
                 user_id=user_id,
                 client=client,
-                data={"logins": frozen.logins, "two_factor": frozen.factor, "contact": frozen.contact},
+                data={
+                    "logins": frozen.logins,
+                    "passkeys": frozen.passkeys,
+                    "two_factor": frozen.factor,
+                    "contact": frozen.contact,
+                },
             )

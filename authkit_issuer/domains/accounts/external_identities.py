@@ -122,9 +122,9 @@ class Providers:
     ) -> bool:
         """Remove the user's logins of a provider, and end sign-ins under way; False when there were none.
 
-        ``CannotUnlinkLastLoginMethod`` when neither a password nor a login of a provider that this service
-        offers would remain, unless ``force``. The user's row is locked: of two parallel calls that would
-        together lock the user out, one is refused.
+        ``CannotUnlinkLastLoginMethod`` when neither a password, a passkey nor a login of a provider that this
+        service offers would remain, unless ``force``. The user's row is locked: of two parallel calls that
+        would together lock the user out, one is refused.
         """
         person, slug = identifiers.uuid_or_none(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
@@ -133,13 +133,23 @@ class Providers:
             await tx.maybe(LOCK_USER, person)
             if not await tx.one(sql.HAS_LOGIN, person, slug):
                 return False
-            if not force and not await tx.one(sql.HAS_OTHER_LOGIN, person, slug, sorted(self._usable())):
+            if not force and not await Providers(tx).has_other_login(person, provider_slug=slug):
                 raise errors.CannotUnlinkLastLoginMethod
             await tx.execute(sql.UNLINK_LOGINS, person, slug)
             await Events(tx).record(
                 SessionEventType.PROVIDER_UNLINKED, actor=None, user_id=person, method=slug, client=client
             )
         return True
+
+    async def has_other_login(
+        self, user_id: str, *, provider_slug: str | None = None, passkey_id: str | None = None
+    ) -> bool:
+        """True if the user can sign in without a provider, or without a passkey.
+
+        The caller holds the lock of the user's row. ``user_id`` and ``passkey_id`` are canonical.
+        """
+        offered, passkeys = sorted(self._usable()), self.rt.config.webauthn_rp_id is not None
+        return await self.rt.one(sql.HAS_OTHER_LOGIN, user_id, provider_slug, offered, passkey_id, passkeys)
 
     async def confirm(self, user_id: str, provider_slug: str, *, client: Client | None = None) -> bool:
         """Let the user's frozen logins of a provider sign in again; False when none was frozen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authkit_issuer.store.predicates import PASSKEY_SIGNS_IN
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -85,16 +86,20 @@ LOGINS_OF_USER = Query(
     """,
 )
 COUNT_LOGINS = Query(int, "select count(*)::int from profiles.user_providers where user_id = $1::uuid")
-# What stays usable once the slug is gone: a password, or a link that this deployment can still log in with.
+# What stays usable once a provider ($2) or a passkey ($4) is gone: a password, a link that this deployment
+# can still log in with, or a passkey, where passkeys are on ($5).
 HAS_OTHER_LOGIN = Query(
     bool,
-    """
+    f"""
     select exists (select from profiles.user_passwords p
                    where p.user_id = $1::uuid and p.hash_algo <> 'legacy-reset-required')
         or exists (select from profiles.user_providers l
                    where l.user_id = $1::uuid and l.provider_slug is distinct from $2
                      and l.frozen_at is null
                      and l.provider_slug = any($3::text[]))
+        or $5 and exists (select from profiles.passkeys k
+                          where k.user_id = $1::uuid and k.id is distinct from $4::uuid
+                            and {PASSKEY_SIGNS_IN})
     """,
 )
 HAS_LOGIN = Query(

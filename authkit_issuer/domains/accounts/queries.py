@@ -128,9 +128,10 @@ MARK_PROVED = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """How many logins were frozen, and whether the second factor and the other contact were."""
+    """How many logins and passkeys were frozen, and whether the second factor and the other contact were."""
 
     logins: int
+    passkeys: int
     factor: bool
     contact: bool
 
@@ -143,6 +144,9 @@ def _freeze(kind: ContactKind) -> Query[Frozen]:
         f"""
     with logins as (
         update profiles.user_providers set frozen_at = now()
+        where user_id = $1::uuid and frozen_at is null returning 1
+    ), passkeys as (
+        update profiles.passkeys set frozen_at = now()
         where user_id = $1::uuid and frozen_at is null returning 1
     ), factor as (
         update profiles.two_factor_settings set frozen_at = now()
@@ -157,9 +161,11 @@ def _freeze(kind: ContactKind) -> Query[Frozen]:
         set auth_epoch = auth_epoch + 1, {other.verified_column} = false, proved_{other.name} = null,
             email_frozen_at = case when {other is EMAIL} and email is not null then now() end
         where id = $1::uuid
-          and (exists (select from logins) or exists (select from factor) or (select open from before))
+          and (exists (select from logins) or exists (select from passkeys)
+               or exists (select from factor) or (select open from before))
     )
-    select (select count(*)::int from logins) as logins, exists (select from factor) as factor,
+    select (select count(*)::int from logins) as logins,
+           (select count(*)::int from passkeys) as passkeys, exists (select from factor) as factor,
            (select open from before) as contact
         """,
     )
@@ -190,6 +196,13 @@ EXPORT = Query(
         'providers', (
             select coalesce(jsonb_agg(to_jsonb(l) - 'user_id' order by l.created_at, l.id), '[]')
             from profiles.user_providers l where l.user_id = u.id
+        ),
+        'passkeys', (
+            select coalesce(jsonb_agg(
+                to_jsonb(k) - 'user_id' - 'credential_id' - 'public_key'
+                || jsonb_build_object('last_used_ip', host(k.last_used_ip)) order by k.created_at, k.id
+            ), '[]')
+            from profiles.passkeys k where k.user_id = u.id
         ),
         'roles', (
             select coalesce(jsonb_agg(r.slug order by r.slug), '[]')

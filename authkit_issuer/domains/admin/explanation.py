@@ -107,7 +107,9 @@ async def explain_user(rt: Runtime, user_id: str, user: User | None) -> UserExpl
     if user is None and not events:
         raise errors.UserNotFound
     offered = sorted({*rt.config.provider_issuers, SOLANA_PROVIDER_SLUG})
-    account, logins = await rt.maybe(BY_ID, user_id), await rt.one(sql.OFFERED_LOGINS, user_id, offered)
+    passkeys = rt.config.webauthn_rp_id is not None
+    account = await rt.maybe(BY_ID, user_id)
+    logins = await rt.one(sql.OFFERED_LOGINS, user_id, offered, passkeys)
     if user is None or account is None:
         obstacles = [
             Finding(
@@ -160,8 +162,8 @@ def _obstacles(
     if account.stored is None and not logins:
         yield Finding(
             code="no_way_to_sign_in",
-            sentence="The account has neither a password nor a login of a provider that is offered.",
-            rule="passwords.has, providers.count",
+            sentence="The account has no password, no passkey, and no login of a provider that is offered.",
+            rule="passwords.has, passkeys.list_for_user, providers.count",
         )
     if "password_reset_required" in always:
         yield Finding(

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.service import User
-from authkit_issuer.store.predicates import ALLOWED, NOT_BANNED
+from authkit_issuer.store.predicates import ALLOWED, NOT_BANNED, PASSKEY_SIGNS_IN
 from authkit_issuer.store.query import Query
 
 Match = Literal["prefix", "substring"]
@@ -172,9 +172,13 @@ def _escaped(text: str) -> str:
 
 OFFERED_LOGINS = Query(
     int,
-    """
-    select count(*)::int from profiles.user_providers l
-    where l.user_id = $1::uuid and l.provider_slug = any($2::text[]) and l.frozen_at is null
+    f"""
+    select (
+        select count(*) from profiles.user_providers l
+        where l.user_id = $1::uuid and l.provider_slug = any($2::text[]) and l.frozen_at is null
+    )::int + (
+        select count(*) from profiles.passkeys k where $3 and k.user_id = $1::uuid and {PASSKEY_SIGNS_IN}
+    )::int
     """,
 )
-"""How many linked logins a user has of the given providers."""
+"""How many linked logins of the given providers a user has, and passkeys where passkeys are on."""

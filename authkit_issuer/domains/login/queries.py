@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, RESTORABLE, awake, live
+from authkit_issuer.store.predicates import (
+    ALLOWED,
+    FACTOR_ON,
+    HAS_PASSKEY,
+    HAS_TWO_FACTOR,
+    RESTORABLE,
+    awake,
+    live,
+)
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -24,6 +32,7 @@ class AvailableMethods:
     two_factor: bool
     factor: str
     factor_phone: str | None
+    has_passkey: bool
     has_wallet: bool
     providers: list[str]
 
@@ -70,6 +79,7 @@ AVAILABLE_METHODS = Query(
            exists (select from profiles.user_passwords p where p.user_id = u.id) as has_password,
            coalesce({FACTOR_ON}, false) as two_factor, coalesce(t.method, 'email') as factor,
            t.phone_number as factor_phone,
+           {HAS_PASSKEY} as has_passkey,
            exists (
                select from profiles.user_providers l
                where l.user_id = u.id and l.issuer = $2 and l.frozen_at is null

@@ -30,11 +30,12 @@ CODE = "step_up"
 async def available_methods(rt: Runtime, user_id: str) -> list[str]:
     """Return the methods that are open to the user; raises ``SessionEnded``, ``UserDisabled``."""
     user = await _find_user(rt, user_id)
+    passkeys = ["passkey"] if user.has_passkey and rt.config.webauthn_rp_id is not None else []
     if user.two_factor:
-        return ["2fa"]
+        return [*(passkeys if rt.config.passkey_counts_as_two_factors else ()), "2fa"]
     methods = ["password"] if user.has_password else ["code"] if user.code_destination else []
     wallets = ["solana"] if user.has_wallet else []
-    return [*methods, *wallets, *(f"oidc:{slug}" for slug in user.providers)]
+    return [*passkeys, *methods, *wallets, *(f"oidc:{slug}" for slug in user.providers)]
 
 
 async def with_password(
@@ -118,11 +119,12 @@ async def with_verified_proof(
     auth_epoch: int,
     method: str,
     amr: Sequence[str],
+    two_factors: bool,
     client: Client | None,
 ) -> AccessToken:
-    """Reauthenticate with a proof that the caller has verified at this epoch, of a wallet or a provider."""
+    """Reauthenticate with a proof that the caller has verified at this epoch."""
     user = await _find_user(rt, user_id, session_id)
-    if user.two_factor and method not in rt.config.two_factor_exempt_methods:
+    if user.two_factor and not two_factors and method not in rt.config.two_factor_exempt_methods:
         raise errors.TwoFactorRequired
     if user.auth_epoch != auth_epoch:
         raise errors.SessionEnded

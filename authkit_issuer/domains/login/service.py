@@ -310,26 +310,35 @@ class Logins:
         auth_epoch: int,
         method: str,
         amr: Sequence[str],
+        two_factors: bool = False,
         client: Client | None = None,
     ) -> AccessToken:
         """Reauthenticate in a live session with a proof that the caller has verified itself.
 
-        The proof is of a wallet or a provider account of the user; ``auth_epoch`` was read with it. ``amr``
-        holds the authentication methods (RFC 8176), ``method`` is the one in the event.
+        The proof is of a wallet, a provider account or a passkey of the user; ``auth_epoch`` was read with
+        it. ``amr`` holds the authentication methods (RFC 8176), ``method`` is the one in the event.
+        ``two_factors`` is true for a proof of two factors, to which no second one is added.
 
         Raises:
             TwoFactorRequired: The second factor is on, and ``method`` is not exempt from it.
             SessionEnded, UserDisabled: The session is over, the account changed, or the user may not act.
         """
         return await reauthentication.with_verified_proof(
-            self.rt, user_id, session_id, auth_epoch=auth_epoch, method=method, amr=amr, client=client
+            self.rt,
+            user_id,
+            session_id,
+            auth_epoch=auth_epoch,
+            method=method,
+            amr=amr,
+            two_factors=two_factors,
+            client=client,
         )
 
     async def step_up_methods(self, user_id: str) -> list[str]:
         """Return what the user can reauthenticate with.
 
-        ``2fa`` alone if the second factor is on; else ``password`` or ``code``, ``solana`` and
-        ``oidc:<provider>``.
+        ``2fa`` if the second factor is on; else ``password`` or ``code``, ``solana`` and
+        ``oidc:<provider>``. ``passkey`` comes first, unless it cannot stand in for the second factor.
         """
         return await reauthentication.available_methods(self.rt, user_id)
 

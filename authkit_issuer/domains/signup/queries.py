@@ -61,6 +61,7 @@ USAGE = Query(
                or exists (
                    select from profiles.user_providers l where l.user_id = u.id and l.frozen_at is null
                )
+               or exists (select from profiles.passkeys k where k.user_id = u.id and k.frozen_at is null)
                or {HAS_TWO_FACTOR}
                -- A proved contact has an owner, who alone may verify another one.
                or (u.proved_email = u.email and $2 <> 'email')

@@ -69,6 +69,7 @@ class Capabilities:
     password: bool
     two_factor: Channels
     providers: list[LoginProvider]
+    passkeys: bool
     solana: bool
     refresh_cookie: bool
     introspection: bool
@@ -149,6 +150,7 @@ def _capabilities(service: Service) -> Capabilities:
             LoginProvider(id=slug, kind=slug if slug in known else "oidc")
             for slug in sorted(config.providers)
         ],
+        passkeys=config.webauthn_rp_id is not None,
         solana=bool(config.solana_domains) or config.dev,
         refresh_cookie=config.refresh_cookie,
         introspection=bool(config.introspection_clients),

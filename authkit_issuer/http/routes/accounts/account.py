@@ -68,6 +68,7 @@ class Export:
     password: dict[str, Any] | None
     two_factor: dict[str, Any] | None
     providers: list[dict[str, Any]]
+    passkeys: list[dict[str, Any]]
     roles: list[str]
     organizations: list[dict[str, Any]]
     invitations: list[dict[str, Any]]

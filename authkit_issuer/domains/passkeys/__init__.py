@@ -1,0 +1,1 @@
+"""Passkeys: their registration, the sign-ins with them, and their owners' list."""

@@ -1,0 +1,161 @@
+"""Sign-in and step-up by a passkey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.login.service import Logins
+from authkit_issuer.domains.passkeys import assertions, ceremonies
+from authkit_issuer.domains.passkeys import queries as sql
+from authkit_issuer.domains.passkeys.records import Challenges
+from authkit_issuer.domains.passkeys.registration import read_owner
+from authkit_issuer.domains.sessions.service import TokenPair
+from authkit_issuer.domains.tokens.service import AccessToken
+from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, raises
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.webauthn_types import AssertionResponse
+
+METHOD = "passkey"
+_ASSERTION = (
+    errors.PasskeysNotConfigured,
+    errors.PasskeyInvalid,
+    errors.PasskeyUnknown,
+    errors.PasskeyChallengeExpired,
+    errors.PasskeySuspended,
+    errors.LoginFrozen,
+    errors.UserBanned,
+    errors.UserDeleted,
+    *STORES,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PasskeyLogins:
+    """Signs users in by their passkeys, and reauthenticates them."""
+
+    rt: Runtime
+
+    @raises(errors.PasskeysNotConfigured, errors.EphemeralStoreUnavailable)
+    async def begin_login(self) -> dict[str, Any]:
+        """Return the options of ``navigator.credentials.get`` in their JSON form, good for five minutes.
+
+        They name no credential and so no account: the authenticator offers what it has for this site.
+        """
+        ceremonies.relying_party(self.rt.config)
+        challenge = await Challenges(self.rt).issue("login")
+        return ceremonies.request_options(self.rt.config, challenge=challenge)
+
+    @raises(
+        *_ASSERTION,
+        errors.InvalidCredentials,
+        errors.TwoFactorRequired,
+        errors.TwoFactorMethodUnavailable,
+        *EMAIL_SENDING,
+        *SMS_SENDING,
+        errors.OrgModeNotMulti,
+        errors.InvalidOrgSlug,
+        errors.OrgNotFound,
+        errors.NotOrgMember,
+        errors.MissingSigner,
+        errors.EntitlementsUnavailable,
+    )
+    async def finish_login(
+        self, credential: Mapping[str, object], *, org: str | None = None, client: Client | None = None
+    ) -> TokenPair:
+        """Sign in by the response of an authenticator; of concurrent calls with one challenge one succeeds.
+
+        A passkey verifies its user, so no second factor is required unless
+        ``passkey_counts_as_two_factors`` is off.
+
+        Args:
+            credential: The response in the JSON form of ``PublicKeyCredential.toJSON``.
+            org: The slug of the organization that the access token is to name.
+            client: The client that signs in.
+
+        Raises:
+            PasskeyInvalid, PasskeyUnknown: A check failed, or no account has the credential.
+            PasskeyChallengeExpired: The challenge is over.
+            PasskeySuspended: The counter showed a copy of the passkey, now or before.
+            LoginFrozen: The passkey awaits the confirmation of its owner.
+            UserBanned, UserDeleted: The passkey is right, and the user may not act.
+            Unavailable: Storage failed. Begin again.
+            AuthError: Any other refusal of ``logins.finish``.
+        """
+        self.rt.refuse_joining("passkeys.finish_login")
+        logins, two_factors = Logins(self.rt), self.rt.config.passkey_counts_as_two_factors
+        try:
+            proof = await assertions.verify(self.rt, "login", AssertionResponse.from_json(credential))
+            await assertions.accept(self.rt, proof, client)
+            first = FirstFactor(
+                user_id=proof.passkey.user_id,
+                auth_epoch=proof.passkey.auth_epoch,
+                two_factor=proof.passkey.two_factor and not two_factors,
+            )
+            amr = proof.amr(two_factors=two_factors)
+            return await logins.finish(first, method=METHOD, amr=amr, org=org, client=client)
+        except errors.Unauthenticated as refusal:
+            await logins.note_failure(refusal, client)
+            raise
+
+    @raises(errors.PasskeysNotConfigured, errors.PasskeyNotFound, errors.EphemeralStoreUnavailable)
+    async def begin_step_up(self, user_id: str) -> dict[str, Any]:
+        """Return the options of a reauthentication, which name the passkeys of the user.
+
+        Raises:
+            PasskeyNotFound: The user has no passkey that signs in.
+            UserNotFound, UserBanned: No such user, or the user may not act.
+        """
+        ceremonies.relying_party(self.rt.config)
+        owner = await read_owner(self.rt, user_id)
+        present = await self.rt.all(sql.LIST, owner.user_id)
+        usable = [passkey for passkey in present if not (passkey.suspended or passkey.frozen)]
+        if not usable:
+            raise errors.PasskeyNotFound
+        challenge = await Challenges(self.rt).issue(
+            "step_up", user_id=owner.user_id, auth_epoch=owner.auth_epoch
+        )
+        return ceremonies.request_options(self.rt.config, challenge=challenge, allowed=usable)
+
+    @raises(*_ASSERTION, errors.TwoFactorRequired, errors.MissingSigner, errors.EntitlementsUnavailable)
+    async def finish_step_up(
+        self,
+        user_id: str,
+        session_id: str,
+        credential: Mapping[str, object],
+        *,
+        client: Client | None = None,
+    ) -> AccessToken:
+        """Reauthenticate in a live session with a passkey of its user.
+
+        Returns:
+            An access token; the session keeps its ``auth_time`` and ``amr`` for later tokens.
+
+        Raises:
+            PasskeyInvalid, PasskeyUnknown: A check failed, or the passkey is not this user's.
+            PasskeyChallengeExpired: The challenge is over, or the account changed since.
+            PasskeySuspended, LoginFrozen: The passkey is right and does not sign in.
+            TwoFactorRequired: The second factor is on, and ``passkey_counts_as_two_factors`` is off.
+            SessionEnded, UserDisabled: The session is over, or the user may not act.
+        """
+        self.rt.refuse_joining("passkeys.finish_step_up")
+        owner_id = identifiers.uuid_or_none(user_id)
+        if owner_id is None:
+            raise errors.SessionEnded
+        response = AssertionResponse.from_json(credential)
+        proof = await assertions.verify(self.rt, "step_up", response, user_id=owner_id)
+        await assertions.accept(self.rt, proof, client)
+        two_factors = self.rt.config.passkey_counts_as_two_factors
+        return await Logins(self.rt).step_up_vouched(
+            owner_id,
+            session_id,
+            auth_epoch=proof.passkey.auth_epoch,
+            method=METHOD,
+            amr=proof.amr(two_factors=two_factors),
+            two_factors=two_factors,
+            client=client,
+        )

@@ -1,0 +1,123 @@
+"""The registration of a passkey: the options, and the credential that an authenticator has made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.codes.one_time import on_outage
+from authkit_issuer.domains.passkeys import authenticators, ceremonies
+from authkit_issuer.domains.passkeys import queries as sql
+from authkit_issuer.domains.passkeys.queries import Owner, Passkey
+from authkit_issuer.domains.passkeys.records import Challenge, Challenges
+from authkit_issuer.domains.sessions.service import OtherSessions, Sessions
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.webauthn_types import ClientData, NewCredential, RegistrationResponse
+
+MAX_NAME = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """Whose passkey it is to be, and what becomes of the other sessions; ``name`` None is a default."""
+
+    user_id: str
+    name: str | None
+    others: OtherSessions
+    client: Client | None
+
+
+async def begin(rt: Runtime, user_id: str, *, conditional: bool) -> dict[str, Any]:
+    """Return the options of ``navigator.credentials.create``; raises as ``passkeys.begin_registration``."""
+    ceremonies.relying_party(rt.config)
+    owner = await read_owner(rt, user_id)
+    present = await rt.all(sql.LIST, owner.user_id)
+    if len(present) >= rt.config.passkeys_max_per_user:
+        raise errors.PasskeyLimitExceeded
+    handle = await rt.one(sql.USER_HANDLE, owner.user_id, rt.random_bytes(64))
+    challenge = await Challenges(rt).issue(
+        "register", user_id=owner.user_id, auth_epoch=owner.auth_epoch, conditional=conditional
+    )
+    return ceremonies.creation_options(rt.config, owner, handle=handle, challenge=challenge, present=present)
+
+
+async def finish(rt: Runtime, request: Registration, credential: Mapping[str, object]) -> Passkey:
+    """Verify and store a new credential; raises as ``passkeys.finish_registration``."""
+    response = RegistrationResponse.from_json(credential)
+    client_data = ClientData.of(response.client_data)
+    challenges = Challenges(rt)
+    record = await challenges.take(client_data.challenge)
+    owner_id = identifiers.uuid_or_none(request.user_id)
+    if record is None or record.purpose != "register" or record.user_id != owner_id:
+        raise errors.PasskeyChallengeExpired
+    found = _verify(rt, response, client_data, record)
+    async with on_outage(lambda: challenges.restore(client_data.challenge, record)):
+        return await _add(rt, record, request, found, response.transports)
+
+
+async def read_owner(rt: Runtime, user_id: str) -> Owner:
+    """Return the user of a ceremony; raises ``UserNotFound``, ``UserBanned``."""
+    owner_id = identifiers.uuid_or_none(user_id)
+    owner = None if owner_id is None else await rt.maybe(sql.OWNER, owner_id)
+    if owner is None:
+        raise errors.UserNotFound
+    if not owner.allowed:
+        raise errors.UserBanned
+    return owner
+
+
+def passkey_name(text: str) -> str:
+    """Return the name of a passkey without surrounding blanks; raises ``InvalidPasskeyName``."""
+    name = text.strip()
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable() or not identifiers.storable(name):
+        raise errors.InvalidPasskeyName(param="name")
+    return name
+
+
+def _verify(
+    rt: Runtime, response: RegistrationResponse, client_data: ClientData, record: Challenge
+) -> NewCredential:
+    # The library behind it comes with an extra; the service has imported it where passkeys are configured.
+    from authkit_issuer.security.webauthn_responses import verify_registration  # noqa: PLC0415
+
+    ceremony = ceremonies.check_client_data(rt.config, client_data, ceremonies.CREATE)
+    return verify_registration(response, ceremony, require_presence=not record.conditional)
+
+
+async def _add(
+    rt: Runtime, record: Challenge, request: Registration, found: NewCredential, transports: tuple[str, ...]
+) -> Passkey:
+    name = request.name or authenticators.name_of(found.aaguid, datetime.fromtimestamp(rt.clock(), UTC))
+    passkey_id = identifiers.new_id(rt.random_bytes)
+    async with rt.transaction() as tx:
+        owner = await tx.maybe(sql.LOCK_OWNER, record.user_id)
+        if owner is None:
+            raise errors.UserNotFound
+        if not owner.allowed:
+            raise errors.UserBanned
+        if owner.auth_epoch != record.auth_epoch:
+            raise errors.PasskeyChallengeExpired
+        # Counted after the lock was granted: the row that was waited for has another snapshot.
+        if await tx.one(sql.COUNT, record.user_id) >= tx.config.passkeys_max_per_user:
+            raise errors.PasskeyLimitExceeded
+        added = await tx.maybe(
+            sql.INSERT, passkey_id, record.user_id, found.credential_id, found.public_key, found.sign_count,
+            found.aaguid, name, list(transports), found.backup_eligible, found.backed_up,
+        )  # fmt: skip
+        if added is None:
+            raise errors.PasskeyAlreadyRegistered
+        await Events(tx).record(
+            SessionEventType.PASSKEY_ADDED,
+            actor=None,
+            user_id=record.user_id,
+            target=passkey_id,
+            client=request.client,
+        )
+        await Sessions(tx).end_others(record.user_id, request.others, client=request.client)
+    return added

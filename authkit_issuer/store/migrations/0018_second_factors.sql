@@ -1,0 +1,2 @@
+-- The number of the migration of second factors.
+select 1;
