@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -23,10 +22,18 @@ from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
 from authkit_issuer.keys import KeySource
 from authkit_issuer.outbox import Outbox
-from authkit_issuer.ports import AuthEventLogger, Clock, EmailSender, EphemeralStore, RandomBytes
+from authkit_issuer.ports import (
+    AuthEventLogger,
+    Clock,
+    EmailSender,
+    EphemeralStore,
+    RandomBytes,
+    Senders,
+    SMSSender,
+)
 from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.security.hashing import PasswordHasher
-from authkit_issuer.senders.brand import Brand
+from authkit_issuer.senders.configured import development_inbox, mail_sender
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
 from authkit_issuer.store import migrate, postgres
@@ -128,6 +135,23 @@ class Resources:
         self._closers.append(server.aclose)
         return (*given, ClickHouseLogger(server, table=config.clickhouse_table, name=CLICKHOUSE))
 
+    def senders(
+        self,
+        config: Config,
+        templates: Mails,
+        given: tuple[EmailSender | None, SMSSender | None],
+        clock: Clock,
+        random_bytes: RandomBytes,
+    ) -> tuple[Senders, Inbox | None]:
+        """Return the host's senders, or those of the settings, or in development an inbox in their place."""
+        email, sms = given
+        if email is None and config.smtp_url is not None:
+            sender = mail_sender(config, templates, clock, random_bytes)
+            self._closers.append(sender.aclose)
+            email = sender
+        inbox = development_inbox(config, templates, clock) if config.dev and email is None else None
+        return Senders.of(email or inbox, sms or (inbox.texts if inbox else None)), inbox
+
     def hasher(self, config: Config) -> PasswordHasher:
         """Start the hashing pool."""
         hasher = PasswordHasher(config)
@@ -169,6 +193,7 @@ class Resources:
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        self.background.drop_postponed()
         await self.background.drain(timeout=CLOSE_TIMEOUT)
         for closer in reversed(self._closers):
             await closer()
@@ -198,46 +223,6 @@ async def _refuse_downgrade(connection: Any, schema: str) -> None:
             "org_mode is single, and this database has organizations with several members "
             "(org_mode_downgrade_refused); set org_mode to multi."
         )
-
-
-def mails(config: Config) -> Mails:
-    """Return the templates of mails, read from ``mail_templates`` where that is set; blocks for the disk."""
-    address = urlsplit(config.base_url or config.issuer)
-    brand = Brand(
-        name=config.brand_name or address.hostname or config.issuer,
-        logo_url=config.brand_logo_url,
-        color=config.brand_color,
-        support=config.brand_support,
-        footer=config.brand_footer,
-    )
-    return Mails(brand, folder=config.mail_templates, language=config.mail_language)
-
-
-def mail_sender(
-    config: Config, templates: Mails, clock: Clock, random_bytes: RandomBytes
-) -> EmailSender | None:
-    """Return the sender that ``smtp_url`` describes, or None."""
-    if config.smtp_url is None:
-        return None
-    # The client comes with an extra; who sends in another way need not have it.
-    try:
-        from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender  # noqa: PLC0415
-    except ImportError as error:
-        raise errors.ConfigError('smtp_url needs the SMTP client: install "asgi-authkit[server]".') from error
-    mailing = Mailing(
-        url=config.smtp_url,
-        sender=config.smtp_from,
-        mails=templates,
-        timeout=config.send_timeout,
-        clock=clock,
-        random_bytes=random_bytes,
-    )
-    return SmtpLinkSender(mailing, config.link_base_url) if config.link_base_url else SmtpSender(mailing)
-
-
-def development_inbox(config: Config, templates: Mails, clock: Clock) -> Inbox:
-    """Return the inbox that takes every message in place of senders."""
-    return Inbox(clock, templates, config.link_base_url or config.base_url or config.issuer)
 
 
 async def _watch(keys: KeySource, interval: float) -> None:

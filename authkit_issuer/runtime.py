@@ -46,6 +46,8 @@ from authkit_issuer.store.query import Query
 Row = TypeVar("Row")
 Delivery = Callable[[], Awaitable[None]]
 
+MAX_POSTPONED = 1000
+"""Work that waits for a later try, such as messages of a mail server that is away."""
 FIRST_LOOK, LONGEST_LOOK = 0.05, 1.0
 """Seconds after which the end of a host's transaction is looked for, and between two looks at most."""
 
@@ -58,6 +60,8 @@ class Background:
     def __init__(self) -> None:
         """Start with nothing to do."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._postponed: dict[object, asyncio.TimerHandle] = {}
+        self._closing = False
         self.failures = 0
 
     def start(self, work: Delivery, *, name: str) -> None:
@@ -65,6 +69,19 @@ class Background:
         task = asyncio.create_task(self._run(work, name), name=f"authkit {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def postpone(self, work: Delivery, seconds: float, *, name: str) -> bool:
+        """Run the work after some seconds; False if ``MAX_POSTPONED`` wait already, or the service closes."""
+        if self._closing or len(self._postponed) >= MAX_POSTPONED:
+            return False
+        ticket = object()
+
+        def begin() -> None:
+            del self._postponed[ticket]
+            self.start(work, name=name)
+
+        self._postponed[ticket] = asyncio.get_running_loop().call_later(seconds, begin)
+        return True
 
     async def _run(self, work: Delivery, name: str) -> None:
         try:
@@ -75,9 +92,12 @@ class Background:
 
     async def drain(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the deadline belongs to closing
         """Wait for the running work at most ``timeout`` seconds, then cancel what is left."""
-        if not self._tasks:
-            return
-        _, late = await asyncio.wait(set(self._tasks), timeout=timeout)
+        end = asyncio.get_running_loop().time() + timeout
+        late: set[asyncio.Task[None]] = set()
+        while self._tasks and not late:
+            left = end - asyncio.get_running_loop().time()
+            _, late = await asyncio.wait(set(self._tasks), timeout=max(0.0, left))
+            await asyncio.sleep(0)  # for what ended work has started
         for task in late:
             task.cancel()
             self.failures += 1
@@ -86,6 +106,16 @@ class Background:
                 task.get_name().removeprefix("authkit "),
             )
         await asyncio.gather(*late, return_exceptions=True)
+
+    def drop_postponed(self) -> None:
+        """Give up what waits for a later try, and postpone nothing more: the service closes."""
+        self._closing = True
+        for handle in self._postponed.values():
+            handle.cancel()
+        if self._postponed:
+            self.failures += len(self._postponed)
+            logger.error("%d messages were waiting to be sent again", len(self._postponed))
+        self._postponed.clear()
 
 
 def safe_text(error: Exception) -> str:

@@ -56,16 +56,16 @@ from authkit_issuer.ports import (
     EphemeralMode,
     EphemeralStore,
     RandomBytes,
-    Senders,
     SMSSender,
 )
-from authkit_issuer.resources import Resources, development_inbox, mail_sender, mails
+from authkit_issuer.resources import Resources
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import HashingLoad
 from authkit_issuer.security.key_sources import load_keys
 from authkit_issuer.security.own_tokens import OwnTokens
 from authkit_issuer.security.own_verifier import own_verifier
+from authkit_issuer.senders.configured import mails
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.store import postgres
 from authkit_issuer.store.batched import BatchedStatements
@@ -144,10 +144,10 @@ class Service:
         """
         keys = load_keys(config, process_environment(), clock=clock, random_bytes=random_bytes)
         templates = await asyncio.to_thread(mails, config)
-        email_sender = email_sender or mail_sender(config, templates, clock, random_bytes)
-        inbox = development_inbox(config, templates, clock) if config.dev and email_sender is None else None
         resources = Resources()
         try:
+            given = (email_sender, sms_sender)
+            senders, inbox = resources.senders(config, templates, given, clock, random_bytes)
             sinks = resources.sinks(config, event_loggers)
             resources.passkeys(config)
             pool, database = await resources.database(config, pool)
@@ -165,7 +165,7 @@ class Service:
                 hasher=resources.hasher(config),
                 identity=resources.identity(config, http_client, clock),
                 background=resources.background,
-                senders=Senders.of(email_sender or inbox, sms_sender or (inbox.texts if inbox else None)),
+                senders=senders,
                 entitlements_provider=entitlements_provider,
                 breach_check=breach_check,
                 sinks=tuple(sink.name for sink in sinks),

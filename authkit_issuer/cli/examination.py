@@ -7,6 +7,7 @@ import ipaddress
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,10 +18,9 @@ from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.federation.http import ProviderHttp
 from authkit_issuer.federation.metadata import Metadata
 from authkit_issuer.ports import SendFailure
-from authkit_issuer.resources import mail_sender, mails
 from authkit_issuer.security import key_file, key_rotation
 from authkit_issuer.security.key_sources import DEFAULT_KEYS_DIR
-from authkit_issuer.senders.smtp import SmtpSender
+from authkit_issuer.senders.configured import mail_sender, mails
 from authkit_issuer.store.inspection import DatabaseFacts, inspect
 from authkit_issuer.store.migrate import pending
 from authkit_verify.doctor import Finding
@@ -158,16 +158,17 @@ def _keys(config: Config, *, env_has_keys: bool) -> Iterator[Finding]:
 
 
 async def _mail(config: Config) -> AsyncIterator[Finding]:
+    if config.smtp_url is None:
+        return
     try:
         templates = await asyncio.to_thread(mails, config)
         sender = mail_sender(config, templates, time.time, os.urandom)
     except ConfigError as failure:
         yield error("mail", str(failure))
         return
-    if not isinstance(sender, SmtpSender):
-        return
     try:
-        await sender.check()
+        async with aclosing(sender):
+            await sender.check()
     except SendFailure as failure:
         advice = "Check AUTHKIT_SMTP_URL; 535 is a wrong user name or password."
         yield error("mail", f"The mail server cannot be used: {failure}.", advice)

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 from jinja2 import Environment
 
-from authkit_issuer import resources
 from authkit_issuer.cli import output
 from authkit_issuer.cli.output import AsJson
 from authkit_issuer.config import Config, process_environment
+from authkit_issuer.senders import configured
 from authkit_issuer.senders.mails import KINDS, Mail
 from authkit_issuer.senders.samples import sample
 
@@ -71,7 +71,7 @@ def preview(
     # A mail needs neither issuer nor audience; serve checks them.
     issuer = process_environment().get("AUTHKIT_ISSUER", "https://auth.example.com")
     config = Config.from_env(process_environment(), issuer=issuer, issued_audiences=("-",))
-    templates = resources.mails(config)
+    templates = configured.mails(config)
     chosen = language or config.mail_language
     made = {kind: templates.render(sample(kind), chosen) for kind in KINDS}
     index = _write(folder or Path(tempfile.mkdtemp(prefix="authkit-mails-")), chosen, made)

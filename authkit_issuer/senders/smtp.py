@@ -1,4 +1,4 @@
-"""Mails over SMTP, one connection per mail (RFC 5321; TLS as in RFC 8314).
+"""Mails over SMTP (RFC 5321; TLS as in RFC 8314).
 
 ``smtps://user:password@host`` uses implicit TLS (port 465) and ``smtp://`` requires STARTTLS (port 587).
 ``smtp+plain://`` is for a relay on this machine only. ``domains.base.messages`` tries again after a
@@ -7,6 +7,7 @@ temporary failure.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import os
 import ssl
@@ -28,6 +29,7 @@ from authkit_issuer.senders.brand import Brand
 from authkit_issuer.senders.content import Content
 from authkit_issuer.senders.kinds import LinkKinds, MailKinds
 from authkit_issuer.senders.mails import Mail, Mails
+from authkit_issuer.senders.smtp_pool import SmtpPool
 
 _NO_ADDRESS = "smtp_url must be smtps://host, smtp://host or smtp+plain://host; escape special characters."
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
@@ -77,6 +79,8 @@ class Mailing:
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context)
     timeout: float = 15.0
     """Seconds for one mail."""
+    retry_after: float = 1.0
+    """Seconds before the one other try after a temporary refusal."""
     clock: Clock = time.time
     random_bytes: RandomBytes = os.urandom
 
@@ -89,11 +93,12 @@ class SmtpSender(MailKinds):
         self._mailing = mailing
         self._server = Server.parse(mailing.url)
         self._from = _sender(mailing.sender)
+        self._pool = SmtpPool(self._client)
 
     async def check(self) -> None:
         """Connect and log in, and send nothing; raises ``SendFailure`` with what the server said."""
         try:
-            async with self._connection() as client:
+            async with self._pool.connected() as client:
                 await client.noop()
         except aiosmtplib.SMTPException as error:
             raise _failure(error, f"{self._server.host}:{self._server.port}") from None
@@ -108,15 +113,23 @@ class SmtpSender(MailKinds):
         message = self._message(recipient, self._mailing.mails.render(content, language.get()))
         try:
             await self._hand_over(message, recipient)
+        except TemporarySendFailure:
+            await asyncio.sleep(self._mailing.retry_after)
+            await self._hand_over(message, recipient)
+
+    async def _hand_over(self, message: EmailMessage, recipient: str) -> None:
+        try:
+            async with self._pool.connected() as client:
+                await client.send_message(message, sender=self._from.addr_spec, recipients=[recipient])
         except aiosmtplib.SMTPException as error:
             raise _failure(error, f"{self._server.host}:{self._server.port}") from None
 
-    async def _hand_over(self, message: EmailMessage, recipient: str) -> None:
-        async with self._connection() as client:
-            await client.send_message(message, sender=self._from.addr_spec, recipients=[recipient])
+    async def aclose(self) -> None:
+        """Close the connections to the server."""
+        await self._pool.aclose()
 
-    def _connection(self) -> aiosmtplib.SMTP:
-        """Return a client that connects and logs in when its block begins."""
+    def _client(self) -> aiosmtplib.SMTP:
+        """Return a client that is not connected."""
         server = self._server
         return aiosmtplib.SMTP(
             hostname=server.host,

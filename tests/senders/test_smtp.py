@@ -7,7 +7,8 @@ import email
 import email.policy
 import ipaddress
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,20 @@ def plain_port(mail_server: MailServer) -> Iterator[int]:
 
 
 @pytest.fixture
-def mailing(plain_port: int) -> Mailing:
-    return Mailing(url=f"smtp+plain://127.0.0.1:{plain_port}", sender=FROM, clock=lambda: NOW)
+async def mailing(plain_port: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Mailing]:
+    """The settings of senders; the senders, which keep connections, are closed after the test."""
+    made: list[SmtpSender] = []
+    prepare = SmtpSender.__init__
+
+    def remember(self: SmtpSender, mailing: Mailing) -> None:
+        prepare(self, mailing)
+        made.append(self)
+
+    monkeypatch.setattr(SmtpSender, "__init__", remember)
+    url = f"smtp+plain://127.0.0.1:{plain_port}"
+    yield Mailing(url=url, sender=FROM, clock=lambda: NOW, retry_after=0.0)
+    for sender in made:
+        await sender.aclose()
 
 
 async def test_a_code_arrives_as_text_and_html_with_every_header(
@@ -136,7 +149,7 @@ async def test_every_kind_of_mail_says_what_it_is_for(mailing: Mailing, mail_ser
     assert "something_new" in mail_server.text()
 
 
-def test_links_are_offered_only_where_there_are_pages_for_them(mailing: Mailing) -> None:
+async def test_links_are_offered_only_where_there_are_pages_for_them(mailing: Mailing) -> None:
     codes = Senders.of(SmtpSender(mailing), None)
     links = Senders.of(SmtpLinkSender(mailing, "https://app.example.test"), None)
     assert codes.security_notice is not None
@@ -224,7 +237,8 @@ async def test_tls_is_spoken_and_the_password_given(
         options |= {"tls_context": server, "require_starttls": True}
     for port in serving(mail_server, **options):
         mailing = Mailing(url=f"{scheme}://ada%40x:p%2Fw@127.0.0.1:{port}", sender=FROM, tls=trusted)
-        await SmtpSender(mailing).send_welcome(EMAIL, "ada_l")
+        async with aclosing(SmtpSender(mailing)) as trusting:
+            await trusting.send_welcome(EMAIL, "ada_l")
         distrustful = Mailing(url=f"{scheme}://ada%40x:p%2Fw@127.0.0.1:{port}", sender=FROM)
         with pytest.raises(Exception, match=r"(?i)certificate"):
             await SmtpSender(distrustful).send_welcome(EMAIL, "ada_l")
@@ -282,16 +296,17 @@ async def test_a_service_sends_through_the_configured_server(
 async def test_a_refusal_says_its_code_and_whether_it_is_temporary(
     mailing: Mailing, mail_server: MailServer, reply: str, *, temporary: bool
 ) -> None:
-    mail_server.refusals = (reply,)
+    mail_server.refusals = (reply, reply)
     with pytest.raises(SendFailure, match=rf"^127\.0\.0\.1:\d+: SMTP {reply[:3]}$") as refused:
         await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)
+    mail_server.refusals = ()
     assert isinstance(refused.value, TemporarySendFailure) is temporary
     await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)
     assert len(mail_server.mails()) == 1
 
 
 async def test_a_server_that_does_not_answer_is_a_temporary_failure() -> None:
-    mailing = Mailing(url=f"smtp+plain://127.0.0.1:{free_port()}", sender=FROM)
+    mailing = Mailing(url=f"smtp+plain://127.0.0.1:{free_port()}", sender=FROM, retry_after=0.0)
     with pytest.raises(TemporarySendFailure, match="SMTPConnectError"):
         await SmtpSender(mailing).send_login_code(EMAIL, "ada_l", CODE)
 
@@ -300,7 +315,7 @@ async def test_a_greylisted_mail_arrives_without_being_asked_for_again(
     make_service, plain_port: int, mail_server: MailServer, monkeypatch, caplog
 ) -> None:
     monkeypatch.setattr("authkit_issuer.domains.base.messages.RETRY_AFTER", (0.0, 0.0))
-    mail_server.refusals = ("451 4.7.1 Greylisted, try again later",)
+    mail_server.refusals = ("451 4.7.1 Greylisted, try again later",) * 3
     service = await make_service(
         email_sender=None, smtp_url=f"smtp+plain://localhost:{plain_port}", smtp_from=FROM
     )

@@ -18,15 +18,35 @@ from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.identifiers import browser_family, ip_prefix
 from authkit_issuer.ports import Circumstances, Client, TemporarySendFailure, language
-from authkit_issuer.runtime import Delivery, Runtime, safe_text
+from authkit_issuer.runtime import Background, Delivery, Runtime, safe_text
 
-RETRY_AFTER = (30.0, 120.0)
-"""Seconds before the second and the third try: greylisting takes a minute or two, a code ten."""
+RETRY_AFTER = (30.0, 120.0, 600.0, 1800.0, 3600.0)
+"""Seconds before each further try (RFC 5321 section 4.5.4.1): greylisting takes minutes, an outage longer."""
+NOTICE_LIFE = 4 * 3600.0
+"""Seconds for which a message without a code is tried again; another message only while its code is valid."""
 NOTICES_PER_HOUR = 20
 """Notices of one kind to one address, that another person may cause: right logins have no limit."""
 _TEMPORARY = (TemporarySendFailure, ConnectionError, TimeoutError)
 
 logger = logging.getLogger("authkit.messages")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how often one message is tried."""
+
+    background: Background
+    name: str
+    deadline: float
+    """When it is useless, by the clock of the event loop."""
+
+    def postpone(self, work: Delivery, tries: int) -> float | None:
+        """Plan another try and return the seconds until then; None if it would come too late."""
+        if tries >= len(RETRY_AFTER):
+            return None
+        pause = RETRY_AFTER[tries]
+        in_time = asyncio.get_running_loop().time() + pause < self.deadline
+        return pause if in_time and self.background.postpone(work, pause, name=self.name) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +80,21 @@ class Messages:
             # Not chained: a sender's own words may quote the code.
             raise kind.delivery_failed from None
 
-    async def send_in_background(self, sending: Delivery, *, name: str) -> None:
+    async def send_in_background(self, sending: Delivery, *, name: str, life: float | None = None) -> None:
         """Send in the background, inside a transaction after its commit; the caller sees no failure.
 
-        After a temporary failure or a broken connection it is tried again, twice (RFC 5321 section 4.5.4.1).
+        After a temporary failure or a broken connection it waits in a bounded queue for another try.
+
+        Args:
+            sending: Sends the message.
+            name: The message in the log.
+            life: Seconds after which it is useless, and no longer tried; None is ``code_ttl``.
         """
+        seconds = self.rt.config.code_ttl if life is None else life
 
         async def start() -> None:
-            self.rt.background.start(lambda: self._send_patiently(sending, name), name=name)
+            patience = Patience(self.rt.background, name, asyncio.get_running_loop().time() + seconds)
+            self.rt.background.start(lambda: self._try(sending, patience, 0), name=name)
 
         await self.rt.after_commit(start)
 
@@ -124,7 +151,7 @@ class Messages:
             if admitted:
                 await self.notice(email, username or "", notice, circumstances)
 
-        await self.send_in_background(send, name="security notice")
+        await self.send_in_background(send, name="security notice", life=NOTICE_LIFE)
 
     def circumstances(self, client: Client | None) -> Circumstances:
         """Return what a notice says about an event of this moment."""
@@ -152,16 +179,14 @@ class Messages:
             return True
         return admitted
 
-    async def _send_patiently(self, sending: Delivery, name: str) -> None:
-        for pause in RETRY_AFTER:
-            try:
-                await self._in_time(sending())
-            except _TEMPORARY as error:
-                logger.warning("%s is sent again in %d seconds: %s", name, pause, safe_text(error))
-                await asyncio.sleep(pause)
-            else:
-                return
-        await self._in_time(sending())
+    async def _try(self, sending: Delivery, patience: Patience, tries: int) -> None:
+        try:
+            await self._in_time(sending())
+        except _TEMPORARY as error:
+            pause = patience.postpone(lambda: self._try(sending, patience, tries + 1), tries)
+            if pause is None:
+                raise
+            logger.warning("%s is sent again in %d seconds: %s", patience.name, pause, safe_text(error))
 
     async def _in_time(self, sending: Awaitable[None]) -> None:
         async with asyncio.timeout(self.rt.config.send_timeout):

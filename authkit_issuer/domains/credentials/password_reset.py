@@ -99,7 +99,7 @@ class PasswordReset:
             if found is not None and issued.to_be_sent:
                 await self._send(contact, issued, found.username, client)
 
-        await Messages(self.rt).send_in_background(work, name="password reset")
+        await Messages(self.rt).send_in_background(work, name="password reset", life=lives.record)
         return record.request_id
 
     def _lives(self, contact: ContactKind, ttl: float | None) -> Lives:

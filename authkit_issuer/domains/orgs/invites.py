@@ -13,7 +13,7 @@ from datetime import datetime
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.base.messages import NOTICE_LIFE, Messages
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.orgs import queries as sql
@@ -317,13 +317,18 @@ async def _mail(tx: Runtime, invite: OrgInvite, client: Client | None) -> None:
     if to is None:
         return
 
+    admitted: bool | None = None
+
     async def send() -> None:
+        nonlocal admitted
         # The language at hand is the inviter's.
         language.set("")
-        if not await SendingLimits(tx).count("org_invite", to.email, client, cooldown=False):
+        if admitted is None:
+            admitted = not await SendingLimits(tx).count("org_invite", to.email, client, cooldown=False)
+        if admitted:
             await sender.send_org_invite(to.email, to.username, invite.org, to.inviter, invite.id)
 
-    await Messages(tx).send_in_background(send, name="invitation")
+    await Messages(tx).send_in_background(send, name="invitation", life=NOTICE_LIFE)
 
 
 async def _admit(tx: Runtime, org: OrgName, person: str, invite: OrgInvite) -> None:

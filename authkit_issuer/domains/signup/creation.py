@@ -213,7 +213,8 @@ async def _send(rt: Runtime, kind: ContactKind, issued: Issued, client: Client |
         async with SendingLimits(rt).sending(kind.limit, issued.record.target, client):
             await messages.send(kind, work())
     elif issued.to_be_sent:
-        await messages.send_in_background(work, name="registration message")
+        life = issued.record.code_expires_at - rt.clock()
+        await messages.send_in_background(work, name="registration message", life=life)
 
 
 async def _message(

@@ -230,12 +230,11 @@ class Verification:
             data=_ASKED_BY_USER if holder and holder.user_id == user_id else {},
         )
         device = Devices(self.rt).trusted(client, holder.user_id, holder.auth_epoch) if holder else None
-        issued = await one_time.offer(
-            record, self._lives(kind, ttl), limit=kind.limit, client=client, device=device
-        )
+        lives = self._lives(kind, ttl)
+        issued = await one_time.offer(record, lives, limit=kind.limit, client=client, device=device)
         username = (holder.username if holder else None) or ""
         await Messages(self.rt).send_in_background(
-            lambda: self._message(kind, issued, username), name="verification message"
+            lambda: self._message(kind, issued, username), name="verification message", life=lives.code
         )
         return record.request_id
 

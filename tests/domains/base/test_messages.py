@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 import pytest
 
@@ -117,3 +118,49 @@ async def test_a_resend_within_the_pause_says_how_long_it_lasts_for_any_address(
     assert refused.value.retry_after == service.config.code_cooldown
     clock.advance(service.config.code_cooldown)
     await service.registration.resend_email(registration_id, client=HOME)
+
+
+async def test_a_code_is_not_tried_again_once_it_is_useless(make_service, mailbox: Mailbox) -> None:
+    sender = Reluctant(mailbox, GREYLISTED)
+    service: Service = await make_service(email_sender=sender, code_ttl=20.0)  # the first pause is longer
+    await register(service)
+    assert (sender.tries, service.rt.background.failures) == (1, 1)
+
+
+async def test_a_notice_is_tried_for_hours(make_service, mailbox: Mailbox, monkeypatch) -> None:
+    monkeypatch.setattr("authkit_issuer.domains.base.messages.RETRY_AFTER", (0.0,) * 5)
+    service: Service = await make_service()
+    user_id = await verified_user(service, mailbox)
+    sender = Reluctant(mailbox, *[GREYLISTED] * 5)
+    other: Service = await make_service(email_sender=sender, code_ttl=1.0)
+    await other.users.update_username(user_id, "ada_byron")
+    await finish_background(other)
+    assert (sender.tries, mailbox.last(EMAIL).kind) == (6, "username_changed")
+
+
+async def test_closing_does_not_wait_for_messages_of_a_server_that_is_away(
+    make_service, mailbox: Mailbox, caplog
+) -> None:
+    service: Service = await make_service()
+    user_id = await verified_user(service, mailbox)
+    sender = Reluctant(mailbox, *[GREYLISTED] * 9)
+    other: Service = await make_service(email_sender=sender)
+    await other.users.update_username(user_id, "ada_byron")
+    await finish_background(other)
+    begun = time.monotonic()
+    await other.close()
+    assert time.monotonic() - begun < 1
+    assert "1 messages were waiting to be sent again" in caplog.text
+    assert (sender.tries, other.rt.background.failures) == (1, 1)
+
+
+async def test_the_queue_of_messages_is_bounded(make_service, mailbox: Mailbox, monkeypatch) -> None:
+    monkeypatch.setattr("authkit_issuer.runtime.MAX_POSTPONED", 2)
+    service: Service = await make_service()
+    user_id = await verified_user(service, mailbox)
+    sender = Reluctant(mailbox, *[GREYLISTED] * 9)
+    other: Service = await make_service(email_sender=sender)
+    for number in range(4):
+        await other.users.update_username(user_id, f"ada_byron_{number}", ignore_cooldown=True)
+    await finish_background(other)
+    assert (sender.tries, other.rt.background.failures) == (4, 2)

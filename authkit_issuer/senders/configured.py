@@ -1,0 +1,54 @@
+"""The senders that the settings describe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from authkit_issuer.config import Config
+from authkit_issuer.errors import ConfigError
+from authkit_issuer.ports import Clock, RandomBytes
+from authkit_issuer.senders.brand import Brand
+from authkit_issuer.senders.inbox import Inbox
+from authkit_issuer.senders.mails import Mails
+
+if TYPE_CHECKING:
+    from authkit_issuer.senders.smtp import SmtpSender
+
+
+def mails(config: Config) -> Mails:
+    """Return the templates of mails, read from ``mail_templates`` where that is set; blocks for the disk."""
+    address = urlsplit(config.base_url or config.issuer)
+    brand = Brand(
+        name=config.brand_name or address.hostname or config.issuer,
+        logo_url=config.brand_logo_url,
+        color=config.brand_color,
+        support=config.brand_support,
+        footer=config.brand_footer,
+    )
+    return Mails(brand, folder=config.mail_templates, language=config.mail_language)
+
+
+def mail_sender(config: Config, templates: Mails, clock: Clock, random_bytes: RandomBytes) -> SmtpSender:
+    """Return the sender of ``smtp_url``; raises ``ConfigError`` if it cannot be used or is not set."""
+    if config.smtp_url is None:
+        raise ConfigError("AUTHKIT_SMTP_URL is not set: set it, such as smtps://user:password@host.")
+    # The client comes with an extra; who sends in another way need not have it.
+    try:
+        from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError('smtp_url needs the SMTP client: install "asgi-authkit[server]".') from error
+    mailing = Mailing(
+        url=config.smtp_url,
+        sender=config.smtp_from,
+        mails=templates,
+        timeout=config.send_timeout,
+        clock=clock,
+        random_bytes=random_bytes,
+    )
+    return SmtpLinkSender(mailing, config.link_base_url) if config.link_base_url else SmtpSender(mailing)
+
+
+def development_inbox(config: Config, templates: Mails, clock: Clock) -> Inbox:
+    """Return the inbox that takes every message in place of senders."""
+    return Inbox(clock, templates, config.link_base_url or config.base_url or config.issuer)
