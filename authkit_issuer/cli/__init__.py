@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from authkit_issuer.cli import (
     keys,
     mail,
     mails,
+    migrating,
     orgs,
     output,
     purging,
@@ -26,10 +26,7 @@ from authkit_issuer.cli import (
 )
 from authkit_issuer.cli import doctor as examining
 from authkit_issuer.config import Config, process_environment
-from authkit_issuer.config.settings import missing
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
-from authkit_issuer.store.migrate import migrate as run_migrations
-from authkit_issuer.store.migrate import pending
 from authkit_verify import cli as verifier
 
 DEFAULT_DATA_DIR = Path(".runtime/authkit")
@@ -152,27 +149,7 @@ def demo() -> None:
     raise typer.Exit(run())
 
 
-@app.command()
-def migrate(
-    *,
-    status: Annotated[
-        bool, typer.Option("--status", help="Print what is pending, and apply nothing.")
-    ] = False,
-    as_json: output.AsJson = False,
-) -> None:
-    """Apply the pending migrations to the database of AUTHKIT_DATABASE_URL."""
-    # A migration needs neither issuer nor audience; serve checks them.
-    settings = Config.from_env(process_environment(), issuer="-", issued_audiences=("-",))
-    if settings.database_url is None:
-        raise ConfigError(missing("database_url"))
-    work = pending if status else run_migrations
-    found = asyncio.run(work(settings.database_url, schema=settings.database_schema))
-    what = "pending" if status else "applied"
-    lines = [f"{what} {migration.version:04d} {migration.name}" for migration in found]
-    document = {what: [{"version": entry.version, "name": entry.name} for entry in found]}
-    output.say(document, "\n".join(lines) or "nothing to do", as_json=as_json)
-
-
+app.command("migrate")(migrating.migrate)
 app.command("purge")(purging.purge)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -12,10 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import typer
 
 from authkit_issuer.cli import app
+from authkit_issuer.store.migration_files import shipped
 from fakes.commands import assert_one_line, environment, run
 from fakes.mail_server import mail_server
 from fakes.servers import free_port
@@ -97,7 +100,7 @@ def test_results_and_errors_are_one_json_object(settings: dict[str, str]) -> Non
     assert said("users", "ban")[1]["error"] == "usage_error"
     assert said("roles", "list")[1] == {"roles": [{"slug": "admin", "name": "Administrator"}]}
     assert said("purge")[1] == {"purged": 0, "purged_orgs": 0, "failed": {}}
-    assert said("migrate", "--status")[1] == {"pending": []}
+    assert said("migrate", "--status")[1] == {"version": len(shipped()), "pending": []}
 
 
 @pytest.mark.parametrize(
@@ -173,11 +176,43 @@ def test_a_test_mail_arrives_or_the_reason_is_named() -> None:
 
 
 def test_a_pending_migration_is_listed_and_not_applied(empty_database_url: str) -> None:
-    for _ in range(2):
-        done = run("migrate", "--status", AUTHKIT_DATABASE_URL=empty_database_url)
-        assert (done.returncode, done.stdout[:13]) == (0, "pending 0001 "), done.stderr
-    run("migrate", AUTHKIT_DATABASE_URL=empty_database_url)
-    assert run("migrate", "--status", AUTHKIT_DATABASE_URL=empty_database_url).stdout == "nothing to do\n"
+    settings = {"AUTHKIT_DATABASE_URL": empty_database_url}
+    for option, status in {"--status": 0, "--check": 1}.items():
+        done = run("migrate", option, **settings)
+        assert (done.returncode, done.stdout[:23]) == (status, "version 0\npending 0001 "), done.stderr
+    assert "create table profiles.users (" in run("migrate", "--plan", **settings).stdout
+    run("migrate", **settings)
+    said = f"version {len(shipped())}\nnothing to do\n"
+    for option in ("--status", "--check"):
+        done = run("migrate", option, **settings)
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
+    assert run("migrate", "--plan", **settings).stdout == "nothing to do\n"
+
+
+def test_a_migration_behind_a_lock_says_who_holds_it_and_gives_up(
+    database_url: str, empty_database_url: str
+) -> None:
+    async def held() -> tuple[int, subprocess.CompletedProcess[str]]:
+        connection = await asyncpg.connect(empty_database_url, server_settings={"application_name": "psql"})
+        try:
+            await connection.execute("create schema profiles; create table profiles.schema_migrations ()")
+            async with connection.transaction():
+                await connection.execute("lock table profiles.schema_migrations")
+                options = ("--lock-timeout", "0.3", "--patience", "1")
+                done = await asyncio.to_thread(
+                    lambda: run("migrate", *options, AUTHKIT_DATABASE_URL=empty_database_url)
+                )
+            return connection.get_server_pid(), done
+        finally:
+            await connection.close()
+
+    pid, done = asyncio.run(held())
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    holder = f"process {pid} (psql, role postgres, idle in transaction, "
+    assert lines[0].startswith(f"authkit: waiting for {holder}"), lines
+    assert holder in lines[-1]
+    assert "--patience" in lines[-1]
 
 
 def test_keys_are_announced_on_paper_alone(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def _is_local(host: object) -> bool:
 
 EXEMPT = (
     # Before a service is ready: read once, at start, before any caller waits.
-    ("authkit_issuer/store/migrate.py", "shipped"),
+    ("authkit_issuer/store/migration_files.py", "shipped"),
     ("authkit_issuer/security/key_sources.py", "load_keys"),
     ("authkit_issuer/security/key_sources.py", "_make"),
     # asyncpg reads the password file and TLS files of libpq while it opens a connection.

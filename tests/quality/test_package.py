@@ -155,7 +155,7 @@ def test_the_unpacked_wheel_works_without_the_source_tree(wheel: Path, tmp_path:
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "import authkit_verify, authkit_issuer, authkit_issuer.http\n"
-        "from authkit_issuer.store.migrate import shipped\n"
+        "from authkit_issuer.store.migration_files import shipped\n"
         f"assert authkit_issuer.__file__.startswith({str(tmp_path)!r})\n"
         f"assert authkit_verify.__file__.startswith({str(tmp_path)!r})\n"
         "print(len(shipped()))"

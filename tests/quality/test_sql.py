@@ -18,7 +18,7 @@ import asyncpg
 import pytest
 
 from authkit_issuer.domains.accounts import queries as accounts
-from authkit_issuer.store.migrate import shipped
+from authkit_issuer.store.migration_files import shipped
 from authkit_issuer.store.query import Query
 from fakes import servers
 from fakes.repository import name, sources
