@@ -29,6 +29,8 @@ OUTSIDE = (
 
 def faults(migration: Migration) -> list[str]:
     """Return what a migration lacks, and what to write."""
+    if statements(migration.sql) == ["select 1"]:
+        return []  # a number that is kept for a change under way
     found = []
     readable = migration.readable_by
     if readable is None or readable > migration.version:

@@ -1,4 +1,5 @@
 -- Passkeys: public keys whose private halves sign their owners in (Web Authentication Level 3).
+-- readable by: 17
 
 create table profiles.passkeys (
     id              uuid primary key,
