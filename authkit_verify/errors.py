@@ -33,7 +33,30 @@ TokenCode = Literal[
     "introspection_unavailable",
 ]
 """Every code of a ``TokenError``. Those that end in ``_unavailable`` are not about the token: a check could
-not be made."""
+not be made.
+
+- ``missing_token``: no credential was sent.
+- ``invalid_request``: two headers, two credentials, or ``Bearer`` and no token.
+- ``invalid_token``: malformed, a bad signature, a wrong type, or issued in the future.
+- ``disallowed_alg``: the algorithm is not accepted.
+- ``unknown_kid``: the issuer has no key with this id.
+- ``missing_kid``: the token names no key, and not exactly one fits.
+- ``bad_issuer``: the issuer is not accepted.
+- ``bad_tenant``: the tenant of the token is not accepted, or does not agree with its issuer or key.
+- ``bad_audience``: the token is for another audience.
+- ``bad_claim``: a claim of ``required_claims`` is absent, or has another value.
+- ``missing_exp``: the token has no expiry.
+- ``token_expired``: the token has expired.
+- ``token_inactive``: the introspection endpoint says that the token is not active.
+- ``insufficient_scope``: the token is valid and lacks a scope.
+- ``user_disabled``: the user is disabled.
+- ``invalid_dpop_proof``: the DPoP proof is missing, invalid, of another request, or used before.
+- ``use_dpop_nonce``: the DPoP proof needs the nonce of the ``DPoP-Nonce`` header.
+- ``keys_unavailable``: the issuer's keys are unavailable; the token was not checked.
+- ``issuer_check_unavailable``: the function that loads issuers or decides on tenants is unavailable.
+- ``replay_check_unavailable``: the replay cache is unavailable; the DPoP proof was not checked.
+- ``introspection_unavailable``: the introspection endpoint is unavailable; the token was not checked.
+"""
 
 
 _SHOWN = 60  # characters of one value

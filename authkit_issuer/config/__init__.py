@@ -66,7 +66,8 @@ class Config:
     """
 
     issuer: str
-    """The ``iss`` of every token (RFC 7519 section 4.1.1); compared byte for byte, never rewritten."""
+    """The ``iss`` of every token (RFC 7519 section 4.1.1); compared byte for byte, never rewritten.
+    An ``https`` URL without a slash at the end."""
     issued_audiences: tuple[str, ...]
     """The ``aud`` of every access token."""
     expected_audiences: tuple[str, ...] = ()
@@ -78,7 +79,8 @@ class Config:
     dev: bool = False
     """Opens the development inbox, writes codes to the log and loosens limits; refused in production."""
     base_url: str | None = None
-    """The public URL of this service: redirect URIs, metadata and cookie paths are built from it."""
+    """The public URL of this service: redirect URIs, metadata and cookie paths are built from it.
+    Required with ``providers``."""
     route_prefix: str = "/auth"
     """The first part of the paths of routes; ``""`` if a host mounts the application at its own ``/auth``.
     ``/.well-known``, ``/docs`` and the like do not have it."""
@@ -87,7 +89,8 @@ class Config:
     providers: Mapping[str, ProviderConfig] = field(
         default_factory=dict[str, ProviderConfig], repr=False, hash=False
     )
-    """External logins by name: ``google``, ``apple``, ``discord``, ``github``, or any with an ``issuer``."""
+    """External logins by name: ``google``, ``apple``, ``discord``, ``github``, or any with an ``issuer``.
+    In the environment JSON, such as ``{"google": {"client_id": "...", "client_secret": "..."}}``."""
     login_callback_url: str | None = None
     """The app's page where external logins end; None is ``/login/callback`` of ``link_base_url``, else of
     ``base_url``."""
@@ -115,7 +118,8 @@ class Config:
     database_statement_cache: bool = True
     """Turn it off behind a connection pooler in transaction mode that supports no prepared statements."""
     redis_url: str | None = field(default=None, repr=False)
-    """The Redis for codes, counters and rate limits; None keeps them in the memory of one process.
+    """The Redis for codes, counters and rate limits, with ``maxmemory-policy noeviction``; None keeps them in
+    the memory of one process.
 
     Sentinel is ``redis+sentinel://host1,host2,host3/mymaster``, a Cluster ``redis+cluster://host1,host2``."""
     redis_timeout: float = 2.0
@@ -123,9 +127,11 @@ class Config:
     key_prefix: str = "auth:"
     """The prefix of every key in that Redis."""
     keys: KeySource | None = field(default=None, repr=False)
-    """The source of signing keys; None reads the environment, then ``keys.json``, then generates keys."""
+    """The source of signing keys, in code only; None reads the environment, then ``keys.json``, then
+    generates keys."""
     keys_dir: str | None = None
-    """The folder of ``keys.json`` and of generated development keys."""
+    """The folder of ``keys.json``, the same file on every machine, and of generated development keys; None is
+    ``/vault/auth`` in production."""
     key_reload_interval: float = 10.0
     """Seconds between two checks of ``keys.json`` for a change."""
 
@@ -187,7 +193,8 @@ class Config:
     smtp_from: str = ""
     """The sender of those mails: an address, or ``Name <address>``."""
     link_base_url: str | None = None
-    """The site with the pages that mailed links open; None sends codes alone."""
+    """The site with the pages ``/verify-email``, ``/reset-password`` and ``/invite``, which read a token or
+    the id of an invite from the fragment, and ``/account``; None sends codes alone."""
     mail_templates: str | None = None
     """A folder whose templates replace those of the package, or add languages."""
     mail_language: str = "en"
@@ -234,7 +241,8 @@ class Config:
     refuse_common_passwords: bool = True
     """Refuses the passwords that attackers try first."""
     login_failure_limit: int = 10
-    """Wrong passwords for one identifier, and for one user, before logins are refused for a while."""
+    """Wrong passwords for one identifier, and for one user, before logins are refused. From the fifth on,
+    each adds a longer wait."""
     login_failure_window: float = 900.0
     """Seconds in which wrong passwords are counted, and for which logins are then refused."""
 
@@ -254,7 +262,8 @@ class Config:
     hash_threads: int | None = None
     """Hashes computed at once; None leaves one core to the rest."""
     hash_queue: int = 64
-    """Callers that may wait for a hash."""
+    """Logins that may wait for a hash, and as many of known devices. Networks share a full queue evenly,
+    known devices by user."""
     hash_deadline: float = 5.0
     """Seconds a caller waits for a hash before the answer is ``server_busy``."""
     hash_memory_mib: int = 256
@@ -266,22 +275,24 @@ class Config:
     rate_limits: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
     """Other rates for named buckets, such as ``{"auth_password_login": "20/1h"}``."""
     cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may call from a browser, such as ``https://app.example``."""
+    """Origins whose pages may call from a browser, such as ``https://app.example``, cookies included; with
+    ``dev`` every loopback origin as well."""
     refresh_cookie: bool = False
     """Keeps refresh tokens in an ``HttpOnly`` cookie, and out of every response body."""
     refresh_cookie_same_site: SameSite = "lax"
-    """The ``SameSite`` of the refresh and the device cookie."""
+    """The ``SameSite`` of the refresh and the device cookie: ``lax``, ``strict`` or ``none``."""
     languages: tuple[str, ...] = ()
     """Languages of your mails, such as ``de``; empty accepts any that a browser prefers."""
     introspection_clients: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, hash=False)
-    """Secrets of the services that may introspect tokens, by client id; empty closes introspection."""
+    """Secrets of the services that may introspect tokens, by client id, such as ``{"orders": "..."}``; empty
+    closes introspection."""
     step_up_max_age: float = 900.0
     """Seconds after a proof of identity in which sensitive operations are allowed."""
     webhook_networks: tuple[str, ...] = ()
     """Networks beside the public Internet that webhooks may go to, such as ``10.1.0.0/16``."""
     clickhouse_url: str | None = field(default=None, repr=False)
-    """A ClickHouse that receives the audit trail as well: ``https://user:password@host:8443``. A sink of that
-    name that is passed in replaces it."""
+    """A ClickHouse that receives the audit trail as well: ``https://user:password@host:8443``, with special
+    characters of the password escaped (``%40``). A sink of that name that is passed in replaces it."""
     clickhouse_table: str = "session_events"
     """The table there; ``database.table`` if its database is not ``default``."""
     event_retention: float = 365 * _DAY

@@ -9,11 +9,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from generate import architecture, commands, operations, presets, words
+from generate import architecture, commands, errors, operations, presets, release, settings, words
 
 DOCS = Path(__file__).parents[1]
 _REGION = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_REGIONS = {**presets.REGIONS, **words.REGIONS, **operations.REGIONS, **commands.REGIONS}
+_REGIONS = {
+    **presets.REGIONS,
+    **words.REGIONS,
+    **operations.REGIONS,
+    **commands.REGIONS,
+    **settings.REGIONS,
+    **errors.REGIONS,
+    **release.REGIONS,
+}
 
 
 def outputs() -> dict[Path, str]:

@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import tomllib
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,8 @@ from typing import Any
 import pytest
 import typer
 
-from authkit_issuer import errors
 from authkit_issuer.cli import app
 from authkit_issuer.config import Config
-from authkit_issuer.http.errors import INTERNAL_ERROR, status_of, token_error_status
-from authkit_verify.errors import TokenCode
 from fakes.readme import DOCUMENTS, blocks, table, text_of
 from fakes.repository import ROOT
 
@@ -125,45 +121,6 @@ def test_the_table_of_commands_is_complete() -> None:
     assert rows == list(commands(typer.main.get_command(app)))
 
 
-def refusals() -> list[list[str]]:
-    """Return a row for every code of the issuer: the code, its status and what it says."""
-    rows = {INTERNAL_ERROR: [f"`{INTERNAL_ERROR}`", "500", "Internal server error."]}
-    kinds = [errors.AuthError]
-    while kinds:
-        kind = kinds.pop()
-        kinds.extend(kind.__subclasses__())
-        ours = kind.__module__.startswith("authkit_issuer") and not kind.__name__.startswith("_")
-        # A base comes before its leaves, so a code they share keeps the wider meaning.
-        if ours and kind is not errors.AuthError and kind.code not in rows:
-            rows[kind.code] = [f"`{kind.code}`", str(status_of(kind)), kind.default]
-    return [rows[code] for code in sorted(rows)]
-
-
-def test_the_table_of_codes_is_complete() -> None:
-    wanted = "\n".join(f"| {' | '.join(row)} |" for row in refusals())
-    assert table("Code", "HTTP") == refusals(), f"the table should read\n{wanted}"
-
-
-def test_the_table_of_token_codes_is_complete() -> None:
-    wanted = [[f"`{code}`", str(token_error_status(code))] for code in typing.get_args(TokenCode)]
-    assert [row[:2] for row in table("Code of a token", "HTTP")] == wanted
-
-
-def test_the_table_of_defaults_is_true() -> None:
-    rows = table("Setting", "Default")
-    assert len(rows) > 10
-    for setting, default, *_ in rows:
-        field = CONFIG[setting.strip("`")]
-        value = default.strip("`")
-        assert repr(field.default) == value, f"{setting} is {field.default!r}"
-
-
-def test_every_setting_is_in_a_table() -> None:
-    """Once, so that no two rows contradict each other."""
-    rows = table("Field", "Such as") + table("Setting", "Default")
-    assert sorted(row[0].strip("`") for row in rows) == sorted(CONFIG)
-
-
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_and_every_file_that_is_named_leads_somewhere(document: str) -> None:
     text = text_of(document)
@@ -172,6 +129,14 @@ def test_every_link_and_every_file_that_is_named_leads_somewhere(document: str) 
     here = (ROOT / document).parent
     assert [path for path in links if not (here / path).exists()] == []
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", [name for name in DOCUMENTS if name.startswith("docs/")])
+def test_a_file_of_the_repository_that_a_page_names_is_a_link(document: str) -> None:
+    """On the site a bare path leads nowhere."""
+    prose = re.sub(r"^```.*?^```$", "", text_of(document), flags=re.MULTILINE | re.DOTALL)
+    named = re.findall(r"(?<!\[)`([\w./-]+)`", prose)
+    assert [path for path in named if "/" in path.strip("/") and (ROOT / path).exists()] == []
 
 
 def test_the_readme_is_short() -> None:

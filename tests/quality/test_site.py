@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shutil
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
+from authkit_issuer.config import Config
+from authkit_issuer.config.limits import BUCKETS
 from authkit_verify import presets
+from authkit_verify.errors import TokenCode
 from fakes import browser
 from fakes.repository import ROOT, name
 
@@ -51,18 +57,60 @@ def test_every_preset_has_a_page_with_every_argument(preset: str, generated: dic
     assert "## Where the values come from" in page
 
 
+def test_every_setting_is_in_a_row_of_its_page(generated: dict[Path, str]) -> None:
+    page = generated[ROOT / "docs/reference/settings.md"]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", page, re.MULTILINE)
+    assert rows == [entry.name for entry in dataclasses.fields(Config)]
+
+
+def test_every_bucket_is_in_a_row_with_an_operation(generated: dict[Path, str]) -> None:
+    page = generated[ROOT / "docs/reference/settings.md"]
+    assert set(re.findall(r"^\| `(\w+)` \| \d+/\d+\w \|.* `[A-Z]+ /", page, re.MULTILINE)) == set(BUCKETS)
+
+
+def test_every_code_is_in_a_row_of_its_page(generated: dict[Path, str]) -> None:
+    page = generated[ROOT / "docs/reference/errors.md"]
+    rows = re.findall(r"^\| `(\w+)` \| [4-5]\d\d \| .+ \|$", page, re.MULTILINE)
+    assert len(rows) > 140
+    assert set(rows) >= {"two_factor_required", "internal_error", "rate_limited", *typing.get_args(TokenCode)}
+
+
+def test_files_of_the_repository_are_links_to_where_it_is_published(tmp_path: Path) -> None:
+    """Without an address the site has copies; one line in ``pyproject.toml`` makes them links."""
+    urls = '[project.urls]\nSource = "https://git.example/authkit/"\n\n'
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    for kind, published in (("copies", ""), ("links", urls)):
+        tree = tmp_path / kind
+        (tree / "docs/_static").mkdir(parents=True)
+        (tree / "program.py").write_text("pass\n")
+        (tree / "pyproject.toml").write_text(
+            project.replace("[project.scripts]", f"{published}[project.scripts]")
+        )
+        (tree / "docs/index.md").write_text("# Page\n\nSee [the `program`](../program.py).\n")
+        shutil.copy(ROOT / "docs/conf.py", tree / "docs")
+        built(tree, tmp_path / f"{kind}-site")
+    link = '<a class="reference external" href="https://git.example/authkit/blob/main/program.py">'
+    assert link in (tmp_path / "links-site/index.html").read_text("utf-8")
+    assert len(list((tmp_path / "copies-site/_downloads").rglob("program.py"))) == 1
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the site as ``make docs`` builds it."""
+    folder = tmp_path_factory.mktemp("site")
+    built(ROOT, folder)
+    return folder
+
+
+def built(tree: Path, folder: Path) -> None:
+    """Build the site of a tree with the options of ``make docs``."""
     (options,) = re.findall(r"-m sphinx (.*) docs ", (ROOT / "Makefile").read_text())
     assert "--fail-on-warning" in options
-    folder = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", *options.split(), "docs", str(folder)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=tree, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    return folder
 
 
 @pytest.fixture(scope="module")
