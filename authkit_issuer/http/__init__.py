@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from authkit_issuer.http.app import create_app
+from authkit_issuer.http.host_routes import refusal_response
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "refusal_response"]

@@ -33,7 +33,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        request_id = request_id_of(scope)
         scope[REQUEST_ID] = request_id
         # A list of none or one: Starlette hands copies of the scope on, and what it holds is shared.
         allowed = scope[ALLOWED] = self._origins.of(scope)
@@ -43,7 +43,7 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _complete(message["headers"], request_id)
+                complete(message["headers"], request_id)
                 self._origins.complete(message["headers"], allowed, scope)
             await send(message)
 
@@ -72,7 +72,7 @@ async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     await send_answer(send, refuse(NoSuchRoute(), scope[REQUEST_ID]), head=scope["method"] == "HEAD")
 
 
-def _request_id(scope: Scope) -> str:
+def request_id_of(scope: Scope) -> str:
     """Return the caller's id when it is one plain word, so that it can stand in logs; else a fresh one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
@@ -86,7 +86,8 @@ def _route(scope: Scope) -> str:
     return "".join(char if char.isprintable() else "?" for char in path[:200])
 
 
-def _complete(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+def complete(headers: list[tuple[bytes, bytes]], request_id: str) -> None:
+    """Add the headers that every answer has."""
     if not any(name == b"cache-control" for name, _ in headers):
         headers.append((b"cache-control", b"no-store"))
     headers.append((b"x-content-type-options", b"nosniff"))

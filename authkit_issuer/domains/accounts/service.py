@@ -49,7 +49,9 @@ class Users:
 
     rt: Runtime
 
-    async def create(self, email: str | None, username: str | None, *, actor: str | None = None) -> User:
+    async def create(
+        self, email: str | None, username: str | None = None, *, actor: str | None = None
+    ) -> User:
         """Create an account without any credential and return its full row.
 
         An empty ``email`` or ``username`` is stored as none. Raises ``InvalidEmail``, ``username_*``,
