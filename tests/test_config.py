@@ -78,6 +78,34 @@ def test_a_configuration_built_in_code_asks_the_process_too(
         build(dev=True)
 
 
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://auth.example.com",
+        "http://auth.example.com./",
+        "https://8.8.8.8",
+        "https://[2001:4860::8]:443/id",
+    ],
+)
+def test_an_issuer_on_the_internet_has_no_development_inbox(issuer: str) -> None:
+    """A forgotten ``AUTHKIT_DEV`` must not open it where the environment has no name."""
+    with pytest.raises(ConfigError, match="is on the Internet: unset dev"):
+        build(dev=True, issuer=issuer, environment="")
+    assert build(issuer=issuer, environment="").issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "http://127.0.0.1:8000", "http://[::1]:8000", "http://localhost:8000", "http://192.168.1.7:8000",
+        "http://auth:8000", "https://auth.shop.localhost", "https://ISSUER.test", "http://host.docker.internal",
+        "a name",
+    ],
+)  # fmt: skip
+def test_an_issuer_of_this_machine_or_network_may_have_one(issuer: str) -> None:
+    assert build(dev=True, issuer=issuer, environment="").dev
+
+
 def test_settings_are_read_as_their_fields_types() -> None:
     config = Config.from_env(
         {

@@ -86,19 +86,24 @@ class NotConfirmedError(Exception):
 
 
 class Progress:
-    """A line on standard error that counts, while that is a terminal; at most ten times a second."""
+    """A line on standard error, while that is a terminal, that says what happens now."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str = "") -> None:
         """Name what is counted."""
         self._what = what
         self._shown = sys.stderr.isatty()
         self._next = 0.0
 
     def at(self, count: int) -> None:
-        """Show the count."""
+        """Show the count, at most ten times a second."""
         if self._shown and (now := time.monotonic()) >= self._next:
             self._next = now + 0.1
-            typer.echo(f"\r{count:,} {self._what}", err=True, nl=False)
+            self.say(f"{count:,} {self._what}")
+
+    def say(self, text: str) -> None:
+        """Show a text in place of the one before."""
+        if self._shown:
+            typer.echo(f"\r\x1b[K{text}", err=True, nl=False)
 
     def end(self) -> None:
         """Remove the line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated
 
 import typer
@@ -35,5 +36,13 @@ def purge(
 
 
 async def _purge(service: Service, retention: float | None) -> tuple[Purged, int]:
-    report = await service.lifecycle.purge_deleted(retention=retention)
+    progress, count = output.Progress("purged"), itertools.count(1)
+
+    async def counted(_user_id: str) -> None:
+        progress.at(next(count))
+
+    try:
+        report = await service.lifecycle.purge_deleted(retention=retention, before=counted)
+    finally:
+        progress.end()
     return report, await service.orgs.purge_deleted(retention=retention)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -13,8 +15,13 @@ from authkit_issuer.cli import output
 from authkit_issuer.cli.importing import import_users
 from authkit_issuer.cli.opening import ACTOR, run
 from authkit_issuer.cli.output import AsJson, UsageError, Yes
+from authkit_issuer.config import Config
+from authkit_issuer.config.settings import setting_of
 from authkit_issuer.domains.accounts.service import User
-from authkit_issuer.errors import RoleNotFound, UserNotFound
+from authkit_issuer.errors import RoleNotFound, StartupError, UserNotFound
+from authkit_issuer.ports import SendFailure
+from authkit_issuer.resources import mail_sender
+from authkit_issuer.senders.smtp import SmtpSender
 from authkit_issuer.service import Service
 
 T = TypeVar("T")
@@ -61,14 +68,56 @@ def create(
     email: Annotated[str, typer.Option(help="Email address.")] = "",
     username: Annotated[str, typer.Option(help="User name.")] = "",
     *,
+    verified: Annotated[
+        bool,
+        typer.Option("--verified", help="You know that the address is the user's: a reset may go to it."),
+    ] = False,
+    invite: Annotated[
+        bool, typer.Option("--invite", help="As --verified, and mail a link to choose a password, for a day.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Create an account without a password and print its id."""
     if not email and not username:
         raise UsageError("Give --email or --username: an account without both cannot be found again.")
-    user = run(lambda service: service.users.create(email or None, username or None, actor=ACTOR))
+    if not email and (verified or invite):
+        raise UsageError("--verified and --invite need --email.")
+
+    async def work(service: Service) -> User:
+        if invite:
+            await _require_invitations(service.config)
+        user = await service.users.add(
+            email=email or None, username=username or None, verified=verified or invite, actor=ACTOR
+        )
+        if invite:
+            await service.passwords.request_reset(user.email or "", service.config.pending_email_ttl)
+        return user
+
+    user = run(work)
     document = {"done": "created", "id": user.id, "username": user.username, "email": user.email}
     output.say(document, user.id, as_json=as_json)
+    if not as_json and not user.email_verified:
+        output.warn(
+            "The account has no password and no verified address: nothing signs in to it yet. "
+            "--invite mails a link to choose a password, --verified lets the user ask for one."
+        )
+
+
+async def _require_invitations(config: Config) -> None:
+    """Refuse an invitation that could not arrive, or whose link could not be opened."""
+    for name, why in (
+        ("link_base_url", "the link leads to a page of your site"),
+        ("redis_url", "the link would end with this command"),
+    ):
+        if getattr(config, name) is None:
+            raise UsageError(f"--invite needs {setting_of(name)}: {why}.")
+    sender = mail_sender(config, time.time, os.urandom)
+    if not isinstance(sender, SmtpSender):
+        raise UsageError(f"--invite needs {setting_of('smtp_url')}: the link goes by mail.")
+    try:
+        await sender.check()
+    except SendFailure as error:
+        raise StartupError(f"The mail server cannot be used, and nothing was created: {error}.") from error
 
 
 @app.command("list")

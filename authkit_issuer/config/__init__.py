@@ -77,7 +77,8 @@ class Config:
     environment: str | None = None
     """The name of the environment, such as ``production``; None reads it from the process, once."""
     dev: bool = False
-    """Opens the development inbox, writes codes to the log and loosens limits; refused in production."""
+    """Opens the development inbox, writes codes to the log and loosens limits; refused in production, and for
+    an ``issuer`` on the public Internet."""
     base_url: str | None = None
     """The public URL of this service: redirect URIs, metadata and cookie paths are built from it.
     Required with ``providers``."""

@@ -34,6 +34,8 @@ MIN_CLIENT_SECRET = 16
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*")
+_LOCAL = (".test", ".localhost", ".local", ".internal", ".home.arpa", ".invalid")
+"""The ends of names that no public DNS resolves (RFC 6761, 6762, 8375, and ``.internal`` of ICANN)."""
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -49,6 +51,11 @@ def check(config: Config) -> None:
         raise ConfigError(f"database_schema is {config.database_schema!r}: use a-z, 0-9 and _.")
     if config.dev and config.environment not in DEVELOPMENT:
         raise ConfigError(f"dev is set although the environment is {config.environment!r}: unset one.")
+    if config.dev and _is_public(config.issuer):
+        raise ConfigError(
+            f"dev is set although the issuer {config.issuer!r} is on the Internet: unset dev, "
+            "or use an issuer such as http://127.0.0.1:8000."
+        )
     _check_addresses(config)
     check_messages(config)
     _check_providers(config)
@@ -209,6 +216,18 @@ def _check_client(client: str, secret: str) -> None:
         raise ConfigError(
             f"introspection_clients: {client} needs a secret of {MIN_CLIENT_SECRET} or more ASCII characters."
         )
+
+
+def _is_public(address: str) -> bool:
+    """True if the host of a URL is a name or an address of the public Internet."""
+    try:
+        host = (urlsplit(address).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith(_LOCAL)
 
 
 def _is_web_address(text: str) -> bool:

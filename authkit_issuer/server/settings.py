@@ -35,7 +35,10 @@ def production(env: Mapping[str, str]) -> Config:
 
 def problems(env: Mapping[str, str]) -> list[str]:
     """Return a sentence about everything that a server needs in its environment and does not find."""
-    found = list(read(env, Config, required=SERVER_NEEDS).problems)
+    settings = read(env, Config, required=SERVER_NEEDS)
+    found = list(settings.problems)
+    if settings.values.get("dev"):
+        found.append("AUTHKIT_DEV is for hosts and `authkit serve --dev`: unset it.")
     if not any(env.get(name, "").strip() for name in ("ACTIVE_KEY_ID", "ACTIVE_PRIVATE_KEY_PEM")):
         try:
             find_key_file(env.get("AUTHKIT_KEYS_DIR"))

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 
-from authkit_verify.cli.parsing import Parser, add_issuer_options
+from authkit_verify.cli.parsing import Parser, add_issuer_options, issuer_terms
 from authkit_verify.config import SUPPORTED_ALGORITHMS, IssuerAccept
 from authkit_verify.doctor import Finding, Report, diagnose
 
@@ -32,14 +32,7 @@ def parser() -> Parser:
 
 def _report(options: argparse.Namespace) -> Report:
     try:
-        accept = IssuerAccept(
-            issuer=options.issuer,
-            audiences=options.audience,
-            any_audience=not options.audience,
-            jwks_url=options.jwks_url,
-            discovery=options.discovery,
-            allow_http_loopback=True,
-        )
+        accept = IssuerAccept(**issuer_terms(options), any_audience=not options.audience)
         return asyncio.run(diagnose(accept, algorithms=options.algorithm or list(SUPPORTED_ALGORITHMS)))
     except ValueError as error:  # a configuration that a verifier refuses is a finding too
         return Report(options.issuer, (Finding("error", "configuration_refused", f"{error}."),))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify.cli.parsing import Parser, UsageError, add_issuer_options
+from authkit_verify.cli.parsing import Parser, UsageError, add_issuer_options, issuer_terms
 from authkit_verify.config import SUPPORTED_ALGORITHMS
 
 WHAT = "Check a token against its issuer's published keys; exit status 1 if it is refused."
@@ -72,14 +72,10 @@ def _config(options: argparse.Namespace) -> AcceptConfig:
     algorithms = options.algorithm or list(SUPPORTED_ALGORITHMS)
     try:
         accepted = IssuerAccept(
-            issuer=options.issuer,
-            audiences=options.audience,
+            **issuer_terms(options),
             any_audience=options.any_audience,
-            jwks_url=options.jwks_url,
-            discovery=options.discovery,
             pinned_pems=pins,
             pinned_only=bool(pins) and options.jwks_url is None and not options.discovery,
-            allow_http_loopback=True,
         )
         return AcceptConfig(issuers=[accepted], algorithms=algorithms)
     except ValueError as error:

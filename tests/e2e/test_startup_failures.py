@@ -151,6 +151,7 @@ def test_without_dev_everything_is_checked_as_in_production(database_url: str, n
     full = base | production(database_url)
     without_redis = run("serve", "--port", "0", **full, **as_settings())
     assert_one_line(without_redis, "AUTHKIT_REDIS_URL is not set")
+    assert "AUTHKIT_DEV is for hosts and `authkit serve --dev`: unset it." in without_redis.stderr
     assert without_redis.stderr.count("is not set") == 1
 
 

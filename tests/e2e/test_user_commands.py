@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import bcrypt
 import pytest
 
+from authkit_issuer import Config, Service
 from fakes.commands import assert_one_line, run
+from fakes.mail_server import mail_server
 from fakes.servers import on
 
 pytestmark = pytest.mark.timeout(180)
+NOTHING_SIGNS_IN = "The account has neither a password nor a login of a provider that is offered."
 
 
 def users(settings: dict[str, str], *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
@@ -159,3 +163,63 @@ def test_accounts_of_another_system_keep_their_age_and_ban_and_get_names_of_ours
     assert rows[1][0] == "bob_user"
     again = users(settings, "import", str(file), *options)
     assert again.stdout.startswith("imported 0, already there 2, refused 1\n")
+
+
+def test_an_account_that_cannot_sign_in_yet_says_what_is_missing(settings: dict[str, str]) -> None:
+    done = users(settings, "create", "--email", "ada@example.test")
+    assert done.returncode == 0
+    assert "--invite" in done.stderr
+    assert "--verified" in done.stderr
+    done = users(settings, "create", "--email", "bob@example.test", "--verified")
+    assert (done.returncode, done.stderr) == (0, "")
+    shown = json.loads(users(settings, "show", "bob@example.test", "--json").stdout)
+    assert (shown["email_verified"], shown["obstacles"]) == (True, [NOTHING_SIGNS_IN])
+    assert_one_line(users(settings, "create", "--username", "eve_n", "--verified"), "--email", status=2)
+
+
+def test_an_invited_user_chooses_a_password_by_the_link_and_signs_in(
+    settings: dict[str, str], redis_url: str
+) -> None:
+    with mail_server() as mails:
+        invited = settings | {
+            "AUTHKIT_REDIS_URL": redis_url,
+            "AUTHKIT_LINK_BASE_URL": "https://app.example.test",
+            "AUTHKIT_SMTP_URL": mails.url,
+            "AUTHKIT_SMTP_FROM": "auth@example.test",
+        }
+        done = users(invited, "create", "--email", "ada@example.test", "--invite")
+        assert (done.returncode, done.stderr) == (0, "")
+        text = mails.wait_for("ada@example.test").get_content()
+        (token,) = re.findall(r"https://app\.example\.test/reset-password#token=(\S+)", text)
+
+        async def follow() -> str:
+            async with await Service.open(Config.from_env(invited)) as service:
+                user_id = await service.passwords.confirm_reset(token, "correct horse battery")
+                await service.passwords.login("ada@example.test", "correct horse battery")
+                return user_id
+
+        assert asyncio.run(follow()) == done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("AUTHKIT_LINK_BASE_URL", "AUTHKIT_LINK_BASE_URL"),
+        ("AUTHKIT_REDIS_URL", "AUTHKIT_REDIS_URL"),
+        ("AUTHKIT_SMTP_URL", "AUTHKIT_SMTP_URL"),
+    ],
+)
+def test_an_invitation_that_could_not_be_followed_creates_nothing(
+    settings: dict[str, str], redis_url: str, missing: str, said: str
+) -> None:
+    invited = settings | {
+        "AUTHKIT_REDIS_URL": redis_url,
+        "AUTHKIT_LINK_BASE_URL": "https://app.example.test",
+        "AUTHKIT_SMTP_URL": "smtp+plain://127.0.0.1:1",
+        "AUTHKIT_SMTP_FROM": "auth@example.test",
+    }
+    done = users(invited, "create", "--email", "ada@example.test", "--invite")
+    assert_one_line(done, "The mail server cannot be used, and nothing was created: 127.0.0.1:1")
+    del invited[missing]
+    assert_one_line(users(invited, "create", "--email", "ada@example.test", "--invite"), said, status=2)
+    assert listed(settings) == []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from authkit_verify.testing import FakeIssuer
@@ -27,6 +28,17 @@ def served() -> Iterator[FakeIssuer]:
             self.send_header("ETag", '"1"')
             self.end_headers()
             self.wfile.write(issuer.document() if found else b"")
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            request = httpx.Request(
+                "POST", issuer.issuer + self.path, headers=dict(self.headers), content=body
+            )
+            answer = issuer.endpoint.respond(request)
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(answer.content)
 
         def log_message(self, *_args: object) -> None:
             return
@@ -153,3 +165,51 @@ def test_a_configuration_that_a_verifier_refuses_is_a_finding(served: FakeIssuer
     assert done.returncode == 1
     assert json.loads(done.stdout)["findings"][0]["code"] == "configuration_refused"
     assert_one_line(run("doctor", "--audience", "a"), "--issuer", status=2)
+
+
+def test_an_opaque_token_and_a_revoked_one_are_asked_about(served: FakeIssuer, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    settings = served.introspection()
+    secret.write_text(f"{settings.client_secret}\n")
+    asks = (
+        "--introspection-client", settings.client_id, "--introspection-secret-file", str(secret),
+        "--introspection-url", f"{served.issuer}/introspect",
+    )  # fmt: skip
+    opaque, token = served.mint_opaque("ann"), served.mint("ann")
+    assert [verify(served, one, *asks)[0] for one in (opaque, token)] == [0, 0]
+    assert verify(served, opaque)[0] == 1
+    served.revoke(token)
+    status, said = verify(served, token, *asks, "--explain")
+    assert (status, said.splitlines()[0]) == (1, "refused: token_inactive")
+    done = run("doctor", "--issuer", served.issuer, *asks)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "introspection" in done.stdout
+    secret.write_text("another secret")
+    refused = verify(served, opaque, *asks)
+    assert refused[0] == 1
+    assert "another secret" not in refused[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--introspection-client", "api"), "--introspection-secret-file"),
+        (("--introspection-client", "api", "--introspection-secret-file", "no-such-file"), "cannot be read"),
+        (("--tenant", "acme"), "{tenant}"),
+    ],
+)
+def test_options_that_do_not_suffice_are_status_2(arguments: tuple[str, ...], said: str) -> None:
+    done = run("verify", "t", "--issuer", "https://i.test", "--audience", "a", *arguments)
+    assert_one_line(done, said, status=2)
+
+
+def test_a_token_of_a_tenant_is_accepted_for_a_template_of_issuers(tmp_path: Path) -> None:
+    template = "https://login.example.com/{tenant}/v2.0"
+    issuer = FakeIssuer("https://login.example.com/acme/v2.0", algorithm="EdDSA")
+    key = tmp_path / "key.pem"
+    key.write_text(issuer.key.pem())
+    terms = ("--issuer", template, "--audience", "api", "--pem", str(key), "--tenant", "acme")
+    assert run("verify", "-", *terms, typed=issuer.mint("ann")).returncode == 0
+    other = FakeIssuer("https://login.example.com/globex/v2.0").mint(key=issuer.key)
+    assert "bad_tenant" in run("verify", "-", *terms, typed=other).stderr
+    assert run("verify", "-", *terms, "--tenant", "globex", typed=other).returncode == 0

@@ -58,10 +58,13 @@ async def test_a_start_that_fails_says_why_in_one_sentence(config: Config, empty
 def test_the_environment_is_checked_as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="AUTHKIT_ISSUER is not set"):
         create()
-    settings = {"AUTHKIT_ISSUER": "https://id.test", "AUTHKIT_AUDIENCES": "api", "AUTHKIT_DEV": "true"}
+    settings = {"AUTHKIT_ISSUER": "https://id.test", "AUTHKIT_AUDIENCES": "api"}
     settings |= {"AUTHKIT_DATABASE_URL": "postgresql://127.0.0.1/x", "AUTHKIT_REDIS_URL": "redis://127.0.0.1"}
     for name, value in (settings | as_settings()).items():
         monkeypatch.setenv(name, value)
     config = create()._config
     assert config.is_production
     assert not config.dev
+    monkeypatch.setenv("AUTHKIT_DEV", "true")
+    with pytest.raises(ConfigError, match="AUTHKIT_DEV is for hosts"):
+        create()
