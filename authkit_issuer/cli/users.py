@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,7 @@ from authkit_issuer.config.settings import setting_of
 from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.errors import RoleNotFound, StartupError, UserNotFound
 from authkit_issuer.ports import SendFailure
-from authkit_issuer.resources import mail_sender
+from authkit_issuer.resources import mail_sender, mails
 from authkit_issuer.senders.smtp import SmtpSender
 from authkit_issuer.service import Service
 
@@ -111,7 +112,7 @@ async def _require_invitations(config: Config) -> None:
     ):
         if getattr(config, name) is None:
             raise UsageError(f"--invite needs {setting_of(name)}: {why}.")
-    sender = mail_sender(config, time.time, os.urandom)
+    sender = mail_sender(config, await asyncio.to_thread(mails, config), time.time, os.urandom)
     if not isinstance(sender, SmtpSender):
         raise UsageError(f"--invite needs {setting_of('smtp_url')}: the link goes by mail.")
     try:

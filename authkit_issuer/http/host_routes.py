@@ -19,7 +19,7 @@ async def refusal_response(request: HTTPConnection, error: Exception) -> Respons
 
         app.add_exception_handler(AuthError, refusal_response)
 
-    Status, body and headers are those of the service's own routes. A request with an ``Authorization`` header
+    Status, body and headers are as in the service's own routes. A request with an ``Authorization`` header
     is taken for one with a valid access token: a wrong password in it is 403, since a 401 says that the token
     has ended. The log has the reason of a 5xx; the client never receives it.
 

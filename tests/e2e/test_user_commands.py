@@ -13,7 +13,7 @@ import pytest
 
 from authkit_issuer import Config, Service
 from fakes.commands import assert_one_line, run
-from fakes.mail_server import mail_server
+from fakes.mail_server import mail_server, text_of
 from fakes.servers import on
 
 pytestmark = pytest.mark.timeout(180)
@@ -189,7 +189,7 @@ def test_an_invited_user_chooses_a_password_by_the_link_and_signs_in(
         }
         done = users(invited, "create", "--email", "ada@example.test", "--invite")
         assert (done.returncode, done.stderr) == (0, "")
-        text = mails.wait_for("ada@example.test").get_content()
+        text = text_of(mails.wait_for("ada@example.test"))
         (token,) = re.findall(r"https://app\.example\.test/reset-password#token=(\S+)", text)
 
         async def follow() -> str:
