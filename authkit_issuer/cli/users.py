@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -21,8 +22,7 @@ from authkit_issuer.config.settings import setting_of
 from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.errors import RoleNotFound, StartupError, UserNotFound
 from authkit_issuer.ports import SendFailure
-from authkit_issuer.resources import mail_sender, mails
-from authkit_issuer.senders.smtp import SmtpSender
+from authkit_issuer.senders.configured import mail_sender, mails
 from authkit_issuer.service import Service
 
 T = TypeVar("T")
@@ -109,14 +109,14 @@ async def _require_invitations(config: Config) -> None:
     for name, why in (
         ("link_base_url", "the link leads to a page of your site"),
         ("redis_url", "the link would end with this command"),
+        ("smtp_url", "the link goes by mail"),
     ):
         if getattr(config, name) is None:
             raise UsageError(f"--invite needs {setting_of(name)}: {why}.")
     sender = mail_sender(config, await asyncio.to_thread(mails, config), time.time, os.urandom)
-    if not isinstance(sender, SmtpSender):
-        raise UsageError(f"--invite needs {setting_of('smtp_url')}: the link goes by mail.")
     try:
-        await sender.check()
+        async with aclosing(sender):
+            await sender.check()
     except SendFailure as error:
         raise StartupError(f"The mail server cannot be used, and nothing was created: {error}.") from error
 
