@@ -37,14 +37,6 @@ def shown(*arguments: str, **settings: str) -> str:
     return text.decode()
 
 
-def test_each_migration_is_named_when_it_begins(empty_database_url: str) -> None:
-    text = shown("migrate", AUTHKIT_DATABASE_URL=empty_database_url)
-    named = re.findall(r"applying (\d{4}) \w+", text)
-    assert named == [f"{number:04d}" for number in range(1, len(named) + 1)] != []
-    assert text.endswith("\r\x1b[K")
-    assert "applying" not in shown("migrate", AUTHKIT_DATABASE_URL=empty_database_url)
-
-
 def test_a_purge_counts(settings: dict[str, str], database_url: str) -> None:
     add = (
         "insert into profiles.users (email, deleted_at)"
