@@ -40,6 +40,7 @@ from authkit_issuer.store import migrate, postgres
 from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.connection import Store, translated
 from authkit_issuer.store.pooler import recognize
+from authkit_issuer.store.readiness import DatabaseReadiness
 
 CLOSE_TIMEOUT = 10.0
 CLICKHOUSE = "clickhouse"
@@ -58,6 +59,7 @@ class Resources:
         self._closers: list[Any] = []
         self._loops: list[asyncio.Task[None]] = []
         self._closed = False
+        self.readiness: DatabaseReadiness | None = None
 
     async def database(
         self, config: Config, given: postgres.Pool | None
@@ -79,7 +81,14 @@ class Resources:
                 await migrate.check(connection, schema=config.database_schema)
                 if config.org_mode == "single":
                     await _refuse_downgrade(connection, config.database_schema)
-        return pool, postgres.PoolStore(pool, config.database_schema, connector)
+        store = postgres.PoolStore(pool, config.database_schema, connector)
+        self.readiness = DatabaseReadiness(store, connector)
+        return pool, store
+
+    async def clock(self, clock: Clock) -> None:
+        """Refuse a clock that is far from the database's."""
+        if self.readiness is not None:
+            await self.readiness.refuse_wrong_clock(clock)
 
     async def ephemeral(self, config: Config, given: EphemeralStore | None, clock: Clock) -> EphemeralStore:
         """Return the store for short-lived records; outside of development it must be a shared one."""

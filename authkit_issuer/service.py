@@ -151,6 +151,7 @@ class Service:
             sinks = resources.sinks(config, event_loggers)
             resources.passkeys(config)
             pool, database = await resources.database(config, pool)
+            await resources.clock(clock)
             store = await resources.ephemeral(config, ephemeral_store, clock)
             rt = Runtime(
                 config=config,
@@ -325,8 +326,8 @@ class Service:
 
     async def readiness(self) -> dict[str, errors.Unavailable | None]:
         """Return the parts of ``health``; what is wrong with one has a ``cause`` and a ``reason``."""
-        healthy = self.pool is not None and await postgres.healthy(self.pool)
-        database = None if healthy else errors.DatabaseUnavailable()
+        asked = self.resources.readiness
+        database = errors.DatabaseUnavailable() if asked is None else await asked.problem()
         return {"database": database, "ephemeral_store": await self._ephemeral_problem()}
 
     async def _ephemeral_problem(self) -> errors.Unavailable | None:
@@ -342,6 +343,8 @@ class Service:
         ``before_purge(user_id)`` is called before a soft-deleted user goes for good; a host that has to clean
         up without calling this sets ``deleted_user_retention=None`` and purges itself.
         """
+        if self.resources.readiness is not None:
+            await self.resources.readiness.compare_clocks(self.rt.clock)
         await self.sessions.purge()
         await self.webhooks.purge()
         await self.events.purge()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -90,6 +91,8 @@ class Connector:
         with readable_address():
             self._hosts = hosts(dsn)
             self._target = parse_qs(urlsplit(dsn).query).get("target_session_attrs", [""])[-1]
+        self.full_at = -math.inf
+        """When a statement found no space left, on the monotonic clock."""
         self._latest = 0
         self._opened: WeakSet[_Connection] = WeakSet()
         self._proof: asyncio.Task[None] | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +14,6 @@ from authkit_issuer import errors
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector, WatchedConnection
 from authkit_issuer.store.connection import (
-    DOWN,
     NO_PREPARED_STATEMENTS,
     Connection,
     ConnectionStore,
@@ -134,7 +133,7 @@ class PoolStore:
             except errors.DatabaseUnavailable as error:
                 if is_last or not isinstance(error.__cause__, _LOST):
                     raise
-                await self._pool.expire_connections()
+                await self.renew()
             else:
                 return connection, transaction
         raise AssertionError
@@ -159,13 +158,18 @@ class PoolStore:
 
     async def _leave(self, connection: Connection, cause: BaseException | None) -> None:
         """Use no connection again that would fail the next caller, too."""
+        if isinstance(cause, asyncpg.DiskFullError) and self._connector is not None:
+            self._connector.full_at = time.monotonic()
         if isinstance(cause, NO_PREPARED_STATEMENTS):
             if not self._forgets_statements():
                 return
         elif not isinstance(cause, _STALE):
             return
-        # The others begin anew, too: the address may lead to another server by now.
         connection.terminate()
+        await self.renew()
+
+    async def renew(self) -> None:
+        """Open connections anew before their next use: the address may lead to another server by now."""
         await self._pool.expire_connections()
 
     def _forgets_statements(self) -> bool:
@@ -208,13 +212,3 @@ class NoStore:
     def begin(self) -> AbstractAsyncContextManager[Store]:
         """Refuse."""
         raise errors.StorageNotConfigured
-
-
-async def healthy(pool: Pool) -> bool:
-    """True if the server answers within the acquire timeout."""
-    try:
-        async with asyncio.timeout(ACQUIRE_TIMEOUT), pool.acquire() as connection:
-            await connection.fetchval("select 1")
-    except (*DOWN, asyncpg.InterfaceError):
-        return False
-    return True

@@ -166,10 +166,14 @@ async def test_an_address_that_led_to_a_standby_is_well_within_a_second_after_it
     assert load.service.pool is not None
     await load.service.pool.expire_connections()
     await asyncio.sleep(1)
+    problem = (await load.service.readiness())["database"]
+    assert problem is not None
+    assert problem.cause == "standby"
     proxy.target, back = pair.primary.port, time.monotonic()
     await asyncio.sleep(2.5)
     stop.set()
     await running
+    assert (await load.service.health())["database"]
     assert load.refused, "the address never led to the standby"
     assert max(began for began, _ in load.refused) < back + 1
     assert [answered for answered in load.answered if answered > back + 1]
