@@ -29,6 +29,7 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # those of ``authkit_verify/_jose/key_strength.py``
 MIN_SECRET_BYTES = 32
+SEALING_KEY_BYTES, MAX_SEALING_ID = 32, 2**31 - 1
 _CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384"), "secp521r1": ("P-521", "ES512")}
 
 
@@ -56,12 +57,15 @@ class KeySet:
 
     ``signing`` is None for a service that only verifies. ``public`` holds every published key by kid, the
     signing key's among them. ``refresh_secrets`` maps an id from 0 to 255, never used twice, to its bytes.
+    ``sealing_keys`` maps an id to the 32 bytes that seal the secrets of authenticator apps in the database;
+    the highest id seals, and without any key there are no authenticator apps.
     """
 
     signing: SigningKey | None = field(repr=False)
     public: Mapping[str, PublicKey] = field(repr=False)
     refresh_secrets: Mapping[int, bytes] = field(repr=False)
     active_secret: int
+    sealing_keys: Mapping[int, bytes] = field(default_factory=dict[int, bytes], repr=False)
     _derived: dict[tuple[str, int], bytes] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -77,6 +81,11 @@ class KeySet:
                 raise ConfigError(f"Refresh secret {number} is shorter than {MIN_SECRET_BYTES} bytes.")
         if len(set(self.refresh_secrets.values())) != len(self.refresh_secrets):
             raise ConfigError("Two refresh secrets are the same.")
+        for number, key in self.sealing_keys.items():
+            if len(key) != SEALING_KEY_BYTES or not 0 <= number <= MAX_SEALING_ID:
+                raise ConfigError(
+                    f"Sealing key {number} must have {SEALING_KEY_BYTES} bytes, an id up to {MAX_SEALING_ID}."
+                )
         signing = self.signing
         if signing is not None and not same_key(
             self.public.get(signing.kid), signing.private_key.public_key()

@@ -28,7 +28,9 @@ from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.rate_limits import RateLimits
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.credentials.service import Passwords
+from authkit_issuer.domains.factors.second_factors import SecondFactors
 from authkit_issuer.domains.factors.service import TwoFactor
+from authkit_issuer.domains.factors.totp import Totp
 from authkit_issuer.domains.lifecycle.service import BeforePurge, Lifecycle
 from authkit_issuer.domains.login.deleted_accounts import DeletedAccounts
 from authkit_issuer.domains.login.external.service import OidcLogin
@@ -106,6 +108,8 @@ class Service:
     tokens: Tokens
     sessions: Sessions
     two_factor: TwoFactor
+    second_factors: SecondFactors
+    totp: Totp
     logins: Logins
     deleted_accounts: DeletedAccounts
     devices: Devices
@@ -340,6 +344,8 @@ class Service:
     async def maintain(self, *, before_purge: BeforePurge | None = None) -> None:
         """Delete what has outlived its retention; safe to run from any number of processes.
 
+        The secrets of authenticator apps are sealed under the newest sealing key.
+
         ``before_purge(user_id)`` is called before a soft-deleted user goes for good; a host that has to clean
         up without calling this sets ``deleted_user_retention=None`` and purges itself.
         """
@@ -349,6 +355,7 @@ class Service:
         await self.webhooks.purge()
         await self.events.purge()
         await Guesses(self.rt).purge()
+        await self.totp.reseal()
         await self.lifecycle.lift_lapsed_bans()
         if self.config.deleted_user_retention is not None:
             await self.lifecycle.purge_deleted(before=before_purge)

@@ -263,7 +263,7 @@ def mailbox() -> Mailbox:
 
 @pytest.fixture(scope="session")
 def key_source() -> KeySource:
-    """One RSA key and one refresh secret, made once per worker."""
+    """One RSA key, one refresh secret and one sealing key, made once per worker."""
     from authkit_issuer.keys import KeySet, SigningKey, StaticKeys
 
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -273,6 +273,7 @@ def key_source() -> KeySource:
             public={"test-key": private.public_key()},
             refresh_secrets={1: os.urandom(32)},
             active_secret=1,
+            sealing_keys={1: os.urandom(32)},
         )
     )
 

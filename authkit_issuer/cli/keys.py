@@ -1,4 +1,4 @@
-"""``authkit keys``: signing keys and refresh secrets in a ``keys.json``.
+"""``authkit keys``: signing keys, refresh secrets and sealing keys in a ``keys.json``.
 
 ``security.key_rotation`` says which key signs when.
 """
@@ -70,6 +70,10 @@ def rotate(
     folder: Folder = _FOLDER,
     alg: Alg = "RS256",
     now: Annotated[bool, typer.Option("--now", help="Sign with it at once, before caches have it.")] = False,
+    sealing: Annotated[
+        bool,
+        typer.Option("--sealing", help="Add a key that seals the secrets of authenticator apps instead."),
+    ] = False,
     leaked: Annotated[
         bool, typer.Option("--leaked", help="Also withdraw all other keys: their tokens are refused.")
     ] = False,
@@ -77,8 +81,15 @@ def rotate(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a new signing key; running servers sign with it after six minutes."""
+    """Publish a new signing key; running servers sign with it after six minutes.
+
+    With --sealing, servers seal with the new key as soon as they have it, and what the former keys sealed
+    within ten minutes. The former keys stay in the file.
+    """
     path = folder / key_file.FILE_NAME
+    if sealing:
+        _rotate_sealing(path, as_json=as_json)
+        return
     if now or leaked:
         effect = "refuse every token of the other keys" if leaked else "refuse new tokens for some minutes"
         output.confirm(f"Sign with a new key at once? Verifiers may {effect}.", yes=yes)
@@ -110,6 +121,14 @@ def announce(
     kid, file = key_rotation.announced(path, alg=alg, now=time.time(), access_life=access_life)
     text = key_file.text(file)
     output.say({"kid": kid, "keys_json": json.loads(text)}, text, as_json=as_json)
+
+
+def _rotate_sealing(path: Path, *, as_json: bool) -> None:
+    try:
+        number = key_rotation.rotate_sealing(path, os.urandom)
+    except OSError as error:
+        raise _not_written(path, error) from error
+    output.say({"done": "added", "sealing_key": number}, f"added sealing key {number}", as_json=as_json)
 
 
 def _not_written(path: Path, error: OSError) -> StartupError:

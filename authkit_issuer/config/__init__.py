@@ -217,6 +217,8 @@ class Config:
     """Sign-in methods, such as ``solana_login``, that need no second factor."""
     two_factor_remember: float | None = None
     """Seconds for which a device may skip the second factor, if its user chose that; None is never."""
+    totp_issuer: str = ""
+    """The name of this service in authenticator apps; empty is the host of ``issuer``."""
     solana_domains: tuple[str, ...] = ()
     """Domains that wallets sign in on, ports included; empty is ``localhost:<port>`` in development."""
     solana_network: str | None = None

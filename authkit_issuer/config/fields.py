@@ -75,6 +75,7 @@ class ConfigFields(TypedDict, total=False):
     two_factor_ttl: float | timedelta
     two_factor_exempt_methods: tuple[str, ...]
     two_factor_remember: float | timedelta | None
+    totp_issuer: str
     solana_domains: tuple[str, ...]
     solana_network: str | None
     solana_challenge_ttl: float | timedelta

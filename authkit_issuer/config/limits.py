@@ -46,7 +46,7 @@ _RATES: dict[str, tuple[str, ...]] = {
     "30/10m": (
         "auth_oidc_start", "auth_solana_challenge", "auth_register_resend_email",
         "auth_register_resend_phone", "auth_pwd_reset_request", "auth_pwd_reset_confirm",
-        "auth_email_verify_request", "auth_email_verify_confirm", "auth_2fa_verify",
+        "auth_email_verify_request", "auth_email_verify_confirm", "auth_2fa_verify", "auth_2fa_challenge",
     ),
     "6/10m": ("auth_user_email_change_resend",),
     "3/10m": (
@@ -55,7 +55,8 @@ _RATES: dict[str, tuple[str, ...]] = {
     ),
     "600/1h": ("auth_admin_user_sessions_list",),
     "60/1h": (
-        "auth_org_write", "auth_passkey_change", "auth_user_update_biography", "auth_user_change_cancel",
+        "auth_org_write", "auth_2fa_change", "auth_passkey_change", "auth_user_update_biography",
+        "auth_user_change_cancel",
     ),
     "30/1h": (
         "auth_admin_roles_grant", "auth_admin_roles_revoke", "auth_admin_user_sessions_revoke_all",
@@ -79,6 +80,7 @@ ACCOUNT_RATES = {
     "auth_pwd_reset_confirm": "30/10m",
     "auth_email_verify_confirm": "30/10m",
     "auth_2fa_verify": "30/10m",
+    "auth_2fa_challenge": "10/10m",
 }
 """The default rates of one account over all clients, where they are not three times those of an address."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authkit_issuer.errors.categories import Conflict, Invalid, Unauthenticated
+from authkit_issuer.errors.categories import Conflict, Invalid, NotFound, Unauthenticated
 
 
 class TwoFactorRequired(Unauthenticated):
@@ -38,3 +38,31 @@ class InvalidChallenge(Unauthenticated):
 
     code = "invalid_challenge"
     default = "The sign-in has expired; start again."
+
+
+class SecondFactorNotFound(NotFound):
+    """The account has no second factor of this id."""
+
+    code = "2fa_factor_not_found"
+    default = "There is no second factor of this id."
+
+
+class SecondFactorExists(Conflict):
+    """The address or number is a second factor of the account already."""
+
+    code = "2fa_factor_exists"
+    default = "This is a second factor of the account already."
+
+
+class TooManySecondFactors(Conflict):
+    """The account has as many second factors of the kind as it may have."""
+
+    code = "2fa_too_many_factors"
+    default = "The account has too many second factors of this kind; remove one first."
+
+
+class InvalidFactorName(Invalid):
+    """The name is too long, or has characters that cannot be stored."""
+
+    code = "2fa_name_invalid"
+    default = "The name of a second factor has at most 60 characters, without control characters."

@@ -88,7 +88,7 @@ def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
         harmless = (errors.TwoFactorRequired, errors.ProviderRefused)
         facts = refusal.metadata if isinstance(refusal, harmless) else {}
         code = refusal.metadata.get("provider_error", refusal.code)
-        return told | {"error": str(code)} | {name: str(value) for name, value in facts.items()}
+        return told | {"error": str(code)} | {name: _fact(value) for name, value in facts.items()}
     if landing.opened is None:
         return told | {"result_code": landing.code}
     result = result_of(call, landing.opened)
@@ -97,6 +97,11 @@ def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
         call.cookies.keep(result.refresh_token)
         result = result.without_refresh_token()
     return told | result.as_query()
+
+
+def _fact(value: object) -> str:
+    """Return a fact as a fragment holds it: a text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _address(landing: CallbackResult, told: Mapping[str, str]) -> str:

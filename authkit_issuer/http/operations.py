@@ -237,6 +237,11 @@ def with_passkeys(service: Service) -> bool:
     return service.config.webauthn_rp_id is not None
 
 
+def with_apps(service: Service) -> bool:
+    """True if there is a key that seals the secrets of authenticator apps."""
+    return service.totp.available
+
+
 def with_wallets(service: Service) -> bool:
     """True if there is a domain that wallets may sign in on."""
     return bool(service.solana.domains)

@@ -29,16 +29,30 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactorMethod:
+    """A second factor of the user; ``hint`` is the masked address or number, or the name."""
+
+    id: str
+    kind: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorChallenge:
     """The pending login: ``POST .../2fa/verify`` takes its ``user_id`` and ``challenge`` with a code."""
 
     user_id: str
     challenge: str
-    method: Annotated[str, Field(description="email or sms")]
-    destination: Annotated[str, Field(description="Where the code went, masked")]
+    method: Annotated[str, Field(description="email, sms, totp or passkey")]
+    destination: Annotated[str, Field(description="Where the code went, masked; empty if none is sent")]
     code_sent: Annotated[
         bool,
         Field(description="False if no new code was sent; the one before still works, or a backup code"),
+    ]
+    factor_id: Annotated[str | None, Field(description="The second factor that is asked for")]
+    methods: Annotated[
+        list[SecondFactorMethod],
+        Field(description="The second factors to choose from, for `POST .../2fa/challenge`"),
     ]
 
 

@@ -8,6 +8,7 @@
 ``retired``                        kid to the Unix time it stopped signing; published a while longer
 ``refresh_secrets``                id (0-255) to base64url of 32 bytes or more; an id is never reused
 ``refresh_secret_active``          the id that signs new refresh tokens
+``sealing_keys``                   optional: id to base64url of 32 bytes, for authenticator apps
 =================================  =====================================================================
 """
 
@@ -29,10 +30,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.keys import (
-    PrivateKey,
-    thumbprint,
-)
+from authkit_issuer.keys import SEALING_KEY_BYTES, PrivateKey, thumbprint
 from authkit_issuer.ports import RandomBytes
 from authkit_issuer.security.token_codec import random_text
 
@@ -60,6 +58,7 @@ class KeyFile(BaseModel):
     retired: dict[str, float] = {}
     refresh_secrets: dict[str, str] = Field(repr=False, min_length=1)
     refresh_secret_active: int
+    sealing_keys: dict[str, str] = Field(default={}, repr=False)
 
 
 def read(path: Path) -> KeyFile:
@@ -89,7 +88,7 @@ def _check_mode(path: Path, mode: int) -> None:
 
 
 def parse_secrets(texts: Mapping[str, str], name: str) -> dict[int, bytes]:
-    """Read refresh secrets: ids as decimal text, bytes as base64url with or without padding."""
+    """Read secrets: ids as decimal text, bytes as base64url with or without padding."""
     found: dict[int, bytes] = {}
     for number, text in texts.items():
         if not (number.isascii() and number.isdecimal() and str(int(number)) == number):
@@ -115,7 +114,7 @@ def new_private_key(alg: str) -> PrivateKey:
 
 
 def generate(alg: str, random_bytes: RandomBytes) -> KeyFile:
-    """Return a fresh file with one signing key and one refresh secret."""
+    """Return a fresh file with one signing key, one refresh secret and one sealing key."""
     key = new_private_key(alg)
     secret = random_text(random_bytes, 32)
     return KeyFile(
@@ -123,6 +122,7 @@ def generate(alg: str, random_bytes: RandomBytes) -> KeyFile:
         active_private_key_pem=private_pem(key),
         refresh_secrets={"0": secret},
         refresh_secret_active=0,
+        sealing_keys={"0": random_text(random_bytes, SEALING_KEY_BYTES)},
     )
 
 

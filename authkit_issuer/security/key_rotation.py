@@ -12,6 +12,7 @@ from pathlib import Path
 
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.keys import (
+    SEALING_KEY_BYTES,
     KeySet,
     PrivateKey,
     SigningKey,
@@ -20,8 +21,10 @@ from authkit_issuer.keys import (
     public_pem,
     thumbprint,
 )
+from authkit_issuer.ports import RandomBytes
 from authkit_issuer.security import key_file
 from authkit_issuer.security.key_file import KeyFile, NextKey
+from authkit_issuer.security.token_codec import random_text
 
 PUBLISH_AHEAD = 360.0
 """Seconds a key is published before it signs: our max-age of 300 and a minute for clocks."""
@@ -52,6 +55,7 @@ class KeySchedule:
             public={kid: key for kid, key in keys.public.items() if kid not in gone},
             refresh_secrets=keys.refresh_secrets,
             active_secret=keys.active_secret,
+            sealing_keys=keys.sealing_keys,
         )
 
 
@@ -68,6 +72,7 @@ def _schedule(file: KeyFile, name: str) -> KeySchedule:
     active = load_private(file.active_private_key_pem, f"{name}: active_private_key_pem")
     public.setdefault(file.active_key_id, active.public_key())
     secrets = key_file.parse_secrets(file.refresh_secrets, f"{name}: refresh_secrets")
+    sealing = key_file.parse_secrets(file.sealing_keys, f"{name}: sealing_keys")
     upcoming: PrivateKey | None = None
     if file.next_key is not None:
         upcoming = load_private(file.next_key.private_key_pem, f"{name}: next_key.private_key_pem")
@@ -79,6 +84,7 @@ def _schedule(file: KeyFile, name: str) -> KeySchedule:
             public=public,
             refresh_secrets=secrets,
             active_secret=file.refresh_secret_active,
+            sealing_keys=sealing,
         )
 
     return KeySchedule(
@@ -131,6 +137,25 @@ def withdraw(path: Path, *, alg: str, now: float) -> str:
             path, file.model_copy(update=only | {"next_key": None, "public_keys": {}, "retired": {}})
         )
     return key.kid
+
+
+def rotate_sealing(path: Path, random_bytes: RandomBytes, *, only_first: bool = False) -> int:
+    """Add a sealing key to the file and return its id; the former ones stay, and open what they sealed.
+
+    Args:
+        path: The file.
+        random_bytes: The source of the key.
+        only_first: Leaves a file as it is that has a sealing key already.
+    """
+    with key_file.held(path):
+        file = key_file.read(path)
+        present = _schedule(file, str(path)).before.sealing_keys
+        if present and only_first:
+            return max(present)
+        number = max(present, default=-1) + 1
+        keys = file.sealing_keys | {str(number): random_text(random_bytes, SEALING_KEY_BYTES)}
+        key_file.replace(path, file.model_copy(update={"sealing_keys": keys}))
+    return number
 
 
 def _new_key(alg: str, signs_from: float) -> NextKey:

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from authkit_issuer.config import Config
@@ -45,13 +46,18 @@ def load_keys(
     """Return the key source of a service, or raise ``ConfigError`` with one sentence.
 
     The environment: ``ACTIVE_KEY_ID``, ``ACTIVE_PRIVATE_KEY_PEM``, ``PUBLIC_KEYS`` (JSON, kid to PEM),
-    ``REFRESH_SECRETS`` (JSON, id to base64url) and ``REFRESH_SECRET_ACTIVE``.
+    ``REFRESH_SECRETS`` (JSON, id to base64url), ``REFRESH_SECRET_ACTIVE`` and, for authenticator apps,
+    ``SEALING_KEYS`` (JSON, id to base64url).
     """
     if config.keys is not None:
         return config.keys
     from_env = _environment_keys(env)
     if from_env is not None:
         return StaticKeys(from_env)
+    if env.get("SEALING_KEYS", "").strip():
+        raise ConfigError(
+            "SEALING_KEYS is read only beside ACTIVE_KEY_ID: put the keys into sealing_keys of keys.json."
+        )
     try:
         path = find_key_file(config.keys_dir)
     except NoKeysError:
@@ -59,6 +65,8 @@ def load_keys(
             raise
         path = Path(config.keys_dir or DEVELOPMENT_KEYS_DIR) / key_file.FILE_NAME
         _make(path, random_bytes)
+    if not config.is_production:
+        _complete(path, random_bytes)
     return FileKeys(path, clock=clock, access_life=config.access_token_duration)
 
 
@@ -81,6 +89,13 @@ def _make(path: Path, random_bytes: RandomBytes) -> None:
         key_file.create(path, key_file.generate("RS256", random_bytes))
     except OSError as error:
         raise ConfigError(f"Keys cannot be written to {path.parent}: {error.strerror}.") from error
+
+
+def _complete(path: Path, random_bytes: RandomBytes) -> None:
+    """Add a sealing key to a development file from before there were any."""
+    if not key_file.read(path).sealing_keys:
+        with suppress(OSError):  # read-only: there are no authenticator apps
+            key_rotation.rotate_sealing(path, random_bytes, only_first=True)
 
 
 def _exists(path: Path) -> bool:
@@ -161,6 +176,7 @@ def _environment_keys(env: Mapping[str, str]) -> KeySet | None:
         public=public,
         refresh_secrets=secrets,
         active_secret=int(active),
+        sealing_keys=key_file.parse_secrets(_json_map(env, "SEALING_KEYS"), "SEALING_KEYS"),
     )
 
 

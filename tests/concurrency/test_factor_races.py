@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,16 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.service import Service
-from fakes.factors import EMAIL, PASSWORD, with_email_factor
+from fakes.factors import (
+    EMAIL,
+    PASSWORD,
+    add_app,
+    app_code,
+    let_codes_be_new,
+    new_user,
+    with_app,
+    with_email_factor,
+)
 from fakes.gather import gather
 from fakes.mail import Mailbox
 from fakes.wallets import Wallet
@@ -89,6 +99,71 @@ async def test_fifty_parallel_uses_of_a_backup_code_have_one_winner(
         settings = await service.two_factor.get_settings(user_id)
         assert settings is not None
         assert len(settings.backup_codes) == 9
+
+
+async def test_fifty_parallel_uses_of_a_code_of_an_app_open_one_session(
+    service: Service, mailbox: Mailbox, rounds
+) -> None:
+    user_id, secret, _ = await with_app(service, password=PASSWORD)
+    for number in range(rounds(50)):
+        await let_codes_be_new(service)
+        challenges, code = [await begin(service) for _ in range(50)], app_code(secret)
+        outcomes = await gather(
+            *(
+                lambda challenge=challenge, code=code: service.logins.complete_two_factor(
+                    user_id, challenge, code
+                )
+                for challenge in challenges
+            )
+        )
+        assert len(won(outcomes, (*LOST, errors.TooManyRequests))) == 1
+        assert await sessions_of(service, user_id) == number + 1
+        await service.rt.ephemeral.delete(f"totp_tries:{user_id}")
+
+
+async def test_an_enrollment_is_confirmed_once(service: Service, rounds) -> None:
+    for number in range(rounds(50)):
+        user_id = await new_user(service, f"ada{number}@example.test")
+        code = app_code((await service.totp.begin(user_id)).secret, 0)
+        confirm = partial(service.totp.complete, user_id, code)
+        outcomes = await gather(*[confirm] * 5)
+        assert len(won(outcomes, LOST)) == 1
+        assert len((await service.second_factors.list_for_user(user_id)).factors) == 1
+
+
+async def test_two_factors_that_are_removed_at_once_leave_two_factor_sign_in_off(
+    service: Service, rounds
+) -> None:
+    for number in range(rounds(50)):
+        user_id, _, _ = await with_app(service, f"ada{number}@example.test")
+        await add_app(service, user_id)
+        found = await service.second_factors.list_for_user(user_id)
+        outcomes = await gather(
+            *(partial(service.second_factors.remove, user_id, factor.id) for factor in found.factors)
+        )
+        assert outcomes == [None, None]
+        after = await service.second_factors.list_for_user(user_id)
+        assert (after.enabled, after.factors, after.backup_codes_left) == (False, [], 0)
+
+
+async def test_a_factor_is_not_lost_when_another_one_is_removed_at_once(
+    service: Service, mailbox: Mailbox, rounds
+) -> None:
+    for number in range(rounds(50)):
+        email = f"ada{number}@example.test"
+        user_id, _, _ = await with_app(service, email)
+        (app,) = (await service.second_factors.list_for_user(user_id)).factors
+        await service.two_factor.send_email_setup_code(user_id)
+        code = mailbox.last(email).code
+        outcomes = await gather(
+            partial(service.second_factors.remove, user_id, app.id),
+            partial(service.second_factors.add, user_id, "email", code=code),
+        )
+        added = not isinstance(outcomes[1], BaseException)
+        after = await service.second_factors.list_for_user(user_id)
+        assert [factor.kind for factor in after.factors] == (["email"] if added else [])
+        assert after.enabled is added
+        assert all(factor.default for factor in after.factors)
 
 
 async def test_one_backup_code_shown_to_many_sign_ins_opens_one_session(

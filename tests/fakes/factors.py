@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
+
+import pyotp
 
 from authkit_issuer.service import Service
 from fakes.mail import Mailbox
@@ -28,6 +31,35 @@ async def with_email_factor(
     codes = await service.two_factor.enable(user_id, "email", code=mailbox.last(email).code)
     await service.rt.background.drain(timeout=5)
     return user_id, codes
+
+
+async def with_app(
+    service: Service, email: str = EMAIL, *, password: str | None = None, name: str = ""
+) -> tuple[str, str, list[str]]:
+    """Return the id of a user with an authenticator app, the secret of the app, and the backup codes."""
+    user_id = await new_user(service, email, password=password)
+    secret, backup = await add_app(service, user_id, name=name)
+    assert backup is not None
+    return user_id, secret, backup
+
+
+async def add_app(service: Service, user_id: str, *, name: str = "") -> tuple[str, list[str] | None]:
+    """Give a user an authenticator app; returns its secret, and the backup codes of a first factor."""
+    begun = await service.totp.begin(user_id)
+    added = await service.totp.complete(user_id, app_code(begun.secret, 0), name=name)
+    await service.rt.background.drain(timeout=5)
+    return begun.secret, added.backup_codes
+
+
+def app_code(secret: str, ahead: int = 1) -> str:
+    """Return the code that an app shows ``ahead`` steps from now."""
+    return pyotp.TOTP(secret).at(time.time() + 30 * ahead)
+
+
+async def let_codes_be_new(service: Service) -> None:
+    """Forget which codes of apps were accepted, as if time had passed."""
+    assert service.pool is not None
+    await service.pool.execute("update profiles.second_factors set last_step = -1")
 
 
 async def events(service: Service, kind: str) -> list[dict[str, Any]]:

@@ -26,7 +26,8 @@ assert authkit_issuer.http.app.OPERATIONS
 
 CODES = {
     400: {
-        "2fa_method_invalid", "biography_too_long", "current_password_required", "disallowed_alg",
+        "2fa_method_invalid", "2fa_name_invalid",
+        "biography_too_long", "current_password_required", "disallowed_alg",
         "email_in_use", "email_unchanged", "invalid_address", "invalid_email", "invalid_expiry",
         "invalid_identifier", "invalid_or_expired_code", "invalid_or_expired_token", "invalid_org_role",
         "invalid_org_slug", "invalid_password_hash", "invalid_phone_number", "invalid_request",
@@ -54,7 +55,8 @@ CODES = {
         "org_invite_not_for_user", "step_up_required",
     },
     404: {
-        "member_not_found", "not_found", "org_invite_not_found", "org_not_found", "org_role_not_found",
+        "2fa_factor_not_found", "member_not_found",
+        "not_found", "org_invite_not_found", "org_not_found", "org_role_not_found",
         "personal_org_not_found", "provider_not_linked", "role_not_found", "session_not_found",
         "unknown_kid", "unknown_provider", "user_not_found", "webhook_not_found", "passkey_not_found",
     },
@@ -65,7 +67,8 @@ CODES = {
         "request_timeout",
     },
     409: {
-        "2fa_method_unavailable", "2fa_not_enabled", "account_exists_link_required", "already_confirmed",
+        "2fa_factor_exists", "2fa_method_unavailable", "2fa_not_enabled", "2fa_too_many_factors",
+        "account_exists_link_required", "already_confirmed",
         "already_org_member", "cannot_remove_last_admin_role", "cannot_remove_last_owner",
         "cannot_remove_personal_org_owner", "cannot_unlink_last_login_method", "conflict",
         "org_invite_already_pending", "org_invite_expired", "org_invite_not_pending",

@@ -20,6 +20,8 @@ DOCS = Docs(OPERATIONS, base_url=None)
 ALL = DOCS.operations
 
 OPERATION_IDS = (
+    "addSecondFactor", "beginTotp", "confirmTotp", "forgetDevices", "removeSecondFactor",
+    "selectSecondFactor", "updateSecondFactor",
     "acceptOrgInvite", "addOrgMember", "adminBanUser", "adminDefineRole", "adminDeleteUser",
     "adminExplainUser", "adminGetUser", "adminGrantRole", "adminListDeletedUsers", "adminListRoles",
     "adminListSignIns", "adminListUserPasskeys", "adminListUserSessions", "adminListUsers",

@@ -108,6 +108,7 @@ def test_every_operation_that_checks_a_proof_gives_right_ones_back():
     public = {o.name: o.limit for o in closed if o.auth in {Auth.PUBLIC, Auth.OPTIONAL}}
     counted = {limit.bucket for limit in public.values() if not limit.gives_back}
     assert counted <= {
+        "auth_2fa_challenge",
         "auth_register", "auth_register_resend_email", "auth_register_resend_phone", "auth_pwd_reset_request",
         "auth_email_verify_request", "auth_phone_verify_request", "auth_solana_challenge", "auth_oidc_result",
         "auth_passkey_begin",

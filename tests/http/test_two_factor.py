@@ -95,7 +95,10 @@ async def test_a_backup_code_opens_once(api, sign_up, mailbox):
     body = await _challenge(api, mailbox) | {"code": backup, "backup_code": True}
     signed_in = assert_tokens(await api.post("/auth/2fa/verify", json=body))
     shown = await api.get("/auth/user/2fa", headers=bearer(signed_in))
-    assert shown.json() == {"enabled": True, "method": "email", "backup_codes_left": 9}
+    (factor,) = shown.json().pop("factors")
+    assert (factor["kind"], factor["hint"], factor["default"]) == ("email", "a***@e***.test", True)
+    assert (shown.json()["enabled"], shown.json()["method"]) == (True, "email")
+    assert shown.json()["backup_codes_left"] == 9
     body = await _challenge(api, mailbox) | {"code": backup, "backup_code": True}
     assert refusal(await api.post("/auth/2fa/verify", json=body)) == (400, "invalid_or_expired_code")
 
@@ -104,7 +107,7 @@ async def test_a_phone_becomes_the_second_factor(api, sign_up, mailbox):
     tokens = await sign_up(api)
     headers = bearer(tokens)
     off = await api.get("/auth/user/2fa", headers=headers)
-    assert off.json() == {"enabled": False, "method": "email", "backup_codes_left": 0}
+    assert off.json() == {"enabled": False, "method": "email", "backup_codes_left": 0, "factors": []}
     bad = await api.post("/auth/user/2fa/start-phone", json={"phone": "0711"}, headers=headers)
     assert refusal(bad) == (400, "invalid_phone_number")
     started = await api.post("/auth/user/2fa/start-phone", json={"phone": NUMBER}, headers=headers)
@@ -179,7 +182,8 @@ async def test_the_second_factor_is_proved_again_by_a_code(api, sign_up, mailbox
     tokens = await sign_up(api)
     await _enable(api, mailbox, tokens)
     sent = await api.post("/auth/step-up/2fa", json={}, headers=bearer(tokens))
-    assert (sent.status_code, sent.json()) == (200, {"destination": "a***@e***.test"})
+    assert (sent.status_code, sent.json()["destination"]) == (200, "a***@e***.test")
+    assert [method["kind"] for method in sent.json()["methods"]] == ["email"]
     body = {"code": mailbox.last(EMAIL).code}
     stepped = await api.post("/auth/step-up/2fa", json=body, headers=bearer(tokens))
     assert set(stepped.json()) == {"access_token", "token_type", "expires_in"}

@@ -94,8 +94,8 @@ REPLACE_CONTACT = {
         f"""
         with factor as (
             select exists (
-                select from profiles.two_factor_settings t
-                where t.user_id = $1::uuid and t.enabled and t.method = 'email' and {kind is EMAIL}
+                select from profiles.second_factors f
+                where f.user_id = $1::uuid and f.kind = 'email' and {kind is EMAIL}
             ) as moves
         )
         update profiles.users u
@@ -190,7 +190,13 @@ EXPORT = Query(
             from profiles.user_passwords p where p.user_id = u.id
         ),
         'two_factor', (
-            select to_jsonb(t) - 'user_id' - 'backup_codes'
+            select to_jsonb(t) - 'user_id' - 'backup_codes' || jsonb_build_object('factors', (
+                select coalesce(jsonb_agg(jsonb_build_object(
+                    'id', f.id, 'kind', f.kind, 'name', f.name, 'phone_number', f.phone_number,
+                    'default', f.is_default, 'created_at', f.created_at, 'last_used_at', f.last_used_at
+                ) order by f.created_at, f.id), '[]')
+                from profiles.second_factors f where f.user_id = u.id
+            ))
             from profiles.two_factor_settings t where t.user_id = u.id
         ),
         'providers', (

@@ -70,6 +70,11 @@ def _of_an_owner(occurrence: Occurrence) -> bool:
     return isinstance(roles, list) and "owner" in roles and occurrence.reason != "founded"
 
 
+def _few_codes(occurrence: Occurrence) -> bool:
+    left = occurrence.data.get("left")
+    return isinstance(left, int) and left <= 2
+
+
 _OWNER_ADDED = Notice(kind="org_owner_added", when=_of_an_owner, to_org_owners=True)
 # The former owner is none of those who are left.
 _OWNER_REMOVED = (
@@ -147,7 +152,13 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
     _E.CODES_GUESSED: (Notice(kind="codes_guessed", by_other=True),),
     _E.TWO_FACTOR_ENABLED: (Notice(kind="two_factor_enabled"),),
     _E.TWO_FACTOR_DISABLED: (Notice(kind="two_factor_disabled"),),
-    _E.TWO_FACTOR_BACKUP_CODE_USED: (Notice(kind="two_factor_backup_code_used"),),
+    _E.SECOND_FACTOR_ADDED: (Notice(kind="second_factor_added"),),
+    _E.SECOND_FACTOR_REMOVED: (Notice(kind="second_factor_removed"),),
+    _E.SECOND_FACTOR_CHANGED: (Notice(kind="second_factor_changed"),),
+    _E.TWO_FACTOR_BACKUP_CODE_USED: (
+        Notice(kind="two_factor_backup_code_used", when=lambda occurrence: not _few_codes(occurrence)),
+        Notice(kind="two_factor_backup_codes_low", when=_few_codes),
+    ),
     _E.TWO_FACTOR_BACKUP_CODES_MADE: (Notice(kind="two_factor_backup_codes_made"),),
     _E.ORG_RENAMED: (Notice(kind="org_renamed", to_org_owners=True),),
     _E.ORG_DELETED: (
@@ -170,6 +181,7 @@ SILENT: Mapping[SessionEventType, str] = {
     _E.USER_EMAIL_VERIFIED: "the operator vouches for the address; the ways in stay as they are",
     _E.USER_ANONYMISED: "the account is unchanged",
     _E.SESSION_STEPPED_UP: "a session that is open already was proved again",
+    _E.DEVICES_FORGOTTEN: "closes a way in that the owner chose to close",
     _E.ORG_CREATED: "opens no account",
     _E.ORG_ROLE_DEFINED: "opens no account",
     _E.ORG_ROLE_DELETED: "opens no account",

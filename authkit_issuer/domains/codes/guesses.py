@@ -27,7 +27,7 @@ MAX_GUESSES = 10
 RETENTION = 365 * 86_400.0
 """Seconds after the last guess at an address; what is given back is ten guesses at a million codes."""
 _PURGE_BATCH = 1000
-_REPORTED = (MAX_GUESSES, 100)
+REPORTED = (MAX_GUESSES, 100)
 """The counts that leave an event."""
 NO_ACCOUNT = str(uuid.UUID(int=0))
 """The user of an event about an unknown address: an owner is looked for, as of any account."""
@@ -50,7 +50,7 @@ class Guesses:
         purpose, subject = self._name(record)
         async with self.rt.transaction() as tx:
             tries = await tx.one(sql.COUNT, purpose, subject)
-            if tries - 1 in _REPORTED:
+            if tries - 1 in REPORTED:
                 await Events(tx).record(
                     SessionEventType.CODES_GUESSED,
                     actor=None,

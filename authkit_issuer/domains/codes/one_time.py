@@ -26,6 +26,7 @@ from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.records import (
+    TRIES,
     Issued,
     Lives,
     Record,
@@ -38,7 +39,7 @@ from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
 from authkit_issuer.security.token_codec import random_text
 
-__all__ = ["NO_RECORD", "Issued", "Lives", "OneTimeCodes", "Record", "on_outage"]
+__all__ = ["NO_RECORD", "TRIES", "Issued", "Lives", "OneTimeCodes", "Record", "on_outage"]
 
 NO_RECORD = "-"
 """A request id that no record has; a look-up of it costs as much as any other."""
@@ -107,6 +108,16 @@ class OneTimeCodes:
         await self._store(issued, lives)
         return issued
 
+    async def store_without_code(self, record: Record, life: float) -> Issued:
+        """Store a record that only ``spend`` uses up, for ``life`` seconds."""
+        made = msgspec.structs.replace(
+            record,
+            expires_at=self.rt.clock() + life,
+            secret_id=self.rt.keys.current().active_secret,
+        )
+        await self.rt.ephemeral.set(made.key, self._sealed(made), life)
+        return Issued(record=made, code="", link="")
+
     async def offer(
         self,
         record: Record,
@@ -141,10 +152,10 @@ class OneTimeCodes:
             return issued
         pointer = await self.rt.ephemeral.get(newest)
         sent = await self.peek(record.kind, pointer.decode() if pointer else NO_RECORD)
-        if sent is None or sent.auth_epoch != record.auth_epoch:
-            made = issued.record.without_code()
-        else:
+        if sent is not None and sent.went_where(record):
             made = issued.record.sharing_code_of(sent)
+        else:
+            made = issued.record.without_code()
         beyond = Issued(record=made, code="", link="")
         await self._store(beyond, lives)
         return beyond

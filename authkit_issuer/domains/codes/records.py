@@ -10,6 +10,10 @@ import msgspec
 from authkit_issuer.keys import KeySet
 from authkit_issuer.security.sealing import seal, unseal
 
+_TO = "destination"
+TRIES = "tries"
+"""The data that names the count of tries of a record, whatever its code."""
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One pending code or link. Times are Unix seconds of the injected clock."""
@@ -48,16 +52,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tries_key(self) -> str:
-        """The key of the count of tries: each request has its own, and a new one with each code.
+        """The key of the count of tries: each request has its own, and without ``TRIES`` each code.
 
         No client uses up the tries of another. ``Guesses`` bounds them all together.
         """
-        return f"attempts:{self.kind}:{self.request_id}:{self.code_digest[-16:]}"
+        return f"attempts:{self.kind}:{self.request_id}:{self.data.get(TRIES) or self.code_digest[-16:]}"
 
     @property
     def used_key(self) -> str:
         """The key of the mark that the code was used, by any of the requests that share it."""
         return f"used:{self.kind}:{self.code_digest[-32:]}"
+
+    def went_where(self, record: Record) -> bool:
+        """True if the code of this record went to the same account and destination as another one would."""
+        return self.auth_epoch == record.auth_epoch and self.data.get(_TO) == record.data.get(_TO)
 
     def sharing_code_of(self, sent: Record) -> Record:
         """Return this record with the code that was sent for another request of the same address."""

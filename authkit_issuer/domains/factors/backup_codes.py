@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
+from authkit_issuer.store.predicates import LOCK_USER
 
 COUNT = 10
 _PURPOSE = "2fa_backup"
@@ -34,6 +36,17 @@ class BackupCodes:
         keys = self.rt.keys.current()
         return [codes.digest(keys, _PURPOSE, user_id, codes.typed(code)) for code in shown]
 
+    async def replace(self, user_id: str, client: Client | None) -> list[str]:
+        """Replace the codes by new ones and return them; raises ``TwoFactorNotEnabled``."""
+        shown = self.new()
+        async with self.rt.transaction() as tx:
+            if not await tx.execute(sql.REPLACE_BACKUP_CODES, user_id, self.digests(user_id, shown)):
+                raise errors.TwoFactorNotEnabled
+            await Events(tx).record(
+                SessionEventType.TWO_FACTOR_BACKUP_CODES_MADE, actor=None, user_id=user_id, client=client
+            )
+        return shown
+
     async def holds(self, user_id: str, code: str) -> bool:
         """True if the user has this code unused; it stays unused."""
         return await self.rt.one(sql.HOLDS_BACKUP_CODE, user_id, self._candidates(user_id, code))
@@ -44,8 +57,10 @@ class BackupCodes:
         Joins the transaction. Of parallel callers with one code, one succeeds.
         """
         async with self.rt.transaction() as tx:
+            await tx.maybe(LOCK_USER, user_id)
             left = await tx.maybe(sql.USE_BACKUP_CODE, user_id, self._candidates(user_id, code))
             if left is not None:
+                await tx.execute(sql.RESET_TRIES, user_id)
                 await Events(tx).record(
                     SessionEventType.TWO_FACTOR_BACKUP_CODE_USED,
                     actor=None,
@@ -57,3 +72,9 @@ class BackupCodes:
 
     def _candidates(self, user_id: str, code: str) -> list[str]:
         return codes.digests(self.rt.keys.current(), _PURPOSE, user_id, codes.typed(code))
+
+
+async def use_up(rt: Runtime, user_id: str, code: str, client: Client | None) -> None:
+    """Use a backup code up in the caller's transaction, or raise ``InvalidOrExpiredCode``."""
+    if await BackupCodes(rt).use(user_id, code, client) is None:
+        raise errors.InvalidOrExpiredCode

@@ -1,27 +1,30 @@
 """Challenges: sign-ins that wait for their second factor.
 
 A challenge is 256 random bits; its record is stored under the digest of it, so that any number of sign-ins of
-one user can wait side by side. The code is bound to its challenge. A record is void when the user's epoch or
-the address it was sent to has changed, after five wrong tries, or when all of the user's were cleared.
+one user can wait side by side. A code that is sent is bound to its challenge. The record holds the factor
+that is asked for; ``select`` replaces it by another one of the user's. A record is void when the user's epoch
+or the address it was sent to has changed, after five wrong tries, or when all of the user's were cleared.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-
-import msgspec
+from dataclasses import dataclass
+from functools import partial
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.devices import Devices
-from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.base.sending_limits import SendingLimits
-from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
+from authkit_issuer.domains.codes.one_time import TRIES, Issued, Lives, OneTimeCodes, Record
+from authkit_issuer.domains.factors import backup_codes, totp_codes
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.delivery import Delivery, masked
-from authkit_issuer.domains.factors.queries import UserFactor
+from authkit_issuer.domains.factors.kinds import EMAIL_CODE, TOTP, kind_of, methods_of, usable_factors
+from authkit_issuer.domains.factors.queries import Factor, UserFactors
+from authkit_issuer.domains.factors.records import BACKUP_CODE, Challenged, Redeemed, SignIn
+from authkit_issuer.domains.factors.totp_codes import App
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
@@ -32,212 +35,216 @@ LIMIT = "2fa_login"
 """The sending limit of the codes of sign-ins."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Challenged:
-    """A sign-in that waits for its second factor. ``destination`` is masked."""
-
-    user_id: str
-    challenge: str = field(repr=False)
-    method: str
-    destination: str
-    code_sent: bool = True
-    """False beyond the sending limits: the code that was sent last still works, or a backup code."""
-
-    @property
-    def metadata(self) -> dict[str, object]:
-        """What the client needs to go on."""
-        return {
-            "user_id": self.user_id,
-            "method": self.method,
-            "destination": self.destination,
-            "challenge": self.challenge,
-            "code_sent": self.code_sent,
-        }
-
-    def required(self) -> errors.TwoFactorRequired:
-        """Return the refusal that asks for the second factor."""
-        return errors.TwoFactorRequired(metadata=self.metadata)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignIn:
-    """What waits for the second factor: the first one, and what the session is for."""
-
-    first: FirstFactor
-    org: str | None = None
-    extra: Mapping[str, object] = field(default_factory=dict[str, object])
-
-    def to_data(self) -> dict[str, str]:
-        """Return it as it is stored."""
-        return {
-            "method": self.first.method,
-            "amr": " ".join(self.first.amr),
-            "org": self.org or "",
-            "extra": msgspec.json.encode(dict(self.extra)).decode(),
-        }
-
-    @classmethod
-    def of(cls, record: Record) -> SignIn:
-        """Read it back."""
-        data = record.data
-        return cls(
-            first=FirstFactor(
-                user_id=record.user_id,
-                auth_epoch=record.auth_epoch,
-                two_factor=True,
-                method=data["method"],
-                amr=tuple(data["amr"].split()),
-            ),
-            org=data["org"] or None,
-            extra=msgspec.json.decode(data["extra"], type=dict[str, object]),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redeemed:
-    """A challenge that was just used up: the sign-in that waited, and how the challenge was met."""
-
-    record: Record = field(repr=False)
-    sign_in: SignIn
-    factor: str
-    """``email``, ``sms`` or ``backup_code``."""
-
-    @property
-    def amr(self) -> Sequence[str]:
-        """Authentication methods (RFC 8176 section 2) of both factors."""
-        second = "sms" if self.factor == "sms" else "otp"
-        return tuple(dict.fromkeys((*self.sign_in.first.amr, second, "mfa")))
-
-
 @dataclass(frozen=True, slots=True)
 class Challenges:
     """Stores, sends, finds and redeems challenges and the codes that go with them."""
 
     rt: Runtime
 
-    async def send(self, factor: UserFactor, sign_in: SignIn, client: Client | None) -> Challenged:
-        """Store a challenge, then send its code.
+    async def send(self, user: UserFactors, sign_in: SignIn, client: Client | None) -> Challenged:
+        """Store a challenge for the default factor, then send its code.
 
-        Messages are limited and sign-ins are not: beyond the limits nothing is sent, and the challenge takes
-        the code that was sent last, or a backup code. When sending fails, the error carries the challenge, so
-        that a backup code still helps.
+        A factor that cannot be verified now is passed over. Messages are limited and sign-ins are not: beyond
+        the limits nothing is sent, and the challenge takes the code that was sent last, another factor, or a
+        backup code. When sending fails, the error carries the challenge, so that those still help.
         """
-        destination = factor.destination or ""
-        challenge, record = await self._new(factor, sign_in, destination)
-        issued = await self._offer(record, client)
+        challenge = codes.new_token(self.rt.random_bytes)
+        factors = usable_factors(self.rt, user) or user.factors
+        factor, mark = factors[0] if factors else None, await self._round(user.user_id)
+        record = self._record(challenge, user, sign_in, factor, mark)
+        return await self._issue(challenge, record, user, self._lives(), client)
+
+    async def select(self, user_id: str, challenge: str, factor_id: str, client: Client | None) -> Challenged:
+        """Ask for another factor of the user from now on, and send its code.
+
+        The challenge keeps its end and its tries. Raises as ``send``, and ``InvalidChallenge``,
+        ``SecondFactorNotFound``.
+        """
+        found = await self._find(user_id, challenge)
+        if found is None:
+            raise errors.InvalidChallenge
+        record, user = found
+        factor = user.factor(factor_id)
+        if factor is None:
+            raise errors.SecondFactorNotFound
+        if not kind_of(factor.kind).is_usable(self.rt, user, factor):
+            raise errors.TwoFactorMethodUnavailable
+        left = record.expires_at - self.rt.clock()
+        lives = Lives(code=min(left, self.rt.config.code_ttl), record=left)
+        if not await OneTimeCodes(self.rt).spend(record):
+            raise errors.InvalidChallenge
+        async with OneTimeCodes(self.rt).restore_on_outage(record):
+            new = self._record(challenge, user, SignIn.of(record), factor, record.data["round"])
+            return await self._issue(challenge, new, user, lives, client)
+
+    async def _issue(
+        self, challenge: str, record: Record, user: UserFactors, lives: Lives, client: Client | None
+    ) -> Challenged:
+        issued = await self._offer(record, lives, client)
+        kind, destination = kind_of(record.data["factor"]), record.data["destination"]
         challenged = Challenged(
-            user_id=factor.user_id,
+            user_id=user.user_id,
             challenge=challenge,
-            method=factor.method,
+            method=kind.name,
             destination=masked(destination) if destination else "",
-            code_sent=issued.to_be_sent,
+            code_sent=issued.to_be_sent and bool(destination),
+            factor_id=record.data["factor_id"] or None,
+            methods=methods_of(self.rt, user),
         )
         try:
-            if not destination:
+            if not destination and (kind.contact is not None or not kind.available(self.rt)):
                 raise errors.TwoFactorMethodUnavailable
-            if issued.to_be_sent:
-                await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
+            if kind.contact is not None and issued.to_be_sent:
+                await Delivery(self.rt).login_code(kind.contact, destination, user.username, issued.code)
         except (errors.Conflict, errors.NotConfigured, errors.DeliveryFailed) as refusal:
             refusal.metadata.update(challenged.metadata | {"code_sent": False})
             raise
         return challenged
 
-    async def _offer(self, record: Record, client: Client | None) -> Issued:
-        one_time, lives = OneTimeCodes(self.rt), self._lives()
+    async def _offer(self, record: Record, lives: Lives, client: Client | None) -> Issued:
+        one_time = OneTimeCodes(self.rt)
         if not record.data["destination"]:
-            return await one_time.store(record, lives)
+            return await one_time.store_without_code(record, lives.record)
         device = Devices(self.rt).trusted(client, record.user_id, record.auth_epoch)
         # No cool-down: a second sign-in must not have to wait for the first.
         return await one_time.offer(record, lives, limit=LIMIT, client=client, device=device, cooldown=False)
 
-    async def create(self, factor: UserFactor, sign_in: SignIn) -> str:
-        """Store a challenge without a destination, which no code of its own fits, and return it."""
-        challenge, record = await self._new(factor, sign_in, "")
-        await OneTimeCodes(self.rt).store(record, self._lives())
+    async def create(self, user: UserFactors, sign_in: SignIn) -> str:
+        """Store a challenge for the user's app, or for the code of ``issue_user_code``, and return it."""
+        challenge = codes.new_token(self.rt.random_bytes)
+        factors = usable_factors(self.rt, user)
+        app = factors[0] if factors and factors[0].kind == TOTP.name else None
+        record = self._record(challenge, user, sign_in, app, await self._round(user.user_id))
+        await OneTimeCodes(self.rt).store_without_code(record, self._lives().record)
         return challenge
 
-    async def _new(self, factor: UserFactor, sign_in: SignIn, destination: str) -> tuple[str, Record]:
-        """Return a new challenge and its record, which is not stored yet."""
-        challenge = codes.new_token(self.rt.random_bytes)
-        record = Record(
+    def _record(
+        self, challenge: str, user: UserFactors, sign_in: SignIn, factor: Factor | None, mark: str
+    ) -> Record:
+        kind = kind_of(factor.kind) if factor else EMAIL_CODE
+        app = App.of(user, factor, self.rt.clock) if factor and kind is TOTP else None
+        return Record(
             kind=CHALLENGE,
-            target=factor.user_id,
+            target=user.user_id,
             request_id=_digest(challenge),
-            user_id=factor.user_id,
-            auth_epoch=factor.auth_epoch,
+            user_id=user.user_id,
+            auth_epoch=user.auth_epoch,
             data={
                 **sign_in.to_data(),
-                "factor": factor.method,
-                "destination": destination,
-                "round": await self._round(factor.user_id),
+                "factor": kind.name,
+                "factor_id": factor.id if factor else "",
+                "destination": kind.destination(user, factor) if factor and kind.contact else "",
+                "round": mark,
+                # Another code for the same challenge brings no new tries.
+                TRIES: "all",
+                **(app.to_data() if app else {}),
             },
         )
-        return challenge, record
 
     def _lives(self) -> Lives:
         return Lives(code=self.rt.config.code_ttl, record=self.rt.config.two_factor_ttl)
 
     async def find(self, user_id: str, challenge: str) -> Record | None:
         """Return a live challenge of this user without using it up."""
+        found = await self._find(user_id, challenge)
+        return None if found is None else found[0]
+
+    async def _find(self, user_id: str, challenge: str) -> tuple[Record, UserFactors] | None:
+        record = await self._peek(user_id, challenge)
+        user = await self.rt.maybe(sql.USER_FACTORS, record.user_id) if record else None
+        return (record, user) if record and user and _is_current(record, user) else None
+
+    async def _peek(self, user_id: str, challenge: str) -> Record | None:
+        """Return a challenge that the store holds; whether the account is still the same is not read."""
         owner = identifiers.uuid_or_none(user_id)
         record = await OneTimeCodes(self.rt).peek(CHALLENGE, _digest(challenge)) if owner else None
         if record is None or record.user_id != owner or await OneTimeCodes(self.rt).is_void(record):
             return None
         # Without a mark, nothing was cleared while any live challenge could have been waiting.
-        if await self._round(record.user_id) not in {"", record.data["round"]}:
-            return None
-        factor = await self.rt.maybe(sql.FACTOR, owner)
-        return record if _is_current(record, factor) else None
+        return record if await self._round(record.user_id) in {"", record.data["round"]} else None
 
     async def redeem(
         self, user_id: str, challenge: str, code: str, client: Client | None, *, is_backup: bool
     ) -> Redeemed:
-        """Use a challenge up with its code, or with a backup code that is left for the caller to use up.
+        """Use a challenge up with its code. The caller runs ``use_up`` of the result, which is the proof.
 
         The sending limits of the user begin at zero again. Of parallel callers one succeeds. Raises
-        ``InvalidChallenge``, ``InvalidOrExpiredCode``.
+        ``InvalidChallenge``, ``InvalidOrExpiredCode``, ``TooManyRequests``.
         """
-        record = await self.find(user_id, challenge)
+        record = await self._peek(user_id, challenge)
+        if record is not None and App.of_record(record) is not None and not is_backup:
+            # The statement that accepts the code of an app looks at the account as well.
+            return await self._redeem_app_code(record, code)
+        record = record and await self.find(user_id, challenge)
         if record is None:
             raise errors.InvalidChallenge
-        one_time = OneTimeCodes(self.rt)
-        factor = record.data["factor"]
-        if record.data["destination"] and not is_backup:
-            await one_time.redeem_code(CHALLENGE, record.request_id, record.target, code)
+        if is_backup or not record.data["destination"]:
+            redeemed = await self._redeem_user_code(record, code, client, is_backup=is_backup)
         else:
-            await one_time.count_try(record)
-            if is_backup:
-                factor = "backup_code"
-                fits = await BackupCodes(self.rt).holds(record.user_id, code)
-            else:
-                fits = await self.redeem_user_code(record.user_id, code)
-            if not fits:
-                raise errors.InvalidOrExpiredCode
-            if not await one_time.spend(record):
-                raise errors.InvalidChallenge
-        async with one_time.restore_on_outage(record):
+            await OneTimeCodes(self.rt).redeem_code(CHALLENGE, record.request_id, record.target, code)
+            redeemed = _redeemed(record)
+        async with OneTimeCodes(self.rt).restore_on_outage(record):
             device = Devices(self.rt).trusted(client, record.user_id, record.auth_epoch)
             await SendingLimits(self.rt).forget(LIMIT, record.user_id, client, device=device)
-        return Redeemed(record=record, sign_in=SignIn.of(record), factor=factor)
+        return redeemed
 
-    async def issue_user_code(self, factor: UserFactor, destination: str) -> Issued:
+    async def _redeem_app_code(self, record: Record, code: str) -> Redeemed:
+        app = App.of_record(record)
+        assert app is not None  # noqa: S101 - looked at before
+        await OneTimeCodes(self.rt).count_try(record)
+        steps = await totp_codes.check(self.rt, app, code)
+        if not await OneTimeCodes(self.rt).spend(record):
+            raise errors.InvalidChallenge
+        return _redeemed(record, use_up=partial(totp_codes.accept, app=app, steps=steps))
+
+    async def _redeem_user_code(
+        self, record: Record, code: str, client: Client | None, *, is_backup: bool
+    ) -> Redeemed:
+        """Redeem a backup code, or a code of the user that belongs to no challenge."""
+        await OneTimeCodes(self.rt).count_try(record)
+        if is_backup:
+            fits = await BackupCodes(self.rt).holds(record.user_id, code)
+        else:
+            fits = await self.redeem_user_code(record.user_id, code)
+        if not fits:
+            raise errors.InvalidOrExpiredCode
+        if not await OneTimeCodes(self.rt).spend(record):
+            raise errors.InvalidChallenge
+        if not is_backup:
+            return _redeemed(record)
+        use_up = partial(backup_codes.use_up, user_id=record.user_id, code=code, client=client)
+        return _redeemed(record, factor=BACKUP_CODE, use_up=use_up)
+
+    async def redeem_verified(
+        self, user_id: str, challenge: str, *, factor: str, amr: tuple[str, ...]
+    ) -> Redeemed:
+        """Use a challenge up by a factor that the caller has verified itself; raises ``InvalidChallenge``."""
+        record = await self.find(user_id, challenge)
+        if record is None or not await OneTimeCodes(self.rt).spend(record):
+            raise errors.InvalidChallenge
+        return Redeemed(
+            record=record, sign_in=SignIn.of(record), factor=factor, factor_amr=amr, use_up=_nothing
+        )
+
+    async def issue_user_code(self, user: UserFactors, kind: str, destination: str) -> Issued:
         """Store a code that belongs to the user and to no challenge; it replaces the one before."""
         config = self.rt.config
         return await OneTimeCodes(self.rt).issue(
             CODE,
-            target=f"{factor.method}:{destination}",
+            target=f"{kind}:{destination}",
             code_ttl=config.code_ttl,
             record_ttl=config.code_ttl,
-            request_id=factor.user_id,
-            user_id=factor.user_id,
-            auth_epoch=factor.auth_epoch,
-            data={"factor": factor.method, "destination": destination},
+            request_id=user.user_id,
+            user_id=user.user_id,
+            auth_epoch=user.auth_epoch,
+            data={"factor": kind, "destination": destination},
         )
 
     async def redeem_user_code(self, user_id: str, code: str) -> bool:
         """Use up the user's own code; False if it is wrong or no longer valid."""
         record = await OneTimeCodes(self.rt).peek(CODE, user_id)
-        if record is None or not _is_current(record, await self.rt.maybe(sql.FACTOR, user_id)):
+        user = await self.rt.maybe(sql.USER_FACTORS, user_id) if record else None
+        if record is None or user is None or not _is_current(record, user):
             return False
         try:
             await OneTimeCodes(self.rt).redeem_code(CODE, user_id, record.target, code)
@@ -256,12 +263,29 @@ class Challenges:
         return (await self.rt.ephemeral.get(_round_key(user_id)) or b"").decode()
 
 
-def _is_current(record: Record, factor: UserFactor | None) -> bool:
+def _redeemed(record: Record, *, factor: str = "", use_up: UseUp | None = None) -> Redeemed:
+    kind = record.data["factor"]
+    return Redeemed(
+        record=record,
+        sign_in=SignIn.of(record),
+        factor=factor or kind,
+        factor_amr=("otp",) if factor == BACKUP_CODE else kind_of(kind).amr,
+        use_up=use_up or _nothing,
+    )
+
+
+async def _nothing(_: Runtime) -> None:
+    """Use nothing up: the code ended with its challenge."""
+
+
+def _is_current(record: Record, user: UserFactors) -> bool:
     """True if the account is still as it was when the record was made."""
-    if factor is None or not factor.allowed or not factor.enabled or factor.auth_epoch != record.auth_epoch:
+    if not user.allowed or user.auth_epoch != record.auth_epoch or not user.factors:
         return False
-    destination = record.data["destination"]
-    return not destination or (factor.method, factor.destination) == (record.data["factor"], destination)
+    kind, destination = kind_of(record.data["factor"]), record.data["destination"]
+    return not destination or any(
+        factor.kind == kind.name and kind.destination(user, factor) == destination for factor in user.factors
+    )
 
 
 def _digest(challenge: str) -> str:

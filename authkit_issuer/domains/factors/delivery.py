@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.runtime import Runtime
 
@@ -15,36 +15,27 @@ class Delivery:
 
     rt: Runtime
 
-    def can_send(self, method: str) -> bool:
-        """True if a sender for the method is configured."""
-        return contact_kind(method).sender(self.rt.senders) is not None
-
-    async def login_code(self, method: str, destination: str, username: str, code: str) -> None:
+    async def login_code(self, kind: ContactKind, destination: str, username: str, code: str) -> None:
         """Send a sign-in code; ``EmailUnavailable``, ``SmsUnavailable``, ``*DeliveryFailed``."""
-        messages, kind = Messages(self.rt), contact_kind(method)
+        messages = Messages(self.rt)
         messages.require(kind)
-        await messages.send(kind, self._login_code(method, destination, username, code))
+        await messages.send(kind, self._login_code(kind, destination, username, code))
 
-    async def setup_code(self, method: str, destination: str, username: str, code: str) -> None:
+    async def setup_code(self, kind: ContactKind, destination: str, username: str, code: str) -> None:
         """Send a code that verifies an address or number; raises as ``login_code``."""
-        messages, kind = Messages(self.rt), contact_kind(method)
+        messages = Messages(self.rt)
         messages.require(kind)
         await messages.send(kind, messages.verification(kind, destination, username, code))
 
-    async def _login_code(self, method: str, destination: str, username: str, code: str) -> None:
+    async def _login_code(self, kind: ContactKind, destination: str, username: str, code: str) -> None:
         senders = self.rt.senders
-        Messages(self.rt).require_reachable(contact_kind(method), destination)
-        if method == "sms":
+        Messages(self.rt).require_reachable(kind, destination)
+        if kind is PHONE:
             assert senders.sms is not None  # noqa: S101 - required before
             await senders.sms.send_login_code(destination, code)
             return
         assert senders.email is not None  # noqa: S101 - required before
         await senders.email.send_login_code(destination, username, code)
-
-
-def contact_kind(method: str) -> ContactKind:
-    """The kind of contact that a method sends to."""
-    return PHONE if method == "sms" else EMAIL
 
 
 def masked(destination: str) -> str:

@@ -1,8 +1,9 @@
-"""The second factor: a six-digit code by email or SMS, and backup codes for when neither arrives.
+"""Two-factor sign-in: a code by email or SMS or of an authenticator app, a passkey, or a backup code.
 
 Only "no row" means that a user has no second factor: a database or store that does not answer is an error, so
-that an outage never lets a sign-in pass without it. ``enrollment`` sets a factor up, ``challenges`` holds the
-sign-ins that wait for one, and ``base.devices`` remembers it on a device.
+that an outage never lets a sign-in pass without it. ``kinds`` says what differs between the factors,
+``enrollment`` proves an address, ``changes`` adds and removes factors, ``challenges`` holds the sign-ins that
+wait for one, and ``base.devices`` remembers it on a device.
 """
 
 from __future__ import annotations
@@ -11,26 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
-from authkit_issuer.domains.factors import enrollment
+from authkit_issuer.domains.factors import backup_codes, changes, enrollment, owners
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
-from authkit_issuer.domains.factors.challenges import Challenged, Challenges, Redeemed, SignIn
+from authkit_issuer.domains.factors.challenges import Challenges
+from authkit_issuer.domains.factors.changes import NewFactor
 from authkit_issuer.domains.factors.delivery import Delivery
-from authkit_issuer.domains.factors.queries import TwoFactorSettings, UserFactor
+from authkit_issuer.domains.factors.kinds import EMAIL_CODE, SMS_CODE, kind_of, sent_kind, usable_factors
+from authkit_issuer.domains.factors.queries import TwoFactorSettings, UserFactors
+from authkit_issuer.domains.factors.records import Challenged, Redeemed, SignIn
 from authkit_issuer.domains.sessions.service import OtherSessions
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
-from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
 __all__ = ["Challenged", "Redeemed", "TwoFactor", "TwoFactorSettings"]
-
-METHODS = ("email", "sms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class TwoFactor:
     def required_for(self, first: FirstFactor, client: Client | None) -> bool:
         """True if this sign-in must verify a second factor before anything is opened.
 
-        It need not where the account has none, the method is among ``two_factor_exempt_methods``, or the
-        device remembers an earlier verification.
+        It need not where the account has none, the first factor counts for two, the method is among
+        ``two_factor_exempt_methods``, or the device remembers an earlier verification.
         """
         return self._applies_to(first) and not self.is_remembered(first, client)
 
@@ -59,7 +59,11 @@ class TwoFactor:
         )
 
     def _applies_to(self, first: FirstFactor) -> bool:
-        return first.two_factor and first.method not in self.rt.config.two_factor_exempt_methods
+        return (
+            first.two_factor
+            and not first.is_multi_factor
+            and first.method not in self.rt.config.two_factor_exempt_methods
+        )
 
     @raises(errors.InvalidPhoneNumber, *SMS_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable)
     async def send_phone_setup_code(self, user_id: str, phone: str, *, client: Client | None = None) -> None:
@@ -68,26 +72,28 @@ class TwoFactor:
         Raises ``UserNotFound``, ``UserBanned``, ``InvalidPhoneNumber``, ``SmsUnavailable``,
         ``SmsDeliveryFailed``, ``TooManyRequests``.
         """
-        user = await self._allowed(user_id)
-        await enrollment.send_setup_code(self.rt, user, "sms", identifiers.phone(phone), client)
+        user = await owners.allowed(self.rt, user_id)
+        await enrollment.send_setup_code(self.rt, user, SMS_CODE, identifiers.phone(phone), client)
 
     @raises(errors.EmailNotVerified, *EMAIL_SENDING, errors.TooManyRequests, errors.EphemeralStoreUnavailable)
     async def send_email_setup_code(self, user_id: str, *, client: Client | None = None) -> None:
         """Send a code to the user's verified email address; raises ``EmailNotVerified`` without one."""
-        user = await self._allowed(user_id)
-        await enrollment.send_setup_code(self.rt, user, "email", _verified_email(user), client)
+        user = await owners.allowed(self.rt, user_id)
+        await enrollment.send_setup_code(self.rt, user, EMAIL_CODE, owners.verified_email(user), client)
 
     async def verify_phone_setup_code(self, user_id: str, phone: str, code: str) -> bool:
         """Use up the code sent to the number; True if it was right, and ``enable`` then needs none."""
         self.rt.refuse_joining("two_factor.verify_phone_setup_code")
-        user = await self._allowed(user_id)
-        return await enrollment.verify_setup_code(self.rt, user, "sms", identifiers.phone(phone), code)
+        user = await owners.allowed(self.rt, user_id)
+        return await enrollment.verify_setup_code(self.rt, user, SMS_CODE, identifiers.phone(phone), code)
 
     async def verify_email_setup_code(self, user_id: str, code: str) -> bool:
         """Use up the code sent to the address; True if it was right, and ``enable`` then needs none."""
         self.rt.refuse_joining("two_factor.verify_email_setup_code")
-        user = await self._allowed(user_id)
-        return await enrollment.verify_setup_code(self.rt, user, "email", _verified_email(user), code)
+        user = await owners.allowed(self.rt, user_id)
+        return await enrollment.verify_setup_code(
+            self.rt, user, EMAIL_CODE, owners.verified_email(user), code
+        )
 
     @raises(
         errors.TwoFactorMethodInvalid,
@@ -108,9 +114,11 @@ class TwoFactor:
         end_other_sessions: bool | None = None,
         client: Client | None = None,
     ) -> list[str]:
-        """Enable the second factor, or change its method, and return ten backup codes, shown once.
+        """Enable a second factor by email or SMS as the default, and return ten backup codes, shown once.
 
-        Sign-ins in progress end. When storage fails, the verification stays valid.
+        It takes the place of every other factor whose codes are sent; apps and passkeys stay beside it.
+        ``second_factors.add`` replaces none. Sign-ins in progress end. When storage fails, the verification
+        stays valid.
 
         Args:
             user_id: The user.
@@ -132,17 +140,17 @@ class TwoFactor:
             UserBanned: The user is banned or deleted.
         """
         self.rt.refuse_joining("two_factor.enable")
-        method = method.strip().lower()
-        if method not in METHODS:
-            raise errors.TwoFactorMethodInvalid(param="method")
-        if not Delivery(self.rt).can_send(method):
+        kind = sent_kind(method)
+        assert kind.contact is not None  # noqa: S101 - by sent_kind
+        if kind.contact.sender(self.rt.senders) is None:
             raise errors.TwoFactorMethodUnavailable(param="method")
-        phone = identifiers.phone(phone_number or "") if method == "sms" else None
-        user = await self._allowed(user_id)
-        destination = phone or _verified_email(user)
-        async with enrollment.use_verification(self.rt, user, method, destination, code):
+        phone = identifiers.phone(phone_number or "") if kind is SMS_CODE else None
+        user = await owners.allowed(self.rt, user_id)
+        destination = phone or owners.verified_email(user)
+        new = NewFactor(id=identifiers.new_id(self.rt.random_bytes), kind=kind, phone_number=phone)
+        async with enrollment.use_verification(self.rt, user, kind, destination, code):
             others = OtherSessions(keep=keep_session_id, end=end_other_sessions)
-            return await enrollment.enable(self.rt, user, method, phone, client=client, others=others)
+            return await changes.enable(self.rt, user, new, client=client, others=others)
 
     async def disable(
         self,
@@ -152,20 +160,20 @@ class TwoFactor:
         end_other_sessions: bool | None = None,
         client: Client | None = None,
     ) -> None:
-        """Disable the second factor; its number, backup codes, codes and challenges are deleted with it.
+        """Disable two-factor sign-in: factors, backup codes and challenges are deleted; passkeys stay.
 
         Does nothing if it is off. The caller must have authenticated the owner. The other sessions end as for
         ``enable``. Raises ``UserNotFound``.
         """
         others = OtherSessions(keep=keep_session_id, end=end_other_sessions)
-        await enrollment.disable(self.rt, _existing(user_id), client, others=others)
+        await changes.disable(self.rt, owners.known_id(user_id), client, others=others)
 
     async def confirm(self, user_id: str, *, client: Client | None = None) -> bool:
         """Let a frozen second factor count again; False if it is not frozen.
 
         The caller must have authenticated the owner recently. Raises ``UserNotFound``.
         """
-        return await enrollment.confirm(self.rt, _existing(user_id), client)
+        return await changes.confirm(self.rt, owners.known_id(user_id), client)
 
     async def admin_disable(
         self, user_id: str, *, actor: str, reason: str | None = None, client: Client | None = None
@@ -176,7 +184,7 @@ class TwoFactor:
         ``UserNotFound``.
         """
         why = identifiers.reason(reason)
-        return await enrollment.disable(self.rt, _existing(user_id), client, actor=actor, reason=why)
+        return await changes.disable(self.rt, owners.known_id(user_id), client, actor=actor, reason=why)
 
     @raises(errors.TwoFactorNotEnabled)
     async def regenerate_backup_codes(self, user_id: str, *, client: Client | None = None) -> list[str]:
@@ -184,15 +192,7 @@ class TwoFactor:
         owner = identifiers.uuid_or_none(user_id)
         if owner is None:
             raise errors.TwoFactorNotEnabled
-        shown = BackupCodes(self.rt).new()
-        async with self.rt.transaction() as tx:
-            stored = BackupCodes(tx).digests(owner, shown)
-            if not await tx.execute(sql.REPLACE_BACKUP_CODES, owner, stored):
-                raise errors.TwoFactorNotEnabled
-            await Events(tx).record(
-                SessionEventType.TWO_FACTOR_BACKUP_CODES_MADE, actor=None, user_id=owner, client=client
-            )
-        return shown
+        return await BackupCodes(self.rt).replace(owner, client)
 
     async def begin(
         self,
@@ -205,9 +205,10 @@ class TwoFactor:
         extra: Mapping[str, object] | None = None,
         client: Client | None = None,
     ) -> Challenged:
-        """Send the code of the second factor, for a sign-in whose first factor is verified.
+        """Ask for a second factor after a verified first one, and send the code of the default factor.
 
-        The challenge is stored, then the code is sent. Beyond the sending limits no code is sent
+        The challenge is stored, then the code is sent. ``methods`` are the other factors, which
+        ``second_factors.select`` asks for in its place. Beyond the sending limits no code is sent
         (``code_sent`` is False): the one before still works, or a backup code. When sending fails, the error
         carries the challenge in its metadata, so that a backup code still helps.
 
@@ -229,11 +230,11 @@ class TwoFactor:
             SmsDeliveryFailed: The SMS sender failed.
         """
         self.rt.refuse_joining("two_factor.begin")
-        factor = await self._find(user_id)
-        if factor is None or factor.auth_epoch != auth_epoch or not factor.enabled:
+        user = await owners.find(self.rt, user_id)
+        if user is None or user.auth_epoch != auth_epoch or not user.enabled:
             raise errors.InvalidCredentials
-        first = _first_factor(factor, method, amr)
-        return await Challenges(self.rt).send(factor, SignIn(first=first, org=org, extra=extra or {}), client)
+        first = _first_factor(user, method, amr)
+        return await Challenges(self.rt).send(user, SignIn(first=first, org=org, extra=extra or {}), client)
 
     async def redeem(
         self,
@@ -246,17 +247,36 @@ class TwoFactor:
     ) -> Redeemed:
         """Use up a challenge, for a caller that opens the session and may restore the record.
 
-        A backup code is only checked: ``use_backup_code`` uses it up in the transaction of the session.
-        Raises ``InvalidChallenge``, ``InvalidOrExpiredCode``.
+        The caller runs ``use_up`` of the result in the transaction of the session: it uses up a backup code
+        or the code of an app, which are only checked here. Raises ``InvalidChallenge``,
+        ``InvalidOrExpiredCode``, ``TooManyRequests``.
         """
         self.rt.refuse_joining("two_factor.redeem")
         return await Challenges(self.rt).redeem(user_id, challenge, code, client, is_backup=is_backup)
 
+    async def redeem_verified(
+        self, user_id: str, challenge: str, *, factor: str, amr: tuple[str, ...]
+    ) -> Redeemed:
+        """Use up a challenge by a second factor that the caller has verified itself, such as a passkey.
+
+        Args:
+            user_id: The ``user_id`` of the challenge.
+            challenge: The challenge.
+            factor: The kind of the factor.
+            amr: The authentication methods of the factor (RFC 8176).
+
+        Raises:
+            InvalidChallenge: The challenge is over, or the account changed.
+        """
+        self.rt.refuse_joining("two_factor.redeem_verified")
+        return await Challenges(self.rt).redeem_verified(user_id, challenge, factor=factor, amr=amr)
+
     async def use_backup_code(self, user_id: str, code: str, *, client: Client | None = None) -> None:
         """Use up a backup code in the caller's transaction, or raise ``InvalidOrExpiredCode``."""
-        factor = await self._find(user_id)
-        if factor is None or await BackupCodes(self.rt).use(factor.user_id, code, client) is None:
+        owner = identifiers.uuid_or_none(user_id)
+        if owner is None:
             raise errors.InvalidOrExpiredCode
+        await backup_codes.use_up(self.rt, owner, code, client)
 
     async def complete_login(
         self,
@@ -273,10 +293,8 @@ class TwoFactor:
         wrong codes the challenge is void.
         """
         redeemed = await self.redeem(user_id, challenge, code, is_backup=is_backup, client=client)
-        if not is_backup:
-            return
         async with OneTimeCodes(self.rt).restore_on_outage(redeemed.record):
-            await self.use_backup_code(redeemed.record.user_id, code, client=client)
+            await redeemed.use_up(self.rt)
 
     async def require_for_login(self, user_id: str, *, client: Client | None = None) -> str:
         """Send a code that belongs to no challenge, and return its destination, unmasked.
@@ -285,24 +303,28 @@ class TwoFactor:
         ``TwoFactorNotEnabled``.
         """
         self.rt.refuse_joining("two_factor.require_for_login")
-        factor = await self._enabled(user_id)
-        destination = factor.destination
-        if destination is None:
+        user = await owners.enabled(self.rt, user_id)
+        for factor in usable_factors(self.rt, user):
+            kind = kind_of(factor.kind)
+            destination = kind.destination(user, factor)
+            if kind.contact is not None:
+                break
+        else:
             raise errors.TwoFactorMethodUnavailable
-        await SendingLimits(self.rt).check("2fa_code", factor.user_id, client)
-        issued = await Challenges(self.rt).issue_user_code(factor, destination)
-        async with SendingLimits(self.rt).sending("2fa_code", factor.user_id, client):
-            await Delivery(self.rt).login_code(factor.method, destination, factor.username, issued.code)
+        limits = SendingLimits(self.rt)
+        await limits.check("2fa_code", user.user_id, client)
+        issued = await Challenges(self.rt).issue_user_code(user, kind.name, destination)
+        async with limits.sending("2fa_code", user.user_id, client):
+            await Delivery(self.rt).login_code(kind.contact, destination, user.username, issued.code)
         return destination
 
     async def create_challenge(self, user_id: str) -> str:
-        """Return a new challenge, 43 characters, whose code ``require_for_login`` sends.
+        """Return a new challenge, 43 characters, whose code ``require_for_login`` sends or an app shows.
 
         Earlier challenges of the user stay valid. Raises ``UserNotFound``, ``TwoFactorNotEnabled``.
         """
-        factor = await self._enabled(user_id)
-        first = _first_factor(factor, "host", ())
-        return await Challenges(self.rt).create(factor, SignIn(first=first))
+        user = await owners.enabled(self.rt, user_id)
+        return await Challenges(self.rt).create(user, SignIn(first=_first_factor(user, "host", ())))
 
     async def verify_challenge(self, user_id: str, challenge: str) -> bool:
         """True if this is a live challenge of the user; it stays unused."""
@@ -336,48 +358,15 @@ class TwoFactor:
         Counted together with ``verify_backup_code``. Raises ``TwoFactorNotEnabled``.
         """
         self.rt.refuse_joining("a try of a backup code")
-        factor = await self._find(user_id)
+        factor = await owners.find(self.rt, user_id)
         if factor is None or not factor.enabled:
             raise errors.TwoFactorNotEnabled
         config = self.rt.config
         tries = await self.rt.ephemeral.incr(f"2fa_backup_tries:{factor.user_id}", config.two_factor_ttl)
         return tries <= config.max_code_attempts and await BackupCodes(self.rt).holds(factor.user_id, code)
 
-    async def _find(self, user_id: str) -> UserFactor | None:
-        owner = identifiers.uuid_or_none(user_id)
-        return None if owner is None else await self.rt.maybe(sql.FACTOR, owner)
 
-    async def _allowed(self, user_id: str) -> UserFactor:
-        found = await self._find(user_id)
-        if found is None:
-            raise errors.UserNotFound
-        if not found.allowed:
-            raise errors.UserBanned
-        return found
-
-    async def _enabled(self, user_id: str) -> UserFactor:
-        found = await self._find(user_id)
-        if found is None:
-            raise errors.UserNotFound
-        if not found.enabled:
-            raise errors.TwoFactorNotEnabled
-        return found
-
-
-def _first_factor(user: UserFactor, method: str, amr: Sequence[str]) -> FirstFactor:
+def _first_factor(user: UserFactors, method: str, amr: Sequence[str]) -> FirstFactor:
     return FirstFactor(
         user_id=user.user_id, auth_epoch=user.auth_epoch, two_factor=True, method=method, amr=tuple(amr)
     )
-
-
-def _verified_email(user: UserFactor) -> str:
-    if user.email is None or not user.email_verified:
-        raise errors.EmailNotVerified
-    return user.email
-
-
-def _existing(user_id: str) -> str:
-    owner = identifiers.uuid_or_none(user_id)
-    if owner is None:
-        raise errors.UserNotFound
-    return owner

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
 from authkit_issuer.store.predicates import (
     ALLOWED,
-    FACTOR_ON,
     HAS_PASSKEY,
     HAS_TWO_FACTOR,
     RESTORABLE,
@@ -30,23 +30,18 @@ class AvailableMethods:
     phone: str | None
     has_password: bool
     two_factor: bool
-    factor: str
-    factor_phone: str | None
     has_passkey: bool
     has_wallet: bool
     providers: list[str]
 
     @property
-    def code_destination(self) -> tuple[str, str] | None:
-        """The method and the address of a code; None if this user cannot use one."""
-        if self.two_factor:
-            to = self.factor_phone if self.factor == "sms" else self.email
-            return (self.factor, to) if to else None
-        if self.has_password:
+    def code_destination(self) -> tuple[ContactKind, str] | None:
+        """The verified contact for a code; None for a user who must use a second factor or the password."""
+        if self.two_factor or self.has_password:
             return None
         if self.email:
-            return "email", self.email
-        return ("sms", self.phone) if self.phone else None
+            return EMAIL, self.email
+        return (PHONE, self.phone) if self.phone else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +72,7 @@ AVAILABLE_METHODS = Query(
            case when u.email_verified then u.email end as email,
            case when u.phone_verified then u.phone_number end as phone,
            exists (select from profiles.user_passwords p where p.user_id = u.id) as has_password,
-           coalesce({FACTOR_ON}, false) as two_factor, coalesce(t.method, 'email') as factor,
-           t.phone_number as factor_phone,
+           {HAS_TWO_FACTOR} as two_factor,
            {HAS_PASSKEY} as has_passkey,
            exists (
                select from profiles.user_providers l
@@ -89,8 +83,7 @@ AVAILABLE_METHODS = Query(
                where l.user_id = u.id and l.provider_slug = any($3::text[]) and l.frozen_at is null
                order by l.provider_slug
            ) as providers
-    from profiles.users u left join profiles.two_factor_settings t on t.user_id = u.id
-    where u.id = $1::uuid
+    from profiles.users u where u.id = $1::uuid
     """,
 )
 # The statement does not lock the user's row: what ends sessions raises the epoch, and ends this one too.

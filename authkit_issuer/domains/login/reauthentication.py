@@ -8,15 +8,19 @@ factor nor a password, who otherwise could never do what requires a recent authe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.credentials.service import Passwords
-from authkit_issuer.domains.factors.delivery import Delivery, masked
+from authkit_issuer.domains.factors import backup_codes, totp_codes
+from authkit_issuer.domains.factors.delivery import Delivery
 from authkit_issuer.domains.factors.service import TwoFactor
+from authkit_issuer.domains.factors.step_up import StepUpCode, StepUpFactors
 from authkit_issuer.domains.login import queries as sql
 from authkit_issuer.domains.login.queries import AvailableMethods
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens
@@ -50,16 +54,23 @@ async def with_password(
     return await _reauthenticate(rt, user, session_id, method="password", amr=("pwd",), client=client)
 
 
-async def send_code(rt: Runtime, user_id: str, session_id: str, client: Client | None) -> str:
-    """Send a code that is good for this session alone, and return its destination, masked."""
+async def send_code(
+    rt: Runtime, user_id: str, session_id: str, client: Client | None, *, factor_id: str | None = None
+) -> StepUpCode:
+    """Send a code that is good for this session alone; an app has it already."""
     user = await _find_user(rt, user_id, session_id)
-    if user.code_destination is None:
+    if user.two_factor:
+        proof = await StepUpFactors(rt).choose(user.user_id, factor_id)
+    elif user.code_destination is not None:
+        proof = StepUpCode.to_contact(*user.code_destination)
+    else:
         raise errors.TwoFactorMethodUnavailable
-    method, destination = user.code_destination
+    if proof.contact is None:
+        return proof
     await SendingLimits(rt).check(CODE, user.user_id, client)
     issued = await OneTimeCodes(rt).issue(
         CODE,
-        target=f"{user.user_id}|{method}:{destination}",
+        target=_target(user, proof),
         code_ttl=rt.config.code_ttl,
         record_ttl=rt.config.code_ttl,
         request_id=session_id,
@@ -67,25 +78,45 @@ async def send_code(rt: Runtime, user_id: str, session_id: str, client: Client |
         auth_epoch=user.auth_epoch,
     )
     async with SendingLimits(rt).sending(CODE, user.user_id, client):
-        await Delivery(rt).login_code(method, destination, user.username, issued.code)
-    return masked(destination)
+        await Delivery(rt).login_code(proof.contact, proof.destination, user.username, issued.code)
+    return proof
 
 
 async def with_code(
-    rt: Runtime, user_id: str, session_id: str, code: str, client: Client | None
+    rt: Runtime,
+    user_id: str,
+    session_id: str,
+    code: str,
+    client: Client | None,
+    *,
+    factor_id: str | None = None,
 ) -> AccessToken:
-    """Reauthenticate with the code of ``send_code``; of concurrent requests one succeeds."""
+    """Reauthenticate with the code of ``send_code`` or of an app; of concurrent requests one succeeds."""
     user = await _find_user(rt, user_id, session_id)
-    if user.code_destination is None:
+    sent = await OneTimeCodes(rt).peek(CODE, session_id)
+    if user.two_factor:
+        target = sent.target if sent else ""
+        proof = await StepUpFactors(rt).of_code(
+            user.user_id, factor_id, lambda one: _target(user, one) == target
+        )
+    else:
+        proof = StepUpCode.to_contact(*user.code_destination) if user.code_destination else None
+    if proof is None:
         raise errors.InvalidOrExpiredCode
-    method, destination = user.code_destination
-    codes = OneTimeCodes(rt)
-    record = await codes.redeem_code(CODE, session_id, f"{user.user_id}|{method}:{destination}", code)
+    amr = (*proof.amr, *(("mfa",) if user.two_factor else ()))
+    again = partial(_reauthenticate, rt, user, session_id, method=proof.method, amr=amr, client=client)
+    if proof.app is not None:
+        steps = await totp_codes.check(rt, proof.app, code)
+        return await again(use_up=partial(totp_codes.accept, app=proof.app, steps=steps))
+    record = await OneTimeCodes(rt).redeem_code(CODE, session_id, _target(user, proof), code)
     if record.auth_epoch != user.auth_epoch:
         raise errors.InvalidOrExpiredCode
-    amr = ("sms" if method == "sms" else "otp", *(("mfa",) if user.two_factor else ()))
-    async with codes.restore_on_outage(record):
-        return await _reauthenticate(rt, user, session_id, method=f"{method}_code", amr=amr, client=client)
+    async with OneTimeCodes(rt).restore_on_outage(record):
+        return await again()
+
+
+def _target(user: AvailableMethods, proof: StepUpCode) -> str:
+    return f"{user.user_id}|{proof.kind}:{proof.destination}"
 
 
 async def with_backup_code(
@@ -95,20 +126,16 @@ async def with_backup_code(
     user = await _find_user(rt, user_id, session_id)
     if not await TwoFactor(rt).check_backup_code(user.user_id, code):
         raise errors.InvalidOrExpiredCode
-    entitlements = await Entitlements(rt).for_token(user.user_id)
     # One transaction: a code is not used up for a session that has ended meanwhile.
-    async with rt.transaction() as tx:
-        access = await _reauthenticate(
-            tx,
-            user,
-            session_id,
-            method="backup_code",
-            amr=("otp", "mfa"),
-            client=client,
-            entitlements=entitlements,
-        )
-        await TwoFactor(tx).use_backup_code(user.user_id, code, client=client)
-    return access
+    return await _reauthenticate(
+        rt,
+        user,
+        session_id,
+        method="backup_code",
+        amr=("otp", "mfa"),
+        client=client,
+        use_up=partial(backup_codes.use_up, user_id=user.user_id, code=code, client=client),
+    )
 
 
 async def with_verified_proof(
@@ -155,17 +182,16 @@ async def _reauthenticate(
     method: str,
     amr: Sequence[str],
     client: Client | None,
-    entitlements: list[str] | None = None,
+    use_up: UseUp | None = None,
 ) -> AccessToken:
     """Set the session's ``auth_time`` and ``amr``, and return an access token that carries both.
 
-    A caller inside a transaction reads the ``entitlements`` before it begins. Raises ``SessionEnded`` if the
-    session is over or not this user's, or the account changed since ``user`` was read.
+    ``use_up`` runs in the same transaction. Raises ``SessionEnded`` if the session is over or not this
+    user's, or the account changed since ``user`` was read.
     """
     if rt.keys.current().signing is None:
         raise errors.MissingSigner
-    if entitlements is None:
-        entitlements = await Entitlements(rt).for_token(user.user_id)
+    entitlements = await Entitlements(rt).for_token(user.user_id)
     config = rt.config
     async with rt.transaction() as tx:
         session = await tx.maybe(
@@ -187,6 +213,8 @@ async def _reauthenticate(
             method=method,
             client=client,
         )
+        if use_up is not None:
+            await use_up(tx)
     return Tokens(rt).mint(
         session,
         entitlements,

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.credentials.service import Passwords
-from authkit_issuer.domains.factors.service import Redeemed, TwoFactor
-from authkit_issuer.domains.login import reauthentication
+from authkit_issuer.domains.factors.service import TwoFactor
+from authkit_issuer.domains.factors.step_up import StepUpCode
+from authkit_issuer.domains.login import reauthentication, second_factor
 from authkit_issuer.domains.sessions.service import Sessions, TokenPair
 from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.domains.tokens.claims import check_extra
@@ -169,6 +169,8 @@ class Logins:
     @raises(
         errors.InvalidChallenge,
         errors.InvalidOrExpiredCode,
+        errors.TooManyRequests,
+        errors.TwoFactorMethodUnavailable,
         errors.UserBanned,
         errors.MissingSigner,
         errors.EntitlementsUnavailable,
@@ -189,7 +191,7 @@ class Logins:
         Args:
             user_id: The ``user_id`` of the refusal's metadata.
             challenge: The ``challenge`` of the refusal's metadata.
-            code: The code that was sent, or a backup code.
+            code: The code that was sent or that the app shows, or a backup code.
             is_backup: True if ``code`` is a backup code.
             remember_device: Skip the second factor on this device for ``two_factor_remember`` seconds, or
                 until the account's epoch is raised. Reauthentication still requires it.
@@ -198,6 +200,7 @@ class Logins:
         Raises:
             InvalidChallenge: The challenge is over, or the account changed: sign in again.
             InvalidOrExpiredCode: The code is wrong, used or too old.
+            TooManyRequests: Too many wrong codes of an app; another factor and backup codes still work.
             UserBanned: The user may not act.
             Unavailable: Storage failed. Challenge and code are still good.
         """
@@ -208,19 +211,25 @@ class Logins:
         except (errors.InvalidChallenge, errors.InvalidOrExpiredCode) as refusal:
             await self.note_failure(refusal, client)
             raise
-        try:
-            async with OneTimeCodes(self.rt).restore_on_outage(redeemed.record):
-                if not is_backup:
-                    return await _resume(self.rt, redeemed, client, remember=remember_device)
-                entitlements = await Entitlements(self.rt).for_token(redeemed.record.user_id)
-                # One transaction: the code is used up if and only if the session is opened.
-                async with self.rt.transaction() as tx:
-                    pair = await _resume(tx, redeemed, client, entitlements, remember=remember_device)
-                    await TwoFactor(tx).use_backup_code(redeemed.record.user_id, code, client=client)
-        except errors.InvalidCredentials as error:
-            # The account changed since the first factor was proved.
-            raise errors.InvalidChallenge from error
-        return pair
+        return await second_factor.resume(self.rt, redeemed, client, remember=remember_device)
+
+    async def complete_verified(
+        self,
+        user_id: str,
+        challenge: str,
+        *,
+        factor: str,
+        amr: tuple[str, ...],
+        remember_device: bool = False,
+        client: Client | None = None,
+    ) -> TokenPair:
+        """Open the session of a challenge whose second factor the caller has verified, such as a passkey.
+
+        ``factor`` is the kind of the factor, ``amr`` its authentication methods (RFC 8176). For the other
+        arguments and the refusals see ``complete_two_factor``.
+        """
+        redeemed = await TwoFactor(self.rt).redeem_verified(user_id, challenge, factor=factor, amr=amr)
+        return await second_factor.resume(self.rt, redeemed, client, remember=remember_device)
 
     @raises(
         errors.InvalidCredentials,
@@ -255,13 +264,21 @@ class Logins:
         errors.TooManyRequests,
         errors.EphemeralStoreUnavailable,
     )
-    async def step_up_send_code(self, user_id: str, session_id: str, *, client: Client | None = None) -> str:
+    async def step_up_send_code(
+        self, user_id: str, session_id: str, *, factor_id: str | None = None, client: Client | None = None
+    ) -> StepUpCode:
         """Send a code to reauthenticate with.
 
         The code goes to the second factor; without a second factor and a password, to the verified contact.
 
+        Args:
+            user_id: The user.
+            session_id: The live session.
+            factor_id: The second factor; None is the default one.
+            client: The client, for the sending limits.
+
         Returns:
-            The destination, masked.
+            Where the code went. Nothing is sent for an app, and ``methods`` names the other factors.
 
         Raises:
             TwoFactorMethodUnavailable: Codes are not open to this user.
@@ -270,11 +287,12 @@ class Logins:
             EmailUnavailable, SmsUnavailable: The service has no such sender.
             EmailDeliveryFailed, SmsDeliveryFailed: The sender failed.
         """
-        return await reauthentication.send_code(self.rt, user_id, session_id, client)
+        return await reauthentication.send_code(self.rt, user_id, session_id, client, factor_id=factor_id)
 
     @raises(
         errors.InvalidOrExpiredCode,
         errors.TwoFactorNotEnabled,
+        errors.TwoFactorMethodUnavailable,
         errors.TooManyRequests,
         errors.MissingSigner,
         errors.EntitlementsUnavailable,
@@ -287,20 +305,27 @@ class Logins:
         code: str,
         *,
         is_backup: bool = False,
+        factor_id: str | None = None,
         client: Client | None = None,
     ) -> AccessToken:
-        """Reauthenticate in a live session with the code of ``step_up_send_code``, or with a backup code.
+        """Reauthenticate in a live session with a code that was sent, a code of an app, or a backup code.
+
+        Without a ``factor_id`` it is the code that was sent, else one of the first app.
 
         Returns:
             An access token, as ``step_up_password`` does.
 
         Raises:
             InvalidOrExpiredCode: The code is wrong, used or too old.
+            TooManyRequests: Too many wrong codes of an app.
             TwoFactorNotEnabled: A backup code, and the second factor is off.
             SessionEnded, UserDisabled: The session is over, or the user may not act.
         """
-        take = reauthentication.with_backup_code if is_backup else reauthentication.with_code
-        return await take(self.rt, user_id, session_id, code, client)
+        if is_backup:
+            return await reauthentication.with_backup_code(self.rt, user_id, session_id, code, client)
+        return await reauthentication.with_code(
+            self.rt, user_id, session_id, code, client, factor_id=factor_id
+        )
 
     async def step_up_vouched(
         self,
@@ -373,25 +398,3 @@ class Logins:
             client=client,
             data={"count": count} if count > _RECORDED_PER_MINUTE else None,
         )
-
-
-async def _resume(
-    rt: Runtime,
-    redeemed: Redeemed,
-    client: Client | None,
-    entitlements: list[str] | None = None,
-    *,
-    remember: bool,
-) -> TokenPair:
-    waiting = redeemed.sign_in
-    return await Sessions(rt).sign_in(
-        waiting.first.user_id,
-        method=f"{waiting.first.method}_2fa",
-        auth_epoch=waiting.first.auth_epoch,
-        amr=redeemed.amr,
-        org=waiting.org,
-        client=client,
-        extra=waiting.extra,
-        entitlements=entitlements,
-        factor="verified_and_remembered" if remember else "verified",
-    )

@@ -12,6 +12,7 @@ from datetime import datetime
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
+from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.domains.sessions.revocation import end_sessions
 from authkit_issuer.domains.tokens.service import TokenFacts
@@ -55,6 +56,7 @@ class NewSession:
     factor_remembered: bool = False
     authenticated_at: float | None = None
     """When the user authenticated (Unix seconds); None, and any later moment, is now."""
+    use_up: UseUp | None = None
 
 
 async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSession:
@@ -81,6 +83,8 @@ async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSess
             new.authenticated_at,
         )
         await _record(tx, session_id, inserted, new)
+        if new.use_up is not None:
+            await new.use_up(tx)
     token = refresh_token.encode(
         rt.keys.current(), rt.config.issuer, session_id=session_id, generation=0, nonce=nonce
     )

@@ -16,6 +16,7 @@ from typing import Any
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.devices import Devices, SecondFactor
 from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.sessions import introspection, presented_tokens, revocation
 from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.domains.sessions.creation import IssuedSession, NewSession, open_session
@@ -100,7 +101,7 @@ class Sessions:
         org: str | None = None,
         client: Client | None = None,
         extra: Mapping[str, object] | None = None,
-        entitlements: list[str] | None = None,
+        use_up: UseUp | None = None,
         factor: SecondFactor = "verified",
         authenticated_at: float | None = None,
     ) -> TokenPair:
@@ -114,8 +115,7 @@ class Sessions:
             org: The slug of the organization that the access token is to name.
             client: The client that signs in.
             extra: Further claims of the access token.
-            entitlements: The entitlements of the token. A caller inside a transaction reads them before it
-                begins; None reads them here.
+            use_up: Uses up what the user proved, in the transaction of the session; its error opens none.
             factor: What the device remembers of the second factor, or is to remember from now on.
             authenticated_at: When the user authenticated (Unix seconds); None, and any later moment, is now.
 
@@ -127,8 +127,7 @@ class Sessions:
         """
         if self.rt.keys.current().signing is None:
             raise errors.MissingSigner
-        if entitlements is None:
-            entitlements = await Entitlements(self.rt).for_token(user_id)
+        entitlements = await Entitlements(self.rt).for_token(user_id)
         new = NewSession(
             method=method,
             auth_epoch=auth_epoch,
@@ -137,6 +136,7 @@ class Sessions:
             is_login=True,
             factor_remembered=factor == "remembered",
             authenticated_at=authenticated_at,
+            use_up=use_up,
         )
         try:
             opened, grant = await self._open_for_org(user_id, new, org)

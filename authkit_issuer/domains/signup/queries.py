@@ -94,8 +94,9 @@ _OWNER = {
     kind: f"""
     select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.username, u.email,
            exists (
-               select from profiles.two_factor_settings t
-               where t.user_id = u.id and {FACTOR_ON} and t.method = 'email'
+               select from profiles.second_factors f
+               join profiles.two_factor_settings t on t.user_id = f.user_id
+               where f.user_id = u.id and f.kind = 'email' and {FACTOR_ON}
            ) as two_factor,
            u.{kind.column} as current, u.{kind.verified_column} as verified
     from profiles.users u where u.id = $1::uuid

@@ -35,13 +35,25 @@ export interface User {
 }
 
 /** A sign-in that waits for the code that was sent to `destination`, which is masked. */
+/** A second factor of the user; `hint` is the masked address or number, or the name. */
+export interface SecondFactorMethod {
+  id: string;
+  kind: "totp" | "email" | "sms" | "passkey";
+  hint: string;
+}
+
 export interface SecondFactor {
   userId: string;
   challenge: string;
+  /** The kind of the factor that is asked for. */
   method: string;
+  /** Where the code went, masked; empty for a factor that has no code to send. */
   destination: string;
-  /** False if no new code was sent: the one before still works, or a backup code. */
+  /** False if no new code was sent: the one before still works, an app has its own, or a backup code. */
   codeSent: boolean;
+  factorId: string | null;
+  /** The factors to choose from, the default first. */
+  methods: SecondFactorMethod[];
 }
 
 export interface SignedIn {
@@ -112,6 +124,8 @@ export interface Client {
   completeSecondFactor(
     waiting: SecondFactor, code: string, more?: { backupCode?: boolean; rememberDevice?: boolean },
   ): Promise<SignInResult>;
+  /** Asks for another second factor, of `methods`, and has its code sent. */
+  chooseSecondFactor(waiting: SecondFactor, factorId: string): Promise<SecondFactor>;
   /** Signs in at a provider in a window. Call it in the handler of a click, before anything is awaited. */
   signInWithPopup(
     provider: string, options?: { org?: string; width?: number; height?: number },
@@ -150,9 +164,9 @@ export interface Client {
   changePhone(change: { phoneNumber: string; password?: string }): Promise<unknown>;
   confirmPhone(proof: { phoneNumber: string; code: string }): Promise<unknown>;
   /** Proves again who the user is, after `step_up_required`; then repeat what was refused. */
-  stepUp(proof: { password: string } | { code: string; backupCode?: boolean }): Promise<void>;
+  stepUp(proof: { password: string } | { code: string; backupCode?: boolean; factorId?: string }): Promise<void>;
   /** Sends a code for `stepUp`. */
-  sendStepUpCode(): Promise<{ destination: string }>;
+  sendStepUpCode(factorId?: string): Promise<{ destination: string; method: string; methods?: SecondFactorMethod[] }>;
 }
 
 /**

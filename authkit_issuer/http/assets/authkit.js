@@ -248,8 +248,10 @@ class Session {
 }
 
 /** @param {Json} told @returns {{ secondFactor: SecondFactor }} */
-function secondFactorOf({ user_id, challenge, method, destination, code_sent }) {
-  return { secondFactor: { userId: user_id, challenge, method, destination, codeSent: `${code_sent}` !== "false" } };
+function secondFactorOf({ user_id: userId, challenge, method, destination, code_sent, factor_id: factorId, methods }) {
+  const listed = typeof methods === "string" ? JSON.parse(methods) : methods ?? []; // a fragment holds texts
+  const codeSent = `${code_sent}` !== "false";
+  return { secondFactor: { userId, challenge, method, destination, codeSent, factorId, methods: listed } };
 }
 
 /** @param {Request} request @param {string | null} token */
@@ -357,6 +359,10 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
     signIn: (who) => open("/auth/password/login", who),
     completeSecondFactor: ({ userId, challenge }, code, more) =>
       open("/auth/2fa/verify", { userId, challenge, code, ...more }),
+    async chooseSecondFactor({ userId, challenge }, factorId) {
+      const chosen = await send("POST", "/auth/2fa/challenge", { userId, challenge, factorId });
+      return secondFactorOf({ ...chosen, user_id: userId, challenge }).secondFactor;
+    },
     async signInWithPopup(provider, { org, width = 480, height = 640 } = {}) {
       const nonce = random(), url = loginUrl(provider, { ui: "popup", popup_nonce: nonce });
       const popup = window.open(url, nonce, `popup,width=${width},height=${height}`);
@@ -389,7 +395,7 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
     confirmEmail: (code) => client.request("POST", "/auth/user/email/change/confirm", { code }),
     changePhone: (change) => client.request("POST", "/auth/user/phone/change/request", change),
     confirmPhone: (proof) => client.request("POST", "/auth/user/phone/change/confirm", proof),
-    sendStepUpCode: () => client.request("POST", "/auth/step-up/2fa", {}),
+    sendStepUpCode: (factorId) => client.request("POST", "/auth/step-up/2fa", factorId ? { factorId } : {}),
     async stepUp(proof) {
       const path = "password" in proof ? "/auth/step-up/password" : "/auth/step-up/2fa";
       session.adopt(await client.request("POST", path, proof));

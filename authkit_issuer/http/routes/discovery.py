@@ -44,6 +44,15 @@ class Channels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecondFactorKinds:
+    """Which second factors an account may have: codes to an email address or a phone, apps."""
+
+    email: bool
+    phone: bool
+    totp: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoginProvider:
     """An external login that a person may choose."""
 
@@ -67,7 +76,7 @@ class Capabilities:
     registration: Channels
     verification_required: bool
     password: bool
-    two_factor: Channels
+    two_factor: SecondFactorKinds
     providers: list[LoginProvider]
     passkeys: bool
     solana: bool
@@ -145,7 +154,9 @@ def _capabilities(service: Service) -> Capabilities:
         registration=reachable,
         verification_required=config.verification_required,
         password=True,
-        two_factor=reachable,
+        two_factor=SecondFactorKinds(
+            email=reachable.email, phone=reachable.phone, totp=service.totp.available
+        ),
         providers=[
             LoginProvider(id=slug, kind=slug if slug in known else "oidc")
             for slug in sorted(config.providers)

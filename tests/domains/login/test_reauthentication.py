@@ -69,7 +69,8 @@ async def test_who_has_a_second_factor_must_use_it(service: Service, mailbox: Ma
     session_id = await old_session(service, user_id, age)
     with pytest.raises(errors.TwoFactorRequired):
         await service.logins.step_up_password(user_id, session_id, PASSWORD)
-    assert await service.logins.step_up_send_code(user_id, session_id) == "a***@e***.test"
+    sent = await service.logins.step_up_send_code(user_id, session_id)
+    assert sent.masked_destination == "a***@e***.test"
     code = mailbox.last(EMAIL).code
     other = await old_session(service, user_id, age)
     for session, shown in ((session_id, "wrong"), (other, code)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
@@ -26,7 +27,7 @@ from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.ports import Client
 
 if TYPE_CHECKING:
-    from authkit_issuer.domains.factors.service import TwoFactorSettings
+    from authkit_issuer.domains.factors.second_factors import SecondFactorList
 
 Code = Annotated[Text, Field(repr=False)]
 
@@ -70,28 +71,40 @@ class TwoFactorLogin(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FactorResponse:
+    """One second factor; ``hint`` is the masked address or number, or the name."""
+
+    id: str
+    kind: str
+    name: str
+    hint: str
+    default: bool
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorStatus:
-    """What is switched on, and how many backup codes are left."""
+    """The second factors, and how many backup codes are left. ``method`` is the kind of the default one."""
 
     enabled: bool
     method: str
     phone_number: str | None = None
     backup_codes_left: int = 0
     frozen: Literal[True] | None = None
-    """A second factor from before the first proof of a contact awaits its confirmation."""
+    """Second factors from before the first proof of a contact await their confirmation."""
+    factors: list[FactorResponse] = field(default_factory=list[FactorResponse])
 
     @classmethod
-    def of(cls, found: TwoFactorSettings | None) -> TwoFactorStatus:
-        """Return the settings as the user may see them."""
-        if found is None or not (found.enabled or found.frozen):
-            return cls(enabled=False, method="email")
-        if found.frozen:
-            return cls(enabled=False, method=found.method, phone_number=found.phone_number, frozen=True)
+    def of(cls, found: SecondFactorList) -> TwoFactorStatus:
+        """Return the factors as the user may see them."""
         return cls(
-            enabled=True,
+            enabled=found.enabled,
             method=found.method,
             phone_number=found.phone_number,
-            backup_codes_left=len(found.backup_codes),
+            backup_codes_left=found.backup_codes_left,
+            frozen=True if found.frozen else None,
+            factors=[FactorResponse(**asdict(factor)) for factor in found.factors],
         )
 
 
@@ -114,10 +127,10 @@ class NewBackupCodes:
 routes = Routes(tag="second factor", auth=Auth.USER)
 
 
-@routes.get("/auth/user/2fa", "Your second factor", limit=Limit(bucket="auth_user_me"), omit_none=True)
+@routes.get("/auth/user/2fa", "Your second factors", limit=Limit(bucket="auth_user_me"), omit_none=True)
 async def get_two_factor(call: Plain) -> TwoFactorStatus:
     """Tell what is switched on."""
-    return TwoFactorStatus.of(await call.service.two_factor.get_settings(call.account.id))
+    return TwoFactorStatus.of(await call.service.second_factors.list_for_user(call.account.id))
 
 
 @routes.post(
@@ -158,7 +171,7 @@ async def enable_two_factor(call: Call[TwoFactorEnable, NoParams]) -> TwoFactorE
     """Switch the second factor on, or to another method."""
     body = call.body
     codes = await call.service.two_factor.enable(
-        call.account.id, body.method, body.phone_number, code=body.code, **_others(call)
+        call.account.id, body.method, body.phone_number, code=body.code, **others_of(call)
     )
     return TwoFactorEnabled(method=body.method.lower(), backup_codes=codes)
 
@@ -171,7 +184,7 @@ async def enable_two_factor(call: Call[TwoFactorEnable, NoParams]) -> TwoFactorE
 )
 async def disable_two_factor(call: Call[TwoFactorDisable, NoParams]) -> SuccessResponse:
     """Switch the second factor off."""
-    await call.service.two_factor.disable(call.account.id, **_others(call))
+    await call.service.two_factor.disable(call.account.id, **others_of(call))
     return SuccessResponse()
 
 
@@ -228,7 +241,7 @@ async def complete_two_factor_login(call: Call[TwoFactorLogin, NoParams]) -> Tok
     return TokenResponse.of(call.cookies.signed_in(pair))
 
 
-class _Others(TypedDict):
+class Others(TypedDict):
     """The session that asks, and whether the others end."""
 
     keep_session_id: str
@@ -236,7 +249,8 @@ class _Others(TypedDict):
     client: Client
 
 
-def _others(call: Call[Any, NoParams]) -> _Others:
+def others_of(call: Call[Any, NoParams]) -> Others:
+    """Return the session that asks, and whether the others end."""
     return {
         "keep_session_id": call.account.session_id,
         "end_other_sessions": call.body.end_other_sessions,

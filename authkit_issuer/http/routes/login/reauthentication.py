@@ -38,20 +38,35 @@ class PasswordStepUp(Body):
 
 
 class TwoFactorStepUp(Body):
-    """The code that was sent, or a backup code; without one a code is sent."""
+    """The code that was sent or that an app shows, or a backup code; without one a code is sent."""
 
     code: Annotated[Text | None, Field(repr=False)] = None
     backup_code: Annotated[bool, Field(description="The code is a backup code")] = False
+    factor_id: Annotated[Text | None, Field(description="Another second factor than the default one")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepUpMethod:
+    """A second factor that may be asked for."""
+
+    id: str
+    kind: str
+    hint: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepUpResponse:
-    """A new access token; or, after a request without a code, where the code went, masked."""
+    """A new access token; or, after a request without a code, where the code went, masked.
+
+    Nothing is sent for an app (``method`` is ``totp``). ``methods`` are the second factors to choose from.
+    """
 
     access_token: str | None = field(default=None, repr=False)
     token_type: Literal["Bearer"] | None = None
     expires_in: int | None = None
     destination: str | None = None
+    method: str | None = None
+    methods: list[StepUpMethod] | None = None
 
 
 _TRYING = Limit(bucket="auth_step_up", by_user=True, closed=True, gives_back=True)
@@ -93,8 +108,13 @@ async def _with_code(
 ) -> StepUpResponse:
     who = (account.id, account.session_id)
     if body.code is None:
-        return StepUpResponse(destination=await service.logins.step_up_send_code(*who, client=client))
+        code = await service.logins.step_up_send_code(*who, factor_id=body.factor_id, client=client)
+        return StepUpResponse(
+            destination=code.masked_destination,
+            method=code.kind,
+            methods=[StepUpMethod(**method) for method in code.methods] or None,
+        )
     stepped = await service.logins.step_up_two_factor(
-        *who, body.code, is_backup=body.backup_code, client=client
+        *who, body.code, is_backup=body.backup_code, factor_id=body.factor_id, client=client
     )
     return StepUpResponse(**asdict(AccessTokenResponse.of(stepped)))

@@ -1,0 +1,224 @@
+"""Changes of a user's second factors: each is one transaction with its event and a new epoch.
+
+A change locks the user's row first, the factors next and the settings last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from authkit_issuer import errors
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.factors import queries as sql
+from authkit_issuer.domains.factors.backup_codes import BackupCodes
+from authkit_issuer.domains.factors.kinds import EMAIL_CODE, FactorKind
+from authkit_issuer.domains.factors.queries import UserFactors
+from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
+from authkit_issuer.domains.sessions.service import OtherSessions, Sessions
+from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.ports import Client
+from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import LOCK_USER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewFactor:
+    """A factor that its user has just proved."""
+
+    id: str
+    kind: FactorKind
+    name: str = ""
+    phone_number: str | None = None
+    secret: bytes | None = field(default=None, repr=False)
+    """The sealed secret of an authenticator app."""
+    secret_key_id: int | None = None
+    last_step: int = -1
+    """The step of the code that proved the app, which is used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddedFactor:
+    """A factor that sign-ins accept from now on."""
+
+    id: str
+    backup_codes: list[str] | None = field(repr=False)
+    """The new backup codes, shown once, if it is the user's first factor; else None."""
+
+
+async def enable(
+    rt: Runtime, user: UserFactors, new: NewFactor, *, client: Client | None, others: OtherSessions
+) -> list[str]:
+    """Make this factor the default, in place of all whose codes are sent; return new backup codes.
+
+    Raises ``InvalidOrExpiredCode`` if the account changed meanwhile.
+    """
+    shown = BackupCodes(rt).new()
+    async with rt.transaction() as tx:
+        await _claim(tx, user, new.kind)
+        await tx.execute(sql.DROP_SENT, user.user_id, new.kind.name, new.phone_number)
+        added = await _insert(tx, user, new)
+        present = await tx.maybe(sql.FIND_SENT, user.user_id, new.kind.name, new.phone_number)
+        await _make_default(tx, user.user_id, added or present or new.id)
+        await tx.execute(sql.ENABLE, user.user_id, BackupCodes(tx).digests(user.user_id, shown))
+        await _record(tx, SessionEventType.TWO_FACTOR_ENABLED, user.user_id, new.kind.name, client)
+        await Sessions(tx).end_others(user.user_id, others, client=client)
+    return shown
+
+
+async def add(
+    rt: Runtime, user: UserFactors, new: NewFactor, *, client: Client | None, others: OtherSessions
+) -> AddedFactor:
+    """Add a factor beside the others; the first one makes the backup codes.
+
+    Raises ``InvalidOrExpiredCode`` if the account changed meanwhile, ``SecondFactorExists``,
+    ``TooManySecondFactors``.
+    """
+    shown = BackupCodes(rt).new()
+    async with rt.transaction() as tx:
+        await _claim(tx, user, new.kind)
+        if await tx.one(sql.COUNT_KIND, user.user_id, new.kind.name) >= new.kind.most:
+            raise errors.TooManySecondFactors
+        is_first = not await tx.one(sql.IS_ON, user.user_id)
+        if await _insert(tx, user, new) is None:
+            raise errors.SecondFactorExists
+        await tx.execute(sql.KEEP_DEFAULT, user.user_id)
+        stored = BackupCodes(tx).digests(user.user_id, shown) if is_first else None
+        await tx.execute(sql.ENABLE, user.user_id, stored)
+        event = SessionEventType.TWO_FACTOR_ENABLED if is_first else SessionEventType.SECOND_FACTOR_ADDED
+        await _record(tx, event, user.user_id, new.kind.name, client, target=new.id)
+        await Sessions(tx).end_others(user.user_id, others, client=client)
+    return AddedFactor(id=new.id, backup_codes=shown if is_first else None)
+
+
+async def remove(
+    rt: Runtime, user_id: str, factor_id: str, *, client: Client | None, others: OtherSessions
+) -> None:
+    """Remove a factor; the last one disables two-factor sign-in. Raises ``SecondFactorNotFound``."""
+    async with rt.transaction() as tx:
+        await lock(tx, user_id)
+        kind = await tx.maybe(sql.REMOVE, user_id, factor_id)
+        if kind is None:
+            raise errors.SecondFactorNotFound
+        if not await disable_without_factors(tx, user_id, client):
+            await tx.execute(sql.KEEP_DEFAULT, user_id)
+            await tx.execute(sql.ENABLE, user_id, None)
+            await _record(tx, SessionEventType.SECOND_FACTOR_REMOVED, user_id, kind, client, target=factor_id)
+        await tx.execute(RAISE_EPOCH, user_id)
+        await Sessions(tx).end_others(user_id, others, client=client)
+
+
+async def disable_without_factors(tx: Runtime, user_id: str, client: Client | None) -> bool:
+    """Disable two-factor sign-in if the last factor is gone; True if none is left.
+
+    For every removal of a factor, of any table, in its transaction and under the lock of the user's row. The
+    caller raises the epoch.
+    """
+    if await tx.one(sql.HAS_FACTORS, user_id):
+        return False
+    if await tx.execute(sql.DISABLE, user_id):
+        await _record(tx, SessionEventType.TWO_FACTOR_DISABLED, user_id, None, client)
+    return True
+
+
+async def change(
+    rt: Runtime, user_id: str, factor_id: str, *, name: str | None, default: bool, client: Client | None
+) -> None:
+    """Rename a factor, or make it the default. Raises ``SecondFactorNotFound``."""
+    async with rt.transaction() as tx:
+        await lock(tx, user_id)
+        if not await tx.execute(sql.RENAME, user_id, factor_id, name):
+            raise errors.SecondFactorNotFound
+        if not default:
+            return
+        await _make_default(tx, user_id, factor_id)
+        await tx.execute(sql.ENABLE, user_id, None)
+        await tx.execute(RAISE_EPOCH, user_id)
+        await _record(tx, SessionEventType.SECOND_FACTOR_CHANGED, user_id, None, client, target=factor_id)
+
+
+async def disable(
+    rt: Runtime,
+    user_id: str,
+    client: Client | None,
+    *,
+    others: OtherSessions | None = None,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> bool:
+    """Disable two-factor sign-in with all factors of its own; False if it was off.
+
+    Raises ``UserNotFound``.
+    """
+    async with rt.transaction() as tx:
+        await lock(tx, user_id)
+        await tx.execute(sql.DROP_ALL, user_id)
+        if not await tx.execute(sql.DISABLE, user_id):
+            return False
+        await tx.execute(RAISE_EPOCH, user_id)
+        await Events(tx).record(
+            SessionEventType.TWO_FACTOR_DISABLED,
+            user_id=user_id,
+            actor=actor,
+            reason=reason,
+            client=client,
+        )
+        if others is not None:
+            await Sessions(tx).end_others(user_id, others, client=client)
+    return True
+
+
+async def confirm(rt: Runtime, user_id: str, client: Client | None) -> bool:
+    """Let frozen second factors count again; False if there are none. Raises ``UserNotFound``."""
+    async with rt.transaction() as tx:
+        await lock(tx, user_id)
+        if not await tx.execute(sql.CONFIRM, user_id):
+            return False
+        await tx.execute(RAISE_EPOCH, user_id)
+        await _record(tx, SessionEventType.TWO_FACTOR_CONFIRMED, user_id, None, client)
+    return True
+
+
+async def lock(tx: Runtime, user_id: str) -> None:
+    """Lock the user's row; raises ``UserNotFound``."""
+    if await tx.maybe(LOCK_USER, user_id) is None:
+        raise errors.UserNotFound
+
+
+async def _claim(tx: Runtime, user: UserFactors, kind: FactorKind) -> None:
+    """Raise the epoch at which the user proved a factor, and drop what is frozen beside it."""
+    email = user.email if kind is EMAIL_CODE else None
+    if await tx.maybe(sql.CLAIM, user.user_id, user.auth_epoch, email) is None:
+        raise errors.InvalidOrExpiredCode
+    await tx.execute(sql.DROP_FROZEN, user.user_id)
+
+
+async def _insert(tx: Runtime, user: UserFactors, new: NewFactor) -> str | None:
+    """Insert a factor and return its id; None if the user has this address or number already."""
+    return await tx.maybe(
+        sql.ADD,
+        user.user_id,
+        new.id,
+        new.kind.name,
+        new.name,
+        new.phone_number,
+        new.secret,
+        new.secret_key_id,
+        new.last_step,
+    )
+
+
+async def _make_default(tx: Runtime, user_id: str, factor_id: str) -> None:
+    await tx.execute(sql.CLEAR_DEFAULT, user_id)
+    await tx.execute(sql.SET_DEFAULT, user_id, factor_id)
+
+
+async def _record(
+    tx: Runtime,
+    event: SessionEventType,
+    user_id: str,
+    method: str | None,
+    client: Client | None,
+    *,
+    target: str | None = None,
+) -> None:
+    await Events(tx).record(event, actor=None, user_id=user_id, method=method, client=client, target=target)
