@@ -16,6 +16,7 @@ from authkit_issuer.http import routes
 from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
 from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
+from authkit_issuer.http.fixed_paths import FixedPaths
 from authkit_issuer.http.middleware import Edge, not_found
 from authkit_issuer.http.operations import Operation
 from authkit_issuer.http.pages.docs import Docs
@@ -59,12 +60,13 @@ def create_app(service: Service, prefix: str | None = None) -> Starlette:
         device_cookie=DeviceCookie(config) if config.device_cookie else None,
     )
     by_path = sorted(docs.operations, key=attrgetter("path"))
+    table = {
+        path: Path([Runner(surface, operation) for operation in group])
+        for path, group in groupby(by_path, key=attrgetter("path"))
+    }
     app = Starlette(
-        routes=[
-            Route(path, Path([Runner(surface, operation) for operation in group]))
-            for path, group in groupby(by_path, key=attrgetter("path"))
-        ],
-        middleware=[Middleware(Edge, origins=Origins(config))],
+        routes=[Route(path, found) for path, found in table.items()],
+        middleware=[Middleware(Edge, origins=Origins(config)), Middleware(FixedPaths, table=table)],
     )
     # A redirect to the path without its slash would repeat a request with its secrets.
     app.router.redirect_slashes = False

@@ -86,3 +86,14 @@ async def test_a_prefix_that_is_not_a_plain_path_is_refused(service, config, pre
         create_app(service, prefix)
     with pytest.raises(ConfigError, match="route_prefix"):
         dataclasses.replace(config, route_prefix=prefix)
+
+
+async def test_a_path_without_parameters_needs_no_router(service, serve) -> None:
+    app = create_app(service)
+    app.router.routes.clear()
+    async with serve(service, app) as api:
+        assert (await api.get("/healthz")).status_code == 200
+        assert (await api.delete("/healthz")).status_code == 405
+        assert (await api.head("/auth/capabilities")).status_code == 200
+        assert (await api.get("/auth/user/sessions/")).status_code == 404
+        assert (await api.get("/auth/oidc/google/login")).status_code == 404
