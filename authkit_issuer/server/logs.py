@@ -7,6 +7,8 @@ import logging
 import structlog
 from structlog.processors import CallsiteParameter
 
+from authkit_issuer.server.access_lines import AccessLines
+
 
 def configure(*, dev: bool, several: bool = False) -> None:
     """Log this package from INFO on, and libraries from WARNING on.
@@ -24,17 +26,16 @@ def configure(*, dev: bool, several: bool = False) -> None:
     last: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(colors=False) if dev else structlog.processors.JSONRenderer()
     )
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                last,
-            ],
-        )
+    formatter: logging.Formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            last,
+        ],
     )
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter if dev else AccessLines(formatter, several=several))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for ours in ("authkit", "authkit_verify"):
         logging.getLogger(ours).setLevel(logging.INFO)
