@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 
 from authkit_issuer.ephemeral import gcra
 from authkit_issuer.ephemeral.gcra import MICRO
@@ -52,6 +53,10 @@ class MemoryStore:
     async def get(self, key: str) -> bytes | None:
         """See ``EphemeralStore``."""
         return self._live(key)
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See ``EphemeralStore``."""
+        return [self._live(key) for key in keys]
 
     async def set(self, key: str, value: bytes, ttl: float, *, only_if_absent: bool = False) -> bool:
         """See ``EphemeralStore``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 EphemeralMode = Literal["memory", "redis"]
@@ -21,6 +22,10 @@ class EphemeralStore(Protocol):
 
     async def get(self, key: str) -> bytes | None:
         """Return the value, or None when there is none or it has expired."""
+        ...
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return what ``get`` returns for each of the keys; only each for itself is atomic."""
         ...
 
     async def set(self, key: str, value: bytes, ttl: float, *, only_if_absent: bool = False) -> bool:

@@ -45,6 +45,13 @@ async def test_a_value_comes_back_until_it_is_deleted(store: EphemeralStore) -> 
     assert await store.get("k") is None
 
 
+async def test_many_values_come_back_in_the_order_of_their_keys(store: EphemeralStore) -> None:
+    for number in range(0, 20, 2):
+        await store.set(f"k{number}", b"%d" % number, 60)
+    found = await store.get_many([f"k{number}" for number in range(20)])
+    assert found == [b"%d" % number if number % 2 == 0 else None for number in range(20)]
+
+
 async def test_a_value_is_gone_after_its_time(store: EphemeralStore, clock: FakeClock) -> None:
     await store.set("k", b"v", 0.05)
     await expire(store, clock, 0.06)

@@ -36,6 +36,7 @@ async def test_an_outage_is_said_and_never_reads_as_absent(own_redis: RedisServe
     await asyncio.to_thread(own_redis.stop)
     for attempt in (
         store.get("k"),
+        store.get_many(["k", "l"]),
         store.set("k", b"v", 60),
         store.delete("k"),
         store.take("k"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,6 +29,15 @@ def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
                 return
         assert time.monotonic() < deadline, "the servers do not agree"
         time.sleep(0.02)
+
+
+def _cluster_port() -> int:
+    """Return a port of a node, whose bus is ten thousand above it."""
+    while True:
+        port = steady_port()
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 class RedisGroup:
@@ -130,7 +140,7 @@ class RedisCluster(RedisGroup):
 
     def __init__(self, folder: Path, *, replicas: bool = False, program: str = "") -> None:
         arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--databases", "1")
-        ports = [steady_port() for _ in range(6 if replicas else 3)]
+        ports = [_cluster_port() for _ in range(6 if replicas else 3)]
         self.servers = [
             RedisServer(folder / f"node{port}", *arguments, program=program, port=port) for port in ports
         ]

@@ -24,7 +24,7 @@ class Work:
     hashes: int = 0
     cost: int = 0
     steps: tuple[tuple[str, str], ...] = ()
-    """Operation and SQL text for the database; operation and kind of the key for the store."""
+    """Operation and SQL text for the database; for the store operation and kind of the key, or how many."""
 
     @property
     def queries(self) -> tuple[tuple[str, str], ...]:
@@ -45,6 +45,7 @@ class WorkCounter:
             self._follow(monkeypatch, ConnectionStore, name, lambda args: args[0].sql if args else "")
         for name in _STORE:
             self._follow(monkeypatch, MemoryStore, name, lambda args: args[0].partition(":")[0])
+        self._follow(monkeypatch, MemoryStore, "get_many", lambda args: str(len(args[0])))
         start = service.rt.background.start
 
         def hold(work: Callable[[], Awaitable[None]], *, name: str) -> None:

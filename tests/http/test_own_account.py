@@ -6,6 +6,7 @@ import pytest
 
 from authkit_issuer.ports import Client
 from authkit_issuer.store.query import Statement
+from fakes.work_counter import WorkCounter
 
 _TWO_FACTOR = Statement(
     "insert into profiles.two_factor_settings (user_id, enabled, method) values ($1::uuid, true, 'email')"
@@ -88,6 +89,19 @@ async def test_external_logins_are_listed_and_unlinked(api, ada, service):
 
 
 # --- bootstrap --------------------------------------------------------------------------------------------
+
+
+async def test_the_own_account_takes_one_statement_and_two_calls_to_the_store(
+    api, ada, service, monkeypatch
+) -> None:
+    work = WorkCounter(service, monkeypatch)
+    async with work.foreground() as counted:
+        assert (await api.get("/auth/user/me")).status_code == 200
+    assert [kind for kind, _ in counted.queries] == ["fetch_one"]
+    assert [step for step in counted.steps if step not in counted.queries] == [
+        ("admit", "limit"),
+        ("get_many", "2"),
+    ]
 
 
 async def test_bootstrap_says_who_one_is_without_organizations(api, ada):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
@@ -159,6 +159,11 @@ class OneTimeCodes:
         beyond = Issued(record=made, code="", link="")
         await self._store(beyond, lives)
         return beyond
+
+    async def are_stored(self, kinds: Sequence[str], request_id: str) -> list[bool]:
+        """Return for each kind whether there is a record, read or not, in one call to the store."""
+        found = await self.rt.ephemeral.get_many([key_of(kind, request_id) for kind in kinds])
+        return [bool(stored) for stored in found]
 
     async def renew(self, record: Record, lives: Lives) -> Issued | None:
         """Give a live record new secrets and a new lifetime; None if it was used or replaced meanwhile.

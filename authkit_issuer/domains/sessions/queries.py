@@ -71,6 +71,8 @@ class AuthenticatedSession(Account):
     auth_age: float
     """Seconds since the last authentication, by the clock of the database."""
     two_factor: bool
+    has_logins: bool
+    """The user has linked an external login or a wallet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +180,8 @@ AUTHENTICATE = Query(
            {live("s")} and {awake("s", 4)} as live,
            s.revoke_reason is not distinct from 'evicted' as evicted,
            extract(epoch from now() - s.auth_time)::float8 as auth_age,
-           {HAS_TWO_FACTOR} as two_factor
+           {HAS_TWO_FACTOR} as two_factor,
+           exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,

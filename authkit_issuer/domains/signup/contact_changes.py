@@ -153,9 +153,14 @@ class ContactChanges:
 
         Raises ``EphemeralStoreUnavailable``.
         """
+        known = identifiers.uuid_or_none(user_id)
+        if known is None:
+            return PendingContacts()
+        kinds = [_record_kind(EMAIL), _record_kind(PHONE)]
+        email, phone = await OneTimeCodes(self.rt).are_stored(kinds, known)
         return PendingContacts(
-            email=await self._peek(EMAIL, user_id),
-            phone_number=await self._peek(PHONE, user_id),
+            email=await self._pending(EMAIL, known) if email else None,
+            phone_number=await self._pending(PHONE, known) if phone else None,
         )
 
     async def _request(self, kind: ContactKind, user_id: str, text: str, client: Client | None) -> None:
@@ -228,13 +233,6 @@ class ContactChanges:
     async def _pending(self, kind: ContactKind, user_id: str) -> str | None:
         record = await self._record(kind, await self._owner(kind, user_id))
         return None if record is None else record.target
-
-    async def _peek(self, kind: ContactKind, user_id: str) -> str | None:
-        """As ``_pending``, with a query to the database only if there is a record."""
-        known = identifiers.uuid_or_none(user_id)
-        if known is None or await OneTimeCodes(self.rt).peek(_record_kind(kind), known) is None:
-            return None
-        return await self._pending(kind, known)
 
     async def _owner(self, kind: ContactKind, user_id: str) -> ContactOwner:
         known = identifiers.uuid_or_none(user_id)

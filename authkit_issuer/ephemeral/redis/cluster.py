@@ -60,6 +60,10 @@ class Cluster:
                     self._owners[slot], self._stale = node, True
         raise Disconnected(f"the Cluster redirects slot {slot} without end")
 
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See ``Servers``: the keys may be those of several masters."""
+        return list(await asyncio.gather(*(self.execute(key, "GET", key) for key in keys)))
+
     async def masters(self) -> Sequence[Link]:
         """See ``Servers``."""
         if self._stale:

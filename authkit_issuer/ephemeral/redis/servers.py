@@ -20,6 +20,10 @@ class Servers(Protocol):
         """Return the reply of the server that holds ``key``; raise ``RedisFailure``."""
         ...
 
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the value of each key, in one trip to each server; raise ``RedisFailure``."""
+        ...
+
     async def masters(self) -> Sequence[Link]:
         """Return the servers that take writes; raise ``RedisFailure``."""
         ...
@@ -99,6 +103,11 @@ class SingleServer:
     async def execute(self, key: str, *command: Word) -> Any:  # noqa: ARG002 - it holds every key
         """See ``Servers``."""
         return await self._link.execute(*command)
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See ``Servers``."""
+        values: list[bytes | None] = await self._link.execute("MGET", *keys)
+        return values
 
     async def masters(self) -> Sequence[Link]:
         """See ``Servers``."""

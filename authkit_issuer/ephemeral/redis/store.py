@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,13 @@ class RedisStore:
         """See ``EphemeralStore``."""
         value: bytes | None = await self._call("GET", key)
         return value
+
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """See ``EphemeralStore``."""
+        try:
+            return await self._servers.get_many([self._prefix + key for key in keys])
+        except RedisFailure as failure:
+            raise _unavailable(failure) from failure
 
     async def set(self, key: str, value: bytes, ttl: float, *, only_if_absent: bool = False) -> bool:
         """See ``EphemeralStore``."""

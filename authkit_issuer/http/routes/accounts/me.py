@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from authkit_issuer import errors
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.orgs.members import OrgMembership
-from authkit_issuer.domains.sessions.service import Account
+from authkit_issuer.domains.sessions.service import Account, AuthenticatedSession
 from authkit_issuer.domains.signup.contact_changes import PendingContacts
 from authkit_issuer.http.operations import (
     Auth,
@@ -54,9 +54,9 @@ async def get_me(call: Plain) -> Me:
     return await _me(call.service, call.account)
 
 
-async def _me(service: Service, account: Account) -> Me:
+async def _me(service: Service, account: AuthenticatedSession) -> Me:
     pending = await _pending(service, account.id)
-    links = await service.providers.list_for_user(account.id)
+    links = await service.providers.list_for_user(account.id) if account.has_logins else []
     return Me(
         **{name: getattr(account, name) for name in _FIELDS},
         **_logins(service, links),
