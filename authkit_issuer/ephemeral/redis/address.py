@@ -74,8 +74,8 @@ def parse(url: str) -> Address:
         return _address(parts, options)
     except ConfigError:
         raise
-    except ValueError as error:
-        raise ConfigError(f"{_FORMS}.") from error
+    except ValueError:
+        raise ConfigError(f"{_FORMS}.") from None
 
 
 def _address(parts: SplitResult, options: Mapping[str, str]) -> Address:

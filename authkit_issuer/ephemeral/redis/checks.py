@@ -108,6 +108,6 @@ def _sentence(refusal: Refusal, prefix: str) -> str | None:
         return "redis_url names a replica, which accepts no writes: name its master, or its sentinels."
     if "cluster support disabled" in text:
         return "redis_url names a Redis that is not a Cluster: write redis://host:port/0."
-    if text.startswith("ERR"):
+    if "unknown command" in text:
         return f"This Redis cannot be used, version 6.2 or newer is needed: {text}."
-    return None
+    return f"This Redis cannot be used: {text}." if text.startswith("ERR") else None

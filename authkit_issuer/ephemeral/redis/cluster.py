@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -74,13 +75,15 @@ class Cluster:
         """See ``Servers``: one key for each master."""
         if self._stale:
             await self._refresh()
-        keys: dict[Node, str] = {}
-        wanted, number = set(self._owners.values()), 0
-        self._owner(next((slot for slot in range(SLOTS) if slot not in self._owners), 0))
-        while len(keys) < len(wanted):
+        if len(self._owners) < SLOTS:
+            self._stale = True
+            raise Disconnected("a slot of the Cluster has no master")
+        masters, keys = set(self._owners.values()), dict[Node, str]()
+        for number in itertools.count():
             key = f"{prefix}{number}"
-            keys.setdefault(self._owner(slot_of(key)), key)
-            number += 1
+            keys.setdefault(self._owners[slot_of(key)], key)
+            if len(keys) == len(masters):
+                break
         return list(keys.values())
 
     async def aclose(self) -> None:

@@ -20,6 +20,8 @@ from authkit_issuer.ephemeral.redis.address import Login, Node
 from authkit_issuer.ephemeral.redis.failures import Disconnected, RedisFailure, Refusal
 
 _UNFINISHED = object()
+_LAST_LOOK = 0.02
+"""Seconds in which a late reply that has arrived already is read."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Seconds and probes by which an idle connection notices that the machine behind it vanished."""
 
@@ -38,6 +40,7 @@ class Connection(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
+        self._overdue: asyncio.Future[Any] | None = None
 
     def send(self, *command: bytes | str | int) -> asyncio.Future[Any]:
         """Send a command with the others of this moment; the future holds its reply.
@@ -71,6 +74,9 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport; see ``asyncio.Protocol``."""
         self._transport = cast("asyncio.Transport", transport)
+        if self.closed:
+            self._transport.abort()
+            return
         connected = transport.get_extra_info("socket")
         if connected is not None and connected.family != getattr(socket, "AF_UNIX", None):
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -101,11 +107,15 @@ class Connection(asyncio.Protocol):
         self._watch = None
         if not self._waiting:
             return
-        left = self._waiting[0][1] + self._timeout - self._loop.time()
-        if left > 0:
-            self._watch = self._loop.call_later(left, self._check_age)
-        else:
+        oldest, sent = self._waiting[0]
+        left = sent + self._timeout - self._loop.time()
+        if left <= 0 and oldest is self._overdue:
             self.close(f"no reply within {self._timeout:g} s")
+            return
+        if left <= 0:
+            # The loop itself may have stood still, and read nothing meanwhile.
+            self._overdue, left = oldest, _LAST_LOOK
+        self._watch = self._loop.call_later(left, self._check_age)
 
 
 def _settle(reply: asyncio.Future[Any], value: Any) -> None:

@@ -18,7 +18,11 @@ def sentinels(address: Address, timeout: float) -> SingleServer:
     to_master = Access(timeout=timeout, login=address.login, tls=address.tls, database=address.database)
 
     async def open_connection() -> Connection:
-        return await _connect_to_master(await _find_master(address, to_sentinel), to_master)
+        try:
+            async with asyncio.timeout(timeout):
+                return await _connect_to_master(await _find_master(address, to_sentinel), to_master)
+        except TimeoutError:
+            raise Disconnected(f"no master of the sentinels answers within {timeout:g} s") from None
 
     return SingleServer(open_connection)
 
