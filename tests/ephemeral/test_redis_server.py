@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import uvloop
 
 from authkit_issuer.ephemeral.redis import RedisStore
 from authkit_issuer.errors import ConfigError, EphemeralStoreUnavailable, StartupError
@@ -229,6 +230,24 @@ class TestHalfDead:
         assert 1.9 < time.monotonic() - began < 2.5
         own_redis.signal(signal.SIGCONT)
         await store.aclose()
+
+
+def test_a_loop_that_stood_still_reads_the_reply_that_came_meanwhile(own_redis: RedisServer) -> None:
+    async def stand_still() -> None:
+        store = await RedisStore.connect(own_redis.url, timeout=0.2)
+        await store.set("k", b"v", 60)
+        caller = asyncio.create_task(store.get("k"))
+        await asyncio.sleep(0.001)
+        time.sleep(0.4)  # noqa: ASYNC251 - what a long collection of garbage does
+        assert await caller == b"v"
+        caller = asyncio.create_task(store.get("k"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.4)  # noqa: ASYNC251 - as above
+        assert await caller == b"v"
+        await store.aclose()
+
+    uvloop.run(stand_still())  # the loop of `authkit serve`
 
 
 class TestPipeline:

@@ -20,8 +20,6 @@ from authkit_issuer.ephemeral.redis.address import Login, Node
 from authkit_issuer.ephemeral.redis.failures import Disconnected, RedisFailure, Refusal
 
 _UNFINISHED = object()
-_LAST_LOOK = 0.02
-"""Seconds in which a late reply that has arrived already is read."""
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 """Seconds and probes by which an idle connection notices that the machine behind it vanished."""
 
@@ -40,7 +38,6 @@ class Connection(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
-        self._overdue: asyncio.Future[Any] | None = None
 
     def send(self, *command: bytes | str | int) -> asyncio.Future[Any]:
         """Send a command with the others of this moment; the future holds its reply.
@@ -107,15 +104,11 @@ class Connection(asyncio.Protocol):
         self._watch = None
         if not self._waiting:
             return
-        oldest, sent = self._waiting[0]
-        left = sent + self._timeout - self._loop.time()
-        if left <= 0 and oldest is self._overdue:
+        left = self._waiting[0][1] + self._timeout - self._loop.time()
+        if left > 0:
+            self._watch = self._loop.call_later(left, self._check_age)
+        else:
             self.close(f"no reply within {self._timeout:g} s")
-            return
-        if left <= 0:
-            # The loop itself may have stood still, and read nothing meanwhile.
-            self._overdue, left = oldest, _LAST_LOOK
-        self._watch = self._loop.call_later(left, self._check_age)
 
 
 def _settle(reply: asyncio.Future[Any], value: Any) -> None:
