@@ -41,6 +41,7 @@ from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.connection import Store, translated
 from authkit_issuer.store.pooler import recognize
 from authkit_issuer.store.readiness import DatabaseReadiness
+from authkit_issuer.store.replica import ReplicaStore
 
 CLOSE_TIMEOUT = 10.0
 CLICKHOUSE = "clickhouse"
@@ -84,6 +85,16 @@ class Resources:
         store = postgres.PoolStore(pool, config.database_schema, connector)
         self.readiness = DatabaseReadiness(store, connector)
         return pool, store
+
+    async def replica(self, config: Config, primary: Store) -> Store:
+        """Return the store for reads that may be old; a replica that is away stops nothing."""
+        if config.database_read_url is None:
+            return primary
+        connector = _connector(config, config.database_read_url)
+        self._closers.append(connector.close)
+        pool = await postgres.open_pool(connector, min_size=0, max_size=config.database_pool_size)
+        self._closers.append(partial(_close_pool, pool))
+        return ReplicaStore(postgres.PoolStore(pool, config.database_schema, connector), primary)
 
     async def clock(self, clock: Clock) -> None:
         """Refuse a clock that is far from the database's."""

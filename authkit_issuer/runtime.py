@@ -135,6 +135,8 @@ class Runtime:
     clock: Clock
     random_bytes: RandomBytes
     store: Store
+    replica: Store
+    """Where reads may be a moment old; the same store without a replica."""
     ephemeral: EphemeralStore
     keys: KeySource
     access_tokens: AccessTokenSigner
@@ -183,6 +185,12 @@ class Runtime:
     def has_storage(self) -> bool:
         """True if the service was opened with a database."""
         return not isinstance(self.store, NoStore)
+
+    def stale(self) -> Runtime:
+        """Return a Runtime whose reads may be a moment old: for lists that people read, and no decision."""
+        if self.in_transaction:
+            return self
+        return dataclasses.replace(self, store=self.replica)
 
     async def maybe(self, query: Query[Row], *args: object) -> Row | None:
         """Return the first row, or None when there is none."""

@@ -162,6 +162,7 @@ class Service:
                 clock=clock,
                 random_bytes=random_bytes,
                 store=database,
+                replica=await resources.replica(config, database),
                 batched=BatchedStatements(database),
                 ephemeral=store,
                 keys=keys,

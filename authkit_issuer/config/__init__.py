@@ -100,6 +100,9 @@ class Config:
 
     database_url: str | None = field(default=None, repr=False)
     """The PostgreSQL database, as ``postgresql://user:password@host/database``; None opens none."""
+    database_read_url: str | None = field(default=None, repr=False)
+    """A replica for reads that may be a moment old: the directory of users and the audit trail; None reads
+    everything from ``database_url``."""
     database_schema: str = "profiles"
     """The schema that holds every table; a lower-case identifier."""
     database_pool_size: int = 16

@@ -26,6 +26,7 @@ class ConfigFields(TypedDict, total=False):
     login_callback_url: str | None
     oidc_fragment_tokens: bool
     database_url: str | None
+    database_read_url: str | None
     database_schema: str
     database_pool_size: int
     database_pool_min: int

@@ -111,7 +111,9 @@ class Admin:
         try:
             async with asyncio.timeout(SEARCH_TIMEOUT if terms == "substring" else None):
                 total, estimate = await self._total(shape, parameters)
-                found = await self.rt.all(sql.PAGES[shape, order], *parameters, size, min(offset, MAX_OFFSET))
+                found = await self.rt.stale().all(
+                    sql.PAGES[shape, order], *parameters, size, min(offset, MAX_OFFSET)
+                )
         except TimeoutError as error:
             raise errors.SearchTooSlow from error
         return AdminListUsersResult(
@@ -200,15 +202,17 @@ class Admin:
 
     async def _sampled(self, page: int) -> AdminListUsersResult:
         """Return ten random holders of the role; a random sample has no second page."""
-        found = await self.rt.all(sql.SAMPLE, _FILTERS[_SAMPLE_FILTER], SAMPLE, 0) if page <= 1 else []
+        found = (
+            await self.rt.stale().all(sql.SAMPLE, _FILTERS[_SAMPLE_FILTER], SAMPLE, 0) if page <= 1 else []
+        )
         users = await self._complete(found)
         return AdminListUsersResult(users=users, total=len(users), limit=SAMPLE, offset=0)
 
     async def _total(self, shape: Shape, parameters: Sequence[Any]) -> tuple[int, bool]:
-        counted = await self.rt.one(sql.COUNTS[shape], *parameters)
+        counted = await self.rt.stale().one(sql.COUNTS[shape], *parameters)
         if counted <= sql.EXACT_UP_TO:
             return counted, False
-        everybody = await self.rt.one(sql.ESTIMATE) if not parameters else 0
+        everybody = await self.rt.stale().one(sql.ESTIMATE) if not parameters else 0
         return max(everybody, sql.EXACT_UP_TO), True
 
     async def _complete(self, found: Sequence[FoundUser]) -> list[AdminUser]:

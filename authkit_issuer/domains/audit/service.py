@@ -140,9 +140,9 @@ class Events:
         moment, number = (before.occurred_at, before.id) if before else (_END_OF_TIME, _LAST_ID)
         page = (list(event_types), moment, number, size)
         if user_id:
-            rows = await self.rt.all(sql.READ, identifiers.uuid_or_none(user_id) or user_id, *page)
+            rows = await self.rt.stale().all(sql.READ, identifiers.uuid_or_none(user_id) or user_id, *page)
         else:
-            rows = await self.rt.all(sql.READ_ALL, *page)
+            rows = await self.rt.stale().all(sql.READ_ALL, *page)
         return [row.read() for row in rows]
 
     async def purge(self) -> int:
