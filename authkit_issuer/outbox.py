@@ -45,7 +45,7 @@ NEXT = Query(
     f"""
     select {EVENT_COLUMNS}
     from profiles.event_outbox o join profiles.session_events e on e.id = o.event_id
-    where o.sink = $1 order by o.event_id limit $2
+    where o.sink = $1 order by o.queued_at, o.event_id limit $2
     """,
 )
 DELIVERED = Statement("delete from profiles.event_outbox where sink = $1 and event_id = any($2::bigint[])")

@@ -82,7 +82,8 @@ async def migrate(
 ) -> list[Migration]:
     """Bring the database up to date and return what was applied.
 
-    Consecutive files are applied together or not at all, except those marked ``outside a transaction``.
+    Consecutive files are applied together or not at all, except those marked ``outside a transaction``, for
+    which a new schema makes no exception.
 
     Args:
         dsn: The address of the database.
@@ -167,10 +168,12 @@ class _Runner:
             await connection.execute(f"{limit}; set local statement_timeout = 0")
             await self._prepare(connection)
             found: list[Migration] = []
+            is_new = not await _applied(connection, self._schema)
             for migration in await self._left(connection):
-                if not migration.in_transaction:
+                if not (migration.in_transaction or is_new):
                     break
-                await connection.execute(Statement(migration.sql).text(self._schema))
+                sql = migration.sql if migration.in_transaction else migration.sql_of_new_schema
+                await connection.execute(Statement(sql).text(self._schema))
                 await self._record(connection, migration)
                 found.append(migration)
             return found

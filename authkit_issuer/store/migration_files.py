@@ -17,6 +17,7 @@ from authkit_issuer.errors import StartupError
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
 _READABLE = re.compile(r"^-- readable by: (\d+)$", re.MULTILINE)
 _OUTSIDE = re.compile(r"^-- outside a transaction$", re.MULTILINE)
+_CONCURRENTLY = re.compile(r"\bconcurrently\b", re.IGNORECASE)
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -49,6 +50,11 @@ class Migration:
         """The statements of a file outside a transaction, which has no semicolon inside of one."""
         parts = (part.strip() for part in _COMMENT.sub("", self.sql).split(";"))
         return [part for part in parts if part]
+
+    @property
+    def sql_of_new_schema(self) -> str:
+        """The text of a file outside a transaction where no table has rows, inside of one."""
+        return _CONCURRENTLY.sub("", self.sql)
 
 
 def shipped() -> tuple[Migration, ...]:

@@ -220,3 +220,19 @@ async def test_a_log_is_a_sink(make_service, caplog) -> None:
         await write(service, 40)
         await emptied(service)
     assert len([record for record in caplog.records if record.name == "authkit.events"]) == 40
+
+
+async def test_events_leave_in_the_order_of_their_time_whatever_their_numbers_are(make_service) -> None:
+    sink = Sink()
+    service = await make_service(event_loggers=[sink])
+    # As a sequence gives them that is cached by each session or node.
+    for number in (9_000_002, 9_000_001, 9_000_003):
+        async with service.transaction() as tx:
+            await tx.connection.execute(
+                "insert into profiles.session_events (id, issuer, event, data) overriding system value"
+                " values ($1::bigint, 'test', 'session_created', '{}')",
+                number,
+            )
+            await tx.connection.execute("insert into profiles.event_outbox values ('sink', $1)", number)
+    await emptied(service)
+    assert [event.id for event in sink.told] == [9_000_002, 9_000_001, 9_000_003]

@@ -81,6 +81,7 @@ async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSess
             identifiers.user_agent(new.client.user_agent),
             identifiers.ip_address(new.client.ip),
             new.authenticated_at,
+            identifiers.ip_prefix(new.client.ip),
         )
         await _record(tx, session_id, inserted, new)
         if new.use_up is not None:

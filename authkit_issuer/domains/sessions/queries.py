@@ -106,8 +106,8 @@ LOCK_USER = Query(
     """,
 )
 RAISE_EPOCH = Statement("update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid")
-_PREFIX = "network(set_masklen({0}, case family({0}) when 4 then 32 else 64 end))"
-"""The SQL of ``identifiers.ip_prefix``."""
+_NETWORK = "nullif($11::text, '')::inet"
+"""The ``identifiers.ip_prefix`` of the address; null when unknown."""
 INSERT = Query(
     InsertedSession,
     f"""
@@ -126,7 +126,8 @@ INSERT = Query(
                select from profiles.session_events e
                where e.user_id = $1::text and e.event = 'session_created'
                  and e.occurred_at > now() - interval '30 days' and e.user_agent is not distinct from $8
-                 and {_PREFIX.format("e.ip_addr")} is not distinct from {_PREFIX.format("$9::text::inet")}
+                 and coalesce(e.ip_addr = {_NETWORK} or e.ip_addr << {_NETWORK},
+                              e.ip_addr is null and {_NETWORK} is null)
            ) as familiar
     from profiles.users u cross join session where u.id = $1::uuid
     """,
