@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, T
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from authkit_issuer.domains.credentials.identifier import Identifier
+from authkit_issuer.domains.credentials.login_attempts import BUCKET
 from authkit_issuer.errors import AuthError
 from authkit_issuer.http.raw_response import HeaderList, Headers
 from authkit_issuer.ports import Client
@@ -106,7 +107,7 @@ class Limit:
 
 
 PASSWORD_GUESSES = Limit(
-    bucket="auth_password_login",
+    bucket=BUCKET,
     closed=True,
     account=lambda body: Identifier.of(body.identifier).text or body.identifier,
     by_device=True,

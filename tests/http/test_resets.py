@@ -245,3 +245,22 @@ async def test_attackers_cannot_use_up_the_tries_of_another_client(
             assert refusal(answer) == (400, "invalid_or_expired_code")
         body = {"token": mailbox.last(EMAIL).token, "new_password": NEW}
         assert (await api.post("/auth/password/reset/confirm-link", json=body)).status_code == 200
+
+
+@pytest.mark.parametrize("asked_by", [EMAIL, "Ada_L"])
+async def test_a_reset_lets_the_owner_in_whatever_others_have_tried(
+    make_service, serve, sign_up, mailbox, asked_by
+):
+    rates = {"auth_password_login": "1000/1h", "auth_password_login:account": "60/1h"}
+    service = await make_service(rate_limits=rates)
+    async with serve(service) as api:
+        await sign_up(api)
+    async with serve(service) as api:  # a browser that the account does not know
+        for _ in range(60):
+            await log_in(api, asked_by, "a wrong password")
+        assert refusal(await log_in(api, asked_by)) == (429, "rate_limited")
+        await api.post("/auth/password/reset/request", json={"identifier": asked_by})
+        await api.delivered()
+        body = {"token": mailbox.last(EMAIL).token, "new_password": NEW}
+        assert (await api.post("/auth/password/reset/confirm-link", json=body)).status_code == 200
+        assert (await log_in(api, asked_by, NEW)).status_code == 200

@@ -111,6 +111,10 @@ class RateLimits:
         """Undo a ``take_for_account`` that was allowed; does nothing if the store is down."""
         await self._give_back(self._account_key(bucket, name, device), self._account_rate(bucket))
 
+    async def forget_account(self, bucket: str, name: str) -> None:
+        """Begin at zero again for an account, but for its known devices; raises if the store is down."""
+        await self.rt.ephemeral.delete(self._account_key(bucket, name, None))
+
     def _caller_rate(self, bucket: str) -> Rate:
         rate = self._callers.get(bucket)
         if rate is None:

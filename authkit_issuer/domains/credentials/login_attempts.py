@@ -17,6 +17,8 @@ from authkit_issuer.runtime import Runtime
 
 LOGIN, USER, DEVICE, REAUTHENTICATION = "login", "login_user", "login_device", "reauth"
 FIRST_DELAYED = 5
+BUCKET = "auth_password_login"
+"""The rate limit of the operations that check a password, which counts by identifier as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,11 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.base.rate_limits import RateLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.credentials import queries as sql
 from authkit_issuer.domains.credentials.identifier import Identifier
-from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts
+from authkit_issuer.domains.credentials.login_attempts import BUCKET, LOGIN, USER, LoginAttempts
 from authkit_issuer.domains.credentials.password_update import PasswordUpdater
 from authkit_issuer.domains.credentials.password_verifier import prefix
 from authkit_issuer.domains.credentials.policy import check_policy
@@ -201,10 +202,12 @@ class PasswordReset:
 
     async def _unlock(self, record: Record) -> None:
         """Clear the counters, so that guesses do not keep the owner out; the password is set either way."""
-        by = "email" if record.kind == _RECORD_KINDS[EMAIL] else "phone"
+        named = {"email" if record.kind == _RECORD_KINDS[EMAIL] else "phone": record.target}
         username = record.data.get("username")
+        if username:
+            named["username"] = username
         with suppress(errors.EphemeralStoreUnavailable):
-            await LoginAttempts(self.rt, LOGIN, f"{by}|{record.target}").clear()
-            if username:
-                await LoginAttempts(self.rt, LOGIN, f"username|{username}").clear()
+            for by, identifier in named.items():
+                await LoginAttempts(self.rt, LOGIN, f"{by}|{identifier}").clear()
+                await RateLimits(self.rt).forget_account(BUCKET, identifier)
             await LoginAttempts(self.rt, USER, record.user_id).clear()
