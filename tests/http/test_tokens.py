@@ -358,6 +358,21 @@ async def test_a_token_for_an_organization_ends_with_its_session(make_service, s
         assert answer.json()["expires_in"] <= 5
 
 
+async def test_a_token_for_an_organization_ends_with_the_token_that_asks(make_service, serve, sign_up, clock):
+    service = await make_service(org_mode="multi")
+    async with serve(service) as api:
+        tokens = await sign_up(api)
+        end = (await service.tokens.verify(tokens["access_token"])).expires_at
+        for _ in range(3):
+            clock.advance(120)
+            answer = await api.post("/auth/token/org", json={"org": "ada-l"}, headers=_bearer(tokens))
+            tokens = answer.json()
+            assert (await service.tokens.verify(tokens["access_token"])).expires_at <= end
+        clock.advance(900)
+        answer = await api.post("/auth/token/org", json={"org": "ada-l"}, headers=_bearer(tokens))
+        assert (answer.status_code, answer.json()["error"]) == (401, "token_expired")
+
+
 # --- discovery --------------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -21,6 +22,7 @@ from authkit_issuer.http.operations import (
 )
 from authkit_issuer.http.responses import AccessTokenResponse, OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
+from authkit_verify import bearer_token
 
 
 class UnsupportedGrantType(errors.Invalid):
@@ -117,7 +119,7 @@ async def refresh_tokens(call: Call[TokenRequest, NoParams]) -> TokenResponse:
     calls=(Tokens.issue_org_access,),
 )
 async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenResponse:
-    """Give a signed-in user an access token for one of their organizations."""
+    """Give a signed-in user an access token for one of their organizations, until the one that asks ends."""
     account = call.account
     access = await call.service.tokens.issue_org_access(
         account.id,
@@ -126,9 +128,20 @@ async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenR
         session_id=account.session_id,
         auth_time=account.auth_time,
         amr=account.amr,
-        not_after=account.expires_at,
+        not_after=await _end_of_token(call),
     )
     return AccessTokenResponse.of(access)
+
+
+async def _end_of_token(call: Call[OrgTokenRequest, NoParams]) -> datetime:
+    """Return when the access token of the request ends, which its session may do earlier.
+
+    A token that is made of it ends then, too: the holder of a stolen one would renew it without end.
+    """
+    token = bearer_token(call.header(b"authorization").encode("latin-1")) or ""
+    claims = await call.service.tokens.verify(token)
+    end = datetime.fromtimestamp(claims.expires_at, UTC)
+    return min(end, call.account.expires_at or end)
 
 
 @routes.post(
