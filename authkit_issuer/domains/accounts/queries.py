@@ -83,7 +83,8 @@ RENAME = Statement("update profiles.users set username = $2, updated_at = now() 
 SET_EMAIL_VERIFIED = Statement(
     """
     update profiles.users
-    set email_verified = $2, email_frozen_at = case when not $2 then email_frozen_at end, updated_at = now()
+    set email_verified = $2, proved_email = case when $2 then proved_email end,
+        email_frozen_at = case when not $2 then email_frozen_at end, updated_at = now()
     where id = $1::uuid
     """
 )

@@ -288,6 +288,8 @@ class Users:
     ) -> None:
         """Vouch for the user's address, or withdraw that; with ``email`` only while it is the stored one.
 
+        After a withdrawal the next proof of the address counts as the first one.
+
         Raises ``UserNotFound`` also when the stored address is another one, or when there is none to verify.
         """
         expected = None if email is None else identifiers.email(email)

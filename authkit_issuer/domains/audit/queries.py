@@ -50,12 +50,14 @@ class OrgOwner(Owner):
     user_id: str
 
 
+# A frozen address was in the account before its owner, and may be another person's.
+_ADDRESS = "case when u.email_frozen_at is null then u.email end"
 # An account that this transaction makes has no owner to surprise: the welcome email is its message. Its event
 # says so, since an import gives an account the time at which another system made it.
 OWNER = Query(
     Owner,
-    """
-    select u.email, u.email_verified, u.username from profiles.users u
+    f"""
+    select {_ADDRESS} as email, u.email_verified, u.username from profiles.users u
     where u.id = $1::uuid and not exists (
         select from profiles.session_events e
         where e.user_id = $1::uuid::text and e.event = 'user_created' and e.occurred_at >= now()
@@ -66,7 +68,7 @@ OWNER = Query(
 ORG_OWNERS = Query(
     OrgOwner,
     f"""
-    select u.email, u.email_verified, u.username, u.id::text as user_id
+    select {_ADDRESS} as email, u.email_verified, u.username, u.id::text as user_id
     from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
     where r.org_id = $1::uuid and r.role = 'owner' and {ALLOWED}
     order by u.id limit 100

@@ -109,7 +109,8 @@ class Events:
                 owner.username,
                 notice.kind,
                 by_owner=own_act and not notice.by_other,
-                client=occurrence.client if own_act else None,
+                # An unverified address may be another person's.
+                client=occurrence.client if own_act and owner.email_verified else None,
             )
 
     async def _notify_org_owners(self, notices: Sequence[Notice], occurrence: Occurrence) -> None:
@@ -124,7 +125,7 @@ class Events:
                     owner.username,
                     notice.kind,
                     by_owner=own_act,
-                    client=occurrence.client if own_act else None,
+                    client=occurrence.client if own_act and owner.email_verified else None,
                 )
 
     async def list_session_events(

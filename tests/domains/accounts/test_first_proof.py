@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.wallets import Wallet
 
@@ -281,3 +282,30 @@ async def test_a_contact_change_is_a_proof_by_the_user_of_the_session(service, m
     await service.contact_changes.confirm_email(user.id, mailbox.last(EMAIL).code)
     await reset(service, mailbox)
     assert (await service.solana.verify_and_login(await answer(service, wallet))).user_id == user.id
+
+
+async def test_a_proof_that_an_operator_withdrew_is_none_for_what_was_attached(make_service, mailbox) -> None:
+    service = await make_service(**SETTINGS)
+    user = (await service.users.add(email=EMAIL, username="vic_t", verified=True)).id
+    wallet = Wallet()
+    await service.solana.link_wallet(user, await answer(service, wallet))
+    for verified in (False, True):
+        await service.users.set_email_verified(user, verified, actor="an operator")
+    await reset(service, mailbox)
+    with pytest.raises(errors.LoginFrozen):
+        await service.solana.verify_and_login(await answer(service, wallet))
+
+
+async def test_a_frozen_address_gets_no_notices_and_an_unverified_one_no_network(
+    make_service, mailbox
+) -> None:
+    service, user = await with_frozen_address(make_service, mailbox, verification_required=False)
+    client = Client(ip="203.0.113.9", user_agent="Firefox/1")
+    await service.passwords.change(user, NEW, OLD, client=client)
+    await service.rt.background.drain(timeout=5)
+    assert mailbox.to(EMAIL) == []
+    await service.users.update_email(user, "typo@example.test")
+    await service.passwords.change(user, OLD, NEW, client=client)
+    await service.rt.background.drain(timeout=5)
+    (notice,) = [mail for mail in mailbox.to("typo@example.test") if mail.kind == "password_changed"]
+    assert (notice.circumstances.network, notice.circumstances.browser) == ("", "")
