@@ -196,6 +196,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _AFTER_ALL = (datetime.max.replace(tzinfo=UTC), 2**63 - 1)
 CONTACT_OWNER = "contact_owner"
 """The ``actor`` of what the owner of an email address did to another person's account."""
+HOST = "host"
+"""The ``actor`` of a ban that no operator is named for: it is never the user's own act."""
 ANOTHER_ACTOR = "another"
 """The ``actor`` that a user sees in place of an operator's or member's id."""
 REASON_CODES = frozenset({*SessionRevokeReason, "accepted", "declined", "revoked", "replaced", "lapsed"})

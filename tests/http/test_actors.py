@@ -182,6 +182,17 @@ async def test_the_subject_sees_neither_operator_nor_the_reason_written_for_oper
         assert secret not in listed
 
 
+async def test_a_ban_without_an_operator_is_the_hosts_and_its_reason_stays_there(service, ada):
+    user, _ = ada
+    await service.lifecycle.ban(
+        user, BAN["reason"], client=Client(ip="192.0.2.9", user_agent="OperatorConsole")
+    )
+    banned, *_ = await service.events.list_session_events(user, SessionEventType.USER_BANNED)
+    assert banned.actor == "host"
+    exported = json.dumps(await service.users.export(user))
+    assert [secret for secret in (CASE, "192.0.2.9", "OperatorConsole") if secret in exported] == []
+
+
 async def test_the_subject_sees_the_own_acts_whole_and_what_was_changed_by_others(api, service, root, ada):
     user, headers = ada
     await service.users.update_biography(user, "new", client=Client(ip="192.0.2.1", user_agent="mine"))

@@ -24,7 +24,7 @@ from authkit_issuer.domains.lifecycle.deletion import (
 from authkit_issuer.domains.lifecycle.invariants import keep_an_admin, keep_owners
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.errors.declared import raises
-from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
+from authkit_issuer.event_types import HOST, SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.predicates import LOCK_USER
@@ -66,7 +66,7 @@ class Lifecycle:
             reason: Kept with the account, for operators.
             until: The end of the ban; None is never.
             banned_by: The id of the user who decides.
-            actor: Without ``banned_by``, what decides, such as a command.
+            actor: Without ``banned_by``, what decides, such as a command; None is the host itself.
             force: Ban even the only owner of an organization with other members.
             client: The client of the operator.
 
@@ -96,13 +96,12 @@ class Lifecycle:
             if await tx.maybe(sql.MAY_ACT, known):
                 await keep_owners(tx, known, force=force)
             await tx.execute(sql.BAN, known, until, text, author)
-            await Sessions(tx).revoke_all(
-                known, reason=SessionRevokeReason.BANNED, actor=author or actor, client=client
-            )
+            by = author or actor or HOST
+            await Sessions(tx).revoke_all(known, reason=SessionRevokeReason.BANNED, actor=by, client=client)
             await Events(tx).record(
                 SessionEventType.USER_BANNED,
                 user_id=known,
-                actor=author or actor,
+                actor=by,
                 target=known,
                 client=client,
                 data={"reason": text, "until": until.isoformat() if until else None},
