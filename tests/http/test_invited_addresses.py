@@ -23,3 +23,7 @@ async def test_an_invited_address_looks_alike_with_and_without_an_account(
         await service.org_invites.accept(listed[1]["id"], account.id)
         listed = (await api.get(invites, headers=headers)).json()["invites"]
         assert [invite["user_id"] for invite in listed] == [None, account.id]
+        invited = (await api.post(invites, json={"email": EMAIL}, headers=headers)).json()
+        await service.org_invites.decline(invited["id"], account.id)
+        declined = (await api.get(f"{invites}?status=declined", headers=headers)).json()["invites"]
+        assert [invite["user_id"] for invite in declined] == [None]

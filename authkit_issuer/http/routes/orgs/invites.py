@@ -101,8 +101,8 @@ def _page(found: list[OrgInvite], limit: int) -> OrgInviteList:
 
 def _as_made(invite: OrgInvite) -> OrgInvite:
     """Return an invite of an address without the account behind it: whether there is one is not told."""
-    answered = invite.status in {"accepted", "declined"}
-    return invite if invite.email is None or answered else dataclasses.replace(invite, user_id=None)
+    is_member = invite.status == "accepted"
+    return invite if invite.email is None or is_member else dataclasses.replace(invite, user_id=None)
 
 
 @routes.post(
