@@ -34,7 +34,7 @@ def show(name: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None
         _table(rows)
     else:
         for row in rows:
-            typer.echo("\t".join(_cell(value) for value in row.values()))
+            typer.echo("\t".join(cell(value) for value in row.values()))
 
 
 def warn(text: str) -> None:
@@ -44,7 +44,7 @@ def warn(text: str) -> None:
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     heads = [name.replace("_", " ") for name in rows[0]]
-    cells = [[_cell(value) for value in row.values()] for row in rows]
+    cells = [[cell(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     head = "  ".join(text.ljust(width) for text, width in zip(heads, widths, strict=True)).rstrip()
     typer.echo(typer.style(head, bold=True) if colours() else head)
@@ -58,8 +58,10 @@ def colours() -> bool:
     return sys.stdout.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
-def _cell(value: object) -> str:
-    return "-" if value in {None, ""} else str(value)
+def cell(value: object) -> str:
+    """Return a stored value on one line, without the characters that a terminal acts on; a dash for none."""
+    text = "" if value is None else str(value)
+    return "".join(char if char.isprintable() else "?" for char in text) or "-"
 
 
 def confirm(question: str, *, yes: bool) -> None:

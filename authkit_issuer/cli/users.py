@@ -162,7 +162,7 @@ def show(who: Who, *, as_json: AsJson = False) -> None:
     width = max(map(len, facts))
     for name, value in facts.items():
         for line in (value or ["-"]) if isinstance(value, list) else [value]:
-            typer.echo(f"{name.replace('_', ' '):{width}}  {'-' if line is None else line}")
+            typer.echo(f"{name.replace('_', ' '):{width}}  {output.cell(line)}")
 
 
 async def _facts(service: Service, user: User) -> dict[str, Any]:

@@ -35,10 +35,14 @@ def test_a_user_is_banned_deleted_restored_and_purged_by_any_identifier(
     made = users(settings, "create", "--email", "ada@example.test", "--username", "Ada_L")
     user_id = made.stdout.strip()
     assert listed(settings) == [[user_id, "Ada_L", "ada@example.test", "-", "active"]]
-    done = users(settings, "ban", "ADA_l", "--reason", "spam", "--until", "2999-01-02 03:04:05", "--yes")
+    done = users(
+        settings, "ban", "ADA_l", "--reason", "spam\x1b[2J", "--until", "2999-01-02 03:04:05", "--yes"
+    )
     said = f"banned Ada_L ({user_id}) until 2999-01-02 03:04Z\n"
     assert (done.returncode, done.stdout) == (0, said)
     assert listed(settings)[0][-1] == "banned until 2999-01-02 03:04Z"
+    # What an administrator wrote over HTTP does nothing to the terminal of another one.
+    assert "spam?[2J\n" in users(settings, "show", user_id).stdout
     assert users(settings, "unban", user_id).returncode == 0
     assert users(settings, "delete", "ada@example.test", "--yes").returncode == 0
     assert listed(settings) == []
