@@ -21,6 +21,8 @@ HEAD_DEADLINE = 10.0
 """Seconds from the first byte, or from the connection, to the end of the headers."""
 BODY_DEADLINE = 20.0
 """Seconds from the headers to the end of the body; one that is read is due earlier, and answered with 408."""
+MAX_BODY = 1024 * 1024
+"""The most bytes of a body on the wire; an application bounds the content, which chunks can hide in more."""
 LINGER = 1.0
 """Seconds for which the rest of a request is read and discarded after an early answer, so that it arrives."""
 MAX_LINGER = 64 * 1024
@@ -83,7 +85,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes to the parser, and count those of an unfinished head."""
+        """Pass bytes to the parser, and count those of an unfinished request."""
         if self._rest is not None:
             self._discard(len(data))
             return
@@ -97,6 +99,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._start_clock(HEAD_DEADLINE)
         if self._in_head and self._received > MAX_HEAD:
             self._refuse()
+        elif not self._in_head and self._received > MAX_BODY:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """Count from zero."""
@@ -113,6 +117,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let the request run, and give its body a deadline where there is one."""
         self._begun = self._in_head = False
+        self._received = 0
         self._stop_clock()
         super().on_headers_complete()
         if self.cycle.scope is self.scope and _announces_body(self.headers):

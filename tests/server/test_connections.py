@@ -13,7 +13,7 @@ import uvicorn
 
 from authkit_issuer.server import connections
 from authkit_issuer.server.connection_limit import Places
-from authkit_issuer.server.connections import MAX_HEAD, MAX_LINGER, BoundedHttp
+from authkit_issuer.server.connections import MAX_BODY, MAX_HEAD, MAX_LINGER, BoundedHttp
 
 GOOD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -145,6 +145,26 @@ async def test_an_early_answer_ends_the_connection_of_a_request_without_end(
                 await asyncio.sleep(0.01)
     assert sent < 100 * MAX_LINGER
     writer.close()
+
+
+async def test_a_chunk_whose_extension_has_no_end_is_cut_off(port: int) -> None:
+    # It has no content, which is all that a reader of the body counts.
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;")
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(5):
+            while sent < 100 * MAX_BODY:
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+                sent += 65_536
+    assert sent < 20 * MAX_BODY  # most of it is on its way
+    writer.close()
+
+
+async def test_a_body_in_the_smallest_chunks_is_read(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\n" + CLOSE + b"transfer-encoding: chunked\r\n\r\n"
+    assert (await talk(port, head + b"1\r\na\r\n" * 65_536 + b"0\r\n\r\n")).endswith(b"65536")
 
 
 async def test_the_rest_of_a_request_answered_early_is_not_waited_for(port: int) -> None:
