@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from authkit_issuer.errors.causes import cause
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 
 EVERY = "*"
@@ -62,7 +63,7 @@ class Hooks:
                 found = {event.id: event for event in await read(taken)}
             except Exception as error:  # noqa: BLE001 - the boundary of a background task
                 self.failures["hooks"] += len(taken)
-                logger.error("events for hooks were not read: %s", type(error).__name__)  # noqa: TRY400
+                logger.error("events for hooks were not read: %s", cause(error))  # noqa: TRY400
                 continue
             for event in (found[event_id] for event_id in taken if event_id in found):
                 for queue in self._hooks:

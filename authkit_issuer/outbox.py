@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from authkit_issuer.errors import AuthError
+from authkit_issuer.errors.causes import cause
 from authkit_issuer.identifiers import new_id
 from authkit_issuer.ports import AuthEventBatchLogger, AuthEventLogger
 from authkit_issuer.runtime import Runtime
@@ -20,8 +22,12 @@ from authkit_issuer.store.event_reading import EVENT_COLUMNS, EventRow
 from authkit_issuer.store.query import Query, Statement
 
 BATCH = 100
-LEASE = 60.0
-"""Seconds a worker may take for one batch before another may try."""
+LEASE = 10.0
+"""Seconds for which a worker alone delivers to a sink; it renews them while it does."""
+SAFE = LEASE * 2 / 3
+"""Seconds after the last renewal for which a worker goes on: it stops before another one may begin."""
+LONGEST = 30.0
+"""Seconds a sink may take for one batch."""
 IDLE = 5.0
 """Seconds between two checks without a signal: other processes announce no events."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -86,7 +92,7 @@ class Outbox:
                 # A sink that fails now and then, and takes events in between, does not get slower and slower.
                 pause = FIRST_PAUSE if taken else min(LONGEST_PAUSE, pause * 2 or FIRST_PAUSE)
                 self.rt.failures[f"sink {name}"] += 1
-                logger.warning("sink %s is not taking events: %s", name, type(error).__name__)
+                logger.warning("sink %s is not taking events: %s", name, cause(error))
             if pause or len(taken) < BATCH:
                 await self._rest(name, pause)
 
@@ -109,11 +115,12 @@ class Outbox:
         ``taken`` is filled with their ids, also when something stopped it half way.
         """
         taken = [] if taken is None else taken
+        asked = asyncio.get_running_loop().time()
         if await self.rt.maybe(TAKE_LEASE, name, self._worker, LEASE) is None:
             return 0
         queued = await self.rt.all(NEXT, name, BATCH)
         try:
-            async with asyncio.timeout(LEASE / 2):
+            async with self._leased(name, asked):
                 if isinstance(sink, AuthEventBatchLogger):
                     await sink.log_session_events([row.read() for row in queued])
                     taken.extend(row.id for row in queued)
@@ -125,6 +132,31 @@ class Outbox:
             if taken:
                 await self.rt.execute(DELIVERED, name, taken)
         return len(taken)
+
+    @asynccontextmanager
+    async def _leased(self, name: str, asked: float) -> AsyncGenerator[None]:
+        """Renew the lease, asked for at that time, while the block runs.
+
+        Raises ``TimeoutError`` when it cannot be renewed, and after ``LONGEST``.
+        """
+        async with asyncio.timeout_at(asked + SAFE) as limit:
+            renewing = asyncio.create_task(self._renew(name, limit))
+            try:
+                yield
+            finally:
+                renewing.cancel()
+                await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _renew(self, name: str, limit: asyncio.Timeout) -> None:
+        now = asyncio.get_running_loop().time
+        last = now() + LONGEST
+        while not limit.expired():
+            await asyncio.sleep(LEASE / 5)
+            asked = now()
+            with suppress(AuthError):
+                if await self.rt.maybe(TAKE_LEASE, name, self._worker, LEASE) is None:
+                    return
+                limit.reschedule(min(last, asked + SAFE))
 
     async def release(self) -> None:
         """Give the leases back, so that another process need not wait for them to end."""

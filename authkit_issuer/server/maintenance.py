@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+from authkit_issuer.errors.causes import cause
 from authkit_issuer.service import Service
 
 INTERVAL = 600.0
@@ -35,5 +36,5 @@ async def _maintain(service: Service) -> None:
         try:
             await service.maintain()
         except Exception as error:  # noqa: BLE001 - the next round may succeed
-            logger.warning("maintenance did not run: %s", type(error).__name__)
+            logger.warning("maintenance did not run: %s", cause(error))
         await asyncio.sleep(INTERVAL)

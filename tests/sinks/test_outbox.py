@@ -196,10 +196,15 @@ async def test_what_was_taken_before_a_failure_is_not_told_again(service: Servic
     assert [event.id for event in sink.told] == sorted({event.id for event in sink.told})
 
 
-async def test_a_sink_that_hangs_is_given_up_on_before_its_lease_ends(
+def shorten(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    for name, value in seconds.items():
+        monkeypatch.setattr(f"authkit_issuer.outbox.{name}", value)
+
+
+async def test_a_sink_that_hangs_is_given_up_on(
     service: Service, make_service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("authkit_issuer.outbox.LEASE", 0.2)
+    shorten(monkeypatch, LONGEST=0.6, LEASE=0.4, SAFE=0.3)
     writer = await make_service(event_loggers=[Sink(troubled=lambda: True)])
     await write(writer, 20)
     await writer.close()
@@ -212,6 +217,74 @@ async def test_a_sink_that_hangs_is_given_up_on_before_its_lease_ends(
     with pytest.raises(TimeoutError):
         await Outbox(service.rt, [sink]).deliver("sink", sink)
     assert await service.pool.fetchval("select count(*) from profiles.event_outbox") == 20
+
+
+class Slow(BatchSink):
+    """Takes half a second for each batch; ``running`` counts the batches that it is at."""
+
+    running = most = 0
+
+    async def log_session_events(self, events: Sequence[AuthSessionEvent]) -> None:
+        Slow.running += 1
+        Slow.most = max(Slow.most, Slow.running)
+        try:
+            await asyncio.sleep(0.5)
+        finally:
+            Slow.running -= 1
+        await super().log_session_events(events)
+
+
+async def queued(make_service, number: int = 20) -> None:
+    writer = await make_service(event_loggers=[Sink(troubled=lambda: True)])
+    await write(writer, number)
+    await writer.close()
+
+
+async def test_a_batch_may_take_longer_than_a_lease_and_no_other_worker_takes_it(
+    service: Service, make_service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, LEASE=0.3, SAFE=0.2)
+    await queued(make_service)
+    first, second = Outbox(service.rt, [sink := Slow()]), Outbox(service.rt, [other := Slow()])
+    delivering = asyncio.create_task(first.deliver("sink", sink))
+    await asyncio.sleep(0.05)
+    while not delivering.done():
+        assert await second.deliver("sink", other) == 0
+        await asyncio.sleep(0.02)
+    assert await delivering == 20
+    assert (len(sink.told), len(other.told), Slow.most) == (20, 0, 1)
+
+
+async def test_a_worker_that_cannot_renew_stops_before_another_one_begins(
+    service: Service, make_service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, LEASE=0.5, SAFE=0.3)
+    await queued(make_service)
+    first, second = Outbox(service.rt, [sink := Slow()]), Outbox(service.rt, [other := Slow()])
+    delivering = asyncio.create_task(first.deliver("sink", sink))
+    await asyncio.sleep(0.05)
+    taken = "update profiles.event_sinks set worker = 'another', leased_until = now() + interval '0.4 s'"
+    await service.pool.execute(taken)
+    with pytest.raises(TimeoutError):
+        await delivering
+    assert sink.told == []
+    await asyncio.sleep(0.4)
+    assert await second.deliver("sink", other) == 20
+
+
+async def test_a_killed_worker_delays_its_sink_by_a_lease(
+    service: Service, make_service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten(monkeypatch, LEASE=0.4, SAFE=0.3)
+    await queued(make_service)
+    first, second = Outbox(service.rt, [sink := Slow()]), Outbox(service.rt, [other := Slow()])
+    delivering = asyncio.create_task(first.deliver("sink", sink))
+    await asyncio.sleep(0.1)
+    delivering.cancel()  # without giving the lease back
+    await asyncio.gather(delivering, return_exceptions=True)
+    assert await second.deliver("sink", other) == 0
+    await asyncio.sleep(0.45)
+    assert await second.deliver("sink", other) == 20
 
 
 async def test_a_log_is_a_sink(make_service, caplog) -> None:

@@ -18,6 +18,7 @@ from authkit_issuer.domains.lifecycle.invariants import keep_owners
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.errors import Unavailable
+from authkit_issuer.errors.causes import cause
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -76,7 +77,7 @@ async def purge(rt: Runtime, *, retention: float, batch: int, before: BeforePurg
                     deleted.append(user.user_id)
             except Exception as error:  # noqa: BLE001 - reported; the next user may well be deletable
                 failed[user.user_id] = error
-                logger.warning("user %s was not purged: %s", user.user_id, type(error).__name__)
+                logger.warning("user %s was not purged: %s", user.user_id, cause(error))
                 if isinstance(error, Unavailable):
                     break  # Asking for the next page raises when it is the database that is gone.
     return Purged(deleted=tuple(deleted), failed=failed)
