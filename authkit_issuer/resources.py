@@ -31,7 +31,9 @@ from authkit_issuer.ports import (
     Senders,
     SMSSender,
 )
+from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.runtime import Background, Runtime
+from authkit_issuer.sampling import Sampling
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.senders.configured import development_inbox, mail_sender
 from authkit_issuer.senders.inbox import Inbox
@@ -39,6 +41,7 @@ from authkit_issuer.senders.mails import Mails
 from authkit_issuer.store import migrate, postgres
 from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.connection import Store, translated
+from authkit_issuer.store.measured import MeasuredStore, Statements, WatchedPoolStore
 from authkit_issuer.store.pooler import recognize
 from authkit_issuer.store.readiness import DatabaseReadiness
 from authkit_issuer.store.replica import ReplicaStore
@@ -61,9 +64,11 @@ class Resources:
         self._loops: list[asyncio.Task[None]] = []
         self._closed = False
         self.readiness: DatabaseReadiness | None = None
+        self._pool: postgres.Pool | None = None
+        self._statements: Statements | None = None
 
     async def database(
-        self, config: Config, given: postgres.Pool | None
+        self, config: Config, given: postgres.Pool | None, telemetry: Telemetry | None = None
     ) -> tuple[postgres.Pool | None, Store]:
         """Return the pool and its store, opened unless the host brought a pool; the schema is checked."""
         pool, connector = given, None
@@ -82,9 +87,14 @@ class Resources:
                 await migrate.check(connection, schema=config.database_schema)
                 if config.org_mode == "single":
                     await _refuse_downgrade(connection, config.database_schema)
-        store = postgres.PoolStore(pool, config.database_schema, connector)
-        self.readiness = DatabaseReadiness(store, connector)
-        return pool, store
+        if telemetry is None:
+            store = postgres.PoolStore(pool, config.database_schema, connector)
+            self.readiness = DatabaseReadiness(store, connector)
+            return pool, store
+        self._pool, self._statements = pool, Statements(telemetry)
+        watched = WatchedPoolStore(pool, config.database_schema, connector, self._statements)
+        self.readiness = DatabaseReadiness(watched, connector)
+        return pool, MeasuredStore(watched, self._statements)
 
     async def replica(self, config: Config, primary: Store) -> Store:
         """Return the store for reads that may be old; a replica that is away stops nothing."""
@@ -124,10 +134,14 @@ class Resources:
         return store
 
     def identity(
-        self, config: Config, client: httpx.AsyncClient | None, clock: Clock
+        self,
+        config: Config,
+        client: httpx.AsyncClient | None,
+        clock: Clock,
+        telemetry: Telemetry | None = None,
     ) -> dict[str, IdentityProvider]:
         """Return the external login providers; nothing is asked of them yet."""
-        http = ProviderHttp(client)
+        http = ProviderHttp(client, telemetry)
         providers = identity_providers(config.providers, http=http, clock=clock)
         self._closers.append(http.aclose)
         self._closers.extend(provider.aclose for provider in providers.values())
@@ -192,6 +206,10 @@ class Resources:
             asyncio.create_task(_watch(keys, rt.config.key_reload_interval), name="authkit keys")
         )
         self._closers.append(lambda: rt.hooks.close(timeout=CLOSE_TIMEOUT))
+        if rt.telemetry is not None:
+            statements = self._statements or Statements(rt.telemetry)
+            sampling = Sampling(rt, rt.telemetry, self._pool, statements)
+            self._loops.append(asyncio.create_task(sampling.run(), name="authkit sampling"))
         if not rt.has_storage:
             return rt
         webhooks = WebhookWorker(rt)

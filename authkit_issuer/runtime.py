@@ -34,6 +34,7 @@ from authkit_issuer.ports import (
     SendFailure,
     SMSSender,
 )
+from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import PasswordHasher
 from authkit_issuer.security.own_tokens import OwnTokens
@@ -62,7 +63,8 @@ class Background:
         self._tasks: set[asyncio.Task[None]] = set()
         self._postponed: dict[object, asyncio.TimerHandle] = {}
         self._closing = False
-        self.failures = 0
+        self.failed: Counter[str] = Counter()
+        """How often work of each name failed."""
 
     def start(self, work: Delivery, *, name: str) -> None:
         """Run the work soon; its failure is logged by name and counted, never raised."""
@@ -83,11 +85,16 @@ class Background:
         self._postponed[ticket] = asyncio.get_running_loop().call_later(seconds, begin)
         return True
 
+    @property
+    def failures(self) -> int:
+        """How often work failed."""
+        return self.failed.total()
+
     async def _run(self, work: Delivery, name: str) -> None:
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - the boundary of a background task: there is no caller to raise to
-            self.failures += 1
+            self.failed[name] += 1
             logger.error("background work %s failed: %s", name, safe_text(error))  # noqa: TRY400
 
     async def drain(self, *, timeout: float) -> None:  # noqa: ASYNC109 - the deadline belongs to closing
@@ -100,11 +107,9 @@ class Background:
             await asyncio.sleep(0)  # for what ended work has started
         for task in late:
             task.cancel()
-            self.failures += 1
-            logger.error(
-                "background work %s failed: the service closed before it was done",
-                task.get_name().removeprefix("authkit "),
-            )
+            name = task.get_name().removeprefix("authkit ")
+            self.failed[name] += 1
+            logger.error("background work %s failed: the service closed before it was done", name)
         await asyncio.gather(*late, return_exceptions=True)
 
     def drop_postponed(self) -> None:
@@ -113,7 +118,7 @@ class Background:
         for handle in self._postponed.values():
             handle.cancel()
         if self._postponed:
-            self.failures += len(self._postponed)
+            self.failed["message sent again"] += len(self._postponed)
             logger.error("%d messages were waiting to be sent again", len(self._postponed))
         self._postponed.clear()
 
@@ -159,6 +164,8 @@ class Runtime:
     """The host's functions that receive events in this process."""
     sinks: tuple[str, ...] = ()
     """Names of the sinks that get a row in the outbox with every event."""
+    telemetry: Telemetry | None = None
+    """What receives the numbers and spans of this service, or None."""
     wake_outbox: Callable[[], None] = lambda: None
     wake_webhooks: Callable[[], None] = lambda: None
     waiting: list[Delivery] | None = None

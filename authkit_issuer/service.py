@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from authkit_issuer import errors
 from authkit_issuer.config import Config, process_environment
+from authkit_issuer.details import Details, details
 from authkit_issuer.domains.accounts.external_identities import Providers
 from authkit_issuer.domains.accounts.roles import Roles
 from authkit_issuer.domains.accounts.service import Users
@@ -47,6 +48,7 @@ from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.domains.signup.verification import Verification
 from authkit_issuer.domains.tokens.service import Tokens
 from authkit_issuer.domains.webhooks.service import Webhooks
+from authkit_issuer.ephemeral.measured import measured
 from authkit_issuer.errors import NotJoinable
 from authkit_issuer.hooks import Hook
 from authkit_issuer.ports import (
@@ -60,6 +62,7 @@ from authkit_issuer.ports import (
     RandomBytes,
     SMSSender,
 )
+from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.resources import Resources
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
@@ -72,6 +75,7 @@ from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.store import postgres
 from authkit_issuer.store.batched import BatchedStatements
 from authkit_issuer.store.connection import Connection, ConnectionStore
+from authkit_issuer.store.measured import MeasuredTransaction
 from authkit_verify import EnrichmentSource, Verifier
 
 if TYPE_CHECKING:
@@ -136,6 +140,7 @@ class Service:
         *,
         breach_check: BreachCheck | None = None,
         http_client: httpx.AsyncClient | None = None,
+        telemetry: Telemetry | None = None,
         clock: Clock = time.time,
         random_bytes: RandomBytes = os.urandom,
     ) -> Self:
@@ -143,7 +148,8 @@ class Service:
 
         ``pool=None`` opens one from ``config.database_url``; without that, only what needs no database works.
         The database must have been migrated. ``http_client`` asks login providers, and stays the host's to
-        close. Raises ``ConfigError``, ``StartupError``, ``DatabaseUnavailable``,
+        close. ``telemetry`` receives numbers and spans, such as ``prometheus.ServiceCollector``.
+        Raises ``ConfigError``, ``StartupError``, ``DatabaseUnavailable``,
         ``EphemeralStoreUnavailable``.
         """
         keys = load_keys(config, process_environment(), clock=clock, random_bytes=random_bytes)
@@ -154,7 +160,7 @@ class Service:
             senders, inbox = resources.senders(config, templates, given, clock, random_bytes)
             sinks = resources.sinks(config, event_loggers)
             resources.passkeys(config)
-            pool, database = await resources.database(config, pool)
+            pool, database = await resources.database(config, pool, telemetry)
             await resources.clock(clock)
             store = await resources.ephemeral(config, ephemeral_store, clock)
             rt = Runtime(
@@ -164,17 +170,18 @@ class Service:
                 store=database,
                 replica=await resources.replica(config, database),
                 batched=BatchedStatements(database),
-                ephemeral=store,
+                ephemeral=store if telemetry is None else measured(store, telemetry),
                 keys=keys,
                 access_tokens=AccessTokenSigner(keys),
                 own_tokens=OwnTokens(config, keys, clock),
                 hasher=resources.hasher(config),
-                identity=resources.identity(config, http_client, clock),
+                identity=resources.identity(config, http_client, clock, telemetry),
                 background=resources.background,
                 senders=senders,
                 entitlements_provider=entitlements_provider,
                 breach_check=breach_check,
                 sinks=tuple(sink.name for sink in sinks),
+                telemetry=telemetry,
             )
             rt = resources.start(rt, keys, sinks)
         except BaseException:
@@ -228,7 +235,7 @@ class Service:
         Raises ``NotJoinable`` outside of a transaction. The host neither ends the transaction by it nor
         changes the state of its session.
         """
-        if not isinstance(self.rt.store, ConnectionStore):
+        if not isinstance(self.rt.store, ConnectionStore | MeasuredTransaction):
             raise NotJoinable("connection is only there inside service.transaction(): use the yielded one")
         return self.rt.store.lend()
 
@@ -309,6 +316,11 @@ class Service:
         return self.rt.sms_sender is not None
 
     @property
+    def telemetry(self) -> Telemetry | None:
+        """What receives the numbers and spans of this service, or None."""
+        return self.rt.telemetry
+
+    @property
     def hashing(self) -> HashingLoad:
         """How busy the password-hashing pool of this process is, and how long callers waited."""
         return self.rt.hasher.load
@@ -334,6 +346,10 @@ class Service:
         asked = self.resources.readiness
         database = errors.DatabaseUnavailable() if asked is None else await asked.problem()
         return {"database": database, "ephemeral_store": await self._ephemeral_problem()}
+
+    async def details(self) -> Details:
+        """Return what this process runs on, for operators: role and schema of the database, keys, version."""
+        return await details(self.rt)
 
     async def _ephemeral_problem(self) -> errors.Unavailable | None:
         try:

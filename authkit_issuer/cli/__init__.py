@@ -110,6 +110,13 @@ def serve(
         int | None, typer.Option(help="The number of a listening socket that the parent opened.")
     ] = None,
     workers: Annotated[int, typer.Option(help="How many processes answer requests.")] = 1,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="A port for operators, with /metrics and a detailed /readyz.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="The address of that port.")] = "127.0.0.1",
+    traces: Annotated[
+        bool, typer.Option("--traces", help="Send spans to OpenTelemetry, as the OTEL_* variables say.")
+    ] = False,
     keep_alive: Annotated[
         float, typer.Option(help="Seconds that an idle connection stays open; longer than the proxy's.")
     ] = 75.0,
@@ -134,6 +141,9 @@ def serve(
         uds=uds,
         fd=fd,
         workers=workers,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
+        traces=traces,
         keep_alive=keep_alive,
         drain_delay=drain_delay,
         graceful=graceful,

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from authkit_issuer.federation.refusals import quoted, refused, unavailable
+from authkit_issuer.ports.telemetry import Telemetry
+from authkit_issuer.telemetry.calls import calling
 from authkit_verify.config.allowed_urls import is_allowed_url
 
 MAX_BYTES = 1024 * 1024
@@ -23,8 +25,9 @@ _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 class ProviderHttp:
     """One HTTP client for all providers, made at the first call."""
 
-    def __init__(self, client: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, client: httpx.AsyncClient | None = None, telemetry: Telemetry | None = None) -> None:
         """Take the host's client, which stays the host's to close, or make one when it is needed."""
+        self._telemetry = telemetry
         self._given = client
         self._own: httpx.AsyncClient | None = None
 
@@ -64,8 +67,10 @@ class ProviderHttp:
         _check_url(provider, url, http_loopback=http_loopback)
         host = f"JSON with status 200 from {urlsplit(url).hostname}"
         try:
-            async with asyncio.timeout(TIMEOUT):
-                status, content = await self._send(method, url, body, headers or {})
+            with calling(self._telemetry, provider, method, url) as outcome:
+                async with asyncio.timeout(TIMEOUT):
+                    status, content = await self._send(method, url, body, headers or {})
+                outcome.status = status
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, UnicodeError) as error:
             raise unavailable(provider, "response", expected=host, found=type(error).__name__) from error
         if 400 <= status < 500 and status not in {408, 429}:

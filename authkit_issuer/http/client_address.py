@@ -53,6 +53,11 @@ def client_facts(scope: Scope, trusted: TrustedProxies, device: str | None = Non
     return Client(ip=address, user_agent=user_agent(agent), device=device)
 
 
+def comes_from(scope: Scope, trusted: TrustedProxies) -> bool:
+    """True if the peer is a trusted proxy."""
+    return trusted.has(ip_address(_peer(scope)))
+
+
 def _walk(peer: str | None, hops: Sequence[str], trusted: TrustedProxies) -> str | None:
     address = peer
     for hop in list(reversed(hops))[:_MAX_HOPS]:

@@ -8,7 +8,6 @@ slow to arrive the guard is asked again.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -30,12 +29,15 @@ from authkit_issuer.http import client_address, guards, rate_limits, recent_auth
 from authkit_issuer.http.cookies import CookieJar
 from authkit_issuer.http.cors import ALLOWED, ANY_ORIGIN, preflight
 from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse, whole_seconds
+from authkit_issuer.http.failure_log import FailureLog
 from authkit_issuer.http.languages import MAX_HEADER, preferred
+from authkit_issuer.http.measured import measured
 from authkit_issuer.http.operations import Auth, Call, NoParams, Operation
 from authkit_issuer.http.pages import html
 from authkit_issuer.http.raw_response import JSON, HeaderList, Headers, RawResponse
 from authkit_issuer.http.request_body import read_body, read_query
 from authkit_issuer.ports import Client, language
+from authkit_issuer.telemetry.measurements import REFUSALS
 from authkit_verify import TokenError
 
 if TYPE_CHECKING:
@@ -49,8 +51,6 @@ REQUEST_ID = "authkit.request_id"
 
 SLOW_BODY = 0.5
 """Seconds after which a body is late: its sender chooses the moment, and may have lost the right since."""
-
-logger = logging.getLogger("authkit.http")
 
 _NO_CACHE: Headers = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
 _NOTHING = NoParams()
@@ -72,6 +72,7 @@ class Surface:
     languages: tuple[str, ...] = ()
     cookie: RefreshCookie | None = None
     device_cookie: DeviceCookie | None = None
+    failures: FailureLog = field(default_factory=FailureLog)
 
 
 class Runner:
@@ -89,6 +90,14 @@ class Runner:
 
     async def run(self, scope: Scope, receive: Receive) -> RawResponse:
         """Return the answer; what is not a refusal of ours is raised."""
+        telemetry = self._surface.service.telemetry
+        if telemetry is None:
+            return await self._run(scope, receive)
+        known = client_address.comes_from(scope, self._surface.trusted)
+        answering = self._run(scope, receive)
+        return await measured(telemetry, scope, self.operation.path, answering, has_parent=known)
+
+    async def _run(self, scope: Scope, receive: Receive) -> RawResponse:
         operation, surface, extra = self.operation, self._surface, list[tuple[bytes, bytes]]()
         cookies = CookieJar(
             request_headers=tuple(scope["headers"]),
@@ -239,10 +248,11 @@ class Runner:
             # The token is good: a 401 would make clients refresh it and ask again, in a loop.
             error = InvalidPassword()
         answer = refuse(error, request_id, bearer=operation.auth.takes_token, oauth=operation.oauth)
+        telemetry = self._surface.service.telemetry
+        if telemetry is not None:
+            telemetry.count(REFUSALS.name, status=str(answer.status), code=error.code)
         if answer.status >= 500:
-            reason = f": {error.reason}" if isinstance(error, AuthError) and error.reason else ""
-            words = (request_id, operation.method, operation.path, error.code, reason)
-            logger.warning("request %s: %s %s is %s%s", *words)
+            self._surface.failures.note(request_id, f"{operation.method} {operation.path}", error)
         return answer
 
     def _shows_page(self, scope: Scope, headers: Headers) -> bool:

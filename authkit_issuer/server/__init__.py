@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from authkit_issuer.config import Config
 from authkit_issuer.server import logs, process
-from authkit_issuer.server.listener import listening
+from authkit_issuer.server.listener import bind, listening
 from authkit_issuer.server.options import ServeOptions
 from authkit_issuer.server.settings import (
     development,
@@ -26,9 +27,23 @@ from authkit_issuer.server.signals import Signals
 
 if TYPE_CHECKING:
     from authkit_issuer.embedded import EmbeddedPostgres
+    from authkit_issuer.server.metrics import Metrics
 
 Ready = Callable[[Config, str], None]
 """Receives the configuration and the address, such as ``http://127.0.0.1:8000``."""
+
+
+@contextmanager
+def operators_port(options: ServeOptions) -> Generator[Metrics | None]:
+    """Listen on the port of operators, if there is one, and yield what serves it."""
+    if options.metrics_port is None:
+        yield None
+        return
+    from authkit_issuer.server.board import Board  # noqa: PLC0415 - without the port nothing of it is needed
+    from authkit_issuer.server.metrics import Metrics  # noqa: PLC0415 - as above
+
+    with bind(options.metrics_host, options.metrics_port, option="--metrics-port") as listener:
+        yield Metrics(listener, Board(options.workers) if options.workers > 1 else None)
 
 
 def serve(
@@ -52,7 +67,7 @@ def serve(
         refuse_dev(env, options)
     database: EmbeddedPostgres | None = None
     signals = Signals()
-    with listening(options) as (listener, address), signals:
+    with listening(options) as (listener, address), operators_port(options) as metrics, signals:
         try:
             config = development(env, data_dir, address) if dev else production(env)
             if options.workers > 1:
@@ -63,14 +78,15 @@ def serve(
                 with signals.held():
                     database = EmbeddedPostgres.start(data_dir)
                 config = development({**env, "AUTHKIT_DATABASE_URL": database.dsn}, data_dir, address)
-            logs.configure(dev=dev, several=options.workers > 1)
-            announce = partial(ready, config, address)
-            if options.workers == 1:
-                process.run(config, options, listener, signals, ready=announce)
-            else:
+            logs.configure(dev=dev, several=options.workers > 1, traces=options.traces)
+            run: Callable[..., None] = process.run
+            if options.workers > 1:
                 from authkit_issuer.server.workers import run_workers  # noqa: PLC0415 - needs ``fork``
 
-                run_workers(shared_among(config, options.workers), options, listener, signals, ready=announce)
+                run = run_workers
+                config = shared_among(config, options.workers)
+            announce = partial(ready, config, address)
+            run(config, options, listener, signals, metrics=metrics, ready=announce)
         finally:
             signals.ignore()
             if database is not None:

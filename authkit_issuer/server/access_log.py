@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from authkit_issuer.http.measured import LOG_FACTS
+
 _MAX_PATH = 200
 
 logger = logging.getLogger("authkit.access")
@@ -30,6 +32,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         began, facts = self._clock(), {"method": scope["method"], "path": _printable(scope["path"])}
+        scope[LOG_FACTS] = facts
 
         async def noting(message: Message) -> None:
             if message["type"] == "http.response.start":

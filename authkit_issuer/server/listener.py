@@ -37,8 +37,8 @@ def listening(options: ServeOptions) -> Generator[tuple[socket.socket, str]]:
             options.uds.unlink(missing_ok=True)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on a port, or raise ``StartupError``."""
+def bind(host: str, port: int, *, option: str = "--port") -> socket.socket:
+    """Listen on a port, or raise ``StartupError``, which names the ``option``."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -50,7 +50,7 @@ def bind(host: str, port: int) -> socket.socket:
         listener.close()
         reason = getattr(error, "strerror", None) or "not a port number"
         raise StartupError(
-            f"Cannot listen on {host} port {port}: {reason.lower()}; --port selects another."
+            f"Cannot listen on {host} port {port}: {reason.lower()}; {option} selects another."
         ) from error
     return listener
 

@@ -10,10 +10,11 @@ from structlog.processors import CallsiteParameter
 from authkit_issuer.server.access_lines import AccessLines
 
 
-def configure(*, dev: bool, several: bool = False) -> None:
+def configure(*, dev: bool, several: bool = False, traces: bool = False) -> None:
     """Log this package from INFO on, and libraries from WARNING on.
 
-    Readable in development, JSON elsewhere. With ``several`` processes each line has the id of its own.
+    Readable in development, JSON elsewhere. With ``several`` processes each line has the id of its own, with
+    ``traces`` that of the trace it belongs to.
     """
     shared: list[structlog.types.Processor] = [
         structlog.stdlib.add_logger_name,
@@ -23,6 +24,10 @@ def configure(*, dev: bool, several: bool = False) -> None:
     ]
     if several:
         shared.append(structlog.processors.CallsiteParameterAdder([CallsiteParameter.PROCESS]))
+    if traces:
+        from authkit_issuer.server.traces import add_trace  # noqa: PLC0415 - an extra brings its libraries
+
+        shared.append(add_trace)
     last: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer(colors=False) if dev else structlog.processors.JSONRenderer()
     )

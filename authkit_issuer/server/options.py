@@ -32,6 +32,12 @@ class ServeOptions:
     """A listening socket that the parent process has opened, as systemd does, in place of a port."""
     workers: int = 1
     """How many processes answer requests; a parent replaces those that end, and hands signals on."""
+    metrics_port: int | None = None
+    """A port for operators with ``/metrics`` and a ``/readyz`` with details; None measures nothing."""
+    metrics_host: str = "127.0.0.1"
+    """The address of that port."""
+    traces: bool = False
+    """Whether spans are sent by OTLP, as the ``OTEL_*`` variables say."""
     keep_alive: float = KEEP_ALIVE
     """How long an idle connection stays open. Longer than the load balancer keeps it."""
     drain_delay: float = 0.0

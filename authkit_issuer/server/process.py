@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Generator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import AuthError, StartupError
 from authkit_issuer.http import create_app
+from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.server.access_log import AccessLog
 from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import BoundedHttp
@@ -21,10 +22,16 @@ from authkit_issuer.server.draining import Draining
 from authkit_issuer.server.maintenance import maintained
 from authkit_issuer.server.memory_mode import alone
 from authkit_issuer.server.options import ServeOptions
+from authkit_issuer.server.quiet_server import QuietServer
+from authkit_issuer.server.readiness import Readiness
 from authkit_issuer.server.signals import Signals
 from authkit_issuer.server.stopping import Stopping
 from authkit_issuer.service import Service
 from authkit_issuer.store.migrate import migrate
+from authkit_issuer.telemetry.tally import Tally
+
+if TYPE_CHECKING:
+    from authkit_issuer.server.metrics import Metrics
 
 
 def run(
@@ -33,6 +40,7 @@ def run(
     listener: socket.socket,
     signals: Signals,
     *,
+    metrics: Metrics | None = None,
     begin: Callable[[], None] = lambda: None,
     ready: Callable[[], None],
 ) -> None:
@@ -43,6 +51,7 @@ def run(
         options: How to keep connections, and how to stop.
         listener: The listening socket.
         signals: What stops the process.
+        metrics: What serves the numbers of the process; None to measure nothing.
         begin: Called first in the loop.
         ready: Called once requests are answered.
 
@@ -51,7 +60,7 @@ def run(
         StartupError: The database, the ephemeral store or the keys cannot be used.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_run(config, options, listener, signals, begin, ready))
+        runner.run(_run(config, options, listener, signals, metrics, begin, ready))
 
 
 async def _run(  # noqa: PLR0917 - the arguments of ``run``
@@ -59,6 +68,7 @@ async def _run(  # noqa: PLR0917 - the arguments of ``run``
     options: ServeOptions,
     listener: socket.socket,
     signals: Signals,
+    metrics: Metrics | None,
     begin: Callable[[], None],
     ready: Callable[[], None],
 ) -> None:
@@ -69,12 +79,15 @@ async def _run(  # noqa: PLR0917 - the arguments of ``run``
             if config.dev and config.database_url is not None:
                 await migrate(config.database_url, schema=config.database_schema)
             await stack.enter_async_context(alone(config))
-            service = await stack.enter_async_context(await Service.open(config))
+            telemetry = await stack.enter_async_context(_telemetry(options, metrics))
+            service = await stack.enter_async_context(await Service.open(config, telemetry=telemetry))
         except AuthError as error:
             raise StartupError(error.reason or error.description) from error
         await stack.enter_async_context(maintained(service))
         draining = Draining(create_app(service))
-        server = _Server(_uvicorn(config, options, draining))
+        if metrics is not None:
+            await stack.enter_async_context(metrics.served(Readiness(service, draining)))
+        server = QuietServer(_uvicorn(config, options, draining))
         signals.stop = Stopping(server, draining, options.drain_delay).to
         announcer = asyncio.create_task(_announce(server, ready), name="authkit announce")
         try:
@@ -82,6 +95,19 @@ async def _run(  # noqa: PLR0917 - the arguments of ``run``
         finally:
             announcer.cancel()
             await asyncio.gather(announcer, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _telemetry(options: ServeOptions, metrics: Metrics | None) -> AsyncGenerator[Telemetry | None]:
+    """Yield what the options ask for: numbers, spans, both or None."""
+    numbers = None if metrics is None else metrics.tally
+    if not options.traces:
+        yield numbers
+        return
+    from authkit_issuer.server.traces import traced  # noqa: PLC0415 - an extra brings its libraries
+
+    async with traced(numbers or Tally()) as telemetry:
+        yield telemetry
 
 
 def _uvicorn(config: Config, options: ServeOptions, draining: Draining) -> uvicorn.Config:
@@ -100,13 +126,6 @@ def _uvicorn(config: Config, options: ServeOptions, draining: Draining) -> uvico
         timeout_keep_alive=cast("int", options.keep_alive),  # any number of seconds
         timeout_graceful_shutdown=cast("int", options.graceful),
     )
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        """Leave the signals to ``Signals``: uvicorn would raise them again after the shutdown."""
-        yield
 
 
 async def _announce(server: uvicorn.Server, ready: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError, StartupError
@@ -27,21 +27,26 @@ from authkit_issuer.server.options import ServeOptions
 from authkit_issuer.server.signals import STOP, Signals
 from authkit_issuer.server.worker_link import FAILED, READY, WorkerEnd
 
+if TYPE_CHECKING:
+    from authkit_issuer.server.metrics import Metrics
+
 LONGEST_PAUSE = 30.0
 """Seconds between the end of a worker and the next try, at most."""
 STABLE = 10.0
 """Seconds after which a worker that answers requests counts as a success."""
 MAX_FAILURES = 8
-"""Failures in a row after which the parent gives up, if no worker is left."""
+"""Failures in a row after which the parent gives up, if no worker is stable."""
 PATIENCE = 30.0
 """Seconds without a sign of life after which a worker is killed."""
+START = 300.0
+"""Seconds that a worker may take until it answers requests."""
 LATE = 30.0
 """Seconds beyond the drain and the running requests after which a stopping worker is killed."""
 
 _HELD = {*STOP, signal.SIGCHLD}
 
-Work = Callable[[socket.socket], None]
-"""What a worker does with its end of the link."""
+Work = Callable[[socket.socket, int], None]
+"""What a worker does with its end of the link and the number of its place, from 0 on."""
 
 logger = logging.getLogger("authkit.server")
 
@@ -49,9 +54,10 @@ logger = logging.getLogger("authkit.server")
 @dataclass(slots=True, kw_only=True)
 class _Worker:
     pid: int
+    place: int
     link: socket.socket
     heard: float
-    """When it last gave a sign of life; only a worker that was ready gives one."""
+    """When it was forked, or last gave a sign of life."""
     ready_since: float | None = None
     said: bytearray = field(default_factory=bytearray)
 
@@ -62,6 +68,7 @@ def run_workers(
     listener: socket.socket,
     signals: Signals,
     *,
+    metrics: Metrics | None = None,
     ready: Callable[[], None],
 ) -> None:
     """Run ``options.workers`` processes that answer requests on the socket, until ``signals`` stop them.
@@ -71,24 +78,35 @@ def run_workers(
         options: How many there are, how they keep connections, and how they stop.
         listener: The listening socket.
         signals: What stops the parent.
+        metrics: What serves the numbers of every worker; None to measure nothing.
         ready: Called once every worker answers requests.
 
     Raises:
         StartupError: A worker could not start at first, or none has lived for long since.
     """
-    work = partial(_work, config, options, listener)
-    parent = Workers(options.workers, work, patience=options.drain_delay + options.graceful + LATE)
+    work = partial(_work, config, options, listener, metrics)
+    patience = options.drain_delay + options.graceful + LATE
+    ended = metrics.vacate if metrics is not None else None
+    parent = Workers(options.workers, work, patience=patience, ended=ended)
     signals.stop = parent.to
     parent.run(ready)
 
 
-def _work(config: Config, options: ServeOptions, listener: socket.socket, link: socket.socket) -> None:
+def _work(  # noqa: PLR0917 - what every worker gets, and what is one worker's own
+    config: Config,
+    options: ServeOptions,
+    listener: socket.socket,
+    metrics: Metrics | None,
+    link: socket.socket,
+    place: int,
+) -> None:
     """Be one worker."""
     with Signals(once=True) as signals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         end = WorkerEnd(link, signals, last=2 if options.drain_delay else 1)
         try:
-            process.run(config, options, listener, signals, begin=end.begin, ready=end.ready)
+            own = metrics.of_worker(place) if metrics is not None else None
+            process.run(config, options, listener, signals, metrics=own, begin=end.begin, ready=end.ready)
         except (ConfigError, StartupError) as error:
             end.failed(str(error))
             raise
@@ -97,9 +115,15 @@ def _work(config: Config, options: ServeOptions, listener: socket.socket, link: 
 class Workers:
     """The parent of the workers."""
 
-    def __init__(self, count: int, work: Work, *, patience: float) -> None:
-        """Prepare ``count`` workers; one that stops has ``patience`` seconds before it is killed."""
+    def __init__(
+        self, count: int, work: Work, *, patience: float, ended: Callable[[int], None] | None = None
+    ) -> None:
+        """Prepare ``count`` workers; one that stops has ``patience`` seconds before it is killed.
+
+        ``ended`` is called with the place of each worker that has ended.
+        """
         self._count = count
+        self._ended = ended
         self._work = work
         self._patience = patience
         self._running: dict[int, _Worker] = {}
@@ -142,21 +166,22 @@ class Workers:
         if time.monotonic() < self._next_start:
             return
         while len(self._running) < self._count and not self._step:
+            place = min(set(range(self._count)) - {worker.place for worker in self._running.values()})
             ours, theirs = socket.socketpair()
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
             try:
                 pid = os.fork()
                 if pid == 0:
                     ours.close()
-                    self._become_worker(theirs, selector)
+                    self._become_worker(theirs, place, selector)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
             ours.setblocking(False)
-            self._running[pid] = _Worker(pid=pid, link=ours, heard=time.monotonic())
+            self._running[pid] = _Worker(pid=pid, place=place, link=ours, heard=time.monotonic())
             selector.register(ours, selectors.EVENT_READ, self._running[pid])
 
-    def _become_worker(self, link: socket.socket, selector: selectors.BaseSelector) -> NoReturn:
+    def _become_worker(self, link: socket.socket, place: int, selector: selectors.BaseSelector) -> NoReturn:
         """Do the work, and end: nothing that the parent began is this process's to finish."""
         status = 1
         try:
@@ -165,7 +190,7 @@ class Workers:
             selector.close()
             for other in self._running.values():
                 other.link.close()  # or that worker would not notice the end of the parent
-            self._work(link)
+            self._work(link, place)
             status = 0
         except (ConfigError, StartupError):
             pass  # the parent says it
@@ -208,6 +233,8 @@ class Workers:
             with suppress(KeyError):
                 selector.unregister(worker.link)
             worker.link.close()
+            if self._ended is not None:
+                self._ended(worker.place)
             if not self._step:
                 self._note_end(worker, os.waitstatus_to_exitcode(status))
 
@@ -219,11 +246,9 @@ class Workers:
         if not self._announced:
             raise StartupError(self._reason)
         now = time.monotonic()
-        lived = worker.ready_since is not None and now - worker.ready_since > STABLE
-        self._failures = 0 if lived else self._failures + 1
-        if self._failures >= MAX_FAILURES and not any(
-            other.ready_since is not None for other in self._running.values()
-        ):
+        self._failures = 0 if _is_stable(worker, now) else self._failures + 1
+        others_live = any(_is_stable(other, now) for other in self._running.values())
+        if self._failures >= MAX_FAILURES and not others_live:
             raise StartupError(f"No worker lives for long, after {self._failures} tries: {self._reason}")
         pause = min(LONGEST_PAUSE, 2.0 ** (self._failures - 2)) if self._failures > 1 else 0.0
         self._next_start = now + pause
@@ -235,9 +260,9 @@ class Workers:
         now = time.monotonic()
         late = self._deadline is not None and now > self._deadline
         for worker in self._running.values():
-            silent = worker.ready_since is not None and now - worker.heard > PATIENCE
-            if late or silent:
-                what = "does not stop" if late else f"has not answered for {PATIENCE:g} s"
+            patience = START if worker.ready_since is None else PATIENCE
+            if late or now - worker.heard > patience:
+                what = "does not stop" if late else f"has not answered for {patience:g} s"
                 logger.error("worker %d %s: it is killed", worker.pid, what)
                 worker.heard = now
                 os.kill(worker.pid, signal.SIGKILL)
@@ -262,6 +287,10 @@ class Workers:
                 elif time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
+
+
+def _is_stable(worker: _Worker, now: float) -> bool:
+    return worker.ready_since is not None and now - worker.ready_since > STABLE
 
 
 @contextmanager

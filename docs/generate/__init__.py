@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from generate import architecture, commands, errors, operations, presets, release, settings, words
+from generate import architecture, commands, errors, numbers, operations, presets, release, settings, words
 
 DOCS = Path(__file__).parents[1]
 _REGION = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -21,6 +21,7 @@ _REGIONS = {
     **settings.REGIONS,
     **errors.REGIONS,
     **release.REGIONS,
+    **numbers.REGIONS,
 }
 
 

@@ -85,3 +85,18 @@ async def test_an_issuer_that_is_no_web_address_is_warned_of(make_service, caplo
         assert caplog.messages == []
         await make_service(issuer="our-issuer")
     assert caplog.messages == ["issuer is not a web address: verifiers cannot find the keys by themselves"]
+
+
+async def test_details_name_the_role_of_the_database_and_survive_its_outage(
+    make_service, database_url: str
+) -> None:
+    service = await make_service()
+    found = await service.details()
+    assert (found.database_role, found.database_error, found.ephemeral_store) == ("primary", "", "memory")
+    read_only = await make_service(database_url=f"{database_url}&default_transaction_read_only=on")
+    assert (await read_only.details()).database_role == "read-only"
+    await read_only.pool.close()
+    gone = await read_only.details()
+    assert (gone.database_role, gone.schema_version) == ("unknown", None)
+    assert gone.database_error.startswith("PostgreSQL: ")
+    assert gone.program_schema_version == found.schema_version

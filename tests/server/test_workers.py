@@ -15,16 +15,16 @@ from authkit_issuer.server.worker_link import READY
 logging.basicConfig(format="%(message)s")
 signal.signal(signal.SIGTERM, lambda *_: parent.to(1))
 
-def ends_soon(link):
+def ends_soon(link, place):
     link.send(READY)
-    time.sleep(0.01)
+    time.sleep(0.5)  # until the parent has heard of every worker
     os._exit(3)
 
-def hangs(link):
+def hangs(link, place):
     link.send(READY)
     time.sleep(60)
 
-def stays(link):
+def stays(link, place):
     link.send(READY)
     while not link.recv(1):
         pass

@@ -12,6 +12,8 @@ import httpx
 
 from authkit_issuer.config import Config
 from authkit_issuer.domains.webhooks.addresses import Address, AddressRefused, addresses_of
+from authkit_issuer.ports.telemetry import Telemetry
+from authkit_issuer.telemetry.calls import calling
 
 TIMEOUT = 15.0
 """Seconds for the whole request, the look-up of the name included."""
@@ -44,17 +46,21 @@ class Outcome:
 class WebhookClient:
     """Posts messages. The HTTP client is made at the first one."""
 
-    def __init__(self, config: Config) -> None:
-        """Take the rules of the configuration."""
+    def __init__(self, config: Config, telemetry: Telemetry | None = None) -> None:
+        """Take the rules of the configuration, and what receives the numbers."""
         self._config = config
+        self._telemetry = telemetry
         self._client: httpx.AsyncClient | None = None
         self._opening = asyncio.Lock()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Send a message and return what became of it; raises nothing but a cancellation."""
         try:
-            async with asyncio.timeout(TIMEOUT):
-                return await self._post(url, headers, body)
+            with calling(self._telemetry, "webhook", "POST", url) as called:
+                async with asyncio.timeout(TIMEOUT):
+                    outcome = await self._post(url, headers, body)
+                called.status = outcome.status
+                return outcome
         except AddressRefused as error:
             return Outcome(reason=str(error))
         except TimeoutError:

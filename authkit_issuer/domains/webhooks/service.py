@@ -140,7 +140,7 @@ class Webhooks:
             raise errors.WebhookNotFound
         now = datetime.fromtimestamp(self.rt.clock(), UTC)
         body = msgspec.json.encode({"type": "test", "timestamp": now, "data": {}})
-        client = WebhookClient(self.rt.config)
+        client = WebhookClient(self.rt.config, self.rt.telemetry)
         try:
             return await Sending(self.rt, client, endpoint).send(f"test_{secrets.token_hex(8)}", body)
         finally:

@@ -17,6 +17,7 @@ from authkit_issuer.domains.webhooks.client import GONE, Outcome, WebhookClient
 from authkit_issuer.domains.webhooks.message import event_body
 from authkit_issuer.domains.webhooks.sending import Sending
 from authkit_issuer.errors import AuthError
+from authkit_issuer.errors.causes import cause
 from authkit_issuer.identifiers import new_id
 from authkit_issuer.runtime import Runtime
 
@@ -42,7 +43,7 @@ class WebhookWorker:
     def __init__(self, rt: Runtime) -> None:
         """Prepare; ``run`` delivers."""
         self.rt = rt
-        self.client = WebhookClient(rt.config)
+        self.client = WebhookClient(rt.config, rt.telemetry)
         self._bell = asyncio.Event()
         self._worker = new_id(rt.random_bytes)
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -58,7 +59,7 @@ class WebhookWorker:
             try:
                 await self.claim()
             except Exception as error:  # noqa: BLE001 - an outage of the database: look again later
-                logger.warning("webhooks are not delivered: %s", type(error).__name__)
+                logger.warning("webhooks are not delivered: %s", cause(error))
 
     async def _rest(self) -> None:
         try:
@@ -93,7 +94,7 @@ class WebhookWorker:
             while time.monotonic() < until and await self._deliver(endpoint_id):
                 pass
         except AuthError as error:
-            logger.warning("webhook %s: an outcome was not recorded: %s", endpoint_id, type(error).__name__)
+            logger.warning("webhook %s: an outcome was not recorded: %s", endpoint_id, cause(error))
         finally:
             await self._release(endpoint_id)
 
