@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -31,6 +32,12 @@ class Person:
         answer = await self.ask(method, path, body)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+
+@pytest.fixture
+def config(config):
+    """With passkeys, whose operations are served only where they are configured."""
+    return dataclasses.replace(config, webauthn_rp_id="example.test")
 
 
 @pytest.fixture

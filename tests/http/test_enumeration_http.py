@@ -188,15 +188,22 @@ async def test_a_refused_password_tells_nothing_of_who_has_an_account(watch, api
     assert len(seen[True]) == 1
 
 
-@pytest.mark.parametrize("backup", [True, False])
-async def test_a_challenge_that_was_never_made_is_alike_for_every_user_id(watch, api, service, backup):
+@pytest.mark.parametrize(
+    ("path", "tried"),
+    [
+        ("/auth/2fa/verify", {"code": "123456", "backup_code": True}),
+        ("/auth/2fa/verify", {"code": "123456", "backup_code": False}),
+        ("/auth/2fa/challenge", {"factor_id": "00000000-0000-4000-8000-000000000000"}),
+    ],
+)
+async def test_a_challenge_that_was_never_made_is_alike_for_every_user_id(watch, api, service, path, tried):
     known = (await service.users.get_by_username(_name(True, 1))).id
     other = f"{'0' if known[0] != '0' else '1'}{known[1:]}"
     seen: dict[str, set[Any]] = {known: set(), other: set()}
     for _ in range(2):
         for user_id, answers in seen.items():
-            guess = {"user_id": user_id, "challenge": "c" * 43, "code": "123456", "backup_code": backup}
-            answers.add(await watch.of(api.post("/auth/2fa/verify", json=guess)))
+            guess = {"user_id": user_id, "challenge": "c" * 43, **tried}
+            answers.add(await watch.of(api.post(path, json=guess)))
     assert seen[known] == seen[other]
     assert len(seen[known]) == 1
 
@@ -206,6 +213,8 @@ NOT_ABOUT_AN_ACCOUNT = {
     "/auth/register/resend-phone": "names a random id, which only the registering browser has",
     "/auth/email/verify/confirm-link": "names a token of 256 bits, which only the mailbox has",
     "/auth/email/verify/not-mine": "names a token of 256 bits, which only the mailbox has",
+    "/auth/passkeys/login/begin": "names nothing; an identifier in the body is ignored",
+    "/auth/passkeys/login/finish": "needs the signature of the passkey",
     "/auth/password/reset/confirm-link": "names a token of 256 bits, which only the mailbox has",
     "/auth/token": "names a token that the service signed",
     "/auth/revoke": "names a token that the service signed",
@@ -223,7 +232,7 @@ NOT_ABOUT_AN_ACCOUNT = {
 def test_every_public_operation_is_alike_for_every_account_or_cannot_be_asked_about_one() -> None:
     closed = {Auth.USER, Auth.ADMIN, Auth.CLIENT, Auth.LOOPBACK}
     served = {o.path for o in OPERATIONS if o.auth not in closed and o.method != "GET"}
-    alike = {path for path, *_ in [*REQUESTS, *GUESSES]} | {"/auth/2fa/verify"}
+    alike = {path for path, *_ in [*REQUESTS, *GUESSES]} | {"/auth/2fa/verify", "/auth/2fa/challenge"}
     assert alike & NOT_ABOUT_AN_ACCOUNT.keys() == set()
     assert alike | NOT_ABOUT_AN_ACCOUNT.keys() == served
 

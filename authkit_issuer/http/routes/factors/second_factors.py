@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ class SecondFactorUpdate(Body):
     """A new name, or the wish to be asked for this factor first."""
 
     name: Text | None = None
-    default: Annotated[Literal[True] | None, Field(description="Ask for it first")] = None
+    default: Annotated[bool, Field(description="Ask for it first; false changes nothing")] = False
 
 
 class SecondFactorSelect(Body):
@@ -119,7 +119,7 @@ async def update_second_factor(call: Call[SecondFactorUpdate, NoParams]) -> Succ
         call.account.id,
         call.path["id"],
         name=call.body.name,
-        default=bool(call.body.default),
+        default=call.body.default,
         client=call.client,
     )
     return SuccessResponse()
