@@ -10,6 +10,8 @@ import asyncio
 import logging
 import math
 import socket
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -189,15 +191,17 @@ class Connector:
             return True  # the driver checked it
         return not standby and getattr(settings, "default_transaction_read_only", "off") == "off"
 
-    def suspect(self) -> None:
-        """End every connection if the server does not accept a new one within a second.
+    def suspect(self, answered_at: Callable[[], float]) -> None:
+        """End every connection if the server gives no sign of life within a second.
 
-        A machine that vanished closes nothing: what waits for it would wait on.
+        A machine that vanished closes nothing: what waits for it would wait on. A sign of life is a new
+        connection, or a result meanwhile on an old one: ``answered_at`` is the time of the last.
         """
         if self._proof is None or self._proof.done():
-            self._proof = asyncio.create_task(self._prove(), name="authkit database proof")
+            self._proof = asyncio.create_task(self._prove(answered_at), name="authkit database proof")
 
-    async def _prove(self) -> None:
+    async def _prove(self, answered_at: Callable[[], float]) -> None:
+        began = time.monotonic()
         where = self._at(self._latest) if len(self._hosts) > 1 else {}
         try:
             # A refusal is an answer, too.
@@ -206,6 +210,8 @@ class Connector:
                     connection = await self._open(where)
                 connection.terminate()
         except OSError:
+            if answered_at() > began:
+                return
             logger.warning("the database does not answer: all connections to it are closed")
             for opened in list(self._opened):
                 opened.terminate()

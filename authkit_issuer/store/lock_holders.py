@@ -14,8 +14,8 @@ from authkit_issuer.store.connecting import Connector
 INTERVAL = 0.1
 """Seconds between two looks: a holder may be gone by the next one."""
 _HOLDERS = """
-select pid, coalesce(nullif(application_name, ''), backend_type) as program, coalesce(usename, '-') as role,
-       coalesce(state, 'unknown') as state,
+select pid, coalesce(nullif(application_name, ''), backend_type, 'unknown program') as program,
+       coalesce(usename, '-') as role, coalesce(state, 'unknown') as state,
        coalesce(extract(epoch from clock_timestamp() - xact_start), 0)::float8 as seconds
 from pg_stat_activity where pid = any(pg_blocking_pids($1)) order by xact_start
 """

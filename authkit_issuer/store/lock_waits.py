@@ -6,12 +6,15 @@ caller of that row, and with them every connection of the pool.
 
 from __future__ import annotations
 
+import math
 import time
 
 from authkit_issuer import errors
 
 PATIENCE = 0.3
 """Seconds without a result after which the statements of one key count as waiting for a lock."""
+_ID_LENGTH = 36
+"""Characters of a UUID. Other first arguments, such as the issuer, are those of many rows."""
 
 
 class _Key:
@@ -23,10 +26,12 @@ class _Key:
 
 
 class LockWaits:
-    """The statements that run on the connections of one pool, by their first argument."""
+    """The statements that run on the connections of one pool, by the id that is their first argument."""
 
     def __init__(self, most: int) -> None:
         """Let ``most`` connections wait for locks; more only for a key of which none waits."""
+        self.answered_at = -math.inf
+        """When the last statement succeeded, on the monotonic clock."""
         self._most = most
         self._keys: dict[str, _Key] = {}
 
@@ -36,9 +41,9 @@ class LockWaits:
         Raises:
             DatabaseUnavailable: Statements of the same key wait for a lock on half of the connections.
         """
-        key = args[0] if args and isinstance(args[0], str) else ""
-        if not key:
-            return key
+        key = args[0] if args else ""
+        if not isinstance(key, str) or len(key) != _ID_LENGTH:
+            return ""
         now = time.monotonic()
         found = self._keys.get(key)
         if found is None:
@@ -53,6 +58,8 @@ class LockWaits:
 
     def leave(self, key: str, *, succeeded: bool) -> None:
         """Count a statement that ended."""
+        if succeeded:
+            self.answered_at = time.monotonic()
         if not key:
             return
         found = self._keys[key]
@@ -60,7 +67,7 @@ class LockWaits:
         if not found.running:
             del self._keys[key]
         elif succeeded:
-            found.since = time.monotonic()
+            found.since = self.answered_at
 
     def _waiting(self, now: float) -> int:
         return sum(found.running for found in self._keys.values() if now - found.since > PATIENCE)

@@ -168,6 +168,11 @@ class PoolStore:
         connection.terminate()
         await self.renew()
 
+    def suspect(self) -> None:
+        """Look whether the server is still there, beside the requests."""
+        if self._connector is not None:
+            self._connector.suspect(lambda: self._waits.answered_at)
+
     async def renew(self) -> None:
         """Open connections anew before their next use: the address may lead to another server by now."""
         await self._pool.expire_connections()
@@ -189,8 +194,7 @@ class PoolStore:
             try:
                 return await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
             except TimeoutError:
-                if self._connector is not None:
-                    self._connector.suspect()
+                self.suspect()
                 raise
 
 

@@ -84,8 +84,7 @@ class DatabaseReadiness:
                 task.cancel()
                 task.add_done_callback(lambda task: task.cancelled() or task.exception())
         if not ended:
-            if self._connector is not None:
-                self._connector.suspect()
+            self._store.suspect()
             return _problem("unreachable", f"PostgreSQL: no answer in {TIMEOUT:g} s")
         try:
             return task.result()

@@ -111,3 +111,24 @@ async def test_sockets_notice_a_machine_that_vanished() -> None:
         Parent(None, Transport())
         assert found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SILENCE * 1000
+
+
+async def test_a_server_that_accepts_no_connection_and_answers_meanwhile_keeps_the_old_ones(
+    database_url: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fakes.proxy import Proxy
+
+    monkeypatch.setattr("authkit_issuer.store.connecting.PROOF", 0.3)
+    proxy = Proxy(f"{folder}/.s.PGSQL.5432")
+    await proxy.start()
+    connector = Connector(several(database_url, f"127.0.0.1:{proxy.port}"))
+    connection = await connector.connect()
+    proxy.silent = True
+    connector.suspect(lambda: time.monotonic() + 1)
+    await asyncio.sleep(0.6)
+    assert not connection.is_closed()
+    connector.suspect(lambda: 0.0)
+    await asyncio.sleep(0.6)
+    assert connection.is_closed()
+    await connector.close()
+    await proxy.stop()
