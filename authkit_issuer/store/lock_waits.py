@@ -14,7 +14,7 @@ from authkit_issuer import errors
 PATIENCE = 0.3
 """Seconds without a result after which the statements of one key count as waiting for a lock."""
 _ID_LENGTH = 36
-"""Characters of a UUID. Other first arguments, such as the issuer, are those of many rows."""
+"""Characters of a UUID. Many rows share other first arguments, such as the issuer."""
 
 
 class _Key:

@@ -106,7 +106,7 @@ def test_only_keys_that_wait_are_refused_and_only_when_half_of_the_connections_d
     waits.leave(waits.enter((ONE,)), succeeded=True)
 
 
-def test_an_argument_that_is_no_id_is_no_key() -> None:
+def test_only_an_id_is_a_key() -> None:
     waits = LockWaits(most=0)
     for _ in range(3):
         assert waits.enter(("https://issuer.example.test",)) == waits.enter(([ONE],)) == waits.enter(()) == ""

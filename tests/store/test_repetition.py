@@ -136,8 +136,8 @@ async def test_a_commit_that_the_server_refuses_is_repeated_on_the_same_grounds_
             await tx.after_commit(note(notes, mine))
             await meet.wait()
 
-    other = "one" if changed else "neither"
-    results = await asyncio.gather(work("one", "two"), work("two", other), return_exceptions=True)
+    read = ("two", "one") if changed else ("neither", "neither")
+    results = await asyncio.gather(work("one", read[0]), work("two", read[1]), return_exceptions=True)
     failed = [result for result in results if result is not None]
     assert len(notes) == 2 - len(failed)
     assert {type(result) for result in failed} <= {errors.DatabaseUnavailable}
