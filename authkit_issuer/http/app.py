@@ -58,6 +58,7 @@ def create_app(service: Service, prefix: str | None = None) -> Starlette:
         languages=config.languages,
         cookie=RefreshCookie(config) if config.refresh_cookie else None,
         device_cookie=DeviceCookie(config) if config.device_cookie else None,
+        telemetry=service.telemetry,
     )
     by_path = sorted(docs.operations, key=attrgetter("path"))
     table = {

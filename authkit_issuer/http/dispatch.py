@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from authkit_issuer.domains.orgs.service import Org
     from authkit_issuer.domains.sessions.service import AuthenticatedSession
     from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
+    from authkit_issuer.ports.telemetry import Telemetry
     from authkit_issuer.service import Service
 
 REQUEST_ID = "authkit.request_id"
@@ -73,6 +74,7 @@ class Surface:
     cookie: RefreshCookie | None = None
     device_cookie: DeviceCookie | None = None
     failures: FailureLog = field(default_factory=FailureLog)
+    telemetry: Telemetry | None = None
 
 
 class Runner:
@@ -90,7 +92,7 @@ class Runner:
 
     async def run(self, scope: Scope, receive: Receive) -> RawResponse:
         """Return the answer; what is not a refusal of ours is raised."""
-        telemetry = self._surface.service.telemetry
+        telemetry = self._surface.telemetry
         if telemetry is None:
             return await self._run(scope, receive)
         known = client_address.comes_from(scope, self._surface.trusted)
@@ -248,7 +250,7 @@ class Runner:
             # The token is good: a 401 would make clients refresh it and ask again, in a loop.
             error = InvalidPassword()
         answer = refuse(error, request_id, bearer=operation.auth.takes_token, oauth=operation.oauth)
-        telemetry = self._surface.service.telemetry
+        telemetry = self._surface.telemetry
         if telemetry is not None:
             telemetry.count(REFUSALS.name, status=str(answer.status), code=error.code)
         if answer.status >= 500:
