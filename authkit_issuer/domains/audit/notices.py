@@ -164,6 +164,14 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
     _E.ORG_DELETED: (
         Notice(kind="org_deleted", when=lambda occurrence: occurrence.reason != "purged", to_org_owners=True),
     ),
+    # The invitation itself goes to the invitee alone, who may be an attacker's second account.
+    _E.ORG_INVITE_CREATED: (
+        Notice(
+            kind="org_owner_invited",
+            when=lambda occurrence: occurrence.data.get("role") == "owner",
+            to_org_owners=True,
+        ),
+    ),
     _E.ORG_MEMBER_ADDED: (_OWNER_ADDED,),
     _E.ORG_MEMBER_REMOVED: _OWNER_REMOVED,
     _E.ORG_ROLE_ASSIGNED: (_OWNER_ADDED,),
@@ -185,7 +193,6 @@ SILENT: Mapping[SessionEventType, str] = {
     _E.ORG_CREATED: "opens no account",
     _E.ORG_ROLE_DEFINED: "opens no account",
     _E.ORG_ROLE_DELETED: "opens no account",
-    _E.ORG_INVITE_CREATED: "the invitation email is the message",
     _E.ORG_INVITE_ANSWERED: "opens no account",
 }
 """The event types without a notice, and why."""

@@ -190,6 +190,19 @@ async def test_a_founder_gets_no_notice_of_the_own_act(service: Service, mailbox
     assert "org_owner_added" not in {message.kind for message in mailbox.messages}
 
 
+async def test_an_invite_of_an_owner_is_announced_before_its_answer(
+    service: Service, mailbox, ada: str, bob: str
+) -> None:
+    await service.org_members.assign_role("acme", bob, "owner")
+    await service.rt.background.drain(timeout=5)
+    mailbox.messages.clear()
+    await service.org_invites.create_for_email("acme", "eve@example.test", ada)
+    await service.org_invites.create_for_email("acme", "mallory@example.test", ada, role="owner")
+    await service.rt.background.drain(timeout=5)
+    told = [message.to for message in mailbox.messages if message.kind == "org_owner_invited"]
+    assert sorted(told) == ["ada@example.test", "bob@example.test"]
+
+
 async def test_an_owner_by_invite_is_announced(service: Service, mailbox, ada: str) -> None:
     eve = (await service.users.add(email="eve@example.test", username="eve_e", verified=True)).id
     invite = await service.org_invites.create("acme", eve, ada, role="owner")
