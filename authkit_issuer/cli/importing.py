@@ -88,7 +88,8 @@ def import_users(
     """Create accounts from a file of JSON lines or CSV; safe to repeat after an interruption.
 
     A row is recognized by its id, else by its email address, phone number, user name or logins: an account
-    that exists already stays as it is. docs/guides/import.md has the fields.
+    that exists already stays as it is. The page "Import users" of the documentation has the
+    fields.
     """
     found = import_format.rows(file, import_format.form_of(file.name, form and form.value))
     with _report_file(report) as refusals:

@@ -9,7 +9,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from generate import architecture, commands, errors, numbers, operations, presets, release, settings, words
+from generate import (
+    architecture,
+    capabilities,
+    commands,
+    errors,
+    numbers,
+    operations,
+    presets,
+    release,
+    settings,
+    words,
+)
 
 DOCS = Path(__file__).parents[1]
 _REGION = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -18,6 +29,7 @@ _REGIONS = {
     **words.REGIONS,
     **operations.REGIONS,
     **commands.REGIONS,
+    **capabilities.REGIONS,
     **settings.REGIONS,
     **errors.REGIONS,
     **release.REGIONS,
