@@ -95,6 +95,14 @@ class SessionEventType(StrEnum):
     ORG_INVITE_CREATED = "org_invite_created"
     ORG_INVITE_ANSWERED = "org_invite_answered"
     """Accepted, declined or revoked (``reason``)."""
+    WEBHOOK_ADDED = "webhook_added"
+    """An operator added an endpoint (``target``); the ``host`` of its URL is in the data."""
+    WEBHOOK_REMOVED = "webhook_removed"
+    WEBHOOK_ENABLED = "webhook_enabled"
+    WEBHOOK_DISABLED = "webhook_disabled"
+    WEBHOOK_SECRET_ROTATED = "webhook_secret_rotated"
+    WEBHOOK_REPLAYED = "webhook_replayed"
+    """An operator had events sent again."""
 
 
 class SessionRevokeReason(StrEnum):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from authkit_issuer.cli import output
-from authkit_issuer.cli.opening import run
+from authkit_issuer.cli.opening import ACTOR, run
 from authkit_issuer.cli.output import AsJson, Yes
 from authkit_issuer.domains.webhooks.service import WebhookEndpoint
 
@@ -28,7 +28,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add an endpoint and print its id and its secret, which is shown only now."""
-    made = run(lambda service: service.webhooks.add(url, event or (), personal=personal))
+    made = run(lambda service: service.webhooks.add(url, event or (), personal=personal, actor=ACTOR))
     document = {"done": "added", "id": made.id, "secret": made.secret}
     output.say(document, f"{made.id}\t{made.secret}", as_json=as_json)
 
@@ -64,7 +64,7 @@ def send_test(which: Which, *, as_json: AsJson = False) -> None:
 @app.command("rotate")
 def rotate(which: Which, *, as_json: AsJson = False) -> None:
     """Print a new secret; for a day the former one signs as well."""
-    secret = run(lambda service: service.webhooks.rotate(which)).secret
+    secret = run(lambda service: service.webhooks.rotate(which, actor=ACTOR)).secret
     output.say({"done": "rotated", "id": which, "secret": secret}, secret, as_json=as_json)
 
 
@@ -79,21 +79,21 @@ def replay(
 ) -> None:
     """Send events again."""
     start = since.replace(tzinfo=UTC) if since else None
-    queued = run(lambda service: service.webhooks.replay(which, since=start))
+    queued = run(lambda service: service.webhooks.replay(which, since=start, actor=ACTOR))
     output.say({"done": "queued", "id": which, "events": queued}, f"queued {queued}", as_json=as_json)
 
 
 @app.command("disable")
 def disable(which: Which, *, as_json: AsJson = False) -> None:
     """Send nothing more to an endpoint."""
-    run(lambda service: service.webhooks.disable(which))
+    run(lambda service: service.webhooks.disable(which, actor=ACTOR))
     output.say({"done": "disabled", "id": which}, "disabled", as_json=as_json)
 
 
 @app.command("enable")
 def enable(which: Which, *, as_json: AsJson = False) -> None:
     """Send to an endpoint again."""
-    run(lambda service: service.webhooks.enable(which))
+    run(lambda service: service.webhooks.enable(which, actor=ACTOR))
     output.say({"done": "enabled", "id": which}, "enabled", as_json=as_json)
 
 
@@ -101,5 +101,5 @@ def enable(which: Which, *, as_json: AsJson = False) -> None:
 def remove(which: Which, *, yes: Yes = False, as_json: AsJson = False) -> None:
     """Forget an endpoint and what waits for it."""
     output.confirm(f"Remove {which} and what waits for it?", yes=yes)
-    run(lambda service: service.webhooks.remove(which))
+    run(lambda service: service.webhooks.remove(which, actor=ACTOR))
     output.say({"done": "removed", "id": which}, "removed", as_json=as_json)

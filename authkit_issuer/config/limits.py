@@ -60,6 +60,7 @@ _RATES: dict[str, tuple[str, ...]] = {
     ),
     "30/1h": (
         "auth_admin_roles_grant", "auth_admin_roles_revoke", "auth_admin_user_sessions_revoke_all",
+        "auth_admin_webhooks",
         "auth_passkey_register",
     ),
     "20/1h": ("auth_sessions_revoke_all",),

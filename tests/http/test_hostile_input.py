@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic.fields import FieldInfo
@@ -88,7 +88,8 @@ def _typed(operation: Operation) -> Iterator[tuple[str, bytes, str]]:
     sample = _sample(operation)
     for name, field in operation.body.model_fields.items():
         flag: list[Any] = [] if bool in {field.annotation, *get_args(field.annotation)} else [True]
-        wrong = [1, 1.5, *flag, [], {}, ["x"], {"$ne": None}]
+        lists: list[Any] = [] if get_origin(field.annotation) is list else [[], ["x"]]
+        wrong = [1, 1.5, *flag, *lists, {}, {"$ne": None}]
         nothing: list[Any] = [None] if field.is_required() and not _may_be_null(field) else []
         for value in wrong + nothing:
             yield f"{name}={value!r}", json.dumps(sample | {name: value}).encode(), name

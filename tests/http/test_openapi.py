@@ -20,6 +20,8 @@ DOCS = Docs(OPERATIONS, base_url=None)
 ALL = DOCS.operations
 
 OPERATION_IDS = (
+    "adminAddWebhook", "adminDisableWebhook", "adminEnableWebhook", "adminGetWebhook", "adminListWebhooks",
+    "adminRemoveWebhook", "adminReplayWebhook", "adminRotateWebhook", "adminTestWebhook",
     "addSecondFactor", "beginTotp", "confirmTotp", "forgetDevices", "removeSecondFactor",
     "selectSecondFactor", "updateSecondFactor",
     "acceptOrgInvite", "addOrgMember", "adminBanUser", "adminDefineRole", "adminDeleteUser",

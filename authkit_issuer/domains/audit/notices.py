@@ -194,6 +194,17 @@ SILENT: Mapping[SessionEventType, str] = {
     _E.ORG_ROLE_DEFINED: "opens no account",
     _E.ORG_ROLE_DELETED: "opens no account",
     _E.ORG_INVITE_ANSWERED: "opens no account",
+    **dict.fromkeys(
+        (
+            _E.WEBHOOK_ADDED,
+            _E.WEBHOOK_REMOVED,
+            _E.WEBHOOK_ENABLED,
+            _E.WEBHOOK_DISABLED,
+            _E.WEBHOOK_SECRET_ROTATED,
+            _E.WEBHOOK_REPLAYED,
+        ),
+        "it is about no account",
+    ),
 }
 """The event types without a notice, and why."""
 

@@ -126,7 +126,7 @@ async def test_an_event_that_is_never_taken_is_given_up_and_can_be_replayed(
 
 
 async def test_everything_since_a_time_is_replayed_under_the_same_ids(service, receiver, record) -> None:
-    made = await service.webhooks.add(receiver.url)
+    made = await service.webhooks.add(receiver.url, ["session_created"])
     for number in (1, 2):
         await record(service, number)
     await until(lambda: receiver.numbers == [1, 2])
@@ -191,7 +191,7 @@ async def test_a_slow_receiver_delays_neither_requests_nor_other_receivers(servi
 async def test_after_a_rotation_both_secrets_sign_and_then_the_new_one_alone(
     service, receiver, record
 ) -> None:
-    made = await service.webhooks.add(receiver.url)
+    made = await service.webhooks.add(receiver.url, ["session_created"])
     new = await service.webhooks.rotate(made.id)
     await record(service, 1)
     await until(lambda: len(receiver.received) == 1)
