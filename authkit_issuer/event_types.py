@@ -85,6 +85,8 @@ class SessionEventType(StrEnum):
     ORG_RENAMED = "org_renamed"
     ORG_DELETED = "org_deleted"
     """The organization is found no more; with the reason ``purged`` it is gone, and its names are free."""
+    ORG_POLICY_CHANGED = "org_policy_changed"
+    """The organization requires a second factor of its members, or no longer does."""
     ORG_ROLE_DEFINED = "org_role_defined"
     ORG_ROLE_DELETED = "org_role_deleted"
     """The role is gone from the organization and from the members who held it (``data.members``)."""

@@ -51,6 +51,7 @@ __all__ = [
 ]
 
 OrgMode = Literal["single", "multi"]
+TwoFactorPolicy = Literal["off", "optional", "required"]
 SameSite = Literal["lax", "strict", "none"]
 
 _DAY = 86_400.0
@@ -214,6 +215,11 @@ class Config:
     brand_footer: str = ""
     """The last line of mails, such as a postal address."""
 
+    two_factor_policy: TwoFactorPolicy = "optional"
+    """``required`` opens no session without a second factor, and lets users add one; ``off`` lets no user add
+    one, and those that users have stay required."""
+    two_factor_required_roles: tuple[str, ...] = ()
+    """Global roles, such as ``admin``, that count only while their user has a second factor or a passkey."""
     two_factor_ttl: float = 600.0
     """Seconds that a sign-in waits for its second factor."""
     two_factor_exempt_methods: tuple[str, ...] = ()

@@ -70,6 +70,7 @@ def check(config: Config) -> None:
     if since is not None and since.tzinfo is None:
         raise ConfigError(f"verification_enforced_since is {since}, without a time zone: add one.")
     _check_numbers(config)
+    _check_two_factor_policy(config)
 
 
 def warnings(config: Config, *, sends_mail: bool) -> list[str]:
@@ -130,6 +131,13 @@ def _check_types(config: Config) -> None:
         if str(entry.type).startswith(("int", "float")) and not (unset or isinstance(value, int | float)):
             unit = "seconds or a timedelta" if str(entry.type).startswith("float") else "a number"
             raise ConfigError(f"{entry.name} is {value!r}: set {unit}.")
+
+
+def _check_two_factor_policy(config: Config) -> None:
+    if config.two_factor_policy not in {"off", "optional", "required"}:
+        raise ConfigError(
+            f"two_factor_policy is {config.two_factor_policy!r}: set off, optional or required."
+        )
 
 
 def _check_numbers(config: Config) -> None:

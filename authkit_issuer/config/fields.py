@@ -73,6 +73,8 @@ class ConfigFields(TypedDict, total=False):
     brand_color: str
     brand_support: str
     brand_footer: str
+    two_factor_policy: Literal["off", "optional", "required"]
+    two_factor_required_roles: tuple[str, ...]
     two_factor_ttl: float | timedelta
     two_factor_exempt_methods: tuple[str, ...]
     two_factor_remember: float | timedelta | None

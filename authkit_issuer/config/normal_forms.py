@@ -46,6 +46,9 @@ def normalized(config: Config) -> dict[str, Any]:
     out["webhook_networks"] = _words("webhook_networks", config.webhook_networks)
     out["trusted_proxies"] = _words("trusted_proxies", config.trusted_proxies)
     out["two_factor_exempt_methods"] = _words("two_factor_exempt_methods", config.two_factor_exempt_methods)
+    out["two_factor_policy"] = config.two_factor_policy.strip().lower()
+    roles = _words("two_factor_required_roles", config.two_factor_required_roles)
+    out["two_factor_required_roles"] = tuple(role.lower() for role in roles)
     domains = _words("solana_domains", config.solana_domains)
     out["solana_domains"] = tuple(domain.lower() for domain in domains)
     out["webauthn_rp_id"] = (config.webauthn_rp_id or "").strip().lower() or None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from authkit_issuer.errors.categories import Conflict, Invalid, NotFound, Unauthenticated
+from authkit_issuer.errors.categories import Conflict, Denied, Invalid, NotFound, Unauthenticated
 
 
 class TwoFactorRequired(Unauthenticated):
@@ -66,3 +66,20 @@ class InvalidFactorName(Invalid):
 
     code = "2fa_name_invalid"
     default = "The name of a second factor has at most 60 characters, without control characters."
+
+
+class TwoFactorEnrollmentRequired(Unauthenticated):
+    """The first factor was right, the account must have a second one, and has none; nothing was opened.
+
+    After a sign-in the metadata has an ``enrollment_token``, which adds a second factor and nothing else.
+    """
+
+    code = "two_factor_enrollment_required"
+    default = "This service requires a second factor; add one, then sign in."
+
+
+class TwoFactorRequiredByOrg(Denied):
+    """The organization requires a second factor of its members, and the account has none."""
+
+    code = "two_factor_required_by_org"
+    default = "This organization requires a second factor; add one to your account."

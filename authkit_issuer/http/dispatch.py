@@ -21,6 +21,7 @@ from authkit_issuer.errors import (
     AuthError,
     InvalidCredentials,
     Limited,
+    TwoFactorEnrollmentRequired,
     TwoFactorRequired,
     Unauthenticated,
     UserBanned,
@@ -115,7 +116,7 @@ class Runner:
             result = await operation.handler(call)
             await self._give_back(call)
         except (AuthError, TokenError) as error:
-            if call is not None and isinstance(error, TwoFactorRequired):
+            if call is not None and isinstance(error, TwoFactorRequired | TwoFactorEnrollmentRequired):
                 await self._give_back(call)
             self._forget(error, cookies)
             if isinstance(error, Limited):
@@ -208,7 +209,7 @@ class Runner:
             return await guards.authenticate_if_possible(service, scope)
         if not operation.auth.takes_token:
             return None
-        account = await guards.authenticate(service, scope)
+        account = await self._authenticate(service, scope)
         if limit is not None and limit.by_user:
             await rate_limits.count_user(service, limit, account.id, extra)
         await self._require_rights(account)
@@ -218,9 +219,13 @@ class Runner:
         """Return the caller as of now, after a late body; counts nothing."""
         if self.operation.auth is Auth.OPTIONAL:
             return await guards.authenticate_if_possible(self._surface.service, scope)
-        account = await guards.authenticate(self._surface.service, scope)
+        account = await self._authenticate(self._surface.service, scope)
         await self._require_rights(account)
         return account
+
+    async def _authenticate(self, service: Service, scope: Scope) -> AuthenticatedSession:
+        enrolls = self.operation.enrolls
+        return await (guards.authenticate_enrollment if enrolls else guards.authenticate)(service, scope)
 
     async def _require_rights(self, account: AuthenticatedSession) -> None:
         operation = self.operation

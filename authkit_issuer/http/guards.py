@@ -42,6 +42,23 @@ async def authenticate(service: Service, scope: Scope) -> AuthenticatedSession:
     return await service.sessions.authenticate(claims.user_id, claims.session_id)
 
 
+async def authenticate_enrollment(service: Service, scope: Scope) -> AuthenticatedSession:
+    """Return the account of an access token, or of an enrollment token, for what adds a second factor.
+
+    Raises as ``authenticate``.
+    """
+    try:
+        return await authenticate(service, scope)
+    except TokenError as refusal:
+        token = bearer_token(sole_authorization(scope))
+        if token is None or refusal.code == "keys_unavailable":
+            raise
+        try:
+            return await service.second_factors.authenticate_enrollment(token)
+        except TokenError:
+            raise refusal from None
+
+
 async def authenticate_if_possible(service: Service, scope: Scope) -> AuthenticatedSession | None:
     """Return the account of the bearer token, or None without a good one; raises ``Unavailable``."""
     try:

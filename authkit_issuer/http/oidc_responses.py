@@ -85,7 +85,11 @@ def _told(call: Call[Any, Any], landing: CallbackResult) -> dict[str, str]:
         told["return_to"] = landing.return_to
     refusal = landing.refusal
     if refusal is not None:
-        harmless = (errors.TwoFactorRequired, errors.ProviderRefused)
+        harmless = (
+            errors.TwoFactorRequired,
+            errors.TwoFactorEnrollmentRequired,
+            errors.ProviderRefused,
+        )
         facts = refusal.metadata if isinstance(refusal, harmless) else {}
         code = refusal.metadata.get("provider_error", refusal.code)
         return told | {"error": str(code)} | {name: _fact(value) for name, value in facts.items()}

@@ -180,6 +180,8 @@ class Operation:
     """None, spelled out, for what is answered from memory alone."""
     fresh: bool | Callable[[Account], bool] = False
     """Requires a recent authentication (RFC 9470); a function says of which accounts."""
+    enrolls: bool = False
+    """Adds a second factor: an enrollment token opens it as well, for an account without one."""
     org: OrgGate | None = None
     signs_out: bool = False
     """Ends the session that asks, and with it the refresh cookie."""
@@ -238,9 +240,14 @@ def with_passkeys(service: Service) -> bool:
     return service.config.webauthn_rp_id is not None
 
 
+def with_second_factors(service: Service) -> bool:
+    """True if users may add second factors."""
+    return service.config.two_factor_policy != "off"
+
+
 def with_apps(service: Service) -> bool:
     """True if there is a key that seals the secrets of authenticator apps."""
-    return service.totp.available
+    return service.totp.available and with_second_factors(service)
 
 
 def with_wallets(service: Service) -> bool:

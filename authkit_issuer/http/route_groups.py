@@ -31,6 +31,7 @@ class Options(TypedDict, total=False):
     offered: Callable[[Service], bool] | None
     limit: Limit | None
     fresh: bool | Callable[[Account], bool]
+    enrolls: bool
     org: OrgGate | None
     signs_out: bool
     or_refresh_token: bool
@@ -68,6 +69,10 @@ class Routes:
     def patch(self, path: str, summary: str, **own: Unpack[Options]) -> Callable[[Handler], Handler]:
         """Answer PATCH."""
         return self._add("PATCH", path, summary, own)
+
+    def put(self, path: str, summary: str, **own: Unpack[Options]) -> Callable[[Handler], Handler]:
+        """Answer PUT."""
+        return self._add("PUT", path, summary, own)
 
     def delete(self, path: str, summary: str, **own: Unpack[Options]) -> Callable[[Handler], Handler]:
         """Answer DELETE."""

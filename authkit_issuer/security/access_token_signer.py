@@ -29,23 +29,28 @@ class AccessTokenSigner:
         self._keys = keys
         self._headers: tuple[SigningKey | None, str] = (None, "")
 
-    def sign(self, claims: Mapping[str, object]) -> str:
-        """Return the signed token, or raise ``MissingSigner``.
+    def sign(self, claims: Mapping[str, object], *, kind: str = "at+jwt") -> str:
+        """Return the signed token, or raise ``MissingSigner``. ``kind`` is its ``typ``.
 
         Signing runs on the calling thread: handing 30 to 300 microseconds to another one costs as much.
         """
         key = self._keys.current().signing
         if key is None:
             raise MissingSigner
-        signed = f"{self._header(key)}.{base64url(_encode(claims))}"
+        header = self._header(key) if kind == "at+jwt" else _header(key, kind)
+        signed = f"{header}.{base64url(_encode(claims))}"
         return f"{signed}.{base64url(sign(key.private_key, key.alg, signed.encode()))}"
 
     def _header(self, key: SigningKey) -> str:
         known, header = self._headers
         if known is not key:
-            header = base64url(_encode({"alg": key.alg, "kid": key.kid, "typ": "at+jwt"}))
+            header = _header(key, "at+jwt")
             self._headers = (key, header)
         return header
+
+
+def _header(key: SigningKey, kind: str) -> str:
+    return base64url(_encode({"alg": key.alg, "kid": key.kid, "typ": kind}))
 
 
 def sign(key: PrivateKey, alg: str, data: bytes) -> bytes:

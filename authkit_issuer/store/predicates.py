@@ -25,6 +25,9 @@ PASSKEY_SIGNS_IN = "(k.suspended_at is null and k.frozen_at is null)"
 HAS_PASSKEY = f"exists (select from profiles.passkeys k where k.user_id = u.id and {PASSKEY_SIGNS_IN})"
 """SQL that is true if the user ``u`` has a passkey that signs in."""
 
+HAS_SECOND_FACTOR = f"({HAS_TWO_FACTOR} or {HAS_PASSKEY})"
+"""SQL that is true if the user ``u`` has what policies require: a second factor, or a passkey."""
+
 
 def live(session: str) -> str:
     """Return SQL that is true if the session of this alias is neither revoked nor expired.

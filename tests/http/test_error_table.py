@@ -42,6 +42,7 @@ CODES = {
         "invalid_passkey_name",
     },
     401: {
+        "two_factor_enrollment_required",
         "email_not_verified", "evicted", "login_frozen", "invalid_challenge", "invalid_client",
         "invalid_credentials", "invalid_refresh_token", "oidc_exchange_failed", "password_reset_required",
         "phone_not_verified", "provider_error", "refresh_token_reuse_detected", "session_ended",
@@ -51,6 +52,7 @@ CODES = {
         "passkey_suspended", "passkey_unknown",
     },
     403: {
+        "two_factor_required_by_org",
         "account_proof_required", "forbidden", "invalid_password", "loopback_only", "not_org_member",
         "org_invite_not_for_user", "step_up_required",
     },

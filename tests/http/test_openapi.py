@@ -22,6 +22,7 @@ ALL = DOCS.operations
 OPERATION_IDS = (
     "adminAddWebhook", "adminDisableWebhook", "adminEnableWebhook", "adminGetWebhook", "adminListWebhooks",
     "adminRemoveWebhook", "adminReplayWebhook", "adminRotateWebhook", "adminTestWebhook",
+    "getOrgPolicy", "setOrgPolicy",
     "addSecondFactor", "beginTotp", "confirmTotp", "forgetDevices", "removeSecondFactor",
     "selectSecondFactor", "updateSecondFactor",
     "acceptOrgInvite", "addOrgMember", "adminBanUser", "adminDefineRole", "adminDeleteUser",

@@ -91,6 +91,7 @@ NAMES = [
     "GET /auth/orgs/{org}/invites",
     "GET /auth/orgs/{org}/members",
     "GET /auth/orgs/{org}/members/{user_id}/roles",
+    "GET /auth/orgs/{org}/policy",
     "GET /auth/orgs/{org}/roles",
     "GET /auth/passkeys",
     "GET /auth/user/2fa",
@@ -200,6 +201,7 @@ NAMES = [
     "POST /auth/user/phone/change/request",
     "POST /auth/user/phone/change/resend",
     "POST /auth/user/providers/{provider}/confirm",
+    "PUT /auth/orgs/{org}/policy",
 ]
 
 

@@ -191,6 +191,7 @@ SILENT: Mapping[SessionEventType, str] = {
     _E.SESSION_STEPPED_UP: "a session that is open already was proved again",
     _E.DEVICES_FORGOTTEN: "closes a way in that the owner chose to close",
     _E.ORG_CREATED: "opens no account",
+    _E.ORG_POLICY_CHANGED: "opens no account",
     _E.ORG_ROLE_DEFINED: "opens no account",
     _E.ORG_ROLE_DELETED: "opens no account",
     _E.ORG_INVITE_ANSWERED: "opens no account",

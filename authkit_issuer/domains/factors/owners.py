@@ -38,6 +38,12 @@ async def enabled(rt: Runtime, user_id: str) -> UserFactors:
     return found
 
 
+def require_offered(rt: Runtime) -> None:
+    """Raise ``TwoFactorMethodUnavailable`` if ``two_factor_policy`` is ``off``."""
+    if rt.config.two_factor_policy == "off":
+        raise errors.TwoFactorMethodUnavailable("Second factors are off in this service.")
+
+
 def known_id(user_id: str) -> str:
     """Return the canonical form of an id; raises ``UserNotFound`` for what is none."""
     owner = identifiers.uuid_or_none(user_id)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_PASSKEY
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -190,6 +190,10 @@ RENAME = Statement(
 REMOVE = Query(
     str,
     "delete from profiles.second_factors where user_id = $1::uuid and id = $2::uuid returning kind",
+)
+# No row if the account changed.
+HAS_PASSKEY_AT = Query(
+    bool, f"select {HAS_PASSKEY} from profiles.users u where u.id = $1::uuid and u.auth_epoch = $2"
 )
 IS_ON = Query(
     bool,

@@ -7,13 +7,13 @@ from datetime import datetime
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.factors import changes, enrollment, owners
+from authkit_issuer.domains.factors import changes, enrollment, enrollment_token, owners
 from authkit_issuer.domains.factors.challenges import Challenges
 from authkit_issuer.domains.factors.changes import AddedFactor, NewFactor
 from authkit_issuer.domains.factors.kinds import SMS_CODE, kind_of, sent_kind
 from authkit_issuer.domains.factors.records import Challenged
 from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
-from authkit_issuer.domains.sessions.service import OtherSessions
+from authkit_issuer.domains.sessions.service import AuthenticatedSession, OtherSessions
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -45,6 +45,8 @@ class SecondFactorList:
     """True if sign-ins require a second factor."""
     frozen: bool
     """The factors are older than the owner's first proof of a contact, and await ``two_factor.confirm``."""
+    required: bool
+    """``two_factor_policy`` requires one of every user."""
     method: str
     """The kind of the default factor; ``email`` without one."""
     phone_number: str | None
@@ -66,6 +68,7 @@ class SecondFactors:
         return SecondFactorList(
             enabled=user.enabled,
             frozen=user.frozen,
+            required=self.rt.config.two_factor_policy == "required",
             method=default.kind if default else "email",
             phone_number=default.phone_number if default else None,
             backup_codes_left=user.backup_codes_left if user.enabled else 0,
@@ -130,6 +133,7 @@ class SecondFactors:
             AuthError: Any other refusal of ``two_factor.enable``.
         """
         self.rt.refuse_joining("second_factors.add")
+        owners.require_offered(self.rt)
         sent = sent_kind(kind)
         assert sent.contact is not None  # noqa: S101 - by sent_kind
         if sent.contact.sender(self.rt.senders) is None:
@@ -241,6 +245,16 @@ class SecondFactors:
         """
         self.rt.refuse_joining("second_factors.select")
         return await Challenges(self.rt).select(user_id, challenge, factor_id, client)
+
+    async def authenticate_enrollment(self, token: str) -> AuthenticatedSession:
+        """Return the account that an ``enrollment_token`` adds a second factor to; it has no session.
+
+        Raises:
+            TokenError: The token is not an enrollment token of this service, or has expired.
+            SessionEnded: The account changed since, or has a second factor by now.
+            UserDisabled: The user may not act.
+        """
+        return await enrollment_token.authenticate(self.rt, token)
 
     async def forget_devices(self, user_id: str, *, client: Client | None = None) -> None:
         """Let no device remember the second factor any longer; sign-ins in progress end, sessions stay.

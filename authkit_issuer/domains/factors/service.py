@@ -140,6 +140,7 @@ class TwoFactor:
             UserBanned: The user is banned or deleted.
         """
         self.rt.refuse_joining("two_factor.enable")
+        owners.require_offered(self.rt)
         kind = sent_kind(method)
         assert kind.contact is not None  # noqa: S101 - by sent_kind
         if kind.contact.sender(self.rt.senders) is None:

@@ -62,6 +62,7 @@ class Totp:
             UserNotFound: The user does not exist.
             UserBanned: The user is banned or deleted.
         """
+        owners.require_offered(self.rt)
         if not self.available:
             raise errors.TwoFactorMethodUnavailable
         user = await owners.allowed(self.rt, user_id)

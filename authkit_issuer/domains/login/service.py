@@ -14,6 +14,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.credentials.service import Passwords
+from authkit_issuer.domains.factors.enrollment_token import refuse_without_factor
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.factors.step_up import StepUpCode
 from authkit_issuer.domains.login import reauthentication, second_factor
@@ -39,6 +40,8 @@ class Logins:
     @raises(
         *declared(Passwords.prove),
         errors.TwoFactorRequired,
+        errors.TwoFactorEnrollmentRequired,
+        errors.TwoFactorRequiredByOrg,
         errors.OrgModeNotMulti,
         errors.InvalidOrgSlug,
         errors.OrgNotFound,
@@ -99,7 +102,6 @@ class Logins:
         except errors.InvalidOrExpiredCode as refusal:
             await self.note_failure(refusal, client)
             raise
-        # The account is new: enabling a second factor since would have raised its epoch.
         proof = FirstFactor(user_id=record.user_id, auth_epoch=record.auth_epoch)
         method = "phone_verification" if identifiers.is_phone(identifier) else "email_verification"
         async with OneTimeCodes(self.rt).restore_on_outage(record):
@@ -131,6 +133,7 @@ class Logins:
         Raises:
             TwoFactorRequired: A code was sent. The metadata has ``user_id``, ``method``, ``destination`` and
                 ``challenge``, for ``complete_two_factor``.
+            TwoFactorEnrollmentRequired: ``two_factor_policy`` requires a second factor, and there is none.
             InvalidCredentials: The account changed since the first factor.
             UserBanned: The user may not act.
             ReservedClaim: ``extra`` names a claim that only this service sets.
@@ -154,6 +157,7 @@ class Logins:
                 client=client,
             )
             raise challenged.required()
+        await refuse_without_factor(self.rt, first)
         return await Sessions(self.rt).sign_in(
             proof.user_id,
             method=method,
@@ -271,11 +275,7 @@ class Logins:
 
         The code goes to the second factor; without a second factor and a password, to the verified contact.
 
-        Args:
-            user_id: The user.
-            session_id: The live session.
-            factor_id: The second factor; None is the default one.
-            client: The client, for the sending limits.
+        ``factor_id`` chooses a second factor; None is the default one.
 
         Returns:
             Where the code went. Nothing is sent for an app, and ``methods`` names the other factors.
@@ -384,7 +384,7 @@ class Logins:
         Beyond 10 failures a minute from one network, only each failure whose count is a power of two leaves a
         row, with the count.
         """
-        if isinstance(refusal, errors.TwoFactorRequired):
+        if isinstance(refusal, errors.TwoFactorRequired | errors.TwoFactorEnrollmentRequired):
             return
         prefix = ip_prefix(client.ip if client else None)
         count = await self.rt.ephemeral.incr(f"failed:{prefix}", 60.0)

@@ -213,6 +213,32 @@ class Orgs:
             elif await tx.maybe(sql.ROLE_CASELESS, org.id, name) != name:
                 raise errors.InvalidOrgRole("A role of this name in other letter case exists.", param="role")
 
+    @raises(errors.InvalidOrgSlug, errors.OrgNotFound)
+    async def requires_two_factor(self, org_slug: str) -> bool:
+        """True if the organization issues tokens to members with a second factor only."""
+        return await self.rt.one(sql.REQUIRES_TWO_FACTOR, (await self.resolve(org_slug)).id)
+
+    @raises(errors.InvalidOrgSlug, errors.OrgNotFound)
+    async def require_two_factor(
+        self, org_slug: str, *, required: bool, actor: str | None = None, client: Client | None = None
+    ) -> None:
+        """Require a second factor of the members, or no longer.
+
+        Tokens of the organization are then refused to members without one, at their next refresh. Again is no
+        change. Raises ``InvalidOrgSlug``, ``OrgNotFound``.
+        """
+        async with self.rt.transaction() as tx:
+            org = await hold(tx, org_slug)
+            if await tx.maybe(sql.REQUIRE_TWO_FACTOR, org.id, required) is not None:
+                await Events(tx).record(
+                    SessionEventType.ORG_POLICY_CHANGED,
+                    user_id=actor or "",
+                    actor=actor,
+                    target=org.id,
+                    client=client,
+                    data={"slug": org.slug, "two_factor_required": required},
+                )
+
     @raises(errors.InvalidOrgRole, errors.ProtectedOrgRole)
     async def delete_role(self, org_slug: str, role: str, *, actor: str | None = None) -> bool:
         """Remove a role from the organization and from every member; False when it was not defined.

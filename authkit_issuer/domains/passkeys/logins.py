@@ -95,6 +95,7 @@ class PasskeyLogins:
                 user_id=proof.passkey.user_id,
                 auth_epoch=proof.passkey.auth_epoch,
                 two_factor=proof.passkey.two_factor and not two_factors,
+                is_multi_factor=two_factors,
             )
             amr = proof.amr(two_factors=two_factors)
             return await logins.finish(first, method=METHOD, amr=amr, org=org, client=client)

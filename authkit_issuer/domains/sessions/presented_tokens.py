@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.runtime import Runtime
@@ -46,7 +48,12 @@ async def find_session(rt: Runtime, user_id: str, session_id: str) -> sql.Authen
     user, session = identifiers.uuid_or_none(user_id), identifiers.uuid_or_none(session_id)
     if user is None or session is None:
         return None
-    return await rt.maybe(sql.AUTHENTICATE, session, user, rt.config.issuer, rt.config.refresh_idle_duration)
+    config = rt.config
+    found = await rt.maybe(sql.AUTHENTICATE, session, user, config.issuer, config.refresh_idle_duration)
+    requiring = config.two_factor_required_roles
+    if found is None or found.has_second_factor or not requiring:
+        return found
+    return replace(found, roles=[role for role in found.roles if role not in requiring])
 
 
 async def verified_claims(rt: Runtime, token: str) -> Claims | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, TokenFacts
 from authkit_issuer.store.event_reading import TO_WEBHOOKS
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, awake, live
+from authkit_issuer.store.predicates import ALLOWED, HAS_SECOND_FACTOR, HAS_TWO_FACTOR, awake, live
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -73,6 +73,8 @@ class AuthenticatedSession(Account):
     two_factor: bool
     has_logins: bool
     """The user has linked an external login or a wallet."""
+    has_second_factor: bool
+    """As ``two_factor_required_roles`` requires it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +168,7 @@ GRANT = Query(
 )
 # Of any generation: an answer that differed for the current one would say when the owner has refreshed.
 RESOLVE = Query(str, f"select s.id::text {_OF_LIVE_SESSION}")
-AUTHENTICATE = Query(
-    AuthenticatedSession,
-    f"""
+_ACCOUNT = """
     select u.id::text, u.email, u.phone_number, u.username, u.discord_username, u.email_verified,
            u.phone_verified,
            exists (select from profiles.user_passwords p where p.user_id = u.id) as has_password,
@@ -176,15 +176,44 @@ AUTHENTICATE = Query(
                select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
                where ur.user_id = u.id and r.deleted_at is null order by r.slug
            ) as roles,
-           u.biography, u.created_at, u.last_login, s.id::text as session_id, s.auth_time, s.amr,
+           u.biography, u.created_at, u.last_login,
+"""
+AUTHENTICATE = Query(
+    AuthenticatedSession,
+    f"""
+    {_ACCOUNT} s.id::text as session_id, s.auth_time, s.amr,
            s.expires_at, {ALLOWED} as allowed,
            {live("s")} and {awake("s", 4)} as live,
            s.revoke_reason is not distinct from 'evicted' as evicted,
            extract(epoch from now() - s.auth_time)::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,
-           exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins
+           exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
+           {HAS_SECOND_FACTOR} as has_second_factor
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
+    """,
+)
+# The account of an enrollment token, without a session. $3 is the time of its first factor.
+ENROLLEE = Query(
+    AuthenticatedSession,
+    f"""
+    {_ACCOUNT} '' as session_id, to_timestamp($3::float8) as auth_time, '{{}}'::text[] as amr,
+           null::timestamptz as expires_at, {ALLOWED} as allowed, true as live, false as evicted,
+           extract(epoch from now() - to_timestamp($3::float8))::float8 as auth_age,
+           {HAS_TWO_FACTOR} as two_factor,
+           exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
+           {HAS_SECOND_FACTOR} as has_second_factor
+    from profiles.users u
+    where u.id = $1::uuid and u.auth_epoch = $2 and not {HAS_SECOND_FACTOR}
+    """,
+)
+# $1 the session of a refresh token; no row unless it is live.
+LACKS_FACTOR = Query(
+    bool,
+    f"""
+    select not {HAS_SECOND_FACTOR} and not ('mfa' = any(s.amr))
+    from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
+    where s.id = $1::uuid and {live("s")}
     """,
 )
 

@@ -139,6 +139,8 @@ async def _refuse_or_repeat(
         raise errors.SessionEvicted if found.evicted else errors.InvalidRefreshToken
     if not found.is_member:
         raise errors.NotOrgMember
+    if found.lacks_factor:
+        raise errors.TwoFactorRequiredByOrg
     if found.within_grace:
         generation = await _forgive(rt, request, found, concurrent=concurrent)
         if generation is not None:

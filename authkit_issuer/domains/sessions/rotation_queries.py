@@ -7,7 +7,13 @@ from datetime import datetime
 from operator import attrgetter
 
 from authkit_issuer.domains.sessions.grace import MAX_FORGIVEN_IN_ROW, within_grace
-from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, IS_MEMBER, ORG_ROLES, TokenFacts
+from authkit_issuer.domains.tokens.queries import (
+    FACT_COLUMNS,
+    IS_MEMBER,
+    LACKS_ORG_FACTOR,
+    ORG_ROLES,
+    TokenFacts,
+)
 from authkit_issuer.store.batched import BatchedQuery
 from authkit_issuer.store.predicates import ALLOWED, awake, live
 from authkit_issuer.store.query import Query
@@ -34,6 +40,8 @@ class Diagnosis(RotatedSession):
     deleted: bool
     is_member: bool
     """True unless the client asked for a token of an organization that the user is not a member of."""
+    lacks_factor: bool
+    """The organization of the token requires a second factor, and the user has none."""
     live: bool
     evicted: bool
     """A newer sign-in ended the session."""
@@ -46,7 +54,7 @@ class Diagnosis(RotatedSession):
     @property
     def rotates(self) -> bool:
         """True if a token of the current generation would rotate."""
-        return self.key_fits and self.allowed and self.live and self.is_member
+        return self.key_fits and self.allowed and self.live and self.is_member and not self.lacks_factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +103,7 @@ def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) ->
     )
 
 
-def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
+def _diagnosing(member: str, lacks_factor: str, roles: str) -> Query[Diagnosis]:
     """Return the statement that reads why a session did not rotate.
 
     $1 session id · $2 token key · $3 the issuer · $4 generation · $5 seconds a session may idle ·
@@ -106,7 +114,7 @@ def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
         f"""
     select {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at, {roles} as org_roles,
            s.token_key = $2 as key_fits, {ALLOWED} as allowed, u.deleted_at is not null as deleted,
-           {member} as is_member,
+           {member} as is_member, {lacks_factor} as lacks_factor,
            {live("s")} and {awake("s", 5)} as live,
            s.revoke_reason is not distinct from 'evicted' as evicted,
            s.generation,
@@ -119,12 +127,16 @@ def _diagnosing(member: str, roles: str) -> Query[Diagnosis]:
 
 
 ROTATE = BatchedQuery(one=_rotating(_ONE), many=_rotating(_MANY), key=attrgetter("session_id"))
-DIAGNOSE = _diagnosing("true", _NO_ROLES)
-# For a token of an organization: the session rotates only if the user is a member.
+DIAGNOSE = _diagnosing("true", "false", _NO_ROLES)
+# For a token of an organization: the session rotates only if the user is a member with what it requires.
 ROTATE_ORG = _rotating(
-    _ONE, condition=f"and {IS_MEMBER.format(org='$8::uuid')}", roles=ORG_ROLES.format(org="$8::uuid")
+    _ONE,
+    condition=f"and {IS_MEMBER.format(org='$8::uuid')} and not {LACKS_ORG_FACTOR.format(org='$8::uuid')}",
+    roles=ORG_ROLES.format(org="$8::uuid"),
 )
-DIAGNOSE_ORG = _diagnosing(IS_MEMBER.format(org="$7::uuid"), ORG_ROLES.format(org="$7::uuid"))
+DIAGNOSE_ORG = _diagnosing(
+    *(part.format(org="$7::uuid") for part in (IS_MEMBER, LACKS_ORG_FACTOR, ORG_ROLES))
+)
 # A party whose token was forgiven and needs it again continues the row, whichever party rotated in between.
 # $7 is true for a request that ran while its token was replaced, which is not counted.
 FORGIVE = Query(

@@ -183,6 +183,8 @@ class Sessions:
         errors.InvalidOrgSlug,
         errors.OrgNotFound,
         errors.NotOrgMember,
+        errors.TwoFactorRequiredByOrg,
+        errors.TwoFactorEnrollmentRequired,
         errors.MissingSigner,
         errors.DatabaseUnavailable,
     )
@@ -211,7 +213,10 @@ class Sessions:
             SessionEvicted: A newer sign-in ended the session, beyond ``session_max_per_user``.
             RefreshTokenReuseDetected: The token was replayed; its session has ended now.
             UserBanned: The user may not act.
+            TwoFactorEnrollmentRequired: ``two_factor_policy`` requires a second factor, and the user has
+                none. The token is still good; a sign-in lets the user add one.
             OrgModeNotMulti, InvalidOrgSlug, OrgNotFound, NotOrgMember: The token is still good.
+            TwoFactorRequiredByOrg: As the policy, for this organization. The token is still good.
             Unavailable: Storage failed. The same token gives the same successor on the next try.
         """
         self.rt.refuse_joining("sessions.exchange")
@@ -220,6 +225,9 @@ class Sessions:
             client=client or Client(ip=ip, user_agent=user_agent),
             org=None if org is None else await Tokens(self.rt).find_org(org),
         )
+        required = self.rt.config.two_factor_policy == "required"
+        if required and await self.rt.maybe(sql.LACKS_FACTOR, request.token.session_id):
+            raise errors.TwoFactorEnrollmentRequired
         return await rotate(self.rt, request)
 
     @raises(errors.InvalidRefreshToken, errors.DatabaseUnavailable)

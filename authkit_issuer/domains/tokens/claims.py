@@ -47,7 +47,7 @@ def claims_of(
         "entitlements": entitlements,
     }
     if config.org_mode == "single":
-        claims["roles"] = facts.roles
+        claims["roles"] = facts.counted_roles(config.two_factor_required_roles)
     return claims
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from authkit_issuer.store.predicates import ALLOWED
+from authkit_issuer.store.predicates import ALLOWED, HAS_SECOND_FACTOR
 from authkit_issuer.store.query import Query
 
 
@@ -18,6 +19,14 @@ class TokenFacts:
     username: str | None
     discord_username: str
     roles: list[str]
+    has_second_factor: bool = False
+    """As ``two_factor_required_roles`` and organizations require it."""
+
+    def counted_roles(self, requiring: Collection[str]) -> list[str]:
+        """The roles that count: those of ``two_factor_required_roles`` only with a second factor."""
+        if self.has_second_factor or not requiring:
+            return self.roles
+        return [role for role in self.roles if role not in requiring]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +38,7 @@ class OrgGrant:
     roles: list[str]
 
 
-FACT_COLUMNS = """
+FACT_COLUMNS = f"""
     u.id::text as user_id, u.email, u.email_verified, u.username,
     coalesce(u.discord_username, (
         select p.profile ->> 'username' from profiles.user_providers p
@@ -39,7 +48,7 @@ FACT_COLUMNS = """
     array(
         select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
         where ur.user_id = u.id and r.deleted_at is null order by r.slug
-    ) as roles
+    ) as roles, {HAS_SECOND_FACTOR} as has_second_factor
 """
 """The columns of ``TokenFacts`` for the user ``u``; they are scalars, so no join multiplies the row."""
 
@@ -61,6 +70,8 @@ class Membership:
     """Whether a user is a member of an organization, and the user's roles there."""
 
     is_member: bool
+    lacks_factor: bool
+    """The organization requires a second factor, and the user has none."""
     roles: list[str]
 
 
@@ -75,10 +86,17 @@ ORG_ROLES = """
 IS_MEMBER = "exists (select from profiles.org_members m where m.org_id = {org} and m.user_id = u.id)"
 """SQL that is true if the user ``u`` is a member of an organization."""
 
+LACKS_ORG_FACTOR = (
+    "(coalesce((select o.two_factor_required from profiles.orgs o where o.id = {org}), true)"
+    f" and not {HAS_SECOND_FACTOR})"
+)
+"""SQL that is true if an organization requires a second factor that the user ``u`` does not have."""
+
 MEMBERSHIP = Query(
     Membership,
     f"""
     select {IS_MEMBER.format(org="$2::uuid")} as is_member,
+           {LACKS_ORG_FACTOR.format(org="$2::uuid")} as lacks_factor,
            {ORG_ROLES.format(org="$2::uuid")} as roles
     from profiles.users u where u.id = $1::uuid
     """,

@@ -103,6 +103,7 @@ class Tokens:
         errors.InvalidOrgSlug,
         errors.OrgNotFound,
         errors.NotOrgMember,
+        errors.TwoFactorRequiredByOrg,
         errors.UserBanned,
         errors.UserNotFound,
         errors.MissingSigner,
@@ -134,6 +135,7 @@ class Tokens:
         Raises:
             OrgModeNotMulti: The service runs in single-organization mode.
             InvalidOrgSlug, OrgNotFound, NotOrgMember: ``org_slug`` was refused.
+            TwoFactorRequiredByOrg: The organization requires a second factor, and the user has none.
             AuthError: Any refusal of ``issue_access``.
         """
         check_extra(extra)
@@ -158,6 +160,8 @@ class Tokens:
         membership = await self.rt.maybe(MEMBERSHIP, canonical_id, org.id) if canonical_id else None
         if membership is None or not membership.is_member:
             raise errors.NotOrgMember
+        if membership.lacks_factor:
+            raise errors.TwoFactorRequiredByOrg
         return OrgGrant(id=org.id, slug=org.slug, roles=membership.roles)
 
     async def find_org(self, org_slug: str) -> OrgName:
@@ -173,7 +177,7 @@ class Tokens:
             return Enrichment(allowed=False)
         return Enrichment(
             allowed=user.allowed,
-            roles=tuple(user.roles),
+            roles=tuple(user.counted_roles(self.rt.config.two_factor_required_roles)),
             email=user.email,
             discord_username=user.discord_username or None,
         )

@@ -45,11 +45,15 @@ class Channels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SecondFactorKinds:
-    """Which second factors an account may have: codes to an email address or a phone, apps."""
+    """Which second factors an account may have: codes to an email address or a phone, apps.
+
+    ``policy`` is ``off``, ``optional`` or ``required``.
+    """
 
     email: bool
     phone: bool
     totp: bool
+    policy: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +159,10 @@ def _capabilities(service: Service) -> Capabilities:
         verification_required=config.verification_required,
         password=True,
         two_factor=SecondFactorKinds(
-            email=reachable.email, phone=reachable.phone, totp=service.totp.available
+            email=reachable.email,
+            phone=reachable.phone,
+            totp=service.totp.available,
+            policy=config.two_factor_policy,
         ),
         providers=[
             LoginProvider(id=slug, kind=slug if slug in known else "oidc")

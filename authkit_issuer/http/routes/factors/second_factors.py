@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from authkit_issuer.domains.factors.second_factors import SecondFactors
-from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Plain, Text
+from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Plain, Text, with_second_factors
 from authkit_issuer.http.responses import SuccessResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.http.routes.factors.two_factor import Code, EndOthers, TwoFactorDisable, others_of
@@ -88,6 +88,8 @@ routes = Routes(tag="second factor", auth=Auth.USER)
     "/auth/user/2fa/factors",
     "Add a second factor beside the others, with the code that was sent",
     fresh=True,
+    offered=with_second_factors,
+    enrolls=True,
     limit=Limit(bucket="auth_2fa_enable", by_user=True, closed=True),
     calls=(SecondFactors.add,),
     omit_none=True,

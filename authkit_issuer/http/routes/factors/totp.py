@@ -41,6 +41,7 @@ routes = Routes(
     "/auth/user/2fa/totp/begin",
     "Get the secret for an authenticator app",
     offered=with_apps,
+    enrolls=True,
     fresh=True,
     calls=(Totp.begin,),
 )
@@ -59,6 +60,7 @@ async def begin_totp(call: Plain) -> TotpEnrollment:
     "/auth/user/2fa/totp/confirm",
     "Add the authenticator app, with a code that it shows",
     offered=with_apps,
+    enrolls=True,
     fresh=True,
     calls=(Totp.complete,),
     omit_none=True,

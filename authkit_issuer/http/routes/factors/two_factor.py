@@ -20,6 +20,7 @@ from authkit_issuer.http.operations import (
     Plain,
     Text,
     with_mail,
+    with_second_factors,
     with_texts,
 )
 from authkit_issuer.http.responses import OkResponse, SuccessResponse, TokenResponse
@@ -93,6 +94,8 @@ class TwoFactorStatus:
     backup_codes_left: int = 0
     frozen: Literal[True] | None = None
     """Second factors from before the first proof of a contact await their confirmation."""
+    required: bool = False
+    """The policy of this service requires one of every user."""
     factors: list[FactorResponse] = field(default_factory=list[FactorResponse])
 
     @classmethod
@@ -104,6 +107,7 @@ class TwoFactorStatus:
             phone_number=found.phone_number,
             backup_codes_left=found.backup_codes_left,
             frozen=True if found.frozen else None,
+            required=found.required,
             factors=[FactorResponse(**asdict(factor)) for factor in found.factors],
         )
 
@@ -137,6 +141,7 @@ async def get_two_factor(call: Plain) -> TwoFactorStatus:
     "/auth/user/2fa/start-phone",
     "Send a code to the phone that is to be the second factor",
     offered=with_texts,
+    enrolls=True,
     limit=Limit(bucket="auth_2fa_start_phone", by_user=True, closed=True),
     calls=(TwoFactor.send_phone_setup_code,),
 )
@@ -151,6 +156,7 @@ async def start_two_factor_phone(call: Call[TwoFactorPhone, NoParams]) -> OkResp
     "/auth/user/2fa/start-email",
     "Send a code to your email address, which is to be the second factor",
     offered=with_mail,
+    enrolls=True,
     limit=Limit(bucket="auth_2fa_start_email", by_user=True, closed=True),
     calls=(TwoFactor.send_email_setup_code,),
 )
@@ -164,6 +170,8 @@ async def start_two_factor_email(call: Plain) -> OkResponse:
     "/auth/user/2fa/enable",
     "Switch the second factor on, with the code that was sent",
     fresh=True,
+    offered=with_second_factors,
+    enrolls=True,
     limit=Limit(bucket="auth_2fa_enable", by_user=True, closed=True),
     calls=(TwoFactor.enable,),
 )

@@ -62,6 +62,19 @@ class OrgRoles:
     roles: list[str]
 
 
+class OrgPolicyBody(Body):
+    """What the organization is to require of its members."""
+
+    two_factor_required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgPolicy:
+    """What the organization requires of its members."""
+
+    two_factor_required: bool
+
+
 READ = Limit(bucket="auth_org_read", by_user=True)
 WRITE = Limit(bucket="auth_org_write", by_user=True)
 
@@ -102,6 +115,37 @@ async def rename_org(call: Call[OrgRename, NoParams]) -> OrgName:
     """Give the organization another name."""
     await call.service.orgs.rename(call.organization.id, call.body.new_slug, actor=call.account.id)
     return OrgName(org=call.body.new_slug.strip().lower(), org_id=call.organization.id)
+
+
+@routes.get(
+    "/auth/orgs/{org}/policy",
+    "What an organization requires",
+    org="member",
+    limit=READ,
+    calls=(Orgs.requires_two_factor,),
+)
+async def get_org_policy(call: Plain) -> OrgPolicy:
+    """Tell a member what the organization requires."""
+    required = await call.service.orgs.requires_two_factor(call.organization.slug)
+    return OrgPolicy(two_factor_required=required)
+
+
+@routes.put(
+    "/auth/orgs/{org}/policy",
+    "Require a second factor of the members, or no longer",
+    org="owner",
+    fresh=True,
+    calls=(Orgs.require_two_factor,),
+)
+async def set_org_policy(call: Call[OrgPolicyBody, NoParams]) -> OkResponse:
+    """Set the policy of the organization."""
+    await call.service.orgs.require_two_factor(
+        call.organization.slug,
+        required=call.body.two_factor_required,
+        actor=call.account.id,
+        client=call.client,
+    )
+    return OkResponse()
 
 
 @routes.get("/auth/orgs/{org}/roles", "List the roles of an organization", org="owner", limit=READ)
