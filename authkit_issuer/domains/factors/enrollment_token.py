@@ -24,7 +24,7 @@ _EPOCH = "auth_epoch"
 async def refuse_without_factor(rt: Runtime, first: FirstFactor) -> None:
     """Raise ``TwoFactorEnrollmentRequired`` for a sign-in that policy lets open nothing.
 
-    An account with a passkey gets no token: whoever holds the password alone must not add a factor to it.
+    An account with a passkey gets no token: the holder of a password alone must not add a factor to it.
     Raises ``InvalidCredentials`` if the account changed since the first factor.
     """
     config = rt.config

@@ -203,16 +203,10 @@ END_INVITES = Query(
     """,
 )
 # No row if the policy is so already.
-REQUIRE_TWO_FACTOR = Query(
-    str,
-    """
-    update profiles.orgs set two_factor_required = $2
-    where id = $1::uuid and two_factor_required <> $2 returning id::text
-    """,
+REQUIRE_TWO_FACTOR = Statement(
+    "update profiles.orgs set two_factor_required = $2 where id = $1::uuid and two_factor_required <> $2"
 )
-REQUIRES_TWO_FACTOR = Query(
-    bool, "select coalesce((select two_factor_required from profiles.orgs where id = $1::uuid), false)"
-)
+REQUIRES_TWO_FACTOR = Query(bool, "select two_factor_required from profiles.orgs where id = $1::uuid")
 IS_MEMBER = Query(
     bool,
     "select exists (select from profiles.org_members where org_id = $1::uuid and user_id = $2::uuid)",

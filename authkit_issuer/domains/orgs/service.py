@@ -229,7 +229,7 @@ class Orgs:
         """
         async with self.rt.transaction() as tx:
             org = await hold(tx, org_slug)
-            if await tx.maybe(sql.REQUIRE_TWO_FACTOR, org.id, required) is not None:
+            if await tx.execute(sql.REQUIRE_TWO_FACTOR, org.id, required):
                 await Events(tx).record(
                     SessionEventType.ORG_POLICY_CHANGED,
                     user_id=actor or "",
