@@ -10,13 +10,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
+from io import BytesIO
 
+import cbor2
 from webauthn.authentication.verify_authentication_response import verify_authentication_response
 from webauthn.helpers import (
     bytes_to_base64url,
     decode_credential_public_key,
     decoded_public_key_to_cryptography,
-    parse_attestation_object,
 )
 from webauthn.helpers.cose import COSECRV, COSEAlgorithmIdentifier
 from webauthn.helpers.decode_credential_public_key import DecodedEC2PublicKey, DecodedRSAPublicKey
@@ -72,8 +73,7 @@ def verify_registration(
     if len(response.attestation) > _MAX_ATTESTATION:
         raise errors.PasskeyInvalid
     with _refusing():
-        if parse_attestation_object(response.attestation).fmt not in _FORMATS:
-            raise errors.PasskeyInvalid
+        _check_attestation(response.attestation)
         found = verify_registration_response(
             credential=RegistrationCredential(
                 id=bytes_to_base64url(response.credential_id),
@@ -154,6 +154,13 @@ def _refusing() -> Generator[None]:
         yield
     except Exception as error:
         raise errors.PasskeyInvalid from error
+
+
+def _check_attestation(attestation: bytes) -> None:
+    """Refuse formats whose statements need certificates, and bytes behind the object."""
+    source = BytesIO(attestation)
+    if cbor2.load(source, allow_duplicate_keys=False)["fmt"] not in _FORMATS or source.read(1):
+        raise errors.PasskeyInvalid
 
 
 def _check_key(public_key: bytes) -> None:
