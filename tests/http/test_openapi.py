@@ -42,7 +42,7 @@ OPERATION_IDS = (
     "finishPasskeyRegistration", "finishPasskeyStepUp", "getAuthorizationServerMetadata", "getBootstrap",
     "getBrowserClient", "getBrowserClientTypes", "getCapabilities", "getCurrentSession", "getDocs",
     "getHealth", "getJwks", "getMe", "getOpenApi", "getOpenidConfiguration", "getOrg", "getOwnOrgInvite",
-    "getPinnedBrowserClient", "getReadiness", "getRelatedOrigins", "getTwoFactor", "introspectToken",
+    "getPasskeyClient", "getPasskeyClientTypes", "getPinnedBrowserClient", "getReadiness", "getRelatedOrigins", "getTwoFactor", "introspectToken",
     "issueOrgToken", "linkSolanaWallet", "listAccountEvents", "listLinkedProviders", "listOrgInvites",
     "listOrgMemberRoles", "listOrgMembers", "listOrgRoles", "listOrgs", "listOwnOrgInvites",
     "listPasskeys", "listSessions", "login", "loginWithSolana", "logout", "readInbox", "readMail",

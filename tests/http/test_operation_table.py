@@ -30,7 +30,8 @@ READ_ONLY = {"GET"}
 UNLIMITED = {
     "GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration", "GET /.well-known/webauthn", "GET /auth/capabilities",
-    "GET /auth/client/authkit.d.ts", "GET /auth/client/authkit.js", "GET /auth/client/{version}/authkit.js",
+    "GET /auth/client/authkit.d.ts", "GET /auth/client/authkit.js", "GET /auth/client/passkeys.d.ts",
+    "GET /auth/client/passkeys.js", "GET /auth/client/{version}/authkit.js",
     "GET /dev/inbox", "GET /dev/inbox/{id}", "GET /docs", "GET /healthz", "GET /openapi.json",
 }  # fmt: skip
 """Answered from memory, or to this machine alone."""
@@ -79,6 +80,8 @@ NAMES = [
     "GET /auth/capabilities",
     "GET /auth/client/authkit.d.ts",
     "GET /auth/client/authkit.js",
+    "GET /auth/client/passkeys.d.ts",
+    "GET /auth/client/passkeys.js",
     "GET /auth/client/{version}/authkit.js",
     "GET /auth/oauth/discord/callback",
     "GET /auth/oauth/discord/login",

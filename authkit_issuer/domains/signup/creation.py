@@ -38,23 +38,32 @@ def require_reachable(rt: Runtime, kind: ContactKind, target: str) -> None:
         Messages(rt).require_reachable(kind, target)
 
 
+def require_other_login(rt: Runtime) -> None:
+    """Raise ``Invalid`` if an account without a password could never be signed in to."""
+    if rt.config.webauthn_rp_id is None or not rt.config.verification_required:
+        raise errors.Invalid("A password is required.", param="password")
+
+
 async def create(  # noqa: PLR0917 - the parts of a registration
     rt: Runtime,
     kind: ContactKind,
     target: str,
     username: str,
-    password_hash: str,
+    password_hash: str | None,
     ttl: float | None,
     client: Client | None,
 ) -> PendingCode:
-    """Write the record and send the code; without required verification, make the account."""
+    """Write the record and send the code; without required verification, make the account.
+
+    A ``password_hash`` of None makes an account without a password.
+    """
     target = kind.normalize(target)
     if username:
         username = identifiers.username(username, reserved=rt.config.reserved_usernames)
-    if not acceptable(StoredHash(text=password_hash, algo="argon2id")):
+    if password_hash is not None and not acceptable(StoredHash(text=password_hash, algo="argon2id")):
         raise errors.InvalidPasswordHash
     if not rt.config.verification_required:
-        await make_account(rt, kind, None, target, username, password_hash, verified=False)
+        await make_account(rt, kind, None, target, username, password_hash or "", verified=False)
         return PendingCode("", registration_id="")
     require_sender(rt, kind)
     require_reachable(rt, kind, target)
@@ -69,7 +78,7 @@ async def create(  # noqa: PLR0917 - the parts of a registration
         raise errors.UsernameInUse(param="username")
     if taken and not rt.config.private_registration:
         raise kind.in_use(param=kind.param)
-    data = {"username": username, "password_hash": password_hash, "taken": taken}
+    data = {"username": username, "password_hash": password_hash or "", "taken": taken}
     issued = await _issue(rt, kind, target, data, ttl, client)
     await _send(rt, kind, issued, client)
     return PendingCode("" if taken else issued.code, registration_id=issued.record.request_id)
@@ -132,7 +141,7 @@ async def make_account(  # noqa: PLR0917 - the parts of an account, in the order
 ) -> None:
     """Write user, name, password and event in one transaction; a repeated call succeeds.
 
-    Without a user name, a free one is derived from the email address.
+    Without a user name, a free one is derived from the email address. A hash of ``""`` stores no password.
 
     Raises ``EmailInUse``, ``PhoneInUse``, ``UsernameInUse``, ``OwnerSlugTaken``: the index has the last word.
     """
@@ -142,7 +151,8 @@ async def make_account(  # noqa: PLR0917 - the parts of an account, in the order
     try:
         async with rt.transaction() as tx:
             user = await _add(tx, kind, user_id, target, username, verified=verified)
-            await Passwords(tx).store_hash(user.id, password_hash)
+            if password_hash:
+                await Passwords(tx).store_hash(user.id, password_hash)
     except errors.Conflict:
         # That commit may still have been under way a moment ago, and then this one met what it wrote.
         if user_id is None or await Users(rt).get(user_id) is None:

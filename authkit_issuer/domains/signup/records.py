@@ -132,7 +132,8 @@ def public(record: Record | None) -> PendingRegistration | None:
 
 def hash_of(record: Record | None) -> StoredHash | None:
     """The password hash of a pending registration, None without one."""
-    return None if record is None else StoredHash(text=record.data["password_hash"], algo="argon2id")
+    text = "" if record is None else record.data["password_hash"]
+    return StoredHash(text=text, algo="argon2id") if text else None
 
 
 def _ids(pointer: bytes | None) -> list[str]:

@@ -19,6 +19,7 @@ from authkit_issuer.domains.signup.creation import (
     create,
     make_account,
     renew,
+    require_other_login,
     require_reachable,
     require_sender,
     resend,
@@ -70,7 +71,7 @@ class Registration:
         *STORES,
     )
     async def register(
-        self, identifier: str, username: str | None, password: str, *, client: Client | None = None
+        self, identifier: str, username: str | None, password: str | None, *, client: Client | None = None
     ) -> Registered:
         """Hash the password and start a registration.
 
@@ -81,10 +82,13 @@ class Registration:
         Args:
             identifier: An email address or an E.164 number.
             username: The name of the new account; None or ``""`` derives a free one from the email address.
-            password: In the clear.
+            password: In the clear. None for an account without one, whose user signs in by a passkey that the
+                confirmed registration adds: only with ``webauthn_rp_id`` and ``verification_required``.
             client: Where the request came from; the sending limits count by it.
         """
         self.rt.refuse_joining("registration.register")
+        if password is None:
+            require_other_login(self.rt)
         kind = kind_of(identifier)
         if kind is EMAIL and "@" not in identifier:
             raise errors.InvalidIdentifier(param="identifier")
@@ -94,7 +98,8 @@ class Registration:
         name = username or ""
         if name:
             name = identifiers.username(name, reserved=self.rt.config.reserved_usernames)
-        password_hash = await Passwords(self.rt).hash(password, client=client)
+        passwords = Passwords(self.rt)
+        password_hash = None if password is None else await passwords.hash(password, client=client)
         pending = await create(self.rt, kind, target, name, password_hash, None, client)
         return Registered(
             registration_id=pending.registration_id,

@@ -40,4 +40,6 @@ def _read(name: str, content_type: bytes) -> Asset:
 
 # Read when the module is loaded: a request must not wait for a disk.
 CLIENT = _read("authkit.js", b"text/javascript; charset=utf-8")
+PASSKEYS = _read("passkeys.js", b"text/javascript; charset=utf-8")
+PASSKEY_TYPES = _read("passkeys.d.ts", b"text/plain; charset=utf-8")
 TYPES = _read("authkit.d.ts", b"text/plain; charset=utf-8")

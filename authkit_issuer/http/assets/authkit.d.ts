@@ -113,8 +113,11 @@ export class AuthkitError extends Error {
 }
 
 export interface Client {
-  /** Starts a registration; a code is on its way. Without `username` the issuer derives one. */
-  signUp(who: { identifier: string; password: string; username?: string }): Promise<Registration>;
+  /**
+   * Starts a registration; a code is on its way. Without `username` the issuer derives one. Without `password` the user
+   * signs in by a passkey: add one after `confirm`.
+   */
+  signUp(who: { identifier: string; password?: string; username?: string }): Promise<Registration>;
   /** Finishes a registration with the code, and signs in. */
   confirm(registration: Registration, code: string): Promise<SignInResult>;
   resendCode(registration: Registration): Promise<void>;
@@ -147,6 +150,10 @@ export interface Client {
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
   /** Calls any operation of the issuer as the signed-in user: `request("GET", "/auth/user/sessions")`. */
   request(method: string, path: string, body?: object): Promise<any>;
+  /** Calls a public operation of the issuer. */
+  post(path: string, body?: object): Promise<any>;
+  /** The same with an operation that opens a session, such as `/auth/passkeys/login/finish`. */
+  openSession(path: string, body: object): Promise<SignInResult>;
   /** Calls `listener` when a user signs in or out, in any tab. Returns a function that stops this. */
   onChange(listener: (change: Change) => void): () => void;
   /** Ends this session, or with `everywhere` all sessions of the user. */
@@ -164,7 +171,9 @@ export interface Client {
   changePhone(change: { phoneNumber: string; password?: string }): Promise<unknown>;
   confirmPhone(proof: { phoneNumber: string; code: string }): Promise<unknown>;
   /** Proves again who the user is, after `step_up_required`; then repeat what was refused. */
-  stepUp(proof: { password: string } | { code: string; backupCode?: boolean; factorId?: string }): Promise<void>;
+  stepUp(
+    proof: { password: string } | { code: string; backupCode?: boolean; factorId?: string } | { credential: object },
+  ): Promise<void>;
   /** Sends a code for `stepUp`. */
   sendStepUpCode(factorId?: string): Promise<{ destination: string; method: string; methods?: SecondFactorMethod[] }>;
 }

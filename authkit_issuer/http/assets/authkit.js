@@ -79,9 +79,8 @@ function leased(name) {
   };
 }
 
-function random() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+const random = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** @returns {Storage} */
 function inMemory() {
@@ -396,9 +395,11 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
     changePhone: (change) => client.request("POST", "/auth/user/phone/change/request", change),
     confirmPhone: (proof) => client.request("POST", "/auth/user/phone/change/confirm", proof),
     sendStepUpCode: (factorId) => client.request("POST", "/auth/step-up/2fa", factorId ? { factorId } : {}),
+    post: (path, body) => send("POST", path, body),
+    openSession: open,
     async stepUp(proof) {
-      const path = "password" in proof ? "/auth/step-up/password" : "/auth/step-up/2fa";
-      session.adopt(await client.request("POST", path, proof));
+      const by = "password" in proof ? "password" : "credential" in proof ? "passkey/finish" : "2fa";
+      session.adopt(await client.request("POST", `/auth/step-up/${by}`, proof));
     },
   };
   return client;

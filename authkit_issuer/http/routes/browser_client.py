@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.http.assets import CLIENT, TYPES, Asset
+from authkit_issuer.http.assets import CLIENT, PASSKEY_TYPES, PASSKEYS, TYPES, Asset
 from authkit_issuer.http.conditional import conditional
-from authkit_issuer.http.operations import Auth, Plain
+from authkit_issuer.http.operations import Auth, Plain, with_passkeys
 from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -34,6 +34,28 @@ async def get_browser_client(call: Plain) -> RawResponse:
 async def get_browser_client_types(call: Plain) -> RawResponse:
     """Return the declarations of TypeScript."""
     return _newest(TYPES, call)
+
+
+@routes.get(
+    "/auth/client/passkeys.js",
+    "Passkeys for the client for browsers",
+    offered=with_passkeys,
+    media_types=("text/javascript",),
+)
+async def get_passkey_client(call: Plain) -> RawResponse:
+    """Return the module of passkeys, or 304 if the browser has it."""
+    return _newest(PASSKEYS, call)
+
+
+@routes.get(
+    "/auth/client/passkeys.d.ts",
+    "The types of the module of passkeys",
+    offered=with_passkeys,
+    media_types=("text/plain",),
+)
+async def get_passkey_client_types(call: Plain) -> RawResponse:
+    """Return the declarations of TypeScript."""
+    return _newest(PASSKEY_TYPES, call)
 
 
 @routes.get(

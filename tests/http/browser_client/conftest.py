@@ -116,8 +116,10 @@ async def make_stage(chromium: Any, make_service: Any, mailbox: Mailbox) -> Asyn
     """Serve an issuer and an app; ``storage`` is the client's, other keywords are of the service."""
     async with AsyncExitStack() as stack:
 
-        async def make(storage: str = "cookie", *, init: str = "", **settings: Any) -> Stage:
-            api, app = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        async def make(
+            storage: str = "cookie", *, init: str = "", host: str = "127.0.0.1", **settings: Any
+        ) -> Stage:
+            api, app = (f"http://{host}:{free_port()}" for _ in range(2))
             service = await make_service(
                 **{"dev": True, "refresh_cookie": storage == "cookie", "code_cooldown": 0.0, "base_url": api,
                    "access_token_jitter": 0.0}

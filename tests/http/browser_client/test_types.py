@@ -20,6 +20,9 @@ SAME = """
 import type * as declared from "./authkit.js";
 import * as written from "./written.js";
 export const client: typeof declared = written;
+import type * as declaredPasskeys from "./passkeys.js";
+import * as writtenPasskeys from "./written_passkeys.js";
+export const passkeys: typeof declaredPasskeys = writtenPasskeys;
 """
 USED = """
 import { AuthkitError, createClient, type SecondFactor, type User } from "./authkit.js";
@@ -52,6 +55,8 @@ def complaints(folder: Path, **files: str) -> list[str]:
     node.need("typescript")
     shutil.copy(ASSETS / "authkit.d.ts", folder)
     shutil.copy(ASSETS / "authkit.js", folder / "written.js")
+    shutil.copy(ASSETS / "passkeys.d.ts", folder)
+    shutil.copy(ASSETS / "passkeys.js", folder / "written_passkeys.js")
     for name, text in files.items():
         (folder / f"{name}.ts").write_text(text)
     settings = {"compilerOptions": OPTIONS, "files": [f"{name}.ts" for name in files]}

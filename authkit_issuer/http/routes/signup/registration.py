@@ -17,7 +17,10 @@ class RegistrationRequest(Body):
 
     identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
     username: Annotated[Text | None, Field(description="Without one, a free name is derived")] = None
-    password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
+    password: Annotated[
+        str | None,
+        Field(repr=False, description="8 characters to 1024 bytes; may be left out where there are passkeys"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,165 @@
+"""Passkeys in Chromium, with the authenticator that its developer tools provide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fakes.factors import events
+
+SETTINGS = {"host": "localhost", "webauthn_rp_id": "localhost"}
+ADD = "async (options) => keys.add(options)"
+SIGN_IN = "async () => (await keys.signIn()).user?.username"
+
+
+class Virtual:
+    """An authenticator of a page, and what only its maker could do."""
+
+    def __init__(self, tools: Any, number: str) -> None:
+        self.tools = tools
+        self.number = number
+
+    @classmethod
+    async def of(cls, page: Any, **how: Any) -> Virtual:
+        tools = await page.context.new_cdp_session(page)
+        await tools.send("WebAuthn.enable")
+        options = {
+            "protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": True,
+            "hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True, **how,
+        }  # fmt: skip
+        made = await tools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+        return cls(tools, made["authenticatorId"])
+
+    async def call(self, method: str, **more: Any) -> Any:
+        return await self.tools.send(f"WebAuthn.{method}", {"authenticatorId": self.number, **more})
+
+    async def credentials(self) -> list[dict[str, Any]]:
+        return (await self.call("getCredentials"))["credentials"]
+
+
+async def opened(stage: Any) -> Any:
+    """Return a tab that has the module of passkeys as well."""
+    return await with_keys(stage, await stage.tab())
+
+
+async def with_keys(stage: Any, page: Any) -> Any:
+    module = f"{stage.api}/auth/client/passkeys.js"
+    await page.evaluate("async (url) => { window.keys = (await import(url)).passkeysOf(auth); }", module)
+    return page
+
+
+async def refusal(page: Any, work: str) -> str:
+    return (await page.evaluate(f"() => refusal(() => {work})"))["code"]
+
+
+@pytest.fixture
+async def stage(make_stage):
+    return await make_stage(**SETTINGS)
+
+
+async def test_a_passkey_is_added_and_signs_in_by_a_button(stage):
+    page = await opened(stage)
+    virtual = await Virtual.of(page)
+    user = await stage.join(page)
+    added = await page.evaluate(ADD, {"name": "Laptop"})
+    assert (added["name"], added["transports"], added["suspended"]) == ("Laptop", ["internal"], False)
+    (kept,) = await virtual.credentials()
+    assert (kept["rpId"], kept["isResidentCredential"]) == ("localhost", True)
+    await page.evaluate("() => auth.signOut()")
+    assert await page.evaluate(SIGN_IN) == "ada_l"
+    found = await page.evaluate("() => auth.currentUser()")
+    assert (found["id"], found["amr"]) == (user["id"], ["hwk", "user", "mfa"])
+    assert [entry["id"] for entry in await page.evaluate("() => keys.list()")] == [added["id"]]
+    # The options exclude what the authenticator has already.
+    assert await refusal(page, "keys.add()") == "passkey_not_used"
+
+
+async def test_a_passkey_signs_in_by_the_autofill_of_a_form(stage):
+    page = await opened(stage)
+    await Virtual.of(page)
+    await stage.join(page)
+    await page.evaluate(ADD, {})
+    await page.evaluate("() => auth.signOut()")
+    await page.evaluate(
+        """() => {
+          document.body.innerHTML = '<input autocomplete="username webauthn">';
+          document.querySelector("input").focus();
+        }"""
+    )
+    assert (
+        await page.evaluate("async () => (await keys.signIn({ autofill: true })).user.username")
+        == "ada_l"
+    )
+
+
+async def test_a_waiting_form_is_ended_by_its_signal(stage):
+    page = await opened(stage)
+    virtual = await Virtual.of(page)
+    await virtual.call("setAutomaticPresenceSimulation", enabled=False)
+    work = "keys.signIn({ autofill: true, signal: AbortSignal.timeout(200) })"
+    assert await refusal(page, work) == "passkey_not_used"
+
+
+async def test_a_passkey_proves_its_user_again(stage, age):
+    page = await opened(stage)
+    await Virtual.of(page)
+    await stage.join(page)
+    await page.evaluate(ADD, {})
+    session = (await page.evaluate("() => auth.currentUser()"))["session_id"]
+    await age("refresh_sessions", session, auth_time=7200)
+    (entry,) = await page.evaluate("() => keys.list()")
+    remove = f"auth.request('DELETE', '/auth/passkeys/{entry['id']}')"
+    assert await refusal(page, remove) == "step_up_required"
+    await page.evaluate("() => keys.stepUp()")
+    assert await page.evaluate(f"() => {remove}") == {"ok": True}
+
+
+async def test_a_removed_passkey_signs_in_no_more(stage):
+    page = await opened(stage)
+    await Virtual.of(page)
+    await stage.join(page)
+    added = await page.evaluate(ADD, {})
+    await page.evaluate(f"() => auth.request('DELETE', '/auth/passkeys/{added['id']}')")
+    await page.evaluate("() => auth.signOut()")
+    assert await refusal(page, "keys.signIn()") == "passkey_unknown"
+
+
+async def test_a_cloned_authenticator_suspends_the_passkey(stage):
+    page = await opened(stage)
+    virtual = await Virtual.of(page, transport="usb")
+    await stage.join(page)
+    await page.evaluate(ADD, {})
+    (kept,) = await virtual.credentials()
+    for _ in range(2):
+        await page.evaluate("() => auth.signOut()")
+        assert await page.evaluate(SIGN_IN) == "ada_l"
+    await page.evaluate("() => auth.signOut()")
+    await virtual.call("removeVirtualAuthenticator")
+    clone = await Virtual.of(page, transport="usb")
+    await clone.call("addCredential", credential={**kept, "signCount": 1})
+    assert await refusal(page, "keys.signIn()") == "passkey_suspended"
+    assert len(await events(stage.service, "passkey_counter_regressed")) == 1
+    assert await refusal(page, "keys.signIn()") == "passkey_suspended"
+
+
+async def test_an_authenticator_that_does_not_verify_its_user_opens_no_session(stage):
+    page = await opened(stage)
+    virtual = await Virtual.of(page)
+    await stage.join(page)
+    await page.evaluate(ADD, {})
+    await page.evaluate("() => auth.signOut()")
+    await virtual.call("setUserVerified", isUserVerified=False)
+    assert await refusal(page, "keys.signIn()") == "passkey_not_used"
+
+
+async def test_a_page_of_another_domain_cannot_use_the_passkeys(make_stage):
+    stage = await make_stage("memory", **SETTINGS)
+    page = await opened(stage)
+    await Virtual.of(page)
+    await stage.join(page)
+    await page.evaluate(ADD, {})
+    await page.goto(stage.app.replace("localhost", "127.0.0.1"))
+    await page.wait_for_function("!!window.auth")
+    await with_keys(stage, page)
+    assert await refusal(page, "keys.signIn()") == "passkey_not_used"
