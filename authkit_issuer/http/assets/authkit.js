@@ -338,18 +338,12 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
         return send(method, path, body, fresh);
       }
     },
-    async currentUser() {
-      try {
-        return await client.request("GET", "/auth/user/me");
-      } catch (error) {
-        if (error instanceof AuthkitError && error.status === 401) return null;
-        throw error;
-      }
-    },
-    async signUp(who) {
-      const { registration_id: registrationId, email, phone } = await send("POST", "/auth/register", who);
-      return { registrationId, email, phone };
-    },
+    currentUser: () => client.request("GET", "/auth/user/me").catch((error) => {
+      if (error instanceof AuthkitError && error.status === 401) return null;
+      throw error;
+    }),
+    signUp: (who) => send("POST", "/auth/register", who).then(
+      ({ registration_id: registrationId, email, phone }) => ({ registrationId, email, phone })),
     confirm: ({ registrationId, email, phone }, code) =>
       email ? open("/auth/email/verify/confirm", { registrationId, email, code })
         : open("/auth/phone/verify/confirm", { registrationId, phoneNumber: phone, code }),
@@ -381,10 +375,8 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
       if (everywhere && (await session.token())) await client.request("DELETE", "/auth/user/sessions");
       await session.close();
     },
-    async requestPasswordReset(identifier) {
-      const { request_id: requestId } = await send("POST", "/auth/password/reset/request", { identifier });
-      return { identifier, requestId };
-    },
+    requestPasswordReset: (identifier) => send("POST", "/auth/password/reset/request", { identifier }).then(
+      ({ request_id: requestId }) => ({ identifier, requestId })),
     async resetPassword(proof, newPassword) {
       const path = "token" in proof ? "/auth/password/reset/confirm-link" : "/auth/password/reset/confirm";
       await send("POST", path, { ...proof, newPassword });

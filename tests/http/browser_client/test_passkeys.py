@@ -87,10 +87,7 @@ async def test_a_passkey_signs_in_by_the_autofill_of_a_form(stage):
           document.querySelector("input").focus();
         }"""
     )
-    assert (
-        await page.evaluate("async () => (await keys.signIn({ autofill: true })).user.username")
-        == "ada_l"
-    )
+    assert await page.evaluate("async () => (await keys.signIn({ autofill: true })).user.username") == "ada_l"
 
 
 async def test_a_waiting_form_is_ended_by_its_signal(stage):
