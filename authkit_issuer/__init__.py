@@ -49,7 +49,9 @@ from authkit_issuer.ports import (
     RandomBytes,
     SMSSender,
     SMSSenderWithPasswordResetLink,
+    SMSSenderWithUseReport,
     language,
+    web_host,
 )
 from authkit_issuer.security.breaches import RangeBreachCheck
 from authkit_issuer.security.hashing import HashingLoad
@@ -110,6 +112,7 @@ __all__ = [
     "Role",
     "SMSSender",
     "SMSSenderWithPasswordResetLink",
+    "SMSSenderWithUseReport",
     "Service",
     "Session",
     "SessionEventType",
@@ -128,4 +131,5 @@ __all__ = [
     "WebhookEndpoint",
     "is_dev_environment",
     "language",
+    "web_host",
 ]

@@ -79,6 +79,8 @@ class SessionEventType(StrEnum):
     TWO_FACTOR_BACKUP_CODES_MADE = "two_factor_backup_codes_made"
     CODES_GUESSED = "codes_guessed"
     """Ten, or a hundred, wrong codes in a row (``data.tries``) for one purpose (``method``)."""
+    SMS_UNUSED = "sms_unused"
+    """Few codes of the SMS of an hour or two were used (``data.sent``, ``data.used``), as if bots asked."""
     SESSION_STEPPED_UP = "session_stepped_up"
     """The owner of a session proved again who they are."""
     ORG_CREATED = "org_created"

@@ -15,6 +15,7 @@ import httpx
 from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.config.checks import warnings
+from authkit_issuer.config.messages import require_countries
 from authkit_issuer.config.settings import missing
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
 from authkit_issuer.domains.webhooks.worker import WebhookWorker
@@ -35,7 +36,7 @@ from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.sampling import Sampling
 from authkit_issuer.security.hashing import PasswordHasher
-from authkit_issuer.senders.configured import development_inbox, mail_sender
+from authkit_issuer.senders.configured import development_inbox, mail_sender, sms_sender
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
 from authkit_issuer.store import migrate, postgres
@@ -183,6 +184,12 @@ class Resources:
             sender = mail_sender(config, templates, clock, random_bytes)
             self._closers.append(sender.aclose)
             email = sender
+        if sms is None and config.sms_url is not None:
+            provider = sms_sender(config, clock, random_bytes)
+            self._closers.append(provider.aclose)
+            sms = provider
+        if sms is not None:
+            require_countries(config)
         inbox = development_inbox(config, templates, clock) if config.dev and email is None else None
         return Senders.of(email or inbox, sms or (inbox.texts if inbox else None)), inbox
 

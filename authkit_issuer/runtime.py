@@ -168,6 +168,8 @@ class Runtime:
     """What receives the numbers and spans of this service, or None."""
     wake_outbox: Callable[[], None] = lambda: None
     wake_webhooks: Callable[[], None] = lambda: None
+    report_unused_sms: Callable[..., Awaitable[object]] | None = None
+    """Records that few of the codes that were sent are used; None without storage."""
     waiting: list[Delivery] | None = None
     """Deliveries that wait for the commit; None outside of a transaction."""
     host: HostDeliveries | None = None

@@ -105,7 +105,9 @@ async def test_what_works_and_surprises_is_a_warning_of_the_start(
     make_service, caplog, redis_url: str, issuer: str, said: str
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="authkit.service"):
-        await make_service(environment="production", redis_url=redis_url, issuer=issuer, email_sender=None)
+        await make_service(
+            environment="production", redis_url=redis_url, issuer=issuer, email_sender=None, sms_sender=None
+        )
     assert said in caplog.text
 
 

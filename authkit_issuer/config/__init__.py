@@ -189,8 +189,22 @@ class Config:
     """Ends the user's other sessions when a second factor is enabled or disabled, a login or wallet is
     linked, or a passkey is added or removed. A request that says ``end_other_sessions`` decides itself."""
     sms_countries: tuple[str, ...] = ()
-    """Calling codes, such as ``49``, of the countries that SMS may go to; empty is every country. Premium
-    and shared-cost numbers get none in either case."""
+    """Calling codes, such as ``49``, of the countries that SMS may go to; ``*`` is every country, and so is
+    empty outside of production, where SMS need them. Premium and shared-cost numbers get none in any case."""
+    sms_url: str | None = field(default=None, repr=False)
+    """The provider of SMS when no sender is passed in: ``twilio://KEY:SECRET@ACCOUNT?from=+15550100200`` or
+    ``webhook+https://host/path``."""
+    sms_secret: str | None = field(default=None, repr=False)
+    """The secret that signs the messages to a webhook: ``whsec_`` and base64."""
+    sms_max_per_number_hour: int = 40
+    """SMS per hour to one number; ``max_codes_per_target_hour`` counts each purpose by itself."""
+    sms_max_per_prefix_hour: int = 100
+    """SMS per hour to the numbers with the same first seven digits."""
+    sms_max_per_hour: int = 1000
+    """SMS per hour in all."""
+    sms_min_used_share: float = 0.25
+    """The share of codes of SMS, from 0 to 1, that are usually used; below it the event ``sms_unused`` is
+    recorded."""
     send_timeout: float = 15.0
     """Seconds that a sender has for one message."""
     smtp_url: str | None = field(default=None, repr=False)

@@ -148,6 +148,7 @@ def _check_numbers(config: Config) -> None:
         "database_pool_size", "database_connect_timeout", "database_command_timeout", "redis_timeout",
         "hash_queue", "hash_deadline", "hash_memory_mib", "event_retention",
         "login_failure_limit", "login_failure_window",
+        "sms_max_per_number_hour", "sms_max_per_prefix_hour", "sms_max_per_hour",
         "session_retention", "key_reload_interval", "two_factor_ttl", "solana_challenge_ttl",
         "step_up_max_age", "device_duration",
     )  # fmt: skip

@@ -62,6 +62,12 @@ class ConfigFields(TypedDict, total=False):
     contact_change_ends_sessions: bool
     factor_change_ends_sessions: bool
     sms_countries: tuple[str, ...]
+    sms_url: str | None
+    sms_secret: str | None
+    sms_max_per_number_hour: int
+    sms_max_per_prefix_hour: int
+    sms_max_per_hour: int
+    sms_min_used_share: float
     send_timeout: float | timedelta
     smtp_url: str | None
     smtp_from: str

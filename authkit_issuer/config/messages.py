@@ -12,6 +12,7 @@ from authkit_issuer.identifiers import email, is_calling_code
 if TYPE_CHECKING:
     from authkit_issuer.config import Config
 
+ANY_COUNTRY = "*"
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 
 
@@ -20,9 +21,22 @@ def check_messages(config: Config) -> None:
     if config.smtp_url is not None and not config.smtp_from:
         raise ConfigError("smtp_from is empty although smtp_url is set: set the sender of the mails.")
     for code in config.sms_countries:
-        if not is_calling_code(code):
+        if code != ANY_COUNTRY and not is_calling_code(code):
             raise ConfigError(f"sms_countries: {code!r} is not a country calling code; write one such as 49.")
+    if not 0 <= config.sms_min_used_share <= 1:
+        raise ConfigError(f"sms_min_used_share is {config.sms_min_used_share}: it must be from 0 to 1.")
+    if config.sms_url is not None:
+        require_countries(config)
     _check_brand(config)
+
+
+def require_countries(config: Config) -> None:
+    """Raise ``ConfigError`` where SMS may go to every country without that having been said."""
+    if config.is_production and not config.sms_countries:
+        raise ConfigError(
+            "sms_countries is empty although SMS are sent: set the calling codes of your users' countries, "
+            "such as 49,43, because bots request SMS to expensive numbers; * allows every country."
+        )
 
 
 def _check_brand(config: Config) -> None:

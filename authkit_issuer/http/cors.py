@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from starlette.types import Scope
 
@@ -50,6 +51,8 @@ class Origins:
     def __init__(self, config: Config) -> None:
         """Take the list; development adds the pages of this machine."""
         self._named = frozenset(origin.encode() for origin in config.cors_origins)
+        pages = (*config.cors_origins, config.base_url, config.link_base_url)
+        self._hosts = {_origin(page): urlsplit(page).hostname or "" for page in pages if page}
         self._loopback = config.dev
         self._logged: set[bytes] = set()
 
@@ -57,6 +60,14 @@ class Origins:
         """Return the origin of a request when its pages may call, else an empty list."""
         found = _origins_of(scope)
         return found if len(found) == 1 and self._may_call(found[0]) else []
+
+    def host(self, scope: Scope) -> str:
+        """Return the host of the page that calls, ``""`` if it is none of this deployment's."""
+        found = _origins_of(scope)
+        origin = found[0].decode("latin-1") if len(found) == 1 else ""
+        if self._loopback and is_loopback_origin(origin):
+            return urlsplit(origin).hostname or ""
+        return self._hosts.get(origin, "")
 
     def complete(self, headers: list[tuple[bytes, bytes]], allowed: list[bytes], scope: Scope) -> None:
         """Let the page read an answer that is not open to everybody anyway; log one that may not."""
@@ -84,6 +95,12 @@ class Origins:
             logger.warning(
                 "a page of %s may not call: add its origin to cors_origins if it is yours", origin.decode()
             )
+
+
+def _origin(address: str) -> str:
+    """Return the origin of a URL, as browsers send it."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _origins_of(scope: Scope) -> list[bytes]:

@@ -14,6 +14,7 @@ from authkit_issuer.http.cors import ALLOWED, Origins
 from authkit_issuer.http.dispatch import REQUEST_ID, send_answer
 from authkit_issuer.http.errors import NoSuchRoute, internal, refuse
 from authkit_issuer.http.request_body import ClientGone
+from authkit_issuer.ports import web_host
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -37,6 +38,15 @@ class Edge:
         scope[REQUEST_ID] = request_id
         # A list of none or one: Starlette hands copies of the scope on, and what it holds is shared.
         allowed = scope[ALLOWED] = self._origins.of(scope)
+        page = web_host.set(self._origins.host(scope))
+        try:
+            await self._pass(scope, receive, send, request_id, allowed)
+        finally:
+            web_host.reset(page)
+
+    async def _pass(
+        self, scope: Scope, receive: Receive, send: Send, request_id: str, allowed: list[bytes]
+    ) -> None:
         started = False
 
         async def send_marked(message: Message) -> None:

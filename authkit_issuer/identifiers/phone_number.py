@@ -12,6 +12,7 @@ _PHONE = re.compile(r"\+[1-9][0-9]{1,16}")
 _PHONE_SEPARATORS = re.compile(r"[ \t\u00a0\u2009\u202f\u2010-\u2015./()-]")
 _MAX_DIGITS = 15
 """E.164 section 6.1, country code included; some numbering plans of the library allow more."""
+_ANY_COUNTRY = "*"
 _NO_COUNTRY = "001"
 """The region of calling codes that belong to no country."""
 
@@ -46,8 +47,8 @@ def takes_sms(number: str, calling_codes: Collection[str] = ()) -> bool:
     """True if an SMS may go to a number in E.164 form.
 
     It may not go to premium and shared-cost numbers, whose holders earn by every message, nor to a country
-    that is not among ``calling_codes``. Without such codes every country is allowed, and the networks of no
-    country (satellite phones and the like) are not.
+    that is not among ``calling_codes``. Without such codes, or with ``*``, every country is allowed, and the
+    networks of no country (satellite phones and the like) are not.
     """
     import phonenumbers  # noqa: PLC0415 - as below
 
@@ -57,7 +58,7 @@ def takes_sms(number: str, calling_codes: Collection[str] = ()) -> bool:
         phonenumbers.PhoneNumberType.SHARED_COST,
     }:
         return False
-    if calling_codes:
+    if calling_codes and _ANY_COUNTRY not in calling_codes:
         return str(parsed.country_code) in calling_codes
     return phonenumbers.region_code_for_country_code(parsed.country_code or 0) != _NO_COUNTRY
 

@@ -7,7 +7,7 @@ compared with the database's own clock, never with this one.
 from __future__ import annotations
 
 from authkit_issuer.ports.breach_check import BreachCheck
-from authkit_issuer.ports.client import Client, language
+from authkit_issuer.ports.client import Client, language, web_host
 from authkit_issuer.ports.entitlements import Entitlement, EntitlementsOfMany, EntitlementsProvider
 from authkit_issuer.ports.ephemeral_store import EphemeralMode, EphemeralStore
 from authkit_issuer.ports.events import AuthEventBatchLogger, AuthEventLogger, AuthEventLogReader
@@ -24,6 +24,7 @@ from authkit_issuer.ports.senders import (
     SendFailure,
     SMSSender,
     SMSSenderWithPasswordResetLink,
+    SMSSenderWithUseReport,
     TemporarySendFailure,
 )
 from authkit_issuer.ports.system import Clock, RandomBytes
@@ -51,8 +52,10 @@ __all__ = [
     "RandomBytes",
     "SMSSender",
     "SMSSenderWithPasswordResetLink",
+    "SMSSenderWithUseReport",
     "SendFailure",
     "Senders",
     "TemporarySendFailure",
     "language",
+    "web_host",
 ]

@@ -11,6 +11,12 @@ language: ContextVar[str] = ContextVar("authkit_language", default="")
 A host sets it around its calls and a sender reads it: sending in the background inherits it.
 """
 
+web_host: ContextVar[str] = ContextVar("authkit_web_host", default="")
+"""The host of the page that calls, for an SMS whose code the browser fills in; ``""`` without a page.
+
+The routes set it by the ``Origin`` of a page that may call. A host that calls for a page of its own sets it.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:

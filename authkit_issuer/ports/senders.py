@@ -141,6 +141,15 @@ class SMSSenderWithPasswordResetLink(Protocol):
         ...
 
 
+@runtime_checkable
+class SMSSenderWithUseReport(Protocol):
+    """Optional extension: hears of every code that was used, as some providers ask for."""
+
+    async def report_code_used(self, phone: str) -> None:
+        """Take note that the user of the number presented the right code."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Senders:
     """The host's senders, each optional extension looked for once; None where there is none."""
@@ -154,6 +163,7 @@ class Senders:
     email_reset_link: EmailSenderWithPasswordResetLink | None = None
     org_invite: EmailSenderWithOrgInvite | None = None
     sms_reset_link: SMSSenderWithPasswordResetLink | None = None
+    sms_use_report: SMSSenderWithUseReport | None = None
 
     @classmethod
     def of(cls, email: EmailSender | None, sms: SMSSender | None) -> Senders:
@@ -168,6 +178,7 @@ class Senders:
             email_reset_link=email if isinstance(email, EmailSenderWithPasswordResetLink) else None,
             org_invite=email if isinstance(email, EmailSenderWithOrgInvite) else None,
             sms_reset_link=sms if isinstance(sms, SMSSenderWithPasswordResetLink) else None,
+            sms_use_report=sms if isinstance(sms, SMSSenderWithUseReport) else None,
         )
 
     @property

@@ -11,16 +11,22 @@ from authkit_issuer.ports import Clock, RandomBytes
 from authkit_issuer.senders.brand import Brand
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
+from authkit_issuer.senders.twilio import TwilioAccount, TwilioSender
+from authkit_issuer.senders.webhook import SCHEMES, WebhookSender, WebhookTarget
 
 if TYPE_CHECKING:
     from authkit_issuer.senders.smtp import SmtpSender
 
 
+def brand_name(config: Config) -> str:
+    """Return the name of the service in its messages."""
+    return config.brand_name or urlsplit(config.base_url or config.issuer).hostname or config.issuer
+
+
 def mails(config: Config) -> Mails:
     """Return the templates of mails, read from ``mail_templates`` where that is set; blocks for the disk."""
-    address = urlsplit(config.base_url or config.issuer)
     brand = Brand(
-        name=config.brand_name or address.hostname or config.issuer,
+        name=brand_name(config),
         logo_url=config.brand_logo_url,
         color=config.brand_color,
         support=config.brand_support,
@@ -49,6 +55,23 @@ def mail_sender(config: Config, templates: Mails, clock: Clock, random_bytes: Ra
     return SmtpLinkSender(mailing, config.link_base_url) if config.link_base_url else SmtpSender(mailing)
 
 
+def sms_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> TwilioSender | WebhookSender:
+    """Return the sender of ``sms_url``; raises ``ConfigError`` if it cannot be used or is not set."""
+    if config.sms_url is None:
+        raise ConfigError("AUTHKIT_SMS_URL is not set: set it, such as webhook+https://app.example.com/sms.")
+    brand, scheme = brand_name(config), config.sms_url.partition("://")[0]
+    if scheme == "twilio":
+        return TwilioSender(TwilioAccount.parse(config.sms_url), brand=brand, language=config.mail_language)
+    if scheme in SCHEMES:
+        loopback = not config.is_production
+        target = WebhookTarget.parse(config.sms_url, config.sms_secret or "", http_loopback=loopback)
+        return WebhookSender(
+            target, brand=brand, language=config.mail_language, clock=clock, random_bytes=random_bytes
+        )
+    raise ConfigError("sms_url must begin with twilio:// or webhook+https://.")
+
+
 def development_inbox(config: Config, templates: Mails, clock: Clock) -> Inbox:
     """Return the inbox that takes every message in place of senders."""
-    return Inbox(clock, templates, config.link_base_url or config.base_url or config.issuer)
+    address = config.link_base_url or config.base_url or config.issuer
+    return Inbox(clock, templates, address, brand=brand_name(config))

@@ -17,6 +17,7 @@ from authkit_issuer.senders.brand import Brand
 from authkit_issuer.senders.content import Content
 from authkit_issuer.senders.kinds import LinkKinds
 from authkit_issuer.senders.mails import Mails
+from authkit_issuer.senders.sms_texts import SmsKind, sms_text
 
 MAX_MESSAGES = 500
 
@@ -44,40 +45,47 @@ class InboxMessage:
 class Texts:
     """The SMS side of an inbox: an ``SMSSender`` with reset links."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        """Fill ``inbox``."""
+    def __init__(self, inbox: Inbox, brand: str) -> None:
+        """Fill ``inbox`` in the name of ``brand``."""
         self._inbox = inbox
+        self._brand = brand
 
     async def send_verification_code(self, phone: str, code: str) -> None:
         """See ``SMSSender``."""
-        self._inbox.take("sms", phone, "verification_code", f"Your verification code is {code}.", code=code)
+        self._take("verification_code", phone, code)
 
     async def send_login_code(self, phone: str, code: str) -> None:
         """See ``SMSSender``."""
-        self._inbox.take("sms", phone, "login_code", f"Your sign-in code is {code}.", code=code)
+        self._take("login_code", phone, code)
 
     async def send_password_reset_link(self, phone: str, token: str) -> None:
         """See ``SMSSenderWithPasswordResetLink``."""
         self._inbox.take("sms", phone, "password_reset_link", "Reset your password.", token=token)
 
+    def _take(self, kind: SmsKind, phone: str, code: str) -> None:
+        self._inbox.take("sms", phone, kind, sms_text(kind, code, brand=self._brand), code=code)
+
 
 class Inbox(LinkKinds):
     """An ``EmailSender`` with every optional part; ``texts`` is the ``SMSSender`` of the same inbox."""
 
-    def __init__(self, clock: Clock, mails: Mails | None = None, base_url: str = "") -> None:
+    def __init__(
+        self, clock: Clock, mails: Mails | None = None, base_url: str = "", *, brand: str = "authkit"
+    ) -> None:
         """Start empty.
 
         Args:
             clock: Returns Unix seconds.
             mails: The templates; None is those of the package.
             base_url: The site that the links of mails lead to.
+            brand: The name in SMS.
         """
         self.base_url = base_url
         self._clock = clock
         self._mails = mails or Mails(Brand())
         self._messages: deque[InboxMessage] = deque(maxlen=MAX_MESSAGES)
         self._count = 0
-        self.texts = Texts(self)
+        self.texts = Texts(self, brand)
 
     def messages(self, to: str | None = None) -> list[InboxMessage]:
         """Return the messages, newest first; with ``to``, those to this address or number."""
@@ -97,7 +105,7 @@ class Inbox(LinkKinds):
         html: str | None = None,
     ) -> None:
         """Store one message, and log it at INFO."""
-        secrets = f" Code: {code}" if code else ""
+        secrets = f" Code: {code}" if code and code not in (subject or text) else ""
         secrets += f" Token: {token}" if token else ""
         logger.info("%s to %s: %s%s", channel, to, subject or text, secrets)
         self._count += 1

@@ -7,7 +7,7 @@ import time
 import httpx
 
 from authkit_issuer import Config, Service
-from authkit_issuer.domains.webhooks.message import headers, read_secret
+from authkit_issuer.security.standard_webhooks import headers, read_secret
 from fakes.examples import load
 from fakes.until import until
 

@@ -188,6 +188,7 @@ SILENT: Mapping[SessionEventType, str] = {
     _E.USER_UPDATED: "a biography opens nothing",
     _E.USER_EMAIL_VERIFIED: "the operator vouches for the address; the ways in stay as they are",
     _E.USER_ANONYMISED: "the account is unchanged",
+    _E.SMS_UNUSED: "of the whole service, for its operator",
     _E.SESSION_STEPPED_UP: "a session that is open already was proved again",
     _E.DEVICES_FORGOTTEN: "closes a way in that the owner chose to close",
     _E.ORG_CREATED: "opens no account",

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.domains.base.digests import identifier_digest
+from authkit_issuer.domains.base.sms_limits import SmsLimits
 from authkit_issuer.identifiers import browser_family, ip_prefix
 from authkit_issuer.ports import Circumstances, Client, TemporarySendFailure, language
 from authkit_issuer.runtime import Background, Delivery, Runtime, safe_text
@@ -71,6 +72,15 @@ class Messages:
         if kind is PHONE and not identifiers.takes_sms(target, self.rt.config.sms_countries):
             raise errors.InvalidPhoneNumber("No SMS can be sent to this number.", param=PHONE.param)
 
+    async def admit(self, kind: ContactKind, target: str) -> None:
+        """Count an SMS that is about to be sent; does nothing for an email.
+
+        Raises ``InvalidPhoneNumber`` as ``require_reachable``, and ``SendFailure`` beyond ``SmsLimits``.
+        """
+        self.require_reachable(kind, target)
+        if kind is PHONE:
+            await SmsLimits(self.rt).admit(target)
+
     async def send(self, kind: ContactKind, sending: Awaitable[None]) -> None:
         """Wait for a message to leave; raise ``EmailDeliveryFailed`` or ``SmsDeliveryFailed``."""
         try:
@@ -103,7 +113,7 @@ class Messages:
     ) -> None:
         """Send a verification code, with the link that does the same if the sender supports links."""
         senders = self.rt.senders
-        self.require_reachable(kind, to)
+        await self.admit(kind, to)
         if kind is PHONE:
             if senders.sms is not None:
                 await senders.sms.send_verification_code(to, code)

@@ -24,6 +24,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.base.devices import Device
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.base.sms_limits import SmsLimits
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.records import (
     TRIES,
@@ -273,6 +274,7 @@ class OneTimeCodes:
             allowed = await Guesses(self.rt).count(record)
             if fits and allowed:
                 await Guesses(self.rt).forget(record)
+                await SmsLimits(self.rt).used(record.data.get("destination") or record.target)
         return fits and allowed
 
     def _fits(self, record: Record, target: str, code: str) -> bool:

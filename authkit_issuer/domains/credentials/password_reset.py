@@ -123,7 +123,7 @@ class PasswordReset:
 
     async def _hand_over(self, contact: ContactKind, issued: Issued, username: str) -> None:
         target, senders = issued.record.target, self.rt.senders
-        Messages(self.rt).require_reachable(contact, target)
+        await Messages(self.rt).admit(contact, target)
         if contact is EMAIL and senders.email_reset_link:
             await senders.email_reset_link.send_password_reset_link(target, username, issued.link)
         elif contact is EMAIL and senders.email:

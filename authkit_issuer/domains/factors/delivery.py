@@ -29,7 +29,7 @@ class Delivery:
 
     async def _login_code(self, kind: ContactKind, destination: str, username: str, code: str) -> None:
         senders = self.rt.senders
-        Messages(self.rt).require_reachable(kind, destination)
+        await Messages(self.rt).admit(kind, destination)
         if kind is PHONE:
             assert senders.sms is not None  # noqa: S101 - required before
             await senders.sms.send_login_code(destination, code)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from authkit_issuer.domains.webhooks import queries as sql
 from authkit_issuer.domains.webhooks.client import Outcome, WebhookClient
-from authkit_issuer.domains.webhooks.message import headers
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.sealing import seal, unseal
+from authkit_issuer.security.standard_webhooks import headers
 
 
 def seal_secret(rt: Runtime, endpoint_id: str, secret: bytes) -> bytes:

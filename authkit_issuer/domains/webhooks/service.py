@@ -15,11 +15,11 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.webhooks import queries as sql
 from authkit_issuer.domains.webhooks.addresses import is_url
 from authkit_issuer.domains.webhooks.client import Outcome, WebhookClient
-from authkit_issuer.domains.webhooks.message import SECRET_BYTES, secret_text
 from authkit_issuer.domains.webhooks.sending import Sending, seal_secret
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.standard_webhooks import SECRET_BYTES, secret_text
 
 OVERLAP = 86_400.0
 """Seconds in which a replaced secret signs beside the new one."""

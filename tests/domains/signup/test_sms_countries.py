@@ -104,5 +104,5 @@ def test_every_function_that_hands_over_an_sms_asks_first():
                 text = ast.unparse(node)
                 if "sms.send_" in text or "sms_reset_link.send_" in text:
                     found.append(node.name)
-                    assert "require_reachable(" in text, f"{path}: {node.name}"
+                    assert ".admit(" in text, f"{path}: {node.name}"
     assert len(found) == 3

@@ -34,7 +34,7 @@ async def test_an_endpoint_is_listed_with_its_state(service, receiver, record) -
 
 
 async def test_the_secret_is_sealed_where_it_rests(service, receiver) -> None:
-    from authkit_issuer.domains.webhooks.message import read_secret
+    from authkit_issuer.security.standard_webhooks import read_secret
 
     made = await service.webhooks.add(receiver.url)
     row = dict(await service.pool.fetchrow("select * from profiles.webhook_endpoints"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from authkit_issuer.domains.webhooks.message import headers, read_secret, secret_text
+from authkit_issuer.security.standard_webhooks import headers, read_secret, secret_text
 from fakes.judges import need, serving
 from fakes.until import until
 

@@ -1,0 +1,151 @@
+"""SMS by Twilio: its Messages resource, or its Verify service with codes of this service.
+
+``twilio://KEY:SECRET@ACCOUNT?from=+15550100200`` sends from a number, ``?messaging_service=MG...`` by a
+Messaging Service, ``?verify=VA...`` by Verify, whose service must take custom codes. ``KEY`` is an API key,
+or the account itself with its auth token. ``region=ie1&edge=dublin`` keeps the data in a region.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from authkit_issuer.errors import ConfigError
+from authkit_issuer.ports import SendFailure, language
+from authkit_issuer.senders.provider_http import Answer, ProviderHttp, refused
+from authkit_issuer.senders.sms_texts import SmsKind, sms_text
+
+_SIDS = {"account": "AC", "messaging_service": "MG", "verify": "VA"}
+_SID = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}")
+_WORD = re.compile(r"[a-z0-9-]{1,32}")
+_NO_URL = "sms_url must be twilio://KEY:SECRET@ACCOUNT?from=+NUMBER; escape special characters of the secret."
+MAX_VERIFY_CODE = 10
+"""Characters of a code that Verify takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwilioAccount:
+    """The account, and what it sends with."""
+
+    account: str
+    key: str
+    secret: str = field(repr=False)
+    sender: str = ""
+    """A number or an alphanumeric sender."""
+    messaging_service: str = ""
+    verify: str = ""
+    api_url: str = "https://api.twilio.com"
+    verify_url: str = "https://verify.twilio.com"
+
+    @classmethod
+    def parse(cls, url: str) -> TwilioAccount:
+        """Return the account of a URL, or raise ``ConfigError``, which omits the URL and its secret."""
+        parts = urlsplit(url)
+        credentials, at, account = parts.netloc.rpartition("@")
+        key, colon, secret = credentials.partition(":")
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        # An unescaped plus sign in a query is a blank; here it begins a number.
+        options = {
+            name: f"+{value[1:]}" if value.startswith(" ") else value for name, value in options.items()
+        }
+        unknown = set(options) - {"from", "messaging_service", "verify", "region", "edge"}
+        if not (at and colon and key and secret and account) or unknown or parts.path.strip("/"):
+            raise ConfigError(_NO_URL)
+        region, edge = options.get("region", ""), options.get("edge", "")
+        where = f".{edge}.{region}" if region else ""
+        made = cls(
+            account=account,
+            key=unquote(key),
+            secret=unquote(secret),
+            sender=options.get("from", ""),
+            messaging_service=options.get("messaging_service", ""),
+            verify=options.get("verify", ""),
+            api_url=f"https://api{where}.twilio.com",
+            verify_url=f"https://verify{where}.twilio.com",
+        )
+        made.check(region, edge)
+        return made
+
+    def check(self, region: str, edge: str) -> None:
+        """Raise ``ConfigError`` for what Twilio could not take."""
+        for name, prefix in _SIDS.items():
+            value = getattr(self, name)
+            if value and not (_SID.fullmatch(value) and value.startswith(prefix)):
+                raise ConfigError(f"sms_url: {name} is {value!r}: set the id that begins with {prefix}.")
+        if not (self.sender or self.messaging_service or self.verify):
+            raise ConfigError("sms_url names no sender: add from=, messaging_service= or verify=.")
+        if bool(region) != bool(edge) or not all(_WORD.fullmatch(word) for word in (region, edge) if word):
+            raise ConfigError("sms_url: region and edge belong together, such as region=ie1&edge=dublin.")
+
+
+class TwilioSender:
+    """An ``SMSSender`` that also reports which codes were used, as Verify asks for."""
+
+    def __init__(self, account: TwilioAccount, *, brand: str, language: str = "en") -> None:
+        """Send in the name of ``brand``; ``language`` is that of clients whose own is unknown."""
+        self._account = account
+        self._brand = brand
+        self._language = language
+        self._http = ProviderHttp()
+
+    async def send_verification_code(self, phone: str, code: str) -> None:
+        """See ``SMSSender``."""
+        await self._send("verification_code", phone, code)
+
+    async def send_login_code(self, phone: str, code: str) -> None:
+        """See ``SMSSender``."""
+        await self._send("login_code", phone, code)
+
+    async def report_code_used(self, phone: str) -> None:
+        """See ``SMSSenderWithUseReport``."""
+        if self._account.verify:
+            form = {"Status": "approved"}
+            await self._post(f"{self._verifications}/{quote(phone, safe='')}", form)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @property
+    def _verifications(self) -> str:
+        return f"{self._account.verify_url}/v2/Services/{self._account.verify}/Verifications"
+
+    async def _send(self, kind: SmsKind, phone: str, code: str) -> None:
+        account = self._account
+        if account.verify and len(code) <= MAX_VERIFY_CODE:
+            form = {"To": phone, "Channel": "sms", "CustomCode": code}
+            tag = language.get().partition("-")[0].lower()
+            await self._post(self._verifications, form | ({"Locale": tag} if tag in {"de", "en"} else {}))
+            return
+        if not (account.sender or account.messaging_service):
+            raise SendFailure("twilio: Verify takes no long code: add from= or messaging_service= to sms_url")
+        text = sms_text(kind, code, brand=self._brand, fallback=self._language)
+        origin = (
+            {"MessagingServiceSid": account.messaging_service}
+            if account.messaging_service
+            else {"From": account.sender}
+        )
+        url = f"{account.api_url}/2010-04-01/Accounts/{account.account}/Messages.json"
+        await self._post(url, {"To": phone, "Body": text, **origin})
+
+    async def _post(self, url: str, form: dict[str, str]) -> None:
+        basic = base64.b64encode(f"{self._account.key}:{self._account.secret}".encode()).decode()
+        headers = {
+            "authorization": f"Basic {basic}",
+            "content-type": "application/x-www-form-urlencoded",
+        }
+        answer = await self._http.post(url, headers=headers, body=urlencode(form).encode())
+        if not answer.ok:
+            raise refused("twilio", answer, _reason(answer))
+
+
+def _reason(answer: Answer) -> str:
+    """Return the number of Twilio's error; its message may quote the phone number."""
+    try:
+        code = json.loads(answer.body).get("code")
+    except (ValueError, AttributeError):
+        return ""
+    return f", error {code}" if isinstance(code, int) else ""

@@ -1,0 +1,83 @@
+"""A provider of SMS over a socket: answers as Twilio or a receiver of webhooks, and keeps requests."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The body as a form without repeats."""
+        pairs = parse_qsl(self.body.decode(), strict_parsing=True)
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    @property
+    def login(self) -> str:
+        """User and password of HTTP Basic."""
+        return base64.b64decode(self.headers["authorization"].removeprefix("Basic ")).decode()
+
+
+@dataclass(slots=True)
+class SmsProvider:
+    """Answers with the next of ``answers`` (status and JSON), then with 201; ``hang`` answers never."""
+
+    requests: list[Request] = field(default_factory=list[Request])
+    answers: list[tuple[int, object] | str] = field(default_factory=list[tuple[int, object] | str])
+    connections: int = 0
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while await self._answer(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = {
+            name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
+        }
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.requests.append(Request(path=head[0].split(" ")[1], headers=headers, body=body))
+        answer = self.answers.pop(0) if self.answers else (201, {"sid": "SM00"})
+        if isinstance(answer, str):
+            if answer == "hang":
+                await reader.read()
+            return False
+        status, document = answer
+        text = json.dumps(document).encode()
+        start = f"HTTP/1.1 {status} x\r\nlocation: /elsewhere\r\ncontent-length: {len(text)}\r\n\r\n"
+        writer.write(start.encode() + text)
+        await writer.drain()
+        return True
+
+
+@asynccontextmanager
+async def sms_provider() -> AsyncIterator[SmsProvider]:
+    """Run a provider on this machine; ``url`` leads to it."""
+    provider = SmsProvider()
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+    provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield provider
+    finally:
+        server.close()
