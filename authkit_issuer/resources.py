@@ -17,9 +17,11 @@ from authkit_issuer.config import Config
 from authkit_issuer.config.checks import warnings
 from authkit_issuer.config.messages import require_countries
 from authkit_issuer.config.settings import missing
+from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
 from authkit_issuer.domains.webhooks.worker import WebhookWorker
 from authkit_issuer.ephemeral.memory import MemoryStore
+from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
 from authkit_issuer.keys import KeySource
 from authkit_issuer.outbox import Outbox
@@ -223,12 +225,13 @@ class Resources:
         self._loops.append(asyncio.create_task(webhooks.run(), name="authkit webhooks"))
         self._closers.append(webhooks.close)
         rt = dataclasses.replace(rt, wake_webhooks=webhooks.wake)
-        if not sinks:
-            return rt
-        outbox = Outbox(rt, sinks)
-        self._loops.extend(outbox.start())
-        self._closers.append(outbox.release)
-        return outbox.rt
+        if sinks:
+            outbox = Outbox(rt, sinks)
+            self._loops.extend(outbox.start())
+            self._closers.append(outbox.release)
+            rt = outbox.rt
+        record = partial(Events(rt).record, SessionEventType.SMS_UNUSED, actor=None)
+        return dataclasses.replace(rt, report_unused_sms=record)
 
     async def close(self) -> None:
         """Stop the loops, drain the background, close the rest in reverse order; once."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from authkit_issuer import errors
@@ -50,7 +50,6 @@ from authkit_issuer.domains.tokens.service import Tokens
 from authkit_issuer.domains.webhooks.service import Webhooks
 from authkit_issuer.ephemeral.measured import measured
 from authkit_issuer.errors import NotJoinable
-from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.hooks import Hook
 from authkit_issuer.ports import (
     AuthEventLogger,
@@ -185,11 +184,6 @@ class Service:
                 telemetry=telemetry,
             )
             rt = resources.start(rt, keys, sinks)
-            if rt.has_storage:
-                rt = replace(
-                    rt,
-                    report_unused_sms=partial(Events(rt).record, SessionEventType.SMS_UNUSED, actor=None),
-                )
         except BaseException:
             await resources.close()
             raise

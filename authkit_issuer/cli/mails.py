@@ -72,7 +72,11 @@ def preview(
     issuer = process_environment().get("AUTHKIT_ISSUER", "https://auth.example.com")
     config = Config.from_env(process_environment(), issuer=issuer, issued_audiences=("-",))
     templates = configured.mails(config)
-    chosen = language or config.mail_language
+    chosen = language.lower() or config.mail_language
+    if chosen not in templates.languages:
+        raise output.UsageError(
+            f"There are no templates in {language!r}: the languages are {', '.join(templates.languages)}."
+        )
     made = {kind: templates.render(sample(kind), chosen) for kind in KINDS}
     index = _write(folder or Path(tempfile.mkdtemp(prefix="authkit-mails-")), chosen, made)
     document = {"done": "written", "index": str(index), "kinds": list(made)}

@@ -34,10 +34,12 @@ class SmtpPool:
         self._idle: list[_Connection] = []
         self._leaving: set[asyncio.Task[None]] = set()
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
     async def connected(self) -> AsyncGenerator[aiosmtplib.SMTP]:
         """Yield a client that is connected and logged in; after a failure its connection is closed."""
+        self._enter_loop()
         async with self._free:
             connection = await self._take()
             try:
@@ -46,6 +48,15 @@ class SmtpPool:
                 connection.client.close()
                 raise
             self._keep(connection)
+
+    def _enter_loop(self) -> None:
+        """Forget the connections of an event loop that has ended: a script may run one after another."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._loop = loop
+            self._idle.clear()
+            self._leaving.clear()
+            self._free = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def _take(self) -> _Connection:
         while self._idle:
@@ -79,6 +90,7 @@ class SmtpPool:
 
     async def aclose(self) -> None:
         """Close the connections that wait for a mail."""
+        self._enter_loop()
         while self._idle:
             connection = self._idle.pop()
             if connection.expiry is not None:

@@ -85,7 +85,7 @@ class TwilioSender:
     """An ``SMSSender`` that also reports which codes were used, as Verify asks for."""
 
     def __init__(self, account: TwilioAccount, *, brand: str, language: str = "en") -> None:
-        """Send in the name of ``brand``; ``language`` is that of clients whose own is unknown."""
+        """Send in the name of ``brand``; ``language`` is for clients whose own is unknown."""
         self._account = account
         self._brand = brand
         self._language = language

@@ -56,7 +56,7 @@ class WebhookSender:
         clock: Clock = time.time,
         random_bytes: RandomBytes = os.urandom,
     ) -> None:
-        """Send in the name of ``brand``; ``language`` is that of clients whose own is unknown."""
+        """Send in the name of ``brand``; ``language`` is for clients whose own is unknown."""
         self._target = target
         self._brand = brand
         self._language = language

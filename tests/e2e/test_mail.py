@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from authkit_issuer.senders.mails import KINDS
+from fakes.commands import run
 from fakes.deployment import PASSWORD, Mode, deployed
 
 pytestmark = pytest.mark.timeout(180)
@@ -43,3 +45,18 @@ def test_a_mail_server_that_is_gone_costs_the_mail_and_no_answer(
             assert server.stop()[0] == 0
         assert any("failed" in server.log() for server in issuer.servers)
         assert not any("ada@example.test" in server.log() for server in issuer.servers)
+
+
+def test_the_preview_writes_every_kind_in_a_language_and_an_index(tmp_path: Path) -> None:
+    folder = tmp_path / "mails"
+    written = run("mails", "preview", "--language", "de", "--folder", str(folder), AUTHKIT_BRAND_NAME="Laden")
+    assert (written.returncode, written.stdout) == (0, f"{len(KINDS)} mails are in {folder}/index.html\n")
+    assert {path.stem for path in folder.glob("*.html")} == {*KINDS, "index"}
+    assert {path.stem for path in folder.glob("*.txt")} == set(KINDS)
+    assert "Ihr Anmeldecode lautet:" in (folder / "login_code.txt").read_text("utf-8")
+    assert "Laden" in (folder / "login_code.html").read_text("utf-8")
+    index = (folder / "index.html").read_text("utf-8")
+    assert all(f'<iframe sandbox loading="lazy" src="{kind}.html"' in index for kind in KINDS)
+    unknown = run("mails", "preview", "--language", "fr", "--folder", str(folder))
+    assert (unknown.returncode, unknown.stdout) == (2, "")
+    assert "the languages are de, en" in unknown.stderr

@@ -36,7 +36,7 @@ class Listening:
         (None, ""),
     ],
 )
-async def test_the_host_is_that_of_a_page_which_may_call(
+async def test_only_a_page_that_may_call_names_its_host(
     make_service, serve, mailbox: Mailbox, origin: str | None, host: str
 ) -> None:
     sender = Listening(mailbox)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,3 +166,19 @@ async def test_mails_that_are_cancelled_give_their_connections_back(sender: Smtp
     server.pause = 0.0
     async with asyncio.timeout(2):
         await sender.send_welcome(EMAIL, "ada_l")
+
+
+def test_a_script_may_send_from_one_event_loop_after_another(server: Any) -> None:
+    made = SmtpSender(Mailing(url=server.url, sender="auth@example.test"))
+
+    async def send(*, last: bool) -> None:
+        await made.send_welcome(EMAIL, "ada_l")
+        if last:
+            await made.aclose()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a loop that ends leaves its connection open
+        asyncio.run(send(last=False))
+        asyncio.run(send(last=True))
+        gc.collect()
+    assert server.mails == 2

@@ -32,7 +32,7 @@ class SmsLimits:
     async def admit(self, phone: str) -> None:
         """Count one SMS; raises ``SendFailure`` with the name of the limit that is reached."""
         config, digest = self.rt.config, identifier_digest(self.rt, "sms", phone)
-        prefix = phone.removeprefix("+")[:PREFIX_DIGITS]
+        prefix = identifier_digest(self.rt, "sms_prefix", phone.removeprefix("+")[:PREFIX_DIGITS])
         limits = (
             (f"sms_number:{digest}", config.sms_max_per_number_hour, "sms_max_per_number_hour"),
             (f"sms_prefix:{prefix}", config.sms_max_per_prefix_hour, "sms_max_per_prefix_hour"),
@@ -49,7 +49,7 @@ class SmsLimits:
         found = _NUMBER.search(target)
         if found is None:
             return
-        # What is counted stops no one, and a right code counts in any case.
+        # A right code works also while nothing can be counted.
         with suppress(EphemeralStoreUnavailable):
             await self.rt.ephemeral.incr(self._key("used", self._hour()), 3 * _HOUR)
         reports = self.rt.senders.sms_use_report
