@@ -115,6 +115,8 @@ NAMES = [
     "PATCH /auth/user/biography",
     "PATCH /auth/user/username",
     "POST /auth/2fa/challenge",
+    "POST /auth/2fa/passkey/begin",
+    "POST /auth/2fa/passkey/finish",
     "POST /auth/2fa/verify",
     "POST /auth/admin/roles",
     "POST /auth/admin/roles/grant",

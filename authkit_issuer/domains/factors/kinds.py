@@ -56,7 +56,9 @@ SMS_CODE = FactorKind(name="sms", most=3, amr=("sms",), contact=PHONE)
 TOTP = FactorKind(
     name="totp", most=5, amr=("otp",), available=lambda rt: bool(rt.keys.current().sealing_keys)
 )
-PASSKEY = FactorKind(name="passkey", most=20, amr=())
+PASSKEY = FactorKind(
+    name="passkey", most=20, amr=(), available=lambda rt: rt.config.webauthn_rp_id is not None
+)
 _KINDS = {kind.name: kind for kind in (EMAIL_CODE, SMS_CODE, TOTP, PASSKEY)}
 
 

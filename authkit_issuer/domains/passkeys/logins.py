@@ -1,4 +1,4 @@
-"""Sign-in and step-up by a passkey."""
+"""Sign-in by a passkey, alone or as the second factor, and step-up."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.factors.challenges import Challenges as TwoFactorChallenges
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.passkeys import assertions, ceremonies
 from authkit_issuer.domains.passkeys import queries as sql
-from authkit_issuer.domains.passkeys.records import Challenges
+from authkit_issuer.domains.passkeys.records import Challenges, Purpose
 from authkit_issuer.domains.passkeys.registration import read_owner
 from authkit_issuer.domains.sessions.service import TokenPair
 from authkit_issuer.domains.tokens.service import AccessToken
@@ -113,14 +114,7 @@ class PasskeyLogins:
         """
         ceremonies.relying_party(self.rt.config)
         owner = await read_owner(self.rt, user_id)
-        present = await self.rt.all(sql.LIST, owner.user_id)
-        usable = [passkey for passkey in present if not (passkey.suspended or passkey.frozen)]
-        if not usable:
-            raise errors.PasskeyNotFound
-        challenge = await Challenges(self.rt).issue(
-            "step_up", user_id=owner.user_id, auth_epoch=owner.auth_epoch
-        )
-        return ceremonies.request_options(self.rt.config, challenge=challenge, allowed=usable)
+        return await self._options_of("step_up", owner.user_id, owner.auth_epoch)
 
     @raises(*_ASSERTION, errors.TwoFactorRequired, errors.MissingSigner, errors.EntitlementsUnavailable)
     async def finish_step_up(
@@ -160,3 +154,82 @@ class PasskeyLogins:
             two_factors=two_factors,
             client=client,
         )
+
+    @raises(
+        errors.PasskeysNotConfigured,
+        errors.InvalidChallenge,
+        errors.PasskeyNotFound,
+        *STORES,
+    )
+    async def begin_second_factor(self, user_id: str, challenge: str) -> dict[str, Any]:
+        """Return the options of a second factor, which name the passkeys of the user.
+
+        Only the holder of a live challenge, whose first factor was right, gets them.
+
+        Args:
+            user_id: The ``user_id`` of a ``TwoFactorRequired``.
+            challenge: Its ``challenge``.
+
+        Raises:
+            InvalidChallenge: The challenge is over, or the account changed: sign in again.
+            PasskeyNotFound: The user has no passkey that signs in.
+        """
+        ceremonies.relying_party(self.rt.config)
+        waiting = await TwoFactorChallenges(self.rt).find(user_id, challenge)
+        if waiting is None:
+            raise errors.InvalidChallenge
+        return await self._options_of("second_factor", waiting.user_id, waiting.auth_epoch)
+
+    @raises(*_ASSERTION, errors.InvalidChallenge, errors.MissingSigner, errors.EntitlementsUnavailable)
+    async def finish_second_factor(
+        self,
+        user_id: str,
+        challenge: str,
+        credential: Mapping[str, object],
+        *,
+        remember_device: bool = False,
+        client: Client | None = None,
+    ) -> TokenPair:
+        """Answer the challenge of a ``TwoFactorRequired`` by a passkey, and open the session.
+
+        Args:
+            user_id: The ``user_id`` of the refusal's metadata.
+            challenge: The ``challenge`` of the refusal's metadata.
+            credential: The response in the JSON form of ``PublicKeyCredential.toJSON``.
+            remember_device: Skip the second factor on this device, as in ``logins.complete_two_factor``.
+            client: The client that signs in.
+
+        Raises:
+            InvalidChallenge: The challenge is over, or the account changed: sign in again.
+            PasskeyInvalid, PasskeyUnknown: A check failed, or the passkey is not this user's.
+            PasskeyChallengeExpired: The challenge of the passkey is over.
+            PasskeySuspended, LoginFrozen: The passkey is right and does not sign in.
+        """
+        self.rt.refuse_joining("passkey_logins.finish_second_factor")
+        owner_id = identifiers.uuid_or_none(user_id)
+        if owner_id is None:
+            raise errors.InvalidChallenge
+        try:
+            response = AssertionResponse.from_json(credential)
+            proof = await assertions.verify(self.rt, "second_factor", response, user_id=owner_id)
+            await assertions.accept(self.rt, proof, client)
+            return await Logins(self.rt).complete_verified(
+                owner_id,
+                challenge,
+                factor=METHOD,
+                amr=proof.amr(two_factors=False),
+                remember_device=remember_device,
+                client=client,
+            )
+        except errors.Unauthenticated as refusal:
+            await Logins(self.rt).note_failure(refusal, client)
+            raise
+
+    async def _options_of(self, purpose: Purpose, user_id: str, auth_epoch: int) -> dict[str, Any]:
+        """Return options that name the passkeys of a user; raises ``PasskeyNotFound`` without any."""
+        present = await self.rt.all(sql.LIST, user_id)
+        usable = [passkey for passkey in present if not (passkey.suspended or passkey.frozen)]
+        if not usable:
+            raise errors.PasskeyNotFound
+        challenge = await Challenges(self.rt).issue(purpose, user_id=user_id, auth_epoch=auth_epoch)
+        return ceremonies.request_options(self.rt.config, challenge=challenge, allowed=usable)

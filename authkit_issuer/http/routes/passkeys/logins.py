@@ -26,6 +26,23 @@ class PasskeyLogin(PasskeyProof):
     org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
 
 
+class PasskeySecondFactorBegin(Body):
+    """A sign-in that waits for its second factor."""
+
+    user_id: Text
+    challenge: Annotated[Text, Field(repr=False)]
+
+
+class PasskeySecondFactor(PasskeyProof):
+    """A response to the options, for a sign-in that waits for its second factor."""
+
+    user_id: Text
+    challenge: Annotated[Text, Field(repr=False)]
+    remember_device: Annotated[
+        bool, Field(description="Ask for no second factor here for a while, where this service allows that")
+    ] = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PasskeyRequest:
     """The options of ``navigator.credentials.get``, for ``parseRequestOptionsFromJSON``."""
@@ -60,6 +77,38 @@ async def finish_passkey_login(call: Call[PasskeyLogin, NoParams]) -> TokenRespo
     body = call.body
     pair = await call.service.passkey_logins.finish_login(
         body.credential.model_dump(), org=body.org, client=call.client
+    )
+    return TokenResponse.of(call.cookies.signed_in(pair))
+
+
+@routes.post(
+    "/auth/2fa/passkey/begin",
+    "The options of a passkey that is the second factor of a sign-in",
+    tag="login",
+    limit=Limit(bucket="auth_2fa_challenge", closed=True, account=lambda body: body.challenge),
+    calls=(PasskeyLogins.begin_second_factor,),
+)
+async def begin_passkey_second_factor(call: Call[PasskeySecondFactorBegin, NoParams]) -> PasskeyRequest:
+    """Issue a challenge for the passkeys of a user whose first factor was right."""
+    body = call.body
+    options = await call.service.passkey_logins.begin_second_factor(body.user_id, body.challenge)
+    return PasskeyRequest(options=options)
+
+
+@routes.post(
+    "/auth/2fa/passkey/finish",
+    "Finish a sign-in that waits for its second factor with a passkey",
+    tag="login",
+    limit=Limit(bucket="auth_2fa_verify", closed=True, account=lambda body: body.challenge, gives_back=True),
+    calls=(PasskeyLogins.finish_second_factor,),
+    omit_none=True,
+)
+async def finish_passkey_second_factor(call: Call[PasskeySecondFactor, NoParams]) -> TokenResponse:
+    """Finish a sign-in with a passkey."""
+    body, logins = call.body, call.service.passkey_logins
+    credential, remember = body.credential.model_dump(), body.remember_device
+    pair = await logins.finish_second_factor(
+        body.user_id, body.challenge, credential, remember_device=remember, client=call.client
     )
     return TokenResponse.of(call.cookies.signed_in(pair))
 
