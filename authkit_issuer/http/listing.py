@@ -1,5 +1,6 @@
 """How long one page of members or invites is, and where the next page begins.
 
+``orgs.members`` and ``orgs.invites`` check where a page begins, ``event_types`` where one of events does.
 ``admin.service`` has the page sizes of the user directory, ``routes.accounts.events`` those of one's own
 events, ``event_types`` how many events a program reads at once.
 """

@@ -2,6 +2,7 @@
 
 ``process`` is one process, ``workers`` runs several of them on one socket. ``connections`` bounds requests,
 ``connection_limit`` the number of connections, and ``settings`` fills in what development leaves out.
+``options`` has the times, ``stopping`` the steps of the end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The time between the signal to stop and the end: the process serves on, and asks for no more requests."""
+"""The time between the signal to stop and the end: the process serves on, and asks for no more requests.
+
+``stopping`` takes the steps, ``options`` has how long each lasts.
+"""
 
 from __future__ import annotations
 

@@ -33,7 +33,10 @@ def check_algorithm(alg: str, accepted: frozenset[str]) -> None:
 
 
 def check_type(typ: str | None, accepted: frozenset[str]) -> None:
-    """Refuse a token of another type, such as a logout token (RFC 8725, 3.11)."""
+    """Refuse a token of another type, such as a logout token (RFC 8725, 3.11).
+
+    An ID token without a type passes the default types: ``token_types`` refuses it, as the audience does.
+    """
     if (typ or "") not in accepted and _media_type(typ or "") not in accepted:
         raise TokenError(
             "invalid_token",

@@ -1,6 +1,7 @@
 """An issuer whose tokens are accepted, and the rules for them.
 
-``_policy.issuer_policy`` applies them, with the defaults of ``_policy.checks``.
+``accept_config`` has what holds for all issuers: algorithms and the skew of the times.
+``_policy.issuer_policy`` applies the rules, with the defaults of ``_policy.checks``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 import re
@@ -18,10 +19,11 @@ import pytest
 import yaml
 from cryptography import x509
 
+from authkit_issuer import cli
 from authkit_issuer.cli import app as command
 from authkit_issuer.config import Config
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.server.options import GRACEFUL
+from authkit_issuer.server.options import GRACEFUL, KEEP_ALIVE
 from fakes import judges
 from fakes.certificates import private_ca
 from fakes.repository import ROOT
@@ -237,3 +239,8 @@ def nginx_configuration(folder: Path, https: int, http: int, upstream: int) -> P
         f"events {{}}\nhttp {{ access_log off; {places}\n{block}\n}}\n"
     )
     return whole
+
+
+def test_the_command_has_the_defaults_of_the_server() -> None:
+    options = inspect.signature(cli.serve).parameters
+    assert (options["graceful"].default, options["keep_alive"].default) == (GRACEFUL, KEEP_ALIVE)

@@ -46,6 +46,7 @@ ALONE = {
     "defineOrgRole": "an owner can delete the role",
     "deleteOrgRole": "others can be defined and given again; `owner` is protected",
     "deleteOrgRoleByBody": "others can be defined and given again; `owner` is protected",
+    "forgetDevices": "devices are asked for the second factor again",
     "issueOrgToken": "gives a token with the user's own roles, which ends with the one that asks",
     "logout": "signing out must be easy when a device is lost",
     "removeOrgMember": "an owner can invite the member again",

@@ -1,8 +1,8 @@
 """Finds, creates or links the account of a login with a provider.
 
-Only the pair of issuer and subject identifies a login. An email address never does: if the provider has
-verified one that an account has, the user must sign in and link; an unverified one counts as none.
-``federation.profile`` says which addresses count as verified.
+Only the pair of issuer and subject identifies a login. If the provider has verified an address that an
+account has, the user must sign in and link, unless ``ProviderConfig.auto_link`` is set and
+``federation.profile`` trusts the provider with that address. An unverified address counts as none.
 """
 
 from __future__ import annotations
