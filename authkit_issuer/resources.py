@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import httpx
@@ -155,7 +156,7 @@ class Resources:
         if config.webauthn_rp_id is None:
             return
         try:
-            import authkit_issuer.security.webauthn_responses  # noqa: F401, PLC0415
+            import_module("authkit_issuer.security.webauthn_responses")
         except ImportError as error:
             raise errors.ConfigError(
                 'webauthn_rp_id needs the library of passkeys: install "asgi-authkit[passkeys]".'
