@@ -3,13 +3,17 @@
 ``twilio://KEY:SECRET@ACCOUNT?from=+15550100200`` sends from a number, ``?messaging_service=MG...`` by a
 Messaging Service, ``?verify=VA...`` by Verify, whose service must take custom codes. ``KEY`` is an API key,
 or the account itself with its auth token. ``region=ie1&edge=dublin`` keeps the data in a region.
+``status_callback=https://...`` is where Twilio reports what became of a message; ``status_of`` reads it.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -17,6 +21,7 @@ from authkit_issuer.errors import ConfigError
 from authkit_issuer.ports import SendFailure, language
 from authkit_issuer.senders.provider_http import Answer, ProviderHttp, refused
 from authkit_issuer.senders.sms_texts import SmsKind, sms_text
+from authkit_verify.config.allowed_urls import is_allowed_url
 
 _SIDS = {"account": "AC", "messaging_service": "MG", "verify": "VA"}
 _SID = re.compile(r"[A-Za-z]{2}[0-9a-fA-F]{32}")
@@ -37,6 +42,8 @@ class TwilioAccount:
     """A number or an alphanumeric sender."""
     messaging_service: str = ""
     verify: str = ""
+    status_callback: str = ""
+    """An https URL that Twilio calls with the status of each message."""
     api_url: str = "https://api.twilio.com"
     verify_url: str = "https://verify.twilio.com"
 
@@ -51,7 +58,7 @@ class TwilioAccount:
         options = {
             name: f"+{value[1:]}" if value.startswith(" ") else value for name, value in options.items()
         }
-        unknown = set(options) - {"from", "messaging_service", "verify", "region", "edge"}
+        unknown = set(options) - {"from", "messaging_service", "verify", "status_callback", "region", "edge"}
         if not (at and colon and key and secret and account) or unknown or parts.path.strip("/"):
             raise ConfigError(_NO_URL)
         region, edge = options.get("region", ""), options.get("edge", "")
@@ -63,6 +70,7 @@ class TwilioAccount:
             sender=options.get("from", ""),
             messaging_service=options.get("messaging_service", ""),
             verify=options.get("verify", ""),
+            status_callback=options.get("status_callback", ""),
             api_url=f"https://api{where}.twilio.com",
             verify_url=f"https://verify{where}.twilio.com",
         )
@@ -77,8 +85,42 @@ class TwilioAccount:
                 raise ConfigError(f"sms_url: {name} is {value!r}: set the id that begins with {prefix}.")
         if not (self.sender or self.messaging_service or self.verify):
             raise ConfigError("sms_url names no sender: add from=, messaging_service= or verify=.")
+        if self.status_callback and not is_allowed_url(self.status_callback, http_loopback=False):
+            raise ConfigError("sms_url: status_callback must be an https URL, percent-encoded.")
         if bool(region) != bool(edge) or not all(_WORD.fullmatch(word) for word in (region, edge) if word):
             raise ConfigError("sms_url: region and edge belong together, such as region=ie1&edge=dublin.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageStatus:
+    """What became of a message."""
+
+    sid: str
+    status: str
+    """``delivered``, ``undelivered``, ``failed`` or a step before those."""
+    error: str
+    """The number of Twilio's error; ``""`` without one."""
+
+
+def status_of(form: Mapping[str, str], *, url: str, signature: str, auth_token: str) -> MessageStatus | None:
+    """Read a status call-back of Twilio.
+
+    Args:
+        form: Every parameter of the request, empty ones too.
+        url: The URL that Twilio called: ``status_callback``, byte for byte.
+        signature: The header ``X-Twilio-Signature``.
+        auth_token: The auth token of the account, which signs.
+
+    Returns:
+        The status, or None if the request is not signed by Twilio.
+    """
+    signed = url + "".join(f"{name}{form[name]}" for name in sorted(form))
+    expected = base64.b64encode(hmac.digest(auth_token.encode(), signed.encode(), hashlib.sha1))
+    if not hmac.compare_digest(expected, signature.encode()):
+        return None
+    return MessageStatus(
+        sid=form.get("MessageSid", ""), status=form.get("MessageStatus", ""), error=form.get("ErrorCode", "")
+    )
 
 
 class TwilioSender:
@@ -128,6 +170,8 @@ class TwilioSender:
             if account.messaging_service
             else {"From": account.sender}
         )
+        if account.status_callback:
+            origin["StatusCallback"] = account.status_callback
         url = f"{account.api_url}/2010-04-01/Accounts/{account.account}/Messages.json"
         await self._post(url, {"To": phone, "Body": text, **origin})
 

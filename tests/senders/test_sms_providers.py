@@ -15,7 +15,7 @@ import pytest
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.ports import Senders, SendFailure, TemporarySendFailure, language, web_host
 from authkit_issuer.senders import provider_http
-from authkit_issuer.senders.twilio import TwilioAccount, TwilioSender
+from authkit_issuer.senders.twilio import MessageStatus, TwilioAccount, TwilioSender, status_of
 from authkit_issuer.senders.webhook import WebhookSender, WebhookTarget
 from fakes.servers import free_port
 from fakes.sms_provider import SmsProvider, sms_provider
@@ -65,6 +65,45 @@ async def test_twilio_sends_by_a_messaging_service(provider: SmsProvider) -> Non
     (request,) = provider.requests
     assert request.form["MessagingServiceSid"] == MG
     assert "From" not in request.form
+
+
+async def test_twilio_hears_where_to_report_the_status(provider: SmsProvider) -> None:
+    options = "from=+15550100200&status_callback=https%3A%2F%2Fapp.example.com%2Fsms%3Fa%3D1%2B1"
+    async with aclosing(twilio(provider, options)) as sender:
+        await sender.send_login_code(PHONE, CODE)
+    assert provider.requests[0].form["StatusCallback"] == "https://app.example.com/sms?a=1+1"
+
+
+# The example of Twilio's own libraries.
+SIGNED = {
+    "CallSid": "CA1234567890ABCDE", "Caller": "+14158675309", "Digits": "1234", "From": "+14158675309",
+    "To": "+18005551212",
+}  # fmt: skip
+CALLED, TOKEN, SIGNATURE = (
+    "https://mycompany.com/myapp.php?foo=1&bar=2",
+    "12345",
+    "RSOYDt4T1cUTdK1PDd93/VVr8B8=",
+)
+
+
+def test_a_status_counts_only_with_the_signature_of_twilio() -> None:
+    assert status_of(SIGNED, url=CALLED, signature=SIGNATURE, auth_token=TOKEN) is not None
+    changes = [
+        {"form": SIGNED | {"Digits": "1235"}}, {"form": SIGNED | {"MessageStatus": "delivered"}},
+        {"form": {}}, {"url": "https://mycompany.com/myapp.php"}, {"signature": ""}, {"signature": "é"},
+        {"auth_token": "1234"},
+    ]  # fmt: skip
+    for change in changes:
+        given = {"form": SIGNED, "url": CALLED, "signature": SIGNATURE, "auth_token": TOKEN} | change
+        assert status_of(given.pop("form"), **given) is None
+
+
+def test_a_status_says_what_became_of_the_message() -> None:
+    form = {"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": "30003", "Body": ""}
+    signed = (CALLED + "".join(name + form[name] for name in sorted(form))).encode()
+    signature = base64.b64encode(hmac.digest(TOKEN.encode(), signed, hashlib.sha1)).decode()
+    found = status_of(form, url=CALLED, signature=signature, auth_token=TOKEN)
+    assert found == MessageStatus(sid="SM1", status="undelivered", error="30003")
 
 
 async def test_verify_gets_the_code_and_the_news_that_it_was_used(provider: SmsProvider) -> None:
@@ -205,6 +244,7 @@ def test_only_twilio_hears_of_used_codes() -> None:
         "twilio://", f"twilio://{AC}?from=+1", f"twilio://SK1@{AC}?from=+1", "twilio://SK1:hidden@?from=+1",
         "twilio://SK1:hidden@AC12?from=+1", f"twilio://SK1:hidden@{MG}?from=+1", f"twilio://SK1:hidden@{AC}",
         f"twilio://SK1:hidden@{AC}?form=+1", f"twilio://SK1:hidden@{AC}?verify={MG}",
+        f"twilio://SK1:hidden@{AC}?from=+1&status_callback=http://x.example",
         f"twilio://SK1:hidden@{AC}?from=+1&region=ie1", f"twilio://SK1:hidden@{AC}?from=+1&region=a.b/&edge=x",
     ],
 )  # fmt: skip
