@@ -129,36 +129,33 @@ class ConnectionStore:
 
     async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
         """See ``Store``."""
-        key, succeeded = self._waits.enter(args), False
-        try:
-            with translated():
-                records = await self.connection.fetch(query.text(self._schema), *args)
-            succeeded = True
-        finally:
-            self._waits.leave(key, succeeded=succeeded)
+        records = await self._ask(self.connection.fetch, query, args)
         return [query.build(record) for record in records]
 
     async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:
         """See ``Store``."""
-        key, succeeded = self._waits.enter(args), False
-        try:
-            with translated():
-                record = await self.connection.fetchrow(query.text(self._schema), *args)
-            succeeded = True
-        finally:
-            self._waits.leave(key, succeeded=succeeded)
+        record = await self._ask(self.connection.fetchrow, query, args)
         return None if record is None else query.build(record)
 
     async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:
         """See ``Store``."""
-        key, succeeded = self._waits.enter(args), False
+        return _touched(await self._ask(self.connection.execute, query, args))
+
+    async def _ask(
+        self, call: Callable[..., Awaitable[Any]], query: Query[Any], args: tuple[object, ...]
+    ) -> Any:
+        key, moved = self._waits.enter(args), False
         try:
             with translated():
-                status: str = await self.connection.execute(query.text(self._schema), *args)
-            succeeded = True
+                answer = await call(query.text(self._schema), *args)
+            moved = True
+        except errors.DatabaseUnavailable as error:
+            # The loser of a conflict did not wait in vain: the row is on its way from one to the next.
+            moved = isinstance(error.__cause__, asyncpg.TransactionRollbackError)
+            raise
         finally:
-            self._waits.leave(key, succeeded=succeeded)
-        return _touched(status)
+            self._waits.leave(key, moved=moved)
+        return answer
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Store, None]:

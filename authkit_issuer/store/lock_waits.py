@@ -11,7 +11,7 @@ import time
 
 from authkit_issuer import errors
 
-PATIENCE = 0.3
+PATIENCE = 0.5
 """Seconds without a result after which the statements of one key count as waiting for a lock."""
 _ID_LENGTH = 36
 """Characters of a UUID. Many rows share other first arguments, such as the issuer."""
@@ -31,7 +31,7 @@ class LockWaits:
     def __init__(self, most: int) -> None:
         """Let ``most`` connections wait for locks; more only for a key of which none waits."""
         self.answered_at = -math.inf
-        """When the last statement succeeded, on the monotonic clock."""
+        """When the server answered the last statement, on the monotonic clock."""
         self._most = most
         self._keys: dict[str, _Key] = {}
 
@@ -56,9 +56,9 @@ class LockWaits:
         found.running += 1
         return key
 
-    def leave(self, key: str, *, succeeded: bool) -> None:
-        """Count a statement that ended."""
-        if succeeded:
+    def leave(self, key: str, *, moved: bool) -> None:
+        """Count a statement that ended; ``moved`` if it was not given up while it waited."""
+        if moved:
             self.answered_at = time.monotonic()
         if not key:
             return
@@ -66,7 +66,7 @@ class LockWaits:
         found.running -= 1
         if not found.running:
             del self._keys[key]
-        elif succeeded:
+        elif moved:
             found.since = self.answered_at
 
     def _waiting(self, now: float) -> int:

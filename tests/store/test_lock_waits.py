@@ -85,8 +85,8 @@ def test_a_crowd_that_moves_on_is_never_refused(monkeypatch: pytest.MonkeyPatch)
     keys = [waits.enter((ONE,)) for _ in range(8)]
     for key in keys:
         now += PATIENCE * 0.9
-        waits.leave(key, succeeded=True)
-        waits.leave(waits.enter((ONE,)), succeeded=True)
+        waits.leave(key, moved=True)
+        waits.leave(waits.enter((ONE,)), moved=True)
 
 
 def test_only_keys_that_wait_are_refused_and_only_when_half_of_the_connections_do(
@@ -100,10 +100,10 @@ def test_only_keys_that_wait_are_refused_and_only_when_half_of_the_connections_d
     second = waits.enter((ONE,))
     with pytest.raises(errors.DatabaseUnavailable):
         waits.enter((ONE,))
-    waits.leave(waits.enter((TWO,)), succeeded=True)
-    waits.leave(first, succeeded=False)
-    waits.leave(second, succeeded=False)
-    waits.leave(waits.enter((ONE,)), succeeded=True)
+    waits.leave(waits.enter((TWO,)), moved=True)
+    waits.leave(first, moved=False)
+    waits.leave(second, moved=False)
+    waits.leave(waits.enter((ONE,)), moved=True)
 
 
 def test_only_an_id_is_a_key() -> None:
