@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ from authkit_issuer.config import Config, process_environment
 from authkit_issuer.config.checks import warnings
 from authkit_issuer.config.settings import Settings, number, read, setting_of
 from authkit_issuer.errors import ConfigError
+from authkit_issuer.senders import configured
 from authkit_issuer.server.settings import SERVER_NEEDS, problems, production
 
 app = typer.Typer(no_args_is_help=True, help="The settings of this environment.")
@@ -34,6 +37,7 @@ def check(*, as_json: AsJson = False) -> None:
     if not found:
         try:
             config = production(env)
+            _check_senders(config)
             hints = warnings(config, sends_mail=config.smtp_url is not None)
         except ConfigError as error:
             found = [str(error)]
@@ -45,6 +49,15 @@ def check(*, as_json: AsJson = False) -> None:
         document = {"ok": not found, "problems": found, "warnings": hints}
         output.say(document, "The settings can be used.", as_json=as_json)
     raise typer.Exit(1 if found else 0)
+
+
+def _check_senders(config: Config) -> None:
+    """Read the templates and build the senders of the settings, which connect to nothing."""
+    templates = configured.mails(config)
+    if config.smtp_url is not None:
+        configured.mail_sender(config, templates, time.time, os.urandom)
+    if config.sms_url is not None:
+        configured.sms_sender(config, time.time, os.urandom)
 
 
 @app.command("show")

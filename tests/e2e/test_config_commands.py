@@ -14,6 +14,8 @@ SECRETS = {
     "AUTHKIT_DATABASE_URL": "postgresql://ada:sesame@db.example/shop",
     "AUTHKIT_REDIS_URL": "redis://:sesame@cache.example:6379/0",
     "AUTHKIT_SMTP_URL": "smtps://ada:sesame@mail.example",
+    "AUTHKIT_SMS_URL": f"twilio://SK1:sesame@AC{'0' * 32}?from=+15550100200",
+    "AUTHKIT_SMS_SECRET": "sesame",
     "AUTHKIT_CLICKHOUSE_URL": "https://ada:sesame@events.example:8443",
     "AUTHKIT_INTROSPECTION_CLIENTS": '{"orders": "sesame-sesame-sesame"}',
     "AUTHKIT_PROVIDERS": '{"google": {"client_id": "id", "client_secret": "sesame"}}',
@@ -26,8 +28,27 @@ def complete(folder: Path) -> dict[str, str]:
     return names | SECRETS | {
         "AUTHKIT_KEYS_DIR": str(folder),
         "AUTHKIT_SMTP_FROM": "auth@example.com",
+        "AUTHKIT_SMS_COUNTRIES": "49,43",
         "AUTHKIT_BASE_URL": "https://auth.example.com",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"AUTHKIT_SMS_URL": "twilio://SK1:sesame@AC1?from=+1"}, "sms_url: account is 'AC1'"),
+        ({"AUTHKIT_SMS_URL": "webhook+https://app.example.com/sms"}, "sms_secret must be whsec_"),
+        ({"AUTHKIT_SMS_COUNTRIES": ""}, "sms_countries is empty although SMS are sent"),
+        ({"AUTHKIT_SMTP_URL": "imap://ada:sesame@mail.example"}, "smtp_url must be smtps://host"),
+        ({"AUTHKIT_MAIL_LANGUAGE": "fr"}, "mail_language is 'fr'"),
+        ({"AUTHKIT_MAIL_TEMPLATES": "/none"}, "mail_templates: /none holds no template"),
+    ],
+)
+def test_the_check_builds_the_senders_of_messages(tmp_path: Path, wrong: dict[str, str], said: str) -> None:
+    checked = run("config", "check", **complete(tmp_path) | wrong)
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert said in checked.stderr
+    assert "sesame" not in checked.stderr
 
 
 def test_the_check_says_that_all_is_well_or_every_problem(tmp_path: Path) -> None:
