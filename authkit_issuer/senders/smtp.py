@@ -29,9 +29,12 @@ from authkit_issuer.senders.brand import Brand
 from authkit_issuer.senders.content import Content
 from authkit_issuer.senders.kinds import LinkKinds, MailKinds
 from authkit_issuer.senders.mails import Mail, Mails
+from authkit_issuer.senders.smtp_hints import hint
 from authkit_issuer.senders.smtp_pool import SmtpPool
 
 _NO_ADDRESS = "smtp_url must be smtps://host, smtp://host or smtp+plain://host; escape special characters."
+_FAILURES = (aiosmtplib.SMTPException, ssl.SSLError)
+"""The client library raises the second one as it is where STARTTLS meets a certificate without trust."""
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
@@ -100,8 +103,8 @@ class SmtpSender(MailKinds):
         try:
             async with self._pool.connected() as client:
                 await client.noop()
-        except aiosmtplib.SMTPException as error:
-            raise _failure(error, f"{self._server.host}:{self._server.port}") from None
+        except _FAILURES as error:
+            raise _failure(error, self._server) from None
 
     async def send_test(self, email: str) -> None:
         """Send a mail that says that mails arrive; raises ``SendFailure`` with what the server said."""
@@ -121,8 +124,8 @@ class SmtpSender(MailKinds):
         try:
             async with self._pool.connected() as client:
                 await client.send_message(message, sender=self._from.addr_spec, recipients=[recipient])
-        except aiosmtplib.SMTPException as error:
-            raise _failure(error, f"{self._server.host}:{self._server.port}") from None
+        except _FAILURES as error:
+            raise _failure(error, self._server) from None
 
     async def aclose(self) -> None:
         """Close the connections to the server."""
@@ -168,18 +171,20 @@ class SmtpLinkSender(LinkKinds, SmtpSender):
         self.base_url = link_base_url
 
 
-def _failure(error: aiosmtplib.SMTPException, server: str) -> SendFailure:
+def _failure(error: Exception, server: Server) -> SendFailure:
     """Return what a host may log: the reply code (RFC 5321 section 4.2), not the text of the server.
 
     The text of another error is by the client library: it names the server and its certificate.
     """
+    place, remedy = f"{server.host}:{server.port}", hint(error, server.scheme)
+    remedy = f"; {remedy}" if remedy else ""
     # Of one recipient there is one refusal.
     refusal = error.recipients[0] if isinstance(error, aiosmtplib.SMTPRecipientsRefused) else error
     if isinstance(refusal, aiosmtplib.SMTPResponseException):
         kind = TemporarySendFailure if 400 <= refusal.code < 500 else SendFailure
-        return kind(f"{server}: SMTP {refusal.code}")
+        return kind(f"{place}: SMTP {refusal.code}{remedy}")
     kind = TemporarySendFailure if isinstance(error, OSError) else SendFailure
-    return kind(f"{server}: {type(error).__name__}: {error}")
+    return kind(f"{place}: {type(error).__name__}: {error}{remedy}")
 
 
 def _sender(text: str) -> Address:
