@@ -59,6 +59,7 @@ _RATES: dict[str, tuple[str, ...]] = {
         "auth_user_change_cancel",
     ),
     "30/1h": (
+        "auth_2fa_totp",
         "auth_admin_roles_grant", "auth_admin_roles_revoke", "auth_admin_user_sessions_revoke_all",
         "auth_admin_webhooks",
         "auth_passkey_register",

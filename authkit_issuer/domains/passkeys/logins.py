@@ -55,6 +55,7 @@ class PasskeyLogins:
         *_ASSERTION,
         errors.InvalidCredentials,
         errors.TwoFactorRequired,
+        errors.TwoFactorEnrollmentRequired,
         errors.TwoFactorMethodUnavailable,
         *EMAIL_SENDING,
         *SMS_SENDING,
@@ -62,6 +63,7 @@ class PasskeyLogins:
         errors.InvalidOrgSlug,
         errors.OrgNotFound,
         errors.NotOrgMember,
+        errors.TwoFactorRequiredByOrg,
         errors.MissingSigner,
         errors.EntitlementsUnavailable,
     )

@@ -43,7 +43,12 @@ async def introspect_access_token(rt: Runtime, token: str) -> Mapping[str, Any] 
         return {**claims.raw, "roles": roles} if "roles" in claims.raw else claims.raw
     try:
         grant = await Tokens(rt).org_grant(claims.user_id, claims.org)
-    except (errors.OrgModeNotMulti, errors.OrgNotFound, errors.NotOrgMember):
+    except (
+        errors.OrgModeNotMulti,
+        errors.OrgNotFound,
+        errors.NotOrgMember,
+        errors.TwoFactorRequiredByOrg,
+    ):
         return None
     if claims.org_id != grant.id:
         # The name was freed by a purge and belongs to another organization now.

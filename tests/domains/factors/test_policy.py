@@ -178,6 +178,7 @@ async def test_an_organization_issues_no_token_to_members_without_a_second_facto
         with pytest.raises(errors.TwoFactorRequiredByOrg):
             await call()
     assert len(await service.sessions.list_for_user(user_id)) == 1
+    assert await service.sessions.claims_of(pair.access_token) is None
     # Without the organization the session goes on.
     pair = await service.sessions.exchange(pair.refresh_token)
     await add_app(service, user_id)

@@ -53,13 +53,19 @@ __all__ = [
     "OidcLogin",
 ]
 
-_ORG_REFUSALS = (errors.Invalid, errors.OrgNotFound, errors.NotOrgMember)
+_ORG_REFUSALS = (
+    errors.Invalid,
+    errors.OrgNotFound,
+    errors.NotOrgMember,
+    errors.TwoFactorRequiredByOrg,
+)
 _OPENING = (
     errors.InvalidCredentials,
     errors.UserBanned,
     errors.UserDisabled,
     errors.SessionEnded,
     errors.TwoFactorRequired,
+    errors.TwoFactorEnrollmentRequired,
     errors.TwoFactorMethodUnavailable,
     errors.TooManyRequests,
     *EMAIL_SENDING,
@@ -192,6 +198,7 @@ class OidcLogin:
         errors.InvalidOrgSlug,
         errors.OrgNotFound,
         errors.NotOrgMember,
+        errors.TwoFactorRequiredByOrg,
         *_OPENING,
     )
     async def trade(
@@ -264,6 +271,7 @@ class OidcLogin:
         errors.InvalidOrgSlug,
         errors.OrgNotFound,
         errors.NotOrgMember,
+        errors.TwoFactorRequiredByOrg,
         *_OPENING,
     )
     async def finish_native(

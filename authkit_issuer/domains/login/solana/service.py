@@ -132,6 +132,7 @@ class Solana:
         errors.UserBanned,
         errors.InvalidCredentials,
         errors.TwoFactorRequired,
+        errors.TwoFactorEnrollmentRequired,
         errors.TwoFactorMethodUnavailable,
         *EMAIL_SENDING,
         *SMS_SENDING,
@@ -238,6 +239,7 @@ class Solana:
     @raises(
         *_WALLET_ANSWER,
         errors.TwoFactorRequired,
+        errors.TwoFactorEnrollmentRequired,
         errors.TooManyRequests,
         errors.MissingSigner,
         errors.EntitlementsUnavailable,

@@ -33,7 +33,7 @@ class TotpEnrollment:
 
 
 routes = Routes(
-    tag="second factor", auth=Auth.USER, limit=Limit(bucket="auth_2fa_enable", by_user=True, closed=True)
+    tag="second factor", auth=Auth.USER, limit=Limit(bucket="auth_2fa_totp", by_user=True, closed=True)
 )
 
 
