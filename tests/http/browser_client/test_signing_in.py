@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fakes.factors import app_code
+
 pytestmark = pytest.mark.timeout(180)
 
 ADA, PASSWORD = "ada@example.test", "correct horse battery"
@@ -89,6 +91,31 @@ async def test_a_second_factor_is_a_result_and_not_an_error(make_stage):
     again = (await page.evaluate("(who) => auth.signIn(who)", WHO))["secondFactor"]
     backup = "([waiting, code]) => auth.completeSecondFactor(waiting, code, { backupCode: true })"
     assert (await page.evaluate(backup, [again, enabled["backup_codes"][0]]))["user"]["email"] == ADA
+
+
+async def test_a_user_chooses_among_second_factors(make_stage):
+    stage = await make_stage()
+    page = await stage.tab()
+    user = await stage.join(page)
+    begun = await page.evaluate("auth.request('POST', '/auth/user/2fa/totp/begin')")
+    draw = "(svg) => { document.body.innerHTML = svg; return !!document.querySelector('svg path'); }"
+    assert await page.evaluate(draw, begun["qr_svg"])
+    confirm = "(code) => auth.request('POST', '/auth/user/2fa/totp/confirm', { code, name: 'Phone' })"
+    added = await page.evaluate(confirm, app_code(begun["secret"], 0))
+    await stage.service.two_factor.send_email_setup_code(user["id"])
+    await stage.service.second_factors.add(user["id"], "email", code=await stage.code())
+    assert (await page.evaluate("auth.sendStepUpCode()"))["method"] == "totp"
+    await page.evaluate("(code) => auth.stepUp({ code })", app_code(begun["secret"]))
+    await page.evaluate("auth.signOut()")
+    waiting = (await page.evaluate("(who) => auth.signIn(who)", WHO))["secondFactor"]
+    assert (waiting["method"], waiting["codeSent"], waiting["factorId"]) == ("totp", False, added["id"])
+    assert [method["kind"] for method in waiting["methods"]] == ["totp", "email"]
+    choose = "([waiting, id]) => auth.chooseSecondFactor(waiting, id)"
+    chosen = await page.evaluate(choose, [waiting, waiting["methods"][1]["id"]])
+    assert (chosen["destination"], chosen["codeSent"]) == ("a***@e***.test", True)
+    answer = "([waiting, code]) => auth.completeSecondFactor(waiting, code)"
+    done = await page.evaluate(answer, [chosen, await stage.code()])
+    assert done["user"]["email"] == ADA
 
 
 @pytest.mark.parametrize("sends", ["code", "link"])
