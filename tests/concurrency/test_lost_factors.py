@@ -9,7 +9,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.connection_killer import ConnectionKiller, Moment
-from fakes.factors import PASSWORD, new_user, with_email_factor
+from fakes.factors import PASSWORD, app_code, new_user, with_email_factor
 from fakes.mail import Mailbox
 from fakes.wallets import Wallet
 
@@ -59,6 +59,47 @@ async def test_switching_on_is_wholly_done_or_not_at_all(
         if not on:
             assert len(await service.two_factor.enable(user_id, "email", code=code)) == 10
             assert await consistent(service, user_id)
+    assert step > 5
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_an_app_is_added_wholly_or_not_at_all_and_its_code_signs_in_once(
+    service: Service, connection_killer: ConnectionKiller, moment: Moment
+) -> None:
+    step = 0
+    while True:
+        step += 1
+        email = f"ada{step}@example.test"
+        user_id = await new_user(service, email, password=PASSWORD)
+        secret = (await service.totp.begin(user_id)).secret
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.totp.complete(user_id, app_code(secret, 0))
+        connection_killer.disarm()
+        struck_adding = connection_killer.struck
+        if not await consistent(service, user_id):
+            await service.totp.complete(user_id, app_code(secret, 0))
+            assert await consistent(service, user_id)
+        with pytest.raises(errors.TwoFactorRequired) as required:
+            await service.logins.with_password(email, PASSWORD)
+        challenge, code = str(required.value.metadata["challenge"]), app_code(secret)
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.logins.complete_two_factor(user_id, challenge, code)
+        connection_killer.disarm()
+        struck_signing_in = connection_killer.struck
+        live = await service.sessions.list_for_user(user_id)
+        accepted = await service.pool.fetchval(
+            "select last_step from profiles.second_factors where user_id = $1::text::uuid and tries = 0"
+            " and last_used_at is not null",
+            user_id,
+        )
+        # The code is used if and only if the session is open.
+        assert (accepted is not None) == bool(live)
+        if not live:
+            assert await service.logins.complete_two_factor(user_id, challenge, code)
+        if not struck_adding and not struck_signing_in:
+            break
     assert step > 5
 
 

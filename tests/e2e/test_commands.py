@@ -30,6 +30,18 @@ def test_keys_are_generated_listed_and_rotated(tmp_path: Path) -> None:
     assert_one_line(run("keys", "rotate", "--dir", folder), "already announces")
 
 
+def test_a_sealing_key_is_added_and_the_signing_key_stays(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    run("keys", "generate", "--dir", folder, "--alg", "ES256")
+    before = json.loads((tmp_path / "keys.json").read_text())
+    added = run("keys", "rotate", "--sealing", "--dir", folder, "--json")
+    assert json.loads(added.stdout) == {"done": "added", "sealing_key": 1}
+    after = json.loads((tmp_path / "keys.json").read_text())
+    assert sorted(after.pop("sealing_keys")) == ["0", "1"]
+    assert before["sealing_keys"].keys() == {"0"}
+    assert {name: before[name] for name in after} == after
+
+
 def test_a_rotation_at_once_signs_now_and_keeps_the_old_key(tmp_path: Path) -> None:
     folder = str(tmp_path)
     run("keys", "generate", "--dir", folder)

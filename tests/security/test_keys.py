@@ -281,6 +281,9 @@ def test_keys_come_from_the_environment_first(tmp_path: Path) -> None:
         {"REFRESH_SECRET_ACTIVE": "8"},
         {"REFRESH_SECRET_ACTIVE": "²"},
         {"PUBLIC_KEYS": "no json"},
+        {"SEALING_KEYS": "no json"},
+        {"SEALING_KEYS": '{"1": "short"}'},
+        {"SEALING_KEYS": '{"4294967296": "' + "A" * 43 + '"}'},
         {"PUBLIC_KEYS": '{"old": "no pem"}'},
     ],
 )
@@ -289,6 +292,32 @@ def test_a_half_set_environment_is_refused_rather_than_passed_over(
 ) -> None:
     with pytest.raises(ConfigError):
         load_keys(config(tmp_path), environment() | change, clock=Clock())
+
+
+def test_sealing_keys_come_from_the_file_or_the_environment(path: Path, tmp_path: Path) -> None:
+    (first,) = FileKeys(path, clock=Clock(), access_life=LIFE).current().sealing_keys.items()
+    assert (first[0], len(first[1])) == (0, 32)
+    assert key_rotation.rotate_sealing(path, os.urandom) == 1
+    assert key_rotation.rotate_sealing(path, os.urandom, only_first=True) == 1
+    key_rotation.rotate(path, alg="ES256", now=1_000_000.0, access_life=LIFE)
+    both = FileKeys(path, clock=Clock(), access_life=LIFE).current().sealing_keys
+    assert dict([first]).items() <= both.items()
+    assert sorted(both) == [0, 1]
+    env = environment() | {"SEALING_KEYS": json.dumps({"3": "B" * 43})}
+    assert list(load_keys(config(tmp_path), env, clock=Clock()).current().sealing_keys) == [3]
+    assert load_keys(config(tmp_path), environment(), clock=Clock()).current().sealing_keys == {}
+    with pytest.raises(ConfigError, match="SEALING_KEYS"):
+        load_keys(config(path.parent), {"SEALING_KEYS": "{}"}, clock=Clock())
+
+
+def test_development_adds_a_sealing_key_to_a_file_from_before_and_production_does_not(path: Path) -> None:
+    before = json.loads(path.read_text())
+    del before["sealing_keys"]
+    path.write_text(json.dumps(before))
+    production = config(path.parent, environment="production")
+    assert load_keys(production, {}, clock=Clock()).current().sealing_keys == {}
+    assert list(load_keys(config(path.parent), {}, clock=Clock()).current().sealing_keys) == [0]
+    assert key_file.read(path).active_key_id == before["active_key_id"]
 
 
 def test_a_public_key_that_is_not_the_signing_one_is_refused_under_its_kid(tmp_path: Path) -> None:
