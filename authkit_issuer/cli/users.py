@@ -154,7 +154,7 @@ def _state(user: User, now: datetime) -> str:
 
 @app.command("show")
 def show(who: Who, *, as_json: AsJson = False) -> None:
-    """Print one account: contacts, state, roles, logins, sessions, and what stops a sign-in."""
+    """Print one account: contacts, state, roles, logins, factors, sessions, and what stops a sign-in."""
     _, facts = run_on(who, _facts, reads=True)
     if as_json:
         output.say(facts, "", as_json=True)
@@ -169,6 +169,7 @@ async def _facts(service: Service, user: User) -> dict[str, Any]:
     found = await service.admin.get_user(user.id)
     explained = await service.admin.explain_user(user.id)
     logins = await service.providers.list_for_user(user.id)
+    second = await service.second_factors.list_for_user(user.id)
     return {
         "id": user.id,
         "username": user.username,
@@ -182,6 +183,8 @@ async def _facts(service: Service, user: User) -> dict[str, Any]:
         "last_login": user.last_login,
         "roles": found.roles,
         "logins": [login.provider_slug or login.issuer for login in logins],
+        "second_factors": [f"{factor.kind} {factor.hint}".rstrip() for factor in second.factors],
+        "backup_codes_left": second.backup_codes_left,
         "sessions": len(await service.sessions.list_for_user(user.id)),
         "can_sign_in": explained.can_sign_in,
         "obstacles": [obstacle.sentence for obstacle in explained.obstacles],

@@ -177,6 +177,7 @@ def test_an_account_that_cannot_sign_in_yet_says_what_is_missing(settings: dict[
     assert (done.returncode, done.stderr) == (0, "")
     shown = json.loads(users(settings, "show", "bob@example.test", "--json").stdout)
     assert (shown["email_verified"], len(shown["obstacles"])) == (True, 1)
+    assert (shown["second_factors"], shown["backup_codes_left"]) == ([], 0)
     assert_one_line(users(settings, "create", "--username", "eve_n", "--verified"), "--email", status=2)
 
 
