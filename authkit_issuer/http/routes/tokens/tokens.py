@@ -116,7 +116,7 @@ async def refresh_tokens(call: Call[TokenRequest, NoParams]) -> TokenResponse:
     auth=Auth.USER,
     offered=with_orgs,
     limit=Limit(bucket="auth_token", by_user=True),
-    calls=(Tokens.issue_org_access,),
+    calls=(Tokens.issue_org_access, Tokens.verify),
 )
 async def issue_org_token(call: Call[OrgTokenRequest, NoParams]) -> AccessTokenResponse:
     """Give a signed-in user an access token for one of their organizations, until the one that asks ends."""
