@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fakes import node
 from fakes.factors import events
 
 SETTINGS = {"host": "localhost", "webauthn_rp_id": "localhost"}
@@ -160,3 +161,29 @@ async def test_a_page_of_another_domain_cannot_use_the_passkeys(make_stage):
     await page.wait_for_function("!!window.auth")
     await with_keys(stage, page)
     assert await refusal(page, "keys.signIn()") == "passkey_not_used"
+
+
+async def test_another_library_reads_the_options_and_its_answers_are_accepted(stage):
+    node.need("@simplewebauthn/browser")
+    page = await opened(stage)
+    await Virtual.of(page)
+    await stage.join(page)
+    bundle = node.FOLDER / "node_modules/@simplewebauthn/browser/dist/bundle/index.umd.min.js"
+    await page.add_script_tag(content=bundle.read_text())
+    added = await page.evaluate(
+        """async () => {
+          const { options } = await auth.request("POST", "/auth/passkeys/register/begin");
+          const credential = await SimpleWebAuthnBrowser.startRegistration({ optionsJSON: options });
+          return auth.request("POST", "/auth/passkeys/register/finish", { credential });
+        }"""
+    )
+    assert added["transports"] == ["internal"]
+    await page.evaluate("() => auth.signOut()")
+    name = await page.evaluate(
+        """async () => {
+          const { options } = await auth.post("/auth/passkeys/login/begin");
+          const credential = await SimpleWebAuthnBrowser.startAuthentication({ optionsJSON: options });
+          return (await auth.openSession("/auth/passkeys/login/finish", { credential })).user.username;
+        }"""
+    )
+    assert name == "ada_l"
