@@ -107,7 +107,13 @@ async def test_a_phone_becomes_the_second_factor(api, sign_up, mailbox):
     tokens = await sign_up(api)
     headers = bearer(tokens)
     off = await api.get("/auth/user/2fa", headers=headers)
-    assert off.json() == {"enabled": False, "method": "email", "backup_codes_left": 0, "factors": []}
+    assert off.json() == {
+        "enabled": False,
+        "method": "email",
+        "backup_codes_left": 0,
+        "required": False,
+        "factors": [],
+    }
     bad = await api.post("/auth/user/2fa/start-phone", json={"phone": "0711"}, headers=headers)
     assert refusal(bad) == (400, "invalid_phone_number")
     started = await api.post("/auth/user/2fa/start-phone", json={"phone": NUMBER}, headers=headers)
