@@ -13,7 +13,8 @@ APP = "https://app.example.com"
 
 
 def build(**fields: object) -> Config:
-    base = {"issuer": "https://id.example.com", "issued_audiences": ("api",), "environment": "test"}
+    issuer = "http://localhost:8000" if fields.get("dev") else "https://id.example.com"
+    base = {"issuer": issuer, "issued_audiences": ("api",), "environment": "test"}
     return Config(**(base | fields))  # type: ignore[arg-type]
 
 

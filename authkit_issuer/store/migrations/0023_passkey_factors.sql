@@ -1,6 +1,5 @@
 -- A passkey that signs in is a second factor, too.
 -- readable by: 17
--- split: programs of the release before know no such view, which is as new as this release
 -- split: no released program reads the view, whose columns stay as they are
 
 create or replace view profiles.user_factors as
