@@ -10,6 +10,7 @@ from __future__ import annotations
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.factors import queries as sql
+from authkit_issuer.domains.factors.kinds import PASSKEY
 from authkit_issuer.domains.sessions.queries import ENROLLEE, AuthenticatedSession
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.own_tokens import ENROLLMENT, enrollment_audience
@@ -24,7 +25,7 @@ _EPOCH = "auth_epoch"
 async def refuse_without_factor(rt: Runtime, first: FirstFactor) -> None:
     """Raise ``TwoFactorEnrollmentRequired`` for a sign-in that policy lets open nothing.
 
-    An account with a passkey gets no token: the holder of a password alone must not add a factor to it.
+    An account with a passkey gets a token for the passkey alone: a password must not do to add a factor.
     Raises ``InvalidCredentials`` if the account changed since the first factor.
     """
     config = rt.config
@@ -34,7 +35,7 @@ async def refuse_without_factor(rt: Runtime, first: FirstFactor) -> None:
     has_passkey = await rt.maybe(sql.HAS_PASSKEY_AT, first.user_id, first.auth_epoch)
     if has_passkey is None:
         raise errors.InvalidCredentials
-    if has_passkey:
+    if has_passkey and first.method != PASSKEY.name:
         raise errors.TwoFactorEnrollmentRequired(
             "This service requires a second factor: sign in with your passkey, then add one.",
             metadata={"methods": ["passkey"]},

@@ -79,6 +79,18 @@ async def test_without_a_second_factor_a_passkey_that_counts_as_one_says_so(make
     assert await amr_of(service, (await sign_in(service, authenticator)).access_token) == ["hwk", "user"]
 
 
+async def test_a_passkey_that_is_one_factor_leads_to_the_second_one_where_it_is_required(
+    make_service, authenticator
+):
+    service = await make_service(
+        **passkeys.SETTINGS, passkey_counts_as_two_factors=False, two_factor_policy="required"
+    )
+    await add_passkey(service, await new_user(service), authenticator)
+    with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
+        await sign_in(service, authenticator)
+    assert required.value.metadata.keys() == {"enrollment_token", "expires_in"}
+
+
 async def test_fifty_responses_to_one_challenge_open_one_session(service, user_id, authenticator):
     await add_passkey(service, user_id, authenticator)
     options = await service.passkey_logins.begin_login()
