@@ -19,5 +19,5 @@ async def test_a_service_says_how_it_was_checked(make_service, caplog, environme
 
 async def test_production_is_said_too(make_service, caplog, redis_url: str) -> None:
     with caplog.at_level(logging.INFO, logger="authkit.service"):
-        await make_service(environment="prodution", redis_url=redis_url)
+        await make_service(environment="prodution", redis_url=redis_url, sms_countries=("*",))
     assert "environment prodution, checked as production" in caplog.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from fakes.repository import ROOT
 
@@ -23,9 +24,9 @@ def blocks(language: str, document: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text_of(document), re.MULTILINE | re.DOTALL)
 
 
-def table(*heads: str) -> list[list[str]]:
-    """Return the rows of the one table, in any document, whose first columns have these heads."""
-    tables = [rows for document in DOCUMENTS if (rows := _rows(text_of(document), heads))]
+def table(*heads: str, documents: Sequence[str] = DOCUMENTS) -> list[list[str]]:
+    """Return the rows of the one table, in these documents, whose first columns have these heads."""
+    tables = [rows for document in documents if (rows := _rows(text_of(document), heads))]
     (rows,) = tables or [[]]
     return rows
 

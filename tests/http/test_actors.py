@@ -41,11 +41,21 @@ WITHOUT_EVENT = {
     ("DELETE", "/auth/admin/users/{user_id}/passkeys/{passkey_id}"),
 }
 """A role that no user holds changes no account; ``test_passkeys`` reads the event of a removal."""
+OF_WEBHOOKS = {
+    ("POST", "/auth/admin/webhooks"),
+    ("DELETE", "/auth/admin/webhooks/{webhook_id}"),
+    *(
+        ("POST", f"/auth/admin/webhooks/{{webhook_id}}/{action}")
+        for action in ("disable", "enable", "replay", "rotate", "test")
+    ),
+}
+"""``test_webhook_administration`` reads who did what."""
 
 # Of an owner; {user} is a member with a role of its own, "editor", and {invite} an open invite.
 ORG_CALLS: dict[tuple[str, str], dict[str, object] | None] = {
     ("POST", "/auth/orgs/{org}/rename"): {"new_slug": "acme-two"},
     ("DELETE", "/auth/orgs/{org}"): None,
+    ("PUT", "/auth/orgs/{org}/policy"): {"two_factor_required": True},
     ("POST", "/auth/orgs/{org}/roles"): {"role": "writer"},
     ("DELETE", "/auth/orgs/{org}/roles"): {"role": "editor"},
     ("DELETE", "/auth/orgs/{org}/roles/{role}"): None,
@@ -97,7 +107,7 @@ async def _events_since(service, before: int):
 def test_every_operation_of_an_operator_or_owner_that_changes_something_is_called_here() -> None:
     changing = [operation for operation in OPERATIONS if operation.method != "GET"]
     served = {(o.method, o.path) for o in changing if o.auth is Auth.ADMIN}
-    assert served == ADMIN_CALLS.keys() | WITHOUT_EVENT
+    assert served == ADMIN_CALLS.keys() | WITHOUT_EVENT | OF_WEBHOOKS
     assert {(o.method, o.path) for o in changing if o.org} == ORG_CALLS.keys()
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from authkit_issuer import Service
-from authkit_issuer.domains.webhooks.message import read_secret
+from authkit_issuer.security.standard_webhooks import read_secret
 from fakes.receiver import receiving
 from fakes.until import until
 

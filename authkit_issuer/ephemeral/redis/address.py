@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -69,13 +70,23 @@ def parse(url: str) -> Address:
         ConfigError: it is none of the forms; the message repeats nothing of it, for it may hold a password.
     """
     try:
-        parts = urlsplit(url.strip())
+        parts = _split(url.strip())
         options = _options(parts)
         return _address(parts, options)
     except ConfigError:
         raise
     except ValueError:
         raise ConfigError(f"{_FORMS}.") from None
+
+
+def _split(url: str) -> SplitResult:
+    """Split an address whose authority may be a list of hosts.
+
+    Newer releases of Python refuse an IPv6 address behind another host.
+    """
+    scheme, mark, rest = url.partition("://")
+    hosts = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return urlsplit(f"{scheme}{mark}{rest.removeprefix(hosts)}")._replace(netloc=hosts)
 
 
 def _address(parts: SplitResult, options: Mapping[str, str]) -> Address:

@@ -306,7 +306,7 @@ async def test_a_sign_in_that_is_rolled_back_is_no_news_and_a_failing_mail_no_ob
     with pytest.raises(RuntimeError):
         async with service.transaction() as tx:
             await tx.sessions.sign_in(
-                ada, method="password_login", auth_epoch=epoch, amr=("pwd",), client=ATTACKER, entitlements=[]
+                ada, method="password_login", auth_epoch=epoch, amr=("pwd",), client=ATTACKER
             )
             raise RuntimeError
     assert await news(service, mailbox) == []
