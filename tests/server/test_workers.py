@@ -48,7 +48,8 @@ def test_a_crash_loop_slows_down_and_ends() -> None:
         except StartupError as error:
             print(error)
     """)
-    lines = done.stderr.splitlines()
+    # The last worker may find its parent gone, and say so.
+    lines = [line for line in done.stderr.splitlines() if "another one starts" in line]
     assert 6 <= len(lines) <= workers_of_a_loop(), done.stderr
     assert lines[0].endswith("ended with status 3; another one starts in 0 s")
     assert lines[-1].endswith("another one starts in 0.2 s")

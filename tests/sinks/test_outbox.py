@@ -193,7 +193,7 @@ async def test_what_was_taken_before_a_failure_is_not_told_again(service: Servic
         await outbox.deliver("sink", sink)
     assert len(sink.told) == 5
     assert await outbox.deliver("sink", sink) == 15
-    assert [event.id for event in sink.told] == sorted({event.id for event in sink.told})
+    assert len({event.id for event in sink.told}) == len(sink.told)
 
 
 def shorten(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
