@@ -11,15 +11,18 @@ from authkit_issuer import errors
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.store.predicates import HAS_TWO_FACTOR
 from fakes.factors import app_code
+from fakes.passkeys import SETTINGS, Authenticator, add_passkey
 
 EMAIL = "ada@example.test"
 WHICH = st.integers(0, 5)
 some = precondition(lambda self: self.apps)
+enabled = precondition(lambda self: self.enabled)
+with_passkey = precondition(lambda self: self.passkeys)
 known = precondition(lambda self: self.removed)
 
 
 class SecondFactorMachine(RuleBasedStateMachine):
-    """One user, whose apps come and go; ``apps`` and ``backup`` are what must sign in."""
+    """One user, whose apps and passkeys come and go; ``apps`` and ``backup`` are what must sign in."""
 
     driver: ClassVar[Any]
 
@@ -27,6 +30,8 @@ class SecondFactorMachine(RuleBasedStateMachine):
         super().__init__()
         self.driver.empty()
         self.apps: dict[str, str] = {}
+        self.passkeys: list[str] = []
+        self.enabled = False
         self.removed: list[str] = []
         self.backup: list[str] = []
         self.spent: list[str] = []
@@ -66,9 +71,10 @@ class SecondFactorMachine(RuleBasedStateMachine):
         if added is errors.TooManySecondFactors:
             assert len(self.apps) == 5
             return
-        assert (added.backup_codes is not None) == (not self.apps)
+        assert (added.backup_codes is None) == self.enabled
         self.backup = added.backup_codes or self.backup
         self.apps[added.id] = begun.secret
+        self.enabled = True
 
     @some
     @rule(which=WHICH)
@@ -76,17 +82,33 @@ class SecondFactorMachine(RuleBasedStateMachine):
         factor = list(self.apps)[which % len(self.apps)]
         self.driver.run(self.driver.service.second_factors.remove(self.user, factor))
         self.removed.append(self.apps.pop(factor))
-        if not self.apps:
-            self.spent += self.backup
-            self.backup = []
+        self._end_without_factors()
 
-    @some
+    def _end_without_factors(self) -> None:
+        if not self.apps and not self.passkeys:
+            self.spent += self.backup
+            self.backup, self.enabled = [], False
+
+    @precondition(lambda self: len(self.passkeys) < 3)
+    @rule()
+    def add_passkey(self) -> None:
+        added = self.driver.run(add_passkey(self.driver.service, self.user, Authenticator()))
+        self.passkeys.append(added.id)
+
+    @with_passkey
+    @rule(which=WHICH)
+    def remove_passkey(self, which: int) -> None:
+        passkey = self.passkeys.pop(which % len(self.passkeys))
+        self.driver.run(self.driver.service.passkeys.admin_remove(self.user, passkey, actor="operator"))
+        self._end_without_factors()
+
+    @enabled
     @rule()
     def disable(self) -> None:
         self.driver.run(self.driver.service.two_factor.disable(self.user))
         self.removed += self.apps.values()
         self.spent += self.backup
-        self.apps, self.backup = {}, []
+        self.apps, self.backup, self.enabled = {}, [], False
 
     @some
     @rule(which=WHICH)
@@ -94,7 +116,7 @@ class SecondFactorMachine(RuleBasedStateMachine):
         factor = list(self.apps)[which % len(self.apps)]
         self.driver.run(self.driver.service.second_factors.update(self.user, factor, default=True))
 
-    @some
+    @enabled
     @rule()
     def make_new_codes(self) -> None:
         self.spent += self.backup
@@ -106,7 +128,7 @@ class SecondFactorMachine(RuleBasedStateMachine):
         factor = list(self.apps)[which % len(self.apps)]
         assert not isinstance(self._answer(app_code(self.apps[factor]), factor=factor), type)
 
-    @some
+    @enabled
     @rule(which=WHICH)
     def a_backup_code_signs_in_once(self, which: int) -> None:
         if not self.backup:
@@ -122,7 +144,7 @@ class SecondFactorMachine(RuleBasedStateMachine):
         secret = self.removed[which % len(self.removed)]
         assert self._answer(app_code(secret)) is errors.InvalidOrExpiredCode
 
-    @some
+    @enabled
     @rule(which=WHICH)
     def a_spent_code_signs_in_nowhere(self, which: int) -> None:
         if self.spent:
@@ -134,13 +156,12 @@ class SecondFactorMachine(RuleBasedStateMachine):
         if not hasattr(self, "user"):
             return
         found = self.driver.run(self.driver.service.second_factors.list_for_user(self.user))
-        assert found.enabled == bool(self.apps)
-        assert {factor.id for factor in found.factors} == set(self.apps)
+        assert found.enabled == self.enabled
+        assert {factor.id for factor in found.factors} == {*self.apps, *self.passkeys}
         assert [factor.default for factor in found.factors].count(True) == bool(self.apps)
         assert found.backup_codes_left == len(self.backup)
-        if not self.apps:
-            assert self._challenge() is None
+        assert (self._challenge() is not None) == self.enabled
 
 
 def test_no_sequence_of_calls_locks_an_account_out_or_lets_a_removed_factor_in(drive) -> None:
-    drive(SecondFactorMachine, examples=60)
+    drive(SecondFactorMachine, examples=60, **SETTINGS)

@@ -107,7 +107,14 @@ async def remove(
         await Sessions(tx).end_others(user_id, others, client=client)
 
 
-async def disable_without_factors(tx: Runtime, user_id: str, client: Client | None) -> bool:
+async def disable_without_factors(
+    tx: Runtime,
+    user_id: str,
+    client: Client | None,
+    *,
+    actor: str | None = None,
+    reason: str | None = None,
+) -> bool:
     """Disable two-factor sign-in if the last factor is gone; True if none is left.
 
     For every removal of a factor, of any table, in its transaction and under the lock of the user's row. The
@@ -116,7 +123,7 @@ async def disable_without_factors(tx: Runtime, user_id: str, client: Client | No
     if await tx.one(sql.HAS_FACTORS, user_id):
         return False
     if await tx.execute(sql.DISABLE, user_id):
-        await _record(tx, SessionEventType.TWO_FACTOR_DISABLED, user_id, None, client)
+        await _record_disabled(tx, user_id, client, actor=actor, reason=reason)
     return True
 
 
@@ -155,13 +162,7 @@ async def disable(
         if not await tx.execute(sql.DISABLE, user_id):
             return False
         await tx.execute(RAISE_EPOCH, user_id)
-        await Events(tx).record(
-            SessionEventType.TWO_FACTOR_DISABLED,
-            user_id=user_id,
-            actor=actor,
-            reason=reason,
-            client=client,
-        )
+        await _record_disabled(tx, user_id, client, actor=actor, reason=reason)
         if others is not None:
             await Sessions(tx).end_others(user_id, others, client=client)
     return True
@@ -210,6 +211,14 @@ async def _insert(tx: Runtime, user: UserFactors, new: NewFactor) -> str | None:
 async def _make_default(tx: Runtime, user_id: str, factor_id: str) -> None:
     await tx.execute(sql.CLEAR_DEFAULT, user_id)
     await tx.execute(sql.SET_DEFAULT, user_id, factor_id)
+
+
+async def _record_disabled(
+    tx: Runtime, user_id: str, client: Client | None, *, actor: str | None, reason: str | None
+) -> None:
+    await Events(tx).record(
+        SessionEventType.TWO_FACTOR_DISABLED, user_id=user_id, actor=actor, reason=reason, client=client
+    )
 
 
 async def _record(

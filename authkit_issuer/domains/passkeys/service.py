@@ -13,6 +13,7 @@ from typing import Any
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.external_identities import Providers
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.factors.changes import disable_without_factors
 from authkit_issuer.domains.passkeys import ceremonies, registration
 from authkit_issuer.domains.passkeys import queries as sql
 from authkit_issuer.domains.passkeys.queries import Passkey
@@ -237,7 +238,10 @@ async def _remove(
     reason: str | None,
     client: Client | None,
 ) -> None:
-    """Remove a passkey with its event; raises ``PasskeyNotFound``."""
+    """Remove a passkey with its event, and two-factor sign-in if it was the last factor.
+
+    Raises ``PasskeyNotFound``.
+    """
     if await tx.maybe(sql.REMOVE, passkey_id, user_id) is None:
         raise errors.PasskeyNotFound
     await Events(tx).record(
@@ -248,6 +252,7 @@ async def _remove(
         reason=reason,
         client=client,
     )
+    await disable_without_factors(tx, user_id, client, actor=actor, reason=reason)
 
 
 def _identified(user_id: str, passkey_id: str) -> tuple[str, str]:

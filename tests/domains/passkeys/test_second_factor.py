@@ -118,3 +118,20 @@ async def test_a_device_that_remembers_the_passkey_skips_the_second_factor(make_
         user_id, asked["challenge"], authenticator.get(options), remember_device=True
     )
     assert pair.device
+
+
+@pytest.mark.parametrize("by", ["owner", "operator"])
+async def test_two_factor_ends_with_the_passkey_that_was_the_last_factor(service, user_id, authenticator, by):
+    passkey = await add_passkey(service, user_id, authenticator)
+    (email,) = [method for method in (await waiting(service))["methods"] if method["kind"] == "email"]
+    await service.second_factors.remove(user_id, email["id"])
+    assert [method["kind"] for method in (await waiting(service))["methods"]] == ["passkey"]
+    if by == "owner":
+        await service.passkeys.remove(user_id, passkey.id)
+    else:
+        await service.passkeys.admin_remove(user_id, passkey.id, actor="operator")
+    listed = await service.second_factors.list_for_user(user_id)
+    assert (listed.enabled, listed.factors, listed.backup_codes_left) == (False, [], 0)
+    assert await service.logins.with_password(EMAIL, PASSWORD)
+    (event,) = await service.events.list_session_events(user_id, "two_factor_disabled")
+    assert event.actor == (None if by == "owner" else "operator")
