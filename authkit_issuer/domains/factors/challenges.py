@@ -151,8 +151,13 @@ class Challenges:
 
     async def _find(self, user_id: str, challenge: str) -> tuple[Record, UserFactors] | None:
         record = await self._peek(user_id, challenge)
-        user = await self.rt.maybe(sql.USER_FACTORS, record.user_id) if record else None
-        return (record, user) if record and user and _is_current(record, user) else None
+        user = await self._user_of(record) if record else None
+        return (record, user) if record and user else None
+
+    async def _user_of(self, record: Record) -> UserFactors | None:
+        """Return the user of a challenge; None if the account is no longer as it was."""
+        user = await self.rt.maybe(sql.USER_FACTORS, record.user_id)
+        return user if user is not None and _is_current(record, user) else None
 
     async def _peek(self, user_id: str, challenge: str) -> Record | None:
         """Return a challenge that the store holds; whether the account is still the same is not read."""
@@ -172,11 +177,11 @@ class Challenges:
         ``InvalidChallenge``, ``InvalidOrExpiredCode``, ``TooManyRequests``.
         """
         record = await self._peek(user_id, challenge)
-        if record is not None and App.of_record(record) is not None and not is_backup:
+        app = App.of_record(record) if record and not is_backup else None
+        if record is not None and app is not None:
             # The statement that accepts the code of an app looks at the account as well.
-            return await self._redeem_app_code(record, code)
-        record = record and await self.find(user_id, challenge)
-        if record is None:
+            return await self._redeem_app_code(record, app, code)
+        if record is None or await self._user_of(record) is None:
             raise errors.InvalidChallenge
         if is_backup or not record.data["destination"]:
             redeemed = await self._redeem_user_code(record, code, client, is_backup=is_backup)
@@ -188,9 +193,7 @@ class Challenges:
             await SendingLimits(self.rt).forget(LIMIT, record.user_id, client, device=device)
         return redeemed
 
-    async def _redeem_app_code(self, record: Record, code: str) -> Redeemed:
-        app = App.of_record(record)
-        assert app is not None  # noqa: S101 - looked at before
+    async def _redeem_app_code(self, record: Record, app: App, code: str) -> Redeemed:
         await OneTimeCodes(self.rt).count_try(record)
         steps = await totp_codes.check(self.rt, app, code)
         if not await OneTimeCodes(self.rt).spend(record):
@@ -243,8 +246,7 @@ class Challenges:
     async def redeem_user_code(self, user_id: str, code: str) -> bool:
         """Use up the user's own code; False if it is wrong or no longer valid."""
         record = await OneTimeCodes(self.rt).peek(CODE, user_id)
-        user = await self.rt.maybe(sql.USER_FACTORS, user_id) if record else None
-        if record is None or user is None or not _is_current(record, user):
+        if record is None or await self._user_of(record) is None:
             return False
         try:
             await OneTimeCodes(self.rt).redeem_code(CODE, user_id, record.target, code)
