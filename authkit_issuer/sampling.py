@@ -15,6 +15,7 @@ from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.measured import Statements
 from authkit_issuer.store.postgres import Pool
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.readiness import clock_difference
 from authkit_issuer.telemetry import measurements as names
 
 INTERVAL = 10.0
@@ -41,7 +42,7 @@ OUTBOX = Query(
         coalesce((
             select extract(epoch from now() - e.occurred_at)::float8
             from profiles.event_outbox o join profiles.session_events e on e.id = o.event_id
-            where o.sink = $1 order by o.event_id limit 1
+            where o.sink = $1 order by o.queued_at, o.event_id limit 1
         ), 0) as age
     """,
 )
@@ -58,7 +59,6 @@ WEBHOOKS = Query(
         ), 0) as age
     """,
 )
-NOW = Query(float, "select extract(epoch from clock_timestamp())::float8")
 
 
 class Sampling:
@@ -110,9 +110,7 @@ class Sampling:
 
     async def _of_database(self) -> None:
         rt, gauge = self._rt, self._telemetry.gauge
-        before = rt.clock()
-        database = await rt.one(NOW)
-        gauge(names.CLOCK_AHEAD.name, abs((before + rt.clock()) / 2 - database))
+        gauge(names.CLOCK_AHEAD.name, abs(await clock_difference(rt.store, rt.clock)))
         for sink in rt.sinks:
             queue = await rt.one(OUTBOX, sink, MOST)
             gauge(names.OUTBOX_WAITING.name, queue.events, sink=sink)

@@ -12,6 +12,7 @@ import asyncpg
 
 from authkit_issuer.errors import DatabaseUnavailable, StartupError
 from authkit_issuer.store.connecting import Connector
+from authkit_issuer.store.connection import Store
 from authkit_issuer.store.postgres import PoolStore
 from authkit_issuer.store.query import Query, Statement
 
@@ -111,11 +112,7 @@ class DatabaseReadiness:
         Raises:
             DatabaseUnavailable: The database does not answer.
         """
-        before = clock()
-        facts = await self._store.fetch_one(FACTS, ())
-        if facts is None:
-            raise LookupError("the query returned no row")
-        difference = (before + clock()) / 2 - facts.now
+        difference = await clock_difference(self._store, clock)
         if abs(difference) > CLOCK_WARNING:
             logger.warning(
                 "the clock of this machine is %+.0f s from the database's: tokens and codes may be refused "
@@ -132,6 +129,15 @@ class DatabaseReadiness:
                 f"The clock of this machine is {difference:+.0f} s from the database's: tokens would be "
                 "refused; synchronize both by NTP."
             )
+
+
+async def clock_difference(store: Store, clock: Callable[[], float]) -> float:
+    """Return how many seconds a clock is ahead of the database's; raises ``DatabaseUnavailable``."""
+    before = clock()
+    facts = await store.fetch_one(FACTS, ())
+    if facts is None:
+        raise LookupError("the query returned no row")
+    return (before + clock()) / 2 - facts.now
 
 
 def _problem(cause: str, reason: str) -> DatabaseUnavailable:
