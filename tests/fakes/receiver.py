@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from fakes.listening import listening, read_request
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
@@ -40,34 +42,21 @@ class Receiver:
         return [int(request.payload["data"]["session_id"]) for request in self.received]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-            raw = dict(line.split(": ", 1) for line in head[1:] if line)
-            headers |= {name.lower(): value for name, value in raw.items()}
-            body = await reader.readexactly(int(headers.get("content-length", 0)))
-            self.received.append(Received(target=head[0].split(" ")[1], headers=headers, body=body))
-            answer = self.answers.pop(0) if self.answers else 204
-            if answer == "hang":
-                await reader.read()  # until the client gives up
-            elif answer != "close":
-                text = f"HTTP/1.1 {answer} x\r\n{self.extra}content-length: 0\r\nconnection: close\r\n\r\n"
-                writer.write(text.encode())
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        target, headers, body = await read_request(reader)
+        self.received.append(Received(target=target, headers=headers, body=body))
+        answer = self.answers.pop(0) if self.answers else 204
+        if answer == "hang":
+            await reader.read()  # until the client gives up
+        elif answer != "close":
+            text = f"HTTP/1.1 {answer} x\r\n{self.extra}content-length: 0\r\nconnection: close\r\n\r\n"
+            writer.write(text.encode())
+            await writer.drain()
 
 
 @asynccontextmanager
 async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """Run a receiver on this machine; ``url`` leads to it."""
     receiver = Receiver()
-    server = await asyncio.start_server(receiver._serve, "127.0.0.1", 0, ssl=tls)
-    scheme = "https" if tls else "http"
-    receiver.url = f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    try:
+    async with listening(receiver._serve, tls=tls) as port:
+        receiver.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/hook"
         yield receiver
-    finally:
-        server.close()

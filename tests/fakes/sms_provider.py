@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from fakes.listening import listening, read_request
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -43,21 +45,12 @@ class SmsProvider:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
-            while await self._answer(reader, writer):
-                pass
-        except (asyncio.IncompleteReadError, ConnectionError):
+        while await self._answer(reader, writer):
             pass
-        finally:
-            writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:] if line)
-        }
-        body = await reader.readexactly(int(headers["content-length"]))
-        self.requests.append(Request(path=head[0].split(" ")[1], headers=headers, body=body))
+        path, headers, body = await read_request(reader)
+        self.requests.append(Request(path=path, headers=headers, body=body))
         answer = self.answers.pop(0) if self.answers else (201, {"sid": "SM00"})
         if isinstance(answer, str):
             if answer == "hang":
@@ -75,9 +68,6 @@ class SmsProvider:
 async def sms_provider() -> AsyncIterator[SmsProvider]:
     """Run a provider on this machine; ``url`` leads to it."""
     provider = SmsProvider()
-    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
-    provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with listening(provider.serve) as port:
+        provider.url = f"http://127.0.0.1:{port}"
         yield provider
-    finally:
-        server.close()
