@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, TypedDict
 
 from pydantic import Field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.factors.second_factors import SecondFactor, SecondFactorList
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.http.operations import (
@@ -26,9 +26,6 @@ from authkit_issuer.http.operations import (
 from authkit_issuer.http.responses import OkResponse, SuccessResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.ports import Client
-
-if TYPE_CHECKING:
-    from authkit_issuer.domains.factors.second_factors import SecondFactorList
 
 Code = Annotated[Text, Field(repr=False)]
 
@@ -72,19 +69,6 @@ class TwoFactorLogin(Body):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FactorResponse:
-    """One second factor; ``hint`` is the masked address or number, or the name."""
-
-    id: str
-    kind: str
-    name: str
-    hint: str
-    default: bool
-    created_at: datetime
-    last_used_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TwoFactorStatus:
     """The second factors, and how many backup codes are left. ``method`` is the kind of the default one."""
 
@@ -96,7 +80,7 @@ class TwoFactorStatus:
     """Second factors from before the first proof of a contact await their confirmation."""
     required: bool = False
     """The policy of this service requires one of every user."""
-    factors: list[FactorResponse] = field(default_factory=list[FactorResponse])
+    factors: list[SecondFactor] = field(default_factory=list[SecondFactor])
 
     @classmethod
     def of(cls, found: SecondFactorList) -> TwoFactorStatus:
@@ -108,7 +92,7 @@ class TwoFactorStatus:
             backup_codes_left=found.backup_codes_left,
             frozen=True if found.frozen else None,
             required=found.required,
-            factors=[FactorResponse(**asdict(factor)) for factor in found.factors],
+            factors=found.factors,
         )
 
 
