@@ -56,14 +56,12 @@ class Origins:
         self._loopback = config.dev
         self._logged: set[bytes] = set()
 
-    def of(self, scope: Scope) -> list[bytes]:
-        """Return the origin of a request when its pages may call, else an empty list."""
-        found = _origins_of(scope)
+    def allowed(self, found: list[bytes]) -> list[bytes]:
+        """Return the origin of a request with these headers when its pages may call, else an empty list."""
         return found if len(found) == 1 and self._may_call(found[0]) else []
 
-    def host(self, scope: Scope) -> str:
+    def host(self, found: list[bytes]) -> str:
         """Return the host of the page that calls, ``""`` if it is none of this deployment's."""
-        found = _origins_of(scope)
         origin = found[0].decode("latin-1") if len(found) == 1 else ""
         if self._loopback and is_loopback_origin(origin):
             return urlsplit(origin).hostname or ""
@@ -88,7 +86,7 @@ class Origins:
     def _log_refused(self, scope: Scope) -> None:
         """Log each refused origin of a preflight once: the page itself sees a network error alone."""
         asks = any(name == b"access-control-request-method" for name, _ in scope["headers"])
-        for origin in _origins_of(scope) if asks and len(self._logged) < _MOST_LOGGED else ():
+        for origin in origins_of(scope) if asks and len(self._logged) < _MOST_LOGGED else ():
             if origin in self._logged or self._may_call(origin) or not _ORIGIN.fullmatch(origin):
                 continue
             self._logged.add(origin)
@@ -103,7 +101,8 @@ def _origin(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _origins_of(scope: Scope) -> list[bytes]:
+def origins_of(scope: Scope) -> list[bytes]:
+    """Return the values of the ``Origin`` headers of a request."""
     return [value for name, value in scope["headers"] if name == b"origin"]
 
 

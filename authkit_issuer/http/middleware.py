@@ -10,7 +10,7 @@ import re
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authkit_issuer.errors import ServerBusy
-from authkit_issuer.http.cors import ALLOWED, Origins
+from authkit_issuer.http.cors import ALLOWED, Origins, origins_of
 from authkit_issuer.http.dispatch import REQUEST_ID, send_answer
 from authkit_issuer.http.errors import NoSuchRoute, internal, refuse
 from authkit_issuer.http.request_body import ClientGone
@@ -37,8 +37,9 @@ class Edge:
         request_id = request_id_of(scope)
         scope[REQUEST_ID] = request_id
         # A list of none or one: Starlette hands copies of the scope on, and what it holds is shared.
-        allowed = scope[ALLOWED] = self._origins.of(scope)
-        page = web_host.set(self._origins.host(scope))
+        origins = origins_of(scope)
+        allowed = scope[ALLOWED] = self._origins.allowed(origins)
+        page = web_host.set(self._origins.host(origins))
         try:
             await self._pass(scope, receive, send, request_id, allowed)
         finally:
