@@ -61,18 +61,15 @@ class SmsLimits:
         """Count an SMS, and record once an hour that few of their codes are used."""
         hour = self._hour()
         await self.rt.ephemeral.incr(self._key("sent", hour), 3 * _HOUR)
-        sent, used = [await self._count(name) for name in ("sent", "used")]
+        # A code may be used after the hour of its SMS.
+        keys = [self._key(name, number) for name in ("sent", "used") for number in (hour - 1, hour)]
+        counts = [int(count or 0) for count in await self.rt.ephemeral.get_many(keys)]
+        sent, used = sum(counts[:2]), sum(counts[2:])
         report = self.rt.report_unused_sms
         if report is None or sent < MIN_SENT or used >= self.rt.config.sms_min_used_share * sent:
             return
         if await self.rt.ephemeral.set(self._key("reported", hour), b"1", _HOUR, only_if_absent=True):
             await report(data={"sent": sent, "used": used})
-
-    async def _count(self, name: str) -> int:
-        """Return the count of this hour and the one before: a code may be used after the hour of its SMS."""
-        hour = self._hour()
-        found = [await self.rt.ephemeral.get(self._key(name, number)) for number in (hour - 1, hour)]
-        return sum(int(count) for count in found if count is not None)
 
     def _key(self, name: str, hour: int) -> str:
         return f"sms_{name}:{hour}"
