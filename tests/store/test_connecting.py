@@ -15,6 +15,7 @@ from authkit_issuer import errors
 from authkit_issuer.store.address import Host, hosts
 from authkit_issuer.store.connecting import SILENCE, Connector
 from authkit_issuer.store.postgres import open_pool
+from fakes.proxy import Proxy
 
 
 @pytest.fixture
@@ -114,13 +115,9 @@ async def test_sockets_notice_a_machine_that_vanished() -> None:
 
 
 async def test_a_server_that_accepts_no_connection_and_answers_meanwhile_keeps_the_old_ones(
-    database_url: str, folder: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fakes.proxy import Proxy
-
     monkeypatch.setattr("authkit_issuer.store.connecting.PROOF", 0.3)
-    proxy = Proxy(f"{folder}/.s.PGSQL.5432")
-    await proxy.start()
     connector = Connector(several(database_url, f"127.0.0.1:{proxy.port}"))
     connection = await connector.connect()
     proxy.silent = True
@@ -131,4 +128,3 @@ async def test_a_server_that_accepts_no_connection_and_answers_meanwhile_keeps_t
     await asyncio.sleep(0.6)
     assert connection.is_closed()
     await connector.close()
-    await proxy.stop()

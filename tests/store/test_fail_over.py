@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.service import Service
-from authkit_issuer.store.migrate import migrate
 from fakes.postgres import PostgresServer
 from fakes.proxy import Proxy
 from fakes.servers import on
@@ -47,18 +46,8 @@ OUTAGES = {
 
 
 @pytest.fixture
-def pair() -> Iterator[Pair]:
-    primary = PostgresServer()
-    primary.create()
-    standby = primary.standby()
-    try:
-        primary.start()
-        standby.start()
-        asyncio.run(migrate(primary.url))
-        yield Pair(primary, standby)
-    finally:
-        primary.remove()
-        standby.remove()
+def pair(primary_and_standby: tuple[PostgresServer, PostgresServer]) -> Pair:
+    return Pair(*primary_and_standby)
 
 
 @dataclass

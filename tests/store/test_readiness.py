@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -92,13 +92,9 @@ async def test_a_role_that_may_not_write_is_not_ready(make_service: MakeService,
 
 
 async def test_a_server_that_fell_silent_is_not_ready_within_two_seconds(
-    make_service: MakeService, database_url: str
+    make_service: MakeService, proxy: Proxy, proxied_url: str
 ) -> None:
-    folder = parse_qs(urlsplit(database_url).query)["host"][0]
-    proxy = Proxy(f"{folder}/.s.PGSQL.5432")
-    await proxy.start()
-    address = f"postgresql://postgres@127.0.0.1:{proxy.port}/{urlsplit(database_url).path.lstrip('/')}"
-    service = await make_service(pool=None, database_url=address)
+    service = await make_service(pool=None, database_url=proxied_url)
     assert await cause(service) is None
     proxy.silent = True
     began = time.monotonic()
@@ -107,7 +103,6 @@ async def test_a_server_that_fell_silent_is_not_ready_within_two_seconds(
     proxy.silent = False
     await becomes(service, None, 4)
     await service.close()
-    await proxy.stop()
 
 
 async def test_one_process_writes_for_all(make_service: MakeService, database_url: str) -> None:

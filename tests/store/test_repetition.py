@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -178,18 +178,14 @@ async def test_a_plan_that_a_change_of_the_schema_outdated_is_made_again_inside_
 
 
 async def test_a_connection_that_ended_unseen_is_replaced_at_the_begin(
-    make_service: Callable[..., Awaitable[Service]], database_url: str
+    make_service: Callable[..., Awaitable[Service]], proxy: Proxy, proxied_url: str
 ) -> None:
-    folder = parse_qs(urlsplit(database_url).query)["host"][0]
-    proxy = Proxy(f"{folder}/.s.PGSQL.5432")
-    await proxy.start()
-    address = f"postgresql://postgres@127.0.0.1:{proxy.port}/{urlsplit(database_url).path.lstrip('/')}"
-    service = await make_service(pool=None, database_url=address)
+    service = await make_service(pool=None, database_url=proxied_url)
     await service.rt.maybe(READ, "admin")
     proxy.hangs_up = True
     async with service.rt.transaction() as tx:
         assert await tx.maybe(READ, "admin") == "admin"
-    await proxy.stop()
+    await service.close()
 
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])

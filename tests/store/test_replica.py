@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from authkit_issuer.service import Service
-from authkit_issuer.store.migrate import migrate
 from fakes.postgres import PostgresServer
 from fakes.servers import free_port, on
 
 
-@pytest.fixture
-def replica() -> Iterator[tuple[PostgresServer, PostgresServer]]:
-    primary = PostgresServer()
-    primary.create()
-    standby = primary.standby()
-    try:
-        primary.start()
-        standby.start()
-        asyncio.run(migrate(primary.url))
-        yield primary, standby
-    finally:
-        primary.remove()
-        standby.remove()
-
-
 async def test_lists_come_from_the_replica_and_decisions_from_the_primary(
-    make_service: Callable[..., Awaitable[Service]], replica: tuple[PostgresServer, PostgresServer]
+    make_service: Callable[..., Awaitable[Service]],
+    primary_and_standby: tuple[PostgresServer, PostgresServer],
 ) -> None:
-    primary, standby = replica
+    primary, standby = primary_and_standby
     service = await make_service(
         pool=None, database_url=primary.url, database_read_url=f"{standby.url}?target_session_attrs=standby"
     )
