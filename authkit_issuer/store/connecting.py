@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +18,7 @@ from weakref import WeakSet
 
 import asyncpg
 
+from authkit_issuer.sockets import notice_silence
 from authkit_issuer.store.address import hosts, readable_address
 
 if TYPE_CHECKING:
@@ -30,7 +30,12 @@ HEAD_START = 0.5
 """Seconds that a host has before the next one is asked beside it."""
 SILENCE = 5.0
 """Seconds after which a connection ends whose data the other machine does not acknowledge."""
-_KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+_LIMITS = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": int(SILENCE * 1000),
+}
 PROOF = 1.0
 """Seconds in which a server under suspicion has to accept a new connection."""
 CONNECT_TIMEOUT = 5.0
@@ -47,15 +52,7 @@ class WatchedConnection(_Connection):
     def __init__(self, protocol: Any, transport: Any, *rest: Any) -> None:
         """Set the limits of the socket: the driver has no option for them."""
         super().__init__(protocol, transport, *rest)
-        found = transport.get_extra_info("socket")
-        if found is None or found.family == socket.AF_UNIX:
-            return
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # Not every system has all of them.
-        for name, value in (*_KEEPALIVE.items(), ("TCP_USER_TIMEOUT", int(SILENCE * 1000))):
-            option = getattr(socket, name, None)
-            if option is not None:
-                found.setsockopt(socket.IPPROTO_TCP, option, value)
+        notice_silence(transport.get_extra_info("socket"), _LIMITS)
 
 
 class Connector:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import hiredis
 
 from authkit_issuer.ephemeral.redis.address import Login, Node
 from authkit_issuer.ephemeral.redis.failures import Disconnected, RedisFailure, Refusal
+from authkit_issuer.sockets import notice_silence
 
 _UNFINISHED = object()
 _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
@@ -74,12 +74,7 @@ class Connection(asyncio.Protocol):
         if self.closed:
             self._transport.abort()
             return
-        connected = transport.get_extra_info("socket")
-        if connected is not None and connected.family != getattr(socket, "AF_UNIX", None):
-            connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for name, value in _KEEPALIVE.items():
-                if hasattr(socket, name):
-                    connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        notice_silence(transport.get_extra_info("socket"), _KEEPALIVE)
 
     def data_received(self, data: bytes) -> None:
         """Give each complete reply to the caller whose turn it is; see ``asyncio.Protocol``."""
