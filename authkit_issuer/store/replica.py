@@ -1,4 +1,4 @@
-"""Reads that may be a moment old: from a replica, and from the primary while the replica is away."""
+"""Reads that may be a moment old: from a replica, or from the primary while it is away or behind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
+import asyncpg
+
 from authkit_issuer.errors import DatabaseUnavailable
 from authkit_issuer.store.connection import Store
 from authkit_issuer.store.query import Query
@@ -16,7 +18,14 @@ Row = TypeVar("Row")
 Result = TypeVar("Result")
 
 AWAY = 10.0
-"""Seconds for which a replica that did not answer is not asked again."""
+"""Seconds for which a replica that did not answer, or lacks a migration, is not asked again."""
+_BEHIND = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.InvalidSchemaNameError,
+)
+"""What a replica says that has not replayed a migration yet. The primary says it only of a defect."""
 
 logger = logging.getLogger("authkit.database")
 
@@ -56,5 +65,10 @@ class ReplicaStore:
                 self._away_until = time.monotonic() + AWAY
                 logger.warning(
                     "the read replica does not answer (%s): the primary is read for %g s", error.reason, AWAY
+                )
+            except _BEHIND as error:
+                self._away_until = time.monotonic() + AWAY
+                logger.warning(
+                    "the read replica lacks a migration (%s): the primary is read for %g s", error, AWAY
                 )
         return await read(self._primary)

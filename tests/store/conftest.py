@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from authkit_issuer.store.migrate import migrate
-from fakes.postgres import PostgresServer
+from fakes.postgres import DEADLINE, PostgresServer
 from fakes.proxy import Proxy
+from fakes.servers import on
 
 
 @pytest.fixture
@@ -29,9 +30,20 @@ def proxied_url(proxy: Proxy, database_url: str) -> str:
     return f"postgresql://postgres@127.0.0.1:{proxy.port}/{urlsplit(database_url).path.lstrip('/')}"
 
 
+async def _replayed(primary: PostgresServer, standby: PostgresServer) -> None:
+    """Wait until the standby shows what the primary has committed: commits do not wait for that."""
+    written = await on(
+        primary.url, lambda connection: connection.fetchval("select pg_current_wal_lsn()::text")
+    )
+    replayed = "select pg_last_wal_replay_lsn() >= $1::text::pg_lsn"
+    async with asyncio.timeout(DEADLINE):
+        while not await on(standby.url, lambda connection: connection.fetchval(replayed, written)):
+            await asyncio.sleep(0.02)
+
+
 @pytest.fixture
 def primary_and_standby() -> Iterator[tuple[PostgresServer, PostgresServer]]:
-    """Two servers of a test's own, the second following the first, with the schema."""
+    """Two servers of a test's own, the second following the first; both have the schema."""
     primary = PostgresServer()
     primary.create()
     standby = primary.standby()
@@ -39,6 +51,7 @@ def primary_and_standby() -> Iterator[tuple[PostgresServer, PostgresServer]]:
         primary.start()
         standby.start()
         asyncio.run(migrate(primary.url))
+        asyncio.run(_replayed(primary, standby))
         yield primary, standby
     finally:
         primary.remove()
