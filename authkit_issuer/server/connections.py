@@ -27,6 +27,10 @@ LINGER = 1.0
 """Seconds for which the rest of a request is read and discarded after an early answer, so that it arrives."""
 MAX_LINGER = 64 * 1024
 """The most bytes of such a rest."""
+MAX_PIPELINED = 16
+"""Requests of a connection that wait behind the one that runs; one read may bring thousands."""
+WRITE_DEADLINE = 30.0
+"""Seconds in which a client has to read what it was sent, where that no longer fits the buffers."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -40,8 +44,12 @@ class HeadTooLarge(Exception):
     """Makes the parser stop."""
 
 
+class TooManyRequests(Exception):
+    """Makes the parser stop."""
+
+
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol with a bound of bytes and seconds for the head, the body, and the unread rest."""
+    """uvicorn's protocol with a bound of bytes and seconds for head, body, its rest, and answer."""
 
     def __init__(
         self,
@@ -65,6 +73,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._fields = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._rest: int | None = None
+        self._write_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: the first head is due from the connection on."""
@@ -77,8 +86,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._start_clock(HEAD_DEADLINE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock and give the place back."""
+        """Stop the clocks and give the place back."""
         self._stop_clock()
+        self._stop_write_clock()
         if self._admitted and self._places is not None:
             self._places.give_back(self._peer())
         self._admitted = False
@@ -100,7 +110,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self._in_head and self._received > MAX_HEAD:
             self._refuse()
         elif not self._in_head and self._received > MAX_BODY:
-            self.transport.close()
+            self._close()
 
     def on_message_begin(self) -> None:
         """Count from zero."""
@@ -108,14 +118,21 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count one field; many short ones cost far more than their bytes."""
+        """Count one field; many short ones cost far more than their bytes.
+
+        The fields of a trailer are dropped. Among the headers, a client could put its own words there behind
+        those of a proxy (RFC 9110 section 6.5.1).
+        """
         self._fields += len(name) + len(value) + 32
         if self._fields > MAX_HEAD:
             raise HeadTooLarge
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Let the request run, and give its body a deadline where there is one."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise TooManyRequests
         self._begun = self._in_head = False
         self._received = 0
         self._stop_clock()
@@ -145,6 +162,41 @@ class BoundedHttp(HttpToolsProtocol):
 
         await self._answer(scope, receive, announced)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser does not take; not in place of the answer to a request before it."""
+        if not self._is_answering():
+            super().send_400_response(msg)
+        elif not self.cycle.more_body:
+            # What came whole is answered, with the end of the connection; the rest is not read.
+            self.cycle.keep_alive = False
+            self._rest = MAX_LINGER
+        elif self.pipeline or self.cycle.response_started:
+            self._close()
+        else:
+            super().send_400_response(msg)
+
+    def on_response_complete(self) -> None:
+        """Begin with the next request, or wait for the client to read the last answer."""
+        super().on_response_complete()
+        if self._admitted and self.transport.is_closing():
+            self._start_write_clock()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the idle connection."""
+        super().timeout_keep_alive_handler()
+        self._start_write_clock()
+
+    def pause_writing(self) -> None:
+        """Let the answer wait for its client, but not without end."""
+        super().pause_writing()
+        self._start_write_clock()
+
+    def resume_writing(self) -> None:
+        """Go on with the answer."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._stop_write_clock()
+
     def end_answer(self) -> None:
         """Close the connection once the answer is out; if the request is not complete, read a bit longer.
 
@@ -152,7 +204,7 @@ class BoundedHttp(HttpToolsProtocol):
         section 9.6).
         """
         if self._in_head or self.transport.is_closing():
-            self.transport.close()
+            self._close()
             return
         self._rest = MAX_LINGER
         self._stop_clock()
@@ -164,7 +216,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _discard(self, size: int) -> None:
         self._rest = (self._rest or 0) - size
         if self._rest < 0:
-            self.transport.close()
+            self._close()
 
     def _peer(self) -> str | None:
         return self.client[0] if self.client else None
@@ -177,19 +229,33 @@ class BoundedHttp(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _close(self) -> None:
+        """Close the connection once everything is sent; a client that reads nothing does not keep it."""
+        self.transport.close()
+        self._start_write_clock()
+
+    def _start_write_clock(self) -> None:
+        if self._write_deadline is None:
+            self._write_deadline = self.loop.call_later(WRITE_DEADLINE, self.transport.abort)
+
+    def _stop_write_clock(self) -> None:
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
+
     def _too_late(self) -> None:
         self._deadline = None
         if self._in_head and self._is_answering():
             self._start_clock(HEAD_DEADLINE)
         elif not self.transport.is_closing():
-            self.transport.close()
+            self._close()
 
     def _refuse(self) -> None:
         if self.transport.is_closing():
             return
         if not self._is_answering():
             self.transport.write(_TOO_LARGE)
-        self.transport.close()
+        self._close()
 
     def _is_answering(self) -> bool:
         # A client may send its next request during the response to this one.

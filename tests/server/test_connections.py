@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ import uvicorn
 
 from authkit_issuer.server import connections
 from authkit_issuer.server.connection_limit import Places
-from authkit_issuer.server.connections import MAX_BODY, MAX_HEAD, MAX_LINGER, BoundedHttp
+from authkit_issuer.server.connections import MAX_BODY, MAX_HEAD, MAX_LINGER, MAX_PIPELINED, BoundedHttp
 
 GOOD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -27,7 +28,8 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
             break
     if scope["path"] == "/slow":
         await asyncio.sleep(0.5)
-    told = b"%d" % len(body)
+    told = b"%d" % len(body) if scope["path"] != "/headers" else repr(scope["headers"]).encode()
+    told = b"x" * 300_000 if scope["path"] == "/long" else told
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]}
     )
@@ -38,6 +40,7 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(connections, "HEAD_DEADLINE", 0.2)
     monkeypatch.setattr(connections, "BODY_DEADLINE", 0.4)
+    monkeypatch.setattr(connections, "WRITE_DEADLINE", 0.3)
     places = Places(most=3)
     protocol: Any = functools.partial(BoundedHttp, places=places)
     config = uvicorn.Config(
@@ -165,6 +168,53 @@ async def test_a_chunk_whose_extension_has_no_end_is_cut_off(port: int) -> None:
 async def test_a_body_in_the_smallest_chunks_is_read(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nhost: x\r\n" + CLOSE + b"transfer-encoding: chunked\r\n\r\n"
     assert (await talk(port, head + b"1\r\na\r\n" * 65_536 + b"0\r\n\r\n")).endswith(b"65536")
+
+
+async def test_a_trailer_is_no_header(port: int) -> None:
+    # Proxies pass trailers on: this one would be the last word on the address of the client.
+    head = b"POST /headers HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 192.0.2.1\r\n" + CLOSE
+    trailer = b"x-forwarded-for: 203.0.113.7\r\ncookie: a=b\r\n"
+    said = await talk(port, head + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + trailer + b"\r\n")
+    assert b"192.0.2.1" in said
+    assert b"203.0.113.7" not in said
+    assert b"cookie" not in said
+
+
+async def test_a_trailer_without_end_is_cut_off(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
+    assert (await talk(port, head + b"a: b\r\n" * 2000)).startswith(b"HTTP/1.1 400")
+
+
+async def test_few_requests_wait_behind_the_one_that_runs(port: int) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+    said = await talk(port, slow + GOOD * (MAX_PIPELINED + 100))
+    # Those that came before are answered in their order, and the end of the connection says that no more are.
+    assert said.count(b"HTTP/1.1 200 OK") == 1 + MAX_PIPELINED
+    assert said.count(b"connection: close") == 1
+    assert b"400" not in said
+
+
+async def test_what_no_parser_takes_does_not_stand_for_the_answer_to_the_request_before(port: int) -> None:
+    said = await talk(port, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + b"nonsense\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in said
+    # The answer to the malformed request itself is a 400, with another before it none.
+    broken = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"
+    assert (await talk(port, broken)).startswith(b"HTTP/1.1 400")
+    assert b"400" not in await talk(port, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + broken)
+
+
+async def test_a_client_that_reads_nothing_does_not_keep_its_place(port: int) -> None:
+    once = GOOD.replace(b"\r\n\r\n", b"\r\n" + CLOSE + b"\r\n")
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", port))
+        client.sendall(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n" * MAX_PIPELINED)
+        async with asyncio.timeout(10):
+            while True:  # until there are three places again
+                three = await asyncio.gather(*(talk(port, b"", once, pause=0.1) for _ in range(3)))
+                if all(said.startswith(b"HTTP/1.1 200") for said in three):
+                    break
 
 
 async def test_the_rest_of_a_request_answered_early_is_not_waited_for(port: int) -> None:
