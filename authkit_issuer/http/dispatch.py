@@ -315,6 +315,8 @@ class Path:
         methods = [*self._runners, "OPTIONS"]
         self._allow = (b"allow", ", ".join(sorted(methods)).encode())
         self._methods = b", ".join(sorted(name.encode() for name in methods if name != "OPTIONS"))
+        served = [name for name in methods if name not in {"HEAD", "OPTIONS"}]
+        self._refusal = f"Method not allowed. Use {' or '.join(sorted(served))}."
         self._public = any(runner.operation.cors for runner in runners)
         self._local = any(runner.operation.auth is Auth.LOOPBACK for runner in runners)
 
@@ -331,7 +333,7 @@ class Path:
             told = preflight(scope, self._methods, public=self._public)
             answer = RawResponse(status=204, headers=(self._allow, *told), body=b"")
         else:
-            refusal = refuse(MethodNotAllowed(), scope[REQUEST_ID])
+            refusal = refuse(MethodNotAllowed(self._refusal), scope[REQUEST_ID])
             answer = RawResponse(status=405, headers=(*refusal.headers, self._allow), body=refusal.body)
         await send_answer(send, answer, head=method == "HEAD")
 

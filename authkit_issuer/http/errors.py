@@ -32,7 +32,7 @@ class MethodNotAllowed(AuthError):
     """The path exists and does not take this method."""
 
     code = "method_not_allowed"
-    default = "This path does not take this method."
+    default = "Method not allowed."
 
 
 class PayloadTooLarge(AuthError):

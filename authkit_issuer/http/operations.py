@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
 from authkit_issuer.domains.credentials.identifier import Identifier
 from authkit_issuer.domains.credentials.login_attempts import BUCKET
@@ -35,6 +35,14 @@ Tag = Literal[
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True)]
 """A text whose surrounding blanks mean nothing; never used for passwords."""
+
+# Two of the names at once mean two accounts; the one that lost is refused as unknown.
+ACCOUNT_NAME: Any = Field(
+    validation_alias=AliasChoices("identifier", "email", "login"),
+    description="An email address, phone number or user name; `email` and `login` name it as well",
+)
+AccountName = Annotated[Text, ACCOUNT_NAME]
+"""What names an account in a request without a token."""
 
 
 class Body(BaseModel):

@@ -181,9 +181,12 @@ def _validate(model: type[Model], members: dict[str, Any]) -> Model:
     try:
         return model.model_validate(members)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        first = found[0]
         name = first["loc"][0] if first["loc"] else None
-        raise Invalid(f"{first['msg']}.", param=_named(name) if isinstance(name, str) else None) from None
+        missing = [str(entry["loc"][-1]) for entry in found if entry["type"] == "missing"]
+        text = f"Required: {', '.join(missing)}." if first["type"] == "missing" else f"{first['msg']}."
+        raise Invalid(text, param=_named(name) if isinstance(name, str) else None) from None
 
 
 def _named(name: str) -> str | None:

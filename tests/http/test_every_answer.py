@@ -24,6 +24,7 @@ async def test_a_wrong_method_gets_the_right_ones(client, method, assert_refusal
     answer = await client.request(method, "/toy")
     assert_refusal(answer, 405, "method_not_allowed")
     assert answer.headers["allow"] == "GET, HEAD, OPTIONS, POST"
+    assert answer.json()["error_description"] == "Method not allowed. Use GET or POST."
 
 
 async def test_options_lists_the_methods_and_opens_nothing_to_other_origins(client):

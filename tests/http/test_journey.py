@@ -49,12 +49,24 @@ async def test_a_registration_is_confirmed_by_code_and_id_together(api, mailbox)
     code = mailbox.last("ada@example.test").code
     confirm = {"email": "ada@example.test", "code": code}
     without_id = await api.post("/auth/email/verify/confirm", json=confirm)
-    assert _code(without_id) == (400, "invalid_or_expired_code")
+    assert _code(without_id) == (400, "invalid_request")
+    assert without_id.json()["param"] == "registration_id"
     confirm["registration_id"] = accepted.json()["registration_id"]
     answer = await api.post("/auth/email/verify/confirm", json=confirm)
     _assert_tokens(answer)
     again = await api.post("/auth/email/verify/confirm", json=confirm)
     assert _code(again) == (409, "already_confirmed")
+
+
+@pytest.mark.parametrize(
+    ("name", "contact"), [("email", "ada@example.test"), ("phone_number", "+4915112345678")]
+)
+async def test_a_contact_may_be_named_for_what_it_is(api, mailbox, name, contact):
+    answer = await api.post("/auth/register", json={name: contact, "password": PASSWORD})
+    assert answer.status_code == 202
+    assert contact in answer.json().values()
+    two = {name: contact, "identifier": "eve@example.test", "password": PASSWORD}
+    assert _code(await api.post("/auth/register", json=two)) == (400, "invalid_request")
 
 
 async def test_a_registration_for_a_taken_address_is_answered_alike(api, sign_up):

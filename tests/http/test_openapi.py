@@ -213,6 +213,22 @@ async def test_the_page_lists_every_operation_without_any_script():
     assert not re.search(r"""\son\w+=|(src|href)=["'](?:https?:)?//""", text)
 
 
+async def test_the_page_shows_the_members_of_requests_and_responses():
+    text = (await DOCS.docs(None)).body.decode()
+    entry = text.partition('<span class="path">/auth/register</span>')[2].partition("</details>")[0]
+    takes, _, returns = entry.partition("<h3>Returns</h3>")
+    assert "<code>password</code>" in takes
+    assert "<code>registration_id</code></td><td>string</td>" in returns
+    assert "<code>phone</code></td><td>string, optional</td>" in returns
+
+
+async def test_the_page_shows_code_as_code_and_escapes_it():
+    text = (await DOCS.docs(None)).body.decode()
+    assert "<code>error_description</code>" in text
+    assert "`" not in text
+    assert html._with_code("a `<b>` & c") == "a <code>&lt;b&gt;</code> &amp; c"
+
+
 async def test_the_page_allows_its_own_style_and_nothing_else():
     answer = await DOCS.docs(None)
     policy = dict(answer.headers)[b"content-security-policy"].decode()

@@ -60,6 +60,12 @@ async def test_what_could_be_read_in_two_ways_is_refused(client, raw, param, ass
     assert_refusal(answer, 400, "invalid_request", param)
 
 
+async def test_every_missing_member_is_named(api):
+    answer = await api.post("/auth/password/login", json={})
+    assert answer.json()["error_description"] == "Required: identifier, password."
+    assert answer.json()["param"] == "identifier"
+
+
 async def test_pairs_of_surrogates_are_one_character(client):
     answer = await client.post("/toy", content=b'{"name": "\\ud83d\\ude00"}', headers=HTTP_JSON)
     assert answer.json()["name"] == "\N{GRINNING FACE}"

@@ -88,16 +88,19 @@ async def test_six_digits_count_only_with_the_address_and_the_id_of_the_request(
 ):
     async with serve(codes_only) as api:
         await sign_up(api)
-        asked = await api.post("/auth/password/reset/request", json={"identifier": EMAIL})
+        asked = await api.post("/auth/password/reset/request", json={"email": EMAIL})
         await api.delivered()
         code = mailbox.last(EMAIL).code
         body = {"code": code, "new_password": NEW}
         bare = await api.post("/auth/password/reset/confirm", json=body)
         assert refusal(bare) == (400, "invalid_or_expired_token")
-        for wrong in ({"identifier": EMAIL}, {"identifier": EMAIL, "request_id": "x" * 22}):
-            answer = await api.post("/auth/password/reset/confirm", json=body | wrong)
-            assert refusal(answer) == (400, "invalid_or_expired_code")
-        whole = body | {"identifier": EMAIL, "request_id": asked.json()["request_id"]}
+        without_id = await api.post("/auth/password/reset/confirm", json=body | {"identifier": EMAIL})
+        assert refusal(without_id) == (400, "invalid_request")
+        assert without_id.json()["param"] == "request_id"
+        wrong = body | {"identifier": EMAIL, "request_id": "x" * 22}
+        answer = await api.post("/auth/password/reset/confirm", json=wrong)
+        assert refusal(answer) == (400, "invalid_or_expired_code")
+        whole = body | {"email": EMAIL, "request_id": asked.json()["request_id"]}
         assert (await api.post("/auth/password/reset/confirm", json=whole)).status_code == 200
         assert (await log_in(api, EMAIL, NEW)).status_code == 200
 
@@ -140,7 +143,7 @@ async def test_a_number_gets_six_digits_where_texts_carry_no_links(codes_only, s
         await api.delivered()
         body = {"phone_number": PHONE, "code": mailbox.last(PHONE).code, "new_password": NEW}
         missing = await api.post("/auth/phone/password/reset/confirm", json=body)
-        assert refusal(missing) == (400, "invalid_or_expired_code")
+        assert refusal(missing) == (400, "invalid_request")
         body["request_id"] = asked.json()["request_id"]
         assert (await api.post("/auth/phone/password/reset/confirm", json=body)).status_code == 200
 
@@ -232,7 +235,7 @@ async def test_no_user_gets_in_while_tries_cannot_be_counted(make_service, serve
 async def test_attackers_cannot_use_up_the_tries_of_another_client(
     make_service, serve, config, sign_up, mailbox
 ):
-    # Thirty addresses guess with the address alone; the owner's browser comes from one of its own.
+    # Thirty addresses guess with ids of their own; the owner's browser comes from one of its own.
     rates = {**config.rate_limits, "auth_pwd_reset_confirm:account": "3/10m"}
     service = await make_service(config=dataclasses.replace(config, rate_limits=rates))
     async with serve(service) as api:
@@ -240,7 +243,8 @@ async def test_attackers_cannot_use_up_the_tries_of_another_client(
         await api.post("/auth/password/reset/request", json={"identifier": EMAIL})
         await api.delivered()
         guess = {"identifier": EMAIL, "code": "000000", "new_password": NEW}
-        for _ in range(30):
+        for number in range(30):
+            guess["request_id"] = f"{number:022}"
             answer = await api.post("/auth/password/reset/confirm", json=guess)
             assert refusal(answer) == (400, "invalid_or_expired_code")
         body = {"token": mailbox.last(EMAIL).token, "new_password": NEW}

@@ -20,7 +20,7 @@ async def test_a_phone_registration_signs_in_with_the_code_from_the_message(api,
     registration_id = await _register(api, PHONE)
     body = {"phone_number": PHONE, "code": mailbox.last(PHONE).code}
     without = await api.post("/auth/phone/verify/confirm", json=body)
-    assert refusal(without) == (400, "invalid_or_expired_code")
+    assert refusal(without) == (400, "invalid_request")
     body["registration_id"] = registration_id
     tokens = assert_tokens(await api.post("/auth/phone/verify/confirm", json=body))
     found = await me(api, tokens)
@@ -43,7 +43,7 @@ async def test_an_account_that_was_there_is_proved_and_no_user_is_signed_in(
     # An attacker who knows address and code has neither of the ids.
     assert refusal(await api.post(f"/auth/{kind}/verify/confirm", json=body)) == (
         400,
-        "invalid_or_expired_code",
+        "invalid_request",
     )
     body["request_id"] = asked.json()["request_id"]
     done = await api.post(f"/auth/{kind}/verify/confirm", json=body)
@@ -117,7 +117,12 @@ async def test_an_address_is_not_a_registration(api):
         ("/auth/email/verify/request", {"email": "nothing"}, "invalid_email"),
         ("/auth/phone/verify/request", {"phone_number": "0711"}, "invalid_phone_number"),
         ("/auth/email/verify/confirm", {"email": EMAIL}, "invalid_request"),
-        ("/auth/phone/verify/confirm", {"phone_number": "no", "code": "1"}, "invalid_or_expired_code"),
+        ("/auth/phone/verify/confirm", {"phone_number": PHONE, "code": "1"}, "invalid_request"),
+        (
+            "/auth/phone/verify/confirm",
+            {"phone_number": "no", "code": "1", "registration_id": "x" * 22},
+            "invalid_or_expired_code",
+        ),
         ("/auth/email/verify/confirm-link", {"token": "nothing"}, "invalid_or_expired_token"),
     ],
 )

@@ -96,8 +96,9 @@ def _groups(document: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def _entry(document: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
-    fields = _body_fields(document, operation)
+    fields = _fields(document, operation.get("requestBody", {}))
     form = openapi.FORM in operation.get("requestBody", {"content": {}})["content"]
+    responses = operation["responses"].items()
     parameters = [
         _field(entry["name"], entry["schema"], required=entry["required"])
         for entry in operation.get("parameters", ())
@@ -108,24 +109,24 @@ def _entry(document: dict[str, Any], method: str, path: str, operation: dict[str
         "summary": operation["summary"],
         "secured": bool(operation["security"]),
         "inputs": parameters + fields,
-        "answers": [
-            {"status": status, "description": answer["description"]}
-            for status, answer in operation["responses"].items()
+        "answers": [{"status": status, "description": answer["description"]} for status, answer in responses],
+        "outputs": [
+            field for status, answer in responses if status < "300" for field in _fields(document, answer)
         ],
         "curl": _curl(method, path, fields, form=form, secured=bool(operation["security"])),
     }
 
 
-def _body_fields(document: dict[str, Any], operation: dict[str, Any]) -> list[dict[str, Any]]:
-    if "requestBody" not in operation:
-        return []
-    (media,) = operation["requestBody"]["content"].values()
-    schema = media["schema"]
-    target = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return [
-        _field(name, member, required=name in target.get("required", ()))
-        for name, member in target["properties"].items()
-    ]
+def _fields(document: dict[str, Any], message: dict[str, Any]) -> list[dict[str, Any]]:
+    """The members of a request body or of a response, if it is JSON with named ones."""
+    for media in message.get("content", {}).values():
+        schema = media.get("schema", {})
+        target = document["components"]["schemas"].get(schema.get("$ref", "").rpartition("/")[2], schema)
+        return [
+            _field(name, member, required=name in target.get("required", ()))
+            for name, member in target.get("properties", {}).items()
+        ]
+    return []
 
 
 def _field(name: str, schema: dict[str, Any], *, required: bool) -> dict[str, Any]:

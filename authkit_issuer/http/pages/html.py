@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup, escape
 
 from authkit_issuer.http.raw_response import Headers, RawResponse
 
@@ -25,6 +26,20 @@ _PAGES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+_CODE = Markup("<code>{}</code>")
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text, escaped, with what is between two backticks as code."""
+    parts = [escape(part) for part in text.split("`")]
+    for index in range(1, len(parts), 2):
+        parts[index] = _CODE.format(parts[index])
+    return Markup().join(parts)
+
+
+_PAGES.filters["code"] = _with_code
 
 
 def digest(text: str) -> str:

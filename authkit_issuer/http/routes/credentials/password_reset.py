@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from authkit_issuer import identifiers
+from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.http.operations import (
+    ACCOUNT_NAME,
+    AccountName,
     Auth,
     Body,
     Call,
@@ -33,7 +35,7 @@ RequestId = Annotated[Text | None, Field(description="What the request answered;
 class PasswordResetRequest(Body):
     """Whose password is to be replaced."""
 
-    identifier: Annotated[Text, Field(description="An email address, phone number or user name")]
+    identifier: AccountName
 
 
 class PhonePasswordResetRequest(Body):
@@ -47,7 +49,7 @@ class PasswordReset(Body):
 
     code: Annotated[Text, Field(repr=False)]
     new_password: NewPassword
-    identifier: Text | None = None
+    identifier: Annotated[Text | None, ACCOUNT_NAME] = None
     request_id: RequestId = None
 
 
@@ -159,6 +161,7 @@ async def _request(service: Service, identifier: str, client: Client) -> str:
 async def _reset(service: Service, body: PasswordReset, client: Client) -> None:
     passwords, new = service.passwords, body.new_password
     if body.identifier is not None and _is_code(body.code):
+        _require_request_id(body)
         await passwords.confirm_reset_code(
             body.identifier, body.code, new, request_id=body.request_id, client=client
         )
@@ -169,10 +172,17 @@ async def _reset(service: Service, body: PasswordReset, client: Client) -> None:
 async def _reset_by_phone(service: Service, body: PhonePasswordReset, client: Client) -> str:
     passwords, phone, new = service.passwords, body.phone_number, body.new_password
     if _is_code(body.code):
+        _require_request_id(body)
         return await passwords.confirm_reset_code(
             phone, body.code, new, request_id=body.request_id, client=client
         )
     return await passwords.confirm_phone_reset(phone, body.code, new, client=client)
+
+
+def _require_request_id(body: PasswordReset | PhonePasswordReset) -> None:
+    """A code counts only with the id of its request: say that it is missing, not that the code is wrong."""
+    if body.request_id is None:
+        raise errors.Invalid("Required: request_id from the request of this code.", param="request_id")
 
 
 def _is_code(text: str) -> bool:

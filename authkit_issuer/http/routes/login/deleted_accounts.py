@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from authkit_issuer.domains.login.deleted_accounts import DeletedAccounts
-from authkit_issuer.http.operations import PASSWORD_GUESSES, Auth, Body, Call, NoParams, Text
+from authkit_issuer.http.operations import PASSWORD_GUESSES, AccountName, Auth, Body, Call, NoParams, Text
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -15,7 +15,7 @@ from authkit_issuer.http.route_groups import Routes
 class DeletedAccount(Body):
     """The deleted account and its password, taken as it is; or the token of a refused login."""
 
-    identifier: Annotated[Text, Field(description="An email address, phone number or user name")] = ""
+    identifier: AccountName = ""
     password: Annotated[str, Field(repr=False)] = ""
     restore_token: Annotated[
         Text | None,

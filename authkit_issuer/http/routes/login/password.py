@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from authkit_issuer import errors
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.login.service import Logins
-from authkit_issuer.http.operations import PASSWORD_GUESSES, Auth, Body, Call, NoParams, Text
+from authkit_issuer.http.operations import PASSWORD_GUESSES, AccountName, Auth, Body, Call, NoParams, Text
 from authkit_issuer.http.responses import OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -17,14 +17,7 @@ from authkit_issuer.http.route_groups import Routes
 class Login(Body):
     """Who signs in; the password is taken as it is, blanks included."""
 
-    identifier: Annotated[
-        Text,
-        # Two of the names at once mean two accounts; the one that lost is refused as unknown.
-        Field(
-            validation_alias=AliasChoices("identifier", "email", "login"),
-            description="An email address, phone number or user name; `email` and `login` name it as well",
-        ),
-    ]
+    identifier: AccountName
     password: Annotated[str, Field(repr=False)]
     org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
 
@@ -32,7 +25,7 @@ class Login(Body):
 class TemporaryPassword(Body):
     """A temporary password, and the one that replaces it; both are taken as they are."""
 
-    identifier: Annotated[Text, Field(description="An email address, phone number or user name")]
+    identifier: AccountName
     current_password: Annotated[str, Field(repr=False, description="The password that an operator set")]
     new_password: Annotated[str, Field(repr=False, description="8 characters to 1024 bytes")]
 

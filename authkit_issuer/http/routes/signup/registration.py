@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from authkit_issuer.domains.signup.service import Registration
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
@@ -15,7 +15,13 @@ from authkit_issuer.http.route_groups import Routes
 class RegistrationRequest(Body):
     """Who wants an account; the password is taken as it is, blanks included."""
 
-    identifier: Annotated[Text, Field(description="An email address or an E.164 phone number")]
+    identifier: Annotated[
+        Text,
+        Field(
+            validation_alias=AliasChoices("identifier", "email", "phone_number"),
+            description="An email address or E.164 phone number; `email` and `phone_number` name it as well",
+        ),
+    ]
     username: Annotated[Text | None, Field(description="Without one, a free name is derived")] = None
     password: Annotated[
         str | None,

@@ -220,6 +220,11 @@ def _caller(call: Call[Any, NoParams]) -> str | None:
 async def _sign_in(call: Call[Any, NoParams], contact: str) -> VerificationResult:
     """Finish a registration and return its tokens."""
     body = call.body
+    if body.registration_id is None:
+        raise errors.Invalid(
+            "Required: registration_id from the registration, or request_id from the request.",
+            param="registration_id",
+        )
     pair = await call.service.logins.with_registration_code(
         contact, body.code, registration_id=body.registration_id, client=call.client
     )
