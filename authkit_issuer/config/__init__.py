@@ -211,6 +211,9 @@ class Config:
     """The mail server when no sender is passed in: ``smtps://user:password@host``."""
     smtp_from: str = ""
     """The sender of those mails: an address, or ``Name <address>``."""
+    smtp_allow_plain: bool = False
+    """True lets ``smtp+plain://`` reach a relay in a private network, such as Mailpit in Compose; the network
+    then reads the codes and links in mails."""
     link_base_url: str | None = None
     """The site with the pages ``/verify-email``, ``/reset-password`` and ``/invite``, which read a token or
     the id of an invite from the fragment, and ``/account``; None sends codes alone."""

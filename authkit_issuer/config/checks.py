@@ -84,6 +84,11 @@ def warnings(config: Config, *, sends_mail: bool) -> list[str]:
         found.append("issuer begins with http://: verifiers on other machines refuse it; set an https URL")
     if config.issuer.endswith("/"):
         found.append("issuer ends with a slash: verifiers must name it with the slash, or set it without one")
+    if config.smtp_allow_plain and (config.smtp_url or "").startswith("smtp+plain://"):
+        found.append(
+            "smtp_allow_plain is set and smtp_url has no TLS: every machine on the way to the mail server "
+            "can read codes and links; use smtps:// or smtp:// for mails to users"
+        )
     if not sends_mail:
         found.append(
             "there is no mail sender: sign-up by email and password resets respond with 501; "

@@ -71,6 +71,7 @@ class ConfigFields(TypedDict, total=False):
     send_timeout: float | timedelta
     smtp_url: str | None
     smtp_from: str
+    smtp_allow_plain: bool
     link_base_url: str | None
     mail_templates: str | None
     mail_language: str

@@ -46,6 +46,7 @@ def mail_sender(config: Config, templates: Mails, clock: Clock, random_bytes: Ra
         raise ConfigError('smtp_url needs the SMTP client: install "asgi-authkit[server]".') from error
     mailing = Mailing(
         url=config.smtp_url,
+        allow_plain=config.smtp_allow_plain,
         sender=config.smtp_from,
         mails=templates,
         timeout=config.send_timeout,

@@ -1,8 +1,8 @@
 """Mails over SMTP (RFC 5321; TLS as in RFC 8314).
 
 ``smtps://user:password@host`` uses implicit TLS (port 465) and ``smtp://`` requires STARTTLS (port 587).
-``smtp+plain://`` is for a relay on this machine only. ``domains.base.messages`` tries again after a
-temporary failure.
+``smtp+plain://`` is for a relay on this machine, or with ``allow_plain`` in a private network.
+``domains.base.messages`` tries again after a temporary failure.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ from authkit_issuer.senders.smtp_hints import hint
 from authkit_issuer.senders.smtp_pool import SmtpPool
 
 _NO_ADDRESS = "smtp_url must be smtps://host, smtp://host or smtp+plain://host; escape special characters."
+_PLAIN = (
+    "smtp_url: smtp+plain:// works on this machine only: use smtps:// or smtp://. With smtp_allow_plain=true "
+    "it reaches a private network, too: a name without a dot, .internal, .local, .home.arpa or a private IP "
+    "address."
+)
+_PRIVATE = (".internal", ".local", ".home.arpa")
+"""Names that the public DNS never has (RFC 6762, RFC 8375, and .internal, which ICANN reserves)."""
 _FAILURES = (aiosmtplib.SMTPException, ssl.SSLError)
 """The client library raises the second one as it is where STARTTLS meets a certificate without trust."""
 _PORTS = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
@@ -49,8 +56,11 @@ class Server:
     password: str | None = field(default=None, repr=False)
 
     @classmethod
-    def parse(cls, url: str) -> Server:
-        """Return the server of a URL, or raise ``ConfigError``, which omits the URL and its password."""
+    def parse(cls, url: str, *, allow_plain: bool = False) -> Server:
+        """Return the server of a URL, or raise ``ConfigError``, which omits the URL and its password.
+
+        ``allow_plain`` lets ``smtp+plain://`` name a host of a private network.
+        """
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port or _PORTS.get(parts.scheme, 0)
@@ -58,8 +68,9 @@ class Server:
             raise ConfigError(_NO_ADDRESS) from None
         if not host or parts.scheme not in _PORTS:
             raise ConfigError(_NO_ADDRESS)
-        if parts.scheme == "smtp+plain" and not _is_loopback(host):
-            raise ConfigError("smtp_url: smtp+plain:// works on this machine only; use smtps:// or smtp://.")
+        near = _is_loopback(host) or (allow_plain and _is_private(host))
+        if parts.scheme == "smtp+plain" and not near:
+            raise ConfigError(_PLAIN)
         return cls(
             host=host,
             port=port,
@@ -75,6 +86,8 @@ class Mailing:
 
     url: str = field(repr=False)
     """The mail server, such as ``smtps://user:password@host``."""
+    allow_plain: bool = False
+    """True lets ``smtp+plain://`` name a host of a private network."""
     sender: str
     """An address, or ``Name <address>``."""
     mails: Mails = field(default_factory=lambda: Mails(Brand()))
@@ -94,7 +107,7 @@ class SmtpSender(MailKinds):
     def __init__(self, mailing: Mailing) -> None:
         """Check the addresses of server and sender, or raise ``ConfigError``; nothing connects yet."""
         self._mailing = mailing
-        self._server = Server.parse(mailing.url)
+        self._server = Server.parse(mailing.url, allow_plain=mailing.allow_plain)
         self._from = _sender(mailing.sender)
         self._pool = SmtpPool(self._client)
 
@@ -206,3 +219,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        # urlsplit returns the name in lower case.
+        return "." not in host or host.endswith(_PRIVATE)

@@ -40,7 +40,7 @@ def _remedies(error: BaseException, scheme: str) -> Iterator[tuple[bool, str]]:
     yield by(ConnectionRefusedError), "check host and port of smtp_url: 465 with smtps://, 587 with smtp://"
     yield (
         scheme == "smtp" and "STARTTLS" in str(error),
-        "the server offers no STARTTLS: use smtps:// and its port",
+        "the server offers no STARTTLS: use smtps:// and its port, or smtp+plain:// for a relay of your own",
     )
 
 

@@ -22,7 +22,10 @@ from cryptography import x509
 from authkit_issuer import cli
 from authkit_issuer.cli import app as command
 from authkit_issuer.config import Config
+from authkit_issuer.config.checks import warnings
+from authkit_issuer.errors import ConfigError
 from authkit_issuer.http.app import OPERATIONS
+from authkit_issuer.senders.smtp import Server
 from authkit_issuer.server.options import GRACEFUL, KEEP_ALIVE
 from fakes import judges
 from fakes.certificates import private_ca
@@ -95,6 +98,24 @@ def test_the_settings_of_each_file_are_a_configuration_for_production() -> None:
         assert config.redis_url
         assert config.smtp_url
         assert config.trusted_proxies
+
+
+def test_the_settings_for_mailpit_send_mails_to_its_container() -> None:
+    lines = (DEPLOY / "authkit.env.example").read_text().splitlines()
+    instead = dict(re.findall(r"(?m)^# (AUTHKIT_\w+)=(.*)$", "\n".join(lines)))
+    assert set(instead) == {"AUTHKIT_SMTP_URL", "AUTHKIT_SMTP_ALLOW_PLAIN"}
+    config = Config.from_env(env_file() | instead)
+    url = config.smtp_url
+    assert url is not None
+    assert Server.parse(url, allow_plain=config.smtp_allow_plain).host in compose()["services"]
+    assert any("no TLS" in text for text in warnings(config, sends_mail=True))
+    with pytest.raises(ConfigError, match="smtp_allow_plain"):
+        Server.parse(url)
+
+
+def test_compose_waits_for_the_database_that_takes_connections() -> None:
+    words = compose()["services"]["postgres"]["healthcheck"]["test"]
+    assert words[words.index("-h") + 1] == "127.0.0.1"
 
 
 def test_processes_get_the_time_that_a_clean_stop_takes() -> None:

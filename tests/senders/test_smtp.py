@@ -267,6 +267,22 @@ def test_an_unusable_server_is_named_without_its_password(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "host", ["mailpit", "relay.internal", "RELAY.mail.svc.cluster.local", "10.1.2.3", "[fd00::25]"]
+)
+def test_a_relay_in_a_private_network_needs_a_setting_of_its_own(host: str) -> None:
+    url = f"smtp+plain://{host}:1025"
+    with pytest.raises(errors.ConfigError, match="smtp_allow_plain"):
+        SmtpSender(Mailing(url=url, sender=FROM))
+    SmtpSender(Mailing(url=url, sender=FROM, allow_plain=True))
+
+
+@pytest.mark.parametrize("host", ["mail.example.com", "internal.example.com", "8.8.8.8", "xinternal.de"])
+def test_no_setting_sends_mails_without_tls_to_the_internet(host: str) -> None:
+    with pytest.raises(errors.ConfigError, match="smtps://"):
+        SmtpSender(Mailing(url=f"smtp+plain://{host}", sender=FROM, allow_plain=True))
+
+
+@pytest.mark.parametrize(
     "sender", ["", "postmaster", "Ada <ada@x.test>\nBcc: e@x.test", "a@x.test, b@x.test, "]
 )
 def test_an_unusable_sender_is_a_configuration_error(sender: str) -> None:
