@@ -236,7 +236,8 @@ class Config:
     """``required`` opens no session without a second factor, and lets users add one; ``off`` lets no user add
     one, and those that users have stay required."""
     two_factor_required_roles: tuple[str, ...] = ()
-    """Global roles, such as ``admin``, that count only while their user has a second factor or a passkey."""
+    """Global roles, such as ``admin``, that count only while their user has a second factor, or in a session
+    that a passkey opened."""
     two_factor_ttl: float = 600.0
     """Seconds that a sign-in waits for its second factor."""
     two_factor_exempt_methods: tuple[str, ...] = ()

@@ -82,4 +82,4 @@ class TwoFactorRequiredByOrg(Denied):
     """The organization requires a second factor of its members, and the account has none."""
 
     code = "two_factor_required_by_org"
-    default = "This organization requires a second factor; add one to your account."
+    default = "This organization requires a second factor: add one, or sign in with your passkey."

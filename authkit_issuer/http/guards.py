@@ -78,14 +78,19 @@ async def admit_to_org(
 ) -> Org:
     """Return the organization of the path for those whom the gate lets in.
 
-    Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``NotOrgMember``, and ``Denied`` where only owners may.
+    A token without an organization must not do what the policy of the organization refuses a token for. To
+    leave, and to read what is required, membership is enough.
+
+    Raises ``InvalidOrgSlug``, ``OrgNotFound``, ``NotOrgMember``, ``TwoFactorRequiredByOrg``, and ``Denied``
+    where only owners may.
     """
     org = await service.orgs.resolve(path["org"])
-    if not await service.org_members.is_member(org.slug, account.id):
-        raise errors.NotOrgMember
-    if gate == "member" or (gate == "owner_or_self" and is_same_user(account.id, path["user_id"])):
+    if gate == "any_member" or (gate == "owner_or_self" and is_same_user(account.id, path["user_id"])):
+        if not await service.org_members.is_member(org.slug, account.id):
+            raise errors.NotOrgMember
         return org
-    if "owner" not in await service.org_members.list_roles(org.slug, account.id):
+    grant = await service.tokens.org_grant(account.id, org.slug, account.amr)
+    if gate != "member" and "owner" not in grant.roles:
         raise Denied("Only an owner of this organization may do this.")
     return org
 

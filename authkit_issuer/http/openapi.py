@@ -123,6 +123,7 @@ def _common_codes(operation: Operation) -> list[tuple[int, str]]:
         kinds.append(errors.Denied)
     if operation.org is not None:
         kinds += [errors.InvalidOrgSlug, errors.OrgNotFound, errors.NotOrgMember]
+        kinds += [errors.TwoFactorRequiredByOrg] if operation.org != "any_member" else []
     if operation.fresh:
         kinds.append(StepUpRequired)
     if operation.limit is not None:

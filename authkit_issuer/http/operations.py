@@ -123,8 +123,11 @@ PASSWORD_GUESSES = Limit(
 )
 """Of every operation that says whether a password is right: together they allow one number of wrong ones."""
 
-OrgGate = Literal["member", "owner", "owner_or_self"]
-"""Who may call an operation on ``{org}``; ``self`` is the ``{user_id}`` of the path."""
+OrgGate = Literal["any_member", "member", "owner", "owner_or_self"]
+"""Who may call an operation on ``{org}``; ``self`` is the ``{user_id}`` of the path.
+
+``any_member`` and ``self`` need no second factor where the organization requires one.
+"""
 
 B = TypeVar("B", bound=Body)
 P = TypeVar("P", bound=Params)

@@ -25,8 +25,17 @@ PASSKEY_SIGNS_IN = "(k.suspended_at is null and k.frozen_at is null)"
 HAS_PASSKEY = f"exists (select from profiles.passkeys k where k.user_id = u.id and {PASSKEY_SIGNS_IN})"
 """SQL that is true if the user ``u`` has a passkey that signs in."""
 
-HAS_SECOND_FACTOR = f"({HAS_TWO_FACTOR} or {HAS_PASSKEY})"
-"""SQL that is true if the user ``u`` has what policies require: a second factor, or a passkey."""
+NO_AMR = "'{}'::text[]"
+"""SQL of the authentication methods where there is no session."""
+
+
+def has_second_factor(amr: str) -> str:
+    """Return SQL that is true if the user ``u`` has what policies require.
+
+    That is a second factor, which every sign-in asks for, or a passkey, which a sign-in by password does not:
+    it counts in sessions alone whose authentication methods, the SQL ``amr``, say that it was two factors.
+    """
+    return f"({HAS_TWO_FACTOR} or ('mfa' = any({amr}) and {HAS_PASSKEY}))"
 
 
 def live(session: str) -> str:

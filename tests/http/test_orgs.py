@@ -77,7 +77,7 @@ async def test_an_attacker_and_a_plain_member_get_no_further_than_they_may(opera
     ada, bob, eve = people
     path = _path(operation, ada.id)
     assert _told(await eve.ask(operation.method, path)) == (403, "not_org_member")
-    if operation.org == "member":
+    if operation.org in {"any_member", "member"}:
         assert (await bob.ask(operation.method, path)).status_code == 200
     else:
         assert _told(await bob.ask(operation.method, path)) == (403, "forbidden")
@@ -85,6 +85,21 @@ async def test_an_attacker_and_a_plain_member_get_no_further_than_they_may(opera
     assert _told(await ada.ask(operation.method, unknown)) == (404, "org_not_found")
     odd = path.replace("acme", "-odd-")
     assert _told(await ada.ask(operation.method, odd)) == (400, "invalid_org_slug")
+
+
+async def test_an_owner_without_the_required_second_factor_does_nothing_but_leave(people, service):
+    ada, *_ = people
+    await service.orgs.require_two_factor("acme", required=True, actor=ada.id)
+    for operation in ORGS:
+        answer = await ada.ask(operation.method, _path(operation, "00000000-0000-4000-8000-000000000000"))
+        if operation.org == "any_member":
+            assert answer.status_code == 200, operation
+        else:
+            assert _told(answer) == (403, "two_factor_required_by_org"), operation
+    assert (await ada.get(f"/auth/orgs/acme/members/{ada.id}/roles")) == {"roles": ["owner"]}
+    leaving = await ada.ask("DELETE", f"/auth/orgs/acme/members/{ada.id}")
+    assert _told(leaving) == (409, "cannot_remove_last_owner")
+    assert await service.orgs.requires_two_factor("acme")
 
 
 async def test_a_name_is_changed_and_the_former_one_keeps_leading_there(people):

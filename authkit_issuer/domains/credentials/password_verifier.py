@@ -28,6 +28,7 @@ from authkit_issuer.domains.credentials.login_attempts import (
 )
 from authkit_issuer.domains.credentials.obstacles import login_obstacle, refusal_of
 from authkit_issuer.domains.credentials.queries import Credential
+from authkit_issuer.domains.factors.enrollment_token import refuse_without_factor
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.tokens.claims import check_extra
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens
@@ -111,6 +112,7 @@ class PasswordVerifier:
         check_extra(extra)
         first = await self.prove(identifier, password, client)
         await self._require_second_factor(first, extra, client)
+        await refuse_without_factor(self.rt, first)
         facts = await self.rt.maybe(sql.LOGGED_IN, first.user_id, first.auth_epoch)
         if facts is None:
             raise errors.InvalidCredentials

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
+from authkit_issuer.domains.tokens.service import TokenFacts, fact_columns
 from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, NOT_BANNED, live
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, NO_AMR, NOT_BANNED, live
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -119,7 +119,7 @@ LOGGED_IN = Query(
         update profiles.users u set last_login = now()
         where u.id = $1::uuid and u.auth_epoch = $2 and {ALLOWED} returning u.id
     )
-    select {FACT_COLUMNS} from profiles.users u join entered on entered.id = u.id
+    select {fact_columns(NO_AMR)} from profiles.users u join entered on entered.id = u.id
     """,
 )
 

@@ -79,7 +79,8 @@ class Passwords:
         """Return an access token without a session for an email address and password; sets ``last_login``.
 
         Raises as ``prove`` does, ``ReservedClaim`` and, where the account asks for a second factor,
-        ``TwoFactorRequired`` with the challenge that ``logins.complete_two_factor`` takes.
+        ``TwoFactorRequired`` with the challenge that ``logins.complete_two_factor`` takes; where
+        ``two_factor_policy`` requires one and there is none, ``TwoFactorEnrollmentRequired``.
         """
         return await PasswordVerifier(self.rt).login(
             Identifier.typed("email", email), password, extra, client

@@ -19,7 +19,7 @@ from authkit_verify import TokenError
 
 TTL = 600
 """Seconds that a token is valid."""
-_EPOCH = "auth_epoch"
+_EPOCH, _METHOD = "auth_epoch", "method"
 
 
 async def refuse_without_factor(rt: Runtime, first: FirstFactor) -> None:
@@ -55,6 +55,7 @@ def _issue(rt: Runtime, first: FirstFactor) -> str:
         "exp": now + TTL,
         "jti": random_text(rt.random_bytes, 16),
         _EPOCH: first.auth_epoch,
+        _METHOD: first.method,
     }
     return rt.access_tokens.sign(claims, kind=ENROLLMENT)
 
@@ -69,7 +70,8 @@ async def authenticate(rt: Runtime, token: str) -> AuthenticatedSession:
     user, epoch = identifiers.uuid_or_none(claims.user_id), claims.raw.get(_EPOCH)
     if user is None or not isinstance(epoch, int):
         raise TokenError("invalid_token", "The token is not an enrollment token of this service.")
-    found = await rt.maybe(ENROLLEE, user, epoch, float(claims.raw["iat"]))
+    by_passkey = claims.raw.get(_METHOD) == PASSKEY.name
+    found = await rt.maybe(ENROLLEE, user, epoch, float(claims.raw["iat"]), by_passkey)
     if found is None:
         raise errors.SessionEnded
     if not found.allowed:

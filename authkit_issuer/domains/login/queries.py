@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
-from authkit_issuer.domains.tokens.service import FACT_COLUMNS, TokenFacts
+from authkit_issuer.domains.tokens.service import TokenFacts, fact_columns
 from authkit_issuer.store.predicates import (
     ALLOWED,
     HAS_PASSKEY,
@@ -99,7 +99,7 @@ REAUTHENTICATE = Query(
           and u.id = s.user_id and u.auth_epoch = $4 and {ALLOWED}
         returning s.user_id, s.auth_time, s.expires_at
     )
-    select {FACT_COLUMNS}, s.auth_time, s.expires_at
+    select {fact_columns("$5::text[]")}, s.auth_time, s.expires_at
     from stepped s join profiles.users u on u.id = s.user_id
     """,
 )

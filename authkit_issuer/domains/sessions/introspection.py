@@ -42,7 +42,7 @@ async def introspect_access_token(rt: Runtime, token: str) -> Mapping[str, Any] 
     if claims.org is None:
         return {**claims.raw, "roles": roles} if "roles" in claims.raw else claims.raw
     try:
-        grant = await Tokens(rt).org_grant(claims.user_id, claims.org)
+        grant = await Tokens(rt).org_grant(claims.user_id, claims.org, claims.amr)
     except (
         errors.OrgModeNotMulti,
         errors.OrgNotFound,

@@ -10,9 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from authkit_issuer.domains.tokens.queries import FACT_COLUMNS, TokenFacts
+from authkit_issuer.domains.tokens.queries import TokenFacts, fact_columns
 from authkit_issuer.store.event_reading import TO_WEBHOOKS
-from authkit_issuer.store.predicates import ALLOWED, HAS_SECOND_FACTOR, HAS_TWO_FACTOR, awake, live
+from authkit_issuer.store.predicates import (
+    ALLOWED,
+    HAS_PASSKEY,
+    HAS_TWO_FACTOR,
+    awake,
+    has_second_factor,
+    live,
+)
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -123,7 +130,7 @@ INSERT = Query(
     ), login as (
         update profiles.users set last_login = now() where id = $1::uuid
     )
-    select {FACT_COLUMNS}, session.auth_time, session.expires_at, u.last_login is null as first,
+    select {fact_columns("$7::text[]")}, session.auth_time, session.expires_at, u.last_login is null as first,
            exists (
                select from profiles.session_events e
                where e.user_id = $1::text and e.event = 'session_created'
@@ -188,12 +195,13 @@ AUTHENTICATE = Query(
            extract(epoch from now() - s.auth_time)::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
-           {HAS_SECOND_FACTOR} as has_second_factor
+           {has_second_factor("s.amr")} as has_second_factor
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,
 )
 # The account of an enrollment token, without a session. $3 is the time of its first factor.
+# $4 is true if that was a passkey, which is then no second one.
 ENROLLEE = Query(
     AuthenticatedSession,
     f"""
@@ -202,16 +210,16 @@ ENROLLEE = Query(
            extract(epoch from now() - to_timestamp($3::float8))::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
-           {HAS_SECOND_FACTOR} as has_second_factor
+           false as has_second_factor
     from profiles.users u
-    where u.id = $1::uuid and u.auth_epoch = $2 and not {HAS_SECOND_FACTOR}
+    where u.id = $1::uuid and u.auth_epoch = $2 and not {HAS_TWO_FACTOR} and ($4 or not {HAS_PASSKEY})
     """,
 )
-# $1 the session of a refresh token; no row unless it is live.
+# $1 the session of a refresh token; no row unless it is live. $2 the methods that are exempt from the policy.
 LACKS_FACTOR = Query(
     bool,
     f"""
-    select not {HAS_SECOND_FACTOR} and not ('mfa' = any(s.amr))
+    select not ({HAS_TWO_FACTOR} or 'mfa' = any(s.amr) or coalesce(s.auth_method = any($2::text[]), false))
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and {live("s")}
     """,

@@ -8,11 +8,11 @@ from operator import attrgetter
 
 from authkit_issuer.domains.sessions.grace import MAX_FORGIVEN_IN_ROW, within_grace
 from authkit_issuer.domains.tokens.queries import (
-    FACT_COLUMNS,
     IS_MEMBER,
-    LACKS_ORG_FACTOR,
     ORG_ROLES,
     TokenFacts,
+    fact_columns,
+    lacks_org_factor,
 )
 from authkit_issuer.store.batched import BatchedQuery
 from authkit_issuer.store.predicates import ALLOWED, awake, live
@@ -97,7 +97,7 @@ def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) ->
         where s.id = a.id and s.token_key = a.key and s.issuer = $6 and s.generation <= a.generation
           and {live("s")} and {awake("s", 7)}
           and u.id = s.user_id and {ALLOWED} {condition}
-        returning {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
+        returning {fact_columns("s.amr")}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
                   {roles} as org_roles
         """,
     )
@@ -112,7 +112,8 @@ def _diagnosing(member: str, lacks_factor: str, roles: str) -> Query[Diagnosis]:
     return Query(
         Diagnosis,
         f"""
-    select {FACT_COLUMNS}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at, {roles} as org_roles,
+    select {fact_columns("s.amr")}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
+           {roles} as org_roles,
            s.token_key = $2 as key_fits, {ALLOWED} as allowed, u.deleted_at is not null as deleted,
            {member} as is_member, {lacks_factor} as lacks_factor,
            {live("s")} and {awake("s", 5)} as live,
@@ -131,11 +132,13 @@ DIAGNOSE = _diagnosing("true", "false", _NO_ROLES)
 # For a token of an organization: the session rotates only if the user is a member with what it requires.
 ROTATE_ORG = _rotating(
     _ONE,
-    condition=f"and {IS_MEMBER.format(org='$8::uuid')} and not {LACKS_ORG_FACTOR.format(org='$8::uuid')}",
+    condition=f"and {IS_MEMBER.format(org='$8::uuid')} and not {lacks_org_factor('$8::uuid', 's.amr')}",
     roles=ORG_ROLES.format(org="$8::uuid"),
 )
 DIAGNOSE_ORG = _diagnosing(
-    *(part.format(org="$7::uuid") for part in (IS_MEMBER, LACKS_ORG_FACTOR, ORG_ROLES))
+    IS_MEMBER.format(org="$7::uuid"),
+    lacks_org_factor("$7::uuid", "s.amr"),
+    ORG_ROLES.format(org="$7::uuid"),
 )
 # A party whose token was forgiven and needs it again continues the row, whichever party rotated in between.
 # $7 is true for a request that ran while its token was replaced, which is not counted.

@@ -172,7 +172,7 @@ class Sessions:
         if org is None:
             return await open_session(self.rt, user_id, new), None
         async with self.rt.transaction() as tx:
-            return await open_session(tx, user_id, new), await Tokens(tx).org_grant(user_id, org)
+            return await open_session(tx, user_id, new), await Tokens(tx).org_grant(user_id, org, new.amr)
 
     @raises(
         errors.InvalidRefreshToken,
@@ -225,10 +225,18 @@ class Sessions:
             client=client or Client(ip=ip, user_agent=user_agent),
             org=None if org is None else await Tokens(self.rt).find_org(org),
         )
-        required = self.rt.config.two_factor_policy == "required"
-        if required and await self.rt.maybe(sql.LACKS_FACTOR, request.token.session_id):
+        if await self._lacks_factor(request.token.session_id):
             raise errors.TwoFactorEnrollmentRequired
         return await rotate(self.rt, request)
+
+    async def _lacks_factor(self, session_id: str) -> bool:
+        """True if ``two_factor_policy`` requires a second factor that the user of a session does not have."""
+        config = self.rt.config
+        if config.two_factor_policy != "required":
+            return False
+        return bool(
+            await self.rt.maybe(sql.LACKS_FACTOR, session_id, sorted(config.two_factor_exempt_methods))
+        )
 
     @raises(errors.InvalidRefreshToken, errors.DatabaseUnavailable)
     async def resolve(self, refresh_token: str) -> str:

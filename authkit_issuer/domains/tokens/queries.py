@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from authkit_issuer.store.predicates import ALLOWED, HAS_SECOND_FACTOR
+from authkit_issuer.store.predicates import ALLOWED, NO_AMR, has_second_factor
 from authkit_issuer.store.query import Query
 
 
@@ -38,7 +38,7 @@ class OrgGrant:
     roles: list[str]
 
 
-FACT_COLUMNS = f"""
+_FACTS = """
     u.id::text as user_id, u.email, u.email_verified, u.username,
     coalesce(u.discord_username, (
         select p.profile ->> 'username' from profiles.user_providers p
@@ -48,9 +48,16 @@ FACT_COLUMNS = f"""
     array(
         select r.slug from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
         where ur.user_id = u.id and r.deleted_at is null order by r.slug
-    ) as roles, {HAS_SECOND_FACTOR} as has_second_factor
+    ) as roles
 """
-"""The columns of ``TokenFacts`` for the user ``u``; they are scalars, so no join multiplies the row."""
+
+
+def fact_columns(amr: str) -> str:
+    """Return the columns of ``TokenFacts`` for the user ``u`` of a session with these authentication methods.
+
+    ``amr`` is SQL. The columns are scalars, so no join multiplies the row.
+    """
+    return f"{_FACTS}, {has_second_factor(amr)} as has_second_factor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +68,8 @@ class UserFacts(TokenFacts):
 
 
 USER_FACTS = Query(
-    UserFacts, f"select {FACT_COLUMNS}, {ALLOWED} as allowed from profiles.users u where u.id = $1::uuid"
+    UserFacts,
+    f"select {fact_columns(NO_AMR)}, {ALLOWED} as allowed from profiles.users u where u.id = $1::uuid",
 )
 
 
@@ -86,17 +94,21 @@ ORG_ROLES = """
 IS_MEMBER = "exists (select from profiles.org_members m where m.org_id = {org} and m.user_id = u.id)"
 """SQL that is true if the user ``u`` is a member of an organization."""
 
-LACKS_ORG_FACTOR = (
-    "(coalesce((select o.two_factor_required from profiles.orgs o where o.id = {org}), true)"
-    f" and not {HAS_SECOND_FACTOR})"
-)
-"""SQL that is true if an organization requires a second factor that the user ``u`` does not have."""
+
+def lacks_org_factor(org: str, amr: str) -> str:
+    """Return SQL that is true if an organization requires a second factor that the user ``u`` does not have.
+
+    ``amr`` is the SQL of the authentication methods of the session.
+    """
+    required = f"(select o.two_factor_required from profiles.orgs o where o.id = {org})"
+    return f"(coalesce({required}, true) and not {has_second_factor(amr)})"
+
 
 MEMBERSHIP = Query(
     Membership,
     f"""
     select {IS_MEMBER.format(org="$2::uuid")} as is_member,
-           {LACKS_ORG_FACTOR.format(org="$2::uuid")} as lacks_factor,
+           {lacks_org_factor("$2::uuid", "$3::text[]")} as lacks_factor,
            {ORG_ROLES.format(org="$2::uuid")} as roles
     from profiles.users u where u.id = $1::uuid
     """,

@@ -15,12 +15,12 @@ from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.tokens.claims import check_extra, claims_of
 from authkit_issuer.domains.tokens.queries import (
-    FACT_COLUMNS,
     MEMBERSHIP,
     USER_FACTS,
     OrgGrant,
     TokenFacts,
     UserFacts,
+    fact_columns,
 )
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.keys import PublicKey, algorithm
@@ -28,12 +28,12 @@ from authkit_issuer.runtime import Runtime
 from authkit_verify import Claims, Enrichment
 
 __all__ = [
-    "FACT_COLUMNS",
     "AccessToken",
     "JwksDocument",
     "OrgGrant",
     "TokenFacts",
     "Tokens",
+    "fact_columns",
 ]
 
 
@@ -129,7 +129,8 @@ class Tokens:
             extra: Further claims.
             session_id: The session of the token, its ``sid``.
             auth_time: The time of the last authentication.
-            amr: The authentication methods (RFC 8176).
+            amr: The authentication methods of the session (RFC 8176). Without ``mfa`` a passkey does not
+                count as a second factor.
             not_after: The end of the session, which the token does not outlive.
 
         Raises:
@@ -140,7 +141,7 @@ class Tokens:
         """
         check_extra(extra)
         facts = await self._facts(user_id)
-        org = await self.org_grant(user_id, org_slug)
+        org = await self.org_grant(user_id, org_slug, amr)
         entitlements = await Entitlements(self.rt).for_token(user_id)
         return self.mint(
             facts,
@@ -153,11 +154,17 @@ class Tokens:
             extra=extra,
         )
 
-    async def org_grant(self, user_id: str, org_slug: str) -> OrgGrant:
-        """Return the current slug and the member's roles; raises as ``issue_org_access`` does."""
+    async def org_grant(self, user_id: str, org_slug: str, amr: Sequence[str] = ()) -> OrgGrant:
+        """Return the current slug and the member's roles; raises as ``issue_org_access`` does.
+
+        ``amr`` are the authentication methods of the session: a passkey counts as the second factor that an
+        organization requires only where it was used.
+        """
         org = await self.find_org(org_slug)
         canonical_id = identifiers.uuid_or_none(user_id)
-        membership = await self.rt.maybe(MEMBERSHIP, canonical_id, org.id) if canonical_id else None
+        membership = (
+            await self.rt.maybe(MEMBERSHIP, canonical_id, org.id, list(amr)) if canonical_id else None
+        )
         if membership is None or not membership.is_member:
             raise errors.NotOrgMember
         if membership.lacks_factor:
@@ -171,7 +178,10 @@ class Tokens:
         return await Namespace(self.rt).find_org(org_slug)
 
     async def enrich(self, user_id: str) -> Enrichment:
-        """Return the user's present data for a resource server; an unknown user is not allowed."""
+        """Return the user's present data for a resource server; an unknown user is not allowed.
+
+        It is about no session, so a passkey does not count as the second factor that a role requires.
+        """
         user = await self._user_facts(user_id)
         if user is None:
             return Enrichment(allowed=False)

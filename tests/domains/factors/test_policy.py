@@ -129,6 +129,27 @@ async def test_a_stricter_policy_reaches_sessions_at_their_next_refresh_and_a_lo
     assert await strict.sessions.exchange(pair.refresh_token)
 
 
+async def test_the_session_of_an_exempt_method_goes_on(make_service) -> None:
+    service: Service = await make_service(
+        two_factor_policy="required", two_factor_exempt_methods=("google_oidc",)
+    )
+    user_id = await new_user(service)
+    epoch = await service.pool.fetchval("select auth_epoch from profiles.users")
+    proof = FirstFactor(user_id=user_id, auth_epoch=epoch)
+    pair = await service.logins.finish(proof, method="google_oidc", amr=())
+    assert await service.sessions.exchange(pair.refresh_token)
+    # The session of a host has no method, which is not exempt.
+    issued = await service.sessions.issue(user_id)
+    with pytest.raises(errors.TwoFactorEnrollmentRequired):
+        await service.sessions.exchange(issued.refresh_token)
+
+
+async def test_a_password_gives_no_token_without_a_session_either(strict: Service) -> None:
+    await new_user(strict, password=PASSWORD)
+    with pytest.raises(errors.TwoFactorEnrollmentRequired):
+        await strict.passwords.login(EMAIL, PASSWORD)
+
+
 async def test_a_dead_session_is_refused_as_before(strict: Service, service: Service) -> None:
     user_id = await new_user(service, password=PASSWORD)
     pair = await service.logins.with_password(EMAIL, PASSWORD)

@@ -95,7 +95,7 @@ async def create_org(call: Call[OrgSlug, NoParams]) -> OrgName:
     return OrgName(org=org.slug, org_id=org.id)
 
 
-@routes.get("/auth/orgs/{org}", "The current name of an organization", org="member", limit=READ)
+@routes.get("/auth/orgs/{org}", "The current name of an organization", org="any_member", limit=READ)
 async def get_org(call: Plain) -> OrgName:
     """Tell a member the current name."""
     return OrgName(org=call.organization.slug, org_id=call.organization.id)
@@ -120,7 +120,7 @@ async def rename_org(call: Call[OrgRename, NoParams]) -> OrgName:
 @routes.get(
     "/auth/orgs/{org}/policy",
     "What an organization requires",
-    org="member",
+    org="any_member",
     limit=READ,
     calls=(Orgs.requires_two_factor,),
 )
