@@ -19,6 +19,7 @@ from authkit_issuer.config.checks import warnings
 from authkit_issuer.config.messages import require_countries
 from authkit_issuer.config.settings import missing
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.sms_reports import reachable_url
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
 from authkit_issuer.domains.webhooks.worker import WebhookWorker
 from authkit_issuer.ephemeral.memory import MemoryStore
@@ -194,7 +195,8 @@ class Resources:
         if sms is not None:
             require_countries(config)
         inbox = development_inbox(config, templates, clock) if config.dev and email is None else None
-        return Senders.of(email or inbox, sms or (inbox.texts if inbox else None)), inbox
+        senders = Senders.of(email or inbox, sms or (inbox.texts if inbox else None))
+        return senders.reporting_to(reachable_url(config)), inbox
 
     def hasher(self, config: Config) -> PasswordHasher:
         """Start the hashing pool."""

@@ -27,6 +27,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.rate_limits import RateLimits
+from authkit_issuer.domains.base.sms_reports import SmsReports, reachable_url
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.factors.second_factors import SecondFactors
@@ -118,6 +119,7 @@ class Service:
     deleted_accounts: DeletedAccounts
     devices: Devices
     limits: RateLimits
+    sms_reports: SmsReports
     oidc_login: OidcLogin
     solana: Solana
     passkeys: Passkeys
@@ -273,7 +275,8 @@ class Service:
 
         Raises ``ConfigError``.
         """
-        rt = replace(self.rt, config=replace(self.config, route_prefix=prefix))
+        config = replace(self.config, route_prefix=prefix)
+        rt = replace(self.rt, config=config, senders=self.rt.senders.reporting_to(reachable_url(config)))
         return self._over(rt, pool=self.pool, inbox=self.inbox, resources=self.resources)
 
     def verifier(self, *, audiences: Sequence[str] | None = None) -> Verifier:

@@ -195,7 +195,8 @@ class Config:
     """The provider of SMS when no sender is passed in: ``twilio://KEY:SECRET@ACCOUNT?from=+15550100200`` or
     ``webhook+https://host/path``."""
     sms_secret: str | None = field(default=None, repr=False)
-    """The secret that signs the messages to a webhook: ``whsec_`` and base64."""
+    """The secret that signs: the messages to a webhook (``whsec_`` and base64), or the reports of Twilio, its
+    auth token, where ``sms_url`` has an API key."""
     sms_max_per_number_hour: int = 40
     """SMS per hour to one number; ``max_codes_per_target_hour`` counts each purpose by itself."""
     sms_max_per_prefix_hour: int = 100

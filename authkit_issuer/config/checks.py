@@ -51,7 +51,7 @@ def check(config: Config) -> None:
         raise ConfigError(f"database_schema is {config.database_schema!r}: use a-z, 0-9 and _.")
     if config.dev and config.environment not in DEVELOPMENT:
         raise ConfigError(f"dev is set although the environment is {config.environment!r}: unset one.")
-    if config.dev and _is_public(config.issuer):
+    if config.dev and is_public(config.issuer):
         raise ConfigError(
             f"dev is set although the issuer {config.issuer!r} is on the Internet: unset dev, "
             "or use an issuer such as http://127.0.0.1:8000."
@@ -232,7 +232,7 @@ def _check_client(client: str, secret: str) -> None:
         )
 
 
-def _is_public(address: str) -> bool:
+def is_public(address: str) -> bool:
     """True if the host of a URL is a name or an address of the public Internet."""
     try:
         host = (urlsplit(address).hostname or "").rstrip(".")

@@ -33,7 +33,7 @@ _RATES: dict[str, tuple[str, ...]] = {
         "auth_org_read", "auth_passkey_begin",
     ),
     "30/1m": ("auth_token",),
-    "1200/1m": ("auth_introspect",),
+    "1200/1m": ("auth_introspect", "auth_sms_status"),
     "60/10m": (
         "auth_password_login", "auth_register", "auth_logout", "auth_sessions_current",
         "auth_sessions_revoke", "auth_revoke", "auth_oidc_callback", "auth_oidc_result",

@@ -29,7 +29,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 Tag = Literal[
     "registration", "verification", "login", "sessions", "account", "second factor", "passkeys", "wallets",
     "step-up", "external logins", "administration", "keys", "discovery", "health", "organizations",
-    "development", "documentation",
+    "messages", "development", "documentation",
 ]  # fmt: skip
 """The sections of the documentation, in its order."""
 

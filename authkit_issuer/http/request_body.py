@@ -56,7 +56,8 @@ async def read_body(scope: Scope, receive: Receive, model: type[Model], *, form:
     if not raw:
         return _validate(model, {})
     if _media_type(headers, form=form) == _FORM:
-        return _validate(model, _pairs(raw, keep_blank=False))
+        # What takes every parameter is signed over every parameter.
+        return _validate(model, _pairs(raw, keep_blank=model.model_config.get("extra") == "allow"))
     return _validate(model, _object(raw))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, runtime_checkable
@@ -151,6 +152,36 @@ class SMSSenderWithUseReport(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageStatus:
+    """What became of a message."""
+
+    sid: str
+    """The provider's id of the message."""
+    status: str
+    """``delivered``, ``undelivered``, ``failed`` or a step before those."""
+    error: str
+    """The number of the provider's error; ``""`` without one."""
+
+
+@runtime_checkable
+class SMSSenderWithStatusReports(Protocol):
+    """Optional extension: the provider reports what became of each SMS, in requests that it signs."""
+
+    @property
+    def takes_reports(self) -> bool:
+        """True if the provider can report to this service, and its signature can be checked."""
+        ...
+
+    def reporting_to(self, url: str) -> SMSSender:
+        """Return this sender, which has the provider report to ``url``, or nowhere if that is ``""``."""
+        ...
+
+    def read_report(self, form: Mapping[str, str], *, url: str, signature: str) -> MessageStatus | None:
+        """Return what a report to ``url`` says; None if the provider did not sign it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Senders:
     """The host's senders, each optional extension looked for once; None where there is none."""
 
@@ -164,6 +195,7 @@ class Senders:
     org_invite: EmailSenderWithOrgInvite | None = None
     sms_reset_link: SMSSenderWithPasswordResetLink | None = None
     sms_use_report: SMSSenderWithUseReport | None = None
+    sms_status: SMSSenderWithStatusReports | None = None
 
     @classmethod
     def of(cls, email: EmailSender | None, sms: SMSSender | None) -> Senders:
@@ -179,7 +211,14 @@ class Senders:
             org_invite=email if isinstance(email, EmailSenderWithOrgInvite) else None,
             sms_reset_link=sms if isinstance(sms, SMSSenderWithPasswordResetLink) else None,
             sms_use_report=sms if isinstance(sms, SMSSenderWithUseReport) else None,
+            sms_status=_reporting(sms),
         )
+
+    def reporting_to(self, url: str) -> Senders:
+        """Return these senders, which have the provider of SMS report to ``url`` where it can."""
+        if self.sms_status is None:
+            return self
+        return Senders.of(self.email, self.sms_status.reporting_to(url))
 
     @property
     def notices(self) -> bool:
@@ -190,3 +229,7 @@ class Senders:
     def verification_links(self) -> bool:
         """True if a link that confirms an email address can be sent."""
         return self.code_and_link is not None or self.verification_link is not None
+
+
+def _reporting(sms: object) -> SMSSenderWithStatusReports | None:
+    return sms if isinstance(sms, SMSSenderWithStatusReports) and sms.takes_reports else None

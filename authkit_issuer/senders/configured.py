@@ -62,7 +62,8 @@ def sms_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> Twili
         raise ConfigError("AUTHKIT_SMS_URL is not set: set it, such as webhook+https://app.example.com/sms.")
     brand, scheme = brand_name(config), config.sms_url.partition("://")[0]
     if scheme == "twilio":
-        return TwilioSender(TwilioAccount.parse(config.sms_url), brand=brand, language=config.mail_language)
+        account = TwilioAccount.parse(config.sms_url, config.sms_secret or "")
+        return TwilioSender(account, brand=brand, language=config.mail_language)
     if scheme in SCHEMES:
         loopback = not config.is_production
         target = WebhookTarget.parse(config.sms_url, config.sms_secret or "", http_loopback=loopback)

@@ -3,7 +3,8 @@
 ``twilio://KEY:SECRET@ACCOUNT?from=+15550100200`` sends from a number, ``?messaging_service=MG...`` by a
 Messaging Service, ``?verify=VA...`` by Verify, whose service must take custom codes. ``KEY`` is an API key,
 or the account itself with its auth token. ``region=ie1&edge=dublin`` keeps the data in a region.
-``status_callback=https://...`` is where Twilio reports what became of a message; ``status_of`` reads it.
+Twilio reports what became of a message to ``/auth/sms/status``, or to ``status_callback=https://...``;
+``status_of`` reads it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.ports import SendFailure, language
+from authkit_issuer.ports import MessageStatus, SendFailure, language
 from authkit_issuer.senders.provider_http import Answer, ProviderHttp, refused
 from authkit_issuer.senders.sms_texts import SmsKind, sms_text
 from authkit_verify.config.allowed_urls import is_allowed_url
@@ -43,13 +44,18 @@ class TwilioAccount:
     messaging_service: str = ""
     verify: str = ""
     status_callback: str = ""
-    """An https URL that Twilio calls with the status of each message."""
+    """An https URL of the host that Twilio calls with the status of each message."""
+    auth_token: str = field(default="", repr=False)
+    """What Twilio signs its reports with; ``""`` if only an API key is known."""
     api_url: str = "https://api.twilio.com"
     verify_url: str = "https://verify.twilio.com"
 
     @classmethod
-    def parse(cls, url: str) -> TwilioAccount:
-        """Return the account of a URL, or raise ``ConfigError``, which omits the URL and its secret."""
+    def parse(cls, url: str, auth_token: str = "") -> TwilioAccount:
+        """Return the account of a URL, or raise ``ConfigError``, which omits the URL and its secret.
+
+        ``auth_token`` signs reports; the secret of the URL does if its key is the account itself.
+        """
         parts = urlsplit(url)
         credentials, at, account = parts.netloc.rpartition("@")
         key, colon, secret = credentials.partition(":")
@@ -71,6 +77,7 @@ class TwilioAccount:
             messaging_service=options.get("messaging_service", ""),
             verify=options.get("verify", ""),
             status_callback=options.get("status_callback", ""),
+            auth_token=auth_token or (unquote(secret) if key == account else ""),
             api_url=f"https://api{where}.twilio.com",
             verify_url=f"https://verify{where}.twilio.com",
         )
@@ -91,17 +98,6 @@ class TwilioAccount:
             raise ConfigError("sms_url: region and edge belong together, such as region=ie1&edge=dublin.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageStatus:
-    """What became of a message."""
-
-    sid: str
-    status: str
-    """``delivered``, ``undelivered``, ``failed`` or a step before those."""
-    error: str
-    """The number of Twilio's error; ``""`` without one."""
-
-
 def status_of(form: Mapping[str, str], *, url: str, signature: str, auth_token: str) -> MessageStatus | None:
     """Read a status call-back of Twilio.
 
@@ -114,24 +110,44 @@ def status_of(form: Mapping[str, str], *, url: str, signature: str, auth_token: 
     Returns:
         The status, or None if the request is not signed by Twilio.
     """
-    signed = url + "".join(f"{name}{form[name]}" for name in sorted(form))
-    expected = base64.b64encode(hmac.digest(auth_token.encode(), signed.encode(), hashlib.sha1))
-    if not hmac.compare_digest(expected, signature.encode()):
+    signed = "".join(f"{name}{form[name]}" for name in sorted(form))
+    fits = False
+    for called in _spellings(url):
+        made = hmac.digest(auth_token.encode(), f"{called}{signed}".encode(), hashlib.sha1)
+        fits |= hmac.compare_digest(base64.b64encode(made), signature.encode())
+    if not fits:
         return None
     return MessageStatus(
         sid=form.get("MessageSid", ""), status=form.get("MessageStatus", ""), error=form.get("ErrorCode", "")
     )
 
 
-class TwilioSender:
-    """An ``SMSSender`` that also reports which codes were used, as Verify asks for."""
+def _spellings(url: str) -> list[str]:
+    """Return the URL as it is, with its port and without: Twilio signs one or another of them."""
+    parts = urlsplit(url)
+    host = parts.netloc.removesuffix(f":{parts.port}")
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    return [url, *(parts._replace(netloc=netloc).geturl() for netloc in (host, f"{host}:{port}"))]
 
-    def __init__(self, account: TwilioAccount, *, brand: str, language: str = "en") -> None:
+
+class TwilioSender:
+    """An ``SMSSender`` that reports which codes were used, as Verify asks for, and reads Twilio's reports."""
+
+    def __init__(
+        self,
+        account: TwilioAccount,
+        *,
+        brand: str,
+        language: str = "en",
+        report_url: str = "",
+        http: ProviderHttp | None = None,
+    ) -> None:
         """Send in the name of ``brand``; ``language`` is for clients whose own is unknown."""
         self._account = account
         self._brand = brand
         self._language = language
-        self._http = ProviderHttp()
+        self._report_url = report_url
+        self._http = http or ProviderHttp()
 
     async def send_verification_code(self, phone: str, code: str) -> None:
         """See ``SMSSender``."""
@@ -146,6 +162,23 @@ class TwilioSender:
         if self._account.verify:
             form = {"Status": "approved"}
             await self._post(f"{self._verifications}/{quote(phone, safe='')}", form)
+
+    @property
+    def takes_reports(self) -> bool:
+        """See ``SMSSenderWithStatusReports``; Verify reports nothing, and the host may have its own URL."""
+        account = self._account
+        sends = account.sender or account.messaging_service
+        return bool(account.auth_token and sends and not account.status_callback)
+
+    def reporting_to(self, url: str) -> TwilioSender:
+        """See ``SMSSenderWithStatusReports``; the connections are shared."""
+        return TwilioSender(
+            self._account, brand=self._brand, language=self._language, report_url=url, http=self._http
+        )
+
+    def read_report(self, form: Mapping[str, str], *, url: str, signature: str) -> MessageStatus | None:
+        """See ``SMSSenderWithStatusReports``."""
+        return status_of(form, url=url, signature=signature, auth_token=self._account.auth_token)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -170,8 +203,9 @@ class TwilioSender:
             if account.messaging_service
             else {"From": account.sender}
         )
-        if account.status_callback:
-            origin["StatusCallback"] = account.status_callback
+        reports = account.status_callback or self._report_url
+        if reports:
+            origin["StatusCallback"] = reports
         url = f"{account.api_url}/2010-04-01/Accounts/{account.account}/Messages.json"
         await self._post(url, {"To": phone, "Body": text, **origin})
 

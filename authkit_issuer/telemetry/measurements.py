@@ -61,6 +61,12 @@ OUTGOING = Measurement(
     "How long calls of login providers and webhooks took, by outcome: ``2xx`` or the class of an error.",
     ("to", "outcome"),
 )
+SMS_REPORTED = Measurement(
+    "authkit_sms_reported",
+    "counter",
+    "SMS whose end the provider reported, by status and the number of its error.",
+    ("status", "error"),
+)
 HASHING_RUNNING = Measurement("authkit_hashing_running", "gauge", "Password hashes being computed.")
 HASHING_WAITING = Measurement("authkit_hashing_waiting", "gauge", "Callers that wait for a hash.")
 HASHING_THREADS = Measurement("authkit_hashing_threads", "gauge", "Threads that compute hashes.")

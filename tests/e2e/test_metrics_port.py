@@ -14,9 +14,13 @@ import pytest
 from fakes.commands import Server, assert_one_line, run, serving
 from fakes.keys import as_settings
 from fakes.servers import free_port
+from fakes.sms_provider import TwilioReport
 
 pytestmark = pytest.mark.timeout(180)
 
+TWILIO = (
+    "twilio://AC00000000000000000000000000000000:t0ken@AC00000000000000000000000000000000?from=+15550100200"
+)
 HEALTH = 'authkit_http_request_seconds_count{method="GET",route="/healthz",status="200"}'
 
 
@@ -27,6 +31,8 @@ def settings(database_url: str, redis_url: str) -> dict[str, str]:
         "AUTHKIT_AUDIENCES": "api",
         "AUTHKIT_DATABASE_URL": database_url,
         "AUTHKIT_REDIS_URL": redis_url,
+        "AUTHKIT_SMS_URL": TWILIO,
+        "AUTHKIT_SMS_COUNTRIES": "1",
     }
 
 
@@ -46,8 +52,14 @@ def test_one_process_has_its_numbers_on_a_port_of_their_own(settings: dict[str, 
     port = free_port()
     with serving("--port", "0", "--metrics-port", str(port), **settings) as server:
         ask(server, 3)
+        report = TwilioReport(
+            url="https://id.example.test/auth/sms/status", auth_token="t0ken", status="failed"
+        )
+        assert httpx.post(f"{server.url}/auth/sms/status", **report.request).status_code == 200
+        assert httpx.post(f"{server.url}/auth/sms/status", data=report.form).status_code == 403
         seen = numbers(port)
         assert seen[HEALTH] == 3
+        assert seen['authkit_sms_reported_total{error="",status="failed"}'] == 1
         assert seen["authkit_processes"] == 1
         assert any(name.startswith("authkit_build_info{version=") for name in seen)
         assert httpx.get(f"{server.url}/metrics").status_code == 404

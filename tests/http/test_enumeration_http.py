@@ -232,6 +232,7 @@ NOT_ABOUT_AN_ACCOUNT = {
     "/auth/passkeys/login/begin": "names nothing; an identifier in the body is ignored",
     "/auth/passkeys/login/finish": "needs the signature of the passkey",
     "/auth/password/reset/confirm-link": "names a token of 256 bits, which only the mailbox has",
+    "/auth/sms/status": "needs the signature of the provider of SMS",
     "/auth/token": "names a token that the service signed",
     "/auth/revoke": "names a token that the service signed",
     "/auth/sessions/current": "names a token that the service signed",

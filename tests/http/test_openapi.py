@@ -48,6 +48,7 @@ OPERATION_IDS = (
     "listPasskeys", "listSessions", "login", "loginWithSolana", "logout", "readInbox", "readMail",
     "redeemExternalResult", "refreshTokens", "regenerateBackupCodes", "register", "removeOrgMember",
     "removeOrgMemberByBody", "removePasskey", "removeSecondFactor", "renameOrg", "renamePasskey",
+    "reportSms",
     "replaceTemporaryPassword", "requestEmailChange", "requestEmailVerification", "requestPasswordReset",
     "requestPhoneChange", "requestPhonePasswordReset", "requestPhoneVerification", "resendEmailChange",
     "resendPhoneChange", "resendRegistrationEmail", "resendRegistrationPhone", "restoreDeletedAccount",
@@ -146,7 +147,7 @@ def test_a_body_has_one_media_type_and_the_oauth_endpoints_take_forms():
             forms.add(name)
     assert forms == {
         "POST /auth/token", "POST /auth/revoke", "POST /auth/introspect",
-        "POST /auth/oidc/{provider}/callback",
+        "POST /auth/oidc/{provider}/callback", "POST /auth/sms/status",
     }  # fmt: skip
 
 
