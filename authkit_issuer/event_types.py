@@ -42,6 +42,9 @@ class SessionEventType(StrEnum):
     USER_SOFT_DELETED = "user_soft_deleted"
     USER_ERASURE_REQUESTED = "user_erasure_requested"
     USER_RESTORED = "user_restored"
+    USER_RECOVERED = "user_recovered"
+    """An operator gave the account back to its owner by a new contact (``method``); the ways in from before
+    are dropped."""
     USER_DELETED = "user_deleted"
     """The account is gone for good."""
     USER_ANONYMISED = "user_anonymised"
@@ -126,6 +129,7 @@ class SessionRevokeReason(StrEnum):
     CONTACT_CHANGE = "contact_change"
     CONTACT_DENIED = "contact_denied"
     FACTOR_CHANGE = "factor_change"
+    RECOVERED = "recovered"
     EVICTED = "evicted"
     REFRESH_REUSE_DETECTED = "refresh_reuse_detected"
 

@@ -86,7 +86,7 @@ def create(
 
     async def work(service: Service) -> User:
         if invite:
-            await _require_invitations(service.config)
+            await _require_mailed_links(service.config, "--invite")
         user = await service.users.add(
             email=email or None, username=username or None, verified=verified or invite, actor=ACTOR
         )
@@ -104,15 +104,28 @@ def create(
         )
 
 
-async def _require_invitations(config: Config) -> None:
-    """Refuse an invitation that could not arrive, or whose link could not be opened."""
+async def _require_resets(config: Config, *, by_mail: bool) -> None:
+    """Refuse a recovery whose reset could not arrive or be used."""
+    if by_mail:
+        await _require_mailed_links(config, "--email")
+        return
+    for name, why in (
+        ("redis_url", "the reset would end with this command"),
+        ("sms_url", "the reset goes by SMS"),
+    ):
+        if getattr(config, name) is None:
+            raise UsageError(f"--phone needs {setting_of(name)}: {why}.")
+
+
+async def _require_mailed_links(config: Config, option: str) -> None:
+    """Refuse a link that could not arrive, or that could not be opened."""
     for name, why in (
         ("link_base_url", "the link leads to a page of your site"),
         ("redis_url", "the link would end with this command"),
         ("smtp_url", "the link goes by mail"),
     ):
         if getattr(config, name) is None:
-            raise UsageError(f"--invite needs {setting_of(name)}: {why}.")
+            raise UsageError(f"{option} needs {setting_of(name)}: {why}.")
     sender = mail_sender(config, await asyncio.to_thread(mails, config), time.time, os.urandom)
     try:
         async with aclosing(sender):
@@ -242,6 +255,35 @@ def restore(who: Who, *, as_json: AsJson = False) -> None:
     """Undo the deletion of a user that is not purged yet."""
     user, _ = run_on(who, lambda service, user: service.lifecycle.restore(user.id, actor=ACTOR))
     _done("restored", user, as_json=as_json)
+
+
+@app.command("recover")
+def recover(
+    who: Who,
+    reason: Annotated[str, typer.Option(help="The reason, for the audit trail.")],
+    email: Annotated[str, typer.Option(help="The owner's new email address, or the present one.")] = "",
+    phone: Annotated[str, typer.Option(help="The owner's new phone number, in place of an address.")] = "",
+    *,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give an account back to its owner: drop every way in, and send a reset to a new contact."""
+    if bool(email) == bool(phone):
+        raise UsageError("Give --email or --phone: the reset goes to one new contact.")
+    output.confirm(
+        f"Drop the password, factors, passkeys, logins and sessions of {who}, "
+        f"and send a reset to {email or phone}?",
+        yes=yes,
+    )
+
+    async def work(service: Service, user: User) -> str:
+        await _require_resets(service.config, by_mail=bool(email))
+        return await service.lifecycle.recover(
+            user.id, email=email or None, phone=phone or None, actor=ACTOR, reason=reason
+        )
+
+    user, _ = run_on(who, work)
+    _done("recovered", user, as_json=as_json, detail=f"; the reset goes to {email or phone}")
 
 
 @app.command("grant-role")

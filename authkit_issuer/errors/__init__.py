@@ -101,6 +101,7 @@ from authkit_issuer.errors.infrastructure import (
     StorageNotConfigured,
 )
 from authkit_issuer.errors.lifecycle import (
+    AccountNotActive,
     InvalidUntil,
 )
 from authkit_issuer.errors.login import (
@@ -195,6 +196,7 @@ from authkit_issuer.errors.webhooks import (
 
 __all__ = [
     "AccountExistsLinkRequired",
+    "AccountNotActive",
     "AccountProofRequired",
     "AlreadyConfirmed",
     "AlreadyOrgMember",

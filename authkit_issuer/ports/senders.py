@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
@@ -102,6 +102,29 @@ class EmailSenderWithEventNotice(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryNotice:
+    """What the owner of an account learns of a recovery, by every contact."""
+
+    kind: str
+    """``recovery_requested``, ``recovery_waiting`` (daily), ``recovery_cancelled``, ``recovery_completed``,
+    or ``account_recovered`` for one by an operator."""
+    token: str = field(default="", repr=False)
+    """Cancels the recovery, and does nothing else; ``""`` where there is nothing to cancel."""
+    completes_at: datetime | None = None
+    """When the wait ends."""
+    circumstances: Circumstances | None = None
+
+
+@runtime_checkable
+class EmailSenderWithRecoveryNotice(Protocol):
+    """Optional extension: notices of a recovery with the token that cancels it, for a link of the host."""
+
+    async def send_recovery_notice(self, email: str, username: str, notice: RecoveryNotice) -> None:
+        """Send a notice of a recovery."""
+        ...
+
+
 @runtime_checkable
 class EmailSenderWithOrgInvite(Protocol):
     """Optional extension: tells a person of an invite to an organization."""
@@ -139,6 +162,15 @@ class SMSSenderWithPasswordResetLink(Protocol):
 
     async def send_password_reset_link(self, phone: str, token: str) -> None:
         """Send a reset link."""
+        ...
+
+
+@runtime_checkable
+class SMSSenderWithRecoveryNotice(Protocol):
+    """Optional extension: notices of a recovery by SMS."""
+
+    async def send_recovery_text(self, phone: str, notice: RecoveryNotice) -> None:
+        """Send a notice of a recovery."""
         ...
 
 
@@ -192,9 +224,11 @@ class Senders:
     security_notice: EmailSenderWithSecurityNotice | None = None
     event_notice: EmailSenderWithEventNotice | None = None
     email_reset_link: EmailSenderWithPasswordResetLink | None = None
+    recovery_notice: EmailSenderWithRecoveryNotice | None = None
     org_invite: EmailSenderWithOrgInvite | None = None
     sms_reset_link: SMSSenderWithPasswordResetLink | None = None
     sms_use_report: SMSSenderWithUseReport | None = None
+    recovery_text: SMSSenderWithRecoveryNotice | None = None
     sms_status: SMSSenderWithStatusReports | None = None
 
     @classmethod
@@ -208,9 +242,11 @@ class Senders:
             security_notice=email if isinstance(email, EmailSenderWithSecurityNotice) else None,
             event_notice=email if isinstance(email, EmailSenderWithEventNotice) else None,
             email_reset_link=email if isinstance(email, EmailSenderWithPasswordResetLink) else None,
+            recovery_notice=email if isinstance(email, EmailSenderWithRecoveryNotice) else None,
             org_invite=email if isinstance(email, EmailSenderWithOrgInvite) else None,
             sms_reset_link=sms if isinstance(sms, SMSSenderWithPasswordResetLink) else None,
             sms_use_report=sms if isinstance(sms, SMSSenderWithUseReport) else None,
+            recovery_text=sms if isinstance(sms, SMSSenderWithRecoveryNotice) else None,
             sms_status=_reporting(sms),
         )
 

@@ -11,7 +11,7 @@ from authkit_issuer.ports import Clock, RandomBytes
 from authkit_issuer.senders.brand import Brand
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
-from authkit_issuer.senders.twilio import TwilioAccount, TwilioSender
+from authkit_issuer.senders.twilio import TwilioAccount, TwilioSender, TwilioTextSender
 from authkit_issuer.senders.webhook import SCHEMES, WebhookSender, WebhookTarget
 
 if TYPE_CHECKING:
@@ -62,13 +62,20 @@ def sms_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> Twili
         raise ConfigError("AUTHKIT_SMS_URL is not set: set it, such as webhook+https://app.example.com/sms.")
     brand, scheme = brand_name(config), config.sms_url.partition("://")[0]
     if scheme == "twilio":
-        account = TwilioAccount.parse(config.sms_url, config.sms_secret or "")
-        return TwilioSender(account, brand=brand, language=config.mail_language)
+        account, tag = TwilioAccount.parse(config.sms_url, config.sms_secret or ""), config.mail_language
+        if not (account.sender or account.messaging_service):
+            return TwilioSender(account, brand=brand, language=tag)
+        return TwilioTextSender(account, brand=brand, language=tag, base_url=config.link_base_url)
     if scheme in SCHEMES:
         loopback = not config.is_production
         target = WebhookTarget.parse(config.sms_url, config.sms_secret or "", http_loopback=loopback)
         return WebhookSender(
-            target, brand=brand, language=config.mail_language, clock=clock, random_bytes=random_bytes
+            target,
+            brand=brand,
+            language=config.mail_language,
+            base_url=config.link_base_url,
+            clock=clock,
+            random_bytes=random_bytes,
         )
     raise ConfigError("sms_url must begin with twilio:// or webhook+https://.")
 

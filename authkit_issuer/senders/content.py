@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from authkit_issuer.ports import Circumstances
 
@@ -19,3 +20,5 @@ class Content:
     inviter: str = ""
     circumstances: Circumstances | None = None
     account_url: str = ""
+    completes_at: datetime | None = None
+    """When the wait of a recovery ends."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from authkit_issuer.ports import Clock, language
+from authkit_issuer.ports import Clock, RecoveryNotice, language
 from authkit_issuer.senders.brand import Brand
 from authkit_issuer.senders.content import Content
 from authkit_issuer.senders.kinds import LinkKinds
 from authkit_issuer.senders.mails import Mails
+from authkit_issuer.senders.recovery_texts import recovery_text
 from authkit_issuer.senders.sms_texts import SmsKind, sms_text
 
 MAX_MESSAGES = 500
@@ -43,7 +44,7 @@ class InboxMessage:
 
 
 class Texts:
-    """The SMS side of an inbox: an ``SMSSender`` with reset links."""
+    """The SMS side of an inbox: an ``SMSSender`` with reset links and notices of recoveries."""
 
     def __init__(self, inbox: Inbox, brand: str) -> None:
         """Fill ``inbox`` in the name of ``brand``."""
@@ -61,6 +62,11 @@ class Texts:
     async def send_password_reset_link(self, phone: str, token: str) -> None:
         """See ``SMSSenderWithPasswordResetLink``."""
         self._inbox.take("sms", phone, "password_reset_link", "Reset your password.", token=token)
+
+    async def send_recovery_text(self, phone: str, notice: RecoveryNotice) -> None:
+        """See ``SMSSenderWithRecoveryNotice``."""
+        text = recovery_text(notice, brand=self._brand, base_url=self._inbox.base_url)
+        self._inbox.take("sms", phone, notice.kind, text, token=notice.token or None)
 
     def _take(self, kind: SmsKind, phone: str, code: str) -> None:
         self._inbox.take("sms", phone, kind, sms_text(kind, code, brand=self._brand), code=code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from authkit_issuer.ports import Circumstances
+from authkit_issuer.ports import Circumstances, RecoveryNotice
 from authkit_issuer.senders.content import Content
 
 
@@ -54,8 +54,9 @@ class MailKinds(ABC):
 class LinkKinds(MailKinds):
     """A ``MailKinds`` that also mails links to pages of your site, which post the token to the API.
 
-    The token is in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``), and so is the
-    id of an invite (``/invite#invite=...``): a browser sends that to no server and in no ``Referer``.
+    The token is in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``,
+    ``/cancel-recovery#token=...``), and so is the id of an invite (``/invite#invite=...``): a browser sends
+    that to no server and in no ``Referer``.
     """
 
     async def send_password_reset_link(self, email: str, username: str, token: str) -> None:
@@ -72,6 +73,18 @@ class LinkKinds(MailKinds):
         """See ``EmailSenderWithCodeAndLink``."""
         link = f"{self._page('verify-email')}#token={token}"
         await self._mail(email, Content(kind="email_verification", username=username, code=code, link=link))
+
+    async def send_recovery_notice(self, email: str, username: str, notice: RecoveryNotice) -> None:
+        """See ``EmailSenderWithRecoveryNotice``."""
+        content = Content(
+            kind=notice.kind,
+            username=username,
+            link=f"{self._page('cancel-recovery')}#token={notice.token}" if notice.token else "",
+            completes_at=notice.completes_at,
+            circumstances=notice.circumstances,
+            account_url=self._page("account"),
+        )
+        await self._mail(email, content)
 
     async def send_org_invite(
         self, email: str, username: str, org: str, inviter: str, invite_id: str

@@ -111,6 +111,7 @@ class Mails:
             "link": content.link,
             "circumstances": content.circumstances,
             "account_url": content.account_url,
+            "completes_at": content.completes_at,
         }
 
     def _chosen(self, kind: str, language: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from authkit_issuer.ports import Circumstances
 from authkit_issuer.senders.content import Content
@@ -13,10 +13,13 @@ _LINKS = {
     "email_verification": f"{_BASE}/verify-email#token={_TOKEN}",
     "email_verification_link": f"{_BASE}/verify-email#token={_TOKEN}",
     "password_reset_link": f"{_BASE}/reset-password#token={_TOKEN}",
+    "recovery_requested": f"{_BASE}/cancel-recovery#token={_TOKEN}",
+    "recovery_waiting": f"{_BASE}/cancel-recovery#token={_TOKEN}",
     "org_invite": f"{_BASE}/invite#invite=018f3c5e-0000-7000-8000-000000000000",
 }
 _CODES = frozenset({"email_verification", "email_verification_code", "login_code", "password_reset_code"})
-_PLAIN = frozenset({*_LINKS, *_CODES, "test", "welcome"})
+_WAITING = frozenset({"recovery_requested", "recovery_waiting"})
+_PLAIN = frozenset({*_LINKS, *_CODES, "test", "welcome"} - _WAITING)
 """The kinds that are no notices of an event."""
 
 
@@ -32,6 +35,7 @@ def sample(kind: str) -> Content:
         inviter="grace_hopper" if kind == "org_invite" else "",
         circumstances=_CIRCUMSTANCES if notice else None,
         account_url=f"{_BASE}/account" if notice or kind == "welcome" else "",
+        completes_at=_CIRCUMSTANCES.at + timedelta(days=3) if kind in _WAITING else None,
     )
 
 

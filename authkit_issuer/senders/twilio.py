@@ -10,6 +10,7 @@ Twilio reports what became of a message to ``/auth/sms/status``, or to ``status_
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import hmac
 import json
@@ -19,8 +20,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.ports import MessageStatus, SendFailure, language
+from authkit_issuer.ports import MessageStatus, RecoveryNotice, SendFailure, language
 from authkit_issuer.senders.provider_http import Answer, ProviderHttp, refused
+from authkit_issuer.senders.recovery_texts import recovery_text
 from authkit_issuer.senders.sms_texts import SmsKind, sms_text
 from authkit_verify.config.allowed_urls import is_allowed_url
 
@@ -139,15 +141,13 @@ class TwilioSender:
         *,
         brand: str,
         language: str = "en",
-        report_url: str = "",
-        http: ProviderHttp | None = None,
     ) -> None:
         """Send in the name of ``brand``; ``language`` is for clients whose own is unknown."""
         self._account = account
         self._brand = brand
         self._language = language
-        self._report_url = report_url
-        self._http = http or ProviderHttp()
+        self.report_url = ""
+        self._http = ProviderHttp()
 
     async def send_verification_code(self, phone: str, code: str) -> None:
         """See ``SMSSender``."""
@@ -172,9 +172,9 @@ class TwilioSender:
 
     def reporting_to(self, url: str) -> TwilioSender:
         """See ``SMSSenderWithStatusReports``; the connections are shared."""
-        return TwilioSender(
-            self._account, brand=self._brand, language=self._language, report_url=url, http=self._http
-        )
+        reporting = copy.copy(self)
+        reporting.report_url = url
+        return reporting
 
     def read_report(self, form: Mapping[str, str], *, url: str, signature: str) -> MessageStatus | None:
         """See ``SMSSenderWithStatusReports``."""
@@ -197,13 +197,16 @@ class TwilioSender:
             return
         if not (account.sender or account.messaging_service):
             raise SendFailure("twilio: Verify takes no long code: add from= or messaging_service= to sms_url")
-        text = sms_text(kind, code, brand=self._brand, fallback=self._language)
+        await self._text(phone, sms_text(kind, code, brand=self._brand, fallback=self._language))
+
+    async def _text(self, phone: str, text: str) -> None:
+        account = self._account
         origin = (
             {"MessagingServiceSid": account.messaging_service}
             if account.messaging_service
             else {"From": account.sender}
         )
-        reports = account.status_callback or self._report_url
+        reports = account.status_callback or self.report_url
         if reports:
             origin["StatusCallback"] = reports
         url = f"{account.api_url}/2010-04-01/Accounts/{account.account}/Messages.json"
@@ -218,6 +221,24 @@ class TwilioSender:
         answer = await self._http.post(url, headers=headers, body=urlencode(form).encode())
         if not answer.ok:
             raise refused("twilio", answer, _reason(answer))
+
+
+class TwilioTextSender(TwilioSender):
+    """A ``TwilioSender`` of an account that sends texts of this service: Verify alone sends only codes."""
+
+    def __init__(
+        self, account: TwilioAccount, *, brand: str, language: str = "en", base_url: str | None = None
+    ) -> None:
+        """As a ``TwilioSender``; ``base_url`` is the site that links lead to."""
+        super().__init__(account, brand=brand, language=language)
+        self._base_url = base_url
+
+    async def send_recovery_text(self, phone: str, notice: RecoveryNotice) -> None:
+        """See ``SMSSenderWithRecoveryNotice``."""
+        await self._text(
+            phone,
+            recovery_text(notice, brand=self._brand, base_url=self._base_url, fallback=self._language),
+        )
 
 
 def _reason(answer: Answer) -> str:

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.ports import Clock, RandomBytes, language
+from authkit_issuer.ports import Clock, RandomBytes, RecoveryNotice, language
 from authkit_issuer.security import standard_webhooks
 from authkit_issuer.senders.provider_http import ProviderHttp, refused
+from authkit_issuer.senders.recovery_texts import recovery_text
 from authkit_issuer.senders.sms_texts import SmsKind, sms_text
 from authkit_verify.config.allowed_urls import is_allowed_url
 
@@ -53,13 +54,18 @@ class WebhookSender:
         *,
         brand: str,
         language: str = "en",
+        base_url: str | None = None,
         clock: Clock = time.time,
         random_bytes: RandomBytes = os.urandom,
     ) -> None:
-        """Send in the name of ``brand``; ``language`` is for clients whose own is unknown."""
+        """Send in the name of ``brand``; ``language`` is for clients whose own is unknown.
+
+        ``base_url`` is the site that links lead to.
+        """
         self._target = target
         self._brand = brand
         self._language = language
+        self._base_url = base_url
         self._clock = clock
         self._random_bytes = random_bytes
         self._http = ProviderHttp()
@@ -72,14 +78,22 @@ class WebhookSender:
         """See ``SMSSender``."""
         await self._send("login_code", phone, code)
 
+    async def send_recovery_text(self, phone: str, notice: RecoveryNotice) -> None:
+        """See ``SMSSenderWithRecoveryNotice``."""
+        text = recovery_text(notice, brand=self._brand, base_url=self._base_url, fallback=self._language)
+        await self._post({"to": phone, "kind": notice.kind, "code": "", "text": text})
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
     async def _send(self, kind: SmsKind, phone: str, code: str) -> None:
-        now = self._clock()
         text = sms_text(kind, code, brand=self._brand, fallback=self._language)
-        data = {"to": phone, "kind": kind, "code": code, "text": text, "language": language.get()}
+        await self._post({"to": phone, "kind": kind, "code": code, "text": text})
+
+    async def _post(self, message: dict[str, str]) -> None:
+        now = self._clock()
+        data = message | {"language": language.get()}
         moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds")
         body = msgspec.json.encode({"type": "sms", "timestamp": moment, "data": data})
         message_id = f"sms_{self._random_bytes(16).hex()}"

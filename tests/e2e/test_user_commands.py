@@ -181,7 +181,7 @@ def test_an_account_that_cannot_sign_in_yet_says_what_is_missing(settings: dict[
     assert_one_line(users(settings, "create", "--username", "eve_n", "--verified"), "--email", status=2)
 
 
-def test_an_invited_user_chooses_a_password_by_the_link_and_signs_in(
+def test_an_invited_user_and_one_who_is_recovered_choose_a_password_by_the_link(
     settings: dict[str, str], redis_url: str
 ) -> None:
     with mail_server() as mails:
@@ -196,13 +196,21 @@ def test_an_invited_user_chooses_a_password_by_the_link_and_signs_in(
         text = text_of(mails.wait_for("ada@example.test"))
         (token,) = re.findall(r"https://app\.example\.test/reset-password#token=(\S+)", text)
 
-        async def follow() -> str:
+        async def follow(email: str = "ada@example.test") -> str:
             async with await Service.open(Config.from_env(invited)) as service:
                 user_id = await service.passwords.confirm_reset(token, "correct horse battery")
-                await service.passwords.login("ada@example.test", "correct horse battery")
+                await service.passwords.login(email, "correct horse battery")
                 return user_id
 
-        assert asyncio.run(follow()) == done.stdout.strip()
+        user_id = done.stdout.strip()
+        assert asyncio.run(follow()) == user_id
+        recovery = ("recover", "ada@example.test", "--email", "new@example.test", "--reason", "lost")
+        assert_one_line(users(invited, *recovery), "--yes", status=2)
+        done = users(invited, *recovery, "--yes", "--json")
+        assert (done.returncode, json.loads(done.stdout)["id"]) == (0, user_id)
+        text = text_of(mails.wait_for("new@example.test"))
+        (token,) = re.findall(r"https://app\.example\.test/reset-password#token=(\S+)", text)
+        assert asyncio.run(follow("new@example.test")) == user_id
 
 
 @pytest.mark.parametrize(

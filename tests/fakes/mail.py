@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from authkit_issuer.ports import Circumstances
+from authkit_issuer.ports import Circumstances, RecoveryNotice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Message:
 
 
 class Texts:
-    """The SMS side of a mailbox: an ``SMSSender`` with reset links."""
+    """The SMS side of a mailbox: an ``SMSSender`` with reset links and notices of recoveries."""
 
     def __init__(self, box: Mailbox) -> None:
         self._box = box
@@ -35,6 +35,9 @@ class Texts:
 
     async def send_password_reset_link(self, phone: str, token: str) -> None:
         await self._box.take(Message(channel="sms", to=phone, kind="password_reset_link", token=token))
+
+    async def send_recovery_text(self, phone: str, notice: RecoveryNotice) -> None:
+        await self._box.take(Message(channel="sms", to=phone, kind=notice.kind, token=notice.token))
 
 
 class Mailbox:
@@ -96,6 +99,18 @@ class Mailbox:
     ) -> None:
         await self.take(
             Message(channel="email", to=email, kind=kind, username=username, circumstances=circumstances)
+        )
+
+    async def send_recovery_notice(self, email: str, username: str, notice: RecoveryNotice) -> None:
+        await self.take(
+            Message(
+                channel="email",
+                to=email,
+                kind=notice.kind,
+                username=username,
+                token=notice.token,
+                circumstances=notice.circumstances,
+            )
         )
 
     async def send_org_invite(

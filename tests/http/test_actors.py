@@ -27,11 +27,16 @@ ADMIN_CALLS: dict[tuple[str, str], dict[str, object] | None] = {
     ("POST", "/auth/admin/users/set-password"): {"user_id": "{user}", "password": "another horse battery"},
     ("DELETE", "/auth/admin/users/{user_id}"): None,
     ("POST", "/auth/admin/users/{user_id}/restore"): None,
+    ("POST", "/auth/admin/users/{user_id}/recover"): {
+        "email": "found@example.test",
+        "reason": f"{CASE}, for operators",
+    },
     ("DELETE", "/auth/admin/users/{user_id}/sessions"): None,
     ("POST", "/auth/admin/roles/grant"): {"user_id": "{user}", "role": "admin"},
     ("POST", "/auth/admin/roles/revoke"): {"user_id": "{user}", "role": "admin"},
 }
 PREPARE = {
+    "/auth/admin/users/{user_id}/recover": lambda service, user: service.lifecycle.unban(user),
     "/auth/admin/users/unban": lambda service, user: service.lifecycle.ban(user),
     "/auth/admin/users/{user_id}/restore": lambda service, user: service.lifecycle.soft_delete(user),
     "/auth/admin/roles/revoke": lambda service, user: service.roles.assign(user, "admin"),
@@ -119,7 +124,7 @@ async def test_every_event_of_an_operators_call_names_the_operator(method, path,
     before = await _newest(service)
     sent = _filled(ADMIN_CALLS[method, path], {"{user}": user})
     answer = await api.request(method, path.replace("{user_id}", user), **sent)
-    assert answer.status_code == 200, answer.text
+    assert answer.status_code in {200, 202}, answer.text
     events = await _events_since(service, before)
     assert events
     assert [event for event in events if event.actor != root] == []
@@ -178,7 +183,7 @@ async def test_the_subject_sees_neither_operator_nor_the_reason_written_for_oper
             await PREPARE[path](service, user)
         sent = _filled(body, {"{user}": user})
         answer = await api.request(method, path.replace("{user_id}", user), **sent)
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code in {200, 202}, answer.text
     await service.lifecycle.ban(user, BAN["reason"], None, root)
     await service.events.record(
         SessionEventType.TWO_FACTOR_DISABLED, actor=root, user_id=user, reason=f"see the {CASE}"
@@ -231,6 +236,7 @@ async def _list(api, headers):
         ("POST", "/auth/admin/users/toggle-active", {"user_id": "{user}", "banned": True}),
         ("DELETE", "/auth/admin/users/{user_id}", None),
         ("DELETE", "/auth/admin/users/{user_id}?hard=true", None),
+        ("POST", "/auth/admin/users/{user_id}/recover", {"email": "found@example.test", "reason": "lost"}),
     ],
 )
 async def test_an_operator_cannot_close_the_own_account(

@@ -225,7 +225,7 @@ def test_one_writer_sets_the_contacts_of_users() -> None:
     }
     proofs = [
         query
-        for by_kind in (accounts.REPLACE_CONTACT, accounts.MARK_PROVED, accounts.FREEZE)
+        for by_kind in (accounts.REPLACE_CONTACT, accounts.VOUCH, accounts.MARK_PROVED, accounts.FREEZE)
         for query in by_kind.values()
     ]
     assert writers == {query.sql for query in (*proofs, accounts.SET_EMAIL_VERIFIED)}

@@ -32,6 +32,15 @@ class ContactProof:
         """
         return await self.rt.one(sql.REPLACE_CONTACT[kind], user_id, target, proved)
 
+    async def vouch(self, user_id: str, kind: ContactKind, target: str) -> None:
+        """Store a contact that an operator vouches for, in place of whatever else reached the user.
+
+        The other contact counts as unverified, and the owner's proof of this one is the first one.
+        """
+        await self.replace(user_id, kind, target, proved=False)
+        await self.rt.execute(sql.VOUCH[kind], user_id)
+        await self.rt.one(sql.FREEZE[kind], user_id)
+
     async def mark(
         self, user_id: str, kind: ContactKind, *, by_user: bool, client: Client | None = None
     ) -> None:

@@ -109,6 +109,10 @@ REPLACE_CONTACT = {
     )
     for kind in CONTACT_KINDS
 }
+VOUCH = {
+    kind: Statement(f"update profiles.users set {kind.verified_column} = true where id = $1::uuid")
+    for kind in CONTACT_KINDS
+}
 MARK_PROVED = {
     kind: Query(
         bool,

@@ -82,6 +82,9 @@ _ENDINGS: dict[str, tuple[str, str]] = {
         "The owner of the email address said that the account is another person's.",
         "verification.deny_email_link",
     ),
+    SessionRevokeReason.RECOVERED: (
+        "The account was recovered, which ends every session.", "lifecycle.recover, recovery",
+    ),
     SessionRevokeReason.EVICTED: (
         "A newer sign-in needed room: the least recently used session ended.", "session_max_per_user",
     ),

@@ -135,6 +135,8 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
     _E.USER_ERASURE_REQUESTED: (Notice(kind="erasure_requested"),),
     _E.USER_RESTORED: (Notice(kind="account_restored"),),
     _E.USER_DELETED: (Notice(kind="account_erased"),),
+    # The new contact gets the reset; ``lifecycle.recovery`` texts the former number.
+    _E.USER_RECOVERED: (Notice(kind="account_recovered", to="former_email"),),
     _E.ROLE_ASSIGNED: (Notice(kind="role_assigned"),),
     _E.ROLE_REMOVED: (Notice(kind="role_removed"),),
     _E.PROVIDER_LINKED: (Notice(kind="provider_linked"),),
@@ -225,6 +227,7 @@ SILENT_ENDS: Mapping[SessionRevokeReason, str] = {
     SessionRevokeReason.CONTACT_CHANGE: "the contact's own event sends a notice",
     SessionRevokeReason.FACTOR_CHANGE: "the event of the factor or login sends a notice",
     SessionRevokeReason.CONTACT_DENIED: "the owner of the address did it",
+    SessionRevokeReason.RECOVERED: "the event of the recovery sends a notice",
 }
 """The reasons for which a session ends without a notice, and why."""
 

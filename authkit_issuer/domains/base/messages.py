@@ -18,7 +18,7 @@ from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.sms_limits import SmsLimits
 from authkit_issuer.identifiers import browser_family, ip_prefix
-from authkit_issuer.ports import Circumstances, Client, TemporarySendFailure, language
+from authkit_issuer.ports import Circumstances, Client, RecoveryNotice, TemporarySendFailure, language
 from authkit_issuer.runtime import Background, Delivery, Runtime, safe_text
 
 RETRY_AFTER = (30.0, 120.0, 600.0, 1800.0, 3600.0)
@@ -162,6 +162,18 @@ class Messages:
                 await self.notice(email, username or "", notice, circumstances)
 
         await self.send_in_background(send, name="security notice", life=NOTICE_LIFE)
+
+    async def notify_phone(self, phone: str, notice: RecoveryNotice) -> None:
+        """Send a notice of a recovery by SMS in the background; does nothing without a sender for it."""
+        sender = self.rt.senders.recovery_text
+        if sender is None:
+            return
+
+        async def send() -> None:
+            await self.admit(PHONE, phone)
+            await sender.send_recovery_text(phone, notice)
+
+        await self.send_in_background(send, name="recovery notice", life=NOTICE_LIFE)
 
     def circumstances(self, client: Client | None) -> Circumstances:
         """Return what a notice says about an event of this moment."""

@@ -40,16 +40,25 @@ class PasswordReset:
     rt: Runtime
 
     async def request(
-        self, contact: ContactKind, address: str, ttl: float | None, client: Client | None
+        self,
+        contact: ContactKind,
+        address: str,
+        ttl: float | None,
+        client: Client | None,
+        *,
+        actor: str | None = None,
     ) -> str:
-        """Start a reset through an email address or phone number, and return its request id."""
+        """Start a reset through an email address or phone number, and return its request id.
+
+        ``actor`` is the operator who starts it for the user, for the event.
+        """
         if contact.sender(self.rt.senders) is None:
             raise contact.unavailable
         target = contact.normalize(address)
         Messages(self.rt).require_reachable(contact, target)
         query = sql.RESETTABLE_BY_EMAIL if contact is EMAIL else sql.RESETTABLE_BY_PHONE
         found = await self.rt.maybe(query, target, self.rt.config.verification_required)
-        return await self._start(contact, target, found, ttl, client)
+        return await self._start(contact, target, found, ttl, client, actor=actor)
 
     async def request_by_username(self, name: str, ttl: float | None, client: Client | None) -> str:
         """Start a reset through the contact of a user name, the email address first."""
@@ -78,6 +87,7 @@ class PasswordReset:
         client: Client | None,
         *,
         username: str = "",
+        actor: str | None = None,
     ) -> str:
         """Store a record, for an unknown contact too, and send its secret in the background."""
         if ttl is not None and not 0 < ttl < math.inf:
@@ -98,7 +108,7 @@ class PasswordReset:
 
         async def work() -> None:
             if found is not None and issued.to_be_sent:
-                await self._send(contact, issued, found.username, client)
+                await self._send(contact, issued, found.username, client, actor)
 
         await Messages(self.rt).send_in_background(work, name="password reset", life=lives.record)
         return record.request_id
@@ -110,12 +120,14 @@ class PasswordReset:
         # Only the secret that is sent may be redeemed.
         return Lives(code=0.0 if with_link else life, link=life if with_link else 0.0, record=life)
 
-    async def _send(self, contact: ContactKind, issued: Issued, username: str, client: Client | None) -> None:
+    async def _send(
+        self, contact: ContactKind, issued: Issued, username: str, client: Client | None, actor: str | None
+    ) -> None:
         """Send the secret, then record the event."""
         await self._hand_over(contact, issued, username)
         await Events(self.rt).record(
             SessionEventType.PASSWORD_RECOVERY,
-            actor=None,
+            actor=actor,
             user_id=issued.record.user_id,
             method="email" if contact is EMAIL else "sms",
             client=client,

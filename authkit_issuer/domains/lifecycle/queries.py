@@ -27,6 +27,25 @@ class LeftBehind:
     loses_owner: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldContacts:
+    """The contacts of a user whose row is locked."""
+
+    allowed: bool
+    email: str | None
+    phone: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """What signed in until a recovery."""
+
+    password: bool
+    logins: int
+    passkeys: int
+    factors: int
+
+
 # A shared lock that changes of the row itself pass: the author of a ban stays until the ban is written.
 HOLD_AUTHOR = Query(str, "select id::text from profiles.users where id = $1::uuid for key share")
 MAY_ACT = Query(bool, f"select {ALLOWED} from profiles.users u where u.id = $1::uuid")
@@ -122,6 +141,33 @@ LEFT_BEHIND = Query(
 # Everything that belongs to the account goes with it, its personal organization included; what merely
 # mentions it (the author of a ban, of an invitation) forgets it.
 DELETE = Statement("delete from profiles.users where id = $1::uuid")
+
+HOLD_CONTACTS = Query(
+    HeldContacts,
+    f"""
+    select {ALLOWED} as allowed, u.email, u.phone_number as phone from profiles.users u
+    where u.id = $1::uuid for no key update
+    """,
+)
+# Wallets are among the logins. The caller raises the epoch, which ends what devices remember.
+DROP_WAYS_IN = Query(
+    Dropped,
+    """
+    with password as (
+        delete from profiles.user_passwords where user_id = $1::uuid returning 1
+    ), logins as (
+        delete from profiles.user_providers where user_id = $1::uuid returning 1
+    ), passkeys as (
+        delete from profiles.passkeys where user_id = $1::uuid returning 1
+    ), factors as (
+        delete from profiles.second_factors where user_id = $1::uuid returning 1
+    ), settings as (
+        delete from profiles.two_factor_settings where user_id = $1::uuid
+    )
+    select exists (select from password) as password, (select count(*)::int from logins) as logins,
+           (select count(*)::int from passkeys) as passkeys, (select count(*)::int from factors) as factors
+    """,
+)
 
 DELETED_BEFORE = Query(
     str,

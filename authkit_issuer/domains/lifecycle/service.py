@@ -1,4 +1,4 @@
-"""The end of an account, and what may be undone of it: bans, soft and final deletion, purge, erasure.
+"""The end of an account, and the ways back: bans, soft and final deletion, purge, erasure, recovery.
 
 A ban and both deletions are one transaction each: the user's row first, then every session of the user,
 whichever issuer it belongs to. The row's ``auth_epoch`` moves with it, so that a login that proved itself
@@ -14,7 +14,10 @@ from datetime import datetime
 from authkit_issuer import errors, identifiers
 from authkit_issuer.config import DEFAULT_DELETED_RETENTION
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.messages import Messages
+from authkit_issuer.domains.credentials.password_reset import PasswordReset
 from authkit_issuer.domains.lifecycle import queries as sql
+from authkit_issuer.domains.lifecycle import recovery
 from authkit_issuer.domains.lifecycle.deletion import (
     BeforePurge,
     Purged,
@@ -23,7 +26,7 @@ from authkit_issuer.domains.lifecycle.deletion import (
 )
 from authkit_issuer.domains.lifecycle.invariants import keep_an_admin, keep_owners
 from authkit_issuer.domains.sessions.service import Sessions
-from authkit_issuer.errors.declared import raises
+from authkit_issuer.errors.declared import STORES, raises
 from authkit_issuer.event_types import HOST, SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -37,7 +40,7 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """Bans, deletes, restores and purges users."""
+    """Bans, deletes, restores, recovers and purges users."""
 
     rt: Runtime
 
@@ -181,6 +184,65 @@ class Lifecycle:
         await _change(
             self.rt, user_id, sql.RESTORE, SessionEventType.USER_RESTORED, actor=actor, client=client
         )
+
+    @raises(
+        errors.UserNotFound,
+        errors.OwnAccount,
+        errors.AccountNotActive,
+        errors.InvalidEmail,
+        errors.InvalidPhoneNumber,
+        errors.EmailInUse,
+        errors.PhoneInUse,
+        errors.EmailUnavailable,
+        errors.SmsUnavailable,
+        *STORES,
+    )
+    async def recover(
+        self,
+        user_id: str,
+        *,
+        email: str | None = None,
+        phone: str | None = None,
+        actor: str,
+        reason: str,
+        client: Client | None = None,
+    ) -> str:
+        """Give an account back to its owner, by one new contact; returns the id of the reset's request.
+
+        Password, second factors, backup codes, passkeys, logins, wallets, sessions and what devices remember
+        end in one transaction; roles and memberships stay. The new contact then gets a password reset, and
+        the former ones a notice. The other contact needs a proof again. If the store fails after the commit,
+        repeat the call: it sends the reset again.
+
+        Args:
+            user_id: The user, whose identity the operator has checked.
+            email: The new address; it may be the present one.
+            phone: The new number, in place of an address.
+            actor: The responsible operator.
+            reason: Why, for the event.
+            client: The client of the operator.
+
+        Raises:
+            Invalid: None or both of the contacts, or no reason.
+            UserNotFound: No such user.
+            OwnAccount: Operators cannot recover their own account.
+            AccountNotActive: The user is banned or deleted.
+            EmailInUse, PhoneInUse: Another account has the contact.
+            EmailUnavailable, SmsUnavailable: There is no sender for the reset.
+            InvalidEmail, InvalidPhoneNumber: The contact is none.
+            Unavailable: Storage failed.
+        """
+        self.rt.refuse_joining("lifecycle.recover")
+        known, why = _known(user_id), identifiers.reason(reason)
+        kind, target = recovery.contact_of(email, phone)
+        if why is None:
+            raise errors.Invalid("A recovery needs a reason, for the audit trail.", param="reason")
+        if known == identifiers.uuid_or_none(actor):
+            raise errors.OwnAccount(param="user_id")
+        Messages(self.rt).require(kind)
+        Messages(self.rt).require_reachable(kind, target)
+        await recovery.give_back(self.rt, known, kind, target, actor=actor, reason=why, client=client)
+        return await PasswordReset(self.rt).request(kind, target, None, client, actor=actor)
 
     @raises(errors.CannotRemoveLastAdminRole, errors.CannotRemoveLastOwner)
     async def hard_delete(

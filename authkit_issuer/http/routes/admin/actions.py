@@ -21,8 +21,9 @@ from authkit_issuer.http.operations import (
     Params,
     Plain,
     Text,
+    with_messages,
 )
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.responses import CodeSent, OkResponse
 from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
 
@@ -68,6 +69,14 @@ class BanToggle(UserReference):
 
     banned: bool
     force: Force = False
+
+
+class RecoveryRequest(Body):
+    """The one new contact of the owner, whose identity you have checked, and why the account is recovered."""
+
+    email: Text | None = None
+    phone_number: Text | None = None
+    reason: Text
 
 
 class DeletionParams(Params):
@@ -187,6 +196,28 @@ async def admin_restore_user(call: Plain) -> OkResponse:
     """Take a deletion back."""
     await call.service.lifecycle.restore(call.path["user_id"], actor=call.account.id, client=call.client)
     return OkResponse()
+
+
+@routes.post(
+    "/auth/admin/users/{user_id}/recover",
+    "Give an account back to its owner by a new contact",
+    limit=_CHANGE,
+    offered=with_messages,
+    status=202,
+    calls=(Lifecycle.recover,),
+)
+async def admin_recover_user(call: Call[RecoveryRequest, NoParams]) -> CodeSent:
+    """Drop every way into an account, and send a password reset to the new contact."""
+    body, user, actor = call.body, call.path["user_id"], call.account.id
+    request_id = await call.service.lifecycle.recover(
+        user,
+        email=body.email,
+        phone=body.phone_number,
+        actor=actor,
+        reason=body.reason,
+        client=call.client,
+    )
+    return CodeSent(request_id=request_id, message="The reset is on its way to the new contact.")
 
 
 @routes.delete(
