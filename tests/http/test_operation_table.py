@@ -128,6 +128,7 @@ NAMES = [
     "POST /auth/admin/users/set-username",
     "POST /auth/admin/users/toggle-active",
     "POST /auth/admin/users/unban",
+    "POST /auth/admin/users/{user_id}/recover",
     "POST /auth/admin/users/{user_id}/restore",
     "POST /auth/admin/webhooks",
     "POST /auth/admin/webhooks/{webhook_id}/disable",
