@@ -225,6 +225,8 @@ class Runner:
 
     async def _authenticate(self, service: Service, scope: Scope) -> AuthenticatedSession:
         enrolls = self.operation.enrolls
+        if callable(enrolls):
+            enrolls = enrolls(service)
         return await (guards.authenticate_enrollment if enrolls else guards.authenticate)(service, scope)
 
     async def _require_rights(self, account: AuthenticatedSession) -> None:

@@ -191,8 +191,11 @@ class Operation:
     """None, spelled out, for what is answered from memory alone."""
     fresh: bool | Callable[[Account], bool] = False
     """Requires a recent authentication (RFC 9470); a function says of which accounts."""
-    enrolls: bool = False
-    """Adds a second factor: an enrollment token opens it as well, for an account without one."""
+    enrolls: bool | Callable[[Service], bool] = False
+    """Adds a second factor: an enrollment token opens it as well, for an account without one.
+
+    A function says in which services.
+    """
     org: OrgGate | None = None
     signs_out: bool = False
     """Ends the session that asks, and with it the refresh cookie."""
@@ -249,6 +252,11 @@ def with_messages(service: Service) -> bool:
 def with_passkeys(service: Service) -> bool:
     """True if there are passkeys."""
     return service.config.webauthn_rp_id is not None
+
+
+def with_passkey_factors(service: Service) -> bool:
+    """True if a passkey counts as two factors, so that adding one enrolls the user."""
+    return service.config.passkey_counts_as_two_factors and with_second_factors(service)
 
 
 def with_second_factors(service: Service) -> bool:

@@ -31,7 +31,7 @@ class Options(TypedDict, total=False):
     offered: Callable[[Service], bool] | None
     limit: Limit | None
     fresh: bool | Callable[[Account], bool]
-    enrolls: bool
+    enrolls: bool | Callable[[Service], bool]
     org: OrgGate | None
     signs_out: bool
     or_refresh_token: bool

@@ -8,6 +8,8 @@ from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.operations import Auth
 from fakes.calls import assert_tokens, bearer, log_in, refusal
 from fakes.factors import app_code
+from fakes.passkeys import SETTINGS as PASSKEYS
+from fakes.passkeys import Authenticator
 
 EMAIL = "ada_l@example.test"
 
@@ -82,8 +84,46 @@ async def test_the_token_opens_what_adds_a_factor_and_nothing_else(enrolling):
         "/auth/user/2fa/start-phone",
         "/auth/user/2fa/factors",
         "/auth/user/2fa/enable",
+        "/auth/passkeys/register/begin",
+        "/auth/passkeys/register/finish",
     }
     assert all(operation.auth is Auth.USER for operation in OPERATIONS if operation.enrolls)
+
+
+async def test_a_user_adds_a_passkey_and_signs_in_with_it(make_service, serve, sign_up):
+    async with serve(await make_service()) as open_api:
+        await sign_up(open_api)
+    strict = await make_service(two_factor_policy="required", **PASSKEYS)
+    authenticator = Authenticator()
+    async with serve(strict) as api:
+        token = await enrollment(api)
+        begun = await api.post("/auth/passkeys/register/begin", json={}, headers=token)
+        assert begun.status_code == 200, begun.text
+        body = {"credential": authenticator.create(begun.json()["options"]), "end_other_sessions": True}
+        added = await api.post("/auth/passkeys/register/finish", json=body, headers=token)
+        assert added.status_code == 200, added.text
+        for path in ("passkeys/register/begin", "user/2fa/totp/begin"):
+            again = await api.post(f"/auth/{path}", json={}, headers=token)
+            assert refusal(again) == (401, "session_ended")
+        refused = await log_in(api, EMAIL)
+        assert refusal(refused) == (401, "two_factor_enrollment_required")
+        assert refused.json()["metadata"] == {"methods": ["passkey"]}
+        options = (await api.post("/auth/passkeys/login/begin")).json()["options"]
+        signed = await api.post(
+            "/auth/passkeys/login/finish", json={"credential": authenticator.get(options)}
+        )
+        assert_tokens(signed)
+
+
+async def test_a_passkey_that_is_one_factor_is_not_what_the_token_adds(make_service, serve, sign_up):
+    settings = PASSKEYS | {"passkey_counts_as_two_factors": False}
+    async with serve(await make_service()) as open_api:
+        await sign_up(open_api)
+    async with serve(await make_service(two_factor_policy="required", **settings)) as api:
+        token = await enrollment(api)
+        for path in ("begin", "finish"):
+            answer = await api.post(f"/auth/passkeys/register/{path}", json={}, headers=token)
+            assert refusal(answer) == (401, "invalid_token")
 
 
 @pytest.mark.parametrize("token", ["", "x.y.z", "akr_x"])

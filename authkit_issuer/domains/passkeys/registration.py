@@ -14,6 +14,7 @@ from authkit_issuer.domains.passkeys import authenticators, ceremonies
 from authkit_issuer.domains.passkeys import queries as sql
 from authkit_issuer.domains.passkeys.queries import Owner, Passkey
 from authkit_issuer.domains.passkeys.records import Challenge, Challenges
+from authkit_issuer.domains.sessions.queries import RAISE_EPOCH
 from authkit_issuer.domains.sessions.service import OtherSessions, Sessions
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -30,6 +31,8 @@ class Registration:
     user_id: str
     name: str | None
     others: OtherSessions
+    enrolling: bool
+    """It must be the first factor of the account."""
     client: Client | None
 
 
@@ -103,7 +106,9 @@ async def _add(
             raise errors.UserBanned
         if owner.auth_epoch != record.auth_epoch:
             raise errors.PasskeyChallengeExpired
-        # Counted after the lock was granted: the row that was waited for has another snapshot.
+        # Read after the lock was granted: the row that was waited for has another snapshot.
+        if request.enrolling and await tx.one(sql.HAS_FACTOR, record.user_id):
+            raise errors.PasskeyChallengeExpired
         if await tx.one(sql.COUNT, record.user_id) >= tx.config.passkeys_max_per_user:
             raise errors.PasskeyLimitExceeded
         added = await tx.maybe(
@@ -112,6 +117,9 @@ async def _add(
         )  # fmt: skip
         if added is None:
             raise errors.PasskeyAlreadyRegistered
+        if request.enrolling:
+            # The epoch is that of the sign-in that got the token: of several tokens one adds a factor.
+            await tx.execute(RAISE_EPOCH, record.user_id)
         await Events(tx).record(
             SessionEventType.PASSKEY_ADDED,
             actor=None,

@@ -85,6 +85,7 @@ class Passkeys:
         name: str | None = None,
         keep_session_id: str | None = None,
         end_other_sessions: bool | None = None,
+        enrolling: bool = False,
         client: Client | None = None,
     ) -> Passkey:
         """Store the passkey that an authenticator has made; the owner gets a notice by email.
@@ -95,6 +96,8 @@ class Passkeys:
             name: The name, at most 60 characters; None is the name of the authenticator, or a date.
             keep_session_id: The session that stays, where the others end.
             end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
+            enrolling: It must be the first factor of the user, whom an enrollment token named; sign-ins in
+                progress end.
             client: The client, for the event.
 
         Raises:
@@ -111,6 +114,7 @@ class Passkeys:
             user_id=user_id,
             name=None if name is None else registration.passkey_name(name),
             others=OtherSessions(keep=keep_session_id, end=end_other_sessions),
+            enrolling=enrolling,
             client=client,
         )
         return await registration.finish(self.rt, request, credential)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -126,5 +127,41 @@ async def test_an_enrollment_token_of_a_password_ends_with_a_passkey(make_servic
     token = str(required.value.metadata["enrollment_token"])
     assert await service.second_factors.authenticate_enrollment(token)
     await add_passkey(service, user_id, Authenticator())
+    with pytest.raises(errors.SessionEnded):
+        await service.second_factors.authenticate_enrollment(token)
+
+
+async def test_of_parallel_enrollments_one_adds_its_passkey(make_service) -> None:
+    service: Service = await make_service(**SETTINGS, two_factor_policy="required")
+    user_id, authenticator = await new_user(service, password=PASSWORD), Authenticator()
+    begun = [await service.passkeys.begin_registration(user_id) for _ in range(6)]
+    made = [authenticator.create(options) for options in begun]
+    outcomes = await asyncio.gather(
+        *(service.passkeys.finish_registration(user_id, each, enrolling=True) for each in made),
+        return_exceptions=True,
+    )
+    refused = [outcome for outcome in outcomes if isinstance(outcome, errors.PasskeyChallengeExpired)]
+    assert (len(outcomes), len(refused)) == (6, 5)
+    assert len(await service.passkeys.list_for_user(user_id)) == 1
+
+
+async def test_an_enrollment_adds_no_passkey_beside_one_of_a_session(make_service) -> None:
+    service: Service = await make_service(**SETTINGS, two_factor_policy="required")
+    user_id, authenticator = await new_user(service, password=PASSWORD), Authenticator()
+    enrolling = authenticator.create(await service.passkeys.begin_registration(user_id))
+    await add_passkey(service, user_id, authenticator)
+    with pytest.raises(errors.PasskeyChallengeExpired):
+        await service.passkeys.finish_registration(user_id, enrolling, enrolling=True)
+
+
+async def test_a_passkey_of_an_enrollment_ends_the_sign_ins_in_progress(make_service) -> None:
+    service: Service = await make_service(**SETTINGS, two_factor_policy="required")
+    user_id, authenticator = await new_user(service, password=PASSWORD), Authenticator()
+    with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    token = str(required.value.metadata["enrollment_token"])
+    response = authenticator.create(await service.passkeys.begin_registration(user_id))
+    passkey = await service.passkeys.finish_registration(user_id, response, enrolling=True)
+    await service.passkeys.admin_remove(user_id, passkey.id, actor="operator")
     with pytest.raises(errors.SessionEnded):
         await service.second_factors.authenticate_enrollment(token)

@@ -9,7 +9,16 @@ from pydantic import Field
 
 from authkit_issuer import errors
 from authkit_issuer.domains.passkeys.service import Passkeys
-from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Plain, with_passkeys
+from authkit_issuer.http.operations import (
+    Auth,
+    Body,
+    Call,
+    Limit,
+    NoParams,
+    Plain,
+    with_passkey_factors,
+    with_passkeys,
+)
 from authkit_issuer.http.passkey_models import NewPublicKeyCredential, PasskeyEntry
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
@@ -91,6 +100,7 @@ routes = Routes(tag="passkeys", auth=Auth.USER, offered=with_passkeys)
     "/auth/passkeys/register/begin",
     "The options of a new passkey",
     fresh=True,
+    enrolls=with_passkey_factors,
     limit=Limit(bucket="auth_passkey_register", by_user=True, closed=True),
     calls=(Passkeys.begin_registration,),
     omit_none=True,
@@ -106,6 +116,7 @@ async def begin_passkey_registration(call: Call[PasskeyRegistrationBegin, NoPara
     "/auth/passkeys/register/finish",
     "Add the passkey that your authenticator has made",
     fresh=True,
+    enrolls=with_passkey_factors,
     limit=Limit(bucket="auth_passkey_register", by_user=True, closed=True),
     calls=(Passkeys.finish_registration,),
 )
@@ -117,6 +128,7 @@ async def finish_passkey_registration(call: Call[PasskeyRegistration, NoParams])
         name=call.body.name,
         keep_session_id=call.account.session_id,
         end_other_sessions=call.body.end_other_sessions,
+        enrolling=not call.account.session_id,
         client=call.client,
     )
     return PasskeyEntry.of(added)
