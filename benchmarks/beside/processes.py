@@ -125,6 +125,13 @@ class Process:
             sizes.append(int(status.partition("VmRSS:")[2].split()[0]) / 1024)
         return max(sizes)
 
+    def descriptors(self) -> int:
+        """Return how many descriptors its processes have open, 0 if unknown."""
+        try:
+            return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in self._members)
+        except OSError:
+            return 0
+
     def stop(self) -> None:
         """Stop it and its descendants, which can outlive their parent."""
         self._process.terminate()
