@@ -45,11 +45,21 @@ class Entry(msgspec.Struct, frozen=True):
 class TokenCache:
     """At most ``max_entries`` tokens and about ``max_bytes`` bytes, in two generations.
 
-    New tokens enter the young generation. When that is half of the limit, it replaces the old generation: a
-    hit writes nothing, and an expired token is gone after two turns. ``clock`` returns Unix seconds.
+    New tokens enter the young generation. It replaces the old generation when it has half of the limit, or
+    when every token of the old one has expired: a hit writes nothing, and the memory is that of the tokens
+    which live, and not of all that ever came. ``clock`` returns Unix seconds.
     """
 
-    __slots__ = ("_bytes", "_clock", "_max_bytes", "_max_entries", "_old", "_young")
+    __slots__ = (
+        "_bytes",
+        "_clock",
+        "_max_bytes",
+        "_max_entries",
+        "_old",
+        "_old_ends",
+        "_young",
+        "_young_ends",
+    )
 
     def __init__(self, clock: Callable[[], float], *, max_entries: int, max_bytes: int) -> None:
         self._clock = clock
@@ -59,6 +69,7 @@ class TokenCache:
         # the cost of a look-up. The whole token is then compared with the one that was verified.
         self._young: dict[str, Entry] = {}
         self._old: dict[str, Entry] = {}
+        self._young_ends = self._old_ends = 0.0
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -89,9 +100,12 @@ class TokenCache:
         cost = _ENTRY + _CHARACTER * len(token) + _MEMBER * members + _OBJECT * objects
         if cost > self._max_bytes or not self._max_entries:
             return
-        if len(self._young) >= self._max_entries or self._bytes + cost > self._max_bytes:
+        full = len(self._young) >= self._max_entries or self._bytes + cost > self._max_bytes
+        if full or self._clock() >= self._old_ends:
             self._old, self._young, self._bytes = self._young, {}, 0
+            self._old_ends, self._young_ends = self._young_ends, 0.0
         tail = token[-_TAIL:]
         if tail not in self._young:
             self._bytes += cost
         self._young[tail] = entry
+        self._young_ends = max(self._young_ends, entry.ends)

@@ -117,16 +117,27 @@ def test_answers_are_bounded_and_inactive_ones_push_no_active_one_out(clock: Fak
     for n in range(10_000):
         answers.put(b"bad-%d" % n, Answer(None, clock(), clock() + 60))
     assert answers.get(b"good") is not None
-    assert len(answers._refused._young) + len(answers._refused._old) <= 100
+    assert len(answers._refused) <= 100
     for n in range(10_000):
         answers.put(b"new-%d" % n, Answer({"sub": "x" * 100}, clock(), clock() + 60))
-    assert len(answers._active._young) + len(answers._active._old) <= 100
+    assert len(answers._active) <= 100
     large = Answer({"sub": "x" * 9_000_000}, clock(), clock() + 60)
     for n in range(20):
         answers.put(b"large-%d" % n, large)
-    assert len(answers._active._young) + len(answers._active._old) <= 2
+    assert len(answers._active) <= 2
     answers.put(b"late", Failure(clock()))
     assert answers.get(b"late") is None
+
+
+def test_the_memory_is_that_of_answers_that_count(clock: FakeClock) -> None:
+    answers = Answers(clock, 32_768)
+    for n in range(400):
+        answers.put(b"good-%d" % n, Answer({"sub": "ann"}, clock(), clock() + 50))
+        answers.put(b"bad-%d" % n, Answer(None, clock(), clock() + 10))
+        clock.advance(1)
+    assert 50 <= len(answers._active) <= 101
+    assert 10 <= len(answers._refused) <= 21
+    assert answers.get(b"good-351") is not None
 
 
 async def test_no_raw_token_is_kept_with_the_answers(issuer: FakeIssuer) -> None:

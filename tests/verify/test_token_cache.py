@@ -163,6 +163,23 @@ async def test_the_memory_is_bounded_in_tokens_and_in_bytes(
         assert 0 < len(verifier._cache) <= 20
 
 
+async def test_the_memory_is_that_of_live_tokens(issuer: FakeIssuer, clock: FakeClock) -> None:
+    async with issuer.verifier(skew=0.0) as verifier:
+        kept = []
+        for n in range(400):
+            token = issuer.mint(f"user-{n}", lifetime=50)
+            await verifier.verify(token)
+            kept.append(len(verifier._cache))
+            clock.advance(1)
+        assert max(kept) <= 2 * 50 + 1  # fifty are alive at each moment
+        alive = issuer.mint("ann", lifetime=100)
+        first = await verifier.verify(alive)
+        for n in range(99):
+            await verifier.verify(issuer.mint(f"user-{n}", lifetime=50))
+            clock.advance(1)
+            assert await verifier.verify(alive) is first
+
+
 async def test_claims_of_many_small_parts_count_for_the_memory_they_take(issuer: FakeIssuer) -> None:
     config = AcceptConfig(issuers=[issuer.accept()], algorithms=["ES256"])
     size = 2 * 1024 * 1024

@@ -50,8 +50,8 @@ class Answers:
 
     def __init__(self, clock: Callable[[], float], max_entries: int) -> None:
         self._clock = clock
-        self._active = _Generations(max_entries, _MAX_BYTES)
-        self._refused = _Generations(max_entries, _MAX_BYTES)
+        self._active = _Generations(clock, max_entries, _MAX_BYTES)
+        self._refused = _Generations(clock, max_entries, _MAX_BYTES)
 
     def get(self, key: bytes) -> Outcome | None:
         """Return the answer about a token that still counts, or None."""
@@ -76,23 +76,34 @@ class Answers:
 
 
 class _Generations:
-    """New entries enter the young generation. At half of the limit it replaces the old one."""
+    """New entries enter the young generation.
 
-    def __init__(self, max_entries: int, max_bytes: int) -> None:
+    It replaces the old one at half of the limit, or when nothing in the old one counts any more.
+    """
+
+    def __init__(self, clock: Callable[[], float], max_entries: int, max_bytes: int) -> None:
+        self._clock = clock
         self._max_entries = max(1, max_entries // 2)
         self._max_bytes = max_bytes // 2
         self._young: dict[bytes, Outcome] = {}
         self._old: dict[bytes, Outcome] = {}
+        self._young_until = self._old_until = 0.0
         self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
 
     def get(self, key: bytes) -> Outcome | None:
         return self._young.get(key) or self._old.get(key)
 
     def put(self, key: bytes, outcome: Outcome, cost: int) -> None:
-        if len(self._young) >= self._max_entries or self._bytes + cost > self._max_bytes:
+        full = len(self._young) >= self._max_entries or self._bytes + cost > self._max_bytes
+        if full or self._clock() >= self._old_until:
             self._old, self._young, self._bytes = self._young, {}, 0
+            self._old_until, self._young_until = self._young_until, 0.0
         self._bytes += cost
         self._young[key] = outcome
+        self._young_until = max(self._young_until, outcome.until)
 
     def clear(self) -> None:
         self._old, self._young, self._bytes = {}, {}, 0
