@@ -70,5 +70,5 @@ def test_growth_misses_a_goal(memory: float, descriptors: int, wait: float) -> N
         return made
 
     first = window(100, 50, 10)
-    assert judged(steady.goals([first, window(104, 53, 29), window(104, 53, 10)]))
-    assert not judged(steady.goals([first, window(memory, descriptors, wait)]))
+    assert judged(steady.goals([first, first, first, window(104, 53, 29), window(104, 53, 10)]))
+    assert not judged(steady.goals([first, first, first, window(memory, descriptors, wait)]))
