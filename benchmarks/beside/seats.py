@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import deque
 from typing import Any
 
@@ -12,7 +13,7 @@ from beside.contenders import bearer, exchange
 from beside.conversation import http, whole
 
 _opened: deque[str] = deque()
-"""The access tokens of sessions that a seat has signed in and no seat has signed out."""
+"""The refresh tokens of sessions that a seat has signed in and no seat has signed out."""
 
 
 class Seat:
@@ -25,7 +26,7 @@ class Seat:
     async def begin(self) -> None:
         """Open the connection and the session."""
         await self.open()
-        self._tokens = await self._ask(self._login("session"))
+        self._keep(await self._ask(self._login("session")))
 
     async def open(self) -> None:
         """Open the connection, again if it was lost."""
@@ -37,17 +38,23 @@ class Seat:
         Raises:
             ConnectionError: The answer is a refusal, or the server closed the connection.
         """
-        if what == "refresh":
-            self._tokens = await self._ask(exchange(self._number, self._tokens["refresh_token"]))
+        if what == "refresh" or (what == "who" and time.perf_counter() > self._stale):
+            self._keep(await self._ask(exchange(self._number, self._tokens["refresh_token"])))
         elif what == "sign in":
-            _opened.append((await self._ask(self._login("login")))["access_token"])
+            _opened.append((await self._ask(self._login("login")))["refresh_token"])
         elif what == "sign out" and _opened:
-            await self._ask(http("DELETE", "/auth/logout", self._number, bearer(_opened.popleft())))
+            body = {"refresh_token": _opened.popleft()}
+            await self._ask(http("POST", "/auth/logout", self._number, body=body))
         elif what == "keys":
             await self._ask(http("GET", "/.well-known/jwks.json", self._number))
         else:
             who = http("GET", "/auth/user/me", self._number, bearer(self._tokens["access_token"]))
             await self._ask(who)
+
+    def _keep(self, tokens: dict[str, Any]) -> None:
+        """Go on with these tokens until half of their time is over, as clients do."""
+        self._tokens = tokens
+        self._stale = time.perf_counter() + tokens["expires_in"] / 2
 
     def _login(self, kind: str) -> bytes:
         body = {"identifier": address(kind, self._number), "password": PASSWORD}
