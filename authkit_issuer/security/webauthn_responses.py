@@ -31,6 +31,7 @@ from webauthn.helpers.structs import (
 from webauthn.registration.verify_registration_response import verify_registration_response
 
 from authkit_issuer import errors
+from authkit_issuer.security.plain_cbor import require_plain
 from authkit_issuer.security.webauthn_types import (
     ALGORITHMS,
     CREDENTIAL_ID_LENGTHS,
@@ -48,6 +49,9 @@ _MAX_PUBLIC_KEY = 1024
 _RSA_BYTES = range(256, 513)
 _EXPONENT = b"\x01\x00\x01"
 _FLAGS_AT = 32
+_EXTENSIONS_AT = 37
+"""Where they begin in an assertion; in a registration, the new credential comes first."""
+_ID_LENGTH_AT = 53
 _ATTESTED_DATA = 0x40
 # Of no user: an unknown credential takes the same work as a known one.
 _NO_KEY = bytes.fromhex(
@@ -120,6 +124,7 @@ def verify_assertion(response: AssertionResponse, ceremony: Ceremony, public_key
         raise errors.PasskeyInvalid
     try:
         with _refusing():
+            require_plain(data[_EXTENSIONS_AT:])
             found = verify_authentication_response(
                 credential=AuthenticationCredential(
                     id=bytes_to_base64url(response.credential_id),
@@ -157,10 +162,15 @@ def _refusing() -> Generator[None]:
 
 
 def _check_attestation(attestation: bytes) -> None:
-    """Refuse formats whose statements need certificates, and bytes behind the object."""
+    """Refuse formats whose statements need certificates, and bytes that no authenticator writes."""
+    require_plain(attestation)
     source = BytesIO(attestation)
-    if cbor2.load(source, allow_duplicate_keys=False)["fmt"] not in _FORMATS or source.read(1):
+    found = cbor2.load(source, allow_duplicate_keys=False)
+    if found["fmt"] not in _FORMATS or source.read(1):
         raise errors.PasskeyInvalid
+    data = found["authData"]
+    id_ends = _ID_LENGTH_AT + 2 + int.from_bytes(data[_ID_LENGTH_AT : _ID_LENGTH_AT + 2], "big")
+    require_plain(data[id_ends:])
 
 
 def _check_key(public_key: bytes) -> None:

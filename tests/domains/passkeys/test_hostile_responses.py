@@ -13,9 +13,11 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.domains.passkeys.records import Challenges, Purpose
+from authkit_issuer.security import webauthn_responses
 from authkit_issuer.service import Service
 from authkit_issuer.store.query import Query
 from fakes import passkeys
+from fakes.factors import new_user
 from fakes.passkeys import ED, PRESENT, Authenticator, Credential, add_passkey, b64, new_key, unb64
 
 REFUSED = (errors.PasskeyInvalid, errors.PasskeyChallengeExpired)
@@ -172,3 +174,33 @@ async def test_a_truncated_attestation_is_refused_at_every_length(service, user_
         response["response"]["attestationObject"] = b64(cut)
         with pytest.raises(errors.PasskeyInvalid):
             await service.passkeys.finish_registration(user_id, response)
+
+
+async def test_no_decoder_reads_a_tag(service: Service, monkeypatch) -> None:
+    """A regular expression of a kilobyte takes half a second to build, before any signature is checked."""
+
+    def reached(**_: object) -> None:
+        pytest.fail("a decoder got what a client tagged")
+
+    user_id, authenticator = await new_user(service), Authenticator()
+    await add_passkey(service, user_id, authenticator)
+    expression = cbor2.dumps({"a": cbor2.CBORTag(35, "(?i)" + "[^a-\u1e9e]" * 100)})
+    monkeypatch.setattr(webauthn_responses, "verify_authentication_response", reached)
+    monkeypatch.setattr(webauthn_responses, "verify_registration_response", reached)
+    nobodys = Credential(id=bytes(32), key=new_key(), handle=bytes(64))
+    for credential, refusal in ((None, errors.PasskeyInvalid), (nobodys, errors.PasskeyUnknown)):
+        options = await service.passkey_logins.begin_login()
+        response = authenticator.get(
+            options, credential=credential, flags=PRESENT | ED, extensions=expression
+        )
+        with pytest.raises(refusal):
+            await service.passkey_logins.finish_login(response)
+    for lie in (
+        {"attestation": expression},
+        {"flags": PRESENT | ED, "extensions": expression},
+        {"public_key": expression},
+        {"statement": {"fmt": "none", "attStmt": cbor2.CBORTag(35, "a")}},
+    ):
+        options = await service.passkeys.begin_registration(user_id)
+        with pytest.raises(errors.PasskeyInvalid):
+            await service.passkeys.finish_registration(user_id, authenticator.create(options, **lie))
