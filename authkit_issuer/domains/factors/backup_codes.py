@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.factors import queries as sql
+from authkit_issuer.domains.factors import totp_codes
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -60,7 +61,7 @@ class BackupCodes:
             await tx.maybe(LOCK_USER, user_id)
             left = await tx.maybe(sql.USE_BACKUP_CODE, user_id, self._candidates(user_id, code))
             if left is not None:
-                await tx.execute(sql.RESET_TRIES, user_id)
+                await totp_codes.forget_misses(tx, user_id)
                 await Events(tx).record(
                     SessionEventType.TWO_FACTOR_BACKUP_CODE_USED,
                     actor=None,

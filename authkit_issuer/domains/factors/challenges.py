@@ -49,7 +49,9 @@ class Challenges:
         backup code. When sending fails, the error carries the challenge, so that those still help.
         """
         challenge = codes.new_token(self.rt.random_bytes)
-        factors = usable_factors(self.rt, user) or user.factors
+        first = sign_in.first.method
+        others = [factor for factor in user.factors if factor.kind != first]
+        factors = usable_factors(self.rt, user, first=first) or others
         factor, mark = factors[0] if factors else None, await self._round(user.user_id)
         record = self._record(challenge, user, sign_in, factor, mark)
         return await self._issue(challenge, record, user, self._lives(), client)
@@ -67,7 +69,7 @@ class Challenges:
         factor = user.factor(factor_id)
         if factor is None:
             raise errors.SecondFactorNotFound
-        if not kind_of(factor.kind).is_usable(self.rt, user, factor):
+        if factor not in usable_factors(self.rt, user, first=record.data["method"]):
             raise errors.TwoFactorMethodUnavailable
         left = record.expires_at - self.rt.clock()
         lives = Lives(code=min(left, self.rt.config.code_ttl), record=left)
@@ -89,7 +91,7 @@ class Challenges:
             destination=masked(destination) if destination else "",
             code_sent=issued.to_be_sent and bool(destination),
             factor_id=record.data["factor_id"] or None,
-            methods=methods_of(self.rt, user),
+            methods=methods_of(self.rt, user, first=record.data["method"]),
         )
         try:
             if not destination and (kind.contact is not None or not kind.available(self.rt)):
@@ -221,12 +223,18 @@ class Challenges:
     async def redeem_verified(
         self, user_id: str, challenge: str, *, factor: str, amr: tuple[str, ...]
     ) -> Redeemed:
-        """Use a challenge up by a factor that the caller has verified itself; raises ``InvalidChallenge``."""
+        """Use a challenge up by a factor that the caller has verified itself; raises ``InvalidChallenge``.
+
+        Also if it was the first factor of the sign-in.
+        """
         record = await self.find(user_id, challenge)
-        if record is None or not await OneTimeCodes(self.rt).spend(record):
+        if record is None or record.data["method"] == factor:
             raise errors.InvalidChallenge
+        if not await OneTimeCodes(self.rt).spend(record):
+            raise errors.InvalidChallenge
+        use_up = partial(totp_codes.forget_misses, user_id=record.user_id)
         return Redeemed(
-            record=record, sign_in=SignIn.of(record), factor=factor, factor_amr=amr, use_up=_nothing
+            record=record, sign_in=SignIn.of(record), factor=factor, factor_amr=amr, use_up=use_up
         )
 
     async def issue_user_code(self, user: UserFactors, kind: str, destination: str) -> Issued:
@@ -272,17 +280,15 @@ def _redeemed(record: Record, *, factor: str = "", use_up: UseUp | None = None) 
         sign_in=SignIn.of(record),
         factor=factor or kind,
         factor_amr=("otp",) if factor == BACKUP_CODE else kind_of(kind).amr,
-        use_up=use_up or _nothing,
+        # A code that was sent has ended with its challenge.
+        use_up=use_up or partial(totp_codes.forget_misses, user_id=record.user_id),
     )
-
-
-async def _nothing(_: Runtime) -> None:
-    """Use nothing up: the code ended with its challenge."""
 
 
 def _is_current(record: Record, user: UserFactors) -> bool:
     """True if the account is still as it was when the record was made."""
-    if not user.allowed or user.auth_epoch != record.auth_epoch or not user.factors:
+    # Also without a factor that can be used: backup codes remain to a user whose last one was suspended.
+    if not user.allowed or user.auth_epoch != record.auth_epoch or not user.enabled:
         return False
     kind, destination = kind_of(record.data["factor"]), record.data["destination"]
     return not destination or any(

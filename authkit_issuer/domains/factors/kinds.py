@@ -75,14 +75,21 @@ def sent_kind(name: str) -> FactorKind:
     return kind
 
 
-def usable_factors(rt: Runtime, user: UserFactors) -> list[Factor]:
-    """The factors of a user that can be verified now, the default first."""
-    return [factor for factor in user.factors if kind_of(factor.kind).is_usable(rt, user, factor)]
+def usable_factors(rt: Runtime, user: UserFactors, *, first: str = "") -> list[Factor]:
+    """The factors of a user that can be verified now, the default first.
+
+    ``first`` is the method of the first factor: a passkey is no second one after itself.
+    """
+    return [
+        factor
+        for factor in user.factors
+        if factor.kind != first and kind_of(factor.kind).is_usable(rt, user, factor)
+    ]
 
 
-def methods_of(rt: Runtime, user: UserFactors) -> list[dict[str, str]]:
+def methods_of(rt: Runtime, user: UserFactors, *, first: str = "") -> list[dict[str, str]]:
     """The usable factors as a client sees them: ``id``, ``kind`` and ``hint``."""
     return [
         {"id": factor.id, "kind": factor.kind, "hint": kind_of(factor.kind).hint(user, factor)}
-        for factor in usable_factors(rt, user)
+        for factor in usable_factors(rt, user, first=first)
     ]

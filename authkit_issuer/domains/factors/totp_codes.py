@@ -16,6 +16,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.codes.guesses import REPORTED
 from authkit_issuer.domains.factors import totp_queries as sql
+from authkit_issuer.domains.factors.queries import RESET_TRIES
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Clock
 from authkit_issuer.runtime import Runtime
@@ -113,6 +114,11 @@ async def accept(rt: Runtime, app: App, steps: list[int]) -> None:
         await rt.ephemeral.delete(_tries_key(app))
 
     await rt.after_commit(forget)
+
+
+async def forget_misses(rt: Runtime, user_id: str) -> None:
+    """Let apps take codes again, in the caller's transaction: the owner has proved another second factor."""
+    await rt.execute(RESET_TRIES, user_id)
 
 
 async def _count_miss(rt: Runtime, app: App) -> None:

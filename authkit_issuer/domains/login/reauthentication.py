@@ -111,8 +111,9 @@ async def with_code(
     record = await OneTimeCodes(rt).redeem_code(CODE, session_id, _target(user, proof), code)
     if record.auth_epoch != user.auth_epoch:
         raise errors.InvalidOrExpiredCode
+    proved = partial(totp_codes.forget_misses, user_id=user.user_id) if user.two_factor else None
     async with OneTimeCodes(rt).restore_on_outage(record):
-        return await again()
+        return await again(use_up=proved)
 
 
 def _target(user: AvailableMethods, proof: StepUpCode) -> str:

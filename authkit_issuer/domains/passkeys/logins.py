@@ -174,12 +174,14 @@ class PasskeyLogins:
 
         Raises:
             InvalidChallenge: The challenge is over, or the account changed: sign in again.
-            PasskeyNotFound: The user has no passkey that signs in.
+            PasskeyNotFound: The user has no passkey that signs in, or a passkey was the first factor.
         """
         ceremonies.relying_party(self.rt.config)
         waiting = await TwoFactorChallenges(self.rt).find(user_id, challenge)
         if waiting is None:
             raise errors.InvalidChallenge
+        if waiting.data["method"] == METHOD:
+            raise errors.PasskeyNotFound("A passkey was the first factor of this sign-in: use another one.")
         return await self._options_of("second_factor", waiting.user_id, waiting.auth_epoch)
 
     @raises(*_ASSERTION, errors.InvalidChallenge, errors.MissingSigner, errors.EntitlementsUnavailable)

@@ -23,6 +23,7 @@ from fakes.factors import (
     let_codes_be_new,
     new_user,
     with_app,
+    with_email_factor,
 )
 from fakes.mail import Mailbox
 from fakes.work_counter import WorkCounter
@@ -133,6 +134,26 @@ async def test_after_a_hundred_wrong_codes_in_a_row_an_app_waits_for_another_pro
     challenge = str((await begin(service))["challenge"])
     await service.logins.complete_two_factor(user_id, challenge, backup[0], is_backup=True)
     assert await sign_in(service, user_id, app_code(secret))
+
+
+@pytest.mark.parametrize("at", ["sign-in", "step-up"])
+async def test_a_code_that_was_sent_lets_an_app_take_codes_again(service: Service, mailbox, at: str) -> None:
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    await add_app(service, user_id)
+    asked = await begin(service)
+    challenge, code = str(asked["challenge"]), mailbox.last(EMAIL).code
+    if at == "step-up":
+        pair = await service.logins.complete_two_factor(user_id, challenge, code)
+        await service.logins.step_up_send_code(user_id, pair.session_id)
+        code = mailbox.last(EMAIL).code
+    await service.pool.execute(
+        "update profiles.second_factors set tries = $1 where kind = 'totp'", MAX_MISSES
+    )
+    if at == "step-up":
+        await service.logins.step_up_two_factor(user_id, pair.session_id, code)
+    else:
+        await service.logins.complete_two_factor(user_id, challenge, code)
+    assert await service.pool.fetchval("select max(tries) from profiles.second_factors") == 0
 
 
 async def test_a_right_code_begins_the_count_again(service: Service) -> None:

@@ -135,3 +135,47 @@ async def test_two_factor_ends_with_the_passkey_that_was_the_last_factor(service
     assert await service.logins.with_password(EMAIL, PASSWORD)
     (event,) = await service.events.list_session_events(user_id, "two_factor_disabled")
     assert event.actor == (None if by == "owner" else "operator")
+
+
+async def test_a_passkey_is_no_second_factor_after_itself(make_service, mailbox, authenticator):
+    service = await make_service(**passkeys.SETTINGS, passkey_counts_as_two_factors=False)
+    user_id, codes = await with_email_factor(service, mailbox, password=PASSWORD)
+    for used in (authenticator, Authenticator()):
+        await add_passkey(service, user_id, used)
+    options = await service.passkey_logins.begin_login()
+    with pytest.raises(errors.TwoFactorRequired) as required:
+        await service.passkey_logins.finish_login(authenticator.get(options))
+    asked = required.value.metadata
+    assert [method["kind"] for method in asked["methods"]] == ["email"]
+    with pytest.raises(errors.PasskeyNotFound):
+        await service.passkey_logins.begin_second_factor(user_id, asked["challenge"])
+    (listed, _) = [
+        factor
+        for factor in (await service.second_factors.list_for_user(user_id)).factors
+        if factor.kind == "passkey"
+    ]
+    with pytest.raises(errors.TwoFactorMethodUnavailable):
+        await service.second_factors.select(user_id, asked["challenge"], listed.id)
+    # The challenge of another sign-in, by password, gives the response that this one must not take.
+    by_password = await waiting(service)
+    options = await service.passkey_logins.begin_second_factor(user_id, by_password["challenge"])
+    with pytest.raises(errors.InvalidChallenge):
+        await service.passkey_logins.finish_second_factor(
+            user_id, asked["challenge"], authenticator.get(options)
+        )
+    assert await service.sessions.list_for_user(user_id) == []
+    assert await service.logins.complete_two_factor(user_id, asked["challenge"], codes[0], is_backup=True)
+
+
+async def test_backup_codes_remain_to_a_user_whose_last_factor_was_suspended(service, mailbox, authenticator):
+    user_id, codes = await with_email_factor(service, mailbox, password=PASSWORD)
+    await add_passkey(service, user_id, authenticator)
+    (email,) = [method for method in (await waiting(service))["methods"] if method["kind"] == "email"]
+    await service.second_factors.remove(user_id, email["id"])
+    await service.pool.execute("update profiles.passkeys set suspended_at = now()")
+    with pytest.raises(errors.TwoFactorMethodUnavailable) as refused:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    challenge = refused.value.metadata["challenge"]
+    with pytest.raises(errors.InvalidOrExpiredCode):
+        await service.logins.complete_two_factor(user_id, challenge, "ABCD-EFGH-JKLMN", is_backup=True)
+    assert await service.logins.complete_two_factor(user_id, challenge, codes[0], is_backup=True)
