@@ -26,7 +26,7 @@ MAX_KID = 256
 
 _PADDING = (b"", b"", b"==", b"=")
 """The missing padding, by the number of characters beyond whole groups of four."""
-_PLUS, _SLASH = b"+/"
+_DOT, _PLUS, _SLASH = b".+/"
 _ALPHABET = frozenset((string.ascii_letters + string.digits + "-_").encode())
 _LAST = (_ALPHABET, frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
 """The last characters allowed, by the same number: in a partial group the bits beyond the last byte are zero
@@ -35,6 +35,10 @@ _LAST = (_ALPHABET, frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgk
 # An unclosed string reaches to the end: a pattern that could fail would be tried again from every quote.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
+_SCALAR = None | bool | int | float | str
+_FLAT = _SCALAR | list[_SCALAR] | dict[str, _SCALAR]
+_NESTED = _SCALAR | list[_FLAT] | dict[str, _FLAT]
+_decode_shallow = msgspec.json.Decoder(dict[str, _SCALAR | list[_NESTED] | dict[str, _NESTED]]).decode
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -64,18 +68,15 @@ def split(token: str) -> Parts:
         raise TokenError("invalid_token", f"the token is longer than {MAX_TOKEN} characters")
     if not token.isascii():
         raise TokenError("invalid_token", "the token is not ASCII")
-    raw = token.encode("ascii")
-    segments = raw.split(b".", 5)
-    if len(segments) != 3:
-        encrypted = len(segments) == 5
+    signed, _, signature = token.encode("ascii").rpartition(b".")
+    header, dot, payload = signed.partition(b".")
+    if not dot or _DOT in payload:
+        encrypted = token.count(".") == 4
         raise TokenError(
             "invalid_token",
             "encrypted tokens are not accepted" if encrypted else "the token does not have three parts",
         )
-    header, payload, signature = segments
-    return Parts(
-        header, decode_segment(payload), raw[: len(header) + 1 + len(payload)], decode_segment(signature)
-    )
+    return Parts(header, decode_segment(payload), signed, decode_segment(signature))
 
 
 def decode_segment(segment: bytes) -> bytes:
@@ -117,22 +118,31 @@ def read_object(data: bytes) -> dict[str, Any]:
     """Read a strict JSON object. Raises TokenError ``invalid_token``.
 
     Text that encodes back to the same bytes has no duplicate, no blank, no NaN and no odd spelling. Most
-    tokens are like that; all others are read again by a slower, strict reader.
+    tokens are like that, and nest a few levels; all others are read again by slower readers.
     """
+    try:
+        shallow = _decode_shallow(data)
+        if _encode(shallow) == data:
+            return shallow
+    except (msgspec.MsgspecError, ValueError):
+        pass
+    value = _read_deep(data)
+    if type(value) is not dict:
+        raise TokenError("invalid_token", "the header or the payload is not a JSON object")
+    return value
+
+
+def _read_deep(data: bytes) -> Any:
     # Python 3.12 and newer nest far deeper before they give up, so the limit is counted and not left to them.
     if data.count(b"{") + data.count(b"[") > MAX_DEPTH and _nests_too_deep(data):
         raise _malformed()
     try:
         value: Any = _decode(data)
-        if _encode(value) != data:
-            value = _read_slowly(data)
+        return value if _encode(value) == data else _read_slowly(data)
     except RecursionError:
         raise _malformed() from None
     except (msgspec.MsgspecError, ValueError):
-        value = _read_slowly(data)
-    if type(value) is not dict:
-        raise TokenError("invalid_token", "the header or the payload is not a JSON object")
-    return value
+        return _read_slowly(data)
 
 
 def _nests_too_deep(data: bytes) -> bool:

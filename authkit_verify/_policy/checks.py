@@ -71,7 +71,8 @@ def check_times(
                 "the token was issued in the future",
                 detail=_ahead("iat", issued - now + skew),
             )
-        starts = max(starts, issued)
+        if issued > starts:  # noqa: PLR1730 - max() takes as long as the rest of this check
+            starts = issued
     if max_lifetime is not None:
         check_lifetime(claims, max_lifetime)
     return starts, ends
@@ -117,11 +118,11 @@ def check_scopes(scopes: Sequence[str], required: tuple[str, ...]) -> None:
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float:
-    value = claims[name]
+    value: float = claims[name]
     kind = type(value)  # not isinstance: True is an int, and not a time
-    if (kind is not int and kind is not float) or not -_MAX_TIME <= value <= _MAX_TIME:
+    if (kind is not int and kind is not float) or not abs(value) <= _MAX_TIME:
         raise TokenError("invalid_token", f"the token's {name} is not a time")
-    return float(value)
+    return value
 
 
 def _ahead(name: str, seconds: float) -> str:

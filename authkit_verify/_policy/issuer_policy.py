@@ -37,6 +37,7 @@ class IssuerPolicy:
         "emit",
         "holds_until",
         "introspector",
+        "is_self_contained",
         "jwt_introspector",
         "keys",
         "opaque_introspector",
@@ -88,6 +89,8 @@ class IssuerPolicy:
         """Asked about opaque tokens; None if they are refused."""
         self.jwt_introspector = introspector if settings is not None and settings.takes_jwts else None
         """Asked about JWTs; None if they are verified here alone."""
+        self.is_self_contained = self.tenancy is None and self.jwt_introspector is None
+        """True if neither the host nor the issuer is asked about a JWT."""
 
     def check_claims(self, payload: dict[str, Any], now: float, skew: float) -> tuple[Claims, float, float]:
         """Return the claims, and the Unix times between which they are valid. Raises TokenError."""

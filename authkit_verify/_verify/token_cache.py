@@ -92,13 +92,15 @@ class TokenCache:
 
     def put(self, entry: Entry, payload: bytes) -> None:
         """Cache a token that has just been verified; its claims were read from ``payload``."""
+        if not self._max_entries:
+            return
         if entry.binding is not None:
             # Under a text that no client can send: ``get`` cannot return it, and costs others nothing.
             entry = structs.replace(entry, token=_BOUND + entry.token)
         token = entry.token
         members, objects = payload.count(b","), payload.count(b"{")
         cost = _ENTRY + _CHARACTER * len(token) + _MEMBER * members + _OBJECT * objects
-        if cost > self._max_bytes or not self._max_entries:
+        if cost > self._max_bytes:
             return
         full = len(self._young) >= self._max_entries or self._bytes + cost > self._max_bytes
         if full or self._clock() >= self._old_ends:

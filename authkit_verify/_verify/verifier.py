@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from authkit_verify._jose import compact
-from authkit_verify._jose.compact import Header, Parts
+from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerKeys
@@ -30,6 +30,7 @@ from authkit_verify._policy.proof.dpop_proof import ProofChecker
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.explain.explanation import Explanation
+from authkit_verify._verify.header_cache import HeaderCache
 from authkit_verify._verify.health import Health, health_of
 from authkit_verify._verify.issuer_loader import IssuerLoader, LoadedIssuers
 from authkit_verify._verify.issuers import Issuers
@@ -40,8 +41,8 @@ from authkit_verify.errors import TokenError
 
 log = logging.getLogger("authkit_verify")
 
-_MAX_HEADERS = 256
-_MAX_HEADER_SEGMENT = 512
+Validity = tuple[Claims, float, float]
+"""The claims of a token, and the Unix times between which they are valid."""
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -109,7 +110,7 @@ class Verifier:
         self.config = config
         """What the verifier was made with; ``issuers`` are those that it accepts now."""
         self._wall = clock or time.time
-        self._skew = config.skew
+        self._skew = float(config.skew)
         self._clients = Clients(http_client)
         self._ages = clock or time.monotonic
         self._events = Events(on_event, self._wall)
@@ -120,7 +121,7 @@ class Verifier:
                 issuer_loader, self._announced_policy, ttl=loader_ttl, most=max_loaded, clock=self._ages
             )
         self._issuers = Issuers(config, self._policy_of, loaded)
-        self._headers: dict[bytes, Header] = {}
+        self._headers = HeaderCache()
         self._cache = TokenCache(self._wall, max_entries=cache_entries, max_bytes=cache_bytes)
         self._proofs = ProofChecker(dpop or DPoP(), self._wall)
         required = any(accept.dpop == "required" for accept in config.issuers)
@@ -239,14 +240,20 @@ class Verifier:
         The order decides which code is reported: shape, algorithm, issuer, key,
         signature, type, times, audience, scope, tenant, introspection, proof.
         """
-        if (opaque := self._issuers.accepted.opaque) is not None and is_opaque(token):
-            return await self._examine_opaque(token, proof, opaque)
+        issuers = self._issuers.accepted
+        if issuers.opaque is not None and is_opaque(token):
+            return await self._examine_opaque(token, proof, issuers.opaque)
         token_counters = self._unknown_issuer
         try:
-            # 1. The shape: RFC 7515 section 5.2. 2. An algorithm that is accepted: RFC 8725 section 3.1.
-            parts, header, payload = self._read(token)
+            # 1. The shape: RFC 7515 section 5.2, RFC 8725 sections 3.11 and 3.12.
+            parts = compact.split(token)
+            known = self._headers.get(parts.header_segment)
+            header = known or compact.read_header(parts.header_segment)
+            payload = compact.read_object(parts.payload)
+            # 2. An algorithm that is accepted for some issuer: RFC 8725 section 3.1.
+            checks.check_algorithm(header.alg, issuers.algorithms)
             # 3. A known issuer, and an algorithm accepted for it: RFC 8725 section 3.8. No I/O before this.
-            policy = self._issuers.accepted.policy_for(payload) or await self._issuers.load(payload)
+            policy = issuers.policy_for(payload) or await self._issuers.load(payload)
             token_counters = policy.token_counters
             checks.check_algorithm(header.alg, policy.algorithms)
             # 4. Keys of that issuer which fit: RFC 7517 section 4.5. 5. The signature: RFC 7515 section 5.2.
@@ -255,21 +262,15 @@ class Verifier:
             found = keys.find_in_memory(kid, alg, issuer) or await keys.find(kid, alg, issuer)
             if not verify_signature(policy, found, header, parts):
                 found = await retry_after_refresh(policy, header, parts, found)
-            self._remember(parts.header_segment, header)
-            # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4. 7. to 10. The claims and the tenant.
+            if known is None:
+                self._headers.remember(parts.header_segment, header)
+            # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4. 7. to 11. The claims, the tenant and
+            # the word of the issuer. 12. The proof: RFC 9449 section 7, RFC 8705 section 3.
             checks.check_type(header.typ, policy.types)
-            if policy.tenancy is None:  # without a coroutine, which costs each new token
-                accepted, starts, ends = policy.check_claims(payload, self._wall(), self._skew)
-            else:
-                accepted, starts, ends = await self._check_claims(policy, payload)
-            # 11. The issuer's own word on the token and its claims at this moment: RFC 7662.
-            source: IssuerKeys | LiveKeys = keys
-            if (asked := policy.jwt_introspector) is not None:
-                answer = await asked.ask(token)
-                payload = confirmed_claims(answer.claims or {}, payload)
-                accepted, starts, ends = await self._check_claims(policy, payload)
-                source = LiveKeys(asked, answer, keys, opaque=False)
-            # 12. The proof of a sender-constrained token: RFC 9449 section 7, RFC 8705 section 3.
+            if not policy.is_self_contained:
+                payload, source, (claims, starts, ends) = await self._ask(policy, token, payload)
+            else:  # without a coroutine, which costs each new token
+                source, (claims, starts, ends) = keys, policy.check_claims(payload, self._wall(), self._skew)
             binding = policy.binding_of(payload)
             if binding is not None or proof is not None:
                 await self._proofs.check(token, binding, proof)
@@ -277,16 +278,24 @@ class Verifier:
         except TokenError as error:
             _refuse(token_counters, error)
             raise
-        entry = Entry(token, accepted, token_counters, source, found.key_set, starts, ends, binding)
+        entry = Entry(token, claims, token_counters, source, found.key_set, starts, ends, binding)
         return self._accept(policy, header, entry, parts.payload, found.state)
 
-    def _read(self, token: str) -> tuple[Parts, Header, dict[str, Any]]:
-        """Return the parts of a JWT: RFC 7515 section 5.2, RFC 8725 sections 3.1, 3.11 and 3.12."""
-        parts = compact.split(token)
-        header = self._headers.get(parts.header_segment) or compact.read_header(parts.header_segment)
-        payload = compact.read_object(parts.payload)
-        checks.check_algorithm(header.alg, self._issuers.accepted.algorithms)
-        return parts, header, payload
+    async def _ask(
+        self, policy: IssuerPolicy, token: str, payload: dict[str, Any]
+    ) -> tuple[dict[str, Any], IssuerKeys | LiveKeys, Validity]:
+        """Check the claims, and ask the host about the tenant and the issuer about the token: RFC 7662.
+
+        Returns the payload as the issuer confirms it, what the token rests on, and its claims.
+        """
+        valid = await self._check_claims(policy, payload)
+        asked = policy.jwt_introspector
+        if asked is None:
+            return payload, policy.keys, valid
+        answer = await asked.ask(token)
+        payload = confirmed_claims(answer.claims or {}, payload)
+        valid = await self._check_claims(policy, payload)
+        return payload, LiveKeys(asked, answer, policy.keys, opaque=False), valid
 
     async def _examine_opaque(self, token: str, proof: Proof | None, issuers: OpaqueIssuers) -> Verified:
         """Ask the issuer about a token that is not a JWT, and check its claims as those of one."""
@@ -309,9 +318,7 @@ class Verifier:
         entry = Entry(token, accepted, token_counters, source, NO_KEYS, starts, ends, binding)
         return self._accept(policy, None, entry, json.dumps(payload).encode(), source.state())
 
-    async def _check_claims(
-        self, policy: IssuerPolicy, payload: dict[str, Any]
-    ) -> tuple[Claims, float, float]:
+    async def _check_claims(self, policy: IssuerPolicy, payload: dict[str, Any]) -> Validity:
         """Return the claims, and the Unix times between which they are valid. Raises TokenError."""
         accepted, starts, ends = policy.check_claims(payload, self._wall(), self._skew)
         if policy.tenancy is not None:  # the host is asked about genuine tokens alone
@@ -323,7 +330,8 @@ class Verifier:
     ) -> Verified:
         """Count, report and cache an accepted token; its claims were read from ``payload``."""
         entry.token_counters.accepted += 1
-        self._report(policy, header, entry.claims, state)
+        if state.source == "pinned" or policy.report_only is not None:
+            self._report(policy, header, entry.claims, state)
         self._cache.put(entry, payload)
         return Verified(entry.claims, state, entry.keys)
 
@@ -369,13 +377,6 @@ class Verifier:
                 f"{accept.issuer}: dpop='required' needs Verifier(dpop=DPoP()), for refusals to announce it"
             )
         return self._policy_of(accept)
-
-    def _remember(self, segment: bytes, header: Header) -> None:
-        """Cache a header that came with a good signature; unauthenticated requests cannot fill this cache."""
-        if segment not in self._headers and len(segment) <= _MAX_HEADER_SEGMENT:
-            if len(self._headers) >= _MAX_HEADERS:
-                self._headers.clear()
-            self._headers[segment] = header
 
     @staticmethod
     def _report(policy: IssuerPolicy, header: Header | None, accepted: Claims, state: KeyState) -> None:

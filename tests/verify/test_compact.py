@@ -125,6 +125,14 @@ def test_depth_is_counted_and_text_that_looks_like_it_is_not(opening: bytes) -> 
     assert read_object(b'{"side by side":[' + b",".join([b"[]"] * 200) + b"]}")
 
 
+@pytest.mark.parametrize(("opening", "closing"), [('{"a":', "}"), ("[", "]")])
+def test_an_object_reads_the_same_however_deep_it_nests(opening: str, closing: str) -> None:
+    for depth in range(MAX_DEPTH - 2):  # a reader for a few levels gives way to one for all
+        value = opening * depth + '[1,1.5,"x",true,null,{}]' + closing * depth
+        text = f'{{"iss":"https://id.example","deep":{value}}}'
+        assert read_object(text.encode()) == json.loads(text)
+
+
 @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
 def test_json_nested_without_end_is_refused(opening: bytes) -> None:
     refusal_description(read_object, opening * 5000)
