@@ -40,7 +40,12 @@ from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.runtime import Background, Runtime
 from authkit_issuer.sampling import Sampling
 from authkit_issuer.security.hashing import PasswordHasher
-from authkit_issuer.senders.configured import development_inbox, mail_sender, sms_sender
+from authkit_issuer.senders.configured import (
+    development_inbox,
+    mail_sender,
+    require_sign_in_links,
+    sms_sender,
+)
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
 from authkit_issuer.store import migrate, postgres
@@ -196,6 +201,7 @@ class Resources:
             require_countries(config)
         inbox = development_inbox(config, templates, clock) if config.dev and email is None else None
         senders = Senders.of(email or inbox, sms or (inbox.texts if inbox else None))
+        require_sign_in_links(config, senders)
         return senders.reporting_to(reachable_url(config)), inbox
 
     def hasher(self, config: Config) -> PasswordHasher:

@@ -36,6 +36,7 @@ from authkit_issuer.domains.factors.totp import Totp
 from authkit_issuer.domains.lifecycle.service import BeforePurge, Lifecycle
 from authkit_issuer.domains.login.deleted_accounts import DeletedAccounts
 from authkit_issuer.domains.login.external.service import OidcLogin
+from authkit_issuer.domains.login.passwordless.service import Passwordless
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.login.solana.service import Solana
 from authkit_issuer.domains.orgs.invites import OrgInvites
@@ -120,6 +121,7 @@ class Service:
     devices: Devices
     limits: RateLimits
     sms_reports: SmsReports
+    passwordless: Passwordless
     oidc_login: OidcLogin
     solana: Solana
     passkeys: Passkeys

@@ -18,6 +18,7 @@ from authkit_issuer.config import Config, process_environment
 from authkit_issuer.config.checks import warnings
 from authkit_issuer.config.settings import Settings, number, read, setting_of
 from authkit_issuer.errors import ConfigError
+from authkit_issuer.ports import Senders
 from authkit_issuer.senders import configured
 from authkit_issuer.server.settings import SERVER_NEEDS, problems, production
 
@@ -55,7 +56,8 @@ def _check_senders(config: Config) -> None:
     """Read the templates and build the senders of the settings, which connect to nothing."""
     templates = configured.mails(config)
     if config.smtp_url is not None:
-        configured.mail_sender(config, templates, time.time, os.urandom)
+        sender = configured.mail_sender(config, templates, time.time, os.urandom)
+        configured.require_sign_in_links(config, Senders.of(sender, None))
     if config.sms_url is not None:
         configured.sms_sender(config, time.time, os.urandom)
 

@@ -52,6 +52,7 @@ __all__ = [
 
 OrgMode = Literal["single", "multi"]
 TwoFactorPolicy = Literal["off", "optional", "required"]
+PasswordlessMode = Literal["off", "code", "link", "both"]
 SameSite = Literal["lax", "strict", "none"]
 
 _DAY = 86_400.0
@@ -216,8 +217,8 @@ class Config:
     """True lets ``smtp+plain://`` reach a relay in a private network, such as Mailpit in Compose; the network
     then reads the codes and links in mails."""
     link_base_url: str | None = None
-    """The site with the pages ``/verify-email``, ``/reset-password`` and ``/invite``, which read a token or
-    the id of an invite from the fragment, and ``/account``; None sends codes alone."""
+    """The site with the pages ``/verify-email``, ``/reset-password``, ``/sign-in`` and ``/invite``, which
+    read a token or the id of an invite from the fragment, and ``/account``; None sends codes alone."""
     mail_templates: str | None = None
     """A folder whose templates replace those of the package, or add languages."""
     mail_language: str = "en"
@@ -247,6 +248,11 @@ class Config:
     """Seconds for which a device may skip the second factor, if its user chose that; None is never."""
     totp_issuer: str = ""
     """The name of this service in authenticator apps; empty is the host of ``issuer``."""
+    passwordless: PasswordlessMode = "off"
+    """Signs in by a message alone: ``code`` by mail or SMS, ``link`` by mail, whose code is for other
+    browsers, or ``both``."""
+    passwordless_registration: bool = False
+    """Makes an account at the first such sign-in of an address or number that has none."""
     solana_domains: tuple[str, ...] = ()
     """Domains that wallets sign in on, ports included; empty is ``localhost:<port>`` in development."""
     solana_network: str | None = None

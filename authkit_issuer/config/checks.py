@@ -71,6 +71,7 @@ def check(config: Config) -> None:
         raise ConfigError(f"verification_enforced_since is {since}, without a time zone: add one.")
     _check_numbers(config)
     _check_two_factor_policy(config)
+    _check_passwordless(config)
 
 
 def warnings(config: Config, *, sends_mail: bool) -> list[str]:
@@ -143,6 +144,13 @@ def _check_two_factor_policy(config: Config) -> None:
         raise ConfigError(
             f"two_factor_policy is {config.two_factor_policy!r}: set off, optional or required."
         )
+
+
+def _check_passwordless(config: Config) -> None:
+    if config.passwordless not in {"off", "code", "link", "both"}:
+        raise ConfigError(f"passwordless is {config.passwordless!r}: set off, code, link or both.")
+    if config.passwordless_registration and config.passwordless == "off":
+        raise ConfigError("passwordless_registration is set although passwordless is off: set code or link.")
 
 
 def _check_numbers(config: Config) -> None:

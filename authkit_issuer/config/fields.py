@@ -86,6 +86,8 @@ class ConfigFields(TypedDict, total=False):
     two_factor_exempt_methods: tuple[str, ...]
     two_factor_remember: float | timedelta | None
     totp_issuer: str
+    passwordless: Literal["off", "code", "link", "both"]
+    passwordless_registration: bool
     solana_domains: tuple[str, ...]
     solana_network: str | None
     solana_challenge_ttl: float | timedelta

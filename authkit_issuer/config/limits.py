@@ -47,6 +47,7 @@ _RATES: dict[str, tuple[str, ...]] = {
         "auth_oidc_start", "auth_solana_challenge", "auth_register_resend_email",
         "auth_register_resend_phone", "auth_pwd_reset_request", "auth_pwd_reset_confirm",
         "auth_email_verify_request", "auth_email_verify_confirm", "auth_2fa_verify", "auth_2fa_challenge",
+        "auth_passwordless_start", "auth_passwordless_confirm",
     ),
     "6/10m": ("auth_user_email_change_resend",),
     "3/10m": (
@@ -83,6 +84,7 @@ ACCOUNT_RATES = {
     "auth_email_verify_confirm": "30/10m",
     "auth_2fa_verify": "30/10m",
     "auth_2fa_challenge": "10/10m",
+    "auth_passwordless_confirm": "30/10m",
 }
 """The default rates of one account over all clients, where they are not three times those of an address."""
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from authkit_issuer.errors.categories import Conflict, Invalid, NotFound, Unauthenticated, Unavailable
+from authkit_issuer.errors.categories import (
+    Conflict,
+    Denied,
+    Invalid,
+    NotConfigured,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 
 
 class InvalidCredentials(Unauthenticated):
@@ -28,6 +36,20 @@ class LoginFrozen(Unauthenticated):
 
     code = "login_frozen"
     default = "This login awaits confirmation: sign in another way, then confirm it in the account."
+
+
+class SignInBeganElsewhere(Denied):
+    """The link belongs to a sign-in that did not begin in this browser; it stays unused."""
+
+    code = "sign_in_began_elsewhere"
+    default = "This link signs in only where the sign-in began: type the code of the same message there."
+
+
+class PasswordlessNotConfigured(NotConfigured):
+    """No message to this kind of contact signs in."""
+
+    code = "passwordless_not_configured"
+    default = "Sign-in without a password is not configured: set passwordless."
 
 
 class UnknownProvider(NotFound):

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.http import routes
-from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
+from authkit_issuer.http.cookies import DeviceCookie, FlowCookie, RefreshCookie
 from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.fixed_paths import FixedPaths
@@ -58,6 +58,7 @@ def create_app(service: Service, prefix: str | None = None) -> Starlette:
         languages=config.languages,
         cookie=RefreshCookie(config) if config.refresh_cookie else None,
         device_cookie=DeviceCookie(config) if config.device_cookie else None,
+        flow_cookie=FlowCookie(config) if service.passwordless.has_links else None,
         telemetry=service.telemetry,
     )
     by_path = sorted(docs.operations, key=attrgetter("path"))

@@ -138,6 +138,19 @@ class DeviceCookie(Cookie):
         super().__init__(config, "device", config.device_duration)
 
 
+class FlowCookie(Cookie):
+    """Holds the id of the passwordless sign-in that began in this browser: a link signs in only with it."""
+
+    def __init__(self, config: Config) -> None:
+        """Prepare name and attributes, and the origins whose pages may begin a sign-in here."""
+        super().__init__(config, "passwordless", config.code_ttl)
+        self._pages = OwnPages(config)
+
+    def is_for(self, headers: Headers) -> bool:
+        """True unless a page of another origin asks, whose reader did not mean to sign in here."""
+        return self._pages.include(headers)
+
+
 @dataclass(slots=True, kw_only=True)
 class CookieJar:
     """The cookies of one request and its response; each is None where the service has no such cookie."""
@@ -148,6 +161,7 @@ class CookieJar:
     path: str = "/"
     refresh: RefreshCookie | None = None
     device: DeviceCookie | None = None
+    flow: FlowCookie | None = None
     used: bool = False
     """True once the refresh token of the request was taken from its cookie."""
 
@@ -170,6 +184,21 @@ class CookieJar:
     def device_token(self) -> str | None:
         """Return the device token of the request; of two, one was planted, and both are cleared."""
         return self._sole(self.device) if self.device else None
+
+    def begin_flow(self, flow_id: str) -> None:
+        """Keep the id of the passwordless sign-in that begins, in place of an earlier one."""
+        if self.flow and self.flow.is_for(self.request_headers):
+            self.response_headers.append(self.flow.write(flow_id, self.root_path))
+
+    def flow_ids(self, given: str | None) -> list[str]:
+        """Return the passwordless sign-ins that this browser has begun: the body's and the cookie's."""
+        kept = self._sole(self.flow) if self.flow and self.flow.is_for(self.request_headers) else None
+        return [flow_id for flow_id in (given, kept) if flow_id]
+
+    def end_flow(self) -> None:
+        """Forget the passwordless sign-in, which has ended."""
+        if self.flow and self.flow.values(self.request_headers, self.root_path):
+            self.response_headers.append(self.flow.clear(self.root_path))
 
     def refresh_token(self, given: str | None) -> str:
         """Return the refresh token of a request: the body's, else the cookie's; raises ``Invalid`` for none.

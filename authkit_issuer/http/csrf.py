@@ -27,15 +27,19 @@ class OwnPages:
         self._origins = {*config.cors_origins, *_origins(config.base_url), *_origins(config.issuer)}
         self._loopback = config.dev
 
+    def include(self, headers: Headers) -> bool:
+        """True unless the request comes from a page of another origin."""
+        pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
+        foreign = pages - self._origins
+        return not foreign or (self._loopback and all(map(is_loopback_origin, foreign)))
+
     def require(self, headers: Headers) -> None:
         """Raise ``Invalid`` for a page of another origin.
 
         Its reader did not ask for this: neither to use the cookie that is there, nor to be given one of
         another person's session.
         """
-        pages = {value.decode("latin-1") for key, value in headers if key == b"origin"}
-        foreign = pages - self._origins
-        if foreign and not (self._loopback and all(map(is_loopback_origin, foreign))):
+        if not self.include(headers):
             raise errors.Invalid(
                 "Refresh tokens are not taken from pages of this origin: add it to cors_origins."
             )

@@ -44,7 +44,7 @@ from authkit_verify import TokenError
 if TYPE_CHECKING:
     from authkit_issuer.domains.orgs.service import Org
     from authkit_issuer.domains.sessions.service import AuthenticatedSession
-    from authkit_issuer.http.cookies import DeviceCookie, RefreshCookie
+    from authkit_issuer.http.cookies import DeviceCookie, FlowCookie, RefreshCookie
     from authkit_issuer.ports.telemetry import Telemetry
     from authkit_issuer.service import Service
 
@@ -74,6 +74,7 @@ class Surface:
     languages: tuple[str, ...] = ()
     cookie: RefreshCookie | None = None
     device_cookie: DeviceCookie | None = None
+    flow_cookie: FlowCookie | None = None
     failures: FailureLog = field(default_factory=FailureLog)
     telemetry: Telemetry | None = None
 
@@ -109,6 +110,7 @@ class Runner:
             path=scope["path"],
             refresh=surface.cookie,
             device=surface.device_cookie,
+            flow=surface.flow_cookie,
         )
         spoken, call = language.set(self._language(scope)), None
         try:

@@ -259,6 +259,11 @@ def with_passkey_factors(service: Service) -> bool:
     return service.config.passkey_counts_as_two_factors and with_second_factors(service)
 
 
+def with_passwordless(service: Service) -> bool:
+    """True if a message to an address or number signs in."""
+    return service.passwordless.available
+
+
 def with_second_factors(service: Service) -> bool:
     """True if users may add second factors."""
     return service.config.two_factor_policy != "off"

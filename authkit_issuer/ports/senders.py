@@ -36,7 +36,7 @@ class EmailSender(Protocol):
         ...
 
     async def send_login_code(self, email: str, username: str, code: str) -> None:
-        """Send a second-factor code."""
+        """Send a second-factor code, which no client gets without a right first factor."""
         ...
 
     async def send_welcome(self, email: str, username: str) -> None:
@@ -68,6 +68,27 @@ class EmailSenderWithCodeAndLink(Protocol):
 
     async def send_email_verification(self, email: str, username: str, code: str, token: str) -> None:
         """Send a verification code and the bare token of a verification link."""
+        ...
+
+
+@runtime_checkable
+class EmailSenderWithSignInCode(Protocol):
+    """Optional extension: the code of a passwordless sign-in in a mail of its own.
+
+    Without it ``send_login_code`` sends the code, whose mail may speak of a password.
+    """
+
+    async def send_sign_in_code(self, email: str, username: str, code: str) -> None:
+        """Send the code of a sign-in; ``username`` is ``""`` where the code makes the account."""
+        ...
+
+
+@runtime_checkable
+class EmailSenderWithSignInLink(Protocol):
+    """Optional extension: one mail with the code and the link of a passwordless sign-in."""
+
+    async def send_sign_in_link(self, email: str, username: str, code: str, token: str) -> None:
+        """Send the bare token of a sign-in link, and the code that does the same in another browser."""
         ...
 
 
@@ -152,7 +173,7 @@ class SMSSender(Protocol):
         ...
 
     async def send_login_code(self, phone: str, code: str) -> None:
-        """Send a second-factor code."""
+        """Send the code of a second factor, or of a passwordless sign-in."""
         ...
 
 
@@ -221,6 +242,8 @@ class Senders:
     sms: SMSSender | None = None
     code_and_link: EmailSenderWithCodeAndLink | None = None
     verification_link: EmailSenderWithVerificationLink | None = None
+    sign_in_code: EmailSenderWithSignInCode | None = None
+    sign_in_link: EmailSenderWithSignInLink | None = None
     security_notice: EmailSenderWithSecurityNotice | None = None
     event_notice: EmailSenderWithEventNotice | None = None
     email_reset_link: EmailSenderWithPasswordResetLink | None = None
@@ -239,6 +262,8 @@ class Senders:
             sms=sms,
             code_and_link=email if isinstance(email, EmailSenderWithCodeAndLink) else None,
             verification_link=email if isinstance(email, EmailSenderWithVerificationLink) else None,
+            sign_in_code=email if isinstance(email, EmailSenderWithSignInCode) else None,
+            sign_in_link=email if isinstance(email, EmailSenderWithSignInLink) else None,
             security_notice=email if isinstance(email, EmailSenderWithSecurityNotice) else None,
             event_notice=email if isinstance(email, EmailSenderWithEventNotice) else None,
             email_reset_link=email if isinstance(email, EmailSenderWithPasswordResetLink) else None,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError
-from authkit_issuer.ports import Clock, RandomBytes
+from authkit_issuer.ports import Clock, RandomBytes, Senders
 from authkit_issuer.senders.brand import Brand
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
@@ -78,6 +78,16 @@ def sms_sender(config: Config, clock: Clock, random_bytes: RandomBytes) -> Twili
             random_bytes=random_bytes,
         )
     raise ConfigError("sms_url must begin with twilio:// or webhook+https://.")
+
+
+def require_sign_in_links(config: Config, senders: Senders) -> None:
+    """Raise ``ConfigError`` where mails are to have sign-in links, and the sender of mails sends none."""
+    if config.passwordless not in {"link", "both"} or senders.email is None or senders.sign_in_link:
+        return
+    raise ConfigError(
+        f"passwordless is {config.passwordless!r} and the mail sender has no links: set link_base_url, the "
+        "site of the links, give your sender send_sign_in_link, or set passwordless to code."
+    )
 
 
 def development_inbox(config: Config, templates: Mails, clock: Clock) -> Inbox:

@@ -30,6 +30,10 @@ class MailKinds(ABC):
         """See ``EmailSender``."""
         await self._mail(email, Content(kind="login_code", username=username, code=code))
 
+    async def send_sign_in_code(self, email: str, username: str, code: str) -> None:
+        """See ``EmailSenderWithSignInCode``."""
+        await self._mail(email, Content(kind="sign_in_code", username=username, code=code))
+
     async def send_welcome(self, email: str, username: str) -> None:
         """See ``EmailSender``."""
         await self._mail(email, Content(kind="welcome", username=username, account_url=self._page("account")))
@@ -55,8 +59,8 @@ class LinkKinds(MailKinds):
     """A ``MailKinds`` that also mails links to pages of your site, which post the token to the API.
 
     The token is in the fragment (``/verify-email#token=...``, ``/reset-password#token=...``,
-    ``/cancel-recovery#token=...``), and so is the id of an invite (``/invite#invite=...``): a browser sends
-    that to no server and in no ``Referer``.
+    ``/cancel-recovery#token=...``, ``/sign-in#token=...``), and so is the id of an invite
+    (``/invite#invite=...``): a browser sends that to no server and in no ``Referer``.
     """
 
     async def send_password_reset_link(self, email: str, username: str, token: str) -> None:
@@ -85,6 +89,11 @@ class LinkKinds(MailKinds):
             account_url=self._page("account"),
         )
         await self._mail(email, content)
+
+    async def send_sign_in_link(self, email: str, username: str, code: str, token: str) -> None:
+        """See ``EmailSenderWithSignInLink``."""
+        link = f"{self._page('sign-in')}#token={token}"
+        await self._mail(email, Content(kind="sign_in_link", username=username, code=code, link=link))
 
     async def send_org_invite(
         self, email: str, username: str, org: str, inviter: str, invite_id: str

@@ -15,9 +15,15 @@ _LINKS = {
     "password_reset_link": f"{_BASE}/reset-password#token={_TOKEN}",
     "recovery_requested": f"{_BASE}/cancel-recovery#token={_TOKEN}",
     "recovery_waiting": f"{_BASE}/cancel-recovery#token={_TOKEN}",
+    "sign_in_link": f"{_BASE}/sign-in#token={_TOKEN}",
     "org_invite": f"{_BASE}/invite#invite=018f3c5e-0000-7000-8000-000000000000",
 }
-_CODES = frozenset({"email_verification", "email_verification_code", "login_code", "password_reset_code"})
+_CODES = frozenset(
+    {
+        "email_verification", "email_verification_code", "login_code", "password_reset_code", "sign_in_code",
+        "sign_in_link",
+    }
+)  # fmt: skip
 _WAITING = frozenset({"recovery_requested", "recovery_waiting"})
 _PLAIN = frozenset({*_LINKS, *_CODES, "test", "welcome"} - _WAITING)
 """The kinds that are no notices of an event."""

@@ -79,6 +79,12 @@ class Mailbox:
     async def send_login_code(self, email: str, username: str, code: str) -> None:
         await self._mail("login_code", email, username, code=code)
 
+    async def send_sign_in_code(self, email: str, username: str, code: str) -> None:
+        await self._mail("sign_in_code", email, username, code=code)
+
+    async def send_sign_in_link(self, email: str, username: str, code: str, token: str) -> None:
+        await self._mail("sign_in_link", email, username, code=code, token=token)
+
     async def send_welcome(self, email: str, username: str) -> None:
         await self._mail("welcome", email, username)
 

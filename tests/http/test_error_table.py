@@ -54,7 +54,7 @@ CODES = {
     403: {
         "two_factor_required_by_org",
         "account_proof_required", "forbidden", "invalid_password", "loopback_only", "not_org_member",
-        "org_invite_not_for_user", "step_up_required",
+        "org_invite_not_for_user", "sign_in_began_elsewhere", "step_up_required",
     },
     404: {
         "2fa_factor_not_found", "member_not_found",
@@ -89,7 +89,7 @@ CODES = {
     },
     501: {
         "email_unavailable", "missing_signer", "not_configured", "sms_unavailable",
-        "storage_not_configured", "passkeys_not_configured",
+        "storage_not_configured", "passkeys_not_configured", "passwordless_not_configured",
     },
     502: {
         "delivery_failed", "email_delivery_failed", "sms_delivery_failed",

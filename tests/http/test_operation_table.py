@@ -32,7 +32,8 @@ UNLIMITED = {
     "GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/openid-configuration", "GET /.well-known/webauthn", "GET /auth/capabilities",
     "GET /auth/client/authkit.d.ts", "GET /auth/client/authkit.js", "GET /auth/client/passkeys.d.ts",
-    "GET /auth/client/passkeys.js", "GET /auth/client/{version}/authkit.js",
+    "GET /auth/client/passkeys.js", "GET /auth/client/passwordless.d.ts",
+    "GET /auth/client/passwordless.js", "GET /auth/client/{version}/authkit.js",
     "GET /dev/inbox", "GET /dev/inbox/{id}", "GET /docs", "GET /healthz", "GET /openapi.json",
 }  # fmt: skip
 """Answered from memory, or to this machine alone."""
@@ -83,6 +84,8 @@ NAMES = [
     "GET /auth/client/authkit.js",
     "GET /auth/client/passkeys.d.ts",
     "GET /auth/client/passkeys.js",
+    "GET /auth/client/passwordless.d.ts",
+    "GET /auth/client/passwordless.js",
     "GET /auth/client/{version}/authkit.js",
     "GET /auth/oauth/discord/callback",
     "GET /auth/oauth/discord/login",
@@ -170,6 +173,8 @@ NAMES = [
     "POST /auth/password/reset/confirm",
     "POST /auth/password/reset/confirm-link",
     "POST /auth/password/reset/request",
+    "POST /auth/passwordless/confirm",
+    "POST /auth/passwordless/start",
     "POST /auth/phone/password/reset/confirm",
     "POST /auth/phone/password/reset/request",
     "POST /auth/phone/verify/confirm",

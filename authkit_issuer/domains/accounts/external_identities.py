@@ -14,6 +14,7 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts import login_queries as sql
 from authkit_issuer.domains.accounts.login_queries import LinkedProvider
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.contacts import CONTACT_KINDS, signs_in
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -122,9 +123,9 @@ class Providers:
     ) -> bool:
         """Remove the user's logins of a provider, and end sign-ins under way; False when there were none.
 
-        ``CannotUnlinkLastLoginMethod`` when neither a password, a passkey nor a login of a provider that this
-        service offers would remain, unless ``force``. The user's row is locked: of two parallel calls that
-        would together lock the user out, one is refused.
+        ``CannotUnlinkLastLoginMethod`` when neither a password, a passkey, a verified contact that signs in
+        (``passwordless``) nor a login of a provider that this service offers would remain, unless ``force``.
+        The user's row is locked: of two parallel calls that would together lock the user out, one is refused.
         """
         person, slug = identifiers.uuid_or_none(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
@@ -149,7 +150,10 @@ class Providers:
         The caller holds the lock of the user's row. ``user_id`` and ``passkey_id`` are canonical.
         """
         offered, passkeys = sorted(self._usable()), self.rt.config.webauthn_rp_id is not None
-        return await self.rt.one(sql.HAS_OTHER_LOGIN, user_id, provider_slug, offered, passkey_id, passkeys)
+        messages = [signs_in(self.rt, kind) for kind in CONTACT_KINDS]
+        return await self.rt.one(
+            sql.HAS_OTHER_LOGIN, user_id, provider_slug, offered, passkey_id, passkeys, *messages
+        )
 
     async def confirm(self, user_id: str, provider_slug: str, *, client: Client | None = None) -> bool:
         """Let the user's frozen logins of a provider sign in again; False when none was frozen.

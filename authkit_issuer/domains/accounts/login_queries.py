@@ -87,7 +87,8 @@ LOGINS_OF_USER = Query(
 )
 COUNT_LOGINS = Query(int, "select count(*)::int from profiles.user_providers where user_id = $1::uuid")
 # What stays usable once a provider ($2) or a passkey ($4) is gone: a password, a link that this deployment
-# can still log in with, or a passkey, where passkeys are on ($5).
+# can still log in with, a passkey, where passkeys are on ($5), or a message to a verified address ($6) or
+# number ($7).
 HAS_OTHER_LOGIN = Query(
     bool,
     f"""
@@ -100,6 +101,8 @@ HAS_OTHER_LOGIN = Query(
         or $5 and exists (select from profiles.passkeys k
                           where k.user_id = $1::uuid and k.id is distinct from $4::uuid
                             and {PASSKEY_SIGNS_IN})
+        or exists (select from profiles.users u
+                   where u.id = $1::uuid and ($6 and u.email_verified or $7 and u.phone_verified))
     """,
 )
 HAS_LOGIN = Query(

@@ -85,6 +85,10 @@ _ENDINGS: dict[str, tuple[str, str]] = {
     SessionRevokeReason.RECOVERED: (
         "The account was recovered, which ends every session.", "lifecycle.recover, recovery",
     ),
+    SessionRevokeReason.CONTACT_PROVED: (
+        "The owner of the address or number proved it for the first time, which ends every session.",
+        "passwordless",
+    ),
     SessionRevokeReason.EVICTED: (
         "A newer sign-in needed room: the least recently used session ended.", "session_max_per_user",
     ),

@@ -150,6 +150,7 @@ NOTICES: Mapping[SessionEventType, tuple[Notice, ...]] = {
     _E.PASSKEY_CONFIRMED: (Notice(kind="passkey_added"),),
     _E.PASSKEY_COUNTER_REGRESSED: (Notice(kind="passkey_suspended", by_other=True),),
     _E.LOGINS_FROZEN: (Notice(kind="logins_frozen"),),
+    _E.PASSWORD_REMOVED: (Notice(kind="password_removed"),),
     _E.TWO_FACTOR_CONFIRMED: (Notice(kind="two_factor_enabled"),),
     _E.CODES_GUESSED: (Notice(kind="codes_guessed", by_other=True),),
     _E.TWO_FACTOR_ENABLED: (Notice(kind="two_factor_enabled"),),
@@ -228,6 +229,7 @@ SILENT_ENDS: Mapping[SessionRevokeReason, str] = {
     SessionRevokeReason.FACTOR_CHANGE: "the event of the factor or login sends a notice",
     SessionRevokeReason.CONTACT_DENIED: "the owner of the address did it",
     SessionRevokeReason.RECOVERED: "the event of the recovery sends a notice",
+    SessionRevokeReason.CONTACT_PROVED: "the owner of the contact did it, by signing in",
 }
 """The reasons for which a session ends without a notice, and why."""
 

@@ -9,6 +9,7 @@ from typing import Literal
 from authkit_issuer import errors, identifiers
 from authkit_issuer.config import Config
 from authkit_issuer.ports import EmailSender, Senders, SMSSender
+from authkit_issuer.runtime import Runtime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -72,6 +73,14 @@ PHONE = ContactKind(
     delivery_failed=errors.SmsDeliveryFailed,
 )
 CONTACT_KINDS = (EMAIL, PHONE)
+
+
+def signs_in(rt: Runtime, kind: ContactKind) -> bool:
+    """True if a message to a contact of this kind signs its user in (``passwordless``)."""
+    mode = rt.config.passwordless
+    # A link cannot be bound to a browser by SMS: the number has codes alone.
+    offered = mode != "off" and (kind is EMAIL or mode != "link")
+    return offered and kind.sender(rt.senders) is not None
 
 
 def kind_of(identifier: str) -> ContactKind:

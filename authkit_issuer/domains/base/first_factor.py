@@ -21,6 +21,8 @@ class FirstFactor:
     """True if the account has a second factor: nothing may be opened before that one is verified too."""
     is_multi_factor: bool = False
     """True if it is two factors by itself, such as a passkey whose authenticator verified the user."""
+    contact: str = ""
+    """The address or number whose code or link it was: the same contact is no second factor."""
     method: str = ""
     """How the user signs in, such as ``password_login``; empty until the sign-in is finished."""
     amr: tuple[str, ...] = ()

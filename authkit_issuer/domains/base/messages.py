@@ -126,6 +126,21 @@ class Messages:
         if senders.email is not None:
             await senders.email.send_email_verification_code(to, username, code)
 
+    async def sign_in(self, kind: ContactKind, to: str, username: str, code: str, link: str = "") -> None:
+        """Send the code of a passwordless sign-in, with the link that does the same where there is one."""
+        senders = self.rt.senders
+        await self.admit(kind, to)
+        if kind is PHONE and senders.sms is not None:
+            await senders.sms.send_login_code(to, code)
+        elif kind is PHONE:
+            raise errors.SmsUnavailable
+        elif link and senders.sign_in_link is not None:
+            await senders.sign_in_link.send_sign_in_link(to, username, code, link)
+        elif senders.sign_in_code is not None:
+            await senders.sign_in_code.send_sign_in_code(to, username, code)
+        elif senders.email is not None:
+            await senders.email.send_login_code(to, username, code)
+
     async def notify(
         self,
         email: str | None,

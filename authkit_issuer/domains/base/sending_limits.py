@@ -87,7 +87,9 @@ class SendingLimits:
         self, kind: str, target: str, client: Client | None, *, device: Device | None = None
     ) -> None:
         """Begin at zero again for this client and target, after a right code."""
-        await self.rt.ephemeral.delete(f"issued:{self._of_client(kind, target, client, device)}")
+        name = self._of_client(kind, target, client, device)
+        await self.rt.ephemeral.delete(f"issued:{name}")
+        await self.rt.ephemeral.delete(f"cooldown:{name}")
         await self.rt.ephemeral.delete(self._of_target(kind, target))
 
     def _of_client(self, kind: str, target: str, client: Client | None, device: Device | None) -> str:

@@ -189,6 +189,17 @@ class OneTimeCodes:
         """
         await self.rt.ephemeral.set(key_of(kind, request_id), b"", _HOUR)
 
+    async def void(self, kind: str, request_id: str) -> None:
+        """End a request whose successor was sent, and its code for other requests that share it.
+
+        A code that it shares itself is another client's, and stays. The calls to the store are the same
+        whether or not there is a record.
+        """
+        record = await self.peek(kind, request_id)
+        used = record.used_key if record is not None and not record.code_of else f"used:{kind}:{NO_RECORD}"
+        await self.rt.ephemeral.set(used, b"1", self.rt.config.code_ttl)
+        await self.forget(kind, request_id)
+
     async def _make(self, record: Record, lives: Lives) -> Issued:
         now, long = self.rt.clock(), await Guesses(self.rt).are_many(record)
         code = (codes.new_long_code if long else codes.new_code)(self.rt.random_bytes)
@@ -236,7 +247,7 @@ class OneTimeCodes:
             kind: The purpose of the code.
             request_id: A wrong or missing one names no record and counts no try.
             target: The target that the caller names. None for the target of the record; only safe where the
-                request id belongs to a signed-in user.
+                request id belongs to a signed-in user, or to the client that named the target.
             code: The code that the caller presents.
         """
         found = await self._read(kind, request_id or "")
@@ -312,10 +323,15 @@ class OneTimeCodes:
             raise errors.InvalidOrExpiredToken
         return found[0]
 
-    async def redeem_link(self, kind: str, token: str) -> Record:
-        """Use up the record of a link token and return it, or raise ``InvalidOrExpiredToken``."""
+    async def redeem_link(self, kind: str, token: str, *, with_code: bool = False) -> Record:
+        """Use up the record of a link token and return it, or raise ``InvalidOrExpiredToken``.
+
+        ``with_code`` uses up the code of the same message too, for other requests that share it.
+        """
         record = await self.find_link(kind, token)
-        if not await self.rt.ephemeral.take_if(record.key, self._sealed(record)):
+        stored = self._sealed(record)
+        taken = self._take(record, stored) if with_code else self.rt.ephemeral.take_if(record.key, stored)
+        if not await taken:
             raise errors.InvalidOrExpiredToken
         return record
 

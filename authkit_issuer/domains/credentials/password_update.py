@@ -124,6 +124,23 @@ class PasswordUpdater:
             client=client,
         )
 
+    async def remove_unproved(self, user_id: str, *, client: Client | None) -> None:
+        """Delete the password and end the sessions, which may be another person's.
+
+        For an account whose contact was proved for the first time; the caller has locked the user's row.
+        """
+        removed = await self.rt.maybe(sql.REMOVE, user_id)
+        reason = SessionRevokeReason.CONTACT_PROVED
+        await Sessions(self.rt).revoke_all(user_id, reason=reason, client=client)
+        if removed is not None:
+            await Events(self.rt).record(
+                SessionEventType.PASSWORD_REMOVED,
+                user_id=user_id,
+                actor=None,
+                reason=reason.value,
+                client=client,
+            )
+
     async def import_hash(
         self,
         user_id: str,

@@ -132,6 +132,7 @@ SET_HASH = Statement(
         hash_params = excluded.hash_params, must_change = excluded.must_change, password_updated_at = now()
     """
 )
+REMOVE = Query(str, "delete from profiles.user_passwords where user_id = $1::uuid returning user_id::text")
 # Compare and swap: an unconditional write could bring back a password that was changed a moment ago.
 REHASH = Statement(
     """

@@ -49,9 +49,9 @@ class Challenges:
         backup code. When sending fails, the error carries the challenge, so that those still help.
         """
         challenge = codes.new_token(self.rt.random_bytes)
-        first = sign_in.first.method
-        others = [factor for factor in user.factors if factor.kind != first]
-        factors = usable_factors(self.rt, user, first=first) or others
+        first = sign_in.first
+        others = [factor for factor in user.factors if factor.kind != first.method]
+        factors = usable_factors(self.rt, user, after=first) or others
         factor, mark = factors[0] if factors else None, await self._round(user.user_id)
         record = self._record(challenge, user, sign_in, factor, mark)
         return await self._issue(challenge, record, user, self._lives(), client)
@@ -69,7 +69,7 @@ class Challenges:
         factor = user.factor(factor_id)
         if factor is None:
             raise errors.SecondFactorNotFound
-        if factor not in usable_factors(self.rt, user, first=record.data["method"]):
+        if factor not in usable_factors(self.rt, user, after=SignIn.of(record).first):
             raise errors.TwoFactorMethodUnavailable
         left = record.expires_at - self.rt.clock()
         lives = Lives(code=min(left, self.rt.config.code_ttl), record=left)
@@ -91,7 +91,7 @@ class Challenges:
             destination=masked(destination) if destination else "",
             code_sent=issued.to_be_sent and bool(destination),
             factor_id=record.data["factor_id"] or None,
-            methods=methods_of(self.rt, user, first=record.data["method"]),
+            methods=methods_of(self.rt, user, after=SignIn.of(record).first),
         )
         try:
             if not destination and (kind.contact is not None or not kind.available(self.rt)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.factors.delivery import masked
 from authkit_issuer.domains.factors.queries import Factor, UserFactors
 from authkit_issuer.runtime import Runtime
@@ -75,21 +76,30 @@ def sent_kind(name: str) -> FactorKind:
     return kind
 
 
-def usable_factors(rt: Runtime, user: UserFactors, *, first: str = "") -> list[Factor]:
+def usable_factors(rt: Runtime, user: UserFactors, *, after: FirstFactor | None = None) -> list[Factor]:
     """The factors of a user that can be verified now, the default first.
 
-    ``first`` is the method of the first factor: a passkey is no second one after itself.
+    None of them is the first factor itself, such as a passkey. A code to the contact that the first factor
+    has proved adds nothing: it is left to users who have no other factor.
     """
-    return [
+    usable = [
         factor
         for factor in user.factors
-        if factor.kind != first and kind_of(factor.kind).is_usable(rt, user, factor)
+        if (after is None or factor.kind != after.method) and kind_of(factor.kind).is_usable(rt, user, factor)
     ]
+    others = [factor for factor in usable if after is None or not goes_to(user, factor, after.contact)]
+    return others or usable
 
 
-def methods_of(rt: Runtime, user: UserFactors, *, first: str = "") -> list[dict[str, str]]:
+def goes_to(user: UserFactors, factor: Factor, contact: str) -> bool:
+    """True if the codes of a factor go to this address or number; ``""`` is none."""
+    kind = kind_of(factor.kind)
+    return bool(contact) and kind.contact is not None and kind.destination(user, factor) == contact
+
+
+def methods_of(rt: Runtime, user: UserFactors, *, after: FirstFactor | None = None) -> list[dict[str, str]]:
     """The usable factors as a client sees them: ``id``, ``kind`` and ``hint``."""
     return [
         {"id": factor.id, "kind": factor.kind, "hint": kind_of(factor.kind).hint(user, factor)}
-        for factor in usable_factors(rt, user, first=first)
+        for factor in usable_factors(rt, user, after=after)
     ]

@@ -61,6 +61,7 @@ class SignIn:
         return {
             "method": self.first.method,
             "amr": " ".join(self.first.amr),
+            "contact": self.first.contact,
             "org": self.org or "",
             "extra": msgspec.json.encode(dict(self.extra)).decode(),
         }
@@ -74,6 +75,8 @@ class SignIn:
                 user_id=record.user_id,
                 auth_epoch=record.auth_epoch,
                 two_factor=True,
+                # A process of the release before wrote none.
+                contact=data.get("contact", ""),
                 method=data["method"],
                 amr=tuple(data["amr"].split()),
             ),
@@ -97,5 +100,11 @@ class Redeemed:
 
     @property
     def amr(self) -> Sequence[str]:
-        """Authentication methods (RFC 8176 section 2) of both factors."""
-        return tuple(dict.fromkeys((*self.sign_in.first.amr, *self.factor_amr, "mfa")))
+        """Authentication methods (RFC 8176 section 2) of both factors.
+
+        Two codes to one contact are no two factors, and say no ``mfa``.
+        """
+        contact = self.sign_in.first.contact
+        asked = self.record.data["destination"] if self.factor == self.record.data["factor"] else ""
+        both = (*self.sign_in.first.amr, *self.factor_amr)
+        return tuple(dict.fromkeys(both if contact and asked == contact else (*both, "mfa")))

@@ -9,7 +9,7 @@ wait for one, and ``base.devices`` remembers it on a device.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.devices import Devices
@@ -202,6 +202,7 @@ class TwoFactor:
         auth_epoch: int,
         method: str,
         amr: Sequence[str],
+        contact: str = "",
         org: str | None = None,
         extra: Mapping[str, object] | None = None,
         client: Client | None = None,
@@ -218,6 +219,8 @@ class TwoFactor:
             auth_epoch: The epoch of the account at which the first factor was verified.
             method: How the user signs in, such as ``password_login``.
             amr: The authentication methods of the first factor (RFC 8176).
+            contact: The address or number that the first factor has proved; its codes are asked for only if
+                the user has no other factor.
             org: The organization that the session is for.
             extra: Further claims of the access token.
             client: The client, for the sending limits.
@@ -234,7 +237,7 @@ class TwoFactor:
         user = await owners.find(self.rt, user_id)
         if user is None or user.auth_epoch != auth_epoch or not user.enabled:
             raise errors.InvalidCredentials
-        first = _first_factor(user, method, amr)
+        first = replace(_first_factor(user, method, amr), contact=contact)
         return await Challenges(self.rt).send(user, SignIn(first=first, org=org, extra=extra or {}), client)
 
     async def redeem(

@@ -131,8 +131,7 @@ class Logins:
             extra: Further claims of the access token.
 
         Raises:
-            TwoFactorRequired: A code was sent. The metadata has ``user_id``, ``method``, ``destination`` and
-                ``challenge``, for ``complete_two_factor``.
+            TwoFactorRequired: A code was sent; the metadata is for ``complete_two_factor``.
             TwoFactorEnrollmentRequired: ``two_factor_policy`` requires a second factor, and there is none.
             InvalidCredentials: The account changed since the first factor.
             UserBanned: The user may not act.
@@ -152,6 +151,7 @@ class Logins:
                 auth_epoch=proof.auth_epoch,
                 method=method,
                 amr=amr,
+                contact=proof.contact,
                 org=org,
                 extra=extra,
                 client=client,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.service import User, Users
-from authkit_issuer.domains.base.contacts import EMAIL, ContactKind
+from authkit_issuer.domains.base.contacts import EMAIL, ContactKind, signs_in
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.domains.base.sending_limits import SendingLimits
@@ -38,9 +38,10 @@ def require_reachable(rt: Runtime, kind: ContactKind, target: str) -> None:
         Messages(rt).require_reachable(kind, target)
 
 
-def require_other_login(rt: Runtime) -> None:
+def require_other_login(rt: Runtime, kind: ContactKind) -> None:
     """Raise ``Invalid`` if an account without a password could never be signed in to."""
-    if rt.config.webauthn_rp_id is None or not rt.config.verification_required:
+    by_passkey = rt.config.webauthn_rp_id is not None and rt.config.verification_required
+    if not by_passkey and not signs_in(rt, kind):
         raise errors.Invalid("A password is required.", param="password")
 
 

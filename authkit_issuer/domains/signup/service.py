@@ -82,14 +82,15 @@ class Registration:
         Args:
             identifier: An email address or an E.164 number.
             username: The name of the new account; None or ``""`` derives a free one from the email address.
-            password: In the clear. None for an account without one, whose user signs in by a passkey that the
-                confirmed registration adds: only with ``webauthn_rp_id`` and ``verification_required``.
+            password: In the clear. None for an account without one, whose user signs in by a message
+                (``passwordless``), or by a passkey that the confirmed registration adds: only with
+                ``webauthn_rp_id`` and ``verification_required``.
             client: Where the request came from; the sending limits count by it.
         """
         self.rt.refuse_joining("registration.register")
-        if password is None:
-            require_other_login(self.rt)
         kind = kind_of(identifier)
+        if password is None:
+            require_other_login(self.rt, kind)
         if kind is EMAIL and "@" not in identifier:
             raise errors.InvalidIdentifier(param="identifier")
         require_sender(self.rt, kind)

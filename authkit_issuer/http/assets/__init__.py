@@ -42,4 +42,6 @@ def _read(name: str, content_type: bytes) -> Asset:
 CLIENT = _read("authkit.js", b"text/javascript; charset=utf-8")
 PASSKEYS = _read("passkeys.js", b"text/javascript; charset=utf-8")
 PASSKEY_TYPES = _read("passkeys.d.ts", b"text/plain; charset=utf-8")
+PASSWORDLESS = _read("passwordless.js", b"text/javascript; charset=utf-8")
+PASSWORDLESS_TYPES = _read("passwordless.d.ts", b"text/plain; charset=utf-8")
 TYPES = _read("authkit.d.ts", b"text/plain; charset=utf-8")

@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors
-from authkit_issuer.http.assets import CLIENT, PASSKEY_TYPES, PASSKEYS, TYPES, Asset
+from authkit_issuer.http.assets import (
+    CLIENT,
+    PASSKEY_TYPES,
+    PASSKEYS,
+    PASSWORDLESS,
+    PASSWORDLESS_TYPES,
+    TYPES,
+    Asset,
+)
 from authkit_issuer.http.conditional import conditional
-from authkit_issuer.http.operations import Auth, Plain, with_passkeys
+from authkit_issuer.http.operations import Auth, Plain, with_passkeys, with_passwordless
 from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -56,6 +64,28 @@ async def get_passkey_client(call: Plain) -> RawResponse:
 async def get_passkey_client_types(call: Plain) -> RawResponse:
     """Return the declarations of TypeScript."""
     return _newest(PASSKEY_TYPES, call)
+
+
+@routes.get(
+    "/auth/client/passwordless.js",
+    "Sign-in by a message for the client for browsers",
+    offered=with_passwordless,
+    media_types=("text/javascript",),
+)
+async def get_passwordless_client(call: Plain) -> RawResponse:
+    """Return the module of sign-ins by a message, or 304 if the browser has it."""
+    return _newest(PASSWORDLESS, call)
+
+
+@routes.get(
+    "/auth/client/passwordless.d.ts",
+    "The types of the module of sign-ins by a message",
+    offered=with_passwordless,
+    media_types=("text/plain",),
+)
+async def get_passwordless_client_types(call: Plain) -> RawResponse:
+    """Return the declarations of TypeScript."""
+    return _newest(PASSWORDLESS_TYPES, call)
 
 
 @routes.get(

@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from authkit_issuer.domains.base.contacts import EMAIL, PHONE
 from authkit_issuer.http.assets import CLIENT
 from authkit_issuer.http.conditional import cached
-from authkit_issuer.http.operations import Auth, Plain
+from authkit_issuer.http.operations import Auth, Plain, with_passwordless
 from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -57,6 +58,16 @@ class SecondFactorKinds:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PasswordlessLogins:
+    """Which contacts sign in by a message, with links or not, and whether that makes accounts."""
+
+    email: bool
+    phone: bool
+    links: bool
+    registration: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoginProvider:
     """An external login that a person may choose."""
 
@@ -82,6 +93,8 @@ class Capabilities:
     password: bool
     two_factor: SecondFactorKinds
     providers: list[LoginProvider]
+    passwordless: PasswordlessLogins | None
+    """Left out where no message signs in."""
     passkeys: bool
     solana: bool
     refresh_cookie: bool
@@ -116,10 +129,12 @@ async def get_authorization_server_metadata(call: Plain) -> RawResponse:
     return cached(document, call.header(b"if-none-match"))
 
 
-@routes.get("/auth/capabilities", "What this service offers", returns=Capabilities, cors=True)
+@routes.get("/auth/capabilities", "What this service offers", returns=Capabilities, cors=True, omit_none=True)
 async def get_capabilities(call: Plain) -> RawResponse:
     """Return the features of this service."""
-    return cached(asdict(_capabilities(call.service)), call.header(b"if-none-match"))
+    found = asdict(_capabilities(call.service))
+    document = {name: value for name, value in found.items() if value is not None}
+    return cached(document, call.header(b"if-none-match"))
 
 
 def address_of(config: Config) -> str:
@@ -168,6 +183,7 @@ def _capabilities(service: Service) -> Capabilities:
             LoginProvider(id=slug, kind=slug if slug in known else "oidc")
             for slug in sorted(config.providers)
         ],
+        passwordless=_passwordless(service),
         passkeys=config.webauthn_rp_id is not None,
         solana=bool(config.solana_domains) or config.dev,
         refresh_cookie=config.refresh_cookie,
@@ -176,4 +192,16 @@ def _capabilities(service: Service) -> Capabilities:
         browser_client=BrowserClient(
             path=f"{config.route_prefix}/client/{CLIENT.version}/authkit.js", integrity=CLIENT.integrity
         ),
+    )
+
+
+def _passwordless(service: Service) -> PasswordlessLogins | None:
+    if not with_passwordless(service):
+        return None
+    passwordless = service.passwordless
+    return PasswordlessLogins(
+        email=passwordless.offers(EMAIL),
+        phone=passwordless.offers(PHONE),
+        links=passwordless.has_links,
+        registration=service.config.passwordless_registration,
     )

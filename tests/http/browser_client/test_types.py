@@ -23,6 +23,9 @@ export const client: typeof declared = written;
 import type * as declaredPasskeys from "./passkeys.js";
 import * as writtenPasskeys from "./written_passkeys.js";
 export const passkeys: typeof declaredPasskeys = writtenPasskeys;
+import type * as declaredPasswordless from "./passwordless.js";
+import * as writtenPasswordless from "./written_passwordless.js";
+export const passwordless: typeof declaredPasswordless = writtenPasswordless;
 """
 USED = """
 import { AuthkitError, createClient, type SecondFactor, type User } from "./authkit.js";
@@ -57,6 +60,8 @@ def complaints(folder: Path, **files: str) -> list[str]:
     shutil.copy(ASSETS / "authkit.js", folder / "written.js")
     shutil.copy(ASSETS / "passkeys.d.ts", folder)
     shutil.copy(ASSETS / "passkeys.js", folder / "written_passkeys.js")
+    shutil.copy(ASSETS / "passwordless.d.ts", folder)
+    shutil.copy(ASSETS / "passwordless.js", folder / "written_passwordless.js")
     for name, text in files.items():
         (folder / f"{name}.ts").write_text(text)
     settings = {"compilerOptions": OPTIONS, "files": [f"{name}.ts" for name in files]}
