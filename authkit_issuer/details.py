@@ -10,6 +10,7 @@ from authkit_issuer.errors.causes import cause
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.store.migration_files import shipped
 from authkit_issuer.store.query import Query
+from authkit_issuer.store.readiness import SILENT, in_time
 
 VERSION = version("asgi-authkit")
 
@@ -60,8 +61,10 @@ async def details(rt: Runtime) -> Details:
     role, error, found = "none", "", None
     if rt.has_storage:
         try:
-            state = await rt.one(STATE)
+            state = await in_time(rt.one(STATE))
             role, found = _role(state), state.schema_version
+        except TimeoutError:
+            role, error = "unknown", SILENT
         except AuthError as raised:
             role, error = "unknown", cause(raised)
     keys = rt.keys.current()

@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 
+from authkit_issuer import cancellation
 from authkit_issuer.errors.causes import cause
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 
@@ -108,8 +109,9 @@ class _Queue:
         while True:
             event = await self._waiting.get()
             try:
-                async with asyncio.timeout(TIMEOUT):
-                    await self._hook(event)
+                with cancellation.as_failure():
+                    async with asyncio.timeout(TIMEOUT):
+                        await self._hook(event)
             except Exception as error:  # noqa: BLE001 - a hook may raise anything; the next event is its next chance
                 self._fail(f"failed: {type(error).__name__}")
             finally:

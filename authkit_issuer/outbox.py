@@ -10,22 +10,20 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from functools import partial
 
+from authkit_issuer import cancellation
 from authkit_issuer.errors import AuthError
 from authkit_issuer.errors.causes import cause
 from authkit_issuer.identifiers import new_id
 from authkit_issuer.ports import AuthEventBatchLogger, AuthEventLogger
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store import lease
 from authkit_issuer.store.event_reading import EVENT_COLUMNS, EventRow
 from authkit_issuer.store.query import Query, Statement
 
 BATCH = 100
-LEASE = 10.0
-"""Seconds for which a worker alone delivers to a sink; it renews them while it does."""
-SAFE = LEASE * 2 / 3
-"""Seconds after the last renewal for which a worker goes on: it stops before another one may begin."""
 LONGEST = 30.0
 """Seconds a sink may take for one batch."""
 IDLE = 5.0
@@ -86,7 +84,8 @@ class Outbox:
         while True:
             taken: list[int] = []
             try:
-                await self.deliver(name, sink, taken)
+                with cancellation.as_failure():
+                    await self.deliver(name, sink, taken)
                 pause = 0.0
             except Exception as error:  # noqa: BLE001 - whatever a host's sink raises means "not taken"
                 # A sink that fails now and then, and takes events in between, does not get slower and slower.
@@ -116,11 +115,11 @@ class Outbox:
         """
         taken = [] if taken is None else taken
         asked = asyncio.get_running_loop().time()
-        if await self.rt.maybe(TAKE_LEASE, name, self._worker, LEASE) is None:
+        if not await self._lease(name):
             return 0
         queued = await self.rt.all(NEXT, name, BATCH)
         try:
-            async with self._leased(name, asked):
+            async with lease.renewed(partial(self._lease, name), asked, longest=LONGEST):
                 if isinstance(sink, AuthEventBatchLogger):
                     await sink.log_session_events([row.read() for row in queued])
                     taken.extend(row.id for row in queued)
@@ -133,30 +132,9 @@ class Outbox:
                 await self.rt.execute(DELIVERED, name, taken)
         return len(taken)
 
-    @asynccontextmanager
-    async def _leased(self, name: str, asked: float) -> AsyncGenerator[None]:
-        """Renew the lease, asked for at that time, while the block runs.
-
-        Raises ``TimeoutError`` when it cannot be renewed, and after ``LONGEST``.
-        """
-        async with asyncio.timeout_at(asked + SAFE) as limit:
-            renewing = asyncio.create_task(self._renew(name, limit))
-            try:
-                yield
-            finally:
-                renewing.cancel()
-                await asyncio.gather(renewing, return_exceptions=True)
-
-    async def _renew(self, name: str, limit: asyncio.Timeout) -> None:
-        now = asyncio.get_running_loop().time
-        last = now() + LONGEST
-        while not limit.expired():
-            await asyncio.sleep(LEASE / 5)
-            asked = now()
-            with suppress(AuthError):
-                if await self.rt.maybe(TAKE_LEASE, name, self._worker, LEASE) is None:
-                    return
-                limit.reschedule(min(last, asked + SAFE))
+    async def _lease(self, name: str) -> bool:
+        """Take the lease of a sink, or renew it; False if another worker has it."""
+        return await self.rt.maybe(TAKE_LEASE, name, self._worker, lease.LEASE) is not None
 
     async def release(self) -> None:
         """Give the leases back, so that another process need not wait for them to end."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from authkit_issuer import errors
+from authkit_issuer import cancellation, errors
 from authkit_issuer.config import Config
 from authkit_issuer.config.checks import warnings
 from authkit_issuer.config.messages import require_countries
@@ -23,6 +23,7 @@ from authkit_issuer.domains.base.sms_reports import reachable_url
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
 from authkit_issuer.domains.webhooks.worker import WebhookWorker
 from authkit_issuer.ephemeral.memory import MemoryStore
+from authkit_issuer.errors.causes import cause
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.federation import IdentityProvider, ProviderHttp, identity_providers
 from authkit_issuer.keys import KeySource
@@ -72,7 +73,6 @@ class Resources:
         self.background = Background()
         self._closers: list[Any] = []
         self._loops: list[asyncio.Task[None]] = []
-        self._closed = False
         self.readiness: DatabaseReadiness | None = None
         self._pool: postgres.Pool | None = None
         self._statements: Statements | None = None
@@ -115,6 +115,10 @@ class Resources:
         pool = await postgres.open_pool(connector, min_size=0, max_size=config.database_pool_size)
         self._closers.append(partial(_close_pool, pool))
         return ReplicaStore(postgres.PoolStore(pool, config.database_schema, connector), primary)
+
+    async def database_problem(self) -> errors.Unavailable | None:
+        """Return what keeps the database from taking writes; None if it takes them."""
+        return errors.DatabaseUnavailable() if self.readiness is None else await self.readiness.problem()
 
     async def clock(self, clock: Clock) -> None:
         """Refuse a clock that is far from the database's."""
@@ -243,17 +247,21 @@ class Resources:
         return dataclasses.replace(rt, report_unused_sms=record)
 
     async def close(self) -> None:
-        """Stop the loops, drain the background, close the rest in reverse order; once."""
-        if self._closed:
-            return
-        self._closed = True
+        """Stop the loops, drain the background, close the rest in reverse order, each once.
+
+        A part that fails to close keeps no other one open. After a cancellation the next call goes on.
+        """
         for task in self._loops:
             task.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self.background.drop_postponed()
         await self.background.drain(timeout=CLOSE_TIMEOUT)
-        for closer in reversed(self._closers):
-            await closer()
+        while self._closers:
+            closer = self._closers.pop()
+            try:
+                await closer()
+            except Exception as error:  # noqa: BLE001 - a host's own part may raise anything
+                startup.error("a part of the service was not closed: %s", cause(error))
 
 
 def _connector(config: Config, address: str) -> Connector:
@@ -286,7 +294,8 @@ async def _watch(keys: KeySource, interval: float) -> None:
     while True:
         await asyncio.sleep(interval)
         try:
-            await keys.refresh()
+            with cancellation.as_failure():
+                await keys.refresh()
         except Exception as error:  # noqa: BLE001 - a host's own source may raise anything; look again later
             logger.error("keys not refreshed: %s", type(error).__name__)  # noqa: TRY400
 

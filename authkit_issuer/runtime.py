@@ -12,12 +12,13 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from authkit_issuer import cancellation
 from authkit_issuer.config import Config
 from authkit_issuer.errors import NotJoinable, StorageNotConfigured, Unavailable
 from authkit_issuer.federation import IdentityProvider
@@ -92,7 +93,8 @@ class Background:
 
     async def _run(self, work: Delivery, name: str) -> None:
         try:
-            await work()
+            with cancellation.as_failure():
+                await work()
         except Exception as error:  # noqa: BLE001 - the boundary of a background task: there is no caller to raise to
             self.failed[name] += 1
             logger.error("background work %s failed: %s", name, safe_text(error))  # noqa: TRY400
@@ -229,7 +231,7 @@ class Runtime:
         if self.waiting is not None:
             self.waiting.extend(waiting)
             return
-        await _deliver(waiting)
+        await run_each(waiting)
 
     @asynccontextmanager
     async def join(self, connection: Connection) -> AsyncGenerator[Runtime, None]:
@@ -314,7 +316,7 @@ class HostDeliveries:
             return True
         waiting, self._waiting = self._waiting, []
         if status == COMMITTED:
-            await _deliver(waiting)
+            await run_each(waiting)
         return False
 
     async def _watch(self) -> None:
@@ -330,12 +332,12 @@ class HostDeliveries:
                 return
 
 
-async def _deliver(waiting: list[Delivery]) -> None:
-    """Run every delivery, then raise the first failure: the commit stands and one must not cost another."""
+async def run_each(works: Sequence[Callable[[], Awaitable[object]]]) -> None:
+    """Run every work in order, then raise the first failure: one must not cost another, or undo a commit."""
     failed: list[Exception] = []
-    for delivery in waiting:
+    for work in works:
         try:
-            await delivery()
+            await work()
         except Exception as error:  # noqa: BLE001 - raised below, after the others had their turn
             failed.append(error)
     if failed:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from authkit_issuer import errors
@@ -66,7 +66,7 @@ from authkit_issuer.ports import (
 )
 from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.resources import Resources
-from authkit_issuer.runtime import Runtime
+from authkit_issuer.runtime import Runtime, run_each
 from authkit_issuer.security.access_token_signer import AccessTokenSigner
 from authkit_issuer.security.hashing import HashingLoad
 from authkit_issuer.security.key_sources import load_keys
@@ -348,9 +348,10 @@ class Service:
 
     async def readiness(self) -> dict[str, errors.Unavailable | None]:
         """Return the parts of ``health``; what is wrong with one has a ``cause`` and a ``reason``."""
-        asked = self.resources.readiness
-        database = errors.DatabaseUnavailable() if asked is None else await asked.problem()
-        return {"database": database, "ephemeral_store": await self._ephemeral_problem()}
+        # At once: a probe waits for two seconds, and each may be silent that long.
+        asked = (self.resources.database_problem(), self._ephemeral_problem())
+        database, ephemeral = await asyncio.gather(*asked)
+        return {"database": database, "ephemeral_store": ephemeral}
 
     async def details(self) -> Details:
         """Return what this process runs on, for operators: role and schema of the database, keys, version."""
@@ -366,22 +367,24 @@ class Service:
     async def maintain(self, *, before_purge: BeforePurge | None = None) -> None:
         """Delete what has outlived its retention; safe to run from any number of processes.
 
-        The secrets of authenticator apps are sealed under the newest sealing key.
+        The secrets of authenticator apps are sealed under the newest sealing key. A part that fails keeps no
+        other one from its turn; the first failure is raised then.
 
         ``before_purge(user_id)`` is called before a soft-deleted user goes for good; a host that has to clean
         up without calling this sets ``deleted_user_retention=None`` and purges itself.
         """
+        parts: list[Callable[[], Awaitable[object]]] = [self.sessions.purge, self.webhooks.purge]
+        parts += [
+            self.events.purge,
+            Guesses(self.rt).purge,
+            self.totp.reseal,
+            self.lifecycle.lift_lapsed_bans,
+        ]
         if self.resources.readiness is not None:
-            await self.resources.readiness.compare_clocks(self.rt.clock)
-        await self.sessions.purge()
-        await self.webhooks.purge()
-        await self.events.purge()
-        await Guesses(self.rt).purge()
-        await self.totp.reseal()
-        await self.lifecycle.lift_lapsed_bans()
+            parts.append(partial(self.resources.readiness.compare_clocks, self.rt.clock))
         if self.config.deleted_user_retention is not None:
-            await self.lifecycle.purge_deleted(before=before_purge)
-            await self.orgs.purge_deleted()
+            parts += [partial(self.lifecycle.purge_deleted, before=before_purge), self.orgs.purge_deleted]
+        await run_each(parts)
 
 
 Provider = Service

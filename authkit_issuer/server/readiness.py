@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from dataclasses import asdict
@@ -21,7 +22,7 @@ class Readiness:
 
     async def examine(self) -> tuple[int, bytes]:
         """Return the status, the same as on the port of clients, and the details as JSON."""
-        parts = await self._service.readiness()
+        parts, details = await asyncio.gather(self._service.readiness(), self._service.details())
         problems = {part: cause(problem) for part, problem in parts.items() if problem is not None}
         ready = not problems and not self._draining.begun
         state = {
@@ -29,6 +30,6 @@ class Readiness:
             "draining": self._draining.begun,
             "problems": problems,
             "process": os.getpid(),
-            **asdict(await self._service.details()),
+            **asdict(details),
         }
         return 200 if ready else 503, json.dumps(state, indent=2).encode() + b"\n"

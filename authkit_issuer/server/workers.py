@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from types import FrameType
@@ -167,7 +167,18 @@ class Workers:
             return
         while len(self._running) < self._count and not self._step:
             place = min(set(range(self._count)) - {worker.place for worker in self._running.values()})
+            try:
+                self._start(place, selector)
+            except OSError as error:
+                # No process or no descriptor is left, perhaps for a moment: the others answer on.
+                self._reason = f"A worker cannot be started: {(error.strerror or str(error)).lower()}."
+                logger.error("%s It is tried again in %g s", self._reason, self._next_try(stable=False))  # noqa: TRY400
+                return
+
+    def _start(self, place: int, selector: selectors.BaseSelector) -> None:
+        with ExitStack() as opened:
             ours, theirs = socket.socketpair()
+            opened.callback(ours.close)
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
             try:
                 pid = os.fork()
@@ -176,10 +187,11 @@ class Workers:
                     self._become_worker(theirs, place, selector)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            theirs.close()
-            ours.setblocking(False)
-            self._running[pid] = _Worker(pid=pid, place=place, link=ours, heard=time.monotonic())
-            selector.register(ours, selectors.EVENT_READ, self._running[pid])
+                theirs.close()
+            opened.pop_all()
+        ours.setblocking(False)
+        self._running[pid] = _Worker(pid=pid, place=place, link=ours, heard=time.monotonic())
+        selector.register(ours, selectors.EVENT_READ, self._running[pid])
 
     def _become_worker(self, link: socket.socket, place: int, selector: selectors.BaseSelector) -> NoReturn:
         """Do the work, and end: nothing that the parent began is this process's to finish."""
@@ -243,17 +255,26 @@ class Workers:
         _, failed, reason = bytes(worker.said).partition(FAILED)
         how = f"ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         self._reason = reason.decode(errors="replace") if failed else f"A worker {how}."
+        pause = self._next_try(stable=_is_stable(worker, time.monotonic()))
+        because = f" ({self._reason})" if failed else ""
+        logger.error("worker %d %s%s; another one starts in %g s", worker.pid, how, because, pause)
+
+    def _next_try(self, *, stable: bool) -> float:
+        """Return the seconds until the next start, after the end of a ``stable`` worker or a failure.
+
+        Raises:
+            StartupError: There is no next start; ``_reason`` says why.
+        """
         if not self._announced:
             raise StartupError(self._reason)
         now = time.monotonic()
-        self._failures = 0 if _is_stable(worker, now) else self._failures + 1
+        self._failures = 0 if stable else self._failures + 1
         others_live = any(_is_stable(other, now) for other in self._running.values())
         if self._failures >= MAX_FAILURES and not others_live:
             raise StartupError(f"No worker lives for long, after {self._failures} tries: {self._reason}")
         pause = min(LONGEST_PAUSE, 2.0 ** (self._failures - 2)) if self._failures > 1 else 0.0
         self._next_start = now + pause
-        because = f" ({self._reason})" if failed else ""
-        logger.error("worker %d %s%s; another one starts in %g s", worker.pid, how, because, pause)
+        return pause
 
     def _kill_silent(self) -> None:
         """Kill workers whose loop does not run, or that do not stop."""

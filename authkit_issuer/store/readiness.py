@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -16,8 +17,11 @@ from authkit_issuer.store.connection import Store
 from authkit_issuer.store.postgres import PoolStore
 from authkit_issuer.store.query import Query, Statement
 
+T = TypeVar("T")
+
 TIMEOUT = 1.8
 """Seconds that the database has for the answer: a probe waits for two."""
+SILENT = f"PostgreSQL: no answer in {TIMEOUT:g} s"
 WRITE_INTERVAL = 1.0
 """Seconds between two writes of one process; another process may have written meanwhile."""
 FULL_FOR = 3.0
@@ -75,20 +79,11 @@ class DatabaseReadiness:
         """Return what is wrong, with a word as its ``cause``; None if all is well."""
         if self._connector is not None and time.monotonic() - self._connector.full_at < FULL_FOR:
             return _problem("disk_full", "PostgreSQL: a request found no space left")
-        # A task of its own: what is cancelled waits for the server once more.
-        task = asyncio.create_task(self._examined(), name="authkit readiness")
         try:
-            await asyncio.wait({task}, timeout=TIMEOUT)
-        finally:
-            ended = task.done()
-            if not ended:
-                task.cancel()
-                task.add_done_callback(lambda task: task.cancelled() or task.exception())
-        if not ended:
+            return await in_time(self._examined())
+        except TimeoutError:
             self._store.suspect()
-            return _problem("unreachable", f"PostgreSQL: no answer in {TIMEOUT:g} s")
-        try:
-            return task.result()
+            return _problem("unreachable", SILENT)
         except DatabaseUnavailable as error:
             words = (word for kind, word in _WORDS if isinstance(error.__cause__, kind))
             error.cause = next(words, error.cause)
@@ -138,6 +133,22 @@ async def clock_difference(store: Store, clock: Callable[[], float]) -> float:
     if facts is None:
         raise LookupError("the query returned no row")
     return (before + clock()) / 2 - facts.now
+
+
+async def in_time(question: Coroutine[Any, Any, T]) -> T:
+    """Return the answer to a question; ``TimeoutError`` if the database does not give it in ``TIMEOUT``."""
+    # A task of its own: what is cancelled waits for the server once more.
+    task = asyncio.create_task(question, name="authkit readiness")
+    try:
+        await asyncio.wait({task}, timeout=TIMEOUT)
+    finally:
+        ended = task.done()
+        if not ended:
+            task.cancel()
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+    if not ended:
+        raise TimeoutError
+    return task.result()
 
 
 def _problem(cause: str, reason: str) -> DatabaseUnavailable:

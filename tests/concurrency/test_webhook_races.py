@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from authkit_issuer import Service, SessionEventType
+from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.webhooks.worker import WebhookWorker
 from fakes.receiver import Receiver, receiving
 from fakes.until import until
 
@@ -63,7 +66,7 @@ async def test_a_message_whose_record_is_lost_is_sent_again_under_its_id(
     """As if the process had been killed between the answer and the record."""
     from authkit_issuer.domains.webhooks import queries
 
-    monkeypatch.setattr("authkit_issuer.domains.webhooks.worker.LEASE", 0.4)
+    monkeypatch.setattr("authkit_issuer.store.lease.LEASE", 0.4)
     service = await make_service()
     execute, lost = type(service.rt).execute, []
 
@@ -132,3 +135,36 @@ async def test_an_endpoint_that_is_removed_while_it_is_served_stops_nothing(make
     await service.webhooks.add(receiver.url)
     await record(service, 2)
     await until(lambda: receiver.numbers == [1, 2])
+
+
+async def test_a_killed_process_delays_its_endpoint_by_a_lease_which_a_living_one_renews(
+    make_service, receiver, monkeypatch
+) -> None:
+    monkeypatch.setattr("authkit_issuer.store.lease.LEASE", 1.0)
+    monkeypatch.setattr("authkit_issuer.store.lease.SAFE", 0.7)
+    monkeypatch.setattr("authkit_issuer.domains.webhooks.worker.IDLE", 3600.0)
+    service = await make_service()
+    await service.webhooks.add(receiver.url)
+    silent = dataclasses.replace(service.rt, wake_webhooks=lambda: None)
+    await Events(silent).record(SessionEventType.SESSION_CREATED, actor=None, user_id="ada", session_id="1")
+    first, second = WebhookWorker(service.rt), WebhookWorker(service.rt)
+    receiver.answers = ["hang"]
+    await first.claim()
+    await until(lambda: receiver.numbers == [1])
+    for _ in range(30):  # longer than a lease
+        await second.claim()
+        await asyncio.sleep(0.05)
+    assert receiver.numbers == [1]
+
+    async def killed(_endpoint_id: str) -> None:
+        """Give nothing back."""
+
+    monkeypatch.setattr(first, "_release", killed)
+    for task in first._running.values():
+        task.cancel()
+    async with asyncio.timeout(20):
+        while receiver.numbers != [1, 1]:
+            await second.claim()
+            await asyncio.sleep(0.05)
+    for worker in (first, second):
+        await worker.close()

@@ -95,3 +95,35 @@ async def test_servers_and_sentinels_have_passwords_of_their_own(tmp_path: Path)
         await store.aclose()
         with pytest.raises(StartupError, match="password"):
             await RedisStore.connect(group.url.replace("=guard", "=wrong"))
+
+
+async def test_a_master_that_says_its_role_too_late_keeps_no_connection() -> None:
+    given_up, ended = asyncio.Event(), asyncio.Event()
+
+    async def guard(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            host = b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(port), port)
+            writer.write(host if b"SENTINEL" in data else b"+OK\r\n")
+        writer.close()
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert b"SETNAME" in await reader.read(1000)
+        await asyncio.sleep(0.3)
+        writer.write(b"+OK\r\n")
+        if b"ROLE" in await reader.read(1000):
+            await given_up.wait()
+            writer.write(b"*1\r\n$6\r\nmaster\r\n")
+            await reader.read()
+        writer.close()
+        ended.set()
+
+    sentinel = await asyncio.start_server(guard, "127.0.0.1", 0)
+    master = await asyncio.start_server(late, "127.0.0.1", 0)
+    port = b"%d" % master.sockets[0].getsockname()[1]
+    async with sentinel, master:
+        url = f"redis+sentinel://127.0.0.1:{sentinel.sockets[0].getsockname()[1]}/mymaster"
+        with pytest.raises(EphemeralStoreUnavailable):
+            await RedisStore.connect(url, timeout=0.5)
+        given_up.set()
+        async with asyncio.timeout(5):
+            await ended.wait()

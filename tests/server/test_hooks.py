@@ -93,6 +93,22 @@ async def test_a_hook_that_fails_or_hangs_is_counted_and_called_again(service, m
     assert "secret words" not in caplog.text
 
 
+async def test_a_hook_whose_own_work_was_cancelled_is_called_again(service) -> None:
+    calls: list[str] = []
+
+    async def cancelled(event: AuthSessionEvent) -> None:
+        calls.append(event.event)
+        own = asyncio.create_task(asyncio.Event().wait())
+        own.cancel()
+        await own
+
+    service.on("user_created", cancelled)
+    for name in ("ada_l", "bob_m"):
+        await service.users.create(None, name)
+    await until(lambda: service.failures.get("hook cancelled") == 2)
+    assert len(calls) == 2
+
+
 async def test_a_hook_that_cannot_follow_loses_events_and_says_so(service, heard, monkeypatch) -> None:
     monkeypatch.setattr("authkit_issuer.hooks.WAITING", 2)
     heard.open.clear()

@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from authkit_issuer import AuthSessionEvent, Entitlement, errors
+from authkit_issuer.resources import Resources
 
 
 class Grants:
@@ -77,6 +78,58 @@ async def test_what_failed_of_the_hosts_is_counted(make_service, mailbox) -> Non
     await failed.wait()
     while service.failures != {"background": 1, "entitlements": 1, "sink broken": 1}:
         await asyncio.sleep(0)
+
+
+async def test_a_part_that_does_not_close_keeps_no_other_one_open() -> None:
+    resources, closed = Resources(), list[str]()
+    hangs = asyncio.Event()
+
+    async def first() -> None:
+        closed.append("first")
+
+    async def broken() -> None:
+        raise LookupError
+
+    resources._closers += [first, broken, hangs.wait, broken]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await resources.close()
+    assert closed == []
+    await resources.close()
+    await resources.close()
+    assert closed == ["first"]
+
+
+async def test_database_and_ephemeral_store_are_asked_at_once(make_service, monkeypatch) -> None:
+    service, both = await make_service(), asyncio.Barrier(2)
+
+    async def asked(*_: object) -> None:
+        await both.wait()
+
+    monkeypatch.setattr(service.resources.readiness, "problem", asked)
+    monkeypatch.setattr(service.rt.ephemeral, "ping", asked)
+    async with asyncio.timeout(5):
+        assert await service.readiness() == {"database": None, "ephemeral_store": None}
+
+
+async def test_a_part_of_maintenance_that_fails_keeps_no_other_from_its_turn(
+    make_service, monkeypatch, clock
+) -> None:
+    service = await make_service()
+    purged: list[str] = []
+
+    async def broken(_: object) -> int:
+        raise errors.DatabaseUnavailable
+
+    async def purge(_: object) -> int:
+        purged.append("orgs")
+        return 0
+
+    monkeypatch.setattr(type(service.sessions), "purge", broken)
+    monkeypatch.setattr(type(service.orgs), "purge_deleted", purge)
+    with pytest.raises(errors.DatabaseUnavailable):
+        await service.maintain()
+    assert purged == ["orgs"]
 
 
 async def test_an_issuer_that_is_no_web_address_is_warned_of(make_service, caplog) -> None:

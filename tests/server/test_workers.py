@@ -77,6 +77,36 @@ def test_a_worker_that_gives_no_sign_of_life_is_killed_and_replaced() -> None:
     assert "ended by SIGKILL; another one starts in 0 s" in done.stderr
 
 
+def test_a_machine_without_room_for_a_worker_ends_none_of_the_others() -> None:
+    done = outcome("""
+        import errno
+        workers.LONGEST_PAUSE = 0.2
+        fork, ready, refused = os.fork, [], []
+
+        def sometimes():
+            if ready and len(refused) < 3:
+                refused.append(1)
+                raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+            return fork()
+
+        def begun():
+            ready.append(1)
+            os.kill(min(parent._running), signal.SIGKILL)
+
+        def stop(*_):
+            print(len(refused), len(parent._running))
+            parent.to(1)
+
+        os.fork = sometimes
+        parent = workers.Workers(2, stays, patience=0.2)
+        signal.signal(signal.SIGALRM, stop)
+        signal.alarm(5)
+        parent.run(begun)
+    """)
+    assert done.stdout.split() == ["3", "2"], done.stderr
+    assert "A worker cannot be started: resource temporarily unavailable. It is tried" in done.stderr
+
+
 def test_a_worker_that_does_not_stop_is_killed() -> None:
     done = outcome("""
         parent = workers.Workers(2, stays, patience=0.3)

@@ -198,7 +198,8 @@ async def test_what_was_taken_before_a_failure_is_not_told_again(service: Servic
 
 def shorten(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     for name, value in seconds.items():
-        monkeypatch.setattr(f"authkit_issuer.outbox.{name}", value)
+        place = "authkit_issuer.outbox" if name == "LONGEST" else "authkit_issuer.store.lease"
+        monkeypatch.setattr(f"{place}.{name}", value)
 
 
 async def test_a_sink_that_hangs_is_given_up_on(
@@ -285,6 +286,23 @@ async def test_a_killed_worker_delays_its_sink_by_a_lease(
     assert await second.deliver("sink", other) == 0
     await asyncio.sleep(0.45)
     assert await second.deliver("sink", other) == 20
+
+
+async def test_a_sink_whose_own_work_was_cancelled_is_asked_again(make_service) -> None:
+    class Cancelled(Sink):
+        failures = 0
+
+        async def log_session_event(self, event: AuthSessionEvent) -> None:
+            if Cancelled.failures < 2:
+                Cancelled.failures += 1
+                raise asyncio.CancelledError
+            await super().log_session_event(event)
+
+    service = await make_service(event_loggers=[sink := Cancelled()])
+    await write(service, 20)
+    await emptied(service)
+    assert len(sink.told) == 20
+    assert service.failures["sink sink"] == 2
 
 
 async def test_a_log_is_a_sink(make_service, caplog) -> None:

@@ -153,6 +153,13 @@ CLAIM = Query(
     returning w.id::text
     """,
 )
+RENEW = Query(
+    str,
+    """
+    update profiles.webhook_endpoints set leased_until = now() + $3::float8 * interval '1 second'
+    where id = $1::uuid and worker = $2 returning id::text
+    """,
+)
 RELEASE = Statement(
     """
     update profiles.webhook_endpoints set leased_until = '-infinity' where id = $1::uuid and worker = $2

@@ -1,7 +1,7 @@
 """Delivers events to endpoints: at least once, in order, by one process at a time, for three days.
 
-An endpoint is claimed with a lease, and no connection is held while a message is under way. A message whose
-answer could not be recorded is sent again, under the same ``webhook-id``.
+An endpoint is claimed with a lease, which is renewed while it is served, and no connection is held while a
+message is under way. A message whose answer could not be recorded is sent again under its ``webhook-id``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 import time
+from contextlib import suppress
 from functools import partial
 
 from authkit_issuer.domains.webhooks import queries as sql
@@ -20,15 +21,18 @@ from authkit_issuer.errors import AuthError
 from authkit_issuer.errors.causes import cause
 from authkit_issuer.identifiers import new_id
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store import lease
 
 PAUSES = (5.0, 60.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 86_400.0, 86_400.0)
 """Seconds before each further attempt; after the last one the event is given up."""
 LONGEST = 259_200.0
 """Seconds after which an event gets no further attempt: what waited behind others that were given up."""
 JITTER = 0.1
-LEASE = 60.0
-"""Seconds that a process may deliver to an endpoint before another may."""
-IDLE = 30.0
+TURN = 30.0
+"""Seconds after which an endpoint with more events gives its place to others."""
+LONGEST_TURN = 60.0
+"""Seconds after which a delivery is given up, whatever it waits for."""
+IDLE = 5.0
 """Seconds between two looks without a signal: for what a process left behind that ended."""
 AT_ONCE = 8
 """Endpoints that one process delivers to at a time."""
@@ -73,10 +77,12 @@ class WebhookWorker:
     async def claim(self) -> None:
         """Start a delivery for every endpoint that is due and not another process's."""
         while len(self._running) < AT_ONCE:
-            endpoint_id = await self.rt.maybe(sql.CLAIM, self._worker, LEASE, list(self._running))
+            asked = asyncio.get_running_loop().time()
+            endpoint_id = await self.rt.maybe(sql.CLAIM, self._worker, lease.LEASE, list(self._running))
             if endpoint_id is None:
                 return
-            task = asyncio.create_task(self._serve(endpoint_id), name=f"authkit webhook {endpoint_id}")
+            serving = self._serve(endpoint_id, asked)
+            task = asyncio.create_task(serving, name=f"authkit webhook {endpoint_id}")
             self._running[endpoint_id] = task
             task.add_done_callback(partial(self._ended, endpoint_id))
 
@@ -87,16 +93,28 @@ class WebhookWorker:
         # What was queued meanwhile, or an endpoint for which there was no room.
         self.wake()
 
-    async def _serve(self, endpoint_id: str) -> None:
-        """Deliver what waits for an endpoint until it refuses, or half of the lease is over."""
-        until = time.monotonic() + LEASE / 2
+    async def _serve(self, endpoint_id: str, asked: float) -> None:
+        """Deliver what waits for an endpoint until it refuses, or its turn is over."""
+        until = time.monotonic() + TURN
         try:
-            while time.monotonic() < until and await self._deliver(endpoint_id):
-                pass
-        except AuthError as error:
+            async with lease.renewed(partial(self._renew, endpoint_id), asked, longest=LONGEST_TURN):
+                while time.monotonic() < until and await self._deliver(endpoint_id):
+                    pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, the endpoint must not be tried in a loop
+            self.rt.failures["webhooks"] += 1
             logger.warning("webhook %s: an outcome was not recorded: %s", endpoint_id, cause(error))
+            await self._pause(endpoint_id)
         finally:
             await self._release(endpoint_id)
+
+    async def _renew(self, endpoint_id: str) -> bool:
+        return await self.rt.maybe(sql.RENEW, endpoint_id, self._worker, lease.LEASE) is not None
+
+    async def _pause(self, endpoint_id: str) -> None:
+        """Let an endpoint rest after a failure that is not its receiver's."""
+        with suppress(AuthError):  # without the database no process claims it either
+            await self.rt.execute(sql.PAUSE, endpoint_id, PAUSES[0])
+            asyncio.get_running_loop().call_later(PAUSES[0], self.wake)
 
     async def _deliver(self, endpoint_id: str) -> bool:
         """Deliver the first event that waits; False if there is none or it was refused."""
@@ -139,7 +157,7 @@ class WebhookWorker:
                 pause = max(PAUSES[failed.attempts - 1], outcome.retry_after)
             pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
             await tx.execute(sql.PAUSE, endpoint_id, pause)
-        if pause < IDLE:
+        if pause < PAUSES[1]:
             asyncio.get_running_loop().call_later(pause, self.wake)
 
     async def _release(self, endpoint_id: str) -> None:

@@ -91,7 +91,7 @@ class Cluster:
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait([self._refreshing])
-        for link in self._links.values():
+        for link in tuple(self._links.values()):
             await link.aclose()
 
     def _owner(self, slot: int) -> Node:
@@ -152,8 +152,10 @@ class Cluster:
         masters = set(owners.values())
         for node in masters - self._links.keys():
             self._links[node] = self._link(node)
-        for node in self._links.keys() - masters - set(self._first):
-            await self._links.pop(node).aclose()
+        # All at once, before the first wait: a command that is sent to one of them meanwhile opens it anew.
+        gone = [self._links.pop(node) for node in self._links.keys() - masters - set(self._first)]
+        for link in gone:
+            await link.aclose()
 
 
 def slot_of(key: str) -> int:

@@ -33,6 +33,10 @@ async def _connect_to_master(node: Node, access: Access) -> Connection:
         role = await connection.send("ROLE")
     except Refusal:  # the user may lack the right; a replica refuses the first write
         return connection
+    except BaseException:
+        # The time of the whole search may be up while this server still has some: no caller waits any more.
+        connection.close()
+        raise
     if role[0] != b"master":
         connection.close()
         raise Disconnected(f"{node} is not the master any more")

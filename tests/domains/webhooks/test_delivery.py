@@ -99,6 +99,25 @@ async def test_events_wait_for_one_that_is_refused_and_keep_their_order(service,
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
 
 
+async def test_after_a_failure_of_its_own_the_worker_lets_the_endpoint_rest(
+    service, receiver, record, monkeypatch
+) -> None:
+    tries: list[str] = []
+
+    async def broken(_self: object, message_id: str, _body: bytes) -> None:
+        tries.append(message_id)
+        raise LookupError
+
+    monkeypatch.setattr("authkit_issuer.domains.webhooks.worker.PAUSES", (0.5, 60.0))
+    monkeypatch.setattr("authkit_issuer.domains.webhooks.sending.Sending.send", broken)
+    await service.webhooks.add(receiver.url)
+    await record(service, 1)
+    await until(lambda: service.failures.get("webhooks") == 1)
+    await asyncio.sleep(0.2)
+    assert len(tries) == 1
+    await until(lambda: len(set(tries)) == 1 and len(tries) > 1)
+
+
 async def test_a_redirect_is_not_followed(service, receiver, record) -> None:
     receiver.answers, receiver.extra = [307], f"location: {receiver.url}/elsewhere\r\n"
     await service.webhooks.add(receiver.url)
