@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -22,8 +23,8 @@ REFRESH, PROTECTED, JWKS = "refresh", "protected route", "key set"
 AUTHKIT, VERIFIER = "authkit", "authkit verifier, FastAPI"
 HELLO, HASH = "floor: bare ASGI answer", "floor: bare ASGI and one hash"
 SELECT, ROTATE = "floor: one SELECT, JSON", "floor: one rotating UPDATE, ES256"
-CALLERS = 64
-"""Users of each kind; each connection has one of its own."""
+CALLERS = int(os.environ.get("BENCHMARK_CALLERS", "64"))
+"""Users of each kind; each connection has one of its own. A test has fewer: each of them signs in."""
 
 Parts = dict[tuple[str, str], list[Asking]]
 """What the connections ask, by action and candidate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +25,8 @@ PINS = ROOT / "benchmarks" / "peers"
 @pytest.mark.timeout(400)
 def test_a_run_without_peers_prints_every_action_beside_its_floor() -> None:
     command = [sys.executable, str(ROOT / "benchmarks/issuer.py"), "1", "--seconds", "0.01", "--no-peers"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=390, check=False)
+    few = os.environ | {"BENCHMARK_CALLERS": "2"}
+    done = subprocess.run(command, env=few, capture_output=True, text=True, timeout=390, check=False)
     assert done.returncode == 0, done.stderr  # no goal beside the floors is gated yet
     firsts = re.findall(r"^\| ([\w :,-]+?) +\| [\d.]+ +\|", done.stdout, re.MULTILINE)
     for name in (own.HELLO, own.SELECT, own.ROTATE, own.HASH, own.VERIFIER):

@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery"
 async def start(service: Service, mailbox, number: int) -> tuple[str, str, str]:
     email = f"ada{number}@example.test"
     started = await service.registration.register(email, f"ada_{number}", PASSWORD)
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     return email, mailbox.last(email).code, started.registration_id
 
 

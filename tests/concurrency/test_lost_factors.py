@@ -151,7 +151,7 @@ async def test_a_wallet_can_answer_again_until_it_is_signed_in(
         with suppress(errors.DatabaseUnavailable):
             await service.solana.verify_and_login(output)
         connection_killer.disarm()
-        await service.rt.background.drain(timeout=5)
+        await service.rt.background.drain(timeout=30)
         links = await service.pool.fetchval("select count(*) from profiles.user_providers")
         assert await service.pool.fetchval("select count(*) from profiles.users") == links
         assert links in {step - 1, step}
@@ -159,7 +159,7 @@ async def test_a_wallet_can_answer_again_until_it_is_signed_in(
             break
         with suppress(errors.SiwsChallengeNotFound):
             await service.solana.verify_and_login(output)
-        await service.rt.background.drain(timeout=5)
+        await service.rt.background.drain(timeout=30)
         user = await service.solana.get_user_by_address(wallet.address)
         assert user is not None
         assert user.username == f"wallet_{step}"

@@ -51,7 +51,7 @@ async def test_a_first_login_is_made_wholly_or_not_at_all(
         connection_killer.arm(moment, step)
         landing, _ = await land(service, idp)
         connection_killer.disarm()
-        await service.rt.background.drain(timeout=5)
+        await service.rt.background.drain(timeout=30)
         counts = await service.pool.fetchrow(
             "select (select count(*) from profiles.users) as users,"
             " (select count(*) from profiles.user_providers) as links"
@@ -110,7 +110,7 @@ async def test_an_id_token_can_be_presented_again_until_it_is_answered(
         except errors.DatabaseUnavailable:
             opened = None
         connection_killer.disarm()
-        await service.rt.background.drain(timeout=5)
+        await service.rt.background.drain(timeout=30)
         if not connection_killer.struck:
             assert opened is not None
             break

@@ -68,5 +68,5 @@ async def test_a_change_of_a_user_is_wholly_done_or_not_at_all(
         assert new[2] == (0 if kind in ENDING else 2)
         if not connection_killer.struck:
             break
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     assert step > 4

@@ -93,16 +93,16 @@ def test_every_worker_answers_and_a_killed_one_is_replaced(settings: dict[str, s
 def test_a_signal_stops_every_worker_after_its_drain(
     settings: dict[str, str], number: signal.Signals, send: Callable[[int, int], None]
 ) -> None:
-    options = ("--port", "0", "--workers", "2", "--drain-delay", "1.5")
+    options = ("--port", "0", "--workers", "2", "--drain-delay", "3")
     with serving(*options, **settings) as server:
         workers, began = children(server.process.pid), time.monotonic()
         send(server.process.pid, number)
-        until(lambda: answers(server, "/readyz", count=4) == {503}, 1.4)
+        until(lambda: answers(server, "/readyz", count=4) == {503})
         assert answers(server) == {200}
         assert server.process.wait(timeout=30) == 0
-        assert 1.5 < time.monotonic() - began < 10
+        assert 3 < time.monotonic() - began < 30
         assert not any(map(is_alive, workers))
-        assert server.log().count("serving on for 1.5 s") == 2
+        assert server.log().count("serving on for 3 s") == 2
 
 
 def test_a_second_signal_ends_the_drain_of_every_worker(settings: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from blockbuster import BlockBuster
 
@@ -66,13 +67,20 @@ EXEMPT = (
 )
 
 
-@contextmanager
-def no_blocking() -> Iterator[None]:
-    """Raise ``BlockingError`` where code of ours, or a library it called, blocks the event loop."""
+@cache
+def _guard() -> BlockBuster:
+    """Return the one guard of this process: to make one takes longer than most tests."""
     guard = BlockBuster(["authkit_verify", "authkit_issuer"])
     for function in guard.functions.values():
         for filename, name in EXEMPT:
             function.can_block_in(filename, name)
+    return guard
+
+
+@contextmanager
+def no_blocking() -> Iterator[None]:
+    """Raise ``BlockingError`` where code of ours, or a library it called, blocks the event loop."""
+    guard = _guard()
     guard.activate()
     try:
         yield

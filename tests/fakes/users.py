@@ -11,7 +11,7 @@ EMAIL, PHONE, PASSWORD = "ada@example.test", "+4915112345678", "correct horse ba
 
 async def finish_background(service: Service) -> None:
     """Wait for what runs in the background."""
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
 
 
 async def register(

@@ -70,7 +70,7 @@ class WorkCounter:
     @asynccontextmanager
     async def foreground(self) -> AsyncIterator[Work]:
         """Yield what holds, after the block, the work of the block."""
-        await self.service.rt.background.drain(timeout=5)
+        await self.service.rt.background.drain(timeout=30)
         hasher, work = self.service.rt.hasher, Work()
         self._steps.clear()
         computed, spent = hasher.computed, hasher.spent
@@ -87,4 +87,4 @@ class WorkCounter:
         held, self._held = self._held, []
         for work in held:
             await work()
-        await self.service.rt.background.drain(timeout=5)
+        await self.service.rt.background.drain(timeout=30)

@@ -13,7 +13,7 @@ from fakes import servers
 T = TypeVar("T")
 
 EMPTY = """
-    set lock_timeout = '5s';
+    set lock_timeout = '20s';
     delete from profiles.users;
     delete from profiles.orgs;
     delete from profiles.names;
@@ -24,6 +24,11 @@ EMPTY = """
     delete from profiles.event_sinks;
     delete from profiles.webhook_endpoints;
 """
+END_OTHERS = """
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()
+"""
+"""A failed test may leave tasks whose event loop stands still: their locks would fail all later tests."""
 VACUUM_EVERY = 100
 """Tests after which the dead rows go: autovacuum is off, and plans slow down with them."""
 
@@ -42,7 +47,11 @@ class WorkerDatabase:
 
     def empty(self) -> None:
         """Leave nothing but the ``admin`` role."""
-        self._run(lambda connection: connection.execute(EMPTY))
+        try:
+            self._run(lambda connection: connection.execute(EMPTY))
+        except asyncpg.LockNotAvailableError as error:
+            self._run(lambda connection: connection.execute(END_OTHERS))
+            raise AssertionError("an earlier test left a transaction open; it is ended now") from error
         self._emptied += 1
         if self._emptied % VACUUM_EVERY == 0:
             self._run(lambda connection: connection.execute("vacuum"))

@@ -34,7 +34,7 @@ class Api(httpx.AsyncClient):
 
     async def delivered(self) -> None:
         """Wait until every mail of the requests so far was handed over."""
-        await self._service.rt.background.drain(timeout=10)
+        await self._service.rt.background.drain(timeout=30)
 
 
 @pytest.fixture

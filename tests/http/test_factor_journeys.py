@@ -68,12 +68,12 @@ class Person:
             await service.two_factor.send_phone_setup_code(self.user_id, self.phone)
             code = self.sent(self.phone)
             await service.second_factors.add(self.user_id, "sms", phone_number=self.phone, code=code)
-        await service.rt.background.drain(timeout=5)
+        await service.rt.background.drain(timeout=30)
 
     async def add_passkey(self, service: Service) -> None:
         if not self.authenticator.credentials:
             await add_passkey(service, self.user_id, self.authenticator)
-            await service.rt.background.drain(timeout=5)
+            await service.rt.background.drain(timeout=30)
 
     def sent(self, to: str) -> str:
         """The last code to an address; notices have none."""

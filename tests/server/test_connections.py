@@ -16,6 +16,8 @@ from authkit_issuer.server import connections
 from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import MAX_BODY, MAX_HEAD, MAX_LINGER, MAX_PIPELINED, BoundedHttp
 
+IDLE = 4.9
+"""Just less than the seconds after which uvicorn ends an idle connection."""
 GOOD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -37,10 +39,15 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of the deadlines alone: on a busy machine a good client is slow, too."""
     monkeypatch.setattr(connections, "HEAD_DEADLINE", 0.2)
     monkeypatch.setattr(connections, "BODY_DEADLINE", 0.4)
     monkeypatch.setattr(connections, "WRITE_DEADLINE", 0.3)
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
     places = Places(most=3)
     protocol: Any = functools.partial(BoundedHttp, places=places)
     config = uvicorn.Config(
@@ -49,7 +56,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     running = asyncio.create_task(server.serve())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not server.started:
             await asyncio.sleep(0.01)
     yield server.servers[0].sockets[0].getsockname()[1]
@@ -61,7 +68,7 @@ async def talk(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
     """Send the pieces and return everything that comes back until the server hangs up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -102,18 +109,21 @@ async def test_a_head_without_end_is_cut_off(port: int, head: bytes) -> None:
     )
 
 
+@pytest.mark.usefixtures("short_deadlines")
 @pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\n"])
 async def test_a_head_that_does_not_come_is_not_waited_for(port: int, start: bytes) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     assert await talk(port, start) == b""
-    assert loop.time() - begun < 2
+    assert loop.time() - begun < IDLE
 
 
+@pytest.mark.usefixtures("short_deadlines")
 async def test_a_head_that_trickles_in_is_not_waited_for_either(port: int) -> None:
     assert await talk(port, b"GET / HTTP/1.1\r\n", *[b"a: b\r\n"] * 10, pause=0.05) == b""
 
 
+@pytest.mark.usefixtures("short_deadlines")
 async def test_a_long_answer_is_not_cut_by_the_clock_of_the_next_head(port: int) -> None:
     slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
     assert (await talk(port, slow + b"GET / HTTP/1.1\r\n")).startswith(b"HTTP/1.1 200 OK")
@@ -122,11 +132,12 @@ async def test_a_long_answer_is_not_cut_by_the_clock_of_the_next_head(port: int)
 POST = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 
 
+@pytest.mark.usefixtures("short_deadlines")
 async def test_a_body_that_does_not_come_is_not_waited_for(port: int) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
     assert await talk(port, POST % (b"/", 10), *[b"x"] * 8, pause=0.1) == b""
-    assert loop.time() - begun < 2
+    assert loop.time() - begun < IDLE
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 10000000000", b"transfer-encoding: chunked"])
@@ -135,12 +146,12 @@ async def test_an_early_answer_ends_the_connection_of_a_request_without_end(
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /early HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
-    said = await asyncio.wait_for(reader.read(), 5)
+    said = await asyncio.wait_for(reader.read(), 30)
     assert said.startswith(b"HTTP/1.1 200 OK")
     assert b"connection: close" in said
     sent = 0
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while sent < 100 * MAX_LINGER:
                 writer.write(b"x" * 65_536)
                 await writer.drain()
@@ -156,7 +167,7 @@ async def test_a_chunk_whose_extension_has_no_end_is_cut_off(port: int) -> None:
     writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;")
     sent = 0
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while sent < 100 * MAX_BODY:
                 writer.write(b"x" * 65_536)
                 await writer.drain()
@@ -204,26 +215,28 @@ async def test_what_no_parser_takes_does_not_stand_for_the_answer_to_the_request
     assert b"400" not in await talk(port, b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + broken)
 
 
+@pytest.mark.usefixtures("short_deadlines")
 async def test_a_client_that_reads_nothing_does_not_keep_its_place(port: int) -> None:
     once = GOOD.replace(b"\r\n\r\n", b"\r\n" + CLOSE + b"\r\n")
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", port))
         client.sendall(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n" * MAX_PIPELINED)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:  # until there are three places again
                 three = await asyncio.gather(*(talk(port, b"", once, pause=0.1) for _ in range(3)))
                 if all(said.startswith(b"HTTP/1.1 200") for said in three):
                     break
 
 
+@pytest.mark.usefixtures("short_deadlines")
 async def test_the_rest_of_a_request_answered_early_is_not_waited_for(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(POST % (b"/early", 1000))
     # Half of the connection closes with the answer, long before an idle one would.
-    assert (await asyncio.wait_for(reader.read(), 2)).startswith(b"HTTP/1.1 200 OK")
+    assert (await asyncio.wait_for(reader.read(), IDLE)).startswith(b"HTTP/1.1 200 OK")
     with pytest.raises(ConnectionError):
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(10):
             while True:
                 writer.write(b"x")
                 await writer.drain()
@@ -239,14 +252,13 @@ async def test_a_request_whose_body_is_there_keeps_its_connection(port: int) -> 
 
 async def test_a_connection_beyond_the_bound_of_the_process_is_refused_until_one_ends(port: int) -> None:
     held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-    await asyncio.sleep(0.05)
-    assert (await talk(port, b"")).startswith(b"HTTP/1.1 503 Service Unavailable")
+    last = GOOD.replace(b"\r\n\r\n", b"\r\n" + CLOSE + b"\r\n")
+    assert (await talk(port, last)).startswith(b"HTTP/1.1 503 Service Unavailable")
     for _, writer in held:
         writer.close()
-    await asyncio.sleep(0.05)
-    assert (await talk(port, GOOD.replace(b"\r\n\r\n", b"\r\n" + CLOSE + b"\r\n"))).startswith(
-        b"HTTP/1.1 200"
-    )
+    async with asyncio.timeout(30):
+        while not (said := await talk(port, last)).startswith(b"HTTP/1.1 200"):
+            assert said.startswith(b"HTTP/1.1 503"), said
 
 
 def test_a_network_has_a_bound_and_a_trusted_proxy_only_that_of_the_process() -> None:

@@ -175,7 +175,7 @@ async def test_attackers_in_every_lane_and_place_do_not_keep_a_known_device_out(
 
 
 async def news(service: Service, mailbox: Any, address: str = EMAIL) -> list[str]:
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     return [message.kind for message in mailbox.to(address) if message.kind == "new_device"]
 
 
@@ -312,7 +312,7 @@ async def test_a_sign_in_that_is_rolled_back_is_no_news_and_a_failing_mail_no_ob
     assert await news(service, mailbox) == []
     mailbox.failure = OSError("no route")
     assert await sign_in(service, ATTACKER)
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
 
 
 async def test_a_host_that_vouches_for_a_user_makes_no_news(service: Service, ada: str, mailbox) -> None:
@@ -335,7 +335,7 @@ async def prove_factor(service: Service, mailbox: Any, client: Client, *, rememb
     """Sign in with password and code; returns the client with what it was given."""
     with pytest.raises(errors.TwoFactorRequired) as asked:
         await service.logins.with_password(EMAIL, PASSWORD, client=client)
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     facts = asked.value.metadata
     pair = await service.logins.complete_two_factor(
         str(facts["user_id"]),
@@ -413,7 +413,7 @@ async def test_a_remembered_factor_ends_when_an_operator_sends_its_codes_elsewhe
     known = await prove_factor(service, mailbox, HOME)
     await service.users.update_email(ada, "new@example.test")
     await service.users.set_email_verified(ada, True)
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     with pytest.raises(errors.TwoFactorRequired):
         await service.logins.with_password("new@example.test", PASSWORD, client=known)
     assert "two_factor_email_changed" in [mail.kind for mail in mailbox.to("new@example.test")]

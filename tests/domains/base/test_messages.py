@@ -149,7 +149,7 @@ async def test_closing_does_not_wait_for_messages_of_a_server_that_is_away(
     await finish_background(other)
     begun = time.monotonic()
     await other.close()
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 10
     assert "1 messages were waiting to be sent again" in caplog.text
     assert (sender.tries, other.rt.background.failures) == (1, 1)
 

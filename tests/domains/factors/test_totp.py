@@ -60,7 +60,7 @@ async def test_an_app_is_added_by_a_code_of_it_and_signs_in_without_a_message(
     settings = await service.two_factor.get_settings(user_id)
     assert settings is not None
     assert (settings.enabled, settings.method, settings.phone_number) == (True, "totp", None)
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     assert mailbox.last(EMAIL).kind == "two_factor_enabled"
     sent = len(mailbox.messages)
     asked = await begin(service)

@@ -17,7 +17,7 @@ PASSWORD = "correct horse battery"
 
 async def register(service: Service, name: str, password: str, ip: str) -> str:
     started = await service.registration.register(EMAIL, name, password, client=Client(ip=ip))
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     return started.registration_id
 
 
@@ -87,13 +87,13 @@ async def test_the_code_of_a_hosts_registration_leaves_only_after_its_commit(
     with pytest.raises(Stop):
         async with service.transaction() as tx:
             await tx.registration.create_pending_email(EMAIL, "ada_l", hashed)
-            await service.rt.background.drain(timeout=5)
+            await service.rt.background.drain(timeout=30)
             raise Stop
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     assert mailbox.messages == []
     async with service.transaction() as tx:
         await tx.registration.create_pending_email("eve@example.test", "eve_1", hashed)
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     assert mailbox.last("eve@example.test").code
 
 

@@ -25,7 +25,7 @@ SENDING: dict[str, Callable[[Service, str, str], Awaitable[object]]] = {
 
 
 async def texts(service: Service, mailbox) -> list[str]:
-    await service.rt.background.drain(timeout=5)
+    await service.rt.background.drain(timeout=30)
     return [message.to for message in mailbox.messages if message.channel == "sms"]
 
 

@@ -90,7 +90,7 @@ class Stage:
 
     async def code(self, address: str = ADA) -> str:
         """Return the code of the last message to an address."""
-        await self.service.rt.background.drain(timeout=10)
+        await self.service.rt.background.drain(timeout=30)
         return self.mailbox.last(address).code
 
     async def join(self, page: Any, name: str = "ada") -> dict[str, Any]:
