@@ -10,6 +10,7 @@ from pathlib import Path
 _ROOT = Path(__file__).parents[2]
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 _OTHERS = {
+    "examples/passkeys/index.html": "A page with passkeys, alone and beside a password.",
     "examples/spa/index.html": "A single-page app without a framework: every form, in one file.",
     "examples/react/App.tsx": "A single-page app in React; `auth.ts` and `main.tsx` are beside it.",
 }

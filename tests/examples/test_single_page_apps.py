@@ -22,6 +22,7 @@ from fakes.commands import Server, serving
 from fakes.readme import blocks
 from fakes.repository import ROOT
 from fakes.servers import free_port
+from fakes.virtual_authenticator import Virtual
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -35,6 +36,7 @@ def server(tmp_path: Path, database_url: str) -> Iterator[Server]:
     settings = {
         "AUTHKIT_DATABASE_URL": database_url, "AUTHKIT_REFRESH_COOKIE": "true", "AUTHKIT_ARGON2_TIME": "1",
         "AUTHKIT_ARGON2_MEMORY_KIB": "64", "AUTHKIT_CODE_COOLDOWN": "0",
+        "AUTHKIT_WEBAUTHN_RP_ID": "localhost",
     }  # fmt: skip
     with serving("--dev", "--port", "0", "--data-dir", str(tmp_path / "data"), **settings) as running:
         yield running
@@ -86,7 +88,9 @@ class Person:
 
 
 @asynccontextmanager
-async def visiting(server: Server, answers: Mapping[str, str]) -> AsyncIterator[Person]:
+async def visiting(
+    server: Server, answers: Mapping[str, str], host: str = "127.0.0.1"
+) -> AsyncIterator[Person]:
     """Open the page of an app in Chromium."""
 
     async def answer(request: Request) -> Response:
@@ -103,7 +107,7 @@ async def visiting(server: Server, answers: Mapping[str, str]) -> AsyncIterator[
         page = await opened.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        await page.goto(f"http://127.0.0.1:{port}/")
+        await page.goto(f"http://{host}:{port}/")
         yield Person(page, http)
         assert complaints == []
 
@@ -140,6 +144,35 @@ async def test_a_user_lives_in_the_react_application(server: Server, tmp_path: P
     answers = react.compiled(ROOT / "examples/react", tmp_path / "app", server.url)
     async with visiting(server, answers) as person:
         await lives(person)
+
+
+async def test_a_user_signs_in_with_a_passkey_alone_and_beside_a_password(server: Server) -> None:
+    api = server.url.replace("127.0.0.1", "localhost")
+    text = (ROOT / "examples/passkeys/index.html").read_text().replace("http://localhost:8000", api)
+    async with visiting(server, {"/": text}, "localhost") as person:
+        page = person.page
+        await Virtual.of(page)
+        for name, value in ADA.items():
+            await page.fill(f"[name={name}]", value)
+        await page.click("#sign-up")
+        await page.wait_for_selector("[name=code]")
+        assert await page.is_hidden("#use-passkey")
+        await page.fill("[name=code]", await person.new_code())
+        await page.press("[name=code]", "Enter")
+        await page.click("#add")
+        await page.wait_for_selector("#passkeys li")
+        await page.click("#sign-out")
+        await page.click("#passkey")
+        await page.wait_for_selector("#passkeys li")
+        assert await person.shown("email") == ADA["identifier"]
+        await page.click("#sign-out")
+        await person.prepare_account()
+        for name, value in ADA.items():
+            await page.fill(f"[name={name}]", value)
+        await page.click("#sign-in")
+        await page.click("#use-passkey")
+        await page.wait_for_selector("#passkeys li")
+        assert await person.shown("problem") == ""
 
 
 async def test_the_first_page_of_the_documentation_signs_a_user_up(server: Server) -> None:

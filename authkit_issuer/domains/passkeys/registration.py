@@ -118,7 +118,7 @@ async def _add(
         if added is None:
             raise errors.PasskeyAlreadyRegistered
         if request.enrolling:
-            # The epoch is that of the sign-in that got the token: of several tokens one adds a factor.
+            # A token holds the epoch of its sign-in: of several tokens one adds a factor.
             await tx.execute(RAISE_EPOCH, record.user_id)
         await Events(tx).record(
             SessionEventType.PASSKEY_ADDED,

@@ -1,6 +1,6 @@
 /** Passkeys in the browser, for a client of `authkit.js`. */
 
-import type { Client, SignInResult } from "./authkit.js";
+import type { Client, SecondFactor, SignInResult } from "./authkit.js";
 
 /** A passkey of the signed-in user. */
 export interface Passkey {
@@ -28,6 +28,8 @@ export interface Passkeys {
    * with `autocomplete="username webauthn"`. `signal` ends a form that waits.
    */
   signIn(options?: { org?: string; autofill?: boolean; signal?: AbortSignal }): Promise<SignInResult>;
+  /** Finishes a sign-in that waits for its second factor, by one of the passkeys of its user. */
+  completeSecondFactor(waiting: SecondFactor, more?: { rememberDevice?: boolean }): Promise<SignInResult>;
   /** Adds a passkey; with `automatic`, right after a sign-in by password, without a dialog where browsers can. */
   add(options?: { name?: string; automatic?: boolean }): Promise<Passkey>;
   /** Lists the passkeys of the user, and keeps the list of the browser in step. */

@@ -67,6 +67,11 @@ export function passkeysOf(client) {
         }
       }
     },
+    async completeSecondFactor({ userId, challenge }, { rememberDevice } = {}) {
+      const { options } = await client.post("/auth/2fa/passkey/begin", { userId, challenge });
+      const credential = await authenticator("get", options);
+      return client.openSession("/auth/2fa/passkey/finish", { userId, challenge, credential, rememberDevice });
+    },
     async add({ name, automatic = false } = {}) {
       const begun = await client.request("POST", "/auth/passkeys/register/begin", { conditional: automatic });
       const credential = await authenticator("create", begun.options, automatic ? { mediation: begun.mediation } : {});

@@ -7,36 +7,13 @@ from typing import Any
 import pytest
 
 from fakes import node
-from fakes.factors import events
+from fakes.factors import add_app, events
+from fakes.virtual_authenticator import Virtual
 
 SETTINGS = {"host": "localhost", "webauthn_rp_id": "localhost"}
+ADA, PASSWORD = "ada@example.test", "correct horse battery"
 ADD = "async (options) => keys.add(options)"
 SIGN_IN = "async () => (await keys.signIn()).user?.username"
-
-
-class Virtual:
-    """An authenticator of a page, and what only its maker could do."""
-
-    def __init__(self, tools: Any, number: str) -> None:
-        self.tools = tools
-        self.number = number
-
-    @classmethod
-    async def of(cls, page: Any, **how: Any) -> Virtual:
-        tools = await page.context.new_cdp_session(page)
-        await tools.send("WebAuthn.enable")
-        options = {
-            "protocol": "ctap2", "ctap2Version": "ctap2_1", "transport": "internal", "hasResidentKey": True,
-            "hasUserVerification": True, "isUserVerified": True, "automaticPresenceSimulation": True, **how,
-        }  # fmt: skip
-        made = await tools.send("WebAuthn.addVirtualAuthenticator", {"options": options})
-        return cls(tools, made["authenticatorId"])
-
-    async def call(self, method: str, **more: Any) -> Any:
-        return await self.tools.send(f"WebAuthn.{method}", {"authenticatorId": self.number, **more})
-
-    async def credentials(self) -> list[dict[str, Any]]:
-        return (await self.call("getCredentials"))["credentials"]
 
 
 async def opened(stage: Any) -> Any:
@@ -111,6 +88,49 @@ async def test_a_passkey_proves_its_user_again(stage, age):
     assert await refusal(page, remove) == "step_up_required"
     await page.evaluate("() => keys.stepUp()")
     assert await page.evaluate(f"() => {remove}") == {"ok": True}
+
+
+async def test_a_passkey_is_the_second_factor_of_a_sign_in_by_password(make_stage):
+    stage = await make_stage(**SETTINGS, two_factor_remember=3600)
+    page = await opened(stage)
+    virtual = await Virtual.of(page)
+    user = await stage.join(page)
+    await page.evaluate(ADD, {})
+    await add_app(stage.service, user["id"])
+    sign_in = (
+        "async (who) => { window.waiting = (await auth.signIn(who)).secondFactor; return waiting.methods; }"
+    )
+    who = {"identifier": ADA, "password": PASSWORD}
+    await page.evaluate("() => auth.signOut()")
+    methods = await page.evaluate(sign_in, who)
+    assert sorted(method["kind"] for method in methods) == ["passkey", "totp"]
+    await virtual.call("setUserVerified", isUserVerified=False)
+    assert await refusal(page, "keys.completeSecondFactor(waiting)") == "passkey_not_used"
+    await virtual.call("setUserVerified", isUserVerified=True)
+    finish = "async (more) => (await keys.completeSecondFactor(waiting, more)).user"
+    found = await page.evaluate(finish, {"rememberDevice": True})
+    assert (found["id"], found["amr"]) == (user["id"], ["pwd", "hwk", "user", "mfa"])
+    # The challenge is used, and the device asks for no second factor any more.
+    assert await refusal(page, "keys.completeSecondFactor(waiting)") == "invalid_challenge"
+    await page.evaluate("() => auth.signOut()")
+    assert await page.evaluate("async (who) => (await auth.signIn(who)).user.id", who) == user["id"]
+
+
+async def test_a_passkey_of_another_user_is_no_second_factor(make_stage):
+    stage = await make_stage("memory", **SETTINGS)
+    page = await opened(stage)
+    await Virtual.of(page)
+    await stage.join(page, "eve")
+    await page.evaluate(ADD, {})
+    other = await with_keys(stage, await stage.tab())
+    await Virtual.of(other)
+    user = await stage.join(other)
+    await other.evaluate(ADD, {})
+    await add_app(stage.service, user["id"])
+    # Eve knows the password of Ada, and has a passkey of her own.
+    who = {"identifier": ADA, "password": PASSWORD}
+    await page.evaluate("async (who) => { window.waiting = (await auth.signIn(who)).secondFactor; }", who)
+    assert await refusal(page, "keys.completeSecondFactor(waiting)") == "passkey_not_used"
 
 
 async def test_a_removed_passkey_signs_in_no_more(stage):
