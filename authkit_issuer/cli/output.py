@@ -38,8 +38,8 @@ def show(name: str, rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None
 
 
 def warn(text: str) -> None:
-    """Print a line about a part of the work on standard error."""
-    typer.echo(f"authkit: {text}", err=True)
+    """Print a line about a part of the work on standard error; it may quote a file, or a server."""
+    typer.echo(f"authkit: {cell(text)}", err=True)
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> None:

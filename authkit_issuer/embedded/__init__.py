@@ -151,7 +151,8 @@ def _clear_the_way(cluster: Path) -> None:
         if time.monotonic() > deadline:
             raise StartupError(f"An earlier PostgreSQL (process {pid}) does not stop: stop it by hand.")
         time.sleep(_POLL)
-    _remove_sockets(Path(lines[4]))
+    if len(lines) > 4:  # a start that was killed has written a part of it
+        _remove_sockets(Path(lines[4]))
 
 
 def _command(pid: int) -> str:

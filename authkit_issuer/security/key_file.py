@@ -184,10 +184,14 @@ def text(file: KeyFile) -> str:
 def _write_beside(path: Path, file: KeyFile) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(prefix=".keys-", dir=path.parent)  # mode 0600
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(text(file))
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text(file))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except BaseException:
+        Path(name).unlink()  # it may hold private keys
+        raise
     return Path(name)
 
 

@@ -27,6 +27,9 @@ def hosts(dsn: str) -> tuple[Host, ...]:
         ValueError: The address cannot be read.
     """
     parts = urlsplit(dsn)
+    if parts.fragment or "@" in parts.path:
+        # A password with a bare # or /: the rest of it would be the name of the database, which logs have.
+        raise ValueError("userinfo")
     query = parse_qs(parts.query)
     listed = parts.netloc.rpartition("@")[2]
     if listed:
@@ -69,4 +72,6 @@ def readable_address() -> Generator[None, None, None]:
         yield
     except (asyncpg.ClientConfigurationError, ValueError):
         # Not chained: the text may hold the password.
-        raise errors.ConfigError("database_url is not a PostgreSQL address.") from None
+        raise errors.ConfigError(
+            "database_url is not a PostgreSQL address: escape what is special in its user name and password."
+        ) from None

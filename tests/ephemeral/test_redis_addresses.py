@@ -76,6 +76,7 @@ def test_tls_verifies_name_and_certificate_unless_told_otherwise(scheme: str) ->
         ("redis://:sesame@h/nought", "redis_url must be such as"),
         ("redis://:sesame@h/0/1", "redis_url must be such as"),
         ("redis://:ses#ame@h/0", "redis_url must be such as"),
+        ("redis+sentinel://:/sesame@h/0", "redis_url must be such as"),
         ("redis+proxy://:sesame@h/0", "redis_url must be such as"),
         ("unix://:sesame@", "redis_url must be such as"),
         ("redis://:sesame@a,b/0", r"several hosts: write redis\+sentinel"),

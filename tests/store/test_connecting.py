@@ -60,6 +60,13 @@ def test_the_hosts_of_an_address_are_those_that_libpq_reads(
     assert hosts(address) == tuple(Host(name=name, port=port) for name, port in expected)
 
 
+@pytest.mark.parametrize("password", ["/sesame", "12/sesame", "ses/ame", "12#sesame"])
+def test_a_password_that_is_not_escaped_is_not_taken_for_host_or_database(password: str) -> None:
+    with pytest.raises(errors.ConfigError, match="escape what is special") as refused:
+        Connector(f"postgresql://authkit:{password}@host/app")
+    assert "ses" not in str(refused.value)
+
+
 async def test_a_silent_first_host_costs_half_a_second_once(
     database_url: str, folder: str, silent: int
 ) -> None:

@@ -98,8 +98,8 @@ def _address(parts: SplitResult, options: Mapping[str, str]) -> Address:
         kind = _KINDS[form]
     else:
         raise ValueError(scheme)
-    if parts.fragment:  # a password with #
-        raise ValueError("fragment")
+    if parts.fragment or (scheme != "unix" and "@" in parts.path):  # a password with # or /
+        raise ValueError("userinfo")
     if not encrypted and any(name in options for name in _TLS_OPTIONS):
         raise ConfigError("redis_url has options of TLS without rediss://: write rediss:// or remove them.")
     login, _, hosts = parts.netloc.rpartition("@")

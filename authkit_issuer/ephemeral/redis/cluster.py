@@ -169,8 +169,12 @@ async def _ask(node: Node, link: Link) -> tuple[bool, dict[int, Node]]:
     """Return whether the node sees a working Cluster, and the master of each slot."""
     state, ranges = await link.execute("CLUSTER", "INFO"), await link.execute("CLUSTER", "SLOTS")
     owners: dict[int, Node] = {}
-    for first, last, master, *_ in ranges:
-        host = (master[0] or b"").decode()
-        owner = Node(host or node.host, master[1])
-        owners.update(dict.fromkeys(range(first, last + 1), owner))
-    return b"cluster_state:ok" in state, owners
+    try:
+        for first, last, master, *_ in ranges:
+            host = (master[0] or b"").decode()
+            owner = Node(host or node.host, master[1])
+            owners.update(dict.fromkeys(range(first, min(last + 1, SLOTS)), owner))
+        works = b"cluster_state:ok" in state
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Disconnected(f"{node} names no masters") from error
+    return works, owners

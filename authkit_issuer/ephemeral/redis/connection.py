@@ -147,6 +147,9 @@ async def connect(node: Node, access: Access) -> Connection:
         # The loop's own text repeats the address.
         text = os.strerror(error.errno) if isinstance(error, ConnectionError) and error.errno else error
         raise Disconnected(f"{node}: {text}") from error
+    except UnicodeError:
+        connection.close()
+        raise Disconnected(f"{node} is no name of a host") from None
     except BaseException:
         connection.close()
         raise

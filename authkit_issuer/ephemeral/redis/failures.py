@@ -39,4 +39,4 @@ class Refusal(RedisFailure):
         if len(words) != 3 or words[0] not in {"MOVED", "ASK"}:
             return None
         host, _, port = words[2].rpartition(":")
-        return host, int(port)
+        return (host, int(port)) if port.isascii() and port.isdigit() else None

@@ -75,5 +75,8 @@ async def _ask(address: Address, node: Node, access: Access) -> Node:
         connection.close()
     if found is None:
         raise UnknownMaster(f"The sentinel {node} watches no master that is called {address.master}")
-    host, port = cast("list[bytes]", found)
-    return Node(host.decode(), int(port))
+    try:
+        host, port = cast("list[bytes]", found)
+        return Node(host.decode(), int(port))
+    except (TypeError, ValueError) as error:
+        raise Disconnected(f"the sentinel {node} names no address") from error

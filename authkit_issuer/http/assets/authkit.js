@@ -286,7 +286,8 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
   if (storage === "cookie" && hosts === "127.0.0.1 and localhost") {
     throw new AuthkitError("other_site", `No cookie goes between ${hosts}: use one of the two for page and issuer.`);
   }
-  const at = (/** @type {string} */ path) => issuer + path.replace(/^\/auth\//, `${routePrefix}/`);
+  // A path without its slash would go on with the name of the host: ".example" would get the token.
+  const at = (/** @type {string} */ path) => issuer + path.replace(/^(?=[^/])/, "/").replace(/^\/auth\//, `${routePrefix}/`);
   const send = sender(at), session = new Session(issuer, send, storage);
   const origins = new Set([issuer, globalThis.location?.href ?? issuer, ...apis].map((url) => new URL(url).origin));
 

@@ -89,6 +89,12 @@ async def test_only_named_origins_get_the_token(stage):
     await page.evaluate("auth.fetch('/orders', { headers: { 'x-own': '1' } })")
     assert seen[0]["authorization"].startswith("Bearer ey")
     assert seen[0]["x-own"] == "1"
+    asked = []
+    await page.route(
+        lambda url: "elsewhere" in url, lambda route: (asked.append(route.request.url), route.abort())[1]
+    )
+    await page.evaluate("refusal(() => auth.request('GET', '.elsewhere.test/orders'))")
+    assert asked == [f"{stage.api}/.elsewhere.test/orders"]
     await page.evaluate("auth.signOut()")
     await page.evaluate("auth.fetch('/orders')")
     assert "authorization" not in seen[1]
