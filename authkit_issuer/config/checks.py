@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from authkit_issuer.config.environment import DEVELOPMENT
 from authkit_issuer.config.limits import check_rate_limits
-from authkit_issuer.config.messages import check_messages
+from authkit_issuer.config.messages import check_messages, sends_by_verify_alone
 from authkit_issuer.config.passkeys import check_passkeys
 from authkit_issuer.config.providers import check_provider
 from authkit_issuer.config.trusted_proxies import TrustedProxies
@@ -94,6 +94,11 @@ def warnings(config: Config, *, sends_mail: bool) -> list[str]:
         found.append(
             "there is no mail sender: sign-up by email and password resets respond with 501; "
             "set AUTHKIT_SMTP_URL and AUTHKIT_SMTP_FROM, or pass email_sender"
+        )
+    if sends_by_verify_alone(config):
+        found.append(
+            "sms_url sends by Verify alone, which takes no long code: after ten wrong guesses at codes of a "
+            "number, by any client, its owner gets none; add from= or messaging_service="
         )
     return found
 

@@ -39,7 +39,7 @@ _RATES: dict[str, tuple[str, ...]] = {
         "auth_sessions_revoke", "auth_revoke", "auth_oidc_callback", "auth_oidc_result",
         "auth_passkey_login",
     ),
-    "20/10m": ("auth_solana_login",),
+    "20/10m": ("auth_solana_login", "auth_sms_request"),
     "10/10m": (
         "auth_user_email_change_confirm", "auth_user_phone_change_confirm", "auth_step_up",
     ),

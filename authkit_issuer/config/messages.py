@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from authkit_issuer.errors import ConfigError, InvalidEmail
 from authkit_issuer.identifiers import email, is_calling_code
@@ -37,6 +37,13 @@ def require_countries(config: Config) -> None:
             "sms_countries is empty although SMS are sent: set the calling codes of your users' countries, "
             "such as 49,43, because bots request SMS to expensive numbers; * allows every country."
         )
+
+
+def sends_by_verify_alone(config: Config) -> bool:
+    """True if the SMS of ``sms_url`` can hold no code of more than ten characters."""
+    parts = urlsplit(config.sms_url or "")
+    options = {name for name, _ in parse_qsl(parts.query)}
+    return parts.scheme == "twilio" and "verify" in options and not options & {"from", "messaging_service"}
 
 
 def _check_brand(config: Config) -> None:

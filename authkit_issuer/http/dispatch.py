@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -37,6 +37,7 @@ from authkit_issuer.http.operations import Auth, Call, NoParams, Operation
 from authkit_issuer.http.pages import html
 from authkit_issuer.http.raw_response import JSON, HeaderList, Headers, RawResponse
 from authkit_issuer.http.request_body import read_body, read_query
+from authkit_issuer.identifiers import is_phone
 from authkit_issuer.ports import Client, language
 from authkit_issuer.telemetry.measurements import REFUSALS
 from authkit_verify import TokenError
@@ -154,9 +155,7 @@ class Runner:
         if refused is not None and not cookies.has_refresh_token(getattr(body, "refresh_token", None)):
             raise refused
         params = _NOTHING if operation.params is NoParams else read_query(scope, operation.params)
-        if operation.limit is not None and operation.limit.account is not None:
-            named = operation.limit.account(body)
-            await rate_limits.count_account(surface.service, operation.limit, named, client, extra)
+        await self._count_named(body, client, extra)
         return Call(
             service=surface.service,
             client=client,
@@ -169,6 +168,14 @@ class Runner:
             caller=caller,
             org=org,
         )
+
+    async def _count_named(self, body: Any, client: Client, extra: HeaderList) -> None:
+        """Count the call for the account or the phone number that its body names."""
+        service, limit = self._surface.service, self.operation.limit
+        if limit is not None and limit.account is not None:
+            await rate_limits.count_account(service, limit, limit.account(body), client, extra)
+        if limit is not None and limit.texts and is_phone(body.identifier):
+            await rate_limits.count_address(service, replace(limit, bucket=limit.texts), client.ip, extra)
 
     async def _read_body(self, scope: Scope, receive: Receive, cookies: CookieJar, client: Client) -> Any:
         """Return the body; counts the call here where it is about the session of a refresh token."""

@@ -105,6 +105,8 @@ class Limit:
     """
     account: Callable[[Any], str] | None = None
     """Reads from the body which account a call is about, to count all calls about it; ``""`` is none."""
+    texts: str = ""
+    """A second bucket for calls whose ``identifier`` is a phone number: each SMS costs money."""
     gives_back: bool = False
     """Counts wrong proofs only: a call that succeeds, or goes on to the second factor, is given back."""
     by_device: bool = False

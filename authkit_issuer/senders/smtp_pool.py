@@ -63,7 +63,13 @@ class SmtpPool:
             connection = self._idle.pop()
             if connection.expiry is not None:
                 connection.expiry.cancel()
-            if await _answers(connection.client):
+            try:
+                alive = await _answers(connection.client)
+            except BaseException:
+                # The mail was given up meanwhile, and the pool no longer holds the connection.
+                connection.client.close()
+                raise
+            if alive:
                 return connection
             connection.client.close()
         client = self._make()

@@ -99,9 +99,10 @@ def buckets() -> str:
     users: dict[str, list[str]] = {}
     counted: dict[str, set[str]] = {}
     for entry in OPERATIONS:
-        if entry.limit:
-            users.setdefault(entry.limit.bucket, []).append(f"`{entry.method} {entry.path}`")
-            counted.setdefault(entry.limit.bucket, set()).update(_counted(entry.limit))
+        for bucket in (entry.limit.bucket, entry.limit.texts) if entry.limit else ():
+            if bucket:
+                users.setdefault(bucket, []).append(f"`{entry.method} {entry.path}`")
+                counted.setdefault(bucket, set()).update(_counted(entry.limit))
     rows = [
         f"| `{bucket}` | {BUCKETS[bucket]} | {', '.join(sorted(counted[bucket]))} | {', '.join(paths)} |"
         for bucket, paths in sorted(users.items())

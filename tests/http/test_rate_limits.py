@@ -111,8 +111,28 @@ def test_every_operation_that_checks_a_proof_gives_right_ones_back():
         "auth_2fa_challenge",
         "auth_register", "auth_register_resend_email", "auth_register_resend_phone", "auth_pwd_reset_request",
         "auth_email_verify_request", "auth_phone_verify_request", "auth_solana_challenge", "auth_oidc_result",
-        "auth_passkey_begin",
+        "auth_passkey_begin", "auth_passwordless_start",
     }  # fmt: skip
+
+
+async def test_requests_that_send_an_sms_have_a_rate_of_their_own(make_service, mailbox):
+    service = await make_service(rate_limits={"auth_sms_request": "2/1h"}, passwordless="code")
+    password = "correct horse battery"
+    async with _from(service, "203.0.113.7") as http:
+
+        async def ask(path: str, identifier: str) -> int:
+            body = {"identifier": identifier} | ({"password": password} if path == "register" else {})
+            return (await http.post(f"/auth/{path}", json=body)).status_code
+
+        assert await ask("register", "+15550100200") == 202
+        assert await ask("passwordless/start", "0015550100201") == 202
+        for path in ("register", "passwordless/start"):
+            refused = await http.post(
+                f"/auth/{path}",
+                json={"identifier": "+15550100202"} | ({"password": password} if path == "register" else {}),
+            )
+            assert (refused.status_code, refused.json()["metadata"]["action"]) == (429, "auth_sms_request")
+            assert await ask(path, f"ada_{path[0]}@example.test") == 202
 
 
 async def test_a_site_of_many_ipv6_networks_has_sixteen_times_the_rate_of_one(make_service):
@@ -333,7 +353,7 @@ def test_development_loosens_what_addresses_may_do_and_nothing_that_accounts_may
 def test_every_usual_rate_can_be_read_and_every_bucket_in_use_is_known():
     assert all(parse_rate(rate).calls > 0 for rate in BUCKETS.values())
     limits = [operation.limit for operation in OPERATIONS if operation.limit is not None]
-    assert {limit.bucket for limit in limits} <= set(BUCKETS)
+    assert {limit.bucket for limit in limits} | {limit.texts for limit in limits} - {""} <= set(BUCKETS)
     assert set(ACCOUNT_RATES) <= {limit.bucket for limit in limits if limit.account is not None}
 
 

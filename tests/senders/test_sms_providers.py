@@ -12,6 +12,8 @@ from contextlib import aclosing
 
 import pytest
 
+from authkit_issuer.config import Config
+from authkit_issuer.config.checks import warnings
 from authkit_issuer.errors import ConfigError
 from authkit_issuer.ports import Senders, SendFailure, TemporarySendFailure, language, web_host
 from authkit_issuer.senders import provider_http
@@ -230,6 +232,20 @@ async def test_a_service_sends_by_the_provider_of_its_settings(make_service, pro
     assert SECRET not in repr(service.config)
     with pytest.raises(ConfigError, match="sms_url must begin with"):
         await make_service(sms_sender=None, sms_url="https://app.example.com")
+
+
+@pytest.mark.parametrize(
+    ("more", "warned"), [("verify={VA}", 1), ("verify={VA}&from=+1555", 0), ("from=+1555", 0)]
+)
+def test_a_sender_that_takes_no_long_code_is_a_warning(more: str, warned: int) -> None:
+    config = Config(
+        issuer="https://id.example.test",
+        issued_audiences=("api",),
+        environment="production",
+        sms_url=f"twilio://SK1:s@{AC}?{more.format(VA=VA)}",
+        sms_countries=("49",),
+    )
+    assert sum("by Verify alone" in text for text in warnings(config, sends_mail=True)) == warned
 
 
 def test_only_twilio_hears_of_used_codes() -> None:

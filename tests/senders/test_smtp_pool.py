@@ -32,6 +32,11 @@ class Server:
         self.recipients = 0
         self.replies: list[str] = []
         self.pause = 0.0
+        self.silence = 0.0
+
+    async def handle_RSET(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - as below
+        await asyncio.sleep(self.silence)
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802 - the library's
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
@@ -158,7 +163,7 @@ async def test_a_lasting_refusal_is_not_tried_again(sender: SmtpSender, server: 
 
 
 async def test_mails_that_are_cancelled_give_their_connections_back(sender: SmtpSender, server: Any) -> None:
-    server.pause = 0.5
+    server.pause = 30.0
     for _ in range(2 * smtp_pool.MAX_CONNECTIONS):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -166,6 +171,17 @@ async def test_mails_that_are_cancelled_give_their_connections_back(sender: Smtp
     server.pause = 0.0
     async with asyncio.timeout(2):
         await sender.send_welcome(EMAIL, "ada_l")
+
+
+async def test_a_mail_that_is_cancelled_while_a_kept_connection_is_tried_closes_it(
+    sender: SmtpSender, server: Any
+) -> None:
+    await sender.send_welcome(EMAIL, "ada_l")
+    server.silence = 30.0
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await sender.send_welcome(EMAIL, "ada_l")
+    await until(lambda: server.open == 0)
 
 
 def test_a_script_may_send_from_one_event_loop_after_another(server: Any) -> None:

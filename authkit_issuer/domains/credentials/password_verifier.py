@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from authkit_issuer import errors
+from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import FirstFactor
@@ -32,12 +33,13 @@ from authkit_issuer.domains.factors.enrollment_token import refuse_without_facto
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.tokens.claims import check_extra
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens
+from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import RESET_REQUIRED, Verdict
 
-METHOD = "password_login"
+METHOD, REAUTHENTICATED = "password_login", "reauthentication"
 AMR = ("pwd",)
 
 
@@ -122,7 +124,7 @@ class PasswordVerifier:
     async def matches(
         self, found: Credential | None, user_id: str, password: str, client: Client | None
     ) -> bool:
-        """True if the password of a user who is already signed in matches.
+        """True if the password of a user who is already signed in matches; a wrong one leaves an event.
 
         These tries have their own counter: failed logins from elsewhere do not keep the user from this.
         Raises ``TooManyRequests``.
@@ -141,8 +143,20 @@ class PasswordVerifier:
             client=prefix(client),
             before=count,
         )
-        await (own.clear() if verdict.fits else own.lock(tries[0]))
-        return verdict.fits
+        if verdict.fits:
+            await own.clear()
+            return True
+        await own.lock(tries[0])
+        if found is not None:
+            await Events(self.rt).record(
+                SessionEventType.SESSION_FAILED,
+                actor=None,
+                user_id=found.user_id,
+                method=REAUTHENTICATED,
+                reason=errors.InvalidCredentials.code,
+                client=client,
+            )
+        return False
 
     async def _attempt(self, identifier: Identifier, client: Client | None) -> _Attempt:
         """Find the account and its counters; raises ``TooManyRequests`` while they are locked.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD, events, new_user, with_email_factor
 from fakes.mail import Mailbox
@@ -47,6 +48,22 @@ async def test_the_password_makes_an_old_session_fresh(service: Service, age, cl
     assert (event["user_id"], event["session_id"], event["method"]) == (user_id, session_id, "password")
     with pytest.raises(errors.InvalidCredentials):
         await service.logins.step_up_password(user_id, session_id, "wrong password")
+
+
+async def test_a_wrong_password_of_a_signed_in_user_leaves_an_event(service: Service) -> None:
+    user_id = await new_user(service, password=PASSWORD)
+    session_id = (await service.sessions.issue(user_id)).session_id
+    client = Client(ip="203.0.113.7")
+    with pytest.raises(errors.InvalidCredentials):
+        await service.logins.step_up_password(user_id, session_id, "wrong password", client=client)
+    with pytest.raises(errors.InvalidCredentials):
+        await service.passwords.change(user_id, "wrong password", "another horse battery", client=client)
+    assert not await service.passwords.verify(user_id, "wrong password", client=client)
+    assert not await service.passwords.verify("no-id", "wrong password", client=client)
+    found = await events(service, "session_failed")
+    assert [(event["user_id"], event["method"], event["reason"]) for event in found] == [
+        (user_id, "reauthentication", "invalid_credentials")
+    ] * 3
 
 
 async def test_only_ones_own_live_session_is_stepped_up(service: Service, age) -> None:

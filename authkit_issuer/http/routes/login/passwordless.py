@@ -78,7 +78,7 @@ routes = Routes(tag="login", auth=Auth.PUBLIC, offered=with_passwordless)
     "/auth/passwordless/start",
     "Ask for a message that signs in",
     # Not per account: other clients would use that up, and what is sent to an account has its own limits.
-    limit=Limit(bucket="auth_passwordless_start", closed=True),
+    limit=Limit(bucket="auth_passwordless_start", texts="auth_sms_request", closed=True),
     status=202,
     calls=(Passwordless.start,),
 )

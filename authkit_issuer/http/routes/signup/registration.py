@@ -47,7 +47,7 @@ routes = Routes(
     tag="registration",
     auth=Auth.PUBLIC,
     # Not per account: other clients would use that up, and what is sent to an address has its own limits.
-    limit=Limit(bucket="auth_register", closed=True),
+    limit=Limit(bucket="auth_register", texts="auth_sms_request", closed=True),
 )
 
 
