@@ -25,6 +25,12 @@ PASSKEY_SIGNS_IN = "(k.suspended_at is null and k.frozen_at is null)"
 HAS_PASSKEY = f"exists (select from profiles.passkeys k where k.user_id = u.id and {PASSKEY_SIGNS_IN})"
 """SQL that is true if the user ``u`` has a passkey that signs in."""
 
+OWNS_PASSKEY = "exists (select from profiles.passkeys k where k.user_id = u.id and k.frozen_at is null)"
+"""SQL that is true if the user ``u`` has a passkey that is not frozen, suspended or not.
+
+A password must not do to add a second factor because somebody used a copy of the passkey.
+"""
+
 NO_AMR = "'{}'::text[]"
 """SQL of the authentication methods where there is no session."""
 

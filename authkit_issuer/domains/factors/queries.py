@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_PASSKEY
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, OWNS_PASSKEY
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -193,7 +193,7 @@ REMOVE = Query(
 )
 # No row if the account changed.
 HAS_PASSKEY_AT = Query(
-    bool, f"select {HAS_PASSKEY} from profiles.users u where u.id = $1::uuid and u.auth_epoch = $2"
+    bool, f"select {OWNS_PASSKEY} from profiles.users u where u.id = $1::uuid and u.auth_epoch = $2"
 )
 IS_ON = Query(
     bool,

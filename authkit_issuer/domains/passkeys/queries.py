@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from authkit_issuer.store.predicates import ALLOWED, HAS_PASSKEY, HAS_TWO_FACTOR, PASSKEY_SIGNS_IN, RESTORABLE
+from authkit_issuer.store.predicates import (
+    ALLOWED,
+    HAS_TWO_FACTOR,
+    OWNS_PASSKEY,
+    PASSKEY_SIGNS_IN,
+    RESTORABLE,
+)
 from authkit_issuer.store.query import Query
 
 
@@ -100,7 +106,7 @@ LOCK_OWNER = Query(
     """,
 )
 HAS_FACTOR = Query(
-    bool, f"select {HAS_TWO_FACTOR} or {HAS_PASSKEY} from profiles.users u where u.id = $1::uuid"
+    bool, f"select {HAS_TWO_FACTOR} or {OWNS_PASSKEY} from profiles.users u where u.id = $1::uuid"
 )
 COUNT = Query(int, "select count(*)::int from profiles.passkeys where user_id = $1::uuid")
 INSERT = Query(

@@ -14,8 +14,8 @@ from authkit_issuer.domains.tokens.queries import TokenFacts, fact_columns
 from authkit_issuer.store.event_reading import TO_WEBHOOKS
 from authkit_issuer.store.predicates import (
     ALLOWED,
-    HAS_PASSKEY,
     HAS_TWO_FACTOR,
+    OWNS_PASSKEY,
     awake,
     has_second_factor,
     live,
@@ -212,7 +212,7 @@ ENROLLEE = Query(
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
            false as has_second_factor
     from profiles.users u
-    where u.id = $1::uuid and u.auth_epoch = $2 and not {HAS_TWO_FACTOR} and ($4 or not {HAS_PASSKEY})
+    where u.id = $1::uuid and u.auth_epoch = $2 and not {HAS_TWO_FACTOR} and ($4 or not {OWNS_PASSKEY})
     """,
 )
 # $1 the session of a refresh token; no row unless it is live. $2 the methods that are exempt from the policy.

@@ -165,3 +165,35 @@ async def test_a_passkey_of_an_enrollment_ends_the_sign_ins_in_progress(make_ser
     await service.passkeys.admin_remove(user_id, passkey.id, actor="operator")
     with pytest.raises(errors.SessionEnded):
         await service.second_factors.authenticate_enrollment(token)
+
+
+async def test_a_copy_that_was_used_does_not_make_the_password_enough(make_service) -> None:
+    service: Service = await make_service(**SETTINGS, two_factor_policy="required")
+    user_id, authenticator = await new_user(service, password=PASSWORD), Authenticator(counts=True)
+    with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    token = str(required.value.metadata["enrollment_token"])
+    passkey = await add_passkey(service, user_id, authenticator)
+    await by_passkey(service, authenticator)
+    authenticator.credentials[0].count = 0
+    with pytest.raises(errors.PasskeySuspended):
+        await by_passkey(service, authenticator)
+    with pytest.raises(errors.SessionEnded):
+        await service.second_factors.authenticate_enrollment(token)
+    with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    assert required.value.metadata == {"methods": ["passkey"]}
+    await service.passkeys.admin_remove(user_id, passkey.id, actor="operator")
+    with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    assert "enrollment_token" in required.value.metadata
+
+
+async def test_a_frozen_passkey_keeps_its_owner_from_nothing(make_service) -> None:
+    service: Service = await make_service(**SETTINGS, two_factor_policy="required")
+    user_id = await new_user(service, password=PASSWORD)
+    await add_passkey(service, user_id, Authenticator())
+    await service.pool.execute("update profiles.passkeys set frozen_at = now()")
+    with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
+        await service.logins.with_password(EMAIL, PASSWORD)
+    assert "enrollment_token" in required.value.metadata
