@@ -114,7 +114,7 @@ REQUESTS = [
     ("/auth/passwordless/start", lambda k, n: {"identifier": _mail(k, n)}, True),
     ("/auth/passwordless/start", lambda k, n: {"identifier": _phone(k, n)}, True),
     ("/auth/passwordless/start", lambda k, n: {"identifier": _mail(k, n), "return_to": "/"}, False),
-    ("/auth/passwordless/start", lambda k, n: {"identifier": _phone(k, n), "org": "acme"}, False),
+    ("/auth/passwordless/start", lambda k, n: {"identifier": _phone(k, n), "return_to": "/"}, False),
     ("/auth/deleted-account/restore", lambda k, n: {"identifier": _mail(k, n), "password": WRONG}, True),
     ("/auth/deleted-account/erase", lambda k, n: {"identifier": _phone(k, n), "password": WRONG}, True),
     # Only unverified accounts get a verification; verified ones look like unknown ones.

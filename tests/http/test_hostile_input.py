@@ -118,6 +118,7 @@ async def request_of(make_service, serve, sign_up, mailbox):
         introspection_clients=dict([CLIENT]),
         solana_domains=("app.example",),
         webauthn_rp_id="app.example",
+        passwordless="both",
         webauthn_related_origins=("https://app.example.org",),
         providers={"github": provider, "discord": provider, "google": native},
     )

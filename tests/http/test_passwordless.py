@@ -204,10 +204,27 @@ async def test_banned_and_deleted_users_are_refused_after_the_proof(api, ada, ma
         ({"identifier": ADA, "return_to": "/\\attacker.example/"}, "invalid_request"),
         ({"identifier": ADA, "return_to": "javascript:alert(1)"}, "invalid_request"),
         ({"identifier": ADA, "redirect": "/"}, "invalid_request"),
+        ({"identifier": ADA, "return_to": f"/{'x' * 1024}"}, "invalid_request"),
     ],
 )
 async def test_a_start_refuses_what_it_cannot_use(api, body, code):
     assert refusal(await api.post("/auth/passwordless/start", json=body)) == (400, code)
+
+
+async def test_a_start_keeps_no_organization_that_cannot_be(make_service, serve, mailbox):
+    service = await make_service(org_mode="multi")
+    user = await service.users.add(email=ADA, username="ada_l", verified=True)
+    await service.orgs.create("acme", owner_user_id=user.id)
+    async with serve(service) as api:
+        long = await api.post("/auth/passwordless/start", json={"identifier": ADA, "org": "a" * 60_000})
+        assert refusal(long) == (400, "invalid_org_slug")
+        flow = await start(api, org=" ACME ")
+        tokens = assert_tokens(await confirm(api, flow_id=flow, code=mailbox.last(ADA).code), "created")
+        assert claims(tokens)["org"] == "acme"
+        flow = await start(api, org="unknown")
+        answer = await confirm(api, flow_id=flow, code=mailbox.last(ADA).code)
+        assert refusal(answer) == (404, "org_not_found")
+        assert len(await service.sessions.list_for_user(user.id)) == 1
 
 
 @pytest.mark.parametrize("body", [{}, {"code": "123456"}, {"flow_id": "x"}, {"code": "1", "token": "2"}])

@@ -79,8 +79,8 @@ def sent_kind(name: str) -> FactorKind:
 def usable_factors(rt: Runtime, user: UserFactors, *, after: FirstFactor | None = None) -> list[Factor]:
     """The factors of a user that can be verified now, the default first.
 
-    None of them is the first factor itself, such as a passkey. A code to the contact that the first factor
-    has proved adds nothing: it is left to users who have no other factor.
+    The first factor itself, such as a passkey, is left out. So is a code to the contact that the first factor
+    has proved, which adds nothing, unless the user has no other factor.
     """
     usable = [
         factor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import suppress
 
 import jwt
 import pytest
@@ -91,6 +92,19 @@ async def test_an_unverified_contact_of_an_account_in_use_opens_nothing(service,
     user = await service.users.get(user_id)
     assert (user.email_verified, user.phone_verified) == (False, False)
     assert [session.id for session in await service.sessions.list_for_user(user_id)] == [opened.session_id]
+
+
+async def test_an_unverified_address_restores_and_erases_no_deleted_account(service, mailbox):
+    user_id = await verified_user(service, mailbox)
+    await service.users.set_email_verified(user_id, False)
+    await service.lifecycle.soft_delete(user_id, actor=user_id)
+    with pytest.raises(errors.InvalidOrExpiredCode):
+        await enter(service, mailbox)
+    await service.users.set_email_verified(user_id, True)
+    with pytest.raises(errors.UserDeleted) as refused:
+        await enter(service, mailbox)
+    await service.deleted_accounts.restore_by_token(str(refused.value.metadata["restore_token"]))
+    assert (await enter(service, mailbox)).user_id == user_id
 
 
 async def test_a_verified_contact_changes_nothing_about_the_account(service, mailbox):
@@ -348,6 +362,66 @@ async def test_every_spelling_of_an_address_is_one_target(service, mailbox):
         flow = await begin(service, spelled)
         pair = await service.passwordless.confirm_code(flow, mailbox.last(target).code)
         assert pair.user_id == user.id
+
+
+async def test_a_store_that_is_down_is_said_and_nothing_is_taken_for_absent(make_service, mailbox, own_redis):
+    service = await make_service(redis_url=own_redis.url)
+    await verified_user(service, mailbox)
+    flow = await begin(service)
+    mail = mailbox.last(EMAIL)
+    own_redis.stop()
+    for call in (
+        lambda: service.passwordless.start(EMAIL),
+        lambda: service.passwordless.start("unknown@example.test"),
+        lambda: service.passwordless.confirm_code(flow, mail.code),
+        lambda: service.passwordless.confirm_link(mail.token, flow_ids=[flow]),
+    ):
+        with pytest.raises(errors.EphemeralStoreUnavailable):
+            await call()
+
+
+@pytest.mark.parametrize("by", ["code", "link"])
+async def test_a_store_that_fails_at_any_step_leaves_the_message_good_or_used(
+    service, mailbox, monkeypatch, by
+):
+    user_id = await verified_user(service, mailbox)
+    store, step = type(service.rt.ephemeral), 0
+    while True:
+        step += 1
+        flow = await begin(service, client=Client(ip=f"192.0.2.{step}"))
+        mail = mailbox.last(EMAIL)
+        left = [step]
+
+        def failing(name, left=left):
+            real = getattr(store, name)
+
+            async def call(self, *args, **more):
+                left[0] -= 1
+                if left[0] == 0:
+                    raise errors.EphemeralStoreUnavailable
+                return await real(self, *args, **more)
+
+            return call
+
+        async def confirm(flow=flow, mail=mail):
+            if by == "code":
+                return await service.passwordless.confirm_code(flow, mail.code)
+            return await service.passwordless.confirm_link(mail.token, flow_ids=[flow])
+
+        with monkeypatch.context() as patch:
+            for name in ("get", "set", "delete", "take_if", "incr"):
+                patch.setattr(store, name, failing(name))
+            pair = None
+            with suppress(errors.EphemeralStoreUnavailable):
+                pair = await confirm()
+        if pair is None:
+            assert await service.sessions.list_for_user(user_id) == []
+            pair = await confirm()
+        assert [one.id for one in await service.sessions.list_for_user(user_id)] == [pair.session_id]
+        await service.sessions.revoke(pair.session_id)
+        if left[0] > 0:
+            break
+    assert step > 4
 
 
 async def test_a_sender_without_links_is_refused_where_links_are_on(make_service, mailbox):

@@ -41,6 +41,9 @@ async def account_of(rt: Runtime, record: Record, client: Client | None) -> tupl
     if holder is None or not _is_meant(record, holder):
         return None
     if not holder.allowed:
+        if not (holder.verified or _resets_password(rt, contact, holder)):
+            # Another person's address, perhaps: its reader must not restore or erase the account.
+            return None
         refusal = refusal_of(rt, holder)
         refusal.about = holder.user_id
         raise refusal
@@ -70,6 +73,11 @@ def _is_meant(record: Record, holder: Holder) -> bool:
     return (holder.user_id, holder.auth_epoch) == (record.user_id, record.auth_epoch)
 
 
+def _resets_password(rt: Runtime, contact: ContactKind, holder: Holder) -> bool:
+    """True if this unverified contact resets the password of the account."""
+    return contact is EMAIL and not rt.config.verification_required and not holder.frozen
+
+
 async def _prove(
     rt: Runtime, contact: ContactKind, record: Record, holder: Holder, client: Client | None
 ) -> Holder | None:
@@ -78,8 +86,7 @@ async def _prove(
         user_id = await tx.maybe(LOCK_HOLDER[contact], holder.user_id, record.target, holder.auth_epoch)
         if user_id is None:
             return None
-        resets = contact is EMAIL and not rt.config.verification_required and not holder.frozen
-        if not resets:
+        if not _resets_password(rt, contact, holder):
             await _require_unused(tx, contact, user_id)
         await ContactProof(tx).mark(user_id, contact, by_user=False, client=client)
         await PasswordUpdater(tx).remove_unproved(user_id, client=client)

@@ -100,6 +100,8 @@ class Passwordless:
         errors.InvalidIdentifier,
         errors.InvalidEmail,
         errors.InvalidPhoneNumber,
+        errors.OrgModeNotMulti,
+        errors.InvalidOrgSlug,
         *STORES,
     )
     async def start(
@@ -134,8 +136,9 @@ class Passwordless:
             raise errors.InvalidIdentifier(param="identifier")
         target = contact.normalize(identifier)
         Messages(self.rt).require_reachable(contact, target)
+        slug = self._slug(org)
         found = await self.rt.maybe(sql.HOLDER[contact], target)
-        record = self._record(target, found, org, checked_return_to(return_to))
+        record = self._record(target, found, slug, checked_return_to(return_to))
         device = Devices(self.rt).trusted(client, found.user_id, found.auth_epoch) if found else None
         lives = self._lives(contact)
         issued = await OneTimeCodes(self.rt).offer(record, lives, limit=KIND, client=client, device=device)
@@ -202,7 +205,15 @@ class Passwordless:
             await Logins(self.rt).note_failure(refusal, client)
             raise
 
-    def _record(self, target: str, found: Holder | None, org: str | None, return_to: str) -> Record:
+    def _slug(self, org: str | None) -> str:
+        """Return an organization's slug in its normal form: the store keeps no text of any length."""
+        if org is None:
+            return ""
+        if self.rt.config.org_mode != "multi":
+            raise errors.OrgModeNotMulti
+        return identifiers.org_slug(org)
+
+    def _record(self, target: str, found: Holder | None, org: str, return_to: str) -> Record:
         """Return the record of a flow; one without a user id is never redeemed and never sent."""
         registers = self.rt.config.passwordless_registration
         new_id = identifiers.new_id(self.rt.random_bytes)
@@ -214,7 +225,7 @@ class Passwordless:
             auth_epoch=found.auth_epoch if found else 0,
             data={
                 NEW: "" if found or not registers else "yes",
-                "org": org or "",
+                "org": org,
                 "return_to": return_to,
             },
         )
