@@ -261,6 +261,16 @@ async def test_a_connection_beyond_the_bound_of_the_process_is_refused_until_one
             assert said.startswith(b"HTTP/1.1 503"), said
 
 
+def test_the_networks_of_one_subscriber_have_a_bound_together() -> None:
+    places = Places(most=100, per_network=2, per_site=5)
+    peers = [f"2001:db8:0:{n}::1" for n in range(6)]
+    assert [places.take(peer) for peer in peers] == [True] * 5 + [False]
+    assert places.take("2001:db8:1::1")
+    for peer in peers[:5]:
+        places.give_back(peer)
+    assert places.take(peers[5])
+
+
 def test_a_network_has_a_bound_and_a_trusted_proxy_only_that_of_the_process() -> None:
     places = Places(["10.0.0.0/8"], most=6, per_network=2)
     assert [places.take("203.0.113.7") for _ in range(3)] == [True, True, False]
