@@ -75,7 +75,12 @@ class WebhookWorker:
             self._bell.clear()
 
     async def claim(self) -> None:
-        """Start a delivery for every endpoint that is due and not another process's."""
+        """Start a delivery for every endpoint that is due and not another process's.
+
+        A program that does not sign, such as a command that reads, has no key for the secrets of endpoints.
+        """
+        if self.rt.keys.current().signing is None:
+            return
         while len(self._running) < AT_ONCE:
             asked = asyncio.get_running_loop().time()
             endpoint_id = await self.rt.maybe(sql.CLAIM, self._worker, lease.LEASE, list(self._running))

@@ -12,6 +12,7 @@ import pytest
 
 from authkit_issuer.domains.webhooks import worker as delivery
 from authkit_issuer.event_types import SessionEventType
+from authkit_issuer.keys import KeySet, StaticKeys
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.receiver import Received
@@ -104,6 +105,25 @@ async def test_events_wait_for_one_that_is_refused_and_keep_their_order(service,
     assert receiver.numbers == [0, 0, 0, *range(20)]
     first, again, *_ = receiver.received
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
+
+
+async def test_a_program_without_the_keys_of_the_service_spoils_no_delivery(
+    make_service, service, receiver, key_source
+) -> None:
+    made = await service.webhooks.add(receiver.url)
+    await service.close()
+    reads = await make_service(
+        keys=StaticKeys(
+            KeySet(signing=None, public={}, refresh_secrets={0: bytes(32)}, active_secret=0)  # as commands do
+        )
+    )
+    await reads.events.record(SessionEventType.SESSION_CREATED, actor=None, user_id="ada", session_id="1")
+    await asyncio.sleep(0.2)
+    found = await reads.webhooks.get(made.id)
+    assert (found.waiting, found.last_outcome) == (1, None)
+    await reads.close()
+    await make_service()
+    await until(lambda: receiver.numbers == [1])
 
 
 async def test_after_a_failure_of_its_own_the_worker_lets_the_endpoint_rest(
