@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+from typing import Any
 from urllib.parse import urlsplit
 
 from authkit_issuer.config import Config
@@ -14,6 +15,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 MAX_URL = 2000
 MAX_ADDRESSES = 4
 """Addresses of a host that are tried."""
+MAX_LOOKUPS = 2
+"""Names that are resolved at once. The threads for it are few, and the database and Redis need them, too."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -26,34 +29,54 @@ def is_url(config: Config, url: str) -> bool:
     return len(url) <= MAX_URL and is_allowed_url(url, http_loopback=not config.is_production)
 
 
-async def addresses_of(config: Config, url: str) -> list[Address]:
-    """Return the addresses of the URL's host that webhooks may go to.
+class Names:
+    """Resolves the hosts of URLs, few at once."""
 
-    The caller connects to one of them and looks no name up again: a name may have other addresses the next
-    time.
+    def __init__(self, config: Config) -> None:
+        """Take what says which networks are allowed."""
+        self._config = config
+        self._places = asyncio.Semaphore(MAX_LOOKUPS)
 
-    Raises:
-        AddressRefused: There is none.
-        OSError: The name cannot be resolved.
-    """
-    host = urlsplit(url).hostname or ""
-    addresses = await _resolved(host)
-    allowed = [address for address in addresses if _is_allowed(config, address)]
-    if not allowed:
-        raise AddressRefused(
-            f"{host} has the address {addresses[0]}, which is not public: allow its network in "
-            "webhook_networks"
-        )
-    return allowed[:MAX_ADDRESSES]
+    async def addresses_of(self, url: str) -> list[Address]:
+        """Return the addresses of the URL's host that webhooks may go to.
 
+        The caller connects to one of them and looks no name up again: a name may have other addresses the
+        next time.
 
-async def _resolved(host: str) -> list[Address]:
-    try:
-        return [ipaddress.ip_address(host)]
-    except ValueError:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
-    return [ipaddress.ip_address(text) for text in texts]
+        Raises:
+            AddressRefused: There is none.
+            OSError: The name cannot be resolved.
+        """
+        host = urlsplit(url).hostname or ""
+        addresses = await self._resolved(host)
+        allowed = [address for address in addresses if _is_allowed(self._config, address)]
+        if not allowed:
+            raise AddressRefused(
+                f"{host} has the address {addresses[0]}, which is not public: allow its network in "
+                "webhook_networks"
+            )
+        return allowed[:MAX_ADDRESSES]
+
+    async def _resolved(self, host: str) -> list[Address]:
+        try:
+            return [ipaddress.ip_address(host)]
+        except ValueError:
+            found = await self._looked_up(host)
+        texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
+        return [ipaddress.ip_address(text) for text in texts]
+
+    async def _looked_up(self, host: str) -> list[Any]:
+        await self._places.acquire()
+        loop = asyncio.get_running_loop()
+        looking = asyncio.ensure_future(loop.getaddrinfo(host, None, type=socket.SOCK_STREAM))
+        looking.add_done_callback(self._ended)
+        # Its thread waits for the name server, whoever gives up: until then the place is taken.
+        return await asyncio.shield(looking)
+
+    def _ended(self, looking: asyncio.Future[Any]) -> None:
+        self._places.release()
+        if not looking.cancelled():
+            looking.exception()  # nobody may wait for it any more
 
 
 def _is_allowed(config: Config, address: Address) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from authkit_issuer.config import Config
-from authkit_issuer.domains.webhooks.addresses import Address, AddressRefused, addresses_of
+from authkit_issuer.domains.webhooks.addresses import Address, AddressRefused, Names
 from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.telemetry.calls import calling
 
@@ -48,7 +48,7 @@ class WebhookClient:
 
     def __init__(self, config: Config, telemetry: Telemetry | None = None) -> None:
         """Take the rules of the configuration, and what receives the numbers."""
-        self._config = config
+        self._names = Names(config)
         self._telemetry = telemetry
         self._client: httpx.AsyncClient | None = None
         self._opening = asyncio.Lock()
@@ -69,7 +69,7 @@ class WebhookClient:
             return Outcome(reason=f"no connection: {type(error).__name__}")
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
-        addresses = await addresses_of(self._config, url)
+        addresses = await self._names.addresses_of(url)
         for address in addresses[:-1]:
             try:
                 return await self._to(address, url, headers, body)

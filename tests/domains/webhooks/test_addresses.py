@@ -36,7 +36,7 @@ def production(**changes: Any) -> Config:
 async def test_an_address_that_is_not_public_is_refused_in_every_notation(address: str) -> None:
     host = f"[{address}]" if ":" in address else address
     with pytest.raises(addresses.AddressRefused, match="webhook_networks"):
-        await addresses.addresses_of(production(), f"https://{host}/hook")
+        await addresses.Names(production()).addresses_of(f"https://{host}/hook")
 
 
 async def test_a_name_with_private_addresses_alone_is_refused(monkeypatch) -> None:
@@ -48,7 +48,7 @@ async def test_a_name_with_private_addresses_alone_is_refused(monkeypatch) -> No
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
     for host in ("intern.example.test", "2130706433", "0x7f.1"):
         with pytest.raises(addresses.AddressRefused, match="not public"):
-            await addresses.addresses_of(production(), f"https://{host}/hook")
+            await addresses.Names(production()).addresses_of(f"https://{host}/hook")
 
 
 @pytest.mark.parametrize(
@@ -60,10 +60,10 @@ def test_a_public_address_is_allowed(address: str) -> None:
 
 async def test_a_network_of_the_setting_is_allowed_and_no_other() -> None:
     config = production(webhook_networks=("10.1.0.0/16", "fd00::/8"))
-    assert await addresses.addresses_of(config, "https://10.1.2.3/")
-    assert await addresses.addresses_of(config, "https://[fd00::1]/")
+    assert await addresses.Names(config).addresses_of("https://10.1.2.3/")
+    assert await addresses.Names(config).addresses_of("https://[fd00::1]/")
     with pytest.raises(addresses.AddressRefused):
-        await addresses.addresses_of(config, "https://10.2.2.3/")
+        await addresses.Names(config).addresses_of("https://10.2.2.3/")
 
 
 async def test_of_several_addresses_of_a_name_only_the_public_ones_are_used(monkeypatch) -> None:
@@ -71,7 +71,7 @@ async def test_of_several_addresses_of_a_name_only_the_public_ones_are_used(monk
         return [(2, 1, 6, "", (address, 443)) for address in ("10.0.0.1", "93.184.215.14", "169.254.169.254")]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-    found = await addresses.addresses_of(production(), "https://mixed.example.test/")
+    found = await addresses.Names(production()).addresses_of("https://mixed.example.test/")
     assert [str(address) for address in found] == ["93.184.215.14"]
 
 
@@ -139,3 +139,30 @@ def test_http_is_for_this_machine_outside_of_production() -> None:
 def test_a_network_that_is_none_is_refused() -> None:
     with pytest.raises(errors.ConfigError, match="webhook_networks"):
         production(webhook_networks=("10.1.0.0/99",))
+
+
+async def test_name_servers_that_are_silent_leave_threads_to_others(monkeypatch) -> None:
+    asked: list[str] = []
+    silent = asyncio.Event()
+
+    async def resolve(host: str, *_: object, **__: object) -> list[Any]:
+        asked.append(host)
+        await silent.wait()
+        raise socket.gaierror
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+    names = addresses.Names(production())
+    impatient = [
+        asyncio.create_task(names.addresses_of(f"https://{number}.example.test/")) for number in range(8)
+    ]
+    await asyncio.sleep(0.01)
+    for task in impatient:  # as after the time of a delivery
+        task.cancel()
+    await asyncio.gather(*impatient, return_exceptions=True)
+    later = asyncio.create_task(names.addresses_of("https://later.example.test/"))
+    await asyncio.sleep(0.01)
+    assert asked == ["0.example.test", "1.example.test"]
+    silent.set()
+    with pytest.raises(OSError):
+        await later
+    assert asked[2:] == ["later.example.test"]
