@@ -60,6 +60,8 @@ def run(
         StartupError: The database, the ephemeral store or the keys cannot be used.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.get_loop()
+        signals.enter_loop()
         runner.run(_run(config, options, listener, signals, metrics, begin, ready))
 
 
@@ -72,7 +74,7 @@ async def _run(  # noqa: PLR0917 - the arguments of ``run``
     begin: Callable[[], None],
     ready: Callable[[], None],
 ) -> None:
-    signals.task = asyncio.current_task()
+    signals.entered()
     begin()
     async with AsyncExitStack() as stack:
         try:

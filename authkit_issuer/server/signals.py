@@ -27,7 +27,7 @@ class Signals:
         With ``once`` all signals together are one step: a terminal sends them to the workers, too, and only
         their parent counts them.
         """
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Any] | None = None
         self.stop: Callable[[int], None] | None = None
         self._once = once
         self._step = 0
@@ -57,6 +57,17 @@ class Signals:
             self._held = False
         if self._pending:
             raise KeyboardInterrupt
+
+    def enter_loop(self) -> None:
+        """Defer the first signal until ``entered``: raised between two callbacks, it would break the loop."""
+        self._held = True
+
+    def entered(self) -> None:
+        """Cancel the running task by a signal from now on, and at once if one came meanwhile."""
+        self.task, self._held = asyncio.current_task(), False
+        if self._pending:
+            self._pending = False
+            self.to(1)
 
     def ignore(self) -> None:
         """Ignore signals from now on."""
