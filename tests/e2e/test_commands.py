@@ -131,10 +131,20 @@ def test_no_command_at_all_shows_what_there_is(arguments: tuple[str, ...]) -> No
     assert "Traceback" not in done.stderr
 
 
+HELP, LIST, NONE = ("serve", "--help"), ("users", "list"), ("no-such-command",)
+
+
 @pytest.mark.parametrize(
-    "command", [[sys.executable, "-m", "authkit_issuer.cli"], [str(Path(sys.executable).parent / "authkit")]]
+    ("command", "calls"),
+    [
+        ([sys.executable, "-m", "authkit_issuer.cli"], [HELP]),
+        ([str(Path(sys.executable).parent / "authkit")], [HELP, LIST, NONE]),
+    ],
+    ids=["module", "script"],
 )
-def test_the_module_and_the_installed_script_are_the_command(command: list[str]) -> None:
+def test_the_module_and_the_installed_script_are_the_command(
+    command: list[str], calls: list[tuple[str, ...]]
+) -> None:
     def called(*arguments: str) -> tuple[int, str, str]:
         line = [*command, *arguments]
         done = subprocess.run(
@@ -143,7 +153,7 @@ def test_the_module_and_the_installed_script_are_the_command(command: list[str])
         said = done.stdout.replace("Usage: authkit ", "Usage: python -m authkit_issuer.cli ")
         return done.returncode, said, done.stderr
 
-    for arguments in (("serve", "--help"), ("users", "list"), ("no-such-command",)):
+    for arguments in calls:
         warm = run(*arguments)
         assert called(*arguments) == (warm.returncode, warm.stdout, warm.stderr)
 

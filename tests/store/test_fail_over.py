@@ -119,17 +119,17 @@ async def proxy(pair: Pair) -> AsyncIterator[Proxy]:
     await proxy.stop()
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
-async def test_refreshes_go_on_within_seconds_after_the_promotion(
-    pair: Pair,
-    started: Callable[[str], Awaitable[Refreshes]],
-    proxy: Proxy,
-    outage: str,
-    rounds: Callable[[int], int],
-) -> None:
-    if outage != "hangs" and rounds(10) == 1:
+@pytest.fixture(params=OUTAGES)
+def outage(request: pytest.FixtureRequest, rounds: Callable[[int], int]) -> str:
+    """What happens to the primary; asked for before there are servers, which take seconds to start."""
+    if request.param != "hangs" and rounds(10) == 1:
         pytest.skip("a soak has every outage")
+    return request.param
 
+
+async def test_refreshes_go_on_within_seconds_after_the_promotion(
+    outage: str, pair: Pair, started: Callable[[str], Awaitable[Refreshes]], proxy: Proxy
+) -> None:
     def strike() -> None:
         proxy.silent = outage == "vanishes"
         if not proxy.silent:
