@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,8 @@ class WorkCounter:
         self._steps: list[tuple[str, str]] = []
         self._held: list[Callable[[], Awaitable[None]]] = []
         self._holding = False
+        # Workers of the service, which began before, ask the database whenever it suits them.
+        self._counting = ContextVar("counting", default=False)
         for name in _DATABASE:
             # The store of the pool hands every statement to that of a connection, as a transaction does.
             self._follow(monkeypatch, ConnectionStore, name, lambda args: args[0].sql if args else "")
@@ -62,7 +65,8 @@ class WorkCounter:
         original = getattr(owner, name)
 
         def followed(store: Any, *args: Any, **options: Any) -> Any:
-            self._steps.append((name, label(args)))
+            if self._counting.get():
+                self._steps.append((name, label(args)))
             return original(store, *args, **options)
 
         monkeypatch.setattr(owner, name, followed)
@@ -75,9 +79,11 @@ class WorkCounter:
         self._steps.clear()
         computed, spent = hasher.computed, hasher.spent
         self._holding = True
+        token = self._counting.set(True)
         try:
             yield work
         finally:
+            self._counting.reset(token)
             self._holding = False
             work.hashes, work.cost = hasher.computed - computed, hasher.spent - spent
             work.steps = tuple(self._steps)
