@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from importlib.metadata import version
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -266,3 +267,14 @@ def test_parameters_are_documented_where_they_are_read():
     assert (keep["name"], keep["in"], keep["required"]) == ("keep_current", "query", False)
     bare = [operation for operation in ALL if operation.params is NoParams and "{" not in operation.path]
     assert not any("parameters" in paths[o.path][o.method.lower()] for o in bare)
+
+
+def test_a_member_that_may_be_left_out_of_an_answer_is_not_required_by_the_document():
+    found = {
+        (operation.name, field.name)
+        for operation in OPERATIONS
+        if operation.omit_none
+        for field in fields(operation.returns)
+        if type(None) in get_args(get_type_hints(operation.returns)[field.name]) and field.default is not None
+    }
+    assert found == set()

@@ -26,14 +26,14 @@ class AuthorizationServerMetadata:
     jwks_uri: str
     token_endpoint: str
     revocation_endpoint: str
-    introspection_endpoint: str | None
+    introspection_endpoint: str | None = None
     response_types_supported: list[str]
     grant_types_supported: list[str]
     subject_types_supported: list[str]
     id_token_signing_alg_values_supported: list[str]
     token_endpoint_auth_methods_supported: list[str]
     revocation_endpoint_auth_methods_supported: list[str]
-    introspection_endpoint_auth_methods_supported: list[str] | None
+    introspection_endpoint_auth_methods_supported: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class Capabilities:
     password: bool
     two_factor: SecondFactorKinds
     providers: list[LoginProvider]
-    passwordless: PasswordlessLogins | None
+    passwordless: PasswordlessLogins | None = None
     """Left out where no message signs in."""
     passkeys: bool
     solana: bool
