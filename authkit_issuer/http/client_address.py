@@ -75,9 +75,16 @@ def _walk(peer: str | None, hops: Sequence[str], trusted: TrustedProxies) -> str
 def _warn_of_proxy(peer: str | None) -> None:
     """Warn once about a near proxy that is not trusted: all behind it are one address."""
     if peer is None:
-        logger.warning("a peer of the unix socket forwards addresses, and trusted_proxies lacks unix")
+        logger.warning(
+            "forwarded addresses on the unix socket are ignored: add unix to trusted_proxies "
+            "(AUTHKIT_TRUSTED_PROXIES)"
+        )
     elif ipaddress.ip_address(peer).is_private:
-        logger.warning("a peer at %s forwards addresses and is not among trusted_proxies", peer)
+        logger.warning(
+            "forwarded addresses from %s are ignored: add it to trusted_proxies (AUTHKIT_TRUSTED_PROXIES) if "
+            "it is your proxy",
+            peer,
+        )
 
 
 def _without_port(hop: str) -> str:

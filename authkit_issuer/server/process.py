@@ -90,7 +90,7 @@ async def _run(  # noqa: PLR0917 - the arguments of ``run``
         if metrics is not None:
             await stack.enter_async_context(metrics.served(Readiness(service, draining)))
         server = QuietServer(_uvicorn(config, options, draining))
-        signals.stop = Stopping(server, draining, options.drain_delay).to
+        signals.stop = Stopping(server, draining, delay=options.drain_delay, graceful=options.graceful).to
         announcer = asyncio.create_task(_announce(server, ready), name="authkit announce")
         try:
             await server.serve(sockets=[listener])

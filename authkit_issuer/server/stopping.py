@@ -19,9 +19,10 @@ logger = logging.getLogger("authkit.server")
 class Stopping:
     """Stops one server, made inside its loop; ``to`` may be called from a signal handler."""
 
-    def __init__(self, server: uvicorn.Server, draining: Draining, delay: float) -> None:
+    def __init__(self, server: uvicorn.Server, draining: Draining, *, delay: float, graceful: float) -> None:
         """Take the server; without a ``delay`` its first step is to finish the running requests."""
         self._server = server
+        self._graceful = graceful
         self._draining = draining
         self._delay = delay
         self._loop = asyncio.get_running_loop()
@@ -46,6 +47,8 @@ class Stopping:
         self._loop.call_later(self._delay, self._finish)
 
     def _finish(self) -> None:
+        if not self._server.should_exit:
+            logger.info("stopping: running requests have %g s", self._graceful)
         self._server.should_exit = True
 
     def _wait_no_longer(self) -> None:

@@ -139,6 +139,7 @@ def test_a_process_serves_on_while_the_load_balancer_learns_that_it_stops(settin
         assert time.monotonic() - began >= 3
         assert server.process.returncode == 0
         assert "serving on for 3 s" in server.log()
+        assert server.log().count("stopping: running requests have 5 s") == 1
 
 
 def test_a_second_signal_ends_the_drain(settings: dict[str, str]) -> None:

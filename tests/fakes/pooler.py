@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -19,10 +20,19 @@ def program() -> str | None:
     return shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
+def version() -> tuple[int, ...]:
+    """Return the version of the program, or nothing without one."""
+    found = program()
+    if found is None:
+        return ()
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True, timeout=30).stdout
+    return tuple(map(int, re.findall(r"\d+", said.splitlines()[0])))
+
+
 class PgBouncer:
     """A pooler before one database, on a loopback port."""
 
-    def __init__(self, folder: Path, database_url: str, mode: str) -> None:
+    def __init__(self, folder: Path, database_url: str, mode: str, prepared: int | None = None) -> None:
         self.port = free_port()
         parts = urlsplit(database_url)
         self.name = parts.path.lstrip("/")
@@ -35,6 +45,8 @@ class PgBouncer:
             f"[databases]\n{self.name} = host={parse_qs(parts.query)['host'][0]} user=postgres\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
             f"auth_type = any\nauth_file = {users}\npool_mode = {mode}\ndefault_pool_size = 4\n"
+            # Versions before 1.21 refuse the setting.
+            + ("" if prepared is None else f"max_prepared_statements = {prepared}\n")
         )
         for path in (self._settings, users):
             path.chmod(0o644)

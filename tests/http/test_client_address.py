@@ -68,7 +68,7 @@ def test_a_proxy_on_a_unix_socket_is_trusted_where_the_configuration_says_so(
     assert client_facts(scope, PROXIES).ip is None
     client_address._warn_of_proxy.cache_clear()
     assert client_facts(scope, TrustedProxies()).ip is None
-    assert "trusted_proxies lacks unix" in caplog.text
+    assert "add unix to trusted_proxies" in caplog.text
 
 
 def test_the_peer_of_a_network_is_no_proxy_because_those_of_the_unix_socket_are():

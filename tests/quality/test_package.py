@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -130,6 +131,39 @@ def test_the_wheel_of_the_source_distribution_is_the_same(
     top = {path.name for path in unpacked_sdist.iterdir()}
     assert {"README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md", "pyproject.toml", *PACKAGES} <= top
     assert not top & {"tests", "benchmarks", "examples", ".ci"}
+
+
+LINKS = re.compile(r"!?\[[^\]]*\]\(([^)]*)\)")
+
+
+def test_no_link_of_the_page_on_an_index_leads_to_a_file_of_the_repository(
+    wheel: Path, tmp_path: Path
+) -> None:
+    text = (_metadata_folder(wheel, tmp_path) / "METADATA").read_text("utf-8")
+    links = LINKS.findall(text)
+    assert len(links) > 2
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "Django and Django REST framework" in text
+
+
+def test_the_links_of_the_page_lead_to_the_repository_once_it_is_published(tmp_path: Path) -> None:
+    for name in ("README.md", "LICENSE", "hatch_build.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    urls = '[project.urls]\nSource = "https://git.example/authkit/"\n\n'
+    (tmp_path / "pyproject.toml").write_text(project.replace("[project.scripts]", f"{urls}[project.scripts]"))
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "metadata"],
+        cwd=tmp_path, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    text = json.loads(done.stdout)["readme"]["text"]
+    ours = [link for link in LINKS.findall(text) if "git.example" in link]
+    of_the_readme = LINKS.findall((ROOT / "README.md").read_text("utf-8"))
+    assert len(ours) == len([link for link in of_the_readme if not link.startswith("https://")]) > 30
+    places = ("https://git.example/authkit/blob/main/", "https://git.example/authkit/raw/main/docs/images/")
+    assert all(link.startswith(places) for link in ours)
+    assert all((ROOT / link.partition("/main/")[2]).is_file() for link in ours)
+    assert [link for link in LINKS.findall(text) if not link.startswith("https://")] == []
 
 
 def test_an_index_accepts_the_metadata(wheel: Path, tmp_path: Path) -> None:

@@ -80,6 +80,28 @@ async def test_a_pooler_that_appears_later_costs_one_line_and_no_error_but_outag
     assert sum("AUTHKIT_DATABASE_STATEMENT_CACHE" in line for line in lines(caplog)) in {1, 2}
 
 
+@pytest.mark.skipif(pooler.version() < (1, 21), reason="this PgBouncer keeps no prepared statements")
+@pytest.mark.parametrize(("kept", "lines_of_the_cache"), [(200, 0), (0, 1)])
+async def test_a_pooler_that_keeps_prepared_statements_is_used_with_them(
+    make_service: MakeService,
+    database_url: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    kept: int,
+    lines_of_the_cache: int,
+) -> None:
+    started = pooler.PgBouncer(tmp_path / "pgbouncer", database_url, "transaction", prepared=kept)
+    started.start()
+    try:
+        service = await make_service(pool=None, database_url=started.url)
+        await asyncio.gather(*(story(service, number) for number in range(6)))
+        said = [line for line in lines(caplog) if "AUTHKIT_DATABASE_STATEMENT_CACHE" in line]
+        assert len(said) == lines_of_the_cache
+        await service.close()
+    finally:
+        started.stop()
+
+
 @pytest.mark.parametrize("pgbouncer", ["statement"], indirect=True)
 async def test_a_pooler_without_transactions_is_refused_at_the_start_with_its_own_words(
     make_service: MakeService, pgbouncer: pooler.PgBouncer
