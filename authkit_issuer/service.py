@@ -44,6 +44,7 @@ from authkit_issuer.domains.orgs.members import OrgMembers
 from authkit_issuer.domains.orgs.service import Orgs
 from authkit_issuer.domains.passkeys.logins import PasskeyLogins
 from authkit_issuer.domains.passkeys.service import Passkeys
+from authkit_issuer.domains.recovery.service import Recovery
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.domains.signup.service import Registration
@@ -116,6 +117,7 @@ class Service:
     two_factor: TwoFactor
     second_factors: SecondFactors
     totp: Totp
+    recovery: Recovery
     logins: Logins
     deleted_accounts: DeletedAccounts
     devices: Devices
@@ -379,6 +381,7 @@ class Service:
             Guesses(self.rt).purge,
             self.totp.reseal,
             self.lifecycle.lift_lapsed_bans,
+            self.recovery.remind,
         ]
         if self.resources.readiness is not None:
             parts.append(partial(self.resources.readiness.compare_clocks, self.rt.clock))

@@ -28,6 +28,7 @@ MAX_ARGON2_TIME = 10
 MAX_ARGON2_LANES = 16
 """A stored password hash beyond these is refused, not computed."""
 
+MIN_RECOVERY_DELAY = 86_400
 ORG_MODES = ("single", "multi")
 MIN_CLIENT_SECRET = 16
 # The form that browsers send (RFC 6454 section 6.2): lower case, no path, no slash at the end.
@@ -149,6 +150,12 @@ def _check_two_factor_policy(config: Config) -> None:
         raise ConfigError(
             f"two_factor_policy is {config.two_factor_policy!r}: set off, optional or required."
         )
+    delay = config.recovery_delay
+    if delay is not None and config.is_production and delay < MIN_RECOVERY_DELAY:
+        raise ConfigError(
+            f"recovery_delay is {delay:g}: it must be {MIN_RECOVERY_DELAY} seconds (a day) or more, "
+            "so that the owner can read the notice and cancel; 259200 (72 hours) is recommended."
+        )
 
 
 def _check_passwordless(config: Config) -> None:
@@ -180,7 +187,7 @@ def _check_numbers(config: Config) -> None:
     optional = (
         "refresh_token_duration", "refresh_idle_duration", "session_max_per_user", "hash_threads",
         "rename_cooldown", "deleted_user_retention", "two_factor_remember", "database_lock_timeout",
-        "database_statement_timeout",
+        "database_statement_timeout", "recovery_delay",
     )  # fmt: skip
     for name in optional:
         value = getattr(config, name)

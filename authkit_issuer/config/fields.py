@@ -85,6 +85,7 @@ class ConfigFields(TypedDict, total=False):
     two_factor_ttl: float | timedelta
     two_factor_exempt_methods: tuple[str, ...]
     two_factor_remember: float | timedelta | None
+    recovery_delay: float | timedelta | None
     totp_issuer: str
     passwordless: Literal["off", "code", "link", "both"]
     passwordless_registration: bool

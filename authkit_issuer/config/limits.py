@@ -47,7 +47,7 @@ _RATES: dict[str, tuple[str, ...]] = {
         "auth_oidc_start", "auth_solana_challenge", "auth_register_resend_email",
         "auth_register_resend_phone", "auth_pwd_reset_request", "auth_pwd_reset_confirm",
         "auth_email_verify_request", "auth_email_verify_confirm", "auth_2fa_verify", "auth_2fa_challenge",
-        "auth_passwordless_start", "auth_passwordless_confirm",
+        "auth_passwordless_start", "auth_passwordless_confirm", "auth_recovery",
     ),
     "6/10m": ("auth_user_email_change_resend",),
     "3/10m": (

@@ -161,6 +161,12 @@ from authkit_issuer.errors.passkeys import (
     PasskeySuspended,
     PasskeyUnknown,
 )
+from authkit_issuer.errors.recovery import (
+    RecoveryNotConfigured,
+    RecoveryNotFound,
+    RecoveryNotReady,
+    RecoveryUnavailable,
+)
 from authkit_issuer.errors.sessions import (
     InvalidRefreshToken,
     InvalidTarget,
@@ -293,6 +299,10 @@ __all__ = [
     "ProviderNotLinked",
     "ProviderRefused",
     "ProviderUnavailable",
+    "RecoveryNotConfigured",
+    "RecoveryNotFound",
+    "RecoveryNotReady",
+    "RecoveryUnavailable",
     "RefreshTokenReuseDetected",
     "ReservedClaim",
     "ReservedRoleSlug",

@@ -271,6 +271,11 @@ def with_second_factors(service: Service) -> bool:
     return service.config.two_factor_policy != "off"
 
 
+def with_recovery(service: Service) -> bool:
+    """True if users who lost every second factor may recover their accounts."""
+    return service.config.recovery_delay is not None and with_messages(service)
+
+
 def with_apps(service: Service) -> bool:
     """True if there is a key that seals the secrets of authenticator apps."""
     return service.totp.available and with_second_factors(service)

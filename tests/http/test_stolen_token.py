@@ -39,6 +39,7 @@ ALONE = {
     "addOrgMember": "an owner can withdraw the invite",
     "assignOrgRole": "another owner can take the role away",
     "cancelEmailChange": "keeps the present address",
+    "cancelOwnRecovery": "keeps the second factors",
     "cancelPhoneChange": "keeps the present number",
     "createOrg": "the founder can delete the organization",
     "createOrgInvite": "an owner can withdraw it",
@@ -134,6 +135,7 @@ async def stolen(make_service, serve, age):
         base_url="http://127.0.0.1:8000",
         solana_domains=("app.example",),
         webauthn_rp_id="app.example",
+        recovery_delay=259_200,
         providers=dict.fromkeys(("github", "discord"), provider)
         | {"google": dataclasses.replace(provider, native_client_ids=("an app of ours",))},
     )

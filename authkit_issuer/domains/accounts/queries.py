@@ -204,6 +204,12 @@ EXPORT = Query(
             ))
             from profiles.two_factor_settings t where t.user_id = u.id
         ),
+        'recovery', (
+            select jsonb_build_object(
+                'started_at', r.started_at, 'method', r.method, 'completes_at', r.completes_at,
+                'expires_at', r.expires_at, 'cancelled_at', r.cancelled_at
+            ) from profiles.recovery_requests r where r.user_id = u.id
+        ),
         'providers', (
             select coalesce(jsonb_agg(to_jsonb(l) - 'user_id' order by l.created_at, l.id), '[]')
             from profiles.user_providers l where l.user_id = u.id

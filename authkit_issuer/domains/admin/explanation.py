@@ -17,6 +17,7 @@ from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, Login
 from authkit_issuer.domains.credentials.obstacles import Obstacle, login_obstacles
 from authkit_issuer.domains.credentials.queries import BY_ID, Credential
 from authkit_issuer.domains.login.solana.service import SOLANA_PROVIDER_SLUG
+from authkit_issuer.domains.recovery.service import Recovery
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
 from authkit_issuer.runtime import Runtime
 
@@ -127,7 +128,11 @@ async def explain_user(rt: Runtime, user_id: str, user: User | None) -> UserExpl
             )
         ]
     else:
-        obstacles = [*_obstacles(rt.config, user, account, logins, events), *await _waits(rt, user)]
+        obstacles = [
+            *_obstacles(rt.config, user, account, logins, events),
+            *await _recovery(rt, user_id, events),
+            *await _waits(rt, user),
+        ]
     codes = {finding.code for finding in obstacles}
     return UserExplanation(
         user_id=user_id,
@@ -185,6 +190,23 @@ def _obstacles(
             sentence="Each sign-in requires a second factor.",
             rule="two_factor.enable",
         )
+
+
+async def _recovery(rt: Runtime, user_id: str, events: list[AuthSessionEvent]) -> list[Finding]:
+    """Return the open recovery, which changes what a sign-in requires once its wait is over."""
+    found = await Recovery(rt).get(user_id)
+    if found is None:
+        return []
+    when = f"from {found.completes_at.isoformat()} until {found.expires_at.isoformat()}"
+    return [
+        Finding(
+            code="recovery_open",
+            sentence=f"A recovery is open: a sign-in {when} may drop every second factor.",
+            rule="recovery_delay",
+            at=found.started_at,
+            events=_of(events, SessionEventType.RECOVERY_REQUESTED),
+        )
+    ]
 
 
 def _unverified(by_identifier: Mapping[By, set[Obstacle]]) -> Iterator[Finding]:

@@ -193,6 +193,10 @@ SILENT: Mapping[SessionEventType, str] = {
     _E.USER_ANONYMISED: "the account is unchanged",
     _E.SMS_UNUSED: "of the whole service, for its operator",
     _E.SESSION_STEPPED_UP: "a session that is open already was proved again",
+    **dict.fromkeys(
+        (_E.RECOVERY_REQUESTED, _E.RECOVERY_CANCELLED, _E.RECOVERY_COMPLETED),
+        "``recovery.notices`` sends a notice to every contact, with a token that cancels",
+    ),
     _E.DEVICES_FORGOTTEN: "closes a way in that the owner chose to close",
     _E.ORG_CREATED: "opens no account",
     _E.ORG_POLICY_CHANGED: "opens no account",

@@ -178,6 +178,20 @@ class Messages:
 
         await self.send_in_background(send, name="security notice", life=NOTICE_LIFE)
 
+    async def notify_recovery(self, email: str, username: str, notice: RecoveryNotice) -> None:
+        """Send a notice of a recovery in the background, as a security notice without a sender for it."""
+        sender = self.rt.senders.recovery_notice
+        if sender is None:
+            await self.notify(email, username, notice.kind, by_owner=False)
+            return
+
+        async def send() -> None:
+            # The client may be an attacker's.
+            language.set("")
+            await sender.send_recovery_notice(email, username, notice)
+
+        await self.send_in_background(send, name="recovery notice", life=NOTICE_LIFE)
+
     async def notify_phone(self, phone: str, notice: RecoveryNotice) -> None:
         """Send a notice of a recovery by SMS in the background; does nothing without a sender for it."""
         sender = self.rt.senders.recovery_text
@@ -185,6 +199,7 @@ class Messages:
             return
 
         async def send() -> None:
+            language.set("")
             await self.admit(PHONE, phone)
             await sender.send_recovery_text(phone, notice)
 

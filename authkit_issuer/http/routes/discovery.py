@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE
 from authkit_issuer.http.assets import CLIENT
 from authkit_issuer.http.conditional import cached
-from authkit_issuer.http.operations import Auth, Plain, with_passwordless
+from authkit_issuer.http.operations import Auth, Plain, with_passwordless, with_recovery
 from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -96,6 +96,7 @@ class Capabilities:
     passwordless: PasswordlessLogins | None = None
     """Left out where no message signs in."""
     passkeys: bool
+    recovery: bool
     solana: bool
     refresh_cookie: bool
     introspection: bool
@@ -185,6 +186,7 @@ def _capabilities(service: Service) -> Capabilities:
         ],
         passwordless=_passwordless(service),
         passkeys=config.webauthn_rp_id is not None,
+        recovery=with_recovery(service),
         solana=bool(config.solana_domains) or config.dev,
         refresh_cookie=config.refresh_cookie,
         introspection=bool(config.introspection_clients),

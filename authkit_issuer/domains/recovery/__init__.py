@@ -1,0 +1,1 @@
+"""Recovery by users who lost every second factor."""

@@ -1,0 +1,33 @@
+"""Recovery by the user."""
+
+from __future__ import annotations
+
+from authkit_issuer.errors.categories import Conflict, NotConfigured, NotFound
+
+
+class RecoveryNotConfigured(NotConfigured):
+    """The deployment has no recovery by the user."""
+
+    code = "recovery_not_configured"
+    default = "Recovery is not configured: set recovery_delay."
+
+
+class RecoveryUnavailable(Conflict):
+    """No contact of the account can be told of a recovery, so that its owner could not cancel it."""
+
+    code = "recovery_unavailable"
+    default = "This account has no verified contact that could be told of the recovery; ask the support."
+
+
+class RecoveryNotFound(NotFound):
+    """No recovery of the account is open: none was started, or it was cancelled or has ended."""
+
+    code = "recovery_not_found"
+    default = "There is no open recovery of this account."
+
+
+class RecoveryNotReady(Conflict):
+    """The wait is not over; ``metadata`` says when it is."""
+
+    code = "recovery_not_ready"
+    default = "The wait of this recovery is not over."

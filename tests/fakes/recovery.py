@@ -1,0 +1,32 @@
+"""Sign-ins that wait for a second factor which is lost, and the time that passes."""
+
+from __future__ import annotations
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+from fakes.factors import EMAIL, PASSWORD
+
+DAY = 86_400.0
+DELAY = 3 * DAY
+
+
+async def challenge_of(service: Service, email: str = EMAIL, password: str = PASSWORD) -> str:
+    """Return the challenge of a sign-in whose password was right."""
+    with pytest.raises(errors.TwoFactorRequired) as required:
+        await service.logins.with_password(email, password)
+    return str(required.value.metadata["challenge"])
+
+
+async def let_pass(service: Service, seconds: float) -> None:
+    """Move every recovery into the past, as if time had passed for it."""
+    assert service.pool is not None
+    await service.pool.execute(
+        "update profiles.recovery_requests set started_at = started_at - $1 * interval '1 second',"
+        " completes_at = completes_at - $1 * interval '1 second',"
+        " expires_at = expires_at - $1 * interval '1 second',"
+        " next_notice_at = next_notice_at - $1 * interval '1 second',"
+        " cancelled_at = cancelled_at - $1 * interval '1 second'",
+        seconds,
+    )
