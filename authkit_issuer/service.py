@@ -375,14 +375,9 @@ class Service:
         ``before_purge(user_id)`` is called before a soft-deleted user goes for good; a host that has to clean
         up without calling this sets ``deleted_user_retention=None`` and purges itself.
         """
-        parts: list[Callable[[], Awaitable[object]]] = [self.sessions.purge, self.webhooks.purge]
-        parts += [
-            self.events.purge,
-            Guesses(self.rt).purge,
-            self.totp.reseal,
-            self.lifecycle.lift_lapsed_bans,
-            self.recovery.remind,
-        ]
+        parts: list[Callable[[], Awaitable[object]]] = [self.recovery.remind, self.sessions.purge]
+        parts += [self.webhooks.purge, self.events.purge, Guesses(self.rt).purge]
+        parts += [self.totp.reseal, self.lifecycle.lift_lapsed_bans]
         if self.resources.readiness is not None:
             parts.append(partial(self.resources.readiness.compare_clocks, self.rt.clock))
         if self.config.deleted_user_retention is not None:

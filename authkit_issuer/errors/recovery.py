@@ -27,7 +27,7 @@ class RecoveryNotFound(NotFound):
 
 
 class RecoveryNotReady(Conflict):
-    """The wait is not over; ``metadata`` says when it is."""
+    """The wait is not over, as ``metadata`` says, or its daily notices did not go out (``maintain``)."""
 
     code = "recovery_not_ready"
     default = "The wait of this recovery is not over."

@@ -65,8 +65,10 @@ def _name(known: object, number: int) -> str:
 
 @pytest.fixture
 def config(config):
-    """With passkeys and passwordless sign-in, whose operations are served only where they are configured."""
-    return dataclasses.replace(config, webauthn_rp_id="example.test", passwordless="both")
+    """With what is served only where it is configured."""
+    return dataclasses.replace(
+        config, webauthn_rp_id="example.test", passwordless="both", recovery_delay=259_200
+    )
 
 
 @pytest.fixture
@@ -216,6 +218,8 @@ OF_A_CHALLENGE: list[tuple[str, dict[str, Any]]] = [
     ("/auth/2fa/challenge", {"factor_id": "00000000-0000-4000-8000-000000000000"}),
     ("/auth/2fa/passkey/begin", {}),
     ("/auth/2fa/passkey/finish", {"credential": CREDENTIAL}),
+    ("/auth/recovery/start", {}),
+    ("/auth/recovery/complete", {}),
 ]
 
 
@@ -268,6 +272,7 @@ NOT_ABOUT_AN_ACCOUNT = {
     "/auth/passkeys/login/begin": "names nothing; an identifier in the body is ignored",
     "/auth/passkeys/login/finish": "needs the signature of the passkey",
     "/auth/password/reset/confirm-link": "names a token of 256 bits, which only the mailbox has",
+    "/auth/recovery/cancel": "names a token of 256 bits, which only the contacts of the account have",
     "/auth/sms/status": "needs the signature of the provider of SMS",
     "/auth/token": "names a token that the service signed",
     "/auth/revoke": "names a token that the service signed",

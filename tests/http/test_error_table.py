@@ -61,6 +61,7 @@ CODES = {
         "not_found", "org_invite_not_found", "org_not_found", "org_role_not_found",
         "personal_org_not_found", "provider_not_linked", "role_not_found", "session_not_found",
         "unknown_kid", "unknown_provider", "user_not_found", "webhook_not_found", "passkey_not_found",
+        "recovery_not_found",
     },
     405: {
         "method_not_allowed",
@@ -70,13 +71,14 @@ CODES = {
     },
     409: {
         "2fa_factor_exists", "2fa_method_unavailable", "2fa_not_enabled", "2fa_too_many_factors",
-        "account_exists_link_required", "already_confirmed",
+        "account_exists_link_required", "account_not_active", "already_confirmed",
         "already_org_member", "cannot_remove_last_admin_role", "cannot_remove_last_owner",
         "cannot_remove_personal_org_owner", "cannot_unlink_last_login_method", "conflict",
         "org_invite_already_pending", "org_invite_expired", "org_invite_not_pending",
         "org_membership_limit_exceeded", "org_role_limit_exceeded", "own_account", "personal_org_locked",
         "protected_org_role", "provider_already_linked", "wallet_already_linked",
         "passkey_already_registered", "passkey_limit_exceeded",
+        "recovery_not_ready", "recovery_unavailable",
     },
     413: {
         "payload_too_large",
@@ -90,6 +92,7 @@ CODES = {
     501: {
         "email_unavailable", "missing_signer", "not_configured", "sms_unavailable",
         "storage_not_configured", "passkeys_not_configured", "passwordless_not_configured",
+        "recovery_not_configured",
     },
     502: {
         "delivery_failed", "email_delivery_failed", "sms_delivery_failed",

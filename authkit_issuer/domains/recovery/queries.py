@@ -19,7 +19,7 @@ class RecoveryState:
     expires_at: datetime
     """When it ends unused."""
     ready: bool
-    """The wait is over."""
+    """The wait is over, and its notices went out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class Due:
 
     user_id: str
     completes_at: datetime
+    first: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,11 @@ _NOT_PROVED = """
 _OPEN = f"""
     (r.cancelled_at is null and now() < r.expires_at and r.auth_epoch = u.auth_epoch and {ALLOWED}
      and {HAS_TWO_FACTOR} and {_NOT_PROVED})
+"""
+# A wait that the owner does not hear of is no protection: nothing completes while notices are overdue by a day.
+_READY = """
+    (r.completes_at <= now() and cardinality(r.cancel_digests) > 0
+     and r.next_notice_at > now() - interval '1 day')
 """
 _FROM = "from profiles.recovery_requests r join profiles.users u on u.id = r.user_id"
 _OWNER = f"""
@@ -91,24 +97,24 @@ LOCK_OWNER = Query(Owner, f"{_OWNER} for no key update of u")
 FIND = Query(
     RecoveryState,
     f"""
-    select r.started_at, r.completes_at, r.expires_at, r.completes_at <= now() as ready
+    select r.started_at, r.completes_at, r.expires_at, {_READY} as ready
     {_FROM} where r.user_id = $1::uuid and {_OPEN}
     """,
 )
+# The first notice is due at once: if the process ends before it sends one, another process does.
 OPEN = Query(
     RecoveryState,
-    """
+    f"""
     insert into profiles.recovery_requests as r
-        (user_id, auth_epoch, method, completes_at, expires_at, next_notice_at, cancel_digests)
+        (user_id, auth_epoch, method, completes_at, expires_at, next_notice_at)
     values ($1::uuid, $2, $3, now() + $4::float8 * interval '1 second',
-            now() + ($4::float8 + $5::float8) * interval '1 second', now() + interval '1 day',
-            array[$6::text])
+            now() + ($4::float8 + $5::float8) * interval '1 second', now())
     on conflict (user_id) do update
     set auth_epoch = excluded.auth_epoch, method = excluded.method, started_at = now(),
         completes_at = excluded.completes_at, expires_at = excluded.expires_at,
         next_notice_at = excluded.next_notice_at, cancel_digests = excluded.cancel_digests,
         cancelled_at = null
-    returning r.started_at, r.completes_at, r.expires_at, r.completes_at <= now() as ready
+    returning r.started_at, r.completes_at, r.expires_at, {_READY} as ready
     """,
 )
 # One winner, and only while the request is open: a cancellation that committed before is seen here.
@@ -116,7 +122,7 @@ CLAIM = Query(
     str,
     f"""
     delete from profiles.recovery_requests r using profiles.users u
-    where u.id = r.user_id and r.user_id = $1::uuid and {_OPEN} and r.completes_at <= now()
+    where u.id = r.user_id and r.user_id = $1::uuid and {_OPEN} and {_READY}
     returning r.user_id::text
     """,
 )
@@ -146,8 +152,8 @@ CANCEL = Statement(
 DUE = Query(
     Due,
     f"""
-    select r.user_id::text, r.completes_at {_FROM}
-    where r.next_notice_at <= now() and {_OPEN}
+    select r.user_id::text, r.completes_at, cardinality(r.cancel_digests) = 0 as first {_FROM}
+    where r.next_notice_at <= now() and ($2::uuid is null or r.user_id = $2::uuid) and {_OPEN}
     order by r.next_notice_at limit $1 for no key update of r skip locked
     """,
 )

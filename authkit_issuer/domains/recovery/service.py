@@ -8,8 +8,10 @@ gone, and the sign-in goes on without them. ``queries`` says in SQL when a reque
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
@@ -70,7 +72,6 @@ class Recovery:
         record = await Challenges(self.rt).find(user_id, challenge)
         if record is None:
             raise errors.InvalidChallenge
-        token = codes.new_token(self.rt.random_bytes)
         async with self.rt.transaction() as tx:
             owner = await _lock(tx, record)
             present = await tx.maybe(sql.FIND, record.user_id)
@@ -81,9 +82,7 @@ class Recovery:
             if not notices.reaches(tx, owner):
                 raise errors.RecoveryUnavailable
             method = SignIn.of(record).first.method
-            opened = await tx.one(
-                sql.OPEN, record.user_id, record.auth_epoch, method, delay, WINDOW, _digest(token)
-            )
+            opened = await tx.one(sql.OPEN, record.user_id, record.auth_epoch, method, delay, WINDOW)
             await Events(tx).record(
                 SessionEventType.RECOVERY_REQUESTED,
                 actor=None,
@@ -92,13 +91,9 @@ class Recovery:
                 client=client,
                 data={"completes_at": opened.completes_at.isoformat()},
             )
-            await notices.tell(
-                tx,
-                owner,
-                "recovery_requested",
-                token=token,
-                completes_at=opened.completes_at,
-                client=client or Client(),
+            outside = dataclasses.replace(self.rt, store=self.rt.batched.store, waiting=None, host=None)
+            await tx.start_after_commit(
+                partial(_tell_due, outside, record.user_id, client or Client()), name="recovery notice"
             )
         return opened
 
@@ -157,7 +152,7 @@ class Recovery:
         Raises:
             InvalidChallenge: The challenge is over, or the account changed: sign in again.
             RecoveryNotFound: No recovery is open.
-            RecoveryNotReady: The wait is not over.
+            RecoveryNotReady: The wait is not over, or its daily notices did not go out.
             TwoFactorEnrollmentRequired: The recovery is complete; policy requires a new factor.
             TwoFactorRequiredByOrg: The recovery is complete; sign in without the organization.
             Unavailable: Storage failed. Recovery and challenge are as before, or the recovery is complete.
@@ -195,19 +190,9 @@ class Recovery:
         async with self.rt.transaction() as tx:
             for user_id in await tx.all(sql.END_PROVED, BATCH):
                 await _record_cancelled(tx, user_id, reason="second_factor", actor=None, client=None)
-        while True:
-            async with self.rt.transaction() as tx:
-                due = await tx.all(sql.DUE, BATCH)
-                for request in due:
-                    token = codes.new_token(self.rt.random_bytes)
-                    await tx.execute(sql.NOTED, request.user_id, _digest(token))
-                    owner = await tx.one(sql.OWNER, request.user_id)
-                    await notices.tell(
-                        tx, owner, "recovery_waiting", token=token, completes_at=request.completes_at
-                    )
-            told += len(due)
-            if len(due) < BATCH:
-                break
+        while (found := await _tell_due(self.rt)) == BATCH:
+            told += found
+        told += found
         await self.rt.execute(sql.PURGE)
         return told
 
@@ -243,6 +228,19 @@ class Recovery:
             )
             await notices.tell(tx, owner, "recovery_completed", client=client or Client())
             return await tx.one(sql.EPOCH, record.user_id)
+
+
+async def _tell_due(rt: Runtime, user_id: str | None = None, client: Client | None = None) -> int:
+    """Send the notices that are due, of one user or of all; returns of how many recoveries."""
+    async with rt.transaction() as tx:
+        due = await tx.all(sql.DUE, BATCH, user_id)
+        for request in due:
+            token = codes.new_token(rt.random_bytes)
+            await tx.execute(sql.NOTED, request.user_id, _digest(token))
+            owner = await tx.one(sql.OWNER, request.user_id)
+            kind = "recovery_requested" if request.first else "recovery_waiting"
+            await notices.tell(tx, owner, kind, token=token, completes_at=request.completes_at, client=client)
+    return len(due)
 
 
 async def _lock(tx: Runtime, record: Record) -> Owner:

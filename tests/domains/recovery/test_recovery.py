@@ -12,7 +12,7 @@ from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD, app_code, events, let_codes_be_new, with_app, with_email_factor
 from fakes.mail import Mailbox
-from fakes.recovery import DAY, DELAY, challenge_of, let_pass
+from fakes.recovery import DAY, DELAY, challenge_of, let_pass, wait_out
 
 NUMBER, FACTOR_NUMBER = "+15550100400", "+15550100500"
 THIEF = Client(ip="198.51.100.7", user_agent="thief")
@@ -59,6 +59,7 @@ def everybody(kind: str) -> list[tuple[str, str]]:
 
 async def started(service: Service, user_id: str) -> None:
     await service.recovery.start(user_id, await challenge_of(service))
+    await service.rt.background.drain(timeout=5)
 
 
 # --- the honest user ----------------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ async def test_after_the_wait_a_sign_in_goes_on_without_the_factors(
     state = await service.recovery.start(ada, await challenge_of(service))
     assert (state.completes_at - state.started_at).total_seconds() == DELAY
     assert not state.ready
-    await let_pass(service, DELAY)
+    await wait_out(service)
     pair = await service.recovery.complete(ada, await challenge_of(service))
     assert pair.user_id == ada
     listed = await service.second_factors.list_for_user(ada)
@@ -90,7 +91,7 @@ async def test_what_was_open_before_ends_with_the_factors(service: Service, ada:
         b"0" * 16,
     )
     await started(service, ada)
-    await let_pass(service, DELAY)
+    await wait_out(service)
     other = await challenge_of(service)
     pair = await service.recovery.complete(ada, await challenge_of(service))
     (live,) = await service.sessions.list_for_user(ada)
@@ -115,7 +116,7 @@ async def test_a_policy_that_requires_a_factor_has_the_user_add_one(make_service
     service = await make_service(recovery_delay=DELAY, two_factor_policy="required")
     user_id, _, _ = await with_app(service, EMAIL, password=PASSWORD)
     await started(service, user_id)
-    await let_pass(service, DELAY)
+    await wait_out(service)
     with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
         await service.recovery.complete(user_id, await challenge_of(service))
     token = str(required.value.metadata["enrollment_token"])
@@ -133,7 +134,9 @@ async def test_nothing_completes_before_the_wait_is_over_or_after_the_window(
     with pytest.raises(errors.RecoveryNotFound):
         await service.recovery.complete(ada, challenge)
     await service.recovery.start(ada, challenge)
+    await service.rt.background.drain(timeout=5)
     await let_pass(service, DELAY - 60)
+    await service.recovery.remind()
     with pytest.raises(errors.RecoveryNotReady) as refused:
         await service.recovery.complete(ada, challenge)
     assert refused.value.metadata["completes_at"]
@@ -142,6 +145,31 @@ async def test_nothing_completes_before_the_wait_is_over_or_after_the_window(
         await service.recovery.complete(ada, challenge)
     # A refusal uses no challenge up.
     assert await service.two_factor.verify_challenge(ada, challenge)
+
+
+async def test_a_wait_without_its_notices_completes_nothing(
+    service: Service, mailbox: Mailbox, ada: str
+) -> None:
+    await started(service, ada)
+    await told(service, mailbox)
+    await let_pass(service, DELAY)
+    challenge = await challenge_of(service)
+    with pytest.raises(errors.RecoveryNotReady):
+        await service.recovery.complete(ada, challenge)
+    await service.recovery.remind()
+    assert await told(service, mailbox) == everybody("recovery_waiting")
+    assert await service.recovery.complete(ada, challenge)
+
+
+async def test_maintenance_sends_the_first_notice_if_the_process_ended_before(
+    service: Service, mailbox: Mailbox, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ending:
+        ending.setattr(service.rt.background, "start", lambda work, name: None)
+        await started(service, ada)
+    assert await told(service, mailbox) == []
+    assert await service.recovery.remind() == 1
+    assert await told(service, mailbox) == everybody("recovery_requested")
 
 
 async def test_the_clock_of_the_process_shortens_no_wait(service: Service, ada: str, clock) -> None:
@@ -234,7 +262,7 @@ async def test_the_token_of_each_notice_cancels_without_a_sign_in(
     token = next(one.token for one in mailbox.to(reader) if one.kind == notice)
     await service.recovery.cancel_by_token(token)
     await service.recovery.cancel_by_token(token)
-    await let_pass(service, DELAY)
+    await wait_out(service)
     with pytest.raises(errors.RecoveryNotFound):
         await service.recovery.complete(ada, await challenge_of(service))
     (event,) = await events(service, "recovery_cancelled")
@@ -277,7 +305,7 @@ async def test_a_proof_of_a_second_factor_ends_it(service: Service, mailbox: Mai
     assert await told(service, mailbox) == [(EMAIL, "recovery_cancelled")]
     (event,) = await events(service, "recovery_cancelled")
     assert event["method"] == "second_factor"
-    await let_pass(service, DELAY)
+    await wait_out(service)
     with pytest.raises(errors.RecoveryNotFound):
         await service.recovery.complete(user_id, await challenge_of(service))
 
@@ -309,12 +337,12 @@ async def test_a_ban_that_was_lifted_brings_no_recovery_back(service: Service, a
     await started(service, ada)
     await service.lifecycle.ban(ada)
     await service.lifecycle.unban(ada)
-    await let_pass(service, DELAY)
+    await wait_out(service)
     with pytest.raises(errors.RecoveryNotFound):
         await service.recovery.complete(ada, await challenge_of(service))
 
 
-async def test_an_account_that_nobody_could_be_told_of_is_not_recovered(service: Service, ada: str) -> None:
+async def test_an_account_without_a_verified_contact_is_not_recovered(service: Service, ada: str) -> None:
     assert service.pool is not None
     await service.pool.execute("update profiles.users set email_verified = false, phone_verified = false")
     await service.pool.execute("delete from profiles.second_factors where kind = 'sms'")
@@ -331,7 +359,7 @@ async def test_a_challenge_of_another_user_starts_and_completes_nothing(
 ) -> None:
     eve, _ = await with_email_factor(service, mailbox, "eve@example.test", password=PASSWORD)
     await started(service, ada)
-    await let_pass(service, DELAY)
+    await wait_out(service)
     challenge = await challenge_of(service, "eve@example.test")
     for method in (service.recovery.start, service.recovery.complete):
         with pytest.raises(errors.InvalidChallenge):
@@ -345,7 +373,7 @@ async def test_a_challenge_of_another_user_starts_and_completes_nothing(
 
 async def test_of_fifty_parallel_completions_one_succeeds(service: Service, ada: str) -> None:
     await started(service, ada)
-    await let_pass(service, DELAY)
+    await wait_out(service)
     challenges = [await challenge_of(service) for _ in range(5)]
     found = await asyncio.gather(
         *(service.recovery.complete(ada, challenges[number % 5]) for number in range(50)),
@@ -369,7 +397,7 @@ async def test_a_cancellation_and_a_completion_never_both_succeed(
         email = f"ada{number}@example.test"
         user_id, _, _ = await with_app(service, email, password=PASSWORD)
         await service.recovery.start(user_id, await challenge_of(service, email))
-        await let_pass(service, DELAY)
+        await wait_out(service)
         challenge = await challenge_of(service, email)
         cancelled, completed = await asyncio.gather(
             service.recovery.cancel(user_id),

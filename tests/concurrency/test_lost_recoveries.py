@@ -1,0 +1,111 @@
+"""The connection is killed at every statement of a recovery: what was done is done wholly or not at all."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+
+from authkit_issuer import errors
+from authkit_issuer.service import Service
+from fakes.connection_killer import ConnectionKiller, Moment
+from fakes.factors import PASSWORD, events, with_app
+from fakes.mail import Mailbox
+from fakes.recovery import DAY, DELAY, challenge_of, let_pass, wait_out
+
+
+@pytest.fixture
+async def service(make_service) -> Service:
+    return await make_service(recovery_delay=DELAY)
+
+
+async def _notices(service: Service, mailbox: Mailbox, email: str, kind: str) -> int:
+    await service.rt.background.drain(timeout=5)
+    return len([one for one in mailbox.to(email) if one.kind == kind])
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_recovery_starts_is_told_and_completes_wholly_or_not_at_all(
+    service: Service, mailbox: Mailbox, connection_killer: ConnectionKiller, moment: Moment
+) -> None:
+    step = 0
+    while True:
+        step += 1
+        email = f"ada{step}@example.test"
+        user_id, _, _ = await with_app(service, email, password=PASSWORD)
+        challenge = await challenge_of(service, email)
+
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.recovery.start(user_id, challenge)
+        connection_killer.disarm()
+        struck = connection_killer.struck
+        opened = await service.recovery.get(user_id) is not None
+        requested = [
+            event for event in await events(service, "recovery_requested") if event["user_id"] == user_id
+        ]
+        assert len(requested) == int(opened)
+        assert await _notices(service, mailbox, email, "recovery_requested") <= int(opened)
+        if not opened:
+            await service.recovery.start(user_id, challenge)
+        await service.rt.background.drain(timeout=5)
+        await service.recovery.remind()
+        assert await _notices(service, mailbox, email, "recovery_requested") == 1
+
+        await let_pass(service, DAY)
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.recovery.remind()
+        connection_killer.disarm()
+        struck = struck or connection_killer.struck
+        await service.recovery.remind()
+        assert await _notices(service, mailbox, email, "recovery_waiting") <= 1
+
+        await wait_out(service)
+        challenge = await challenge_of(service, email)
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.recovery.complete(user_id, challenge)
+        connection_killer.disarm()
+        struck = struck or connection_killer.struck
+        on = (await service.second_factors.list_for_user(user_id)).enabled
+        completed = [
+            event for event in await events(service, "recovery_completed") if event["user_id"] == user_id
+        ]
+        assert len(completed) == int(not on)
+        assert (await service.recovery.get(user_id) is not None) is on
+        if on:
+            assert await service.recovery.complete(user_id, challenge)
+        else:
+            assert await service.logins.with_password(email, PASSWORD)
+        if not struck:
+            break
+    assert step > 8
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_recovery_is_cancelled_wholly_or_not_at_all(
+    service: Service, mailbox: Mailbox, connection_killer: ConnectionKiller, moment: Moment
+) -> None:
+    step = 0
+    while True:
+        step += 1
+        email = f"ada{step}@example.test"
+        user_id, _, _ = await with_app(service, email, password=PASSWORD)
+        await service.recovery.start(user_id, await challenge_of(service, email))
+        await service.rt.background.drain(timeout=5)
+        token = mailbox.last(email).token
+        connection_killer.arm(moment, step)
+        with suppress(errors.DatabaseUnavailable):
+            await service.recovery.cancel_by_token(token)
+        connection_killer.disarm()
+        cancelled = await service.recovery.get(user_id) is None
+        found = [
+            event for event in await events(service, "recovery_cancelled") if event["user_id"] == user_id
+        ]
+        assert len(found) == int(cancelled)
+        await service.recovery.cancel_by_token(token)
+        assert await service.recovery.get(user_id) is None
+        if not connection_killer.struck:
+            break
+    assert step > 4
