@@ -68,7 +68,7 @@ _OPEN = f"""
     (r.cancelled_at is null and now() < r.expires_at and r.auth_epoch = u.auth_epoch and {ALLOWED}
      and {HAS_TWO_FACTOR} and {_NOT_PROVED})
 """
-# A wait that the owner does not hear of is no protection: nothing completes while notices are overdue by a day.
+# The notices are the protection: while they are overdue by a day, nothing completes.
 _READY = """
     (r.completes_at <= now() and cardinality(r.cancel_digests) > 0
      and r.next_notice_at > now() - interval '1 day')
