@@ -35,7 +35,8 @@ class ContactProof:
     async def vouch(self, user_id: str, kind: ContactKind, target: str) -> None:
         """Store a contact that an operator vouches for, in place of whatever else reached the user.
 
-        The other contact counts as unverified, and the owner's proof of this one is the first one.
+        It counts as proved by the owner. The other contact counts as unverified, and only a proof by the
+        user of the account verifies it.
         """
         await self.replace(user_id, kind, target, proved=False)
         await self.rt.execute(sql.VOUCH[kind], user_id)

@@ -109,8 +109,14 @@ REPLACE_CONTACT = {
     )
     for kind in CONTACT_KINDS
 }
+# As proved: the holder of the other contact must not prove that one first, and take the account.
 VOUCH = {
-    kind: Statement(f"update profiles.users set {kind.verified_column} = true where id = $1::uuid")
+    kind: Statement(
+        f"""
+        update profiles.users set {kind.verified_column} = true, proved_{kind.name} = {kind.column}
+        where id = $1::uuid
+        """
+    )
     for kind in CONTACT_KINDS
 }
 MARK_PROVED = {

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import asdict, dataclass
-from functools import partial
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
@@ -92,9 +91,11 @@ class Recovery:
                 data={"completes_at": opened.completes_at.isoformat()},
             )
             outside = dataclasses.replace(self.rt, store=self.rt.batched.store, waiting=None, host=None)
-            await tx.start_after_commit(
-                partial(_tell_due, outside, record.user_id, client or Client()), name="recovery notice"
-            )
+
+            async def tell_first() -> None:
+                await _tell_due(outside, record.user_id, client or Client())
+
+            await tx.start_after_commit(tell_first, name="recovery notice")
         return opened
 
     async def get(self, user_id: str) -> RecoveryState | None:

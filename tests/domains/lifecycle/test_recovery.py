@@ -89,6 +89,30 @@ async def test_the_other_contact_resets_no_password_before_it_is_proved_again(
     assert mailbox.messages == []
 
 
+@pytest.mark.parametrize("required", [True, False])
+async def test_the_holder_of_the_other_contact_takes_the_account_in_no_way(
+    make_service, mailbox: Mailbox, required: bool
+) -> None:
+    service = await make_service(passwordless="code", verification_required=required)
+    user_id = await with_every_way_in(service)
+    await service.lifecycle.recover(user_id, phone=NUMBER, **BY)
+    await service.rt.background.drain(timeout=5)
+    request_id = await service.verification.request_email(EMAIL)
+    flow = await service.passwordless.start(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    codes = {message.kind: message.code for message in mailbox.to(EMAIL)}
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_email(
+            EMAIL, codes["email_verification_code"], request_id=request_id
+        )
+    with pytest.raises(errors.AccountProofRequired):
+        await service.passwordless.confirm_code(flow.flow_id, codes["sign_in_code"])
+    mailbox.messages.clear()
+    await service.passwords.request_reset(EMAIL)
+    await service.rt.background.drain(timeout=5)
+    assert mailbox.messages == []
+
+
 async def test_a_number_takes_the_place_of_an_address(service: Service, mailbox: Mailbox) -> None:
     user_id = await with_every_way_in(service)
     await service.rt.background.drain(timeout=5)
