@@ -13,10 +13,10 @@ class RecoveryNotConfigured(NotConfigured):
 
 
 class RecoveryUnavailable(Conflict):
-    """No contact of the account can be told of a recovery, so that its owner could not cancel it."""
+    """No notice can be sent to a verified contact of the account, so that its owner could not cancel."""
 
     code = "recovery_unavailable"
-    default = "This account has no verified contact that could be told of the recovery; ask the support."
+    default = "This account has no verified contact for the notices of a recovery; ask the support."
 
 
 class RecoveryNotFound(NotFound):

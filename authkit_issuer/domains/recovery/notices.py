@@ -11,7 +11,7 @@ from authkit_issuer.runtime import Runtime
 
 
 def reaches(rt: Runtime, owner: Owner) -> bool:
-    """True if a contact of the account can be told."""
+    """True if a notice can be sent to a contact of the account."""
     senders = rt.senders
     by_mail = senders.recovery_notice is not None or senders.notices
     return bool(owner.email and by_mail) or bool(owner.phones and senders.recovery_text is not None)

@@ -164,7 +164,7 @@ NOTED = Statement(
     where user_id = $1::uuid
     """
 )
-# Proved by a second factor since: an end that nobody wrote down yet.
+# Proved by a second factor since: an end that is not written down yet.
 END_PROVED = Query(
     str,
     f"""

@@ -1,7 +1,7 @@
 """Recovery by a user who lost every second factor: a sign-in starts it, a wait protects the owner.
 
 The right first factor alone, which may be a stolen password, starts a request and learns nothing. Every
-contact is told at once and every day, and can cancel. A change of the account, or a proof of a second factor,
+contact gets a notice at once and every day, and can cancel. A change of the account, or a proof of a second factor,
 ends the request as well. After ``recovery_delay`` another right first factor completes it: the factors are
 gone, and the sign-in goes on without them. ``queries`` says in SQL when a request is open.
 """
@@ -52,7 +52,7 @@ class Recovery:
         *STORES,
     )
     async def start(self, user_id: str, challenge: str, *, client: Client | None = None) -> RecoveryState:
-        """Start a recovery with the challenge of a sign-in, which stays good; tell every contact.
+        """Start a recovery with the challenge of a sign-in, which stays good; send every contact a notice.
 
         A recovery that is open goes on as it is: another start neither shortens nor prolongs the wait.
 
@@ -64,7 +64,7 @@ class Recovery:
         Raises:
             RecoveryNotConfigured: ``recovery_delay`` is not set.
             InvalidChallenge: The challenge is over, or the account changed: sign in again.
-            RecoveryUnavailable: No verified contact of the account can be told.
+            RecoveryUnavailable: No notice can be sent to a verified contact of the account.
             TooManyRequests: One was started or cancelled within a day.
         """
         delay = self._delay()
@@ -181,7 +181,7 @@ class Recovery:
         )
 
     async def remind(self) -> int:
-        """Tell the contacts of every open recovery again, once a day; returns how many recoveries.
+        """Send the daily notices of every open recovery; returns of how many.
 
         Safe to run from any number of processes. ``Service.maintain`` runs it.
         """

@@ -218,7 +218,7 @@ async def test_no_other_recovery_starts_within_a_day_of_a_start_or_a_cancellatio
 # --- the victim of a stolen password ------------------------------------------------------------------------
 
 
-async def test_every_contact_is_told_at_once_and_every_day(
+async def test_every_contact_gets_a_notice_at_once_and_every_day(
     service: Service, mailbox: Mailbox, ada: str
 ) -> None:
     await service.recovery.start(ada, await challenge_of(service), client=THIEF)
