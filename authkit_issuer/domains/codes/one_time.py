@@ -225,6 +225,15 @@ class OneTimeCodes:
             pointer = f"{issued.record.kind}:{issued.record.request_id}".encode()
             await self.rt.ephemeral.set(f"link:{issued.record.link_hash}", pointer, lives.link)
 
+    async def keep_shared(self, record: Record) -> None:
+        """Keep the code of a record that is no longer asked for, if other requests of its target share it."""
+        left, newest = record.code_expires_at - self.rt.clock(), self._newest(record.kind, record.target)
+        own = record.request_id.encode()
+        if left > 0 and await self.rt.ephemeral.get(newest) == own:
+            kept = record.kept_as(self.new_request_id())
+            await self.rt.ephemeral.set(kept.key, self._sealed(kept), left)
+            await self.rt.ephemeral.replace_if(newest, own, kept.request_id.encode(), left)
+
     async def end_sharing(self, kind: str, target: str) -> None:
         """Share no code that was sent to this target so far."""
         await self.rt.ephemeral.delete(self._newest(kind, target))

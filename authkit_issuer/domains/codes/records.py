@@ -71,11 +71,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         """Return this record with the code that was sent for another request of the same address."""
         return msgspec.structs.replace(
             self,
-            code_of=sent.request_id,
+            code_of=sent.coded_for,
             code_digest=sent.code_digest,
             code_expires_at=sent.code_expires_at,
             long=sent.long,
         )
+
+    def kept_as(self, request_id: str) -> Record:
+        """Return a record under another id that has the code of this one."""
+        return msgspec.structs.replace(self, request_id=request_id, code_of=self.coded_for)
 
     def without_code(self) -> Record:
         """Return this record with an expired code and link, because none was sent."""

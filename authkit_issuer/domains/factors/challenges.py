@@ -76,6 +76,8 @@ class Challenges:
         if not await OneTimeCodes(self.rt).spend(record):
             raise errors.InvalidChallenge
         async with OneTimeCodes(self.rt).restore_on_outage(record):
+            # Beyond the sending limits, another sign-in of the user takes the code that was sent last.
+            await OneTimeCodes(self.rt).keep_shared(record)
             new = self._record(challenge, user, SignIn.of(record), factor, record.data["round"])
             return await self._issue(challenge, new, user, lives, client)
 

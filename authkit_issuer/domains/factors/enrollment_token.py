@@ -25,7 +25,9 @@ _EPOCH, _METHOD = "auth_epoch", "method"
 async def refuse_without_factor(rt: Runtime, first: FirstFactor) -> None:
     """Raise ``TwoFactorEnrollmentRequired`` for a sign-in that policy lets open nothing.
 
-    An account with a passkey gets a token for the passkey alone: a password must not do to add a factor.
+    Where passkeys are on, an account with one gets a token for the passkey alone: a password must not do to
+    add a factor.
+
     Raises ``InvalidCredentials`` if the account changed since the first factor.
     """
     config = rt.config
@@ -35,7 +37,7 @@ async def refuse_without_factor(rt: Runtime, first: FirstFactor) -> None:
     has_passkey = await rt.maybe(sql.HAS_PASSKEY_AT, first.user_id, first.auth_epoch)
     if has_passkey is None:
         raise errors.InvalidCredentials
-    if has_passkey and first.method != PASSKEY.name:
+    if has_passkey and PASSKEY.available(rt) and first.method != PASSKEY.name:
         raise errors.TwoFactorEnrollmentRequired(
             "This service requires a second factor: sign in with your passkey, then add one.",
             metadata={"methods": ["passkey"]},
@@ -70,8 +72,8 @@ async def authenticate(rt: Runtime, token: str) -> AuthenticatedSession:
     user, epoch = identifiers.uuid_or_none(claims.user_id), claims.raw.get(_EPOCH)
     if user is None or not isinstance(epoch, int):
         raise TokenError("invalid_token", "The token is not an enrollment token of this service.")
-    by_passkey = claims.raw.get(_METHOD) == PASSKEY.name
-    found = await rt.maybe(ENROLLEE, user, epoch, float(claims.raw["iat"]), by_passkey)
+    beside_passkey = claims.raw.get(_METHOD) == PASSKEY.name or not PASSKEY.available(rt)
+    found = await rt.maybe(ENROLLEE, user, epoch, float(claims.raw["iat"]), beside_passkey)
     if found is None:
         raise errors.SessionEnded
     if not found.allowed:

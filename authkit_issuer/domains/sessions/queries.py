@@ -201,7 +201,7 @@ AUTHENTICATE = Query(
     """,
 )
 # The account of an enrollment token, without a session. $3 is the time of its first factor.
-# $4 is true if that was a passkey, which is then no second one.
+# $4 is true if that was a passkey, which is then no second one, or if passkeys are off.
 ENROLLEE = Query(
     AuthenticatedSession,
     f"""

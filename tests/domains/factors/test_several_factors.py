@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import (
     EMAIL,
@@ -23,9 +26,9 @@ from fakes.mail import Mailbox
 OTHER_PHONE = "+15550100201"
 
 
-async def begin(service: Service) -> dict[str, object]:
+async def begin(service: Service, client: Client | None = None) -> dict[str, Any]:
     with pytest.raises(errors.TwoFactorRequired) as required:
-        await service.logins.with_password(EMAIL, PASSWORD)
+        await service.logins.with_password(EMAIL, PASSWORD, client=client)
     return required.value.metadata
 
 
@@ -304,3 +307,25 @@ async def test_unknown_users_have_no_factors(service: Service) -> None:
     user_id = await new_user(service)
     found = await service.second_factors.list_for_user(user_id)
     assert (found.enabled, found.factors) == (False, [])
+
+
+@pytest.mark.parametrize("to", ["email", "totp"])
+async def test_an_attacker_with_the_password_cannot_take_the_code_that_was_sent_last(
+    make_service, mailbox, to
+):
+    service = await make_service(max_codes_per_target_hour=2)
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    await add_app(service, user_id)
+    for number in range(2):
+        attacker = Client(ip=f"203.0.113.{number}")
+        asked = await begin(service, attacker)
+        assert asked["code_sent"]
+    (chosen,) = [method["id"] for method in asked["methods"] if method["kind"] == to]
+    for _ in range(2):
+        await service.second_factors.select(user_id, asked["challenge"], chosen, client=attacker)
+    owned = await begin(service, Client(ip="198.51.100.1"))
+    assert not owned["code_sent"]
+    code = mailbox.last(EMAIL).code
+    assert await service.logins.complete_two_factor(user_id, owned["challenge"], code)
+    with pytest.raises((errors.InvalidChallenge, errors.InvalidOrExpiredCode)):
+        await service.logins.complete_two_factor(user_id, asked["challenge"], code)

@@ -197,3 +197,12 @@ async def test_a_frozen_passkey_keeps_its_owner_from_nothing(make_service) -> No
     with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
         await service.logins.with_password(EMAIL, PASSWORD)
     assert "enrollment_token" in required.value.metadata
+
+
+async def test_a_passkey_of_before_bars_no_user_where_passkeys_are_off(make_service) -> None:
+    user_id, _ = await with_passkey(await make_service(**SETTINGS))
+    off: Service = await make_service(two_factor_policy="required")
+    with pytest.raises(errors.TwoFactorEnrollmentRequired) as required:
+        await off.logins.with_password(EMAIL, PASSWORD)
+    token = str(required.value.metadata["enrollment_token"])
+    assert (await off.second_factors.authenticate_enrollment(token)).id == user_id
