@@ -248,7 +248,7 @@ class Config:
     """Seconds for which a device may skip the second factor, if its user chose that; None is never."""
     recovery_delay: float | None = None
     """Seconds that a user who lost every second factor waits before a sign-in drops them; 72 hours are
-    recommended. Every contact gets a notice at once and daily, and can cancel. None leaves it to operators."""
+    recommended. Every contact gets a notice at once and daily, and can cancel. None has operators recover."""
     totp_issuer: str = ""
     """The name of this service in authenticator apps; empty is the host of ``issuer``."""
     passwordless: PasswordlessMode = "off"

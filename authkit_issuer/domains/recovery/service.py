@@ -1,9 +1,9 @@
 """Recovery by a user who lost every second factor: a sign-in starts it, a wait protects the owner.
 
 The right first factor alone, which may be a stolen password, starts a request and learns nothing. Every
-contact gets a notice at once and every day, and can cancel. A change of the account, or a proof of a second factor,
-ends the request as well. After ``recovery_delay`` another right first factor completes it: the factors are
-gone, and the sign-in goes on without them. ``queries`` says in SQL when a request is open.
+contact gets a notice at once and every day, and can cancel. A change of the account, or a proof of a second
+factor, ends the request as well. After ``recovery_delay`` another right first factor completes it: the
+factors are gone, and the sign-in goes on without them. ``queries`` says in SQL when a request is open.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ async def test_the_other_contact_resets_no_password_before_it_is_proved_again(
 
 @pytest.mark.parametrize("required", [True, False])
 async def test_the_holder_of_the_other_contact_takes_the_account_in_no_way(
-    make_service, mailbox: Mailbox, required: bool
+    make_service, mailbox: Mailbox, *, required: bool
 ) -> None:
     service = await make_service(passwordless="code", verification_required=required)
     user_id = await with_every_way_in(service)
