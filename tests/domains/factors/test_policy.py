@@ -98,7 +98,8 @@ def test_the_audience_is_never_one_of_access_tokens() -> None:
     assert enrollment_audience(same) not in same.issued_audiences
 
 
-async def test_a_password_adds_no_factor_to_an_account_with_a_passkey(strict: Service) -> None:
+async def test_a_password_adds_no_factor_to_an_account_with_a_passkey(make_service) -> None:
+    strict: Service = await make_service(two_factor_policy="required", webauthn_rp_id="example.test")
     user_id = await new_user(strict, password=PASSWORD)
     await strict.pool.execute(
         "insert into profiles.passkeys (id, user_id, credential_id, public_key, sign_count, aaguid, name,"
