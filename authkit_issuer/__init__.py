@@ -13,6 +13,7 @@ from authkit_issuer.domains.admin.service import AdminListUsersResult, AdminUser
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.factors.service import Challenged, TwoFactorSettings
 from authkit_issuer.domains.lifecycle.service import BeforePurge, Purged
+from authkit_issuer.domains.login.passwordless.service import PasswordlessFlow, PasswordlessLogin
 from authkit_issuer.domains.login.solana.service import (
     SOLANA_PROVIDER_SLUG,
     ChallengeCache,
@@ -42,6 +43,8 @@ from authkit_issuer.ports import (
     EmailSenderWithPasswordResetLink,
     EmailSenderWithRecoveryNotice,
     EmailSenderWithSecurityNotice,
+    EmailSenderWithSignInCode,
+    EmailSenderWithSignInLink,
     EmailSenderWithVerificationLink,
     Entitlement,
     EntitlementsProvider,
@@ -88,6 +91,8 @@ __all__ = [
     "EmailSenderWithPasswordResetLink",
     "EmailSenderWithRecoveryNotice",
     "EmailSenderWithSecurityNotice",
+    "EmailSenderWithSignInCode",
+    "EmailSenderWithSignInLink",
     "EmailSenderWithVerificationLink",
     "Entitlement",
     "EntitlementsProvider",
@@ -106,6 +111,8 @@ __all__ = [
     "OrgInvite",
     "OrgMembership",
     "OrgMode",
+    "PasswordlessFlow",
+    "PasswordlessLogin",
     "PendingRegistration",
     "Provider",
     "ProviderConfig",

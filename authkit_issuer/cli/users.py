@@ -84,7 +84,7 @@ def create(
     if not email and (verified or invite):
         raise UsageError("--verified and --invite need --email.")
 
-    async def work(service: Service) -> User:
+    async def work(service: Service) -> tuple[User, bool]:
         if invite:
             await _require_mailed_links(service.config, "--invite")
         user = await service.users.add(
@@ -92,12 +92,13 @@ def create(
         )
         if invite:
             await service.passwords.request_reset(user.email or "", service.config.pending_email_ttl)
-        return user
+        by_message = user.email is not None and service.config.passwordless != "off"
+        return user, user.email_verified or by_message
 
-    user = run(work)
+    user, can_sign_in = run(work)
     document = {"done": "created", "id": user.id, "username": user.username, "email": user.email}
     output.say(document, user.id, as_json=as_json)
-    if not as_json and not user.email_verified:
+    if not as_json and not can_sign_in:
         output.warn(
             "The account has no password and no verified address: nothing signs in to it yet. "
             "--invite mails a link to choose a password, --verified lets the user ask for one."

@@ -12,6 +12,7 @@ from authkit_issuer.config import Config
 from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.domains.admin import queries as sql
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind, signs_in
 from authkit_issuer.domains.credentials.identifier import By, Identifier
 from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts
 from authkit_issuer.domains.credentials.obstacles import Obstacle, login_obstacles
@@ -128,6 +129,7 @@ async def explain_user(rt: Runtime, user_id: str, user: User | None) -> UserExpl
             )
         ]
     else:
+        logins += len([kind for kind, held in _contacts(account) if held and signs_in(rt, kind)])
         obstacles = [
             *_obstacles(rt.config, user, account, logins, events),
             *await _recovery(rt, user_id, events),
@@ -141,6 +143,10 @@ async def explain_user(rt: Runtime, user_id: str, user: User | None) -> UserExpl
         endings=tuple(_endings(events)),
         refusals=tuple(_refusals(events)),
     )
+
+
+def _contacts(account: Credential) -> tuple[tuple[ContactKind, str | None], ...]:
+    return (EMAIL, account.email), (PHONE, account.phone_number)
 
 
 def _ban(user: User, events: list[AuthSessionEvent]) -> Finding:
@@ -174,8 +180,9 @@ def _obstacles(
     if account.stored is None and not logins:
         yield Finding(
             code="no_way_to_sign_in",
-            sentence="The account has no password, no passkey, and no login of a provider that is offered.",
-            rule="passwords.has, passkeys.list_for_user, providers.count",
+            sentence="The account has no password, no passkey, no contact that signs in, and no login of a "
+            "provider that is offered.",
+            rule="passwords.has, passkeys.list_for_user, providers.count, passwordless.offers",
         )
     if "password_reset_required" in always:
         yield Finding(

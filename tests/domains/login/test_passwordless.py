@@ -249,6 +249,13 @@ async def test_a_login_may_be_unlinked_where_a_message_signs_in(service, make_se
     assert (await enter(service, mailbox)).user_id == user.id
 
 
+async def test_the_explanation_of_a_user_knows_of_messages(service, make_service):
+    user_id = await unverified_user(service, phone=PHONE)
+    for mode, can in (("off", False), ("code", True), ("link", True)):
+        other = await make_service(passwordless=mode)
+        assert (await other.admin.explain_user(user_id)).can_sign_in is can
+
+
 async def test_an_account_without_a_password_needs_a_way_in(make_service):
     for more in ({"passwordless": "off"}, {"passwordless": "link"}):
         service = await make_service(**more)
