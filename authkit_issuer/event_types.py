@@ -85,7 +85,7 @@ class SessionEventType(StrEnum):
     RECOVERY_COMPLETED = "recovery_completed"
     """The wait is over: second factors and passkeys are gone, and every session has ended."""
     DEVICES_FORGOTTEN = "devices_forgotten"
-    """No device remembers the second factor any longer."""
+    """No device remembers the second factor any longer; with a target, this one does not."""
     TWO_FACTOR_BACKUP_CODE_USED = "two_factor_backup_code_used"
     TWO_FACTOR_BACKUP_CODES_MADE = "two_factor_backup_codes_made"
     CODES_GUESSED = "codes_guessed"

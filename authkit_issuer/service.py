@@ -376,7 +376,7 @@ class Service:
         up without calling this sets ``deleted_user_retention=None`` and purges itself.
         """
         parts: list[Callable[[], Awaitable[object]]] = [self.recovery.remind, self.sessions.purge]
-        parts += [self.webhooks.purge, self.events.purge, Guesses(self.rt).purge]
+        parts += [self.webhooks.purge, self.events.purge, Guesses(self.rt).purge, self.devices.purge]
         parts += [self.totp.reseal, self.lifecycle.lift_lapsed_bans]
         if self.resources.readiness is not None:
             parts.append(partial(self.resources.readiness.compare_clocks, self.rt.clock))

@@ -82,6 +82,7 @@ from authkit_issuer.errors.credentials import (
     PasswordTooShort,
 )
 from authkit_issuer.errors.factors import (
+    DeviceNotFound,
     InvalidChallenge,
     InvalidFactorName,
     SecondFactorExists,
@@ -221,6 +222,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DeliveryFailed",
     "Denied",
+    "DeviceNotFound",
     "DisallowedAlg",
     "EmailDeliveryFailed",
     "EmailInUse",

@@ -47,6 +47,13 @@ class SecondFactorNotFound(NotFound):
     default = "There is no second factor of this id."
 
 
+class DeviceNotFound(NotFound):
+    """No device of this id remembers the second factor of the account."""
+
+    code = "2fa_device_not_found"
+    default = "There is no remembered device of this id."
+
+
 class SecondFactorExists(Conflict):
     """The address or number is a second factor of the account already."""
 

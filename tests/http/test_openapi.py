@@ -42,7 +42,7 @@ OPERATION_IDS = (
     "denyEmailVerificationLink", "disableTwoFactor", "enableTwoFactor", "eraseDeletedAccount",
     "exportAccount", "finishDiscordLogin", "finishExternalLogin", "finishExternalLoginForm",
     "finishNativeLogin", "finishPasskeyLogin", "finishPasskeyRegistration", "finishPasskeySecondFactor",
-    "finishPasskeyStepUp", "forgetDevices", "getAuthorizationServerMetadata", "getBootstrap",
+    "finishPasskeyStepUp", "forgetDevice", "forgetDevices", "getAuthorizationServerMetadata", "getBootstrap",
     "getBrowserClient", "getBrowserClientTypes", "getCapabilities", "getCurrentSession", "getDocs",
     "getHealth", "getJwks", "getMe", "getOpenApi", "getOpenidConfiguration", "getOrg", "getOrgPolicy",
     "getOwnOrgInvite", "getPasskeyClient", "getPasskeyClientTypes", "getPasswordlessClient",

@@ -59,6 +59,7 @@ NAMES = [
     "DELETE /auth/orgs/{org}/roles/{role}",
     "DELETE /auth/passkeys/{passkey_id}",
     "DELETE /auth/user",
+    "DELETE /auth/user/2fa/devices/{id}",
     "DELETE /auth/user/2fa/factors/{id}",
     "DELETE /auth/user/email/change",
     "DELETE /auth/user/phone/change",

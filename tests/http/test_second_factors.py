@@ -148,3 +148,23 @@ async def test_all_devices_are_forgotten(api, sign_up, service):
     # The device tokens name the epoch.
     assert await service.pool.fetchval("select auth_epoch from profiles.users") == before + 1
     assert (await me(api, tokens))["email"] == EMAIL
+
+
+async def test_a_user_lists_and_forgets_a_device(make_service, serve, sign_up):
+    service = await make_service(two_factor_remember=1000.0)
+    async with serve(service, base_url="https://127.0.0.1:8000") as api:
+        tokens = await sign_up(api)
+        secret, _ = await add_app(api, tokens)
+        asked = (await log_in(api, EMAIL)).json()["metadata"]
+        body = {name: asked[name] for name in ("user_id", "challenge")} | {"remember_device": True}
+        answer = await api.post("/auth/2fa/verify", json=body | {"code": app_code(secret)})
+        assert answer.status_code == 200, answer.text
+        assert (await log_in(api, EMAIL)).status_code == 200
+        (device,) = (await api.get("/auth/user/2fa", headers=bearer(tokens))).json()["devices"]
+        assert set(device) == {"id", "browser", "network", "created_at", "last_used_at"}
+        path = f"/auth/user/2fa/devices/{device['id']}"
+        assert (await api.delete(path)).status_code == 401
+        assert (await api.delete(path, headers=bearer(tokens))).json() == {"success": True}
+        assert refusal(await api.delete(path, headers=bearer(tokens))) == (404, "2fa_device_not_found")
+        assert refusal(await log_in(api, EMAIL)) == (401, "two_factor_required")
+        assert (await api.get("/auth/user/2fa", headers=bearer(tokens))).json()["devices"] == []

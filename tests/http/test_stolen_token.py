@@ -47,6 +47,7 @@ ALONE = {
     "defineOrgRole": "an owner can delete the role",
     "deleteOrgRole": "others can be defined and given again; `owner` is protected",
     "deleteOrgRoleByBody": "others can be defined and given again; `owner` is protected",
+    "forgetDevice": "the device is asked for the second factor again",
     "forgetDevices": "devices are asked for the second factor again",
     "issueOrgToken": "gives a token with the user's own roles, which ends with the one that asks",
     "logout": "signing out must be easy when a device is lost",

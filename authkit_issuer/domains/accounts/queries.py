@@ -216,6 +216,12 @@ EXPORT = Query(
                 'expires_at', r.expires_at, 'cancelled_at', r.cancelled_at
             ) from profiles.recovery_requests r where r.user_id = u.id
         ),
+        'remembered_devices', (
+            select coalesce(
+                jsonb_agg(to_jsonb(d) - 'user_id' - 'auth_epoch' order by d.created_at, d.id), '[]'
+            )
+            from profiles.remembered_devices d where d.user_id = u.id
+        ),
         'providers', (
             select coalesce(jsonb_agg(to_jsonb(l) - 'user_id' order by l.created_at, l.id), '[]')
             from profiles.user_providers l where l.user_id = u.id

@@ -184,7 +184,7 @@ class PasswordVerifier:
     ) -> None:
         """If a second factor is required, send its code and raise ``TwoFactorRequired``."""
         factors = TwoFactor(self.rt)
-        if not factors.required_for(first, client):
+        if not await factors.required_for(first, client):
             return
         challenged = await factors.begin(
             first.user_id,

@@ -7,6 +7,8 @@ from datetime import datetime
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base import devices as device_sql
+from authkit_issuer.domains.base.devices import Devices, RememberedDevice
 from authkit_issuer.domains.factors import changes, enrollment, enrollment_token, owners
 from authkit_issuer.domains.factors.challenges import Challenges
 from authkit_issuer.domains.factors.changes import AddedFactor, NewFactor
@@ -53,6 +55,8 @@ class SecondFactorList:
     """The number of the default factor."""
     backup_codes_left: int
     factors: list[SecondFactor]
+    devices: list[RememberedDevice]
+    """The devices that remember the second factor, the last used first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class SecondFactors:
                 )
                 for factor in user.all_factors
             ],
+            devices=await Devices(self.rt).list_remembered(user.user_id) if user.enabled else [],
         )
 
     @raises(
@@ -265,8 +270,28 @@ class SecondFactors:
         async with self.rt.transaction() as tx:
             await changes.lock(tx, owner)
             await tx.execute(RAISE_EPOCH, owner)
+            await tx.execute(device_sql.FORGET_ALL, owner)
             await Events(tx).record(
                 SessionEventType.DEVICES_FORGOTTEN, actor=None, user_id=owner, client=client
+            )
+
+    @raises(errors.DeviceNotFound)
+    async def forget_device(self, user_id: str, device_id: str, *, client: Client | None = None) -> None:
+        """Let one device remember the second factor no longer; its sessions stay.
+
+        Raises:
+            DeviceNotFound: No device of this id remembers the second factor of the user.
+            UserNotFound: The user does not exist.
+        """
+        owner, device = owners.known_id(user_id), identifiers.uuid_or_none(device_id)
+        if device is None:
+            raise errors.DeviceNotFound
+        async with self.rt.transaction() as tx:
+            await changes.lock(tx, owner)
+            if await tx.maybe(device_sql.FORGET, owner, device) is None:
+                raise errors.DeviceNotFound
+            await Events(tx).record(
+                SessionEventType.DEVICES_FORGOTTEN, actor=None, user_id=owner, target=device, client=client
             )
 
 

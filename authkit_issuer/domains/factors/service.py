@@ -44,21 +44,18 @@ class TwoFactor:
         owner = identifiers.uuid_or_none(user_id)
         return None if owner is None else await self.rt.maybe(sql.SETTINGS, owner)
 
-    def required_for(self, first: FirstFactor, client: Client | None) -> bool:
+    async def required_for(self, first: FirstFactor, client: Client | None) -> bool:
         """True if this sign-in must verify a second factor before anything is opened.
 
         It need not where the account has none, the first factor counts for two, the method is among
         ``two_factor_exempt_methods``, or the device remembers an earlier verification.
         """
-        return self._applies_to(first) and not self.is_remembered(first, client)
-
-    def is_remembered(self, first: FirstFactor, client: Client | None) -> bool:
-        """True if the device remembers the second factor that this sign-in would have to verify."""
-        return self._applies_to(first) and Devices(self.rt).remembers_factor(
+        return self.applies_to(first) and not await Devices(self.rt).remembers_factor(
             client, first.user_id, first.auth_epoch
         )
 
-    def _applies_to(self, first: FirstFactor) -> bool:
+    def applies_to(self, first: FirstFactor) -> bool:
+        """True if this sign-in must verify a second factor, unless the device remembers it."""
         return (
             first.two_factor
             and not first.is_multi_factor

@@ -143,7 +143,7 @@ class Logins:
         check_extra(extra)
         first = replace(proof, method=method, amr=tuple(amr))
         factors = TwoFactor(self.rt)
-        if factors.required_for(first, client):
+        if await factors.required_for(first, client):
             if org is not None:
                 await Tokens(self.rt).org_grant(proof.user_id, org)
             challenged = await factors.begin(
@@ -166,7 +166,7 @@ class Logins:
             org=org,
             client=client,
             extra=extra,
-            factor="remembered" if factors.is_remembered(first, client) else "verified",
+            factor="remembered" if factors.applies_to(first) else "verified",
             authenticated_at=first.authenticated_at,
         )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.base.devices import Devices, SecondFactor
+from authkit_issuer.domains.base.devices import Devices, SecondFactor, noting_factor
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.sessions import introspection, presented_tokens, revocation
@@ -128,6 +128,8 @@ class Sessions:
         if self.rt.keys.current().signing is None:
             raise errors.MissingSigner
         entitlements = await Entitlements(self.rt).for_token(user_id)
+        remember = factor == "verified_and_remembered"
+        device = Devices(self.rt).prove(user_id, auth_epoch, client, remember_factor=remember)
         new = NewSession(
             method=method,
             auth_epoch=auth_epoch,
@@ -136,7 +138,7 @@ class Sessions:
             is_login=True,
             factor_remembered=factor == "remembered",
             authenticated_at=authenticated_at,
-            use_up=use_up,
+            use_up=noting_factor(device, factor, client, use_up),
         )
         try:
             opened, grant = await self._open_for_org(user_id, new, org)
@@ -160,9 +162,7 @@ class Sessions:
             session_id=opened.session_id,
             user_id=opened.facts.user_id,
             ended_sessions=opened.ended_sessions,
-            device=Devices(self.rt).prove(
-                opened.facts.user_id, auth_epoch, client, remember_factor=factor == "verified_and_remembered"
-            ),
+            device=device,
         )
 
     async def _open_for_org(

@@ -151,6 +151,18 @@ async def forget_devices(call: Plain) -> SuccessResponse:
     return SuccessResponse()
 
 
+@routes.delete(
+    "/auth/user/2fa/devices/{id}",
+    "Let one device remember your second factor no longer",
+    limit=Limit(bucket="auth_2fa_change", by_user=True, closed=True),
+    calls=(SecondFactors.forget_device,),
+)
+async def forget_device(call: Plain) -> SuccessResponse:
+    """Forget a device."""
+    await call.service.second_factors.forget_device(call.account.id, call.path["id"], client=call.client)
+    return SuccessResponse()
+
+
 @routes.post(
     "/auth/2fa/challenge",
     "Ask for another second factor in a sign-in, whose code is then sent",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypedDict
 from pydantic import Field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base.devices import RememberedDevice
 from authkit_issuer.domains.factors.second_factors import SecondFactor, SecondFactorList
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.login.service import Logins
@@ -81,6 +82,8 @@ class TwoFactorStatus:
     required: bool = False
     """The policy of this service requires one of every user."""
     factors: list[SecondFactor] = field(default_factory=list[SecondFactor])
+    devices: list[RememberedDevice] = field(default_factory=list[RememberedDevice])
+    """The devices that remember the second factor, the last used first."""
 
     @classmethod
     def of(cls, found: SecondFactorList) -> TwoFactorStatus:
@@ -93,6 +96,7 @@ class TwoFactorStatus:
             frozen=True if found.frozen else None,
             required=found.required,
             factors=found.factors,
+            devices=found.devices,
         )
 
 
