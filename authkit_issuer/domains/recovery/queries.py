@@ -63,10 +63,11 @@ _NOT_PROVED = """
         where s.user_id = r.user_id and 'mfa' = any(s.amr) and s.auth_time > r.started_at
     )
 """
+_CONTACTS = "encode(sha256(convert_to(jsonb_build_array(u.email, u.phone_number)::text, 'UTF8')), 'hex')"
 # A user who proves a second factor has not lost them all: that ends the request, without a write at sign-in.
 _OPEN = f"""
-    (r.cancelled_at is null and now() < r.expires_at and r.auth_epoch = u.auth_epoch and {ALLOWED}
-     and {HAS_TWO_FACTOR} and {_NOT_PROVED})
+    (r.cancelled_at is null and now() < r.expires_at and r.auth_epoch = u.auth_epoch
+     and r.contacts = {_CONTACTS} and {ALLOWED} and {HAS_TWO_FACTOR} and {_NOT_PROVED})
 """
 # The notices are the protection: while they are overdue by a day, nothing completes.
 _READY = """
@@ -106,12 +107,13 @@ OPEN = Query(
     RecoveryState,
     f"""
     insert into profiles.recovery_requests as r
-        (user_id, auth_epoch, method, completes_at, expires_at, next_notice_at)
-    values ($1::uuid, $2, $3, now() + $4::float8 * interval '1 second',
-            now() + ($4::float8 + $5::float8) * interval '1 second', now())
+        (user_id, auth_epoch, contacts, method, completes_at, expires_at, next_notice_at)
+    select u.id, $2, {_CONTACTS}, $3, now() + $4::float8 * interval '1 second',
+           now() + ($4::float8 + $5::float8) * interval '1 second', now()
+    from profiles.users u where u.id = $1::uuid
     on conflict (user_id) do update
-    set auth_epoch = excluded.auth_epoch, method = excluded.method, started_at = now(),
-        completes_at = excluded.completes_at, expires_at = excluded.expires_at,
+    set auth_epoch = excluded.auth_epoch, contacts = excluded.contacts, method = excluded.method,
+        started_at = now(), completes_at = excluded.completes_at, expires_at = excluded.expires_at,
         next_notice_at = excluded.next_notice_at, cancel_digests = excluded.cancel_digests,
         cancelled_at = null
     returning r.started_at, r.completes_at, r.expires_at, {_READY} as ready

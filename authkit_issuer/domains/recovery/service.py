@@ -236,9 +236,14 @@ async def _tell_due(rt: Runtime, user_id: str | None = None, client: Client | No
     async with rt.transaction() as tx:
         due = await tx.all(sql.DUE, BATCH, user_id)
         for request in due:
+            owner = await tx.one(sql.OWNER, request.user_id)
+            if not notices.reaches(tx, owner):
+                # Its last contact is no longer verified: the owner could not cancel.
+                await tx.execute(sql.CANCEL, request.user_id)
+                await _record_cancelled(tx, request.user_id, reason="unreachable", actor=None, client=None)
+                continue
             token = codes.new_token(rt.random_bytes)
             await tx.execute(sql.NOTED, request.user_id, _digest(token))
-            owner = await tx.one(sql.OWNER, request.user_id)
             kind = "recovery_requested" if request.first else "recovery_waiting"
             await notices.tell(tx, owner, kind, token=token, completes_at=request.completes_at, client=client)
     return len(due)

@@ -5,6 +5,8 @@ create table profiles.recovery_requests (
     user_id        uuid primary key references profiles.users (id) on delete cascade,
     -- Of the account at the start: any change of the account ends the request.
     auth_epoch     integer not null,
+    -- SHA-256 of the address and number at the start: a new contact ends the request, too.
+    contacts       text not null,
     -- The first factor of the sign-in that asked.
     method         text not null,
     started_at     timestamptz not null default now(),

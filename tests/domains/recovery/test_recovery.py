@@ -318,6 +318,7 @@ CHANGES = {
     "a ban": lambda service, user: service.lifecycle.ban(user),
     "a deletion": lambda service, user: service.lifecycle.soft_delete(user),
     "a change of the factors": lambda service, user: service.two_factor.admin_disable(user, actor="op"),
+    "another address": lambda service, user: service.users.update_email(user, "new@example.test", actor="op"),
     "a recovery by an operator": lambda service, user: service.lifecycle.recover(
         user, email="found@example.test", actor="op", reason="asked in person"
     ),
@@ -331,6 +332,38 @@ async def test_a_change_of_the_account_ends_it(service: Service, ada: str, chang
     assert await service.recovery.get(ada) is None
     await let_pass(service, DAY)
     assert await service.recovery.remind() == 0
+
+
+async def test_a_new_contact_of_the_owner_ends_it(service: Service, mailbox: Mailbox, ada: str) -> None:
+    await started(service, ada)
+    await service.contact_changes.request_phone(ada, "+15550100600")
+    code = mailbox.last("+15550100600").code
+    await service.contact_changes.confirm_phone(ada, "+15550100600", code)
+    assert await service.recovery.get(ada) is None
+
+
+async def test_it_ends_when_its_owner_can_no_longer_hear_of_it(service: Service, mailbox: Mailbox) -> None:
+    user_id, _, _ = await with_app(service, EMAIL, password=PASSWORD)
+    await started(service, user_id)
+    await service.users.set_email_verified(user_id, False)
+    await let_pass(service, DAY)
+    await service.recovery.remind()
+    assert await service.recovery.get(user_id) is None
+    (event,) = await events(service, "recovery_cancelled")
+    assert event["method"] == "unreachable"
+
+
+async def test_a_remembered_device_and_a_refresh_prove_no_factor(make_service, mailbox: Mailbox) -> None:
+    service = await make_service(recovery_delay=DELAY, two_factor_remember=30 * DAY)
+    user_id, secret, _ = await with_app(service, EMAIL, password=PASSWORD)
+    await let_codes_be_new(service)
+    pair = await service.logins.complete_two_factor(
+        user_id, await challenge_of(service), app_code(secret), remember_device=True
+    )
+    await started(service, user_id)
+    await service.logins.with_password(EMAIL, PASSWORD, client=Client(device=pair.device))
+    await service.sessions.exchange(pair.refresh_token)
+    assert await service.recovery.get(user_id) is not None
 
 
 async def test_a_ban_that_was_lifted_brings_no_recovery_back(service: Service, ada: str) -> None:
