@@ -13,6 +13,7 @@ from jinja2 import Environment
 
 from authkit_issuer.cli import output
 from authkit_issuer.cli.output import AsJson
+from authkit_issuer.cli.refusals import UsageError
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.senders import configured
 from authkit_issuer.senders.mails import KINDS, Mail
@@ -74,7 +75,7 @@ def preview(
     templates = configured.mails(config)
     chosen = language.lower() or config.mail_language
     if chosen not in templates.languages:
-        raise output.UsageError(
+        raise UsageError(
             f"There are no templates in {language!r}: the languages are {', '.join(templates.languages)}."
         )
     made = {kind: templates.render(sample(kind), chosen) for kind in KINDS}

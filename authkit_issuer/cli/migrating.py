@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from authkit_issuer.cli import output
+from authkit_issuer.cli.refusals import UsageError
 from authkit_issuer.config import Config, process_environment
 from authkit_issuer.config.settings import missing
 from authkit_issuer.errors import ConfigError
@@ -45,9 +46,9 @@ def migrate(
     if address is None:
         raise ConfigError(missing("database_url"))
     if sum((show_status, check, plan)) > 1:
-        raise output.UsageError("--status, --check and --plan exclude each other: give one of them.")
+        raise UsageError("--status, --check and --plan exclude each other: give one of them.")
     if not lock_timeout > 0:
-        raise output.UsageError("--lock-timeout must be greater than zero.")
+        raise UsageError("--lock-timeout must be greater than zero.")
     if not (show_status or check or plan):
         work = run_migrations(
             address, schema=schema, lock_timeout=lock_timeout, patience=patience, waiting=output.warn

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from authkit_issuer.cli.refusals import NotConfirmedError, UsageError
 from authkit_issuer.config.environment import process_environment
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -77,14 +78,6 @@ def confirm(question: str, *, yes: bool) -> None:
         raise UsageError(f"{question} Give --yes: there is no terminal to ask on.")
     if not typer.confirm(question, err=True):
         raise NotConfirmedError("Nothing was changed.")
-
-
-class UsageError(Exception):
-    """The arguments do not suffice; exit status 2."""
-
-
-class NotConfirmedError(Exception):
-    """The user declined; exit status 1."""
 
 
 class Progress:

@@ -16,7 +16,8 @@ from authkit_issuer import identifiers
 from authkit_issuer.cli import output
 from authkit_issuer.cli.importing import import_users
 from authkit_issuer.cli.opening import ACTOR, run
-from authkit_issuer.cli.output import AsJson, UsageError, Yes
+from authkit_issuer.cli.output import AsJson, Yes
+from authkit_issuer.cli.refusals import UsageError
 from authkit_issuer.config import Config
 from authkit_issuer.config.settings import setting_of
 from authkit_issuer.domains.accounts.service import User

@@ -37,8 +37,8 @@ def classes() -> str:
     """Return the other public classes of the package, by name."""
     names = [
         name
-        for name, value in sorted(vars(authkit_issuer).items())
-        if name in authkit_issuer.__all__ and inspect.isclass(value) and name not in _MANUAL
+        for name in sorted(authkit_issuer.__all__)
+        if inspect.isclass(getattr(authkit_issuer, name)) and name not in _MANUAL
     ]
     blocks = [f".. autoclass:: authkit_issuer.{name}\n   :members:\n   :no-index:" for name in names]
     return "```{eval-rst}\n" + "\n\n".join(blocks) + "\n```"

