@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from authkit_issuer.library import *  # noqa: F403 - its public names are those of the package
+    from authkit_issuer.library import *  # noqa: F403 - the package has the same public names
     from authkit_issuer.library import __all__ as __all__
 
 # Every import of a module below runs this one first. The library is half of the start of a process, and most

@@ -33,7 +33,7 @@ None for a command of the program itself.
 
 
 class Commands(TyperGroup):
-    """The commands of ``COMMANDS``; the given ones are those of the program itself."""
+    """The commands of ``COMMANDS``; the given ones belong to the program itself."""
 
     def __init__(self, *, commands: Mapping[str, Any], **attrs: Any) -> None:
         super().__init__(**attrs)
