@@ -112,6 +112,13 @@ class BoundedHttp(HttpToolsProtocol):
         elif not self._in_head and self._received > MAX_BODY:
             self._close()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what came whole before the client closed its half; True keeps the other half open."""
+        if not self._is_answering() or self.cycle.more_body:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def on_message_begin(self) -> None:
         """Count from zero."""
         self._begun, self._fields = True, 0

@@ -93,6 +93,19 @@ async def test_ordinary_requests_are_answered_however_they_are_cut(port: int) ->
     assert both.count(b"HTTP/1.1 200 OK") == 2
 
 
+async def test_a_client_that_has_nothing_more_to_say_gets_its_answer(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + GOOD)
+    writer.write_eof()
+    assert (await asyncio.wait_for(reader.read(), 5)).count(b"HTTP/1.1 200 OK") == 2
+    writer.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(POST % (b"/", 10) + b"12345")
+    writer.write_eof()
+    assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+
+
 @pytest.mark.parametrize(
     "head",
     [b"x: " + b"a" * (3 * MAX_HEAD), b"GET /" + b"a" * (3 * MAX_HEAD), b"a: b\r\n" * MAX_HEAD],
