@@ -8,10 +8,11 @@ bound that only the reader of a body keeps is none once a request was answered w
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from authkit_issuer.server.connection_limit import Places
 
@@ -74,6 +75,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._rest: int | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
+        self._unanswered: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock: the first head is due from the connection on."""
@@ -86,7 +88,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._start_clock(HEAD_DEADLINE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clocks and give the place back."""
+        """Stop the clocks, give the place back, and tell every request that its client is gone.
+
+        uvicorn tells the newest alone: an earlier one would write to a closed socket, and fail.
+        """
+        for cycle in self._unanswered:
+            cycle.disconnected = not cycle.response_complete
+            cycle.message_event.set()
         self._stop_clock()
         self._stop_write_clock()
         if self._admitted and self._places is not None:
@@ -144,7 +152,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._received = 0
         self._stop_clock()
         super().on_headers_complete()
-        if self.cycle.scope is self.scope and _announces_body(self.headers):
+        self._unanswered.append(self.cycle)
+        if _announces_body(self.headers):
             self.cycle.transport = cast("asyncio.Transport", _Answering(self))
             self._start_clock(BODY_DEADLINE)
 
@@ -184,6 +193,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Begin with the next request, or wait for the client to read the last answer."""
+        self._unanswered.popleft()
         super().on_response_complete()
         if self._admitted and self.transport.is_closing():
             self._start_write_clock()

@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import functools
 import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 
 from authkit_issuer.server import connections
 from authkit_issuer.server.connection_limit import Places
@@ -48,6 +50,13 @@ def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
+    async with serving() as found:
+        yield found
+
+
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[int]:
+    """Run a server, and yield its port."""
     places = Places(most=3)
     protocol: Any = functools.partial(BoundedHttp, places=places)
     config = uvicorn.Config(
@@ -140,6 +149,24 @@ async def test_a_head_that_trickles_in_is_not_waited_for_either(port: int) -> No
 async def test_a_long_answer_is_not_cut_by_the_clock_of_the_next_head(port: int) -> None:
     slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
     assert (await talk(port, slow + b"GET / HTTP/1.1\r\n")).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_requests_of_a_client_that_is_gone_end_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n"
+
+    async def abandoned() -> None:
+        async with serving() as port:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(slow + b"\r\n" + GOOD)
+            await writer.drain()
+            await asyncio.sleep(0.1)
+            resets = struct.pack("ii", 1, 0)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, resets)
+            writer.transport.abort()
+            assert (await talk(port, slow + CLOSE + b"\r\n")).startswith(b"HTTP/1.1 200")
+
+    uvloop.run(abandoned())  # the loop of `authkit serve`, which refuses a write to what is closed
+    assert "Exception" not in caplog.text
 
 
 POST = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
