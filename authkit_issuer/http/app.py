@@ -17,7 +17,7 @@ from authkit_issuer.http.cookies import DeviceCookie, FlowCookie, RefreshCookie
 from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.fixed_paths import FixedPaths
-from authkit_issuer.http.middleware import Edge, not_found
+from authkit_issuer.http.middleware import Edge, not_found, not_found_in_development
 from authkit_issuer.http.operations import Operation
 from authkit_issuer.http.pages.docs import Docs
 from authkit_issuer.http.route_groups import collect
@@ -72,7 +72,7 @@ def create_app(service: Service, prefix: str | None = None) -> Starlette:
     )
     # A redirect to the path without its slash would repeat a request with its secrets.
     app.router.redirect_slashes = False
-    app.router.default = not_found
+    app.router.default = not_found_in_development if config.dev else not_found
     return app
 
 

@@ -53,7 +53,7 @@ class RateLimited(errors.Limited):
     """An operation was called too often; ``metadata`` names the bucket and what it allows."""
 
     code = "rate_limited"
-    default = "This was asked too often; come back later."
+    default = "Too many requests; try again later."
 
 
 class InvalidPassword(errors.Denied):

@@ -20,6 +20,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 logger = logging.getLogger("authkit.http")
 
+_FOR_DEVELOPERS = (
+    "Nothing is served under this path; /docs lists what is. Links in mails lead to pages of your "
+    "application: set link_base_url (AUTHKIT_LINK_BASE_URL) to its address."
+)
+
 
 class Edge:
     """Gives every answer an id, keeps it out of caches unless it says so, and hides what went wrong."""
@@ -77,10 +82,19 @@ class Edge:
 
 async def not_found(scope: Scope, _receive: Receive, send: Send) -> None:
     """Refuse a path that no route serves; a websocket is closed."""
+    await _refuse_path(scope, send, NoSuchRoute())
+
+
+async def not_found_in_development(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Refuse such a path, and say what a developer who follows a link of a mail is missing."""
+    await _refuse_path(scope, send, NoSuchRoute(_FOR_DEVELOPERS))
+
+
+async def _refuse_path(scope: Scope, send: Send, refusal: NoSuchRoute) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000})
         return
-    await send_answer(send, refuse(NoSuchRoute(), scope[REQUEST_ID]), head=scope["method"] == "HEAD")
+    await send_answer(send, refuse(refusal, scope[REQUEST_ID]), head=scope["method"] == "HEAD")
 
 
 def request_id_of(scope: Scope) -> str:

@@ -63,6 +63,11 @@ class Principal:
         return self.claims.roles if self.decided_roles is None else self.decided_roles
 
     @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes of the token."""
+        return self.claims.scopes
+
+    @property
     def email(self) -> str | None:
         """The email address of the token, else of the host's records."""
         return self.claims.email or (self.enrichment.email if self.enrichment is not None else None)

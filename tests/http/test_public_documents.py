@@ -121,6 +121,13 @@ async def _register(api, name: str) -> None:
     await api.delivered()
 
 
+async def test_a_link_to_a_page_that_is_missing_says_which_setting_has_its_address(dev, api):
+    answer = await dev.get("/verify-email")
+    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+    assert "AUTHKIT_LINK_BASE_URL" in answer.json()["error_description"]
+    assert "AUTHKIT" not in (await api.get("/verify-email")).text  # of no use to users of a service
+
+
 async def test_the_inbox_shows_every_message_newest_first(dev):
     assert (await dev.get("/dev/inbox")).json() == {"messages": []}
     await _register(dev, "first_one")

@@ -27,6 +27,7 @@ def test_an_admitted_caller_is_where_frameworks_look() -> None:
     assert scope["auth"].scopes == ("read", "authenticated")  # type: ignore[attr-defined]
     assert scope["state"] == {"authkit": caller.claims, "authkit_keys": FRESH}
     assert principal_of(scope) is caller
+    assert caller.scopes == ("read",)
 
 
 def test_an_anonymous_request_replaces_no_user() -> None:
