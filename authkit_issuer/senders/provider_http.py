@@ -19,6 +19,7 @@ TIMEOUT = 10.0
 CONNECT_TIMEOUT = 3.0
 MAX_ANSWER = 65_536
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout)
+_SILENCE = (TimeoutError, httpx.ReadTimeout)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,11 @@ class ProviderHttp:
         self._opening = asyncio.Lock()
 
     async def post(self, url: str, *, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a request and return the answer; raises ``TemporarySendFailure`` without one."""
+        """Send a request and return the answer; raises ``TemporarySendFailure`` without one.
+
+        After a silence that is ``SendFailure``: the provider may have sent the SMS, and another would cost as
+        much.
+        """
         host = httpx.URL(url).host
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -56,7 +61,9 @@ class ProviderHttp:
                     return await self._post(url, headers, body)
                 except _NO_CONNECTION:
                     return await self._post(url, headers, body)  # nothing was sent
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
+        except _SILENCE as error:
+            raise SendFailure(f"{host}: {type(error).__name__}") from None
+        except (httpx.HTTPError, OSError) as error:
             raise TemporarySendFailure(f"{host}: {type(error).__name__}") from None
 
     async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
