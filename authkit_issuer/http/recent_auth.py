@@ -60,9 +60,12 @@ async def require_recent_auth_for_member(call: Call[Any, Any], user_id: str) -> 
 async def require_recent_auth_unless(call: Call[Any, Any], password: str | None) -> None:
     """Require a recent authentication, unless the request has a password that its handler verifies.
 
-    A user with a second factor must have proved it recently, password or not. An account without a password
-    has none to verify. Raises ``StepUpRequired``.
+    A user with a second factor must have proved it recently, password or not. So must one with a passkey, where
+    ``two_factor_policy`` requires a second factor. An account without a password has none to verify.
+
+    Raises ``StepUpRequired``.
     """
     account = call.account
-    if password is None or account.two_factor or not account.has_password:
+    required = call.service.config.two_factor_policy == "required" and account.has_second_factor
+    if password is None or account.two_factor or required or not account.has_password:
         await require_recent_auth(call.service, account)

@@ -7,9 +7,9 @@ import pytest
 from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.operations import Auth
 from fakes.calls import assert_tokens, bearer, log_in, refusal
-from fakes.factors import app_code
+from fakes.factors import PASSWORD, app_code, new_user
 from fakes.passkeys import SETTINGS as PASSKEYS
-from fakes.passkeys import Authenticator
+from fakes.passkeys import Authenticator, add_passkey
 
 EMAIL = "ada_l@example.test"
 
@@ -171,3 +171,20 @@ async def test_an_owner_sets_the_policy_of_the_organization(make_service, serve,
         )
         assert refreshed.status_code in {400, 403}, refreshed.text
         assert "two_factor_required_by_org" in refreshed.text
+
+
+async def test_where_a_second_factor_is_required_a_password_does_not_stand_in_for_the_passkey(
+    make_service, serve, age
+):
+    service = await make_service(**PASSKEYS, two_factor_policy="required")
+    user_id, authenticator = await new_user(service, password=PASSWORD), Authenticator()
+    await add_passkey(service, user_id, authenticator)
+    options = await service.passkey_logins.begin_login()
+    pair = await service.passkey_logins.finish_login(authenticator.get(options))
+    await age("refresh_sessions", pair.session_id, auth_time=3600)
+    body = {"new_email": "eve@example.test", "password": PASSWORD}
+    async with serve(service) as api:
+        headers = {"authorization": f"Bearer {pair.access_token}"}
+        answer = await api.post("/auth/user/email/change/request", json=body, headers=headers)
+        assert refusal(answer) == (403, "step_up_required")
+        assert answer.json()["metadata"]["methods"] == ["passkey"]

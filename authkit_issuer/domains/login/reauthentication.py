@@ -35,6 +35,8 @@ async def available_methods(rt: Runtime, user_id: str) -> list[str]:
     """Return the methods that are open to the user; raises ``SessionEnded``, ``UserDisabled``."""
     user = await _find_user(rt, user_id)
     passkeys = ["passkey"] if user.has_passkey and rt.config.webauthn_rp_id is not None else []
+    if _requires_passkey(rt, user):
+        return passkeys
     if user.two_factor:
         return [*(passkeys if rt.config.passkey_counts_as_two_factors else ()), "2fa"]
     methods = ["password"] if user.has_password else ["code"] if user.code_destination else []
@@ -47,7 +49,7 @@ async def with_password(
 ) -> AccessToken:
     """Reauthenticate with the password; raises ``TwoFactorRequired`` if the second factor is on."""
     user = await _find_user(rt, user_id, session_id)
-    if user.two_factor:
+    if user.two_factor or _requires_passkey(rt, user):
         raise errors.TwoFactorRequired
     if not await Passwords(rt).verify(user.user_id, password, client=client):
         raise errors.InvalidCredentials
@@ -61,7 +63,7 @@ async def send_code(
     user = await _find_user(rt, user_id, session_id)
     if user.two_factor:
         proof = await StepUpFactors(rt).choose(user.user_id, factor_id)
-    elif user.code_destination is not None:
+    elif user.code_destination is not None and not _requires_passkey(rt, user):
         proof = StepUpCode.to_contact(*user.code_destination)
     else:
         raise errors.TwoFactorMethodUnavailable
@@ -152,11 +154,23 @@ async def with_verified_proof(
 ) -> AccessToken:
     """Reauthenticate with a proof that the caller has verified at this epoch."""
     user = await _find_user(rt, user_id, session_id)
-    if user.two_factor and not two_factors and method not in rt.config.two_factor_exempt_methods:
+    needed = user.two_factor or _requires_passkey(rt, user)
+    if needed and not two_factors and method not in rt.config.two_factor_exempt_methods:
         raise errors.TwoFactorRequired
     if user.auth_epoch != auth_epoch:
         raise errors.SessionEnded
     return await _reauthenticate(rt, user, session_id, method=method, amr=amr, client=client)
+
+
+def _requires_passkey(rt: Runtime, user: AvailableMethods) -> bool:
+    """True if the passkey of the account is its second factor, where ``two_factor_policy`` requires one.
+
+    Another proof would be one factor, with which no session may go on.
+    """
+    config = rt.config
+    counts = config.webauthn_rp_id is not None and config.passkey_counts_as_two_factors
+    required = config.two_factor_policy == "required"
+    return required and counts and user.has_passkey and not user.two_factor
 
 
 async def _find_user(rt: Runtime, user_id: str, session_id: str | None = None) -> AvailableMethods:

@@ -206,3 +206,21 @@ async def test_a_passkey_of_before_bars_no_user_where_passkeys_are_off(make_serv
         await off.logins.with_password(EMAIL, PASSWORD)
     token = str(required.value.metadata["enrollment_token"])
     assert (await off.second_factors.authenticate_enrollment(token)).id == user_id
+
+
+async def test_where_a_second_factor_is_required_the_passkey_that_is_it_is_proved_again(make_service) -> None:
+    service: Service = await make_service(**SETTINGS, two_factor_policy="required")
+    user_id, authenticator = await with_passkey(service)
+    pair = await by_passkey(service, authenticator)
+    assert await service.logins.step_up_methods(user_id) == ["passkey"]
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.step_up_password(user_id, pair.session_id, PASSWORD)
+    with pytest.raises(errors.TwoFactorMethodUnavailable):
+        await service.logins.step_up_send_code(user_id, pair.session_id)
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.step_up_vouched(
+            user_id, pair.session_id, auth_epoch=0, method="solana_login", amr=("swk",)
+        )
+    options = await service.passkey_logins.begin_step_up(user_id)
+    assert await service.passkey_logins.finish_step_up(user_id, pair.session_id, authenticator.get(options))
+    assert await service.sessions.exchange(pair.refresh_token)
