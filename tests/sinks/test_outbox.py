@@ -12,6 +12,7 @@ import pytest
 from authkit_issuer import AuthSessionEvent, Service, SessionEventType
 from authkit_issuer.outbox import Outbox
 from authkit_issuer.sinks import ClickHouseLogger, ClickHouseReader, LogEventLogger
+from fakes.until import until
 
 USERS = 20
 
@@ -221,15 +222,16 @@ async def test_a_sink_that_hangs_is_given_up_on(
 
 
 class Slow(BatchSink):
-    """Takes half a second for each batch; ``running`` counts the batches that it is at."""
+    """Takes three seconds for each batch; ``running`` counts the batches that it is at."""
 
     running = most = 0
+    seconds = 3.0
 
     async def log_session_events(self, events: Sequence[AuthSessionEvent]) -> None:
         Slow.running += 1
         Slow.most = max(Slow.most, Slow.running)
         try:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(self.seconds)
         finally:
             Slow.running -= 1
         await super().log_session_events(events)
@@ -241,14 +243,19 @@ async def queued(make_service, number: int = 20) -> None:
     await writer.close()
 
 
+async def delivered(outbox: Outbox, sink: BatchSink) -> bool:
+    """True once the lease of the other worker has ended."""
+    return await outbox.deliver("sink", sink) == 20
+
+
 async def test_a_batch_may_take_longer_than_a_lease_and_no_other_worker_takes_it(
     service: Service, make_service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, LEASE=0.3, SAFE=0.2)
+    shorten(monkeypatch, LEASE=1.5, SAFE=1.0)
     await queued(make_service)
     first, second = Outbox(service.rt, [sink := Slow()]), Outbox(service.rt, [other := Slow()])
     delivering = asyncio.create_task(first.deliver("sink", sink))
-    await asyncio.sleep(0.05)
+    await until(lambda: Slow.running == 1)
     while not delivering.done():
         assert await second.deliver("sink", other) == 0
         await asyncio.sleep(0.02)
@@ -259,33 +266,33 @@ async def test_a_batch_may_take_longer_than_a_lease_and_no_other_worker_takes_it
 async def test_a_worker_that_cannot_renew_stops_before_another_one_begins(
     service: Service, make_service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, LEASE=0.5, SAFE=0.3)
+    shorten(monkeypatch, LEASE=1.5, SAFE=1.0)
     await queued(make_service)
     first, second = Outbox(service.rt, [sink := Slow()]), Outbox(service.rt, [other := Slow()])
     delivering = asyncio.create_task(first.deliver("sink", sink))
-    await asyncio.sleep(0.05)
+    await until(lambda: Slow.running == 1)
     taken = "update profiles.event_sinks set worker = 'another', leased_until = now() + interval '0.4 s'"
     await service.pool.execute(taken)
     with pytest.raises(TimeoutError):
         await delivering
     assert sink.told == []
-    await asyncio.sleep(0.4)
-    assert await second.deliver("sink", other) == 20
+    other.seconds = 0.0
+    await until(lambda: delivered(second, other))
 
 
 async def test_a_killed_worker_delays_its_sink_by_a_lease(
     service: Service, make_service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shorten(monkeypatch, LEASE=0.4, SAFE=0.3)
+    shorten(monkeypatch, LEASE=1.5, SAFE=1.0)
     await queued(make_service)
     first, second = Outbox(service.rt, [sink := Slow()]), Outbox(service.rt, [other := Slow()])
     delivering = asyncio.create_task(first.deliver("sink", sink))
-    await asyncio.sleep(0.1)
+    await until(lambda: Slow.running == 1)
     delivering.cancel()  # without giving the lease back
     await asyncio.gather(delivering, return_exceptions=True)
+    other.seconds = 0.0
     assert await second.deliver("sink", other) == 0
-    await asyncio.sleep(0.45)
-    assert await second.deliver("sink", other) == 20
+    await until(lambda: delivered(second, other))
 
 
 async def test_a_sink_whose_own_work_was_cancelled_is_asked_again(make_service) -> None:

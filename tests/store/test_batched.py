@@ -6,6 +6,7 @@ from authkit_issuer import Service, errors
 from authkit_issuer.store import batched
 from authkit_issuer.store.batched import BatchedQuery, BatchedStatements
 from authkit_issuer.store.query import Query
+from fakes.until import until
 
 ONE, MANY = Query(str, "one"), Query(str, "many")
 ASK = BatchedQuery(one=ONE, many=MANY, key=lambda row: row.partition(":")[0])
@@ -137,8 +138,7 @@ async def test_a_statement_that_hangs_holds_the_others_up_for_a_moment_only(
 ):
     server.open.clear()
     tasks = await asked_for(statements, "a", "b", "c")
-    await asyncio.sleep(batched.MAX_DELAY * 3)
-    assert server.asked == ["a", "b", ["c"]]
+    await until(lambda: server.asked == ["a", "b", ["c"]])
     server.open.set()
     await asyncio.gather(*tasks)
 

