@@ -144,10 +144,18 @@ class RedisServer:
             start_new_session=True,
         )
         deadline = time.monotonic() + 20
-        while not answers(self.port):
+        while not (answers(self.port) and self._unix_socket_answers()):
             assert self.process.poll() is None, "redis-server did not start"
             assert time.monotonic() < deadline, "redis-server does not answer"
             time.sleep(0.01)
+
+    def _unix_socket_answers(self) -> bool:
+        """True without one: it listens a moment after the port."""
+        if "--unixsocket" not in self.arguments:
+            return True
+        path = self.arguments[self.arguments.index("--unixsocket") + 1]
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(path) == 0
 
     def restart(self, *arguments: str) -> None:
         """Start again with other arguments."""

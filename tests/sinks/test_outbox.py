@@ -14,6 +14,8 @@ from authkit_issuer.outbox import Outbox
 from authkit_issuer.sinks import ClickHouseLogger, ClickHouseReader, LogEventLogger
 from fakes.until import until
 
+pytestmark = pytest.mark.timeout(300)
+
 USERS = 20
 
 
@@ -57,7 +59,7 @@ class BatchSink(Sink):
 
 
 async def emptied(service: Service) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(200):
         while await service.pool.fetchval("select count(*) from profiles.event_outbox"):
             await asyncio.sleep(0.02)
 

@@ -13,7 +13,7 @@ from authkit_issuer import errors
 from authkit_issuer.service import Service
 from authkit_issuer.store.lock_waits import PATIENCE, LockWaits
 
-RATE = 30
+RATE = 20
 ONE, TWO = "1" * 36, "2" * 36
 
 
