@@ -37,7 +37,7 @@ async def _connect_to_master(node: Node, access: Access) -> Connection:
         # The time of the whole search may be up while this server still has some: no caller waits any more.
         connection.close()
         raise
-    if role[0] != b"master":
+    if not isinstance(role, list) or role[:1] != [b"master"]:
         connection.close()
         raise Disconnected(f"{node} is not the master any more")
     return connection
@@ -78,5 +78,5 @@ async def _ask(address: Address, node: Node, access: Access) -> Node:
     try:
         host, port = cast("list[bytes]", found)
         return Node(host.decode(), int(port))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise Disconnected(f"the sentinel {node} names no address") from error
