@@ -43,6 +43,14 @@ ACCOUNT_NAME: Any = Field(
 )
 AccountName = Annotated[Text, ACCOUNT_NAME]
 """What names an account in a request without a token."""
+ContactName = Annotated[
+    Text,
+    Field(
+        validation_alias=AliasChoices("identifier", "email", "phone_number"),
+        description="An email address or E.164 phone number; `email` and `phone_number` name it as well",
+    ),
+]
+"""What names an address or a number, with an account or without one."""
 
 
 class Body(BaseModel):

@@ -62,6 +62,13 @@ async def test_a_code_signs_in_once(api, ada, mailbox):
     assert refusal(again) == (400, "invalid_or_expired_token")
 
 
+@pytest.mark.parametrize(("member", "to"), [("email", ADA), ("phone_number", PHONE)])
+async def test_a_contact_may_be_named_by_its_kind(api, ada, mailbox, member, to):
+    assert (await api.post("/auth/passwordless/start", json={member: to})).status_code == 202
+    await api.delivered()
+    assert mailbox.last(to).code
+
+
 async def test_a_number_gets_a_code_by_sms(api, ada, mailbox):
     flow = await start(api, PHONE)
     assert (mailbox.last(PHONE).kind, mailbox.last(PHONE).token) == ("login_code", "")

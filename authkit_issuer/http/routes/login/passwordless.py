@@ -9,14 +9,23 @@ from pydantic import Field
 
 from authkit_issuer import errors
 from authkit_issuer.domains.login.passwordless.service import Passwordless, PasswordlessLogin
-from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text, with_passwordless
+from authkit_issuer.http.operations import (
+    Auth,
+    Body,
+    Call,
+    ContactName,
+    Limit,
+    NoParams,
+    Text,
+    with_passwordless,
+)
 from authkit_issuer.http.route_groups import Routes
 
 
 class PasswordlessStart(Body):
     """Who signs in, and how the app goes on."""
 
-    identifier: Annotated[Text, Field(description="An email address or phone number")]
+    identifier: ContactName
     org: Annotated[Text | None, Field(description="The organization the access token is for")] = None
     return_to: Annotated[
         str | None, Field(description="A path of the app, which comes back with the tokens")

@@ -5,27 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from authkit_issuer.domains.signup.service import Registration
-from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
+from authkit_issuer.http.operations import Auth, Body, Call, ContactName, Limit, NoParams, Text
 from authkit_issuer.http.route_groups import Routes
 
 
 class RegistrationRequest(Body):
     """Who wants an account; the password is taken as it is, blanks included."""
 
-    identifier: Annotated[
-        Text,
-        Field(
-            validation_alias=AliasChoices("identifier", "email", "phone_number"),
-            description="An email address or E.164 phone number; `email` and `phone_number` name it as well",
-        ),
-    ]
+    identifier: ContactName
     username: Annotated[Text | None, Field(description="Without one, a free name is derived")] = None
     password: Annotated[
         str | None,
-        Field(repr=False, description="8 characters to 1024 bytes; may be left out where there are passkeys"),
+        Field(
+            repr=False,
+            description="8 characters to 1024 bytes; may be left out where a passkey or a message signs in",
+        ),
     ] = None
 
 
