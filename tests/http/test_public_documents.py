@@ -179,3 +179,24 @@ async def test_the_inbox_is_for_this_machine_alone(make_service, peer, host):
         answer = await api.get("/dev/inbox")
     assert (answer.status_code, answer.json()["error"]) == (403, "loopback_only")
     assert "messages" not in json.loads(answer.text)
+
+
+# --- documents about the service itself -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "member"),
+    [("/.well-known/openid-configuration", "token_endpoint"), ("/auth/capabilities", "languages")],
+)
+async def test_services_of_one_process_have_documents_and_validators_of_their_own(
+    make_service, serve, path, member
+):
+    first = await make_service(base_url="https://one.example", languages=("en",))
+    second = await make_service(base_url="https://two.example", languages=("de", "en"))
+    async with serve(first) as one, serve(second) as two:
+        for _ in range(2):  # in turns: the document that was written last belongs to the other service
+            mine, other = await one.get(path), await two.get(path)
+            assert mine.json()[member] != other.json()[member]
+            assert mine.headers["etag"] != other.headers["etag"]
+            assert (await two.get(path, headers={"if-none-match": other.headers["etag"]})).status_code == 304
+            assert (await two.get(path, headers={"if-none-match": mine.headers["etag"]})).status_code == 200

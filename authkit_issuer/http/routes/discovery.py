@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -126,16 +126,13 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
 )
 async def get_authorization_server_metadata(call: Plain) -> RawResponse:
     """Return the metadata document."""
-    document = {name: value for name, value in asdict(_metadata(call.service)).items() if value is not None}
-    return cached(document, call.header(b"if-none-match"))
+    return cached(_metadata(call.service), call.header(b"if-none-match"))
 
 
 @routes.get("/auth/capabilities", "What this service offers", returns=Capabilities, cors=True, omit_none=True)
 async def get_capabilities(call: Plain) -> RawResponse:
     """Return the features of this service."""
-    found = asdict(_capabilities(call.service))
-    document = {name: value for name, value in found.items() if value is not None}
-    return cached(document, call.header(b"if-none-match"))
+    return cached(_capabilities(call.service), call.header(b"if-none-match"))
 
 
 def address_of(config: Config) -> str:

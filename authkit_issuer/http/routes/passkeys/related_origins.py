@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from authkit_issuer.http.conditional import cached
 from authkit_issuer.http.operations import Auth, Plain
@@ -30,4 +30,4 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
 async def get_related_origins(call: Plain) -> RawResponse:
     """Return the origins of other domains."""
     found = RelatedOrigins(origins=[*call.service.config.webauthn_related_origins])
-    return cached(asdict(found), call.header(b"if-none-match"))
+    return cached(found, call.header(b"if-none-match"))
