@@ -60,8 +60,8 @@ async def require_recent_auth_for_member(call: Call[Any, Any], user_id: str) -> 
 async def require_recent_auth_unless(call: Call[Any, Any], password: str | None) -> None:
     """Require a recent authentication, unless the request has a password that its handler verifies.
 
-    A user with a second factor must have proved it recently, password or not. So must one with a passkey, where
-    ``two_factor_policy`` requires a second factor. An account without a password has none to verify.
+    A user with a second factor must have proved it recently, password or not. So must one with a passkey,
+    where ``two_factor_policy`` requires a second factor. An account without a password has none to verify.
 
     Raises ``StepUpRequired``.
     """

@@ -32,7 +32,7 @@ A password must not do to add a second factor because somebody used a copy of th
 """
 
 NO_AMR = "'{}'::text[]"
-"""SQL of the authentication methods where there is no session."""
+"""SQL of the authentication methods without a session."""
 
 
 def has_second_factor(amr: str) -> str:

@@ -1,5 +1,5 @@
 """Key sets of issuers: fetched, cached and refreshed.
 
-``key_set_cache`` knows how long keys are fresh, serve on in an outage, and how long an unknown ``kid`` is remembered.
-``refresher`` decides when to fetch, ``backoff`` how long to wait after a failure.
+``key_set_cache`` knows how long keys are fresh and serve on in an outage, and how long an unknown ``kid`` is
+remembered. ``refresher`` decides when to fetch, ``backoff`` how long to wait after a failure.
 """

@@ -46,8 +46,8 @@ class TokenCache:
     """At most ``max_entries`` tokens and about ``max_bytes`` bytes, in two generations.
 
     New tokens enter the young generation. It replaces the old generation when it has half of the limit, or
-    when every token of the old one has expired: a hit writes nothing, and the memory is that of the tokens
-    which live, and not of all that ever came. ``clock`` returns Unix seconds.
+    when every token of the old one has expired: a hit writes nothing, and the memory grows with
+    the tokens which live, not with all that ever came. ``clock`` returns Unix seconds.
     """
 
     __slots__ = (

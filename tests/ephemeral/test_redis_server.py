@@ -57,7 +57,7 @@ async def test_an_outage_is_said_and_never_reads_as_absent(own_redis: RedisServe
 async def test_a_name_that_no_host_can_have_is_unavailable(host: str) -> None:
     with pytest.raises(EphemeralStoreUnavailable) as refused:
         await RedisStore.connect(f"redis://{host}/0")
-    assert refused.value.reason.endswith("is no name of a host")
+    assert refused.value.reason.endswith("is not the name of a host")
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:

@@ -129,7 +129,7 @@ def test_answers_are_bounded_and_inactive_ones_push_no_active_one_out(clock: Fak
     assert answers.get(b"late") is None
 
 
-def test_the_memory_is_that_of_answers_that_count(clock: FakeClock) -> None:
+def test_the_memory_grows_with_answers_that_count(clock: FakeClock) -> None:
     answers = Answers(clock, 32_768)
     for n in range(400):
         answers.put(b"good-%d" % n, Answer({"sub": "ann"}, clock(), clock() + 50))

@@ -163,7 +163,7 @@ async def test_the_memory_is_bounded_in_tokens_and_in_bytes(
         assert 0 < len(verifier._cache) <= 20
 
 
-async def test_the_memory_is_that_of_live_tokens(issuer: FakeIssuer, clock: FakeClock) -> None:
+async def test_the_memory_grows_with_live_tokens(issuer: FakeIssuer, clock: FakeClock) -> None:
     async with issuer.verifier(skew=0.0) as verifier:
         kept = []
         for n in range(400):

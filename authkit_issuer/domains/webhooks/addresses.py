@@ -70,13 +70,13 @@ class Names:
         loop = asyncio.get_running_loop()
         looking = asyncio.ensure_future(loop.getaddrinfo(host, None, type=socket.SOCK_STREAM))
         looking.add_done_callback(self._ended)
-        # Its thread waits for the name server, whoever gives up: until then the place is taken.
+        # Its thread waits for the name server even if the caller gives up: until then the place is taken.
         return await asyncio.shield(looking)
 
     def _ended(self, looking: asyncio.Future[Any]) -> None:
         self._places.release()
         if not looking.cancelled():
-            looking.exception()  # nobody may wait for it any more
+            looking.exception()  # its caller may be gone
 
 
 def _is_allowed(config: Config, address: Address) -> bool:

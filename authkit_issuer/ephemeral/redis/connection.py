@@ -149,7 +149,7 @@ async def connect(node: Node, access: Access) -> Connection:
         raise Disconnected(f"{node}: {text}") from error
     except UnicodeError:
         connection.close()
-        raise Disconnected(f"{node} is no name of a host") from None
+        raise Disconnected(f"{node} is not the name of a host") from None
     except BaseException:
         connection.close()
         raise
