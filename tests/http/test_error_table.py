@@ -57,7 +57,7 @@ CODES = {
         "org_invite_not_for_user", "sign_in_began_elsewhere", "step_up_required",
     },
     404: {
-        "2fa_factor_not_found", "member_not_found",
+        "2fa_device_not_found", "2fa_factor_not_found", "member_not_found",
         "not_found", "org_invite_not_found", "org_not_found", "org_role_not_found",
         "personal_org_not_found", "provider_not_linked", "role_not_found", "session_not_found",
         "unknown_kid", "unknown_provider", "user_not_found", "webhook_not_found", "passkey_not_found",

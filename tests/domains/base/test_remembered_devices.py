@@ -149,6 +149,8 @@ async def test_a_user_sees_the_devices_that_remember_the_factor(make_service, ma
     (used,) = await remembered(service, ada)
     assert (used.id, used.network) == (first.id, "192.0.2.9")
     assert (used.last_used_at - used.created_at).total_seconds() >= 99
+    (exported,) = (await service.users.export(ada))["remembered_devices"]
+    assert set(exported) == {"id", "browser", "network", "created_at", "last_used_at"}
     await prove_factor(service, mailbox, HOME)
     devices = await remembered(service, ada)
     assert len(devices) == 2

@@ -67,6 +67,8 @@ class Export:
     names: list[dict[str, Any]]
     password: dict[str, Any] | None
     two_factor: dict[str, Any] | None
+    recovery: dict[str, Any] | None
+    remembered_devices: list[dict[str, Any]]
     providers: list[dict[str, Any]]
     passkeys: list[dict[str, Any]]
     roles: list[str]
