@@ -119,6 +119,7 @@ async def request_of(make_service, serve, sign_up, mailbox):
         solana_domains=("app.example",),
         webauthn_rp_id="app.example",
         passwordless="both",
+        recovery_delay=259_200,
         webauthn_related_origins=("https://app.example.org",),
         providers={"github": provider, "discord": provider, "google": native},
     )

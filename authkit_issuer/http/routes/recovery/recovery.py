@@ -64,7 +64,9 @@ class RecoveryStatus:
 
 
 # Per challenge, which only a right first factor has: no other client uses it up.
-_BY_CHALLENGE = Limit(bucket="auth_recovery", closed=True, account=lambda body: body.challenge)
+_BY_CHALLENGE = Limit(
+    bucket="auth_recovery", closed=True, account=lambda body: body.challenge, gives_back=True
+)
 routes = Routes(tag="second factor", offered=with_recovery)
 
 
