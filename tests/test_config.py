@@ -34,6 +34,7 @@ def test_what_is_left_out_is_filled_in() -> None:
         {"issuer": " "}, {"issued_audiences": ()}, {"issued_audiences": "api"}, {"issued_audiences": ("",)},
         {"org_mode": "many"}, {"database_schema": "drop table"}, {"database_schema": "Upper"},
         {"base_url": "/relative"}, {"trusted_proxies": ("no network",)},
+        {"passwordless": "on"}, {"passwordless_registration": True},
         {"access_token_duration": 0}, {"access_token_duration": -1}, {"access_token_duration": INF},
         {"refresh_token_duration": 0}, {"refresh_token_duration": INF}, {"refresh_rotation_grace": NAN},
         {"refresh_rotation_grace": -1.0}, {"session_max_per_user": 0}, {"access_token_jitter": 1.0},

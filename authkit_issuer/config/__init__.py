@@ -252,8 +252,8 @@ class Config:
     totp_issuer: str = ""
     """The name of this service in authenticator apps; empty is the host of ``issuer``."""
     passwordless: PasswordlessMode = "off"
-    """Signs in by a message alone: ``code`` by mail or SMS, ``link`` by mail, whose code is for other
-    browsers, or ``both``."""
+    """Signs in by a message alone: ``code`` by mail or SMS, ``link`` by mail, with a code for a mail that is
+    read on another device, or ``both``."""
     passwordless_registration: bool = False
     """Makes an account at the first such sign-in of an address or number that has none."""
     solana_domains: tuple[str, ...] = ()

@@ -88,7 +88,7 @@ class EmailSenderWithSignInLink(Protocol):
     """Optional extension: one mail with the code and the link of a passwordless sign-in."""
 
     async def send_sign_in_link(self, email: str, username: str, code: str, token: str) -> None:
-        """Send the bare token of a sign-in link, and the code that does the same in another browser."""
+        """Send the bare token of a sign-in link, and the code to type where the sign-in began."""
         ...
 
 
