@@ -11,6 +11,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.digests import identifier_digest
+from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import (
     EMAIL,
@@ -278,3 +279,29 @@ async def test_a_sign_in_under_way_does_not_get_past_a_factor_switched_on_meanwh
         assert live == (0 if isinstance(outcomes[1], errors.InvalidCredentials) else 1)
         with pytest.raises(errors.InvalidCredentials):
             await service.logins.finish(proof, method="password_login", amr=("pwd",))
+
+
+async def test_after_a_device_is_forgotten_no_sign_in_skips_the_factor(make_service) -> None:
+    service: Service = await make_service(two_factor_remember=1000.0, session_max_per_user=None)
+    assert service.pool is not None
+    user_id, secret, _ = await with_app(service, password=PASSWORD)
+    for _ in range(6):
+        await let_codes_be_new(service)
+        with pytest.raises(errors.TwoFactorRequired) as required:
+            await service.logins.with_password(EMAIL, PASSWORD)
+        challenge, finish = str(required.value.metadata["challenge"]), service.logins.complete_two_factor
+        pair = await finish(user_id, challenge, app_code(secret), remember_device=True)
+        (device,) = (await service.second_factors.list_for_user(user_id)).devices
+        client = Client(device=pair.device)
+        sign_in = partial(service.logins.with_password, EMAIL, PASSWORD, client=client)
+        forget = partial(service.second_factors.forget_device, user_id, device.id)
+        outcomes = await gather(sign_in, sign_in, sign_in, forget, sign_in, sign_in, sign_in)
+        assert won(outcomes, (errors.TwoFactorRequired, errors.InvalidCredentials))
+        # Both are written under the lock of the user's row, in the order of their ids.
+        late = await service.pool.fetchval(
+            "select count(*) from profiles.session_events where event = 'session_created'"
+            " and data ? 'factor_remembered' and id > ("
+            "select id from profiles.session_events where target = $1 and event = 'devices_forgotten')",
+            device.id,
+        )
+        assert late == 0

@@ -14,7 +14,7 @@ class SmsReport(Body):
     """Every parameter of Twilio's request, since the signature is over all of them."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, str]
+    __pydantic_extra__: dict[str, str]  # pyright: ignore[reportIncompatibleVariableOverride] - as pydantic documents it
 
 
 routes = Routes(tag="messages", auth=Auth.PUBLIC)
