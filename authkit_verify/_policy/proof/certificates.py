@@ -36,8 +36,8 @@ class CertificateHeader:
     The proxy must set or remove the header in every request. A header from another peer is ignored, and so
     are two headers. ``scope["client"]`` must be the proxy itself: uvicorn replaces it by the client's address
     unless it runs with ``--no-proxy-headers``. With httptools, uvicorn takes the fields of a trailer for
-    headers: run it with ``--http h11`` behind a proxy that passes trailers on. WSGI does not distinguish ``X-Cert`` from ``X_Cert``: there
-    the proxy must remove both.
+    headers: run it with ``--http h11`` behind a proxy that passes trailers on. WSGI does not distinguish
+    ``X-Cert`` from ``X_Cert``: there the proxy must remove both.
 
     Raises:
         ValueError: A field is invalid.
