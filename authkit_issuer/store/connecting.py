@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from weakref import WeakSet
@@ -144,7 +145,7 @@ class Connector:
             chosen = await self._ask(asked, cached=cached)
             return chosen
         finally:
-            await _end(asked, chosen)
+            _end(asked, chosen)
 
     async def _ask(self, asked: dict[asyncio.Task[_Connection], int], *, cached: bool) -> _Connection:
         waiting = [self._latest, *(n for n in range(len(self._hosts)) if n != self._latest)]
@@ -220,10 +221,13 @@ class Connector:
             await asyncio.gather(self._proof, return_exceptions=True)
 
 
-async def _end(asked: dict[asyncio.Task[_Connection], int], chosen: _Connection | None) -> None:
-    """End the attempts that were not chosen."""
+def _end(asked: dict[asyncio.Task[_Connection], int], chosen: _Connection | None) -> None:
+    """End the other attempts without waiting: a caller that is cancelled meanwhile would lose the chosen one."""
     for task in asked:
         task.cancel()
-    for found in await asyncio.gather(*asked, return_exceptions=True):
-        if isinstance(found, asyncpg.Connection) and found is not chosen:
-            found.terminate()
+        task.add_done_callback(partial(_dropped, chosen))
+
+
+def _dropped(chosen: _Connection | None, task: asyncio.Task[_Connection]) -> None:
+    if not task.cancelled() and task.exception() is None and task.result() is not chosen:
+        task.result().terminate()

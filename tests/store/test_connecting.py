@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -82,6 +83,26 @@ async def test_a_silent_first_host_costs_half_a_second_once(
         await connection.close()
     assert 0.4 < times[0] < 4.5
     assert min(times[1:]) < 0.4
+
+
+async def test_a_host_that_cannot_be_left_at_once_costs_neither_time_nor_the_connection_to_another(
+    database_url: str, folder: str, silent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released, opened = asyncio.Event(), Connector._open
+
+    async def reluctant(self: Connector, where: dict[str, Any], *, cached: bool = False) -> Any:
+        try:
+            return await opened(self, where, cached=cached)
+        except asyncio.CancelledError:
+            await released.wait()
+            raise
+
+    monkeypatch.setattr(Connector, "_open", reluctant)
+    connector = Connector(several(database_url, f"127.0.0.1:{silent}", folder), timeout=60)
+    async with asyncio.timeout(30):
+        connection = await connector.connect()
+    released.set()
+    await connection.close()
 
 
 async def test_hosts_that_are_all_silent_are_an_outage_after_the_time_of_one(
