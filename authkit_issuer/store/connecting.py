@@ -222,7 +222,7 @@ class Connector:
 
 
 def _end(asked: dict[asyncio.Task[_Connection], int], chosen: _Connection | None) -> None:
-    """End the other attempts without waiting: a caller that is cancelled meanwhile would lose the chosen one."""
+    """End the other attempts without waiting: a caller cancelled meanwhile would lose the chosen one."""
     for task in asked:
         task.cancel()
         task.add_done_callback(partial(_dropped, chosen))
