@@ -91,6 +91,7 @@ class Runner:
         always = _NO_CACHE if operation.gives_tokens else ()
         self._always = always + (ANY_ORIGIN if operation.cors else ())
         self._success = (JSON, *self._always)
+        self._takes_token = operation.auth.takes_token
         self._cookie = surface.cookie if operation.gives_refresh_token else None
 
     async def run(self, scope: Scope, receive: Receive) -> RawResponse:
@@ -216,7 +217,7 @@ class Runner:
             client_address.require_loopback(scope)
         if operation.auth is Auth.OPTIONAL:
             return await guards.authenticate_if_possible(service, scope)
-        if not operation.auth.takes_token:
+        if not self._takes_token:
             return None
         account = await self._authenticate(service, scope)
         if limit is not None and limit.by_user:
@@ -262,10 +263,10 @@ class Runner:
 
     def _refuse(self, error: AuthError | TokenError, request_id: str) -> RawResponse:
         operation = self.operation
-        if operation.auth.takes_token and type(error) is InvalidCredentials:
+        if self._takes_token and type(error) is InvalidCredentials:
             # The token is good: a 401 would make clients refresh it and ask again, in a loop.
             error = InvalidPassword()
-        answer = refuse(error, request_id, bearer=operation.auth.takes_token, oauth=operation.oauth)
+        answer = refuse(error, request_id, bearer=self._takes_token, oauth=operation.oauth)
         telemetry = self._surface.telemetry
         if telemetry is not None:
             telemetry.count(REFUSALS.name, status=str(answer.status), code=error.code)
