@@ -349,11 +349,12 @@ async def test_a_token_for_an_organization_has_its_roles_and_the_proof_of_the_se
         assert (unknown.status_code, unknown.json()["error"]) == (404, "org_not_found")
 
 
-async def test_a_token_for_an_organization_ends_with_its_session(make_service, serve, sign_up):
+async def test_a_token_for_an_organization_ends_with_its_session(make_service, serve, sign_up, clock):
     service = await make_service(org_mode="multi")
     async with serve(service) as api:
         tokens = await sign_up(api)
-        await service.pool.execute("update profiles.refresh_sessions set expires_at = now() + interval '5 s'")
+        ends = "update profiles.refresh_sessions set expires_at = to_timestamp($1)"
+        await service.pool.execute(ends, clock() + 5)  # by the clock of the service, which does not move
         answer = await api.post("/auth/token/org", json={"org": "ada-l"}, headers=_bearer(tokens))
         assert answer.json()["expires_in"] <= 5
 
