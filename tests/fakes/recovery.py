@@ -7,9 +7,12 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD
+from fakes.mail import Mailbox
 
 DAY = 86_400.0
 DELAY = 3 * DAY
+NUMBER, FACTOR_NUMBER = "+15550100400", "+15550100500"
+"""The verified number of a user, and the number of a second factor."""
 
 
 async def challenge_of(service: Service, email: str = EMAIL, password: str = PASSWORD) -> str:
@@ -38,4 +41,24 @@ async def wait_out(service: Service) -> None:
     for _ in range(round(DELAY / DAY)):
         await let_pass(service, DAY)
         await service.recovery.remind()
+    await service.rt.background.drain(timeout=5)
+
+
+async def told(service: Service, mailbox: Mailbox) -> list[tuple[str, str]]:
+    """Return to whom which notices of a recovery went since the last call, sorted."""
+    await service.rt.background.drain(timeout=5)
+    kinds = ("recovery_", "account_recovered")
+    found = [(one.to, one.kind) for one in mailbox.messages if one.kind.startswith(kinds)]
+    mailbox.messages.clear()
+    return sorted(found)
+
+
+def everybody(kind: str) -> list[tuple[str, str]]:
+    """Return a notice of this kind to every contact, sorted."""
+    return sorted((to, kind) for to in (EMAIL, NUMBER, FACTOR_NUMBER))
+
+
+async def started(service: Service, user_id: str) -> None:
+    """Start a recovery, and wait until its notices were sent."""
+    await service.recovery.start(user_id, await challenge_of(service))
     await service.rt.background.drain(timeout=5)
