@@ -187,7 +187,11 @@ def _validate(model: type[Model], members: dict[str, Any]) -> Model:
         first = found[0]
         name = first["loc"][0] if first["loc"] else None
         missing = [str(entry["loc"][-1]) for entry in found if entry["type"] == "missing"]
-        text = f"Required: {', '.join(missing)}." if first["type"] == "missing" else f"{first['msg']}."
+        text = f"{first['msg']}."
+        if first["type"] == "missing":
+            text = f"Required: {', '.join(missing)}."
+        elif first["type"] == "extra_forbidden":
+            text = "Unknown member, or a second name of another one."
         raise Invalid(text, param=_named(name) if isinstance(name, str) else None) from None
 
 

@@ -64,6 +64,10 @@ async def test_every_missing_member_is_named(api):
     answer = await api.post("/auth/password/login", json={})
     assert answer.json()["error_description"] == "Required: identifier, password."
     assert answer.json()["param"] == "identifier"
+    two = {"identifier": "a@example.test", "email": "b@example.test", "password": "x"}
+    refused = await api.post("/auth/password/login", json=two)
+    assert refused.json()["error_description"] == "Unknown member, or a second name of another one."
+    assert refused.json()["param"] == "email"
 
 
 async def test_pairs_of_surrogates_are_one_character(client):
