@@ -19,8 +19,8 @@ import pytest
 import yaml
 from cryptography import x509
 
-from authkit_issuer import cli
 from authkit_issuer.cli import app as command
+from authkit_issuer.cli.serving import serve
 from authkit_issuer.config import Config
 from authkit_issuer.config.checks import warnings
 from authkit_issuer.errors import ConfigError
@@ -264,5 +264,5 @@ def nginx_configuration(folder: Path, https: int, http: int, upstream: int) -> P
 
 
 def test_the_command_has_the_defaults_of_the_server() -> None:
-    options = inspect.signature(cli.serve).parameters
+    options = inspect.signature(serve).parameters
     assert (options["graceful"].default, options["keep_alive"].default) == (GRACEFUL, KEEP_ALIVE)
