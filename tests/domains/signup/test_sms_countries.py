@@ -105,4 +105,4 @@ def test_every_function_that_hands_over_an_sms_asks_first():
                 if "sms.send_" in text or "sms_reset_link.send_" in text:
                     found.append(node.name)
                     assert ".admit(" in text, f"{path}: {node.name}"
-    assert len(found) == 3
+    assert len(found) == 4
