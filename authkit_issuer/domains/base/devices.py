@@ -81,12 +81,8 @@ class RememberedDevice:
 
 REMEMBER = Statement(
     """
-    insert into profiles.remembered_devices as d (id, user_id, auth_epoch, browser, network)
+    insert into profiles.remembered_devices (id, user_id, auth_epoch, browser, network)
     values ($1::uuid, $2::uuid, $3, $4, $5)
-    on conflict (id) do update
-    set auth_epoch = excluded.auth_epoch, browser = excluded.browser, network = excluded.network,
-        created_at = now(), last_used_at = now()
-    where d.user_id = excluded.user_id
     """
 )
 IS_REMEMBERED = Query(
@@ -166,8 +162,9 @@ class Devices:
             auth_epoch=auth_epoch,
             issued_at=now,
             factor_at=now if remember_factor else before.factor_at if before else 0,
-            # The same one for the same browser: each has its own tries.
-            id=bytes.fromhex(before.id) if before else rt.random_bytes(ID_BYTES),
+            # The same one for the same browser: each has its own tries. Another one where the factor is
+            # remembered anew: copies of an earlier token must not be remembered with it.
+            id=bytes.fromhex(before.id) if before and not remember_factor else rt.random_bytes(ID_BYTES),
         )
         return encode(rt.keys.current(), rt.config.issuer, token)
 

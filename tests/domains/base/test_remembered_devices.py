@@ -180,6 +180,20 @@ async def test_one_device_is_forgotten_and_the_others_remember(make_service, mai
     assert await is_asked(service, at_work)
 
 
+async def test_a_browser_that_is_remembered_again_brings_no_copy_of_its_token_back(
+    make_service, mailbox
+) -> None:
+    service, ada = await remembering(make_service, mailbox)
+    stolen = await prove_factor(service, mailbox, HOME)
+    (device,) = await remembered(service, ada)
+    await service.second_factors.forget_device(ada, device.id)
+    again = await prove_factor(service, mailbox, stolen)
+    assert not await is_asked(service, again)
+    assert await is_asked(service, stolen)
+    (other,) = await remembered(service, ada)
+    assert other.id != device.id
+
+
 async def test_a_user_forgets_no_device_of_another_user(make_service, mailbox) -> None:
     service, ada = await remembering(make_service, mailbox)
     known = await prove_factor(service, mailbox, HOME)
