@@ -233,8 +233,8 @@ class SecondFactors:
     ) -> Challenged:
         """Ask for another second factor in a sign-in, and send its code.
 
-        The challenge keeps its end and its five tries; the code that was sent before is void. Beyond the
-        sending limits no code is sent (``code_sent`` is False).
+        The challenge keeps its end and its five tries; the code that was sent before is void here. Beyond
+        the sending limits no code is sent (``code_sent`` is False).
 
         Args:
             user_id: The ``user_id`` of the challenge.
