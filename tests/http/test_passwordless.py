@@ -8,6 +8,7 @@ import jwt
 import pytest
 
 from fakes.calls import PASSWORD, assert_tokens, log_in, me, refusal
+from fakes.factors import app_code
 from fakes.users import PHONE
 
 ADA = "ada@example.test"
@@ -186,6 +187,33 @@ async def test_a_message_makes_an_account_where_that_is_on(make_service, serve, 
         again = await start(api, "eve.new@example.test")
         code = mailbox.last("eve.new@example.test").code
         assert assert_tokens(await confirm(api, flow_id=again, code=code), "created")["created"] is False
+
+
+async def test_a_new_account_gets_an_enrollment_token_where_policy_requires_a_second_factor(
+    make_service, serve, mailbox
+):
+    service = await make_service(
+        passwordless="code", passwordless_registration=True, two_factor_policy="required"
+    )
+    async with serve(service) as api:
+        flow = await start(api, "eve@example.test", return_to="/orders")
+        answer = await confirm(api, flow_id=flow, code=mailbox.last("eve@example.test").code)
+        assert refusal(answer) == (401, "two_factor_enrollment_required")
+        headers = {"authorization": f"Bearer {answer.json()['metadata']['enrollment_token']}"}
+        begun = await api.post("/auth/user/2fa/totp/begin", headers=headers)
+        added = await api.post(
+            "/auth/user/2fa/totp/confirm", json={"code": app_code(begun.json()["secret"], 0)}, headers=headers
+        )
+        assert added.status_code == 200, added.text
+        flow = await start(api, "eve@example.test", return_to="/orders")
+        mails = [mail for mail in mailbox.to("eve@example.test") if mail.kind == "sign_in_code"]
+        answer = await confirm(api, flow_id=flow, code=mails[-1].code)
+        assert refusal(answer) == (401, "two_factor_required")
+        waiting = answer.json()["metadata"]
+        assert (waiting["method"], waiting["return_to"]) == ("totp", "/orders")
+        proof = {"user_id": waiting["user_id"], "challenge": waiting["challenge"]}
+        code = app_code(begun.json()["secret"])
+        assert_tokens(await api.post("/auth/2fa/verify", json=proof | {"code": code}))
 
 
 async def test_banned_and_deleted_users_are_refused_after_the_proof(api, ada, mailbox, service):
