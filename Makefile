@@ -25,8 +25,9 @@ run: $(SERVING)
 demo: $(SERVING)
 	@$(VENV)/bin/authkit demo
 
+# One process more than small machines have processors: a third of the time tests wait for servers and commands.
 test: $(READY)
-	$(PYTHON) -m pytest -n 2 --dist worksteal
+	$(PYTHON) -m pytest -n 3 --dist worksteal
 
 soak: $(READY)
 	AUTHKIT_SOAK=1 $(PYTHON) -m pytest -n 2 --dist worksteal --timeout 1800
