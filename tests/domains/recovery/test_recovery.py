@@ -75,6 +75,27 @@ async def test_the_challenge_that_started_it_still_takes_a_backup_code(
     assert await service.logins.complete_two_factor(user_id, challenge, backup[0], is_backup=True)
 
 
+async def test_a_message_that_signs_in_starts_and_completes_it_like_a_password(
+    make_service, mailbox: Mailbox
+) -> None:
+    service = await make_service(recovery_delay=DELAY, passwordless="code", code_cooldown=0.0)
+    user_id, _, _ = await with_app(service, EMAIL)
+
+    async def challenge() -> str:
+        flow = await service.passwordless.start(EMAIL)
+        await service.rt.background.drain(timeout=5)
+        code = next(one.code for one in reversed(mailbox.to(EMAIL)) if one.code)
+        with pytest.raises(errors.TwoFactorRequired) as required:
+            await service.passwordless.confirm_code(flow.flow_id, code)
+        return str(required.value.metadata["challenge"])
+
+    await service.recovery.start(user_id, await challenge())
+    (event,) = await events(service, "recovery_requested")
+    assert event["method"] == "passwordless_login"
+    await wait_out(service)
+    assert (await service.recovery.complete(user_id, await challenge())).user_id == user_id
+
+
 async def test_a_policy_that_requires_a_factor_has_the_user_add_one(make_service, mailbox: Mailbox) -> None:
     service = await make_service(recovery_delay=DELAY, two_factor_policy="required")
     user_id, _, _ = await with_app(service, EMAIL, password=PASSWORD)
