@@ -9,6 +9,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from authkit_issuer.errors import StartupError
+
 COMMANDS = {
     "serve": ("serving", "Run the issuer until Ctrl-C."),
     "demo": (None, "Run every step over real sockets: issuer, protected app, refusals."),
@@ -68,8 +70,14 @@ class _Imported(Mapping[str, Any]):
 
 
 def _command(word: str) -> Any:
-    """Import a command. Raises KeyError for a word that is none."""
-    module = import_module(f"authkit_issuer.cli.{COMMANDS[word][0]}")
+    """Import a command. Raises KeyError for another word, StartupError without the libraries it needs."""
+    name, _ = COMMANDS[word]
+    try:
+        module = import_module(f"authkit_issuer.cli.{name}")
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f'{word} needs more packages ({error.name} is missing): install "asgi-authkit[server]".'
+        ) from error
     parent = typer.Typer(rich_markup_mode=None)  # which makes it as if it were declared in the program
     if hasattr(module, "app"):
         parent.add_typer(module.app, name=word)

@@ -98,6 +98,15 @@ def test_a_command_imports_only_what_it_needs(words: str, absent: Sequence[str])
     assert done.stdout
 
 
+def test_a_command_whose_libraries_are_missing_says_so_although_the_program_starts() -> None:
+    command = [sys.executable, "-c", _ENTRY, "jinja2", "users", "list"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        'authkit: users needs more packages (jinja2 is missing): install "asgi-authkit[server]".\n'
+    )
+
+
 def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     assert list(commands) == list(COMMANDS)
