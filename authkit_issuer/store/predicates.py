@@ -40,8 +40,17 @@ def has_second_factor(amr: str) -> str:
 
     That is a second factor, which every sign-in asks for, or a passkey, which a sign-in by password does not:
     it counts in sessions alone whose authentication methods, the SQL ``amr``, say that it was two factors.
+    Where a code to a contact was all of a sign-in, codes to the same contact are no second factor.
     """
-    return f"({HAS_TWO_FACTOR} or ('mfa' = any({amr}) and {HAS_PASSKEY}))"
+    by_code = f"({amr} <@ '{{otp,sms}}' and cardinality({amr}) > 0)"
+    sent_alike = f"case when 'sms' = any({amr}) then 'sms' else 'email' end"
+    another = f"""exists (
+        select from profiles.second_factors f where f.user_id = u.id and f.kind <> {sent_alike}
+    )"""
+    return f"""(
+        {HAS_TWO_FACTOR} and (not {by_code} or {another})
+        or 'mfa' = any({amr}) and {HAS_PASSKEY}
+    )"""
 
 
 def live(session: str) -> str:

@@ -217,6 +217,41 @@ async def test_a_second_code_to_the_same_address_is_no_second_factor(service, ma
     assert amr(pair) == ["otp", "mfa"]
 
 
+async def test_a_mailbox_alone_has_no_role_that_requires_a_second_factor(make_service, mailbox):
+    service = await make_service(two_factor_required_roles=("admin",))
+    user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
+    await service.roles.assign(user_id, "admin")
+
+    async def roles(pair) -> list[tuple[str, ...]]:
+        found = await service.sessions.authenticate(user_id, pair.session_id)
+        return [(await service.tokens.verify(pair.access_token)).roles, tuple(found.roles)]
+
+    async def complete(challenge: str, code: str):
+        return await service.logins.complete_two_factor(user_id, challenge, code, client=HOME)
+
+    with pytest.raises(errors.TwoFactorRequired) as waits:
+        await enter(service, mailbox)
+    pair = await complete(waits.value.metadata["challenge"], mailbox.last(EMAIL).code)
+    assert (amr(pair), await roles(pair)) == (["otp"], [(), ()])
+    pair = await service.sessions.exchange(pair.refresh_token)
+    assert await roles(pair) == [(), ()]
+
+    with pytest.raises(errors.TwoFactorRequired) as waits:
+        await service.logins.with_password(EMAIL, PASSWORD, client=HOME)
+    pair = await complete(waits.value.metadata["challenge"], mailbox.last(EMAIL).code)
+    assert await roles(pair) == [("admin",)] * 2
+
+
+async def test_a_factor_that_was_added_in_the_session_of_a_code_counts_in_it(make_service, mailbox):
+    service = await make_service(two_factor_required_roles=("admin",))
+    user_id = await verified_user(service, mailbox)
+    await service.roles.assign(user_id, "admin")
+    pair = await enter(service, mailbox)
+    await add_app(service, user_id)
+    pair = await service.sessions.exchange(pair.refresh_token)
+    assert (amr(pair), (await service.tokens.verify(pair.access_token)).roles) == (["otp"], ("admin",))
+
+
 async def test_a_user_with_another_factor_is_asked_for_that_one(service, mailbox):
     user_id, _ = await with_email_factor(service, mailbox, password=PASSWORD)
     await add_app(service, user_id)
