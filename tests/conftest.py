@@ -52,6 +52,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Give the run a folder, and every process of it a clean environment."""
     for name in [name for name in os.environ if _SCRUBBED.fullmatch(name)]:
         del os.environ[name]
+    # Else every command that a test starts compiles its modules again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # A run in the background ignores some of these, and so would every server that a test stops by them.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         if signal.getsignal(number) is signal.SIG_IGN:

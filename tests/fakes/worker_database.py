@@ -18,6 +18,8 @@ EMPTY = """
     delete from profiles.orgs;
     delete from profiles.names;
     delete from profiles.roles where slug <> 'admin';
+    update profiles.roles set name = 'Administrator', description = 'May administer every account.'
+        where (name, description) is distinct from ('Administrator', 'May administer every account.');
     delete from profiles.code_guesses;
     delete from profiles.session_events;
     delete from profiles.event_outbox;

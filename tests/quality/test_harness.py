@@ -67,10 +67,12 @@ async def test_ageing_moves_one_row_back(database_url: str, age: Callable[..., A
 async def test_every_test_starts_with_an_empty_database(database_url: str, turn: int) -> None:
     async def look_and_leave(connection):
         found = await connection.fetchval("select count(*) from profiles.users")
+        role = await connection.fetchval("select name from profiles.roles")
         await connection.execute("insert into profiles.users (email) values ('left@example.test')")
-        return found
+        await connection.execute("update profiles.roles set name = 'admin'")
+        return found, role
 
-    assert await servers.on(database_url, look_and_leave) == 0
+    assert await servers.on(database_url, look_and_leave) == (0, "Administrator")
 
 
 def test_a_law_over_a_table_lists_every_row_that_breaks_it() -> None:
