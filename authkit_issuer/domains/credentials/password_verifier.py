@@ -147,15 +147,14 @@ class PasswordVerifier:
             await own.clear()
             return True
         await own.lock(tries[0])
-        if found is not None:
-            await Events(self.rt).record(
-                SessionEventType.SESSION_FAILED,
-                actor=None,
-                user_id=found.user_id,
-                method=REAUTHENTICATED,
-                reason=errors.InvalidCredentials.code,
-                client=client,
-            )
+        await Events(self.rt).record(
+            SessionEventType.SESSION_FAILED,
+            actor=None,
+            user_id="" if found is None else found.user_id,
+            method=REAUTHENTICATED,
+            reason=errors.InvalidCredentials.code,
+            client=client,
+        )
         return False
 
     async def _attempt(self, identifier: Identifier, client: Client | None) -> _Attempt:
