@@ -304,11 +304,11 @@ REVOKE_ORPHANED = Query(
     str,
     """
     update profiles.org_invites i set status = 'revoked', acted_at = now(), updated_at = now()
-    where i.org_id = $1::uuid and i.status = 'pending' and i.by_owner and not exists (
+    where i.org_id = $1::uuid and i.status = 'pending' and (i.expires_at is null or i.expires_at > now())
+      and i.by_owner and not exists (
         select from profiles.org_member_roles r
         where r.org_id = i.org_id and r.user_id = i.invited_by and r.role = 'owner'
-    )
-    returning i.id::text
+    ) returning i.id::text
     """,
 )
 CREATE_INVITE = Query(
