@@ -122,13 +122,13 @@ async def test_the_event_is_in_the_transaction_of_the_change(service: Service, m
     async def fail(*_: object, **__: object) -> int:
         raise errors.DatabaseUnavailable
 
-    monkeypatch.setattr("authkit_issuer.domains.credentials.password_update.Events.record", fail)
     for change in (
         lambda: service.passwords.change(user, OLD, NEW),
         lambda: service.passwords.admin_set(user, NEW),
         lambda: service.passwords.upsert_hash(user, "x", "legacy-reset-required", revoke_sessions=True),
     ):
-        with pytest.raises(errors.DatabaseUnavailable):
+        with monkeypatch.context() as failing, pytest.raises(errors.DatabaseUnavailable):
+            failing.setattr("authkit_issuer.domains.credentials.password_update.Events.record", fail)
             await change()
         assert await state(service, user) == BEFORE
 

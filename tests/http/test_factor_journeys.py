@@ -167,7 +167,11 @@ async def journey(api: httpx.AsyncClient, service: Service, person: Person, firs
         waiting = {"user_id": found["user_id"], "challenge": found["challenge"]}
         # A second code to the address of the first one is no second factor.
         two_factors = (first, person.second) != ("message", "email")
-        assert_signed_in(await person.prove(api, waiting, first), org, two_factors=two_factors)
+        answer = await person.prove(api, waiting, first)
+        if org and not two_factors:
+            assert refusal(answer) == (403, "two_factor_required_by_org")
+        else:
+            assert_signed_in(answer, org, two_factors=two_factors)
 
 
 @pytest.mark.parametrize("policy", ["off", "optional", "required"])

@@ -113,6 +113,7 @@ async def test_a_phone_becomes_the_second_factor(api, sign_up, mailbox):
         "backup_codes_left": 0,
         "required": False,
         "factors": [],
+        "devices": [],
     }
     bad = await api.post("/auth/user/2fa/start-phone", json={"phone": "0711"}, headers=headers)
     assert refusal(bad) == (400, "invalid_phone_number")

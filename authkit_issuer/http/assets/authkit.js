@@ -287,7 +287,8 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
     throw new AuthkitError("other_site", `No cookie goes between ${hosts}: use one of the two for page and issuer.`);
   }
   // A path without its slash would go on with the name of the host: ".example" would get the token.
-  const at = (/** @type {string} */ path) => issuer + path.replace(/^(?=[^/])/, "/").replace(/^\/auth\//, `${routePrefix}/`);
+  const at = (/** @type {string} */ path) =>
+    issuer + path.replace(/^(?=[^/])/, "/").replace(/^\/auth\//, `${routePrefix}/`);
   const send = sender(at), session = new Session(issuer, send, storage);
   const origins = new Set([issuer, globalThis.location?.href ?? issuer, ...apis].map((url) => new URL(url).origin));
 
@@ -311,9 +312,8 @@ export function createClient({ issuer, routePrefix = "/auth", storage = "cookie"
     throw new AuthkitError(error ?? "unexpected_answer", message, { metadata: told });
   }
 
-  /** @param {string} provider @param {Record<string, string>} query */
-  const loginUrl = (provider, query) =>
-    at(`/auth/oidc/${encodeURIComponent(provider)}/login?${new URLSearchParams(query)}`);
+  /** @param {string} name @param {Record<string, string>} query */
+  const loginUrl = (name, query) => at(`/auth/oidc/${encodeURIComponent(name)}/login?${new URLSearchParams(query)}`);
 
   /** @type {import("./authkit.js").Client} */
   const client = {
