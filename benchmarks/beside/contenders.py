@@ -30,7 +30,10 @@ Parts = dict[tuple[str, str], list[Asking]]
 """What the connections ask, by action and candidate."""
 
 ISSUER, AUDIENCE = "https://issuer.example.test", "bench"
-_BUCKETS = ("auth_user_me", "auth_token", "auth_password_login", "auth_password_login:account", "default")
+_BUCKETS = (
+    "auth_user_me", "auth_token", "auth_password_login", "auth_password_login:account", "auth_logout",
+    "default",
+)  # fmt: skip
 _BENCHMARKS = Path(__file__).resolve().parents[1]
 
 

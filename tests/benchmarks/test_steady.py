@@ -66,7 +66,7 @@ async def test_what_no_connection_is_free_for_is_counted() -> None:
 def test_growth_misses_a_goal(memory: float, descriptors: int, wait: float) -> None:
     def window(memory: float, descriptors: int, wait: float) -> steady.Window:
         made = steady.Window(memory=memory, descriptors=descriptors)
-        made.waits["refresh"] = [wait / 1e3] * 200
+        made.waits["refresh"] = [wait / 1e3] * 1000
         return made
 
     first = window(100, 50, 10)
