@@ -46,7 +46,7 @@ OPERATION_IDS = (
     "getBrowserClient", "getBrowserClientTypes", "getCapabilities", "getCurrentSession", "getDocs",
     "getHealth", "getJwks", "getMe", "getOpenApi", "getOpenidConfiguration", "getOrg", "getOrgPolicy",
     "getOwnOrgInvite", "getPasskeyClient", "getPasskeyClientTypes", "getPasswordlessClient",
-    "getPasswordlessClientTypes", "getPinnedBrowserClient",
+    "getPasswordlessClientTypes", "getPinnedBrowserClient", "getRecoveryClient", "getRecoveryClientTypes",
     "getReadiness", "getRelatedOrigins", "getTwoFactor", "introspectToken", "issueOrgToken",
     "linkSolanaWallet", "listAccountEvents", "listLinkedProviders", "listOrgInvites",
     "listOrgMemberRoles", "listOrgMembers", "listOrgRoles", "listOrgs", "listOwnOrgInvites",

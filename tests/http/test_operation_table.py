@@ -33,8 +33,9 @@ UNLIMITED = {
     "GET /.well-known/openid-configuration", "GET /.well-known/webauthn", "GET /auth/capabilities",
     "GET /auth/client/authkit.d.ts", "GET /auth/client/authkit.js", "GET /auth/client/passkeys.d.ts",
     "GET /auth/client/passkeys.js", "GET /auth/client/passwordless.d.ts",
-    "GET /auth/client/passwordless.js", "GET /auth/client/{version}/authkit.js",
-    "GET /dev/inbox", "GET /dev/inbox/{id}", "GET /docs", "GET /healthz", "GET /openapi.json",
+    "GET /auth/client/passwordless.js", "GET /auth/client/recovery.d.ts", "GET /auth/client/recovery.js",
+    "GET /auth/client/{version}/authkit.js", "GET /dev/inbox", "GET /dev/inbox/{id}", "GET /docs",
+    "GET /healthz", "GET /openapi.json",
 }  # fmt: skip
 """Answered from memory, or to this machine alone."""
 WRITING_GETS = {
@@ -88,6 +89,8 @@ NAMES = [
     "GET /auth/client/passkeys.js",
     "GET /auth/client/passwordless.d.ts",
     "GET /auth/client/passwordless.js",
+    "GET /auth/client/recovery.d.ts",
+    "GET /auth/client/recovery.js",
     "GET /auth/client/{version}/authkit.js",
     "GET /auth/oauth/discord/callback",
     "GET /auth/oauth/discord/login",

@@ -11,11 +11,13 @@ from authkit_issuer.http.assets import (
     PASSKEYS,
     PASSWORDLESS,
     PASSWORDLESS_TYPES,
+    RECOVERY,
+    RECOVERY_TYPES,
     TYPES,
     Asset,
 )
 from authkit_issuer.http.conditional import conditional
-from authkit_issuer.http.operations import Auth, Plain, with_passkeys, with_passwordless
+from authkit_issuer.http.operations import Auth, Plain, with_passkeys, with_passwordless, with_recovery
 from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -86,6 +88,28 @@ async def get_passwordless_client(call: Plain) -> RawResponse:
 async def get_passwordless_client_types(call: Plain) -> RawResponse:
     """Return the declarations of TypeScript."""
     return _newest(PASSWORDLESS_TYPES, call)
+
+
+@routes.get(
+    "/auth/client/recovery.js",
+    "Recovery for the client for browsers",
+    offered=with_recovery,
+    media_types=("text/javascript",),
+)
+async def get_recovery_client(call: Plain) -> RawResponse:
+    """Return the module of recoveries, or 304 if the browser has it."""
+    return _newest(RECOVERY, call)
+
+
+@routes.get(
+    "/auth/client/recovery.d.ts",
+    "The types of the module of recoveries",
+    offered=with_recovery,
+    media_types=("text/plain",),
+)
+async def get_recovery_client_types(call: Plain) -> RawResponse:
+    """Return the declarations of TypeScript."""
+    return _newest(RECOVERY_TYPES, call)
 
 
 @routes.get(

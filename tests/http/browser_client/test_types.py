@@ -26,6 +26,9 @@ export const passkeys: typeof declaredPasskeys = writtenPasskeys;
 import type * as declaredPasswordless from "./passwordless.js";
 import * as writtenPasswordless from "./written_passwordless.js";
 export const passwordless: typeof declaredPasswordless = writtenPasswordless;
+import type * as declaredRecovery from "./recovery.js";
+import * as writtenRecovery from "./written_recovery.js";
+export const recovery: typeof declaredRecovery = writtenRecovery;
 """
 USED = """
 import { AuthkitError, createClient, type SecondFactor, type User } from "./authkit.js";
@@ -62,6 +65,8 @@ def complaints(folder: Path, **files: str) -> list[str]:
     shutil.copy(ASSETS / "passkeys.js", folder / "written_passkeys.js")
     shutil.copy(ASSETS / "passwordless.d.ts", folder)
     shutil.copy(ASSETS / "passwordless.js", folder / "written_passwordless.js")
+    shutil.copy(ASSETS / "recovery.d.ts", folder)
+    shutil.copy(ASSETS / "recovery.js", folder / "written_recovery.js")
     for name, text in files.items():
         (folder / f"{name}.ts").write_text(text)
     settings = {"compilerOptions": OPTIONS, "files": [f"{name}.ts" for name in files]}
