@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+_PORTS = range(20_000, 32_768)
 PATIENCE = 90.0
 """Seconds until the first answer; a busy machine starts some servers slowly."""
 
@@ -27,9 +29,12 @@ def processors() -> tuple[set[int], set[int]] | None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port without a listener, below those of outgoing connections: one of these could take it."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def answers_at_all(port: int) -> bool:

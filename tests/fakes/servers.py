@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ import hiredis
 T = TypeVar("T")
 
 TEMPLATE = "authkit_template"
+_PORTS = range(20_000, 32_768)
 POSTGRES_SETTINGS = """
 # a test database may lose everything when the machine fails, and must be quick
 fsync = off
@@ -217,10 +219,15 @@ def remove(folder: Path) -> None:
 
 
 def free_port() -> int:
-    """Return a loopback port without a listener."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port without a listener.
+
+    It is below those that systems give to outgoing connections: one of these could take it before its server.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(port: int) -> bool:
