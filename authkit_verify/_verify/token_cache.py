@@ -7,14 +7,13 @@ its issuer was asked about it, while that answer counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 from msgspec import structs
 
 from authkit_verify._jose.keys import KeySet
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.generations import Generations
 from authkit_verify._policy.introspection.live_keys import LiveKeys
 from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._telemetry.counters import TokenCounters
@@ -42,38 +41,14 @@ class Entry(msgspec.Struct, frozen=True):
     binding: Binding | None = None
 
 
-class TokenCache:
-    """At most ``max_entries`` tokens and about ``max_bytes`` bytes, in two generations.
+class TokenCache(Generations[str, Entry]):
+    """Verified tokens; the clock returns Unix seconds.
 
-    New tokens enter the young generation. It replaces the old generation when it has half of the limit, or
-    when every token of the old one has expired: a hit writes nothing, and the memory grows with
-    the tokens which live, not with all that ever came. ``clock`` returns Unix seconds.
+    The key is the end of the token, which is the end of a signature: hashing a thousand characters is half of
+    the cost of a look-up. The whole token is then compared with the one that was verified.
     """
 
-    __slots__ = (
-        "_bytes",
-        "_clock",
-        "_max_bytes",
-        "_max_entries",
-        "_old",
-        "_old_ends",
-        "_young",
-        "_young_ends",
-    )
-
-    def __init__(self, clock: Callable[[], float], *, max_entries: int, max_bytes: int) -> None:
-        self._clock = clock
-        self._max_entries = max_entries // 2
-        self._max_bytes = max_bytes // 2
-        # By the end of the token, which is the end of a signature: hashing a thousand characters is half of
-        # the cost of a look-up. The whole token is then compared with the one that was verified.
-        self._young: dict[str, Entry] = {}
-        self._old: dict[str, Entry] = {}
-        self._young_ends = self._old_ends = 0.0
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
+    __slots__ = ()
 
     def get(self, token: str) -> Entry | None:
         """Return the entry of a token that is still accepted and needs no proof, or None."""
@@ -102,12 +77,6 @@ class TokenCache:
         cost = _ENTRY + _CHARACTER * len(token) + _MEMBER * members + _OBJECT * objects
         if cost > self._max_bytes:
             return
-        full = len(self._young) >= self._max_entries or self._bytes + cost > self._max_bytes
-        if full or self._clock() >= self._old_ends:
-            self._old, self._young, self._bytes = self._young, {}, 0
-            self._old_ends, self._young_ends = self._young_ends, 0.0
+        self.make_room(cost)
         tail = token[-_TAIL:]
-        if tail not in self._young:
-            self._bytes += cost
-        self._young[tail] = entry
-        self._young_ends = max(self._young_ends, entry.ends)
+        self.keep(tail, entry, cost=0 if tail in self._young else cost, ends=entry.ends)
