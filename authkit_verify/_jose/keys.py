@@ -59,7 +59,7 @@ class KeySet:
         for key in self.keys:
             if key.kid is not None:
                 self._by_kid.setdefault(key.kid, []).append(key)
-        self._named: dict[tuple[str | None, str], tuple[Key, ...]] = {
+        self._named = {
             (kid, alg): tuple([key for key in same if alg in key.algorithms][:MAX_CANDIDATES])
             for kid, same in self._by_kid.items()
             for alg in frozenset().union(*(key.algorithms for key in same))
@@ -86,7 +86,7 @@ class KeySet:
         """True if any key has this id."""
         return kid in self._by_kid
 
-    def named(self, kid: str | None, alg: str) -> tuple[Key, ...]:
+    def named(self, kid: str, alg: str) -> tuple[Key, ...]:
         """Return the keys with this id that fit the algorithm, at most ``MAX_CANDIDATES``."""
         return self._named.get((kid, alg), ())
 

@@ -108,7 +108,7 @@ class IssuerKeys:
         if keys is None:
             return None
         state = self.state()
-        found = (issuer is None and keys.named(kid, alg)) or self._select(keys, state, kid, alg, issuer)
+        found = self._select(keys, state, kid, alg, issuer)
         if found:
             return KeyCandidates(found, keys, state, issuer)
         # Decided here as well as in ``find``: refusing the tokens of attackers must stay cheap.
