@@ -22,7 +22,9 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if find_spec(f"{__name__}.{name}") is not None:
         return import_module(f"{__name__}.{name}")
-    return getattr(import_module(f"{__name__}.library"), name)
+    # Kept, so that the next use is a plain attribute.
+    found = globals()[name] = getattr(import_module(f"{__name__}.library"), name)
+    return found
 
 
 def __dir__() -> list[str]:

@@ -202,8 +202,10 @@ class Devices:
 
         Raises ``InvalidCredentials`` if it was forgotten since it let the sign-in skip the factor.
         """
+        if factor == "verified" or self.rt.config.two_factor_remember is None:
+            return
         device = self.of(Client(device=token))
-        if device is None or factor == "verified" or self.rt.config.two_factor_remember is None:
+        if device is None:
             return
         row = (device.row_id, device.user_id, device.auth_epoch)
         network = ip_prefix(client.ip if client else None)
