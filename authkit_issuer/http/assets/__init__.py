@@ -27,6 +27,15 @@ class Asset:
         return f'"{self.version}"'
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A module of JavaScript with its declarations for TypeScript."""
+
+    name: str
+    script: Asset
+    types: Asset
+
+
 def _read(name: str, content_type: bytes) -> Asset:
     body = (_FOLDER / name).read_bytes()
     integrity = base64.b64encode(hashlib.sha384(body).digest()).decode()
@@ -38,12 +47,16 @@ def _read(name: str, content_type: bytes) -> Asset:
     )
 
 
-# Read when the module is loaded: a request must not wait for a disk.
-CLIENT = _read("authkit.js", b"text/javascript; charset=utf-8")
-PASSKEYS = _read("passkeys.js", b"text/javascript; charset=utf-8")
-PASSKEY_TYPES = _read("passkeys.d.ts", b"text/plain; charset=utf-8")
-PASSWORDLESS = _read("passwordless.js", b"text/javascript; charset=utf-8")
-PASSWORDLESS_TYPES = _read("passwordless.d.ts", b"text/plain; charset=utf-8")
-RECOVERY = _read("recovery.js", b"text/javascript; charset=utf-8")
-RECOVERY_TYPES = _read("recovery.d.ts", b"text/plain; charset=utf-8")
-TYPES = _read("authkit.d.ts", b"text/plain; charset=utf-8")
+def _module(name: str) -> Module:
+    return Module(
+        name=name,
+        script=_read(f"{name}.js", b"text/javascript; charset=utf-8"),
+        types=_read(f"{name}.d.ts", b"text/plain; charset=utf-8"),
+    )
+
+
+# Read when this is loaded: a request must not wait for a disk.
+CLIENT = _module("authkit")
+PASSKEYS = _module("passkeys")
+PASSWORDLESS = _module("passwordless")
+RECOVERY = _module("recovery")

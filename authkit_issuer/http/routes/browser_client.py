@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from authkit_issuer import errors
-from authkit_issuer.http.assets import (
-    CLIENT,
-    PASSKEY_TYPES,
-    PASSKEYS,
-    PASSWORDLESS,
-    PASSWORDLESS_TYPES,
-    RECOVERY,
-    RECOVERY_TYPES,
-    TYPES,
-    Asset,
-)
+from authkit_issuer.http.assets import CLIENT, PASSKEYS, PASSWORDLESS, RECOVERY, Asset, Module
 from authkit_issuer.http.conditional import conditional
 from authkit_issuer.http.operations import Auth, Plain, with_passkeys, with_passwordless, with_recovery
 from authkit_issuer.http.raw_response import RawResponse
 from authkit_issuer.http.route_groups import Routes
+
+if TYPE_CHECKING:
+    from authkit_issuer.service import Service
 
 _FOREVER = (b"cache-control", b"public, max-age=31536000, immutable")
 
@@ -34,82 +29,49 @@ class SourceFile:
 routes = Routes(tag="documentation", auth=Auth.PUBLIC, limit=None, returns=SourceFile, cors=True)
 
 
-@routes.get("/auth/client/authkit.js", "The client for browsers", media_types=("text/javascript",))
-async def get_browser_client(call: Plain) -> RawResponse:
-    """Return the client, or 304 if the browser has it."""
-    return _newest(CLIENT, call)
+def _serve(
+    module: Module,
+    name: str,
+    summary: str,
+    types_summary: str,
+    offered: Callable[[Service], bool] | None = None,
+) -> None:
+    """Add the operations of a module: ``name`` returns the script, and with ``Types`` the declarations."""
+    path = f"/auth/client/{module.name}"
+
+    @routes.get(f"{path}.js", summary, name=name, offered=offered, media_types=("text/javascript",))
+    async def get_script(call: Plain) -> RawResponse:
+        return _newest(module.script, call)
+
+    @routes.get(
+        f"{path}.d.ts", types_summary, name=f"{name}Types", offered=offered, media_types=("text/plain",)
+    )
+    async def get_types(call: Plain) -> RawResponse:
+        return _newest(module.types, call)
 
 
-@routes.get("/auth/client/authkit.d.ts", "The types of the client", media_types=("text/plain",))
-async def get_browser_client_types(call: Plain) -> RawResponse:
-    """Return the declarations of TypeScript."""
-    return _newest(TYPES, call)
-
-
-@routes.get(
-    "/auth/client/passkeys.js",
+_serve(CLIENT, "getBrowserClient", "The client for browsers", "The types of the client")
+_serve(
+    PASSKEYS,
+    "getPasskeyClient",
     "Passkeys for the client for browsers",
-    offered=with_passkeys,
-    media_types=("text/javascript",),
-)
-async def get_passkey_client(call: Plain) -> RawResponse:
-    """Return the module of passkeys, or 304 if the browser has it."""
-    return _newest(PASSKEYS, call)
-
-
-@routes.get(
-    "/auth/client/passkeys.d.ts",
     "The types of the module of passkeys",
-    offered=with_passkeys,
-    media_types=("text/plain",),
+    with_passkeys,
 )
-async def get_passkey_client_types(call: Plain) -> RawResponse:
-    """Return the declarations of TypeScript."""
-    return _newest(PASSKEY_TYPES, call)
-
-
-@routes.get(
-    "/auth/client/passwordless.js",
+_serve(
+    PASSWORDLESS,
+    "getPasswordlessClient",
     "Sign-in by a message for the client for browsers",
-    offered=with_passwordless,
-    media_types=("text/javascript",),
-)
-async def get_passwordless_client(call: Plain) -> RawResponse:
-    """Return the module of sign-ins by a message, or 304 if the browser has it."""
-    return _newest(PASSWORDLESS, call)
-
-
-@routes.get(
-    "/auth/client/passwordless.d.ts",
     "The types of the module of sign-ins by a message",
-    offered=with_passwordless,
-    media_types=("text/plain",),
+    with_passwordless,
 )
-async def get_passwordless_client_types(call: Plain) -> RawResponse:
-    """Return the declarations of TypeScript."""
-    return _newest(PASSWORDLESS_TYPES, call)
-
-
-@routes.get(
-    "/auth/client/recovery.js",
+_serve(
+    RECOVERY,
+    "getRecoveryClient",
     "Recovery for the client for browsers",
-    offered=with_recovery,
-    media_types=("text/javascript",),
-)
-async def get_recovery_client(call: Plain) -> RawResponse:
-    """Return the module of recoveries, or 304 if the browser has it."""
-    return _newest(RECOVERY, call)
-
-
-@routes.get(
-    "/auth/client/recovery.d.ts",
     "The types of the module of recoveries",
-    offered=with_recovery,
-    media_types=("text/plain",),
+    with_recovery,
 )
-async def get_recovery_client_types(call: Plain) -> RawResponse:
-    """Return the declarations of TypeScript."""
-    return _newest(RECOVERY_TYPES, call)
 
 
 @routes.get(
@@ -120,10 +82,11 @@ async def get_recovery_client_types(call: Plain) -> RawResponse:
 )
 async def get_pinned_browser_client(call: Plain) -> RawResponse:
     """Return the client of exactly this content."""
-    if call.path["version"] != CLIENT.version:
+    if call.path["version"] != CLIENT.script.version:
         raise errors.NotFound("This version of the client is not served here; /auth/capabilities names one.")
-    headers = ((b"content-type", CLIENT.content_type), _FOREVER, (b"etag", CLIENT.etag.encode()))
-    return RawResponse(status=200, headers=headers, body=CLIENT.body)
+    script = CLIENT.script
+    headers = ((b"content-type", script.content_type), _FOREVER, (b"etag", script.etag.encode()))
+    return RawResponse(status=200, headers=headers, body=script.body)
 
 
 def _newest(asset: Asset, call: Plain) -> RawResponse:

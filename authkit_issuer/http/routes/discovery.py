@@ -189,7 +189,8 @@ def _capabilities(service: Service) -> Capabilities:
         introspection=bool(config.introspection_clients),
         languages=list(config.languages),
         browser_client=BrowserClient(
-            path=f"{config.route_prefix}/client/{CLIENT.version}/authkit.js", integrity=CLIENT.integrity
+            path=f"{config.route_prefix}/client/{CLIENT.script.version}/authkit.js",
+            integrity=CLIENT.script.integrity,
         ),
     )
 
