@@ -169,15 +169,26 @@ async def volley(server: Process, asking: list[Asking], seconds: float) -> tuple
 async def ask(port: int, request: bytes) -> tuple[bytes, Any]:
     """Return the head and the JSON of one answer, for what comes before the measurement."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    data = b""
     try:
-        writer.write(request)
-        while (answer := whole(data)) is None:
-            more = await reader.read(65536)
-            if not more:
-                raise ConnectionError("the server closed the connection")
-            data += more
+        return await ask_on(reader, writer, request)
     finally:
         writer.close()
+
+
+async def ask_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes
+) -> tuple[bytes, Any]:
+    """Return the head and the JSON of an answer on a connection that stays open.
+
+    Raises:
+        ConnectionError: The answer is a refusal, or the server closed the connection.
+    """
+    writer.write(request)
+    data = b""
+    while (answer := whole(data)) is None:
+        more = await reader.read(65536)
+        if not more:
+            raise ConnectionError("the server closed the connection")
+        data += more
     head, body = answer
     return head, json.loads(body) if body else None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from typing import Any
 
 from beside.accounts import PASSWORD, address
 from beside.contenders import bearer, exchange
-from beside.conversation import http, whole
+from beside.conversation import ask_on, http
 
 _opened: deque[str] = deque()
 """The refresh tokens of sessions that a seat has signed in and no seat has signed out."""
@@ -61,11 +60,4 @@ class Seat:
         return http("POST", "/auth/password/login", self._number, body=body)
 
     async def _ask(self, request: bytes) -> Any:
-        self._writer.write(request)
-        data = b""
-        while (answer := whole(data)) is None:
-            more = await self._reader.read(65536)
-            if not more:
-                raise ConnectionError("the server closed the connection")
-            data += more
-        return json.loads(answer[1]) if answer[1] else None
+        return (await ask_on(self._reader, self._writer, request))[1]
