@@ -49,10 +49,8 @@ async def test_switching_on_is_wholly_done_or_not_at_all(
         user_id = await new_user(service, email)
         await service.two_factor.send_email_setup_code(user_id)
         code = mailbox.last(email).code
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.two_factor.enable(user_id, "email", code=code)
-        connection_killer.disarm()
         on = await consistent(service, user_id)
         if not connection_killer.struck:
             break
@@ -72,10 +70,8 @@ async def test_an_app_is_added_wholly_or_not_at_all_and_its_code_signs_in_once(
         email = f"ada{step}@example.test"
         user_id = await new_user(service, email, password=PASSWORD)
         secret = (await service.totp.begin(user_id)).secret
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.totp.complete(user_id, app_code(secret, 0))
-        connection_killer.disarm()
         struck_adding = connection_killer.struck
         if not await consistent(service, user_id):
             await service.totp.complete(user_id, app_code(secret, 0))
@@ -83,10 +79,8 @@ async def test_an_app_is_added_wholly_or_not_at_all_and_its_code_signs_in_once(
         with pytest.raises(errors.TwoFactorRequired) as required:
             await service.logins.with_password(email, PASSWORD)
         challenge, code = str(required.value.metadata["challenge"]), app_code(secret)
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.logins.complete_two_factor(user_id, challenge, code)
-        connection_killer.disarm()
         struck_signing_in = connection_killer.struck
         live = await service.sessions.list_for_user(user_id)
         accepted = await service.pool.fetchval(
@@ -117,11 +111,9 @@ async def test_a_second_factor_can_be_shown_again_until_it_is_answered(
             await service.logins.with_password(email, PASSWORD)
         challenge = str(required.value.metadata["challenge"])
         code = backup[0] if is_backup else mailbox.last(email).code
-        connection_killer.arm(moment, step)
         pair = None
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             pair = await service.logins.complete_two_factor(user_id, challenge, code, is_backup=is_backup)
-        connection_killer.disarm()
         settings = await service.two_factor.get_settings(user_id)
         assert settings is not None
         live = await service.sessions.list_for_user(user_id)
@@ -147,10 +139,8 @@ async def test_a_wallet_can_answer_again_until_it_is_signed_in(
         output = wallet.sign(
             await service.solana.generate_challenge(DOMAIN, wallet.address, f"wallet_{step}")
         )
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.solana.verify_and_login(output)
-        connection_killer.disarm()
         await service.rt.background.drain(timeout=30)
         links = await service.pool.fetchval("select count(*) from profiles.user_providers")
         assert await service.pool.fetchval("select count(*) from profiles.users") == links
@@ -181,10 +171,8 @@ async def test_a_wallet_is_replaced_wholly_or_not_at_all(
         step += 1
         new = Wallet()
         output = new.sign(await service.solana.generate_challenge(DOMAIN, new.address))
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.solana.link_wallet(user_id, output, replace=True)
-        connection_killer.disarm()
         assert await service.solana.get_address(user_id) in {old.address, new.address}
         if not connection_killer.struck:
             break

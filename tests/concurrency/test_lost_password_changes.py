@@ -64,10 +64,8 @@ async def test_a_password_is_set_wholly_or_not_at_all(
         step += 1
         user, email = await new_user(service, step)
         change = await start(service, mailbox, user, email)
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await change()
-        connection_killer.disarm()
         stands = await state(service, user)
         assert stands in {BEFORE, AFTER}
         if not connection_killer.struck:
@@ -152,10 +150,8 @@ async def test_a_first_proof_freezes_the_logins_with_the_new_password_or_not_at_
         user = (await service.users.create(email, f"ada_{step}")).id
         await service.providers.link_by_issuer(user, "https://git.example.test", "github", f"other-{step}")
         reset = await by_link(service, mailbox, user, email)
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await reset()
-        connection_killer.disarm()
         stands = int(await service.passwords.verify(user, NEW))
         assert await frozen(service, user) == (stands, stands)
         with suppress(errors.InvalidOrExpiredToken):

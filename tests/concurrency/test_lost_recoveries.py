@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pytest
 
-from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.connection_killer import ConnectionKiller, Moment
 from fakes.factors import PASSWORD, events, with_app
@@ -38,10 +35,8 @@ async def test_a_recovery_starts_wholly_or_not_at_all_and_its_notices_go_out_onc
         email = f"ada{step}@example.test"
         user_id, _, _ = await with_app(service, email, password=PASSWORD)
         challenge = await challenge_of(service, email)
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.recovery.start(user_id, challenge)
-        connection_killer.disarm()
         struck = connection_killer.struck
         opened = await service.recovery.get(user_id) is not None
         assert await _recorded(service, "recovery_requested", user_id) == int(opened)
@@ -51,10 +46,8 @@ async def test_a_recovery_starts_wholly_or_not_at_all_and_its_notices_go_out_onc
         await service.recovery.remind()
         assert await _notices(service, mailbox, email, "recovery_requested") == 1
         await let_pass(service, DAY)
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.recovery.remind()
-        connection_killer.disarm()
         struck = struck or connection_killer.struck
         await service.recovery.remind()
         assert await _notices(service, mailbox, email, "recovery_waiting") <= 1
@@ -76,10 +69,8 @@ async def test_a_recovery_completes_wholly_or_not_at_all(
         await service.recovery.start(user_id, await challenge_of(service, email))
         await wait_out(service)
         challenge = await challenge_of(service, email)
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.recovery.complete(user_id, challenge)
-        connection_killer.disarm()
         on = (await service.second_factors.list_for_user(user_id)).enabled
         assert await _recorded(service, "recovery_completed", user_id) == int(not on)
         assert (await service.recovery.get(user_id) is not None) is on
@@ -104,10 +95,8 @@ async def test_a_recovery_is_cancelled_wholly_or_not_at_all(
         await service.recovery.start(user_id, await challenge_of(service, email))
         await service.rt.background.drain(timeout=5)
         token = mailbox.last(email).token
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await service.recovery.cancel_by_token(token)
-        connection_killer.disarm()
         cancelled = await service.recovery.get(user_id) is None
         assert await _recorded(service, "recovery_cancelled", user_id) == int(cancelled)
         await service.recovery.cancel_by_token(token)

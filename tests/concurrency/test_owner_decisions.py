@@ -143,10 +143,8 @@ async def test_a_decision_is_made_wholly_or_not_at_all_and_can_be_repeated(
         step += 1
         decide, state = await prepare(service, mailbox, f"ada{step}@example.test")
         old = await state()
-        connection_killer.arm(moment, step)
-        with suppress(errors.DatabaseUnavailable):
+        with connection_killer.striking(moment, step):
             await decide()
-        connection_killer.disarm()
         between = await state()
         with suppress(*LOST):
             await decide()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 import asyncpg
 
+from authkit_issuer.errors import DatabaseUnavailable
 from authkit_issuer.store.connection import translated
 
 Moment = Literal["before", "after"]
 
 
-class ConnectionKiller:
-    """Kills the backend at the n-th step (a statement or a commit) since it was armed."""
+class Armed:
+    """Counts steps since it was armed, for one that goes wrong."""
 
-    def __init__(self, admin: asyncpg.Connection) -> None:
-        self.admin = admin
+    def __init__(self) -> None:
         self.moment: Moment = "before"
         self.target = 0
         self.steps = 0
@@ -27,6 +28,22 @@ class ConnectionKiller:
 
     def disarm(self) -> None:
         self.target = 0
+
+
+class ConnectionKiller(Armed):
+    """Kills the backend at the n-th step (a statement or a commit) since it was armed."""
+
+    def __init__(self, admin: asyncpg.Connection) -> None:
+        super().__init__()
+        self.admin = admin
+
+    @contextmanager
+    def striking(self, moment: Moment, target: int) -> Generator[None]:
+        """Kill the backend at this step of the block, which may end there by ``DatabaseUnavailable``."""
+        self.arm(moment, target)
+        with suppress(DatabaseUnavailable):
+            yield
+        self.disarm()
 
     async def around(self, connection: Any, step: Callable[[], Awaitable[Any]]) -> Any:
         self.steps += 1

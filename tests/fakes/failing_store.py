@@ -7,26 +7,17 @@ from typing import Any
 
 from authkit_issuer.errors import EphemeralStoreUnavailable
 from authkit_issuer.ports import EphemeralStore
-from fakes.connection_killer import Moment
+from fakes.connection_killer import Armed
 
 
-class FailingStore:
+class FailingStore(Armed):
     """Fails the n-th call since it was armed: before it does anything, or after, when its answer is lost."""
 
     mode = "memory"
 
     def __init__(self, store: EphemeralStore) -> None:
+        super().__init__()
         self._store = store
-        self.moment: Moment = "before"
-        self.target = 0
-        self.steps = 0
-        self.struck = False
-
-    def arm(self, moment: Moment, target: int) -> None:
-        self.moment, self.target, self.steps, self.struck = moment, target, 0, False
-
-    def disarm(self) -> None:
-        self.target = 0
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         real = getattr(self._store, name)
