@@ -21,7 +21,7 @@ from authkit_issuer.config.settings import missing
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.sms_reports import reachable_url
 from authkit_issuer.domains.orgs.queries import SHARED_ORGS
-from authkit_issuer.domains.webhooks.worker import WebhookWorker
+from authkit_issuer.domains.webhooks.delivery import WebhookWorker
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.errors.causes import cause
 from authkit_issuer.event_types import SessionEventType

@@ -18,14 +18,13 @@ from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.server.access_log import AccessLog
 from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import BoundedHttp
-from authkit_issuer.server.draining import Draining
 from authkit_issuer.server.maintenance import maintained
 from authkit_issuer.server.memory_mode import alone
 from authkit_issuer.server.options import ServeOptions
 from authkit_issuer.server.quiet_server import QuietServer
 from authkit_issuer.server.readiness import Readiness
 from authkit_issuer.server.signals import Signals
-from authkit_issuer.server.stopping import Stopping
+from authkit_issuer.server.stopping import Draining, Stopping
 from authkit_issuer.service import Service
 from authkit_issuer.store.migrate import migrate
 from authkit_issuer.telemetry.tally import Tally

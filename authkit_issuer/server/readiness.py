@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict
 
 from authkit_issuer.errors.causes import cause
-from authkit_issuer.server.draining import Draining
+from authkit_issuer.server.stopping import Draining
 from authkit_issuer.service import Service
 
 

@@ -10,10 +10,34 @@ import logging
 from collections.abc import Callable
 
 import uvicorn
-
-from authkit_issuer.server.draining import Draining
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 logger = logging.getLogger("authkit.server")
+
+_BODY = b'{"error":"not_ready","error_description":"This process is about to stop."}'
+_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"content-length", b"%d" % len(_BODY)),
+]
+
+
+class Draining:
+    """Answers ``/readyz`` with 503 once ``begun``, so that load balancers send requests elsewhere."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self.app = app
+        self.begun = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if self.begun and scope["type"] == "http" and scope["path"] == "/readyz":
+            await send({"type": "http.response.start", "status": 503, "headers": list(_HEADERS)})
+            body = b"" if scope["method"] == "HEAD" else _BODY
+            await send({"type": "http.response.body", "body": body})
+            return
+        await self.app(scope, receive, send)
 
 
 class Stopping:

@@ -50,7 +50,7 @@ async def connection_killer(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[ConnectionKiller]:
     # The look for webhooks would count as a step.
-    monkeypatch.setattr("authkit_issuer.domains.webhooks.worker.IDLE", 3600.0)
+    monkeypatch.setattr("authkit_issuer.domains.webhooks.delivery.IDLE", 3600.0)
     admin = await asyncpg.connect(database_url)
     made = ConnectionKiller(admin)
 

@@ -11,7 +11,7 @@ import pytest
 
 from authkit_issuer import Service, SessionEventType
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.webhooks.worker import WebhookWorker
+from authkit_issuer.domains.webhooks.delivery import WebhookWorker
 from fakes.receiver import Receiver, receiving
 from fakes.until import until
 
@@ -20,7 +20,7 @@ WAITING = "select count(*) from profiles.webhook_deliveries where ended_at is nu
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = "authkit_issuer.domains.webhooks.worker"
+    worker = "authkit_issuer.domains.webhooks.delivery"
     monkeypatch.setattr(f"{worker}.IDLE", 0.02)
     monkeypatch.setattr(f"{worker}.PAUSES", (0.01,) * 9)
 
@@ -142,7 +142,7 @@ async def test_a_killed_process_delays_its_endpoint_by_a_lease_which_a_living_on
 ) -> None:
     monkeypatch.setattr("authkit_issuer.store.lease.LEASE", 1.0)
     monkeypatch.setattr("authkit_issuer.store.lease.SAFE", 0.7)
-    monkeypatch.setattr("authkit_issuer.domains.webhooks.worker.IDLE", 3600.0)
+    monkeypatch.setattr("authkit_issuer.domains.webhooks.delivery.IDLE", 3600.0)
     service = await make_service()
     await service.webhooks.add(receiver.url)
     silent = dataclasses.replace(service.rt, wake_webhooks=lambda: None)

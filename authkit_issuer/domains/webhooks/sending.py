@@ -1,6 +1,6 @@
 """Signs the message of an endpoint and sends it once.
 
-``webhooks.worker`` has the pauses between the tries, and when it gives an event up.
+``webhooks.delivery`` has the pauses between the tries, and when it gives an event up.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What a token is bound to (``cnf``, RFC 7800), and what a request shows to use it.
 
 A token whose ``cnf`` is malformed, or names a method that this package does not check, is refused.
-``dpop_proof`` checks the proof.
+A token that is bound to a key or a certificate is refused without it: ``check_shown``. ``dpop_proof`` checks
+the DPoP proof itself.
 """
 
 from __future__ import annotations
@@ -61,7 +62,36 @@ def binding_rule(dpop: BindingMode, mtls: BindingMode) -> BindingOf:
     return of if "required" in {dpop, mtls} else of_unbound
 
 
-def check_certificate(binding: Binding, proof: Proof | None) -> None:
+class ShownDPoP(msgspec.Struct, frozen=True):
+    """The DPoP proof that a request shows, and the thumbprint of the key that its token is bound to."""
+
+    jkt: str
+    text: str
+    proof: Proof
+
+
+def check_shown(binding: Binding | None, proof: Proof | None) -> ShownDPoP | None:
+    """Refuse a request that does not show what its token is bound to, or shows a DPoP proof for no binding.
+
+    Returns the DPoP proof that is still to be checked, or None.
+    """
+    text = proof.dpop if proof is not None else None
+    if binding is None or binding.jkt is None:
+        if text is not None:
+            raise TokenError("invalid_token", "the token is not bound to a DPoP key: send it as Bearer")
+        if binding is not None:
+            _check_certificate(binding, proof)
+        return None
+    if proof is None or text is None:
+        raise TokenError(
+            "invalid_token",
+            "the token is bound to a DPoP key: send it with the DPoP scheme and a DPoP header",
+        )
+    _check_certificate(binding, proof)
+    return ShownDPoP(binding.jkt, text, proof)
+
+
+def _check_certificate(binding: Binding, proof: Proof | None) -> None:
     """Refuse a token that is bound to another certificate than that of the connection, or of none."""
     if binding.certificate is None:
         return

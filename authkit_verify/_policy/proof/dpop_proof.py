@@ -1,8 +1,8 @@
-"""The check of a request's proof: RFC 9449 section 4.3 for DPoP, RFC 8705 section 3 for certificates.
+"""The check of a request's DPoP proof (RFC 9449 section 4.3).
 
 Runs after every check of the token, so that a request without a genuine token costs no more because of it.
-``dpop`` has the settings and the nonces, ``replay_cache`` the used proofs, and ``binding`` compares
-certificates.
+``binding`` refuses a request without the proof or the client certificate that its token is bound to, ``dpop``
+has the settings and the nonces, and ``replay_cache`` the used proofs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from authkit_verify._jose.jwk import is_private, read_jwk
 from authkit_verify._jose.key_strength import UnusableKey
 from authkit_verify._jose.keys import Key
 from authkit_verify._jose.thumbprint import thumbprint
-from authkit_verify._policy.proof.binding import Binding, Proof, check_certificate
+from authkit_verify._policy.proof.binding import Binding, Proof, ShownDPoP, check_shown
 from authkit_verify._policy.proof.dpop import DPoP, Nonces
 from authkit_verify._policy.proof.target_uri import target_uri
 from authkit_verify.errors import TokenError
@@ -85,22 +85,11 @@ class ProofChecker:
 
     def inspect(self, token: str, binding: Binding | None, proof: Proof | None) -> SingleUse | None:
         """Check everything but replay. Returns what to look up in the replay cache, or None."""
-        text = proof.dpop if proof is not None else None
-        if binding is None or binding.jkt is None:
-            if text is not None:
-                raise TokenError("invalid_token", "the token is not bound to a DPoP key: send it as Bearer")
-            if binding is not None:
-                check_certificate(binding, proof)
-            return None
-        if proof is None or text is None:
-            raise TokenError(
-                "invalid_token",
-                "the token is bound to a DPoP key: send it with the DPoP scheme and a DPoP header",
-            )
-        check_certificate(binding, proof)
-        return self._inspect_dpop(token, binding.jkt, text, proof)
+        shown = check_shown(binding, proof)
+        return self._inspect_dpop(token, shown) if shown is not None else None
 
-    def _inspect_dpop(self, token: str, jkt: str, text: str, proof: Proof) -> SingleUse:
+    def _inspect_dpop(self, token: str, shown: ShownDPoP) -> SingleUse:
+        text = shown.text
         if not text:
             raise _invalid("the DPoP header with the proof is missing")
         if len(text) > MAX_PROOF:
@@ -112,7 +101,7 @@ class ProofChecker:
             claims = compact.read_object(parts.payload)
         except TokenError as error:
             raise _invalid(error.description.replace("the token", "the DPoP proof")) from None
-        if made_with.jkt != jkt:
+        if made_with.jkt != shown.jkt:
             raise _invalid("the DPoP proof is made with another key than the token is bound to")
         if not ALGORITHMS[made_with.header.alg](made_with.key.public_key, parts.signed, parts.signature):
             raise _invalid("the DPoP proof's signature is not valid")
@@ -120,8 +109,8 @@ class ProofChecker:
             if len(self._keys) >= _MAX_KEYS:
                 self._keys.clear()
             self._keys[parts.header_segment] = made_with
-        self._check_request(claims, token, proof)
-        return self._single_use(jkt, claims)
+        self._check_request(claims, token, shown.proof)
+        return self._single_use(shown.jkt, claims)
 
     def _read_key(self, segment: bytes) -> ProofKey:
         header = compact.read_header(segment)

@@ -14,7 +14,7 @@ Record = Callable[..., Awaitable[int]]
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = "authkit_issuer.domains.webhooks.worker"
+    worker = "authkit_issuer.domains.webhooks.delivery"
     monkeypatch.setattr(f"{worker}.IDLE", 0.05)
     monkeypatch.setattr(f"{worker}.PAUSES", (0.01, 0.02, 0.02))
 

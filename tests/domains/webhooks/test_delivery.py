@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from authkit_issuer.domains.webhooks import worker as delivery
+from authkit_issuer.domains.webhooks import delivery
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.keys import KeySet, StaticKeys
 from authkit_issuer.ports import Client
@@ -135,7 +135,7 @@ async def test_after_a_failure_of_its_own_the_worker_lets_the_endpoint_rest(
         tries.append(message_id)
         raise LookupError
 
-    monkeypatch.setattr("authkit_issuer.domains.webhooks.worker.PAUSES", (0.5, 60.0))
+    monkeypatch.setattr("authkit_issuer.domains.webhooks.delivery.PAUSES", (0.5, 60.0))
     monkeypatch.setattr("authkit_issuer.domains.webhooks.sending.Sending.send", broken)
     await service.webhooks.add(receiver.url)
     await record(service, 1)
