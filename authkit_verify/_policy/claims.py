@@ -1,7 +1,7 @@
 """The claims of an accepted token: typed, and immutable all the way down.
 
 Every request with the same token may get the same object, so nothing in it can be changed. ``claim_paths``
-finds the claims of an issuer, ``claim_values`` reads their forms, and ``checks`` refuses a token by them.
+finds the claims of an issuer, ``claim_values`` reads their forms, ``token_checks`` refuses a token by them.
 """
 
 from __future__ import annotations

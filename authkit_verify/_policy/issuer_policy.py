@@ -11,7 +11,7 @@ from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import IssuerKeys, KeyCandidates
 from authkit_verify._jwks.key_set_cache import Clock
-from authkit_verify._policy import checks, claims
+from authkit_verify._policy import claims, token_checks
 from authkit_verify._policy.claim_paths import ClaimPaths, reader
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.introspection.introspector import Introspector
@@ -73,7 +73,7 @@ class IssuerPolicy:
         self.read_audience = reader(*self.paths.audience)
         self.read_subject = reader(*self.paths.subject)
         self.required_claims = required_claims(accept.required_claims)
-        self.types = checks.token_types(accept.token_types)
+        self.types = token_checks.token_types(accept.token_types)
         self.binding_of = binding_rule(accept.dpop, accept.mtls)
         self.report_only = ReportOnlyPolicy(accept.report_only) if accept.report_only is not None else None
         self.tenancy = Tenancy(accept, clock) if accept.tenants is not None else None
@@ -95,16 +95,16 @@ class IssuerPolicy:
     def check_claims(self, payload: dict[str, Any], now: float, skew: float) -> tuple[Claims, float, float]:
         """Return the claims, and the Unix times between which they are valid. Raises TokenError."""
         # The times: RFC 7519 sections 4.1.4 to 4.1.6.
-        starts, ends = checks.check_times(payload, now, skew, self.accept.max_lifetime)
-        subject = checks.check_subject(self.read_subject(payload))
+        starts, ends = token_checks.check_times(payload, now, skew, self.accept.max_lifetime)
+        subject = token_checks.check_subject(self.read_subject(payload))
         # The audience: RFC 7519 section 4.1.3. Then the claims that this issuer's tokens need.
-        audience = checks.check_audience(self.read_audience(payload), self.audiences)
+        audience = token_checks.check_audience(self.read_audience(payload), self.audiences)
         if self.required_claims:
             check_required(payload, self.required_claims)
         tenant = None if self.tenancy is None else self.tenancy.tenant_of(payload["iss"])
         accepted = claims.build(payload, audience, subject=subject, paths=self.paths, tenant=tenant)
         # The scope: RFC 6750 section 3.1.
-        checks.check_scopes(accepted.scopes, self.scopes)
+        token_checks.check_scopes(accepted.scopes, self.scopes)
         if self.holds_until < math.inf:
             ends = min(ends, now + self.holds_until - self.clock())
         return accepted, starts, ends

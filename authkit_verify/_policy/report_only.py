@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from authkit_verify._jose.compact import Header
-from authkit_verify._policy import checks
+from authkit_verify._policy import token_checks
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.required_claims import RequiredClaim, check_required, required_claims
 from authkit_verify.config import StricterRules
@@ -25,7 +25,7 @@ class ReportOnlyPolicy:
         if rules.algorithms is not None:
             checks_by_name["algorithms"] = partial(_algorithm, frozenset(rules.algorithms))
         if rules.token_types is not None:
-            checks_by_name["token_types"] = partial(_type, checks.token_types(rules.token_types))
+            checks_by_name["token_types"] = partial(_type, token_checks.token_types(rules.token_types))
         if rules.max_lifetime is not None:
             checks_by_name["max_lifetime"] = partial(_lifetime, rules.max_lifetime)
         if rules.audiences is not None:
@@ -53,24 +53,24 @@ class ReportOnlyPolicy:
 
 def _algorithm(accepted: frozenset[str], header: Header | None, _claims: Claims) -> None:
     if header is not None:
-        checks.check_algorithm(header.alg, accepted)
+        token_checks.check_algorithm(header.alg, accepted)
 
 
 def _type(accepted: frozenset[str], header: Header | None, _claims: Claims) -> None:
     if header is not None:
-        checks.check_type(header.typ, accepted)
+        token_checks.check_type(header.typ, accepted)
 
 
 def _lifetime(longest: float, _header: Header | None, claims: Claims) -> None:
-    checks.check_lifetime(claims.raw, longest)
+    token_checks.check_lifetime(claims.raw, longest)
 
 
 def _audience(accepted: frozenset[str], _header: Header | None, claims: Claims) -> None:
-    checks.check_audience(list(claims.audience), accepted)
+    token_checks.check_audience(list(claims.audience), accepted)
 
 
 def _scopes(required: tuple[str, ...], _header: Header | None, claims: Claims) -> None:
-    checks.check_scopes(claims.scopes, required)
+    token_checks.check_scopes(claims.scopes, required)
 
 
 def _required(required: tuple[RequiredClaim, ...], _header: Header | None, claims: Claims) -> None:

@@ -16,7 +16,7 @@ from authkit_verify._jose.compact import Header
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerKeys
-from authkit_verify._policy import checks
+from authkit_verify._policy import token_checks
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.introspection.live_claims import confirmed_claims, opaque_claims
@@ -251,11 +251,11 @@ class Verifier:
             header = known or compact.read_header(parts.header_segment)
             payload = compact.read_object(parts.payload)
             # 2. An algorithm that is accepted for some issuer: RFC 8725 section 3.1.
-            checks.check_algorithm(header.alg, issuers.algorithms)
+            token_checks.check_algorithm(header.alg, issuers.algorithms)
             # 3. A known issuer, and an algorithm accepted for it: RFC 8725 section 3.8. No I/O before this.
             policy = issuers.policy_for(payload) or await self._issuers.load(payload)
             token_counters = policy.token_counters
-            checks.check_algorithm(header.alg, policy.algorithms)
+            token_checks.check_algorithm(header.alg, policy.algorithms)
             # 4. Keys of that issuer which fit: RFC 7517 section 4.5. 5. The signature: RFC 7515 section 5.2.
             keys, kid, alg = policy.keys, header.kid, header.alg
             issuer = payload["iss"] if policy.tenancy is not None else None  # some keys are of one tenant
@@ -266,7 +266,7 @@ class Verifier:
                 self._headers.remember(parts.header_segment, header)
             # 6. The type: RFC 8725 section 3.11, RFC 9068 section 4. 7. to 11. The claims, the tenant and
             # the word of the issuer. 12. The proof: RFC 9449 section 7, RFC 8705 section 3.
-            checks.check_type(header.typ, policy.types)
+            token_checks.check_type(header.typ, policy.types)
             if not policy.is_self_contained:
                 payload, source, (claims, starts, ends) = await self._ask(policy, token, payload)
             else:  # without a coroutine, which costs each new token

@@ -1,7 +1,7 @@
 """An issuer whose tokens are accepted, and the rules for them.
 
 ``accept_config`` has what holds for all issuers: algorithms and the skew of the times.
-``_policy.issuer_policy`` applies the rules, with the defaults of ``_policy.checks``.
+``_policy.issuer_policy`` applies the rules, with the defaults of ``_policy.token_checks``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify._policy import checks
+from authkit_verify._policy import token_checks
 from authkit_verify._verify.explain.explanation import CheckResult, Explanation
 from authkit_verify.config import StricterRules
 from authkit_verify.testing import FakeIssuer, FakeKey, encode, seal
@@ -272,7 +272,7 @@ async def test_a_rule_of_the_verifier_is_the_rule_of_the_explanation(
     async with issuer.verifier(required_scopes=["a"]) as verifier:
         token = issuer.mint(scope="a")
         assert (await verifier.explain(token)).accepted
-        monkeypatch.setattr(checks, f"check_{rule}", refuse)
+        monkeypatch.setattr(token_checks, f"check_{rule}", refuse)
         assert (await verifier.explain(token)).code == "user_disabled"
 
 

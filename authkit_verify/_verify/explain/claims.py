@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 from authkit_verify._jose.compact import Header
-from authkit_verify._policy import checks, claims
+from authkit_verify._policy import claims, token_checks
 from authkit_verify._policy.claim_paths import USUAL, Paths, Payload, first_value
 from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy
@@ -71,7 +72,7 @@ async def explain_claims(
     subject = first_value(paths.subject, payload)
     log.run(
         "subject", f"{_names(paths.subject)} is {json_type(subject)}, and is not shown", None,
-        _SOURCES["subject"], lambda: checks.check_subject(subject),
+        _SOURCES["subject"], lambda: token_checks.check_subject(subject),
     )  # fmt: skip
     _audience(log, redactor, payload, policy)
     _required_claims(log, redactor, payload, policy)
@@ -154,7 +155,7 @@ def explain_type(
     setting = issuer_setting(policy.accept, "token_types", policy.accept.token_types)
     log.run(
         "type", f"typ {redactor.value(header.typ)}", setting, source,
-        lambda: checks.check_type(header.typ, policy.types),
+        lambda: token_checks.check_type(header.typ, policy.types),
     )  # fmt: skip
 
 
@@ -169,7 +170,8 @@ def _times(log: CheckLog, redactor: Redactor, payload: Mapping[str, Any], now: f
         if claim in payload:
             tested[claim] = payload[claim]
         seen = f"{claim} {redactor.time(payload.get(claim))}, now {moment(now)}"
-        log.run(name, seen, setting, _SOURCES[name], lambda: checks.check_times(tested, now, skew, None))  # noqa: B023 - called at once
+        check = partial(token_checks.check_times, tested, now, skew, None)
+        log.run(name, seen, setting, _SOURCES[name], check)
 
 
 def _lifetime(
@@ -187,7 +189,7 @@ def _lifetime(
     span = {name: payload[name] for name in ("exp", "iat") if name in payload}
     seen = f"from iat {redactor.time(span.get('iat'))} to exp {redactor.time(span.get('exp'))}"
     # With an infinite skew no time is too early or too late.
-    log.run("lifetime", seen, setting, source, lambda: checks.check_times(span, now, math.inf, longest))
+    log.run("lifetime", seen, setting, source, lambda: token_checks.check_times(span, now, math.inf, longest))
 
 
 def _audience(log: CheckLog, redactor: Redactor, payload: Payload, policy: IssuerPolicy | None) -> None:
@@ -199,7 +201,7 @@ def _audience(log: CheckLog, redactor: Redactor, payload: Payload, policy: Issue
     aud = policy.read_audience(payload)
     log.run(
         "audience", f"{_names(policy.paths.audience)} {redactor.value(aud)}", setting, _SOURCES["audience"],
-        lambda: checks.check_audience(aud, policy.audiences),
+        lambda: token_checks.check_audience(aud, policy.audiences),
     )  # fmt: skip
 
 
@@ -244,7 +246,7 @@ def _scope(log: CheckLog, redactor: Redactor, scopes: tuple[str, ...], policy: I
     setting = issuer_setting(policy.accept, "required_scopes", policy.scopes)
     seen = f"scope {redactor.value(list(scopes))}"
     if policy.scopes:
-        log.run("scope", seen, setting, source, lambda: checks.check_scopes(scopes, policy.scopes))
+        log.run("scope", seen, setting, source, lambda: token_checks.check_scopes(scopes, policy.scopes))
     else:
         log.add("scope", "skipped", f"no scope is required; {seen}", setting, source)
 
@@ -259,8 +261,8 @@ def _report_only(
     """Record the report-only rules; like the verifier, check them on accepted tokens only."""
     accepted = None
     if not log.refused:
-        audience = checks.check_audience(policy.read_audience(payload), policy.audiences)
-        subject = checks.check_subject(policy.read_subject(payload))
+        audience = token_checks.check_audience(policy.read_audience(payload), policy.audiences)
+        subject = token_checks.check_subject(policy.read_subject(payload))
         accepted = claims.build(dict(payload), audience, subject=subject, paths=policy.paths)
     failed = dict(report_only.failures(header, accepted)) if accepted is not None else {}
     for name in report_only.checks_by_name:

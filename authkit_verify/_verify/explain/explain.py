@@ -12,7 +12,7 @@ from typing import Any
 from authkit_verify._jose import compact
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import KeyCandidates
-from authkit_verify._policy import checks
+from authkit_verify._policy import token_checks
 from authkit_verify._policy.accepted_issuers import AcceptedIssuers
 from authkit_verify._policy.issuer_policy import IssuerPolicy, retry_after_refresh, verify_signature
 from authkit_verify._policy.opaque_tokens import is_opaque
@@ -173,7 +173,7 @@ class _Walk:
             f"alg {self._redactor.value(alg)}",
             setting,
             source,
-            lambda: checks.check_algorithm(alg, accepted),
+            lambda: token_checks.check_algorithm(alg, accepted),
         )
 
     async def signature(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from authkit_verify import TokenError
-from authkit_verify._policy import checks as c
+from authkit_verify._policy import token_checks as c
 
 NOW, SKEW = 1_000_000.0, 60.0
 
