@@ -8,7 +8,6 @@ its issuer was asked about it, while that answer counts.
 from __future__ import annotations
 
 import msgspec
-from msgspec import structs
 
 from authkit_verify._jose.keys import KeySet
 from authkit_verify._jwks.issuer_keys import IssuerKeys
@@ -19,7 +18,6 @@ from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._telemetry.counters import TokenCounters
 
 _TAIL = 32
-_BOUND = "bound "  # no token has a blank, so this is no start of one
 # Bytes in memory, roughly: of an entry whatever its token, of a character of the token, and of every member
 # and every object of the claims, with the read-only copy of them that an application may ask for.
 _ENTRY, _CHARACTER, _MEMBER, _OBJECT = 500, 2, 70, 450
@@ -28,7 +26,7 @@ _ENTRY, _CHARACTER, _MEMBER, _OBJECT = 500, 2, 70, 450
 class Entry(msgspec.Struct, frozen=True):
     """A verified token: its claims, the keys that admitted it, and the Unix times of its validity.
 
-    ``binding`` is None for a token that needs no proof.
+    ``binding`` is None for a token that needs no proof; any other one is found by ``get(bound=True)`` alone.
     """
 
     token: str
@@ -50,28 +48,27 @@ class TokenCache(Generations[str, Entry]):
 
     __slots__ = ()
 
-    def get(self, token: str) -> Entry | None:
-        """Return the entry of a token that is still accepted and needs no proof, or None."""
+    def get(self, token: str, *, bound: bool = False) -> Entry | None:
+        """Return the entry of a token that is still accepted, or None.
+
+        ``bound`` is True for the tokens that need a proof, which the caller then checks, and False for all
+        others.
+        """
         if type(token) is not str:
             return None
         tail = token[-_TAIL:]
         entry = self._young.get(tail) or self._old.get(tail)
         if entry is None or entry.token != token or not entry.starts <= self._clock() < entry.ends:
             return None
+        if (entry.binding is not None) is not bound:
+            return None
         # The same object: a set is another one as soon as any key of it changes (see ``current_set``).
         return entry if entry.source.current_set() is entry.keys else None
-
-    def get_bound(self, token: str) -> Entry | None:
-        """Return the entry of a token that is still accepted with a proof, or None."""
-        return self.get(_BOUND + token) if type(token) is str else None
 
     def put(self, entry: Entry, payload: bytes) -> None:
         """Cache a token that has just been verified; its claims were read from ``payload``."""
         if not self._max_entries:
             return
-        if entry.binding is not None:
-            # Under a text that no client can send: ``get`` cannot return it, and costs others nothing.
-            entry = structs.replace(entry, token=_BOUND + entry.token)
         token = entry.token
         members, objects = payload.count(b","), payload.count(b"{")
         cost = _ENTRY + _CHARACTER * len(token) + _MEMBER * members + _OBJECT * objects

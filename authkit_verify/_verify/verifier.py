@@ -187,7 +187,7 @@ class Verifier:
         """Return the claims of a token with the current state of the keys. Raises TokenError."""
         if proof is None:
             return self.recall(token) or await self._examine(token, None)
-        bound = self._cache.get_bound(token)
+        bound = self._cache.get(token, bound=True)
         if bound is not None:
             return await self._recall_bound(bound, token, proof)
         known = self.recall(token) if proof.dpop is None else None
