@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeAlias, T
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
+from authkit_issuer.domains.base.login_issuers import wallet_domains
 from authkit_issuer.domains.credentials.identifier import Identifier
 from authkit_issuer.domains.credentials.login_attempts import BUCKET
 from authkit_issuer.errors import AuthError
@@ -291,4 +292,4 @@ def with_apps(service: Service) -> bool:
 
 def with_wallets(service: Service) -> bool:
     """True if there is a domain that wallets may sign in on."""
-    return bool(service.solana.domains)
+    return bool(wallet_domains(service.config))

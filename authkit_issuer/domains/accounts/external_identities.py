@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from authkit_issuer.domains.accounts import login_queries as sql
 from authkit_issuer.domains.accounts.login_queries import LinkedProvider
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS, signs_in
+from authkit_issuer.domains.base.login_issuers import login_issuers
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -149,10 +149,10 @@ class Providers:
 
         The caller holds the lock of the user's row. ``user_id`` and ``passkey_id`` are canonical.
         """
-        offered, passkeys = sorted(self._usable()), self.rt.config.webauthn_rp_id is not None
+        issuers, passkeys = login_issuers(self.rt.config), self.rt.config.webauthn_rp_id is not None
         messages = [signs_in(self.rt, kind) for kind in CONTACT_KINDS]
         return await self.rt.one(
-            sql.HAS_OTHER_LOGIN, user_id, provider_slug, offered, passkey_id, passkeys, *messages
+            sql.HAS_OTHER_LOGIN, user_id, provider_slug, issuers, passkey_id, passkeys, *messages
         )
 
     async def confirm(self, user_id: str, provider_slug: str, *, client: Client | None = None) -> bool:
@@ -204,9 +204,6 @@ class Providers:
         return next(
             (slug for slug, known in self.rt.config.provider_issuers.items() if known == issuer), None
         )
-
-    def _usable(self) -> Iterable[str]:
-        return {*self.rt.config.provider_issuers, "solana"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

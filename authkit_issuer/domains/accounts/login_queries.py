@@ -97,7 +97,7 @@ HAS_OTHER_LOGIN = Query(
         or exists (select from profiles.user_providers l
                    where l.user_id = $1::uuid and l.provider_slug is distinct from $2
                      and l.frozen_at is null
-                     and l.provider_slug = any($3::text[]))
+                     and l.issuer = any($3::text[]))
         or $5 and exists (select from profiles.passkeys k
                           where k.user_id = $1::uuid and k.id is distinct from $4::uuid
                             and {PASSKEY_SIGNS_IN})

@@ -13,11 +13,11 @@ from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.domains.admin import queries as sql
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind, signs_in
+from authkit_issuer.domains.base.login_issuers import login_issuers
 from authkit_issuer.domains.credentials.identifier import By, Identifier
 from authkit_issuer.domains.credentials.login_attempts import LOGIN, USER, LoginAttempts
 from authkit_issuer.domains.credentials.obstacles import Obstacle, login_obstacles
 from authkit_issuer.domains.credentials.queries import BY_ID, Credential
-from authkit_issuer.domains.login.solana.service import SOLANA_PROVIDER_SLUG
 from authkit_issuer.domains.recovery.service import Recovery
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
 from authkit_issuer.runtime import Runtime
@@ -115,10 +115,9 @@ async def explain_user(rt: Runtime, user_id: str, user: User | None) -> UserExpl
     events = await Events(rt).list_session_events(user_id, limit=RECENT)
     if user is None and not events:
         raise errors.UserNotFound
-    offered = sorted({*rt.config.provider_issuers, SOLANA_PROVIDER_SLUG})
     passkeys = rt.config.webauthn_rp_id is not None
     account = await rt.maybe(BY_ID, user_id)
-    logins = await rt.one(sql.OFFERED_LOGINS, user_id, offered, passkeys)
+    logins = await rt.one(sql.OFFERED_LOGINS, user_id, login_issuers(rt.config), passkeys)
     if user is None or account is None:
         obstacles = [
             Finding(

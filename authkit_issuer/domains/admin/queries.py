@@ -175,7 +175,7 @@ OFFERED_LOGINS = Query(
     f"""
     select (
         select count(*) from profiles.user_providers l
-        where l.user_id = $1::uuid and l.provider_slug = any($2::text[]) and l.frozen_at is null
+        where l.user_id = $1::uuid and l.issuer = any($2::text[]) and l.frozen_at is null
     )::int + (
         select count(*) from profiles.passkeys k where $3 and k.user_id = $1::uuid and {PASSKEY_SIGNS_IN}
     )::int

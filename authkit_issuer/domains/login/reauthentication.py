@@ -14,6 +14,7 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import UseUp
+from authkit_issuer.domains.base.login_issuers import wallet_issuer
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import OneTimeCodes
 from authkit_issuer.domains.credentials.service import Passwords
@@ -179,9 +180,8 @@ async def _find_user(rt: Runtime, user_id: str, session_id: str | None = None) -
     canonical_id = identifiers.uuid_or_none(user_id)
     if canonical_id is None or (session_id is not None and identifiers.uuid_or_none(session_id) is None):
         raise errors.SessionEnded
-    wallets = f"solana:{rt.config.solana_chain}"
     providers = sorted(slug for slug, provider in rt.identity.items() if provider.steps_up)
-    user = await rt.maybe(sql.AVAILABLE_METHODS, canonical_id, wallets, providers)
+    user = await rt.maybe(sql.AVAILABLE_METHODS, canonical_id, wallet_issuer(rt.config), providers)
     if user is None:
         raise errors.SessionEnded
     if not user.allowed:

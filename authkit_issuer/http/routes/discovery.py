@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE
+from authkit_issuer.domains.base.login_issuers import wallet_domains
 from authkit_issuer.http.assets import CLIENT
 from authkit_issuer.http.conditional import cached
 from authkit_issuer.http.operations import Auth, Plain, with_passwordless, with_recovery
@@ -184,7 +185,7 @@ def _capabilities(service: Service) -> Capabilities:
         passwordless=_passwordless(service),
         passkeys=config.webauthn_rp_id is not None,
         recovery=with_recovery(service),
-        solana=bool(config.solana_domains) or config.dev,
+        solana=bool(wallet_domains(config)),
         refresh_cookie=config.refresh_cookie,
         introspection=bool(config.introspection_clients),
         languages=list(config.languages),

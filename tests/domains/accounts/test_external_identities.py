@@ -11,7 +11,8 @@ GOOGLE = "https://accounts.google.com"
 @pytest.fixture
 async def service(make_service) -> Service:
     return await make_service(
-        providers={"google": ProviderConfig(client_id="x"), "discord": ProviderConfig(client_id="y")}
+        providers={"google": ProviderConfig(client_id="x"), "discord": ProviderConfig(client_id="y")},
+        solana_domains=("app.example.test",),
     )
 
 
@@ -134,6 +135,28 @@ async def test_with_a_password_or_another_login_a_link_may_go(service: Service, 
     await service.providers.link_by_issuer(bob, GOOGLE, "google", "sub-2")
     await service.providers.link_by_issuer(bob, "solana:mainnet", "solana", "address")
     assert await service.providers.unlink(bob, "google") is True
+
+
+@pytest.mark.parametrize(
+    ("issuer", "slug", "domains"),
+    [
+        ("solana:mainnet", "solana", ()),  # no domain to sign in on
+        ("solana:devnet", "solana", ("app.example.test",)),  # a wallet of another network
+        ("https://discord.example", "discord", ()),  # the former issuer of a configured provider
+    ],
+)
+async def test_a_login_that_signs_in_nowhere_is_no_other_way(make_service, issuer, slug, domains) -> None:
+    providers = {"google": ProviderConfig(client_id="x"), "discord": ProviderConfig(client_id="y")}
+    service = await make_service(providers=providers, solana_domains=domains)
+    user_id = (await service.users.create("ada@example.com", "ada_l")).id
+    await service.providers.link_by_issuer(user_id, GOOGLE, "google", "sub-1")
+    await service.providers.link_by_issuer(user_id, issuer, slug, "sub-1")
+    with pytest.raises(errors.CannotUnlinkLastLoginMethod):
+        await service.providers.unlink(user_id, "google")
+    assert await service.providers.unlink(user_id, slug)
+    await service.providers.unlink(user_id, "google", force=True)
+    await service.providers.link_by_issuer(user_id, issuer, slug, "sub-1")
+    assert "no_way_to_sign_in" in str(await service.admin.explain_user(user_id))
 
 
 async def test_two_links_unlinked_at_once_leave_one(service: Service, ada: str, rounds):

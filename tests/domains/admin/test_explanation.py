@@ -41,7 +41,8 @@ async def test_only_a_login_of_a_provider_that_is_offered_is_a_way_in(make_servi
     assert await explained(service, user) == ((True, []) if offered else (False, ["no_way_to_sign_in"]))
 
 
-async def test_a_password_that_must_be_replaced_opens_nothing_and_other_ways_stay(service: Service) -> None:
+async def test_a_password_that_must_be_replaced_opens_nothing_and_other_ways_stay(make_service) -> None:
+    service = await make_service(solana_domains=("app.example.test",))
     user = await ada(service)
     await service.pool.execute("update profiles.user_passwords set must_change = true")
     assert not await signs_in(service)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.external_identities import Providers
 from authkit_issuer.domains.accounts.service import User, Users
 from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.base.login_issuers import wallet_domains, wallet_issuer
 from authkit_issuer.domains.codes.one_time import on_outage
 from authkit_issuer.domains.login import queries as sql
 from authkit_issuer.domains.login.deleted_accounts import refusal_of
@@ -102,7 +102,7 @@ class Solana:
             UsernameTooShort, UsernameTooLong, UsernameInvalidCharacters, ...: ``username`` breaks a rule.
         """
         domain = domain.strip().lower()
-        if domain not in self.domains:
+        if domain not in wallet_domains(self.rt.config):
             raise errors.SiwsDomainInvalid(param="domain")
         siws.public_key(address)
         config = self.rt.config
@@ -272,7 +272,7 @@ class Solana:
         challenges = self._cache(cache)
         nonce, data = await self._take(output, challenges)
         async with on_outage(lambda: challenges.put(nonce, data)):
-            user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), data.address)
+            user = await self.rt.maybe(sql.WALLET_USER, wallet_issuer(self.rt.config), data.address)
             if user is None or user.user_id != identifiers.uuid_or_none(user_id):
                 raise errors.SiwsAddressMismatch
             if user.frozen:
@@ -292,7 +292,7 @@ class Solana:
             siws.public_key(address)
         except errors.InvalidAddress:
             return None
-        user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), address)
+        user = await self.rt.maybe(sql.WALLET_USER, wallet_issuer(self.rt.config), address)
         return None if user is None or user.frozen else await Users(self.rt).get(user.user_id)
 
     async def get_address(self, user_id: str) -> str | None:
@@ -300,7 +300,7 @@ class Solana:
         canonical_id = identifiers.uuid_or_none(user_id)
         if canonical_id is None:
             return None
-        return await self.rt.maybe(sql.WALLET_ADDRESS, canonical_id, self._issuer())
+        return await self.rt.maybe(sql.WALLET_ADDRESS, canonical_id, wallet_issuer(self.rt.config))
 
     async def _take(self, output: SignInOutput, challenges: ChallengeCache) -> tuple[str, ChallengeData]:
         """Use the challenge of an answer up, then verify the answer."""
@@ -318,7 +318,7 @@ class Solana:
         """Return the wallet's user and whether it is new; of concurrent first logins one creates it."""
         created = False
         for attempt in range(_NAMES_TRIED):
-            user = await self.rt.maybe(sql.WALLET_USER, self._issuer(), data.address)
+            user = await self.rt.maybe(sql.WALLET_USER, wallet_issuer(self.rt.config), data.address)
             if user is not None:
                 return user, created
             try:
@@ -345,7 +345,7 @@ class Solana:
             raise
 
     async def _create(self, address: str, username: str, client: Client) -> None:
-        issuer, slug = self._issuer(), SOLANA_PROVIDER_SLUG
+        issuer, slug = wallet_issuer(self.rt.config), SOLANA_PROVIDER_SLUG
         async with self.rt.transaction() as tx:
             user = await Users(tx).add(username=username, method=METHOD)
             await Providers(tx).link_by_issuer(user.id, issuer, slug, address, client=client)
@@ -363,7 +363,7 @@ class Solana:
     async def _link(
         self, user_id: str, address: str, others: OtherSessions, *, replace: bool, client: Client | None
     ) -> None:
-        issuer, slug = self._issuer(), SOLANA_PROVIDER_SLUG
+        issuer, slug = wallet_issuer(self.rt.config), SOLANA_PROVIDER_SLUG
         async with self.rt.transaction() as tx:
             allowed = await tx.maybe(sql.LOCK_WALLET_USER, user_id)
             if allowed is None:
@@ -381,15 +381,3 @@ class Solana:
 
     def _cache(self, given: ChallengeCache | None) -> ChallengeCache:
         return given or StoredChallenges(self.rt.ephemeral, self.rt.clock)
-
-    def _issuer(self) -> str:
-        return f"{SOLANA_PROVIDER_SLUG}:{self.rt.config.solana_chain}"
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """The domains where wallets may sign in; they come from the configuration, never from a request."""
-        config = self.rt.config
-        if config.solana_domains or not config.dev:
-            return config.solana_domains
-        port = urlsplit(config.base_url or config.issuer).port
-        return (f"localhost:{port}",) if port else ("localhost",)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.entitlements import Entitlements
+from authkit_issuer.domains.base.login_issuers import wallet_issuer
 from authkit_issuer.domains.orgs.members import OrgMembership
 from authkit_issuer.domains.sessions.service import Account, AuthenticatedSession
 from authkit_issuer.domains.signup.contact_changes import PendingContacts
@@ -69,11 +70,12 @@ async def _me(service: Service, account: AuthenticatedSession) -> Me:
 
 def _logins(service: Service, links: list[LinkedProvider]) -> dict[str, Any]:
     """Return which external logins are linked, and which may be."""
-    wallets = f"solana:{service.config.solana_chain}"
     enabled = {*service.config.providers, *(["solana"] if with_wallets(service) else [])}
+    wallets = wallet_issuer(service.config)
     return {
         "solana_address": next(
-            (link.subject for link in links if link.issuer == wallets and not link.frozen), None
+            (link.subject for link in links if link.issuer == wallets and not link.frozen),
+            None,
         ),
         "linked_providers": sorted({link.provider_slug or link.issuer for link in links}),
         "enabled_providers": sorted(enabled),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from authkit_issuer.domains.base.login_issuers import wallet_domains
 from authkit_issuer.domains.login.solana.service import Solana, build_message
 from authkit_issuer.http.operations import (
     Auth,
@@ -119,7 +120,7 @@ routes = Routes(tag="wallets", auth=Auth.PUBLIC, offered=with_wallets)
 async def create_solana_challenge(call: Call[SolanaChallengeRequest, NoParams]) -> SolanaChallenge:
     """Issue a challenge."""
     body = call.body
-    domain = body.domain or _domain(call.header(b"origin"), call.service.solana.domains)
+    domain = body.domain or _domain(call.header(b"origin"), wallet_domains(call.service.config))
     return SolanaChallenge.of(
         await call.service.solana.generate_challenge(domain, body.address, body.username)
     )
