@@ -81,9 +81,13 @@ class Protection:
 
     def identify(self, request: Any) -> Principal | None:
         """Return the caller of a request on any path, or None. Raises TokenError or AccessDenied."""
+        known = self.caller_of(request)
+        return known or admit(self.verifier, self.authenticator, scope_of(request), required=False)
+
+    def caller_of(self, request: Any) -> Principal | None:
+        """Return the caller whom the issuers of the settings have admitted, or None."""
         scope = scope_of(request)
-        known = principal_of(scope) if self._has_admitted(scope) else None
-        return known or admit(self.verifier, self.authenticator, scope, required=False)
+        return principal_of(scope) if self._has_admitted(scope) else None
 
     def check(self, request: Any, guards: tuple[Guard, ...]) -> Principal:
         """Return the caller whom every guard lets pass. Raises TokenError or AccessDenied."""
@@ -133,7 +137,7 @@ class Protection:
     def _show(self, request: Any) -> None:
         """Write the caller where views look for it; ``request.user`` is Django's unless ``USER`` is set."""
         shown = plain(request)
-        shown.auth = caller = principal_of(scope_of(request))
+        shown.auth = caller = self.caller_of(request)
         if caller is not None and self.find_user is not None:
             found = functools.cache(functools.partial(self.user_of, caller))
             shown.user, shown.auser = SimpleLazyObject(found), sync_to_async(found)

@@ -14,10 +14,9 @@ from django.views import View
 from authkit_verify._asgi.challenge import AccessDenied
 from authkit_verify._asgi.guards import Guard, require_guards
 from authkit_verify._asgi.principal import Principal
-from authkit_verify._asgi.principal import principal_of as caller_of
 from authkit_verify.django.middleware import response_of
 from authkit_verify.django.protection import protection
-from authkit_verify.django.request import plain, scope_of
+from authkit_verify.django.request import plain
 from authkit_verify.errors import TokenError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -100,5 +99,5 @@ async def acheck(request: HttpRequest, *guards: Guard) -> Principal:
 
 
 def principal_of(request: HttpRequest) -> Principal | None:
-    """Return the caller of a request that was admitted, or None."""
-    return caller_of(scope_of(request))
+    """Return the caller whom the issuers of ``AUTHKIT`` have admitted, or None."""
+    return protection().caller_of(request)

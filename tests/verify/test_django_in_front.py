@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 
 import authkit_verify
 from authkit_verify import SyncVerifier, wsgi
-from authkit_verify.django import require
+from authkit_verify.django import principal_of, require
 from authkit_verify.django.rest_framework import BearerAuthentication, permission
 from authkit_verify.testing import FakeIssuer
 
@@ -104,6 +104,33 @@ def test_nor_is_a_caller_whom_an_asgi_middleware_admitted(
     with override_settings(ROOT_URLCONF=URLS, MIDDLEWARE=stack, AUTHKIT={"VERIFIER": verifier}):
         refused = asyncio.run(answer())
     assert (refused.status_code, refused.json()["error"]) == (401, "bad_issuer")
+
+
+def caller(request: HttpRequest) -> HttpResponse:
+    known = [principal_of(request), getattr(request, "auth", None), getattr(request, "user", None)]
+    return HttpResponse(f"{[one.identity for one in known if one is not None]}")
+
+
+@pytest.mark.parametrize("front", ["wsgi", "asgi"])
+def test_a_caller_of_another_issuer_in_front_is_no_user_of_an_excluded_path(
+    front: str, verifier: SyncVerifier, theirs: FakeIssuer
+) -> None:
+    async def answer() -> httpx.Response:
+        async with theirs.verifier() as other:
+            app: Any = authkit_verify.AuthMiddleware(get_asgi_application(), other)
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://x.test") as client:
+                return await client.get("/caller", headers=theirs.bearer("ann"))
+
+    settings = {"VERIFIER": verifier, "EXCLUDE": ["/caller"], "USER": lambda known: known}
+    with override_settings(ROOT_URLCONF=(path("caller", caller),), MIDDLEWARE=[OURS], AUTHKIT=settings):
+        if front == "asgi":
+            assert asyncio.run(answer()).text == "[]"
+            return
+        with SyncVerifier(theirs.accept(), http_client=theirs.client) as other:
+            app = wsgi.AuthMiddleware(get_wsgi_application(), other)
+            with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://x.test") as client:
+                assert client.get("/caller", headers=theirs.bearer("ann")).text == "[]"
 
 
 @pytest.mark.parametrize("server", SERVERS)
