@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fakes import redis_groups, refusals, repository, servers, trust
+from fakes import patience, redis_groups, refusals, repository, servers, trust
 from fakes.clock import FakeClock
 from fakes.mail import Mailbox
 from fakes.worker_database import WorkerDatabase
@@ -71,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["XDG_RUNTIME_DIR"] = str(runtime)
     refusals.refuse_outside()
     trust.read_certificates_once()
+    patience.wait_patiently()
 
 
 @pytest.hookimpl(optionalhook=True)

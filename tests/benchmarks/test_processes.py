@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from beside.processes import Process, free_port, processors
+from beside.processes import Process, processors
+
+from fakes.ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the clock of another process is Linux's")
 

@@ -12,6 +12,7 @@ from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.connection_killer import ConnectionKiller, Moment
+from fakes.users import finish_background
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
@@ -20,7 +21,7 @@ PASSWORD = "correct horse battery"
 async def start(service: Service, mailbox, number: int) -> tuple[str, str, str]:
     email = f"ada{number}@example.test"
     started = await service.registration.register(email, f"ada_{number}", PASSWORD)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return email, mailbox.last(email).code, started.registration_id
 
 

@@ -11,6 +11,7 @@ from authkit_issuer.service import Service
 from fakes.connection_killer import ConnectionKiller, Moment
 from fakes.factors import PASSWORD, app_code, new_user, with_email_factor
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 from fakes.wallets import Wallet
 
 DOMAIN = "app.example.test"
@@ -141,7 +142,7 @@ async def test_a_wallet_can_answer_again_until_it_is_signed_in(
         )
         with connection_killer.striking(moment, step):
             await service.solana.verify_and_login(output)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         links = await service.pool.fetchval("select count(*) from profiles.user_providers")
         assert await service.pool.fetchval("select count(*) from profiles.users") == links
         assert links in {step - 1, step}
@@ -149,7 +150,7 @@ async def test_a_wallet_can_answer_again_until_it_is_signed_in(
             break
         with suppress(errors.SiwsChallengeNotFound):
             await service.solana.verify_and_login(output)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         user = await service.solana.get_user_by_address(wallet.address)
         assert user is not None
         assert user.username == f"wallet_{step}"

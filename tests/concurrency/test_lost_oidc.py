@@ -10,6 +10,7 @@ from authkit_issuer.domains.login.external.service import CallbackParameters
 from authkit_issuer.service import Service
 from fakes.connection_killer import ConnectionKiller, Moment
 from fakes.provider import CLIENT, SECRET, LoopbackProvider
+from fakes.users import finish_background
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def test_a_first_login_is_made_wholly_or_not_at_all(
         connection_killer.arm(moment, step)
         landing, _ = await land(service, idp)
         connection_killer.disarm()
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         counts = await service.pool.fetchrow(
             "select (select count(*) from profiles.users) as users,"
             " (select count(*) from profiles.user_providers) as links"
@@ -110,7 +111,7 @@ async def test_an_id_token_can_be_presented_again_until_it_is_answered(
         except errors.DatabaseUnavailable:
             opened = None
         connection_killer.disarm()
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         if not connection_killer.struck:
             assert opened is not None
             break

@@ -9,6 +9,7 @@ from fakes.connection_killer import ConnectionKiller, Moment
 from fakes.factors import PASSWORD, events, with_app
 from fakes.mail import Mailbox
 from fakes.recovery import DAY, DELAY, challenge_of, let_pass, wait_out
+from fakes.users import finish_background
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ async def service(make_service) -> Service:
 
 
 async def _notices(service: Service, mailbox: Mailbox, email: str, kind: str) -> int:
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     return len([one for one in mailbox.to(email) if one.kind == kind])
 
 
@@ -42,7 +43,7 @@ async def test_a_recovery_starts_wholly_or_not_at_all_and_its_notices_go_out_onc
         assert await _recorded(service, "recovery_requested", user_id) == int(opened)
         assert await _notices(service, mailbox, email, "recovery_requested") <= int(opened)
         await service.recovery.start(user_id, challenge)
-        await service.rt.background.drain(timeout=5)
+        await finish_background(service)
         await service.recovery.remind()
         assert await _notices(service, mailbox, email, "recovery_requested") == 1
         await let_pass(service, DAY)
@@ -93,7 +94,7 @@ async def test_a_recovery_is_cancelled_wholly_or_not_at_all(
         email = f"ada{step}@example.test"
         user_id, _, _ = await with_app(service, email, password=PASSWORD)
         await service.recovery.start(user_id, await challenge_of(service, email))
-        await service.rt.background.drain(timeout=5)
+        await finish_background(service)
         token = mailbox.last(email).token
         with connection_killer.striking(moment, step):
             await service.recovery.cancel_by_token(token)

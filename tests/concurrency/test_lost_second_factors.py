@@ -18,6 +18,7 @@ from fakes.factors import PASSWORD, PHONE, add_app, app_code, let_codes_be_new, 
 from fakes.failing_store import FailingStore
 from fakes.mail import Mailbox
 from fakes.passkeys import SETTINGS, Authenticator, add_passkey
+from fakes.users import finish_background
 
 EMAIL = "ada@example.test"
 SENT = {"email": EMAIL, "sms": PHONE}
@@ -141,18 +142,18 @@ async def complete_user(user: User) -> User:
     for kind in SENT:
         await user.add(kind, await user.begin_to_add(kind))
     await add_passkey(user.service, user.id, user.authenticator)
-    await user.service.rt.background.drain(timeout=5)
+    await finish_background(user.service)
     return user
 
 
 async def struck(user: User, breaker: Any, moment: str, step: int, call: Any) -> bool:
     """Await the call while storage fails at a step; True if there was such a step."""
-    await user.service.rt.background.drain(timeout=5)
+    await finish_background(user.service)
     breaker.arm(moment, step)
     with suppress(errors.Unavailable):
         await call
     breaker.disarm()
-    await user.service.rt.background.drain(timeout=5)
+    await finish_background(user.service)
     return bool(breaker.struck)
 
 

@@ -10,6 +10,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.connection_killer import ConnectionKiller, Moment
+from fakes.users import finish_background
 
 State = tuple[object, ...]
 
@@ -66,5 +67,5 @@ async def test_a_change_of_a_user_is_wholly_done_or_not_at_all(
         assert new[2] == (0 if kind in ENDING else 2)
         if not connection_killer.struck:
             break
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert step > 4

@@ -29,8 +29,8 @@ from authkit_issuer.senders.smtp import Server
 from authkit_issuer.server.options import GRACEFUL, KEEP_ALIVE
 from fakes import judges
 from fakes.certificates import private_ca
+from fakes.ports import free_port
 from fakes.repository import ROOT
-from fakes.servers import free_port
 
 DEPLOY = ROOT / "deploy"
 ALIASES = {"AUTHKIT_AUDIENCES"}

@@ -22,7 +22,7 @@ from authkit_issuer.cli.commands import COMMANDS
 from authkit_issuer.store.migration_files import shipped
 from fakes.commands import assert_one_line, environment, run
 from fakes.mail_server import mail_server
-from fakes.servers import free_port
+from fakes.ports import free_port
 from fakes.warm import start
 
 pytestmark = pytest.mark.timeout(180)

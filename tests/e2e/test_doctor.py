@@ -14,7 +14,8 @@ import pytest
 
 from fakes.commands import run
 from fakes.mail_server import mail_server
-from fakes.servers import RedisServer, free_port, on
+from fakes.ports import free_port
+from fakes.servers import RedisServer, on
 
 pytestmark = pytest.mark.timeout(180)
 

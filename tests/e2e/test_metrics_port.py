@@ -13,7 +13,7 @@ import pytest
 
 from fakes.commands import Server, assert_one_line, run, serving
 from fakes.keys import as_settings
-from fakes.servers import free_port
+from fakes.ports import free_port
 from fakes.sms_provider import TwilioReport
 
 pytestmark = pytest.mark.timeout(180)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from fakes.deployment import AUDIENCE, ISSUER, Deployment, deployed
+from fakes.ports import free_port
 from fakes.protected import Application, protected
-from fakes.servers import free_port
 
 pytestmark = pytest.mark.timeout(180)
 

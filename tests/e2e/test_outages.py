@@ -14,7 +14,8 @@ import pytest
 from fakes.commands import run
 from fakes.deployment import PASSWORD, Deployment, deployed
 from fakes.load import Load, Outcome
-from fakes.postgres import PostgresServer, steady_port
+from fakes.ports import free_port
+from fakes.postgres import PostgresServer
 from fakes.servers import RedisServer, on
 
 pytestmark = pytest.mark.timeout(300)
@@ -59,7 +60,7 @@ def own_postgres() -> Iterator[PostgresServer]:
 @pytest.fixture
 def deployment(tmp_path: Path, own_postgres: PostgresServer, own_redis: RedisServer) -> Iterator[Deployment]:
     own_redis.stop()
-    own_redis.port = steady_port()
+    own_redis.port = free_port()
     own_redis.start()
     assert run("migrate", AUTHKIT_DATABASE_URL=own_postgres.url).returncode == 0
     settings = {"AUTHKIT_DATABASE_POOL_SIZE": str(POOL), "AUTHKIT_SESSION_MAX_PER_USER": "none"}

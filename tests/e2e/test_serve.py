@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from fakes.commands import assert_one_line, environment, run, serving_dev
-from fakes.servers import free_port
+from fakes.ports import free_port
 from fakes.warm import start
 
 pytestmark = pytest.mark.timeout(180)

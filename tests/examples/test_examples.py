@@ -14,6 +14,7 @@ from authkit_issuer.ports import EmailSender
 from authkit_verify import AcceptConfig, HttpClient, TokenError, Verifier
 from authkit_verify.testing import FakeIssuer
 from fakes.examples import load
+from fakes.users import finish_background
 
 
 async def test_the_issuer_can_be_mounted_below_a_path(config) -> None:
@@ -39,7 +40,7 @@ async def test_a_sender_of_ones_own_sends_the_code(make_service) -> None:
     assert isinstance(sender, EmailSender)
     service = await make_service(email_sender=sender)
     await service.registration.register("ada@example.test", "ada_l", "correct horse battery")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     ((to, _, text),) = sent
     assert to == "ada@example.test"
     assert text.startswith("Hello ada_l, your code is ")

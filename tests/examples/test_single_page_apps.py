@@ -19,9 +19,9 @@ from starlette.routing import Route
 from fakes import browser, react
 from fakes.browser import listening
 from fakes.commands import Server, serving
+from fakes.ports import free_port
 from fakes.readme import blocks
 from fakes.repository import ROOT
-from fakes.servers import free_port
 from fakes.virtual_authenticator import Virtual
 
 pytestmark = pytest.mark.timeout(240)

@@ -9,6 +9,7 @@ import pyotp
 
 from authkit_issuer.service import Service
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 
 EMAIL, PHONE, PASSWORD = "ada@example.test", "+15550100200", "correct horse battery"
 
@@ -29,7 +30,7 @@ async def with_email_factor(
     user_id = await new_user(service, email, password=password)
     await service.two_factor.send_email_setup_code(user_id)
     codes = await service.two_factor.enable(user_id, "email", code=mailbox.last(email).code)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return user_id, codes
 
 
@@ -47,7 +48,7 @@ async def add_app(service: Service, user_id: str, *, name: str = "") -> tuple[st
     """Give a user an authenticator app; returns its secret, and the backup codes of a first factor."""
     begun = await service.totp.begin(user_id)
     added = await service.totp.complete(user_id, app_code(begun.secret, 0), name=name)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return begun.secret, added.backup_codes
 
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from fakes.ports import free_port
 from fakes.programs import running
 from fakes.repository import ROOT
-from fakes.servers import free_port
 
 FOLDER = ROOT / ".runtime" / "judges"
 """Where ``.ci/run`` installs ``tests/judges.txt``."""

@@ -13,9 +13,9 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 
-from fakes.servers import free_port
+from fakes.patience import PATIENCE
+from fakes.ports import free_port
 
-DEADLINE = 30.0
 _CODE = re.compile(r"^ +(\d{6})\s*$", re.MULTILINE)
 
 
@@ -53,7 +53,7 @@ class MailServer:
             ]
 
         with self._changed:
-            assert self._changed.wait_for(found, DEADLINE), f"no mail to {address} arrived"
+            assert self._changed.wait_for(found, PATIENCE), f"no mail to {address} arrived"
             return found()[-1]
 
     def code(self, address: str) -> str:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from fakes.ports import free_port
 from fakes.programs import running
 from fakes.repository import ROOT
-from fakes.servers import free_port
 
 FOLDER = ROOT / ".runtime" / "node"
 """Where ``.ci/run`` installs the packages of ``tests/node``."""

@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from authkit_issuer.embedded.wheel import account_for_programs
-from fakes.servers import answers, free_port
+from fakes.ports import free_port
+from fakes.servers import answers
+from fakes.until import wait_until
 
 
 def program() -> str | None:
@@ -67,11 +68,12 @@ class PgBouncer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 20
-        while not answers(self.port):
-            assert self.process.poll() is None, "pgbouncer did not start"
-            assert time.monotonic() < deadline, "pgbouncer does not answer"
-            time.sleep(0.02)
+        wait_until(self._is_up)
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, "pgbouncer did not start"
+        return answers(self.port)
 
     def stop(self) -> None:
         if self.process is not None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,33 +16,17 @@ from typing import Any
 import asyncpg
 
 from authkit_issuer.embedded.wheel import Binaries, account_for_programs, let_enter
+from fakes.ports import free_port
 from fakes.servers import POSTGRES_SETTINGS, on
 
-_EPHEMERAL = 32_768
 DEADLINE = 60.0
-
-
-def steady_port() -> int:
-    """Return a free loopback port from below the range that outgoing connections take theirs from.
-
-    A server that comes back must find its port free; and a client that knocks at a closed port of that range
-    may be given the very same one as its own, and then talk to itself.
-    """
-    while True:
-        with socket.socket() as probe:
-            port = random.randrange(20_000, _EPHEMERAL)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class PostgresServer:
     """A cluster on a loopback port; ``url`` stays the same over every ``stop`` and ``start``."""
 
     def __init__(self) -> None:
-        self.port = steady_port()
+        self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="authkit-pg-"))
         self.process: subprocess.Popen[bytes] | None = None
         account = account_for_programs()

@@ -8,6 +8,7 @@ from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 
 DAY = 86_400.0
 DELAY = 3 * DAY
@@ -37,16 +38,16 @@ async def let_pass(service: Service, seconds: float) -> None:
 
 async def wait_out(service: Service) -> None:
     """Let the whole wait pass, with maintenance every day."""
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     for _ in range(round(DELAY / DAY)):
         await let_pass(service, DAY)
         await service.recovery.remind()
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
 
 
 async def told(service: Service, mailbox: Mailbox) -> list[tuple[str, str]]:
     """Return to whom which notices of a recovery went since the last call, sorted."""
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     kinds = ("recovery_", "account_recovered")
     found = [(one.to, one.kind) for one in mailbox.messages if one.kind.startswith(kinds)]
     mailbox.messages.clear()
@@ -61,4 +62,4 @@ def everybody(kind: str) -> list[tuple[str, str]]:
 async def started(service: Service, user_id: str) -> None:
     """Start a recovery, and wait until its notices were sent."""
     await service.recovery.start(user_id, await challenge_of(service))
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)

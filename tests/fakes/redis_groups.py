@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hiredis
 
-from fakes.postgres import steady_port
+from fakes.ports import free_port
 from fakes.servers import RedisServer
+from fakes.until import wait_until
 
 if TYPE_CHECKING:
     from typing import Self
@@ -20,24 +18,9 @@ if TYPE_CHECKING:
 SLOTS = 16_384
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     """Return once the condition holds; servers that do not answer yet are asked again."""
-    deadline = time.monotonic() + seconds
-    while True:
-        with suppress(hiredis.HiredisError, OSError):
-            if condition():
-                return
-        assert time.monotonic() < deadline, "the servers do not agree"
-        time.sleep(0.02)
-
-
-def _cluster_port() -> int:
-    """Return a port of a node, whose bus is ten thousand above it."""
-    while True:
-        port = steady_port()
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port + 10_000))
-            return port
+    wait_until(condition, hiredis.HiredisError, OSError)
 
 
 class RedisGroup:
@@ -71,7 +54,7 @@ class SentinelGroup(RedisGroup):
 
     def __init__(self, folder: Path, *, password: str = "", sentinel_password: str = "") -> None:
         secured = ("--requirepass", password, "--masterauth", password) if password else ()
-        ports = [steady_port() for _ in range(2)]
+        ports = [free_port() for _ in range(2)]
         self.servers = [RedisServer(folder / f"redis{port}", *secured, port=port) for port in ports]
         self.servers[1].arguments += ("--replicaof", "127.0.0.1", str(ports[0]))
         self.sentinels = [self._sentinel(folder, password, sentinel_password) for _ in range(3)]
@@ -79,7 +62,7 @@ class SentinelGroup(RedisGroup):
         self._password = password
 
     def _sentinel(self, folder: Path, password: str, own: str) -> RedisServer:
-        port = steady_port()
+        port = free_port()
         home = folder / f"sentinel{port}"
         home.mkdir(parents=True)
         lines = [
@@ -140,7 +123,7 @@ class RedisCluster(RedisGroup):
 
     def __init__(self, folder: Path, *, replicas: bool = False, program: str = "") -> None:
         arguments = ("--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--databases", "1")
-        ports = [_cluster_port() for _ in range(6 if replicas else 3)]
+        ports = [free_port() for _ in range(6 if replicas else 3)]
         self.servers = [
             RedisServer(folder / f"node{port}", *arguments, program=program, port=port) for port in ports
         ]

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import secrets
 import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,10 +22,13 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import hiredis
 
+from fakes.patience import PATIENCE
+from fakes.ports import free_port
+from fakes.until import wait_until
+
 T = TypeVar("T")
 
 TEMPLATE = "authkit_template"
-_PORTS = range(20_000, 32_768)
 POSTGRES_SETTINGS = """
 # a test database may lose everything when the machine fails, and must be quick
 fsync = off
@@ -104,7 +105,7 @@ def database(address: str, name: str) -> str:
 
 async def on(address: str, work: Callable[[Any], Awaitable[T]]) -> T:
     """Run the work on a connection of its own."""
-    connection = await asyncpg.connect(address, timeout=20)
+    connection = await asyncpg.connect(address, timeout=PATIENCE)
     try:
         return await work(connection)
     finally:
@@ -145,11 +146,12 @@ class RedisServer:
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 20
-        while not (answers(self.port) and self._unix_socket_answers()):
-            assert self.process.poll() is None, "redis-server did not start"
-            assert time.monotonic() < deadline, "redis-server does not answer"
-            time.sleep(0.01)
+        wait_until(self._is_up)
+
+    def _is_up(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, "redis-server did not start"
+        return answers(self.port) and self._unix_socket_answers()
 
     def _unix_socket_answers(self) -> bool:
         """True without one: it listens a moment after the port."""
@@ -169,7 +171,7 @@ class RedisServer:
         """Return the reply to one command, as the server sends it; ``hiredis.HiredisError`` for an error."""
         login = [("AUTH", password)] if password else []
         reader = hiredis.Reader(encoding="utf-8", notEnoughData=...)
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
             for words in (*login, command):
                 connection.sendall(hiredis.pack_command(words))
                 while (reply := reader.gets()) is ...:
@@ -216,18 +218,6 @@ def stop_redis(folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Delete the run folder, whatever is left in it."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    """Return a loopback port without a listener.
-
-    It is below those that systems give to outgoing connections: one of these could take it before its server.
-    """
-    while True:
-        port = secrets.choice(_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def answers(port: int) -> bool:

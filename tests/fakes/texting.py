@@ -13,7 +13,8 @@ import httpx
 from fakes.commands import Server
 from fakes.deployment import ISSUER, UNLIMITED, Deployment, Mode, start
 from fakes.keys import as_settings
-from fakes.mail_server import DEADLINE, MailServer
+from fakes.mail_server import MailServer
+from fakes.patience import PATIENCE
 
 
 class Inboxes:
@@ -32,7 +33,7 @@ class Inboxes:
         return str(self._next(to, "token"))
 
     def _next(self, to: str, secret: str) -> Any:
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for key, message in self._fresh(to):
                 if message.get(secret):

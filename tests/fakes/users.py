@@ -5,13 +5,14 @@ from __future__ import annotations
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.mail import Mailbox
+from fakes.patience import PATIENCE
 
 EMAIL, PHONE, PASSWORD = "ada@example.test", "+4915112345678", "correct horse battery"
 
 
 async def finish_background(service: Service) -> None:
     """Wait for what runs in the background."""
-    await service.rt.background.drain(timeout=30)
+    await service.rt.background.drain(timeout=PATIENCE)
 
 
 async def register(

@@ -13,6 +13,7 @@ import pytest
 from authkit_issuer.ephemeral.memory import MemoryStore
 from authkit_issuer.service import Service
 from authkit_issuer.store.connection import ConnectionStore
+from fakes.users import finish_background
 
 _DATABASE = ("fetch", "fetch_one", "execute", "begin")
 _STORE = ("get", "set", "delete", "take", "take_if", "replace_if", "incr", "admit")
@@ -74,7 +75,7 @@ class WorkCounter:
     @asynccontextmanager
     async def foreground(self) -> AsyncIterator[Work]:
         """Yield what holds, after the block, the work of the block."""
-        await self.service.rt.background.drain(timeout=30)
+        await finish_background(self.service)
         hasher, work = self.service.rt.hasher, Work()
         self._steps.clear()
         computed, spent = hasher.computed, hasher.spent
@@ -93,4 +94,4 @@ class WorkCounter:
         held, self._held = self._held, []
         for work in held:
             await work()
-        await self.service.rt.background.drain(timeout=30)
+        await finish_background(self.service)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from fakes import servers
+from fakes.patience import PATIENCE
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class WorkerDatabase:
         async def on_open_connection() -> T:
             # A test may have ended every connection of the database.
             if self._connection is None or self._connection.is_closed():
-                self._connection = await asyncpg.connect(self.url, timeout=20)
+                self._connection = await asyncpg.connect(self.url, timeout=PATIENCE)
             return await work(self._connection)
 
         return self._runner.run(on_open_connection())

@@ -20,6 +20,7 @@ from authkit_issuer.http.cors import Origins
 from authkit_issuer.http.dispatch import Path, Runner, Surface
 from authkit_issuer.http.middleware import Edge, not_found
 from authkit_issuer.http.operations import Auth, Body, Call, Operation, Params, Text
+from fakes.users import finish_background
 
 PASSWORD = "correct horse battery"
 
@@ -34,7 +35,7 @@ class Api(httpx.AsyncClient):
 
     async def delivered(self) -> None:
         """Wait until every mail of the requests so far was handed over."""
-        await self._service.rt.background.drain(timeout=30)
+        await finish_background(self._service)
 
 
 @pytest.fixture

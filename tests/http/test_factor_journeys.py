@@ -18,6 +18,7 @@ from fakes.mail import Mailbox
 from fakes.passkeys import SETTINGS as PASSKEYS
 from fakes.passkeys import Authenticator, add_passkey
 from fakes.provider import CLIENT, SECRET, LoopbackProvider
+from fakes.users import finish_background
 from fakes.wallets import Wallet
 
 BASE, DOMAIN, APP = "https://id.example.test", "app.example.test", "the app"
@@ -68,12 +69,12 @@ class Person:
             await service.two_factor.send_phone_setup_code(self.user_id, self.phone)
             code = self.sent(self.phone)
             await service.second_factors.add(self.user_id, "sms", phone_number=self.phone, code=code)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
 
     async def add_passkey(self, service: Service) -> None:
         if not self.authenticator.credentials:
             await add_passkey(service, self.user_id, self.authenticator)
-            await service.rt.background.drain(timeout=30)
+            await finish_background(service)
 
     def sent(self, to: str) -> str:
         """The last code to an address; notices have none."""

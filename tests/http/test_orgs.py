@@ -6,6 +6,7 @@ import pytest
 
 from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.operations import with_orgs
+from fakes.users import finish_background
 
 
 class Member:
@@ -275,7 +276,7 @@ async def test_adding_a_member_invites_the_user_who_decides(people, service, mai
     invite = await ada.post("/auth/orgs/acme/members", {"user_id": eve.id, "role": "owner"}, 201)
     assert (invite["user_id"], invite["role"], invite["status"]) == (eve.id, "owner", "pending")
     assert _told(await eve.ask("GET", "/auth/orgs/acme")) == (403, "not_org_member")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     mail = mailbox.last("eve_e@example.test")
     assert (mail.kind, mail.token) == ("org_invite of ada_l to acme", invite["id"])
     assert await eve.get(f"/auth/org-invites/{mail.token}") == invite

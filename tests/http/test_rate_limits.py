@@ -14,6 +14,7 @@ from authkit_issuer.errors import ConfigError
 from authkit_issuer.http import create_app
 from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.operations import Auth
+from fakes.users import finish_background
 
 LOGIN = {"identifier": "unknown@example.test", "password": "correct horse battery"}
 
@@ -367,7 +368,7 @@ async def test_other_clients_cannot_keep_the_owner_of_an_address_from_registerin
     async with _from(service, "203.0.113.7") as owner:
         started = await owner.post("/auth/register", json=body)
         assert started.status_code == 202
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         proof = {"email": email, "code": mailbox.last(email).code}
         proof["registration_id"] = started.json()["registration_id"]
         assert (await owner.post("/auth/email/verify/confirm", json=proof)).status_code == 200

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from fakes import servers
+from fakes.ports import free_port
 from fakes.readme import blocks
 
 PAGE = "docs/start/first_token.md"
@@ -81,7 +82,7 @@ def facts(answer: Any) -> dict[str, str]:
 
 
 def test_the_lines_of_the_page_work_in_their_order(tmp_path: Path) -> None:
-    issuer, app = servers.free_port(), servers.free_port()
+    issuer, app = free_port(), free_port()
     here = lambda text: text.replace(":8000", f":{issuer}").replace(":9000", f":{app}")  # noqa: E731
     (tmp_path / "hello.py").write_text(here(blocks("python", PAGE)[0]))
     serve = [

@@ -14,7 +14,7 @@ from authkit_issuer.senders.content import Content
 from authkit_issuer.senders.mails import KINDS, LANGUAGES, Mails
 from authkit_issuer.senders.samples import sample
 from fakes.browser import chromium, listening
-from fakes.servers import free_port
+from fakes.ports import free_port
 
 MAILS = Mails(Brand(name="Example", support="help@example.com", footer="Example Ltd, 1 High Street, London"))
 LONG = "ABCD-EFGH-JKLMN"

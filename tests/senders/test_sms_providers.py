@@ -19,7 +19,7 @@ from authkit_issuer.ports import Senders, SendFailure, TemporarySendFailure, lan
 from authkit_issuer.senders import provider_http
 from authkit_issuer.senders.twilio import MessageStatus, TwilioAccount, TwilioSender, status_of
 from authkit_issuer.senders.webhook import WebhookSender, WebhookTarget
-from fakes.servers import free_port
+from fakes.ports import free_port
 from fakes.sms_provider import SmsProvider, sms_provider
 from fakes.users import register
 

@@ -26,7 +26,7 @@ from authkit_issuer.senders.mails import Mails
 from authkit_issuer.senders.smtp import Mailing, SmtpLinkSender, SmtpSender
 from fakes.certificates import private_ca
 from fakes.mail_server import text_of
-from fakes.servers import free_port
+from fakes.ports import free_port
 from fakes.users import EMAIL, register
 
 CODE, TOKEN, NOW = "123456", "t" * 43, 1_800_000_000.0

@@ -19,7 +19,7 @@ from cryptography import x509
 from authkit_issuer.ports import SendFailure
 from authkit_issuer.senders.smtp import Mailing, SmtpSender
 from fakes.certificates import private_ca
-from fakes.servers import free_port
+from fakes.ports import free_port
 
 
 @contextmanager

@@ -15,7 +15,8 @@ from aiosmtpd.smtp import SMTP as Protocol  # noqa: N811 - the server's class
 from authkit_issuer.ports import SendFailure, TemporarySendFailure
 from authkit_issuer.senders import smtp_pool
 from authkit_issuer.senders.smtp import Mailing, SmtpSender
-from fakes.servers import free_port
+from fakes.patience import PATIENCE
+from fakes.ports import free_port
 from fakes.until import until
 from fakes.users import EMAIL
 
@@ -90,7 +91,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 async def sender(server: Any):
-    made = SmtpSender(Mailing(url=server.url, sender="auth@example.test", retry_after=0.0, timeout=5.0))
+    made = SmtpSender(Mailing(url=server.url, sender="auth@example.test", retry_after=0.0, timeout=PATIENCE))
     before = server.open
     yield made
     await made.aclose()

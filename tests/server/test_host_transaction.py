@@ -10,6 +10,7 @@ import pytest
 
 from authkit_issuer import AuthSessionEvent, NotJoinable, Service, errors
 from fakes.until import until
+from fakes.users import finish_background
 
 CUSTOMERS = """
 create table public.customers (
@@ -93,7 +94,7 @@ async def test_a_rollback_of_the_host_undoes_everything_and_sends_nothing(
                 await host.execute(ADD, ada, "free")
             raise Stop
     await tx.deliver()
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.messages == []
     assert (await service.users.get(ada)).username == "ada_l"
     assert tuple(await host.fetchrow(COUNTS)) == (1, 0)
@@ -124,7 +125,7 @@ async def test_a_block_that_fails_is_undone_alone(service, host, mailbox, ada) -
         async with service.transaction(connection=host) as tx:
             await tx.users.create("bob@example.test", "bob_m")
     await tx.deliver()
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert (await service.users.get(ada)).username == "ada_l"
     assert tuple(await host.fetchrow(COUNTS)) == (2, 1)
     assert mailbox.messages == []

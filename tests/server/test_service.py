@@ -10,6 +10,7 @@ import pytest
 
 from authkit_issuer import AuthSessionEvent, Entitlement, errors
 from authkit_issuer.resources import Resources
+from fakes.users import finish_background
 
 
 class Grants:
@@ -74,7 +75,7 @@ async def test_what_failed_of_the_hosts_is_counted(make_service, mailbox) -> Non
     user = (await service.users.create("ada@example.test", "ada_l")).id
     await service.tokens.issue_access(user)
     await service.users.send_welcome(user)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await failed.wait()
     while service.failures != {"background": 1, "entitlements": 1, "sink broken": 1}:
         await asyncio.sleep(0)

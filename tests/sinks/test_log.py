@@ -13,6 +13,7 @@ import pytest
 from authkit_issuer import AuthSessionEvent
 from authkit_issuer.sinks import LogEventLogger
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 
 EVENT = AuthSessionEvent(
     id=7,
@@ -68,7 +69,7 @@ async def test_no_secret_of_a_registration_and_a_login_reaches_the_log(
     with caplog.at_level(logging.DEBUG):
         service = await make_service(event_loggers=[LogEventLogger()])
         started = await service.registration.register("ada@example.test", "ada_l", secret)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         code = mailbox.last("ada@example.test").code
         await service.registration.confirm_email(
             "ada@example.test", code, registration_id=started.registration_id

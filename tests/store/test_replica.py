@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from authkit_issuer.service import Service
+from fakes.ports import free_port
 from fakes.postgres import PostgresServer
-from fakes.servers import free_port, on
+from fakes.servers import on
 
 
 async def _listed(service: Service) -> list[str | None]:

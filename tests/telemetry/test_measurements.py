@@ -21,6 +21,7 @@ from authkit_issuer.telemetry import measurements as names
 from authkit_issuer.telemetry.measurements import BY_NAME, MEASUREMENTS
 from authkit_issuer.telemetry.tally import MAX_SERIES, Tally, combined
 from fakes.repository import sources
+from fakes.users import finish_background
 
 
 def scraped(collector: ServiceCollector) -> dict[str, float]:
@@ -109,7 +110,7 @@ async def test_queues_hashes_failures_and_the_clock_are_sampled(make_service, co
         raise ConnectionError
 
     service.rt.background.start(fail, name="mail")
-    await service.rt.background.drain(timeout=1)
+    await finish_background(service)
     sampling = Sampling(service.rt, collector, service.pool, Statements(collector))
     await service.pool.execute("update profiles.session_events set occurred_at = now() - interval '1 hour'")
     await sampling.sample()

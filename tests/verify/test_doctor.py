@@ -24,7 +24,7 @@ from authkit_verify.doctor import diagnose, probing
 from authkit_verify.doctor.report import Report
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
-from fakes.servers import free_port
+from fakes.ports import free_port
 from fakes.verdicts import complaints
 
 OIDC = "/.well-known/openid-configuration"

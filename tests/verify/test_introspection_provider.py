@@ -12,7 +12,7 @@ from authkit_verify import AcceptConfig, ClaimsMapping, IssuerAccept, Verifier
 from authkit_verify.config.introspection import Introspection
 from authkit_verify.doctor import diagnose
 from fakes import node
-from fakes.servers import free_port
+from fakes.ports import free_port
 from fakes.verdicts import identity_or_code as outcome
 
 pytestmark = pytest.mark.timeout(120)

@@ -9,6 +9,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 from fakes.wallets import Wallet
 
 EMAIL, PHONE = "vic@example.test", "+4915112345678"
@@ -42,17 +43,17 @@ async def attached(service: Service) -> tuple[str, Wallet]:
 
 async def reset(service: Service, mailbox, to: str = EMAIL) -> None:
     """Recover the account through the mailbox."""
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     mailbox.messages.clear()
     if to == EMAIL:
         await service.passwords.request_reset(to)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         await service.passwords.confirm_reset(mailbox.last(to).token, NEW)
     else:
         await service.passwords.request_phone_reset(to)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         await service.passwords.confirm_phone_reset(to, mailbox.last(to).token, NEW)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
 
 
 async def test_a_wallet_from_before_the_first_proof_signs_in_no_more(service, mailbox) -> None:
@@ -122,16 +123,16 @@ async def with_number(service: Service, mailbox) -> str:
     """The account of another person with the owner's address has a number that they proved."""
     user, _ = await attached(service)
     await service.contact_changes.request_phone(user, PHONE)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await service.contact_changes.confirm_phone(user, PHONE, mailbox.last(PHONE).code)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return user
 
 
 async def test_a_number_from_before_the_first_proof_resets_nothing(service, mailbox) -> None:
     user = await with_number(service, mailbox)
     await service.passwords.request_phone_reset(PHONE)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     held = mailbox.last(PHONE).token
     assert held
     await reset(service, mailbox)
@@ -139,11 +140,11 @@ async def test_a_number_from_before_the_first_proof_resets_nothing(service, mail
         await service.passwords.confirm_phone_reset(PHONE, held, OLD)
     mailbox.messages.clear()
     await service.passwords.request_phone_reset(PHONE)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.to(PHONE) == []
     # Nor does a verification by the number's owner alone bring it back.
     request = await service.verification.request_phone(PHONE)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     with pytest.raises(errors.AccountProofRequired):
         await service.verification.confirm_phone(PHONE, mailbox.last(PHONE).code, request_id=request)
     (event,) = await service.events.list_session_events(user, "logins_frozen")
@@ -154,12 +155,12 @@ async def test_the_owner_verifies_the_other_contact_again(service, mailbox) -> N
     user = await with_number(service, mailbox)
     await reset(service, mailbox)
     request = await service.verification.request_phone(PHONE, user_id=user)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     code = mailbox.last(PHONE).code
     await service.verification.confirm_phone(PHONE, code, request_id=request, user_id=user)
     mailbox.messages.clear()
     await service.passwords.request_phone_reset(PHONE)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert len(mailbox.to(PHONE)) == 1
 
 
@@ -173,10 +174,10 @@ async def test_an_address_from_before_the_first_proof_of_a_number_resets_nothing
     await reset(service, mailbox, PHONE)
     mailbox.messages.clear()
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.to(EMAIL) == []
     request = await service.verification.request_email(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     with pytest.raises(errors.AccountProofRequired):
         await service.verification.confirm_email(EMAIL, mailbox.last(EMAIL).code, request_id=request)
 
@@ -200,7 +201,7 @@ async def test_an_unverified_address_from_before_resets_nothing_whatever_the_set
 ) -> None:
     service, _ = await with_frozen_address(make_service, mailbox, verification_required=verification_required)
     await service.passwords.request_reset(named)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.to(EMAIL) == []
     assert await service.logins.with_password("vic_t", NEW)
 
@@ -208,16 +209,16 @@ async def test_an_unverified_address_from_before_resets_nothing_whatever_the_set
 async def test_the_owner_verifies_a_frozen_address_which_resets_again(make_service, mailbox) -> None:
     service, user = await with_frozen_address(make_service, mailbox, verification_required=False)
     request = await service.verification.request_email(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     with pytest.raises(errors.AccountProofRequired):
         await service.verification.confirm_email(EMAIL, mailbox.last(EMAIL).code, request_id=request)
     request = await service.verification.request_email(EMAIL, user_id=user)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     code = mailbox.last(EMAIL).code
     await service.verification.confirm_email(EMAIL, code, request_id=request, user_id=user)
     mailbox.messages.clear()
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert len(mailbox.to(EMAIL)) == 1
 
 
@@ -226,7 +227,7 @@ async def test_two_first_proofs_at_once_leave_one_way_in(service, mailbox) -> No
     await service.pool.execute("update profiles.users set proved_phone = null where id = $1", user)
     await service.passwords.request_reset(EMAIL)
     await service.passwords.request_phone_reset(PHONE)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     by_email, by_phone = mailbox.last(EMAIL).token, mailbox.last(PHONE).token
     results = await asyncio.gather(
         service.passwords.confirm_reset(by_email, NEW),
@@ -252,7 +253,7 @@ async def test_a_registration_by_code_is_the_first_proof(make_service, mailbox) 
     pending = await service.registration.create_pending_email(
         EMAIL, "vic_t", await service.passwords.hash(OLD)
     )
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     pair = await service.logins.with_registration_code(
         EMAIL, mailbox.last(EMAIL).code, registration_id=pending.registration_id
     )
@@ -302,10 +303,10 @@ async def test_a_frozen_address_gets_no_notices_and_an_unverified_one_no_network
     service, user = await with_frozen_address(make_service, mailbox, verification_required=False)
     client = Client(ip="203.0.113.9", user_agent="Firefox/1")
     await service.passwords.change(user, NEW, OLD, client=client)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.to(EMAIL) == []
     await service.users.update_email(user, "typo@example.test")
     await service.passwords.change(user, OLD, NEW, client=client)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     (notice,) = [mail for mail in mailbox.to("typo@example.test") if mail.kind == "password_changed"]
     assert (notice.circumstances.network, notice.circumstances.browser) == ("", "")

@@ -10,6 +10,7 @@ import pytest
 
 from authkit_issuer import Client, errors
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 UNKNOWN_USER = "00000000-0000-4000-8000-000000000000"
 CLIENT = Client(ip="192.0.2.1", user_agent="test")
@@ -122,7 +123,7 @@ async def test_another_address_is_stored_unverified_and_both_addresses_hear_of_i
     user = await ada(service)
     await service.users.set_email_verified(user, True)
     await service.users.update_email(user, " New@Example.Test", actor="operator", client=CLIENT)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     found = await service.users.get(user)
     assert (found.email, found.email_verified) == ("new@example.test", False)
     assert mailbox.last("ada@example.test").kind == "email_changed"
@@ -141,7 +142,7 @@ async def test_the_link_to_an_address_that_the_second_factor_moves_to_is_accepte
     await service.two_factor.send_email_setup_code(user)
     await service.two_factor.enable(user, "email", code=mailbox.last("ada@example.test").code)
     await service.users.update_email(user, "new@example.test", actor="operator")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     (link,) = (sent for sent in mailbox.to("new@example.test") if sent.token)
     assert await service.verification.confirm_email_link(link.token, user_id=user) == user
 
@@ -151,7 +152,7 @@ async def test_what_was_under_way_for_the_old_address_proves_nothing_after_a_cha
 ) -> None:
     user = await ada(service)
     request_id = await service.verification.request_email("ada@example.test")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     mail = mailbox.to("ada@example.test")
     await service.users.update_email(user, "new@example.test")
     for message in mail:
@@ -171,7 +172,7 @@ async def test_the_same_address_in_another_case_changes_nothing(service: Service
     user = await ada(service)
     await service.users.set_email_verified(user, True)
     await service.users.update_email(user, "ADA@example.test")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert (await service.users.get(user)).email_verified
     assert mailbox.messages == []
     assert await events(service, "user_email_changed") == []
@@ -186,7 +187,7 @@ async def test_an_address_that_is_taken_is_refused_and_no_message_is_sent(servic
         await service.users.update_email(user, "no address")
     with pytest.raises(errors.UserNotFound):
         await service.users.update_email(UNKNOWN_USER, "free@example.test")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.messages == []
 
 
@@ -197,7 +198,7 @@ async def test_no_mail_of_a_change_that_is_rolled_back(service: Service, mailbox
             await tx.users.update_email(user, "new@example.test")
             await tx.users.send_welcome(user)
             raise ZeroDivisionError
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.messages == []
 
 
@@ -242,7 +243,7 @@ async def test_a_welcome_goes_to_a_stored_address_and_fails_unseen(
 ) -> None:
     user = await ada(service)
     await service.users.send_welcome(user)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert (mailbox.last("ada@example.test").kind, mailbox.last("ada@example.test").username) == (
         "welcome",
         "Ada_L",
@@ -253,7 +254,7 @@ async def test_a_welcome_goes_to_a_stored_address_and_fails_unseen(
     mailbox.failure = RuntimeError("could not reach ada@example.test")
     with caplog.at_level(logging.DEBUG):
         await service.users.send_welcome(user)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
     assert service.rt.background.failures == 1
     assert "ada@example.test" not in caplog.text
     assert len(mailbox.messages) == 1

@@ -16,6 +16,7 @@ from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Circumstances, Client, language
 from authkit_issuer.senders.mails import KINDS
 from fakes.laws import for_each
+from fakes.users import finish_background
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
@@ -61,10 +62,10 @@ async def account(service, mailbox) -> str:
     await service.roles.define("editor")
     await service.roles.assign(ada, "editor")
     await service.two_factor.send_email_setup_code(ada)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     code = next(mail.code for mail in mailbox.to(EMAIL) if mail.code)
     await service.two_factor.enable(ada, "email", code=code)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     mailbox.messages.clear()
     return ada
 
@@ -134,7 +135,7 @@ CHANGES = [
 async def test_a_change_to_an_account_sends_its_owner_one_notice(service, mailbox, change, kind) -> None:
     ada = await account(service, mailbox)
     await change(service, ada)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     told = [mail.kind for mail in mailbox.to(EMAIL)]
     assert (told.count(kind), told[-1]) == (1, kind)
 
@@ -145,7 +146,7 @@ async def test_a_change_that_is_rolled_back_sends_no_notice(service, mailbox) ->
         async with service.transaction() as tx:
             await tx.users.update_username(ada, "ada_byron")
             raise RuntimeError
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.messages == []
 
 
@@ -155,7 +156,7 @@ async def test_a_new_account_gets_no_notice_of_what_it_starts_with(service, mail
         ada = await tx.users.add(email=EMAIL, username="ada_l", created_at=created_at)
         await tx.providers.link_by_issuer(ada.id, "solana:x", "solana", "w")
         await tx.roles.assign(ada.id, "admin", actor="cli")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.messages == []
 
 
@@ -172,9 +173,9 @@ async def test_a_notice_of_an_operators_act_is_not_in_the_operators_language(ser
     spoken = language.set("de")
     try:
         await service.users.update_username(ada, "ada_byron", actor=OPERATOR, ignore_cooldown=True)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         await service.users.update_username(ada, "ada_king", actor=ada, ignore_cooldown=True)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
     finally:
         language.reset(spoken)  # the tests of a worker share one context
     assert heard == ["", "de"]
@@ -186,11 +187,11 @@ async def test_logins_however_many_do_not_flood_an_address_with_notices(make_ser
     ada = (await service.users.create(EMAIL, "ada_l")).id
     for _ in range(40):
         await service.sessions.issue(ada)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert len(mailbox.to(EMAIL)) == NOTICES_PER_HOUR
     for password in (PASSWORD, BETTER):
         await service.passwords.admin_set(ada, password, actor=OPERATOR)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert [message.kind for message in mailbox.to(EMAIL)][NOTICES_PER_HOUR:] == ["password_changed"] * 2
 
 
@@ -201,7 +202,7 @@ HOME = Client(ip="2001:db8:1:2:3::4", user_agent=FIREFOX)
 async def test_a_notice_names_time_network_and_browser_of_the_event(service, mailbox, clock) -> None:
     ada = await account(service, mailbox)
     await service.passwords.change(ada, PASSWORD, BETTER, client=HOME)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     told = mailbox.last(EMAIL).circumstances
     assert told == Circumstances(
         at=datetime.fromtimestamp(clock(), UTC), network="2001:db8:1:2::/64", browser="Firefox"
@@ -216,7 +217,7 @@ async def test_a_notice_never_names_the_network_of_an_operator(service, mailbox,
         "ban": lambda: service.lifecycle.ban(ada, actor=OPERATOR, client=HOME),
     }
     await operations[change]()
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     told = mailbox.last(EMAIL).circumstances
     assert told is not None
     assert (told.network, told.browser) == ("", "")
@@ -234,5 +235,5 @@ async def test_a_sender_without_event_notices_gets_the_plain_ones(make_service, 
     service = await make_service(email_sender=Plain())
     ada = await account(service, mailbox)
     await service.users.update_username(ada, "ada_byron")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert (mailbox.last(EMAIL).kind, mailbox.last(EMAIL).circumstances) == ("username_changed", None)

@@ -13,6 +13,7 @@ from authkit_issuer.ports import Client, language
 from authkit_issuer.security.hashing_pool import HashingPool
 from authkit_issuer.service import Service
 from fakes.until import until
+from fakes.users import finish_background
 
 EMAIL, NAME = "ada@example.test", "ada_l"
 PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
@@ -175,7 +176,7 @@ async def test_attackers_in_every_lane_and_place_do_not_keep_a_known_device_out(
 
 
 async def news(service: Service, mailbox: Any, address: str = EMAIL) -> list[str]:
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return [message.kind for message in mailbox.to(address) if message.kind == "new_device"]
 
 
@@ -312,7 +313,7 @@ async def test_a_sign_in_that_is_rolled_back_is_no_news_and_a_failing_mail_no_ob
     assert await news(service, mailbox) == []
     mailbox.failure = OSError("no route")
     assert await sign_in(service, ATTACKER)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
 
 
 async def test_a_host_that_vouches_for_a_user_makes_no_news(service: Service, ada: str, mailbox) -> None:

@@ -12,6 +12,7 @@ from authkit_issuer.domains.base.devices import RememberedDevice
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD, events, new_user, with_email_factor
+from fakes.users import finish_background
 
 BOB = "bob@example.test"
 HOME = Client(ip="192.0.2.1", user_agent="Firefox")
@@ -21,7 +22,7 @@ async def prove_factor(service: Service, mailbox: Any, client: Client, *, rememb
     """Sign in with password and code; returns the client with what it was given."""
     with pytest.raises(errors.TwoFactorRequired) as asked:
         await service.logins.with_password(EMAIL, PASSWORD, client=client)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     facts = asked.value.metadata
     pair = await service.logins.complete_two_factor(
         str(facts["user_id"]),
@@ -99,7 +100,7 @@ async def test_a_remembered_factor_ends_when_an_operator_sends_its_codes_elsewhe
     known = await prove_factor(service, mailbox, HOME)
     await service.users.update_email(ada, "new@example.test")
     await service.users.set_email_verified(ada, True)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     with pytest.raises(errors.TwoFactorRequired):
         await service.logins.with_password("new@example.test", PASSWORD, client=known)
     assert "two_factor_email_changed" in [mail.kind for mail in mailbox.to("new@example.test")]

@@ -19,7 +19,7 @@ from authkit_issuer.ports import Client
 from authkit_issuer.service import Service, capabilities
 from fakes.factors import events, with_email_factor
 from fakes.mail import Mailbox
-from fakes.users import EMAIL, PASSWORD, PHONE, unverified_user
+from fakes.users import EMAIL, PASSWORD, PHONE, finish_background, unverified_user
 
 NEW, HOUR = "another fine horse", 3600.0
 OTHER_EMAIL, OTHER_PHONE = "new@example.test", "+4915187654321"
@@ -220,7 +220,7 @@ async def attempt(
     clock.advance(HOUR + 1)
     to, start = OPERATIONS[operation]
     guess = await start(service, user_id, to, Client(ip=f"192.0.{day}.1"))
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return guess, mailbox.last(to).code
 
 
@@ -294,7 +294,7 @@ async def test_guesses_at_one_account_cost_another_nothing(plain: Service, mailb
     await unverified_user(plain, OTHER_EMAIL, "other")
     await plain.pool.execute("update profiles.users set email_verified = true")
     await plain.passwords.request_reset(OTHER_EMAIL)
-    await plain.rt.background.drain(timeout=30)
+    await finish_background(plain)
     assert len(mailbox.last(OTHER_EMAIL).code) == 6
 
 

@@ -8,6 +8,7 @@ import redis
 
 from authkit_issuer import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 PHONES = ("+4915112345678", "+4915112345679", "+4915112345670")
 PASSWORD = "a good long password"
@@ -25,7 +26,7 @@ async def fill(service: Service) -> None:
     await service.contact_changes.request_phone(user.id, PHONES[2], client=client)
     await service.passwords.request_reset("ada@example.test", client=client)
     await service.verification.request_email("unknown@example.test", client=client)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
 
 
 async def test_redis_holds_no_address_number_or_password_hash(

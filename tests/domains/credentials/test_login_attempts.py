@@ -10,6 +10,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 EMAIL, PHONE, NAME = "ada@example.test", "+4915112345678", "ada_l"
 PASSWORD, WRONG = "correct horse battery", "wrong horse battery"
@@ -137,7 +138,7 @@ async def test_a_reset_clears_the_counters_that_locked_the_owner_out(
 ) -> None:
     await fail(service, EMAIL, 10, clock)
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await service.passwords.confirm_reset(mailbox.last(EMAIL).token, "another fine horse")
     assert (await service.passwords.prove(EMAIL, "another fine horse")).user_id == ada
 

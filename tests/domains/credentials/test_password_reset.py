@@ -9,6 +9,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 EMAIL, PHONE = "ada@example.test", "+4915112345678"
 OLD, NEW = "correct horse battery", "another fine horse"
@@ -53,7 +54,7 @@ async def request_reset(service: Service, mailbox, to: str = EMAIL) -> tuple[str
     """Ask for a reset; returns the request id and the token or code that was sent."""
     request = service.passwords.request_reset if "@" in to else service.passwords.request_phone_reset
     request_id = await request(to, client=HOME)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     message = mailbox.last(to)
     return request_id, message.token or message.code
 
@@ -107,7 +108,7 @@ async def test_a_code_works_with_any_spelling_of_its_target(plain: Service, mail
     user = await plain.users.add(email=EMAIL, phone="+4915112345678", username="ada_l", verified=True)
     ask = plain.passwords.request_reset if "@" in typed else plain.passwords.request_phone_reset
     request_id = await ask(typed, client=HOME)
-    await plain.rt.background.drain(timeout=30)
+    await finish_background(plain)
     code = mailbox.messages[-1].code
     assert await plain.passwords.confirm_reset_code(typed, code, NEW, request_id=request_id) == user.id
 
@@ -156,7 +157,7 @@ async def test_a_link_lives_thirty_minutes_or_as_long_as_asked(
     service: Service, ada, mailbox, clock, life
 ) -> None:
     await service.passwords.request_reset(EMAIL, life)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     token = mailbox.last(EMAIL).token
     clock.advance((life or 1800.0) - 1)
     with pytest.raises(errors.PasswordTooShort):
@@ -197,7 +198,7 @@ async def test_a_token_dies_when_the_account_or_the_address_moves(
 async def test_the_first_reset_that_is_confirmed_ends_the_others(service: Service, ada, mailbox) -> None:
     _, first = await request_reset(service, mailbox)
     await service.passwords.request_reset(EMAIL, client=Client(ip="198.51.100.9"))
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     second = mailbox.last(EMAIL).token
     assert second != first
     assert await service.passwords.confirm_reset(first, NEW) == ada
@@ -218,7 +219,7 @@ async def test_nothing_is_sent_to_an_unverified_contact_or_a_banned_or_deleted_u
         service.passwords.request_reset("unknown@example.test"),
     ):
         assert len(await request) == 22
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.messages == []
     assert service.rt.background.failures == 0
 
@@ -248,7 +249,7 @@ async def test_without_a_sender_every_address_gets_the_same_answer(make_service)
 async def test_a_failing_sender_does_not_show_in_the_answer(service: Service, ada, mailbox) -> None:
     mailbox.failure = RuntimeError("the mail system is down")
     assert len(await service.passwords.request_reset(EMAIL)) == 22
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert service.rt.background.failures == 1
     assert await service.pool.fetchval("select count(*) from profiles.session_events"
                                        " where event = 'password_recovery'") == 0  # fmt: skip
@@ -260,10 +261,10 @@ async def test_beyond_the_limits_nothing_is_sent_and_the_answer_is_the_same(
     for _ in range(8):
         assert len(await service.passwords.request_reset(EMAIL, client=HOME)) == 22
         clock.advance(61)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert len(mailbox.to(EMAIL)) == 5
     await service.passwords.request_reset(EMAIL, client=Client(ip="198.51.100.9"))
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert len(mailbox.to(EMAIL)) == 6
 
 
@@ -291,7 +292,7 @@ async def test_an_address_whose_proof_was_withdrawn_meanwhile_resets_nothing(
     service: Service, ada: str, mailbox
 ) -> None:
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await service.users.set_email_verified(ada, False, actor="cli")
     with pytest.raises(errors.InvalidOrExpiredToken):
         await service.passwords.confirm_reset(mailbox.last(EMAIL).token, NEW)

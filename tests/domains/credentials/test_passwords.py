@@ -11,6 +11,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 EMAIL, PHONE, NAME = "ada@example.test", "+4915112345678", "ada_l"
 OLD, NEW = "correct horse battery", "another fine horse"
@@ -134,7 +135,7 @@ async def test_an_operator_sets_a_password_that_must_be_changed(service: Service
     with pytest.raises(errors.InvalidCredentials):
         await service.passwords.login(EMAIL, OLD)
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await service.passwords.confirm_reset(mailbox.last(EMAIL).token, "my own fine horse")
     assert (await service.passwords.prove(EMAIL, "my own fine horse")).user_id == ada
 

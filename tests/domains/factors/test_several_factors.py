@@ -22,6 +22,7 @@ from fakes.factors import (
     with_email_factor,
 )
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 
 OTHER_PHONE = "+15550100201"
 
@@ -196,7 +197,7 @@ async def test_factors_are_removed_one_by_one_and_the_last_one_is_the_end(
     assert (settings.enabled, settings.backup_codes) == (False, [])
     assert len(await events(service, "second_factor_removed")) == 2
     assert len(await events(service, "two_factor_disabled")) == 1
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert [mail.kind for mail in mailbox.to(EMAIL)][-1:] == ["two_factor_disabled"]
 
 
@@ -242,7 +243,7 @@ async def test_the_last_but_two_backup_codes_tell_the_owner(
     for code in backup[:8]:
         assert await service.two_factor.verify_backup_code(user_id, code)
         clock.advance(601)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind == "two_factor_backup_codes_low"
     assert [mail.kind for mail in mailbox.to(EMAIL)].count("two_factor_backup_code_used") == 7
 

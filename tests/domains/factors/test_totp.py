@@ -26,6 +26,7 @@ from fakes.factors import (
     with_email_factor,
 )
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 from fakes.work_counter import WorkCounter
 
 FACTORS = "select id::text, user_id::text, secret, secret_key_id, tries from profiles.second_factors"
@@ -60,7 +61,7 @@ async def test_an_app_is_added_by_a_code_of_it_and_signs_in_without_a_message(
     settings = await service.two_factor.get_settings(user_id)
     assert settings is not None
     assert (settings.enabled, settings.method, settings.phone_number) == (True, "totp", None)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind == "two_factor_enabled"
     sent = len(mailbox.messages)
     asked = await begin(service)

@@ -12,6 +12,7 @@ from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PHONE, events, new_user, with_email_factor
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 
 SETTINGS = "select enabled, method, phone_number, backup_codes from profiles.two_factor_settings"
 
@@ -31,7 +32,7 @@ async def test_an_address_is_verified_by_a_code_before_it_counts(service: Servic
     assert (settings.enabled, settings.method, settings.phone_number) == (True, "email", None)
     (event,) = await events(service, "two_factor_enabled")
     assert (event["user_id"], event["method"]) == (user_id, "email")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind == "two_factor_enabled"
 
 
@@ -185,7 +186,7 @@ async def test_an_operator_disables_a_lost_second_factor(service: Service, mailb
     assert not settings.enabled
     (event,) = await events(service, "two_factor_disabled")
     assert (event["user_id"], event["actor"], event["reason"]) == (user_id, operator, "lost phone")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind == "two_factor_disabled"
 
 
@@ -213,7 +214,7 @@ async def test_a_backup_code_works_once_however_it_is_typed(service: Service, ma
     assert len(settings.backup_codes) == 9
     (event,) = await events(service, "two_factor_backup_code_used")
     assert event["data"] == '{"left": 9}'
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind == "two_factor_backup_code_used"
 
 

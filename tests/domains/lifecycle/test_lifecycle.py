@@ -11,6 +11,7 @@ import pytest
 from authkit_issuer import Client, errors
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 UNKNOWN_USER = "00000000-0000-4000-8000-000000000000"
 CLIENT = Client(ip="192.0.2.1", user_agent="test")
@@ -267,7 +268,7 @@ async def test_without_the_ephemeral_store_users_are_changed_and_ended_all_the_s
     own_redis.stop()
     await service.users.update_email(user, "new@example.test")
     await service.users.update_username(user, "countess")
-    await service.rt.background.drain(timeout=20)
+    await finish_background(service)
     assert service.rt.background.failures == 1
     assert not (await service.users.get(user)).email_verified
     await service.lifecycle.ban(user)

@@ -10,6 +10,7 @@ from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD, events, with_app
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 
 NEW, NUMBER, BETTER = "found@example.test", "+15550100300", "another horse battery"
 OPERATOR = "018f3c5e-0000-7000-8000-000000000000"
@@ -41,7 +42,7 @@ async def with_every_way_in(service: Service) -> str:
 async def test_nothing_that_signed_in_before_signs_in_after(service: Service, mailbox: Mailbox) -> None:
     user_id = await with_every_way_in(service)
     await service.lifecycle.recover(user_id, email=NEW, **BY)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     for identifier in (EMAIL, NEW, "+15550100400"):
         with pytest.raises(errors.InvalidCredentials):
             await service.logins.with_password(identifier, PASSWORD)
@@ -57,7 +58,7 @@ async def test_the_reset_goes_to_the_new_contact_and_signs_the_owner_in(
 ) -> None:
     user_id = await with_every_way_in(service)
     await service.lifecycle.recover(user_id, email=NEW, **BY)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     await service.passwords.confirm_reset(mailbox.last(NEW).token, BETTER)
     pair = await service.logins.with_password(NEW, BETTER)
     assert pair.user_id == user_id
@@ -65,10 +66,10 @@ async def test_the_reset_goes_to_the_new_contact_and_signs_the_owner_in(
 
 async def test_every_former_contact_gets_a_notice_and_no_link(service: Service, mailbox: Mailbox) -> None:
     user_id = await with_every_way_in(service)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     mailbox.messages.clear()
     await service.lifecycle.recover(user_id, email=NEW, **BY)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     sent = {(message.to, message.kind, bool(message.token)) for message in mailbox.messages}
     assert sent == {
         (EMAIL, "account_recovered", False),
@@ -82,10 +83,10 @@ async def test_the_other_contact_resets_no_password_before_it_is_proved_again(
 ) -> None:
     user_id = await with_every_way_in(service)
     await service.lifecycle.recover(user_id, email=NEW, **BY)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     mailbox.messages.clear()
     await service.passwords.request_phone_reset("+15550100400")
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     assert mailbox.messages == []
 
 
@@ -96,10 +97,10 @@ async def test_the_holder_of_the_other_contact_takes_the_account_in_no_way(
     service = await make_service(passwordless="code", verification_required=required)
     user_id = await with_every_way_in(service)
     await service.lifecycle.recover(user_id, phone=NUMBER, **BY)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     request_id = await service.verification.request_email(EMAIL)
     flow = await service.passwordless.start(EMAIL)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     codes = {message.kind: message.code for message in mailbox.to(EMAIL)}
     with pytest.raises(errors.AccountProofRequired):
         await service.verification.confirm_email(
@@ -109,16 +110,16 @@ async def test_the_holder_of_the_other_contact_takes_the_account_in_no_way(
         await service.passwordless.confirm_code(flow.flow_id, codes["sign_in_code"])
     mailbox.messages.clear()
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     assert mailbox.messages == []
 
 
 async def test_a_number_takes_the_place_of_an_address(service: Service, mailbox: Mailbox) -> None:
     user_id = await with_every_way_in(service)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     mailbox.messages.clear()
     await service.lifecycle.recover(user_id, phone=NUMBER, **BY)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     assert {(message.to, message.kind) for message in mailbox.messages} == {
         (EMAIL, "account_recovered"),
         ("+15550100400", "account_recovered"),
@@ -126,7 +127,7 @@ async def test_a_number_takes_the_place_of_an_address(service: Service, mailbox:
     }
     mailbox.messages.clear()
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     assert mailbox.messages == []
     await service.passwords.request_phone_reset(NUMBER)
 
@@ -134,7 +135,7 @@ async def test_a_number_takes_the_place_of_an_address(service: Service, mailbox:
 async def test_the_present_address_will_do(service: Service, mailbox: Mailbox) -> None:
     user_id = await with_every_way_in(service)
     await service.lifecycle.recover(user_id, email=EMAIL, **BY)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind in {"password_reset_link", "account_recovered"}
     user = await service.users.get(user_id)
     assert user is not None

@@ -11,6 +11,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.domains.login.deleted_accounts import refusal_of
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 EMAIL, PASSWORD, NEW = "ada@example.test", "correct horse battery", "another fine horse"
 
@@ -56,7 +57,7 @@ async def test_the_owner_restores_the_account_and_signs_in(service: Service, ada
 async def test_an_owner_who_forgot_the_password_resets_it_first(service: Service, ada: str, mailbox) -> None:
     await service.lifecycle.soft_delete(ada)
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await service.passwords.confirm_reset(mailbox.last(EMAIL).token, NEW)
     with pytest.raises(errors.UserDeleted):
         await service.logins.with_password(EMAIL, NEW)
@@ -68,14 +69,14 @@ async def test_what_an_operator_deleted_only_an_operator_restores(
     service: Service, ada: str, mailbox
 ) -> None:
     await service.lifecycle.soft_delete(ada, actor="cli")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     before = len(mailbox.messages)
     for call in (service.deleted_accounts.restore, service.deleted_accounts.erase):
         with pytest.raises(errors.UserDeleted) as refused:
             await call(EMAIL, PASSWORD)
         assert refused.value.metadata["restorable"] is False
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert len(mailbox.messages) == before
     await service.lifecycle.restore(ada, actor="cli")
     await service.lifecycle.soft_delete(ada)
@@ -91,7 +92,7 @@ async def test_an_owner_who_deletes_first_does_not_undo_the_deletion_of_an_opera
     await service.lifecycle.soft_delete(ada)
     deleted = (await service.admin.get_user(ada)).deleted_at
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     for _ in range(2):
         await service.admin.delete(ada, soft=True, actor=admin.id)
     assert (await service.admin.get_user(ada)).deleted_at == deleted
@@ -169,7 +170,7 @@ async def test_a_registration_with_the_address_of_a_deleted_account_sends_the_tr
 ) -> None:
     await service.lifecycle.soft_delete(ada)
     await service.registration.register(EMAIL, "ada_two", PASSWORD)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind == "registration_attempt_deleted"
 
 

@@ -10,6 +10,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
@@ -19,7 +20,7 @@ HOME = Client(ip="192.0.2.1", user_agent="browser")
 @pytest.fixture
 async def ada(service: Service, mailbox) -> str:
     started = await service.registration.register(EMAIL, "Ada_L", PASSWORD)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return await service.registration.confirm_email(
         EMAIL, mailbox.last(EMAIL).code, registration_id=started.registration_id
     )
@@ -194,7 +195,7 @@ async def test_refused_logins_are_recorded_and_a_flood_is_counted(service: Servi
 
 async def test_a_registration_code_signs_its_owner_in(service: Service, mailbox) -> None:
     started = await service.registration.register("new@example.test", "newbie", PASSWORD)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     pair = await service.logins.with_registration_code(
         "new@example.test",
         mailbox.last("new@example.test").code,

@@ -9,6 +9,7 @@ import pytest
 
 from authkit_issuer import Service, errors
 from fakes.gather import gather
+from fakes.users import finish_background
 
 MONTH = 30 * 86_400
 
@@ -177,16 +178,16 @@ async def test_every_owner_learns_of_a_change_of_authority(
     eve = (await service.users.add(email="eve@example.test", username="eve_e", verified=True)).id
     await service.org_members.add("acme", eve)
     await service.org_members.assign_role("acme", bob, "owner")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     mailbox.messages.clear()
     await change(service, await org_id(service), bob, eve)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert {message.kind for message in mailbox.messages} == ({kind} if kind else set())
     assert sorted(message.to.partition("@")[0] for message in mailbox.messages) == told.split()
 
 
 async def test_a_founder_gets_no_notice_of_the_own_act(service: Service, mailbox, ada: str) -> None:
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert "org_owner_added" not in {message.kind for message in mailbox.messages}
 
 
@@ -194,11 +195,11 @@ async def test_an_invite_of_an_owner_is_announced_before_its_answer(
     service: Service, mailbox, ada: str, bob: str
 ) -> None:
     await service.org_members.assign_role("acme", bob, "owner")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     mailbox.messages.clear()
     await service.org_invites.create_for_email("acme", "eve@example.test", ada)
     await service.org_invites.create_for_email("acme", "mallory@example.test", ada, role="owner")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     told = [message.to for message in mailbox.messages if message.kind == "org_owner_invited"]
     assert sorted(told) == ["ada@example.test", "bob@example.test"]
 
@@ -207,6 +208,6 @@ async def test_an_owner_by_invite_is_announced(service: Service, mailbox, ada: s
     eve = (await service.users.add(email="eve@example.test", username="eve_e", verified=True)).id
     invite = await service.org_invites.create("acme", eve, ada, role="owner")
     await service.org_invites.accept(invite.id, eve)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     told = [message.to for message in mailbox.messages if message.kind == "org_owner_added"]
     assert sorted(told) == ["ada@example.test", "eve@example.test"]

@@ -7,6 +7,7 @@ import pytest
 from authkit_issuer import Client, Service, errors
 from authkit_issuer.ports import language
 from authkit_issuer.senders.inbox import Inbox
+from fakes.users import finish_background
 
 CLIENT = Client(ip="192.0.2.1", user_agent="test")
 
@@ -20,7 +21,7 @@ async def owner(service: Service) -> str:
 
 
 async def sent(service: Service, mailbox) -> list[tuple[str, str, str]]:
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return [(mail.to, mail.username, mail.token) for mail in mailbox.messages if "org_invite" in mail.kind]
 
 
@@ -76,7 +77,7 @@ async def test_an_invitation_is_not_in_the_inviters_language(service: Service, m
     spoken = language.set("de")
     try:
         await service.org_invites.create_for_email("acme", "new@example.test", owner)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
     finally:
         language.reset(spoken)  # the tests of a worker share one context
     assert heard == [""]
@@ -113,7 +114,7 @@ async def test_the_development_inbox_shows_the_invitation(make_service, clock) -
     service = await make_service(email_sender=inbox)
     await service.orgs.create("acme")
     invite = await service.org_invites.create_for_email("acme", "new@example.test", None)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     (message,) = inbox.messages("new@example.test")
     assert (message.kind, message.token) == ("org_invite", invite.id)
     assert "acme" in message.text

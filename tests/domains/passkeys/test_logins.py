@@ -14,6 +14,7 @@ from authkit_issuer.service import Service
 from fakes import passkeys
 from fakes.factors import EMAIL, PASSWORD, events, new_user, with_email_factor
 from fakes.passkeys import BE, BS, PRESENT, UP, UV, Authenticator, add_passkey
+from fakes.users import finish_background
 from fakes.work_counter import WorkCounter
 
 CLIENT = Client(ip="192.0.2.9", user_agent="Browser/1")
@@ -207,7 +208,7 @@ async def test_a_counter_that_does_not_rise_suspends_the_passkey(service, user_i
             await sign_in(service, authenticator)
         event = (await events(service, "passkey_counter_regressed"))[-1]
         assert (event["user_id"], event["target"]) == (user_id, added.id)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         assert mailbox.last(EMAIL).kind == "passkey_suspended"
         with pytest.raises(errors.InvalidCredentials):
             await service.logins.finish(proof, method="password_login", amr=("pwd",))
@@ -296,7 +297,7 @@ async def test_a_sign_in_costs_at_most_two_statements_more_than_by_password_and_
     service, user_id, authenticator, mailbox, monkeypatch
 ):
     await add_passkey(service, user_id, authenticator)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     counter, before = WorkCounter(service, monkeypatch), len(mailbox.messages)
     async with counter.foreground() as password:
         await service.logins.with_password(EMAIL, PASSWORD, client=CLIENT)

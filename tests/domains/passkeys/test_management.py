@@ -12,6 +12,7 @@ from authkit_issuer.service import Service
 from fakes import passkeys
 from fakes.factors import EMAIL, PASSWORD, events, new_user
 from fakes.passkeys import Authenticator, add_passkey
+from fakes.users import finish_background
 
 
 async def sign_in(service: Service, authenticator: Authenticator):
@@ -30,7 +31,7 @@ async def test_a_removed_passkey_is_unknown_and_leaves_an_event_and_a_notice(ser
     assert await sign_in(service, kept)
     (event,) = await events(service, "passkey_removed")
     assert (event["user_id"], event["target"], event["actor"]) == (user_id, removed.id, None)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert "passkey_removed" in [mail.kind for mail in mailbox.messages]
 
 
@@ -175,7 +176,7 @@ async def test_the_first_proof_of_a_contact_freezes_passkeys_until_the_owner_con
     added = await add_passkey(service, vic.id, authenticator)
     assert await sign_in(service, authenticator)
     await service.passwords.request_reset("vic@example.test")
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await service.passwords.confirm_reset(mailbox.last("vic@example.test").token, "another fine horse")
     with pytest.raises(errors.LoginFrozen):
         await sign_in(service, authenticator)

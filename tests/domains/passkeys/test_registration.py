@@ -15,6 +15,7 @@ from authkit_issuer.service import Service
 from fakes import passkeys
 from fakes.factors import EMAIL, events, new_user
 from fakes.passkeys import BE, BS, PRESENT, UP, UV, Authenticator, add_passkey, b64, unb64
+from fakes.users import finish_background
 
 
 async def test_the_options_ask_for_a_discoverable_credential_that_verifies_its_user(service, user_id):
@@ -96,7 +97,7 @@ async def test_adding_leaves_an_event_and_a_notice(service, user_id, authenticat
     added = await add_passkey(service, user_id, authenticator, client=Client(ip="192.0.2.9"))
     (event,) = await events(service, "passkey_added")
     assert (event["user_id"], event["target"], event["actor"]) == (user_id, added.id, None)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last(EMAIL).kind == "passkey_added"
 
 

@@ -8,6 +8,7 @@ from authkit_issuer.service import Service
 from fakes.factors import EMAIL, PASSWORD, with_app
 from fakes.mail import Mailbox
 from fakes.recovery import DELAY, FACTOR_NUMBER, NUMBER
+from fakes.users import finish_background
 
 
 @pytest.fixture
@@ -31,6 +32,6 @@ async def ada(service: Service, mailbox: Mailbox) -> str:
         user_id,
         FACTOR_NUMBER,
     )
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     mailbox.messages.clear()
     return user_id

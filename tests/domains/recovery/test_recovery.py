@@ -21,6 +21,7 @@ from fakes.recovery import (
     told,
     wait_out,
 )
+from fakes.users import finish_background
 
 THIEF = Client(ip="198.51.100.7", user_agent="thief")
 
@@ -83,7 +84,7 @@ async def test_a_message_that_signs_in_starts_and_completes_it_like_a_password(
 
     async def challenge() -> str:
         flow = await service.passwordless.start(EMAIL)
-        await service.rt.background.drain(timeout=5)
+        await finish_background(service)
         code = next(one.code for one in reversed(mailbox.to(EMAIL)) if one.code)
         with pytest.raises(errors.TwoFactorRequired) as required:
             await service.passwordless.confirm_code(flow.flow_id, code)
@@ -118,7 +119,7 @@ async def test_nothing_completes_before_the_wait_is_over_or_after_the_window(
     with pytest.raises(errors.RecoveryNotFound):
         await service.recovery.complete(ada, challenge)
     await service.recovery.start(ada, challenge)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     await let_pass(service, DELAY - 60)
     await service.recovery.remind()
     with pytest.raises(errors.RecoveryNotReady) as refused:

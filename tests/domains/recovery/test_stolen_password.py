@@ -24,6 +24,7 @@ from fakes.recovery import (
     told,
     wait_out,
 )
+from fakes.users import finish_background
 
 THIEF = Client(ip="198.51.100.7", user_agent="thief")
 
@@ -35,7 +36,7 @@ async def test_every_contact_gets_a_notice_at_once_and_every_day(
     service: Service, mailbox: Mailbox, ada: str
 ) -> None:
     await service.recovery.start(ada, await challenge_of(service), client=THIEF)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     mail = mailbox.last(EMAIL)
     assert mail.circumstances is not None
     assert mail.circumstances.network == "198.51.100.7"
@@ -71,7 +72,7 @@ async def test_the_token_of_each_notice_cancels_without_a_sign_in(
     await started(service, ada)
     await let_pass(service, DAY)
     await service.recovery.remind()
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     token = next(one.token for one in mailbox.to(reader) if one.kind == notice)
     await service.recovery.cancel_by_token(token)
     await service.recovery.cancel_by_token(token)
@@ -84,7 +85,7 @@ async def test_the_token_of_each_notice_cancels_without_a_sign_in(
 
 async def test_the_token_of_a_notice_does_nothing_else(service: Service, mailbox: Mailbox, ada: str) -> None:
     await started(service, ada)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     token = mailbox.last(EMAIL).token
     with pytest.raises(errors.InvalidOrExpiredToken):
         await service.passwords.confirm_reset(token, "another horse battery")

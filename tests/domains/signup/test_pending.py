@@ -10,6 +10,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.signup import service as registration
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
@@ -17,7 +18,7 @@ PASSWORD = "correct horse battery"
 
 async def register(service: Service, name: str, password: str, ip: str) -> str:
     started = await service.registration.register(EMAIL, name, password, client=Client(ip=ip))
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return started.registration_id
 
 
@@ -87,13 +88,13 @@ async def test_the_code_of_a_hosts_registration_leaves_only_after_its_commit(
     with pytest.raises(Stop):
         async with service.transaction() as tx:
             await tx.registration.create_pending_email(EMAIL, "ada_l", hashed)
-            await service.rt.background.drain(timeout=30)
+            await finish_background(service)
             raise Stop
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.messages == []
     async with service.transaction() as tx:
         await tx.registration.create_pending_email("eve@example.test", "eve_1", hashed)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last("eve@example.test").code
 
 

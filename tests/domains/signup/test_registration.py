@@ -10,6 +10,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.users import finish_background
 
 EMAIL = "ada@example.test"
 PASSWORD = "correct horse battery"
@@ -29,7 +30,7 @@ async def register(
     client: Client | None = None,
 ) -> str:
     started = await service.registration.register(email, name, password, client=client)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return started.registration_id
 
 
@@ -202,7 +203,7 @@ async def test_a_registration_without_a_name_gets_a_free_one_at_its_confirmation
     for host in ("one.example", "two.example"):
         email = f"grace.hopper@{host}"
         pending = await service.registration.register(email, None, PASSWORD)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         code = mailbox.last(email).code
         user_id = await service.registration.confirm_email(
             email, code, registration_id=pending.registration_id
@@ -215,7 +216,7 @@ async def test_a_registration_by_phone_without_a_name_shows_nothing_of_the_numbe
     service: Service, mailbox
 ) -> None:
     pending = await service.registration.register("+4915112345678", "", PASSWORD)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     code = mailbox.last("+4915112345678").code
     user_id = await service.registration.confirm_phone(
         "+4915112345678", code, registration_id=pending.registration_id

@@ -11,6 +11,7 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.config import Config
 from authkit_issuer.service import Service
 from fakes.repository import ROOT
+from fakes.users import finish_background
 
 GERMAN, BRITISH, PREMIUM, SATELLITE = "+4915112345678", "+447400123456", "+19005551234", "+881612345678"
 SENDING: dict[str, Callable[[Service, str, str], Awaitable[object]]] = {
@@ -25,7 +26,7 @@ SENDING: dict[str, Callable[[Service, str, str], Awaitable[object]]] = {
 
 
 async def texts(service: Service, mailbox) -> list[str]:
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     return [message.to for message in mailbox.messages if message.channel == "sms"]
 
 

@@ -110,7 +110,7 @@ async def test_unknown_proved_and_barred_accounts_get_an_id_and_no_message(servi
     await service.lifecycle.ban(banned)
     deleted = await unverified_user(service, "deleted@example.test", "deleted")
     await service.lifecycle.soft_delete(deleted)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     mailbox.messages.clear()
     for target in ("proved@example.test", "banned@example.test", "deleted@example.test", UNKNOWN):
         assert len(await ask(service, target)) == 22

@@ -20,12 +20,14 @@ from authkit_issuer.service import Service
 from fakes import browser
 from fakes.browser import listening
 from fakes.mail import Mailbox
-from fakes.servers import free_port
+from fakes.ports import free_port
+from fakes.users import finish_background
 
 PASSWORD = "correct horse battery"
 ADA = "ada@example.test"
 PAGE = """<!doctype html><title>app</title><link rel="icon" href="data:,"><script type="module">
 import { AuthkitError, createClient } from "API/auth/client/authkit.js";
+from fakes.users import finish_background
 window.skipped = 0;
 const now = Date.now;
 Date.now = () => now() + window.skipped;
@@ -90,7 +92,7 @@ class Stage:
 
     async def code(self, address: str = ADA) -> str:
         """Return the code of the last message to an address."""
-        await self.service.rt.background.drain(timeout=30)
+        await finish_background(self.service)
         return self.mailbox.last(address).code
 
     async def join(self, page: Any, name: str = "ada") -> dict[str, Any]:

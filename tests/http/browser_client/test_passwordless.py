@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fakes.users import finish_background
+
 ADA = "ada@example.test"
 START = "(who) => window.messages.start(who)"
 CONFIRM = "(code) => window.messages.confirm(code)"
@@ -93,7 +95,7 @@ async def test_a_second_factor_comes_after_the_message(stage):
     await stage.service.two_factor.enable(user.id, "sms", "+15550100200", code=code)
     page = await opened(stage)
     await page.evaluate(START, {"identifier": ADA})
-    await stage.service.rt.background.drain(timeout=10)
+    await finish_background(stage.service)
     mail = next(message for message in stage.mailbox.to(ADA) if message.kind == "sign_in_link")
     result = await page.evaluate(CONFIRM, mail.code)
     assert result["secondFactor"]["method"] == "sms"

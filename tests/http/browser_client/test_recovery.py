@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.recovery import DELAY, wait_out
+from fakes.users import finish_background
 
 ADA, PASSWORD, PHONE = "ada@example.test", "correct horse battery", "+15550100200"
 
@@ -58,7 +59,7 @@ async def test_a_user_who_lost_the_phone_signs_in_after_the_wait(stage):
 async def test_the_link_of_a_notice_cancels_after_a_click(stage):
     page = await opened(stage)
     await start(page, await waiting(page))
-    await stage.service.rt.background.drain(timeout=10)
+    await finish_background(stage.service)
     token = next(message.token for message in stage.mailbox.to(ADA) if message.token)
     notice = await opened(stage, f"/cancel-recovery#token={token}")
     assert await stage.service.recovery.get((await stage.service.users.get_by_email(ADA)).id)

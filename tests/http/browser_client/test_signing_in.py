@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.factors import app_code
+from fakes.users import finish_background
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -183,7 +184,7 @@ async def test_the_code_of_a_registration_is_sent_again(make_stage):
     page = await stage.tab()
     who = WHO | {"username": "ada_l"}
     await page.evaluate("async (who) => { window.registration = await auth.signUp(who); }", who)
-    await stage.service.rt.background.drain(timeout=30)
+    await finish_background(stage.service)
     await page.evaluate("auth.resendCode(registration)")
     code = await stage.code()
     assert len(stage.mailbox.to(ADA)) == 2

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fakes import node
-from fakes.servers import free_port
+from fakes.ports import free_port
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,8 @@ from authkit_verify.doctor import diagnose
 from authkit_verify.testing import FakeClient
 from fakes import node
 from fakes.browser import listening
+from fakes.ports import free_port
 from fakes.repository import ROOT
-from fakes.servers import free_port
 from fakes.verdicts import complaints
 
 API = "https://api.example.test"

@@ -19,7 +19,7 @@ from authkit_verify import AuthMiddleware, IssuerAccept, Principal, Verifier
 from authkit_verify.fastapi import Bearer
 from authkit_verify.testing import FakeIssuer
 from fakes import browser, node
-from fakes.servers import free_port
+from fakes.ports import free_port
 
 API = "https://api.example.test/ES256"
 SIGN_IN = {

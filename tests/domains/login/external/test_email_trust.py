@@ -11,6 +11,7 @@ from authkit_issuer import errors
 from authkit_issuer.config import ProviderConfig
 from authkit_issuer.config.providers import ISSUERS
 from authkit_issuer.federation.profile import _OWN_DOMAINS, trusts_email
+from fakes.users import finish_background
 
 EMAIL = "ada@example.test"
 GOOGLE, APPLE = "https://accounts.google.com", "https://appleid.apple.com"
@@ -53,7 +54,7 @@ async def test_another_providers_word_gives_no_address_and_asks_for_a_proof(
 ) -> None:
     browser.idp.person.update(email=EMAIL, email_verified=True)
     opened = await browser.login()
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     made = await service.users.get(opened.pair.user_id)
     assert (made.email, made.email_verified) == (None, False)
     assert await service.contact_changes.get_pending_email(made.id) == EMAIL
@@ -74,7 +75,7 @@ async def test_a_login_that_vouched_for_a_foreign_address_does_not_survive_its_o
         EMAIL,
     )
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     (token,) = [mail.token for mail in mailbox.to(EMAIL) if mail.kind == "password_reset_link"]
     owner = await service.passwords.confirm_reset(token, "another fine horse")
     assert owner == attacker.pair.user_id
@@ -106,6 +107,6 @@ async def test_a_trusted_providers_login_survives_a_reset(make_service, provider
     browser.idp.person.update(email=EMAIL, email_verified=True)
     opened = await browser.login()
     await service.passwords.request_reset(EMAIL)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     await service.passwords.confirm_reset(mailbox.last(EMAIL).token, "another fine horse")
     assert (await browser.login()).pair.user_id == opened.pair.user_id

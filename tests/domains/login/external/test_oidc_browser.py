@@ -19,8 +19,8 @@ from authkit_issuer.http import create_app
 from authkit_issuer.service import Service
 from fakes import browser
 from fakes.browser import listening
+from fakes.ports import free_port
 from fakes.provider import LoopbackProvider
-from fakes.servers import free_port
 
 pytestmark = pytest.mark.timeout(180)
 

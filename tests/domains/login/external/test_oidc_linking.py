@@ -9,6 +9,7 @@ import pytest
 from authkit_issuer import Client, errors
 from authkit_issuer.config import ProviderConfig
 from fakes.factors import events, with_email_factor
+from fakes.users import finish_background
 
 
 async def signed_in(service, name="bob_b"):
@@ -29,11 +30,11 @@ async def test_a_link_keeps_the_session_and_tells_the_owner(service, browser, ma
     assert (opened.flow, opened.pair, opened.access) == ("link", None, None)
     assert [session.id for session in await service.sessions.list_for_user(user_id)] == [session_id]
     assert [login.subject for login in await service.providers.list_for_user(user_id)] == ["person-1"]
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert [message.kind for message in mailbox.to("bob_b@example.test")] == ["provider_linked"]
     # Once more changes nothing, and there is nothing to tell.
     await browser.trade(await link(browser, user_id, session_id))
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert len(mailbox.to("bob_b@example.test")) == 1
     assert len(await events(service, "provider_linked")) == 1
     assert (await browser.login()).pair.user_id == user_id

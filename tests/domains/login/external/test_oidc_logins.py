@@ -8,6 +8,7 @@ import pytest
 
 from authkit_issuer import errors
 from fakes.factors import events, with_email_factor
+from fakes.users import finish_background
 
 
 async def test_a_first_login_makes_an_account_with_what_the_provider_vouches_for(service, browser, mailbox):
@@ -21,7 +22,7 @@ async def test_a_first_login_makes_an_account_with_what_the_provider_vouches_for
     assert (link.email, link.username) == ("ada@example.test", "ada_l")
     claims = await service.tokens.verify(opened.pair.access_token)
     assert (claims.raw["provider"], claims.raw["amr"]) == ("loop", ("fed",))
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert mailbox.last("ada@example.test").kind == "welcome"
 
 
@@ -70,7 +71,7 @@ async def test_a_provider_may_be_trusted_to_link_where_both_sides_verified_the_a
     await service.users.set_email_verified(ada.id, True)
     opened = await browser.login()
     assert (opened.pair.user_id, opened.created) == (ada.id, False)
-    await service.rt.background.drain(timeout=30)
+    await finish_background(service)
     assert "provider_linked" in [message.kind for message in mailbox.to("ada@example.test")]
     # A second person of this provider with the same address does not push the first one out.
     browser.idp.person["sub"] = "person-2"

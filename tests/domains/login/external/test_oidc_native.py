@@ -15,6 +15,7 @@ from authkit_issuer.service import Service
 from fakes.factors import events, with_email_factor
 from fakes.gather import gather
 from fakes.provider import CLIENT, LoopbackProvider, Reply
+from fakes.users import finish_background
 
 IOS, ANDROID = "our app on ios", "our app on android"
 
@@ -189,7 +190,7 @@ async def test_a_link_is_for_the_user_whose_session_began_it(app, mailbox):
     linked = await app.present(await app.begin(flow="link", **who))
     assert (linked.flow, linked.pair, linked.access) == ("link", None, None)
     assert (await app.login()).pair.user_id == who["user_id"]
-    await app.service.rt.background.drain(timeout=30)
+    await finish_background(app.service)
     assert "provider_linked" in [message.kind for message in mailbox.to("bob_b@example.test")]
     begun = await app.begin(flow="link", **who)
     await app.service.sessions.revoke_all(who["user_id"])

@@ -1,0 +1,17 @@
+"""How long a test waits for what must come. A busy machine is slow; what never comes fails all the same."""
+
+from __future__ import annotations
+
+import os
+
+import httpx
+
+PATIENCE = 60.0
+"""Seconds; less than a test may take, so that it says what did not come."""
+
+
+def wait_patiently() -> None:
+    """Give libraries that wait five seconds by default more time, in this process and those it starts."""
+    for phase in ("connect", "read", "write", "pool"):
+        setattr(httpx._config.DEFAULT_TIMEOUT_CONFIG, phase, PATIENCE)
+    os.environ["AIOSMTPD_CONTROLLER_TIMEOUT"] = str(PATIENCE)
