@@ -31,6 +31,7 @@ async def let_pass(service: Service, seconds: float) -> None:
         " completes_at = completes_at - $1 * interval '1 second',"
         " expires_at = expires_at - $1 * interval '1 second',"
         " next_notice_at = next_notice_at - $1 * interval '1 second',"
+        " noticed_at = noticed_at - $1 * interval '1 second',"
         " cancelled_at = cancelled_at - $1 * interval '1 second'",
         seconds,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,7 +18,14 @@ from authkit_issuer.domains.base.contacts import PHONE, ContactKind
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.sms_limits import SmsLimits
 from authkit_issuer.identifiers import browser_family, ip_prefix
-from authkit_issuer.ports import Circumstances, Client, RecoveryNotice, TemporarySendFailure, language
+from authkit_issuer.ports import (
+    Circumstances,
+    Client,
+    RecoveryNotice,
+    SendFailure,
+    TemporarySendFailure,
+    language,
+)
 from authkit_issuer.runtime import Background, Delivery, Runtime, safe_text
 
 RETRY_AFTER = (30.0, 120.0, 600.0, 1800.0, 3600.0)
@@ -28,6 +35,9 @@ NOTICE_LIFE = 4 * 3600.0
 NOTICES_PER_HOUR = 20
 """Notices of one kind to one address, that another person may cause: right logins have no limit."""
 _TEMPORARY = (TemporarySendFailure, ConnectionError, TimeoutError)
+
+Outcome = Callable[[bool], Awaitable[None]]
+"""Learns if a message was sent, once there is no other try."""
 
 logger = logging.getLogger("authkit.messages")
 
@@ -178,32 +188,47 @@ class Messages:
 
         await self.send_in_background(send, name="security notice", life=NOTICE_LIFE)
 
-    async def notify_recovery(self, email: str, username: str, notice: RecoveryNotice) -> None:
-        """Send a notice of a recovery in the background, as a security notice without a sender for it."""
-        sender = self.rt.senders.recovery_notice
-        if sender is None:
-            await self.notify(email, username, notice.kind, by_owner=False)
-            return
+    async def notify_recovery(
+        self, email: str, username: str, notice: RecoveryNotice, end: Outcome | None = None
+    ) -> None:
+        """Send a notice of a recovery in the background, as a security notice without a sender for it.
+
+        ``end`` learns if it was sent, unless it waits for another try.
+        """
+        sender, circumstances = self.rt.senders.recovery_notice, self.circumstances(None)
 
         async def send() -> None:
             # The client may be an attacker's.
             language.set("")
-            await sender.send_recovery_notice(email, username, notice)
+            if sender is not None:
+                await sender.send_recovery_notice(email, username, notice)
+            elif await self._admits_notice(email, notice.kind):
+                await self.notice(email, username, notice.kind, circumstances)
+            else:
+                raise TemporarySendFailure("too many notices of this kind")
 
-        await self.send_in_background(send, name="recovery notice", life=NOTICE_LIFE)
+        await self.send_in_background(_reporting(send, end), name="recovery notice", life=NOTICE_LIFE)
 
-    async def notify_phone(self, phone: str, notice: RecoveryNotice) -> None:
-        """Send a notice of a recovery by SMS in the background; does nothing without a sender for it."""
+    async def notify_phone(self, phone: str, notice: RecoveryNotice, end: Outcome | None = None) -> None:
+        """Send a notice of a recovery by SMS in the background, as ``notify_recovery``.
+
+        Beyond ``SmsLimits``, which other clients may use up, it waits for another try. Does nothing without a
+        sender for it.
+        """
         sender = self.rt.senders.recovery_text
         if sender is None:
             return
 
         async def send() -> None:
             language.set("")
-            await self.admit(PHONE, phone)
+            self.require_reachable(PHONE, phone)
+            try:
+                await SmsLimits(self.rt).admit(phone)
+            except (SendFailure, errors.EphemeralStoreUnavailable) as refusal:
+                raise TemporarySendFailure(safe_text(refusal)) from None
             await sender.send_recovery_text(phone, notice)
 
-        await self.send_in_background(send, name="recovery notice", life=NOTICE_LIFE)
+        await self.send_in_background(_reporting(send, end), name="recovery notice", life=NOTICE_LIFE)
 
     def circumstances(self, client: Client | None) -> Circumstances:
         """Return what a notice says about an event of this moment."""
@@ -243,3 +268,21 @@ class Messages:
     async def _in_time(self, sending: Awaitable[None]) -> None:
         async with asyncio.timeout(self.rt.config.send_timeout):
             await sending
+
+
+def _reporting(sending: Delivery, end: Outcome | None) -> Delivery:
+    """Return the work of sending a message that reports its outcome."""
+    if end is None:
+        return sending
+
+    async def report() -> None:
+        try:
+            await sending()
+        except _TEMPORARY:
+            raise
+        except Exception:
+            await end(False)
+            raise
+        await end(True)
+
+    return report

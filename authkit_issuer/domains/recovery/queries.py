@@ -71,8 +71,7 @@ _OPEN = f"""
 """
 # The notices are the protection: while they are overdue by a day, nothing completes.
 _READY = """
-    (r.completes_at <= now() and cardinality(r.cancel_digests) > 0
-     and r.next_notice_at > now() - interval '1 day')
+    (r.completes_at <= now() and coalesce(r.noticed_at > now() - interval '2 days', false))
 """
 _FROM = "from profiles.recovery_requests r join profiles.users u on u.id = r.user_id"
 _OWNER = f"""
@@ -115,7 +114,7 @@ OPEN = Query(
     set auth_epoch = excluded.auth_epoch, contacts = excluded.contacts, method = excluded.method,
         started_at = now(), completes_at = excluded.completes_at, expires_at = excluded.expires_at,
         next_notice_at = excluded.next_notice_at, cancel_digests = excluded.cancel_digests,
-        cancelled_at = null
+        noticed_at = null, cancelled_at = null
     returning r.started_at, r.completes_at, r.expires_at, {_READY} as ready
     """,
 )
@@ -154,16 +153,24 @@ CANCEL = Statement(
 DUE = Query(
     Due,
     f"""
-    select r.user_id::text, r.completes_at, cardinality(r.cancel_digests) = 0 as first {_FROM}
+    select r.user_id::text, r.completes_at, r.noticed_at is null as first {_FROM}
     where r.next_notice_at <= now() and ($2::uuid is null or r.user_id = $2::uuid) and {_OPEN}
     order by r.next_notice_at limit $1 for no key update of r skip locked
     """,
 )
-NOTED = Statement(
+# $3 is the time that the senders get; a notice that did not go out by then is due again.
+BEGIN_NOTICE = Statement(
     """
     update profiles.recovery_requests
-    set next_notice_at = now() + interval '1 day', cancel_digests = cancel_digests || $2::text
+    set next_notice_at = now() + $3::float8 * interval '1 second', cancel_digests = cancel_digests || $2::text
     where user_id = $1::uuid
+    """
+)
+# Only of the request that the notice was about.
+END_NOTICE = Statement(
+    """
+    update profiles.recovery_requests set next_notice_at = now() + interval '1 day', noticed_at = now()
+    where user_id = $1::uuid and cancel_digests @> array[$2::text]
     """
 )
 # Proved by a second factor since: an end that is not written down yet.

@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.first_factor import FirstFactor
+from authkit_issuer.domains.base.messages import NOTICE_LIFE
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record, on_outage
 from authkit_issuer.domains.factors.challenges import Challenges
@@ -90,10 +92,9 @@ class Recovery:
                 client=client,
                 data={"completes_at": opened.completes_at.isoformat()},
             )
-            outside = dataclasses.replace(self.rt, store=self.rt.batched.store, waiting=None, host=None)
 
             async def tell_first() -> None:
-                await _tell_due(outside, record.user_id, client or Client())
+                await _tell_due(_outside(self.rt), record.user_id, client or Client())
 
             await tx.start_after_commit(tell_first, name="recovery notice")
         return opened
@@ -243,10 +244,22 @@ async def _tell_due(rt: Runtime, user_id: str | None = None, client: Client | No
                 await _record_cancelled(tx, request.user_id, reason="unreachable", actor=None, client=None)
                 continue
             token = codes.new_token(rt.random_bytes)
-            await tx.execute(sql.NOTED, request.user_id, _digest(token))
-            kind = "recovery_requested" if request.first else "recovery_waiting"
-            await notices.tell(tx, owner, kind, token=token, completes_at=request.completes_at, client=client)
+            await tx.execute(sql.BEGIN_NOTICE, request.user_id, _digest(token), NOTICE_LIFE)
+            await notices.tell(
+                tx,
+                owner,
+                "recovery_requested" if request.first else "recovery_waiting",
+                token=token,
+                completes_at=request.completes_at,
+                client=client,
+                sent=partial(_outside(rt).execute, sql.END_NOTICE, request.user_id, _digest(token)),
+            )
     return len(due)
+
+
+def _outside(rt: Runtime) -> Runtime:
+    """Return the Runtime for work that outlives the transaction of this one."""
+    return dataclasses.replace(rt, store=rt.batched.store, waiting=None, host=None)
 
 
 async def _lock(tx: Runtime, record: Record) -> Owner:

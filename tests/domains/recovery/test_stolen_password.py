@@ -8,9 +8,19 @@ import json
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.ports import Client
+from authkit_issuer.domains.base.messages import NOTICE_LIFE
+from authkit_issuer.ports import Client, SendFailure, TemporarySendFailure
 from authkit_issuer.service import Service
-from fakes.factors import EMAIL, PASSWORD, app_code, events, let_codes_be_new, with_app, with_email_factor
+from fakes.factors import (
+    EMAIL,
+    PASSWORD,
+    add_app,
+    app_code,
+    events,
+    let_codes_be_new,
+    with_app,
+    with_email_factor,
+)
 from fakes.mail import Mailbox
 from fakes.recovery import (
     DAY,
@@ -52,6 +62,57 @@ async def test_every_contact_gets_a_notice_at_once_and_every_day(
     await let_pass(service, DAY)
     await service.recovery.remind()
     assert await told(service, mailbox) == []
+
+
+async def test_a_thief_who_uses_up_the_sms_of_a_number_makes_no_silent_wait(
+    make_service, mailbox: Mailbox, clock
+) -> None:
+    service = await make_service(recovery_delay=DELAY, sms_max_per_number_hour=1)
+    user = await service.users.add(phone=NUMBER, username="ada_user", verified=True)
+    await service.passwords.store_hash(user.id, await service.passwords.hash(PASSWORD))
+    await add_app(service, user.id)
+    await service.passwords.request_phone_reset(NUMBER, client=THIEF)
+    await service.rt.background.drain(timeout=5)
+    await service.recovery.start(user.id, await challenge_of(service, NUMBER))
+    await wait_out(service)
+    assert await told(service, mailbox) == []
+    challenge = await challenge_of(service, NUMBER)
+    with pytest.raises(errors.RecoveryNotReady):
+        await service.recovery.complete(user.id, challenge)
+    clock.advance(3600)
+    await let_pass(service, NOTICE_LIFE)
+    assert await service.recovery.remind() == 1
+    assert await told(service, mailbox) == [(NUMBER, "recovery_requested")]
+    assert await service.recovery.complete(user.id, await challenge_of(service, NUMBER))
+
+
+@pytest.mark.parametrize("failure", [SendFailure("no such mailbox"), TemporarySendFailure("greylisted")])
+async def test_a_wait_whose_notices_the_sender_refused_completes_nothing(
+    service: Service, mailbox: Mailbox, ada: str, failure: Exception
+) -> None:
+    mailbox.failure = failure
+    await started(service, ada)
+    await wait_out(service)
+    mailbox.failure = None
+    with pytest.raises(errors.RecoveryNotReady):
+        await service.recovery.complete(ada, await challenge_of(service))
+
+
+@pytest.mark.parametrize(
+    ("failure", "ready"), [(SendFailure("no such number"), True), (TemporarySendFailure("busy"), False)]
+)
+async def test_a_contact_that_is_gone_for_good_is_not_waited_for(
+    service, mailbox, ada, monkeypatch, failure, ready
+):
+    async def refuse(phone: str, notice: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(mailbox.texts, "send_recovery_text", refuse)
+    await started(service, ada)
+    await wait_out(service)
+    found = await service.recovery.get(ada)
+    assert found is not None
+    assert found.ready is ready
 
 
 async def test_of_many_processes_one_sends_the_notices_of_a_day(
