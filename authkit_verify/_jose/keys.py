@@ -51,10 +51,12 @@ class Key(msgspec.Struct, frozen=True, eq=False):
 class KeySet:
     """An immutable set of distinct keys, in the order of their document; key ids may repeat."""
 
-    __slots__ = ("_by_kid", "_named", "digest", "keys")
+    __slots__ = ("_by_kid", "_named", "digest", "keys", "names_issuers")
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self.keys = tuple({(key.kid, key.algorithms, key.digest, key.issuer): key for key in keys}.values())
+        self.names_issuers = any(key.issuer is not None for key in self.keys)
+        """True if a key is published for one issuer of several."""
         self._by_kid: dict[str, list[Key]] = {}
         for key in self.keys:
             if key.kid is not None:

@@ -18,7 +18,7 @@ from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, changing
 from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
-from authkit_verify.config.tenants import IssuerTemplate, filled
+from authkit_verify.config.tenants import IssuerTemplate, filled, may_name
 from authkit_verify.errors import TokenError, shown
 
 
@@ -286,6 +286,7 @@ class IssuerKeys:
         self, keys: KeySet, state: KeyState, kid: str | None, alg: str, issuer: str | None
     ) -> tuple[Key, ...]:
         """Return the keys to try; none if the key id is unknown."""
+        issuer = self.accept.issuer if keys.names_issuers and issuer is None else issuer
         if kid is not None:
             found = keys.named(kid, alg) if issuer is None else self._shared(keys, kid, alg, issuer)
             if found:
@@ -324,7 +325,9 @@ class IssuerKeys:
 
     def _serving(self, keys: tuple[Key, ...], issuer: str) -> tuple[Key, ...]:
         """Return the keys that the provider publishes for all tenants, or for the one of this issuer."""
-        tenant = (self._template and self._template.tenant_of(issuer)) or ""
+        if self._template is None:
+            return tuple(key for key in keys if key.issuer is None or may_name(key.issuer, issuer))
+        tenant = self._template.tenant_of(issuer) or ""
         return tuple(key for key in keys if key.issuer is None or filled(key.issuer, tenant) == issuer)
 
     def _unavailable(self) -> TokenError:

@@ -38,7 +38,8 @@ class IssuerAccept:
 
     Keys come from ``jwks_url``, or else from the URL that the issuer's metadata names, or, if it has no
     metadata, from ``<issuer>/.well-known/jwks.json``. ``pinned_pems`` are used while no such set is usable,
-    or always with ``pinned_only=True``.
+    or always with ``pinned_only=True``. A key that the set publishes for another issuer (``issuer``, as Entra
+    has it) is not used.
 
     Raises:
         ValueError: A field is invalid, or two fields contradict each other.

@@ -15,6 +15,7 @@ TenantRule = Callable[[str], bool | Awaitable[bool]]
 Tenants = Sequence[str] | TenantRule
 
 _PLACEHOLDER = r"\{[A-Za-z_][A-Za-z0-9_]*\}"
+_GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _SEGMENT = r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 
@@ -65,6 +66,13 @@ def filled(template: str, tenant: str) -> str:
 def unnamed(text: str) -> str:
     """Return a text without the names of its placeholders, to compare it with that of a provider."""
     return re.sub(_PLACEHOLDER, "{}", text)
+
+
+def may_name(published: str, issuer: str) -> bool:
+    """True if a key that is published for an issuer, or for a template, may sign for this configured one."""
+    # Versions 1 and 2 of Entra name one tenant by two issuers, and sign with the same keys.
+    same_tenant = set(re.findall(_GUID, published)) & set(re.findall(_GUID, issuer))
+    return published == issuer or has_placeholder(published) or bool(same_tenant)
 
 
 def has_placeholder(text: str) -> bool:

@@ -181,6 +181,33 @@ async def test_a_key_that_names_an_issuer_serves_only_that_one(provider: FakeIss
     assert {await signed(elsewhere, tenant) for tenant in ("acme", "globex")} == {"bad_tenant"}
 
 
+_DIRECTORY = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "published_for", "expected"),
+    [
+        ("https://login.test/acme/v2.0", None, "accepted"),
+        ("https://login.test/acme/v2.0", "https://login.test/acme/v2.0", "accepted"),
+        ("https://login.test/acme/v2.0", "https://login.test/{tenantid}/v2.0", "accepted"),
+        ("https://login.test/acme/v2.0", "https://login.test/globex/v2.0", "bad_tenant"),
+        ("https://login.test/acme/v2.0", "", "bad_tenant"),
+        (f"https://sts.test/{_DIRECTORY}/", f"https://login.test/{_DIRECTORY}/v2.0", "accepted"),
+        (f"https://sts.test/{_DIRECTORY}/", "https://login.test/{tenantid}/v2.0", "accepted"),
+        (f"https://sts.test/{_DIRECTORY}/", f"https://login.test/{'2' * 8}{_DIRECTORY[8:]}/", "bad_tenant"),
+    ],
+)
+async def test_a_key_of_another_tenant_does_not_sign_for_an_issuer_that_is_listed_alone(
+    issuer: str, published_for: str | None, expected: str
+) -> None:
+    listed = FakeIssuer(issuer, jwks_url="https://keys.test/of-all-tenants")
+    listed.keys = [replace(listed.key, issuer=published_for)]
+    verifier = Verifier(listed.accept(), listed.client)
+    for header in ({}, {"kid": None}):
+        refused = "missing_kid" if header and expected != "accepted" else expected
+        assert await outcome(verifier, listed.mint(header=header)) == refused
+
+
 async def test_a_token_without_kid_is_checked_with_the_keys_of_its_tenant(provider: FakeIssuer) -> None:
     for_one = replace(FakeKey.generate("one", "ES256"), issuer="https://login.test/globex/v2.0")
     provider.keys = [provider.key, for_one]
