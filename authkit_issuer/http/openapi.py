@@ -249,7 +249,7 @@ def _responses(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
             "description": _MEANING[operation.redirect],
             "headers": {"Location": place},
         }
-    if operation.cors:
+    if operation.cors or operation.conditional:
         out["304"] = {"description": _MEANING[304]}
     for status, codes in documented_errors(operation).items():
         out[str(status)] = {

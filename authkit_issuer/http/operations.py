@@ -227,6 +227,8 @@ class Operation:
     """The status of a response that redirects the browser, where there is one."""
     cors: bool = False
     """Any web page may read this; it is public and changes nothing."""
+    conditional: bool = False
+    """A client that has the answer gets 304, as it does of every one with ``cors``."""
     media_types: tuple[str, ...] = ("application/json",)
 
     @property

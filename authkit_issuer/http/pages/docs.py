@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from authkit_issuer.http import openapi
+from authkit_issuer.http.conditional import conditional
 from authkit_issuer.http.operations import Auth, Operation, Plain
 from authkit_issuer.http.pages import html
 from authkit_issuer.http.raw_response import RawResponse
@@ -55,17 +57,17 @@ class Docs:
         return openapi.document(self.operations, base_url=self._base_url, refresh_cookie=self._refresh_cookie)
 
     @cached_property
-    def _json(self) -> RawResponse:
+    def _json(self) -> tuple[bytes, str]:
         body = json.dumps(self.document, separators=(",", ":")).encode()
-        return RawResponse(status=200, headers=((b"content-type", b"application/json"),), body=body)
+        return body, f'"{hashlib.sha256(body).hexdigest()}"'
 
     @cached_property
     def _html(self) -> RawResponse:
         return html.render("docs.html", document=self.document, groups=_groups(self.document))
 
-    async def openapi_json(self, _call: Plain) -> RawResponse:
-        """Return the document."""
-        return self._json
+    async def openapi_json(self, call: Plain) -> RawResponse:
+        """Return the document, or 304 if the client has it."""
+        return conditional(*self._json, call.header(b"if-none-match"))
 
     async def docs(self, _call: Plain) -> RawResponse:
         """Return the page."""
@@ -84,6 +86,7 @@ def _page(path: str, name: str, summary: str, handler: Any, media_type: str) -> 
         auth=Auth.PUBLIC,
         limit=None,
         media_types=(media_type,),
+        conditional=media_type == "application/json",
     )
 
 
