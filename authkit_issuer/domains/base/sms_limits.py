@@ -11,6 +11,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.errors import EphemeralStoreUnavailable
 from authkit_issuer.ports import SendFailure
@@ -63,7 +64,7 @@ class SmsLimits:
         await self.rt.ephemeral.incr(self._key("sent", hour), 3 * _HOUR)
         # A code may be used after the hour of its SMS.
         keys = [self._key(name, number) for name in ("sent", "used") for number in (hour - 1, hour)]
-        counts = [int(count or 0) for count in await self.rt.ephemeral.get_many(keys)]
+        counts = [stored_values.count(stored) for stored in await self.rt.ephemeral.get_many(keys)]
         sent, used = sum(counts[:2]), sum(counts[2:])
         report = self.rt.report_unused_sms
         if report is None or sent < MIN_SENT or used >= self.rt.config.sms_min_used_share * sent:

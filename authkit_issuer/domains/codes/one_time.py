@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import msgspec
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.devices import Device
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.base.sending_limits import SendingLimits
@@ -152,7 +153,7 @@ class OneTimeCodes:
                 await self.rt.ephemeral.set(newest, record.request_id.encode(), lives.code)
             return issued
         pointer = await self.rt.ephemeral.get(newest)
-        sent = await self.peek(record.kind, pointer.decode() if pointer else NO_RECORD)
+        sent = await self.peek(record.kind, stored_values.text(pointer) or NO_RECORD)
         if sent is not None and sent.went_where(record):
             made = issued.record.sharing_code_of(sent)
         else:
@@ -315,7 +316,7 @@ class OneTimeCodes:
     async def is_void(self, record: Record) -> bool:
         """True if all tries at a record are used up."""
         tries = await self.rt.ephemeral.get(record.tries_key)
-        return tries is not None and int(tries) >= self.rt.config.max_code_attempts
+        return stored_values.count(tries) >= self.rt.config.max_code_attempts
 
     async def spend(self, record: Record) -> bool:
         """Use up a record without its code; True for the one caller that did."""
@@ -324,7 +325,7 @@ class OneTimeCodes:
     async def find_link(self, kind: str, token: str) -> Record:
         """Return the record a link token belongs to without using it up, or ``InvalidOrExpiredToken``."""
         pointer = await self.rt.ephemeral.get(f"link:{link_hash(token)}")
-        found_kind, _, request_id = (pointer or b"").decode().partition(":")
+        found_kind, _, request_id = stored_values.text(pointer).partition(":")
         found = await self._read(kind, request_id) if found_kind == kind else None
         if found is None or not hmac.compare_digest(found[0].link_hash, link_hash(token)):
             raise errors.InvalidOrExpiredToken

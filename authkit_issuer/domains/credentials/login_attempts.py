@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.runtime import Runtime
 
@@ -43,12 +44,12 @@ class LoginAttempts:
         wait = await self._locked_for()
         if wait:
             return wait
-        tries = int(await self.rt.ephemeral.get(self._tries) or 0)
+        tries = stored_values.count(await self.rt.ephemeral.get(self._tries))
         return self.rt.config.login_failure_window if tries >= self.rt.config.login_failure_limit else 0.0
 
     async def _locked_for(self) -> float:
         until = await self.rt.ephemeral.get(self._lock)
-        return 0.0 if until is None else max(1.0, float(until) - self.rt.clock())
+        return 0.0 if until is None else max(1.0, stored_values.moment(until) - self.rt.clock())
 
     async def increment(self) -> int:
         """Count a try and return how many there were."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.base.sending_limits import SendingLimits
@@ -272,7 +273,7 @@ class Challenges:
         await OneTimeCodes(self.rt).end_sharing(CHALLENGE, user_id)
 
     async def _round(self, user_id: str) -> str:
-        return (await self.rt.ephemeral.get(_round_key(user_id)) or b"").decode()
+        return stored_values.text(await self.rt.ephemeral.get(_round_key(user_id)))
 
 
 def _redeemed(record: Record, *, factor: str = "", use_up: UseUp | None = None) -> Redeemed:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.runtime import Runtime
 
 Purpose = Literal["register", "login", "step_up", "second_factor"]
@@ -53,7 +54,7 @@ class Challenges:
         if len(challenge) != CHALLENGE_BYTES:
             return None
         stored = await self.rt.ephemeral.take(_key(challenge))
-        record = None if stored is None else msgspec.json.decode(stored, type=Challenge)
+        record = None if stored is None else stored_values.record(stored, Challenge)
         return record if record is not None and record.expires > self.rt.clock() else None
 
     async def restore(self, challenge: bytes, record: Challenge) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, ContactKind
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.codes.one_time import NO_RECORD, OneTimeCodes, Record
@@ -137,4 +138,4 @@ def hash_of(record: Record | None) -> StoredHash | None:
 
 
 def _ids(pointer: bytes | None) -> list[str]:
-    return pointer.decode().split(",") if pointer else []
+    return stored_values.text(pointer).split(",") if pointer else []

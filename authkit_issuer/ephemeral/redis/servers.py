@@ -58,9 +58,7 @@ class Link:
         Raises:
             RedisFailure: there is no reply, or an error.
         """
-        connection = self._connection
-        if connection is None or connection.closed:
-            connection = await self._connected()
+        connection = await self._live()
         try:
             if asking:
                 connection.send("ASKING")
@@ -70,6 +68,14 @@ class Link:
                 connection.close("the server became a replica")
             raise
 
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Return the value of each key, in one trip; raises as ``execute``.
+
+        ``MGET`` would say of a key that holds something else than a value that it is absent.
+        """
+        connection = await self._live()
+        return [await reply for reply in [connection.send("GET", key) for key in keys]]
+
     async def aclose(self) -> None:
         """End the connection."""
         if self._opening is not None:
@@ -78,6 +84,10 @@ class Link:
         if self._connection is not None:
             self._connection.close()
             await asyncio.sleep(0)  # the loop lets go of the socket
+
+    async def _live(self) -> Connection:
+        connection = self._connection
+        return await self._connected() if connection is None or connection.closed else connection
 
     async def _connected(self) -> Connection:
         """Open the connection; callers that come meanwhile share it, and its failure."""
@@ -106,8 +116,7 @@ class SingleServer:
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """See ``Servers``."""
-        values: list[bytes | None] = await self._link.execute("MGET", *keys)
-        return values
+        return await self._link.get_many(keys)
 
     async def masters(self) -> Sequence[Link]:
         """See ``Servers``."""

@@ -112,48 +112,51 @@ class RedisStore:
 
     async def get(self, key: str) -> bytes | None:
         """See ``EphemeralStore``."""
-        value: bytes | None = await self._call("GET", key)
-        return value
+        return _value(await self._call("GET", key))
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """See ``EphemeralStore``."""
         try:
-            return await self._servers.get_many([self._prefix + key for key in keys])
+            found = await self._servers.get_many([self._prefix + key for key in keys])
         except RedisFailure as failure:
             raise _unavailable(failure) from failure
+        return [_value(reply) for reply in found]
 
     async def set(self, key: str, value: bytes, ttl: float, *, only_if_absent: bool = False) -> bool:
         """See ``EphemeralStore``."""
         condition = ("NX",) if only_if_absent else ()
-        return bool(await self._call("SET", key, bytes(value), "PX", _milliseconds(ttl), *condition))
+        reply = await self._call("SET", key, bytes(value), "PX", _milliseconds(ttl), *condition)
+        return _value(reply) is not None
 
     async def delete(self, key: str) -> bool:
         """See ``EphemeralStore``."""
-        return bool(await self._call("DEL", key))
+        return bool(_number(await self._call("DEL", key)))
 
     async def take(self, key: str) -> bytes | None:
         """See ``EphemeralStore``."""
-        value: bytes | None = await self._call("GETDEL", key)
-        return value
+        return _value(await self._call("GETDEL", key))
 
     async def take_if(self, key: str, expected: bytes) -> bool:
         """See ``EphemeralStore``."""
-        return bool(await self._run(_TAKE_IF, key, bytes(expected)))
+        return bool(_number(await self._run(_TAKE_IF, key, bytes(expected))))
 
     async def replace_if(self, key: str, expected: bytes, value: bytes, ttl: float) -> bool:
         """See ``EphemeralStore``."""
-        return bool(await self._run(_REPLACE_IF, key, bytes(expected), bytes(value), _milliseconds(ttl)))
+        changed = await self._run(_REPLACE_IF, key, bytes(expected), bytes(value), _milliseconds(ttl))
+        return bool(_number(changed))
 
     async def incr(self, key: str, ttl: float) -> int:
         """See ``EphemeralStore``."""
-        return int(await self._run(_INCR, key, _milliseconds(ttl)))
+        return _number(await self._run(_INCR, key, _milliseconds(ttl)))
 
     async def admit(self, key: str, calls: int, window: float) -> tuple[bool, float]:
         """See ``EphemeralStore``."""
         check_ttl(window)
         span = int(window * MICRO)
-        admitted, ahead = await self._run(ADMIT_SCRIPT, key, span // calls, span)
-        return bool(admitted), ahead / MICRO
+        reply = await self._run(ADMIT_SCRIPT, key, span // calls, span)
+        if not isinstance(reply, list) or len(reply) != 2:
+            raise _misfit(reply)
+        return bool(_number(reply[0])), _number(reply[1]) / MICRO
 
     async def give_back(self, key: str, calls: int, window: float) -> None:
         """See ``EphemeralStore``."""
@@ -203,6 +206,23 @@ def _servers(address: Address, timeout: float) -> Servers:
     if address.kind == "cluster":
         return Cluster(address, timeout)
     return sentinels(address, timeout) if address.kind == "sentinel" else direct(address, timeout)
+
+
+def _value(reply: Any) -> bytes | None:
+    if reply is None or isinstance(reply, bytes):
+        return reply
+    raise _misfit(reply)
+
+
+def _number(reply: Any) -> int:
+    if isinstance(reply, int):
+        return reply
+    raise _misfit(reply)
+
+
+def _misfit(reply: object) -> EphemeralStoreUnavailable:
+    """Return the failure for a reply that no Redis sends to the command; its content stays out of the log."""
+    return _unavailable(Disconnected(f"a reply of another type than expected: {type(reply).__name__}"))
 
 
 def _unavailable(failure: RedisFailure) -> EphemeralStoreUnavailable:

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from authkit_issuer import errors
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.codes import new_token
 
@@ -112,7 +113,7 @@ class FlowStore:
         raw = await self.rt.ephemeral.take(_state_key(state)) if _SECRET.fullmatch(state) else None
         if raw is None:
             raise errors.InvalidState
-        record = msgspec.json.decode(raw, type=PendingLogin)
+        record = stored_values.record(raw, PendingLogin)
         bound = _is_bound(record.cookie, self.cookie_name(state), cookies)
         if record.provider != provider or not bound:
             raise errors.InvalidState
@@ -127,7 +128,7 @@ class FlowStore:
     async def take_verified(self, code: str, cookies: Cookies) -> VerifiedLogin:
         """Take out a verified login by its code, once; raises ``InvalidOrExpiredCode``."""
         raw = await self.rt.ephemeral.take(_result_key(code)) if _SECRET.fullmatch(code) else None
-        record = None if raw is None else msgspec.json.decode(raw, type=VerifiedLogin)
+        record = None if raw is None else stored_values.record(raw, VerifiedLogin)
         if record is None or not _is_bound(record.cookie, record.cookie_name, cookies):
             raise errors.InvalidOrExpiredCode
         return record
@@ -147,7 +148,7 @@ class FlowStore:
     async def take_native(self, provider: str, login_id: str) -> PendingNative:
         """Take out the login of a native app, once; raises ``InvalidState``."""
         raw = await self.rt.ephemeral.take(_native_key(login_id)) if _SECRET.fullmatch(login_id) else None
-        record = None if raw is None else msgspec.json.decode(raw, type=PendingNative)
+        record = None if raw is None else stored_values.record(raw, PendingNative)
         if record is None or record.provider != provider:
             raise errors.InvalidState
         return record

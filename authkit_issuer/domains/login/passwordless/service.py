@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from hmac import compare_digest
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, PHONE, ContactKind, kind_of, signs_in
 from authkit_issuer.domains.base.devices import Device, Devices
 from authkit_issuer.domains.base.digests import identifier_digest
@@ -242,7 +243,7 @@ class Passwordless:
         caller = f"device:{device.id}" if device else identifiers.ip_prefix(client.ip if client else None)
         pointer = f"flow:{identifier_digest(self.rt, KIND, record.target)}:{caller}"
         earlier = await self.rt.ephemeral.get(pointer)
-        await OneTimeCodes(self.rt).void(KIND, earlier.decode() if earlier else NO_RECORD)
+        await OneTimeCodes(self.rt).void(KIND, stored_values.text(earlier) or NO_RECORD)
         await self.rt.ephemeral.set(pointer, record.request_id.encode(), lives.record)
 
     async def _message(self, contact: ContactKind, issued: Issued, username: str) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.ports import Clock, EphemeralStore
 from authkit_issuer.security.siws import SignInInput
 
@@ -100,11 +101,12 @@ def _encode(data: ChallengeData) -> bytes:
 def _decode(stored: bytes | None) -> ChallengeData | None:
     if stored is None:
         return None
-    found = msgspec.json.decode(stored, type=_Stored)
-    return ChallengeData(
-        address=found.address,
-        username=found.username,
-        issued_at=datetime.fromtimestamp(found.issued_at, UTC),
-        expires_at=datetime.fromtimestamp(found.expires_at, UTC),
-        input=SignInInput.from_json(found.input),
-    )
+    found = stored_values.record(stored, _Stored)
+    with stored_values.reading("a record"):
+        return ChallengeData(
+            address=found.address,
+            username=found.username,
+            issued_at=datetime.fromtimestamp(found.issued_at, UTC),
+            expires_at=datetime.fromtimestamp(found.expires_at, UTC),
+            input=SignInInput.from_json(found.input),
+        )
