@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -73,13 +73,13 @@ def _running(counts: list[float]) -> Iterator[float]:
         yield total
 
 
-def exposition(read: Callable[[], Numbers]) -> Callable[[], bytes]:
-    """Return a function that writes the numbers it reads in Prometheus' text format."""
+def exposition(numbers: Numbers) -> bytes:
+    """Write numbers in Prometheus' text format."""
 
-    class Now(Collector):
+    class Given(Collector):
         def collect(self) -> Iterator[Metric]:
-            return families(read())
+            return families(numbers)
 
     registry = CollectorRegistry()
-    registry.register(Now())
-    return lambda: generate_latest(registry)
+    registry.register(Given())
+    return generate_latest(registry)

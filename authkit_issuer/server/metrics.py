@@ -37,7 +37,7 @@ class Metrics:
         self.tally = Tally()
         if board is not None:
             self.tally.numbers.update(counted(board.read(place)))
-        self._text = exposition(self._numbers)
+        self._writing = asyncio.Lock()
 
     def of_worker(self, place: int) -> Metrics:
         """Return the part of one worker."""
@@ -80,7 +80,7 @@ class Metrics:
         status, kind, body = 404, "text/plain", b"GET /metrics or /readyz\n"
         path = scope["path"] if scope["method"] in {"GET", "HEAD"} else ""
         if path == "/metrics":
-            status, kind, body = 200, CONTENT_TYPE, self._text()
+            status, kind, body = 200, CONTENT_TYPE, await self._written()
         elif path == "/readyz" and self._readiness is not None:
             kind = "application/json"
             status, body = await self._readiness.examine()
@@ -88,9 +88,14 @@ class Metrics:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
+    async def _written(self) -> bytes:
+        """Return the text of the numbers; in a thread, one at a time: thousands of lines take a while."""
+        async with self._writing:
+            return await asyncio.to_thread(exposition, self._numbers())
+
     def _numbers(self) -> Numbers:
         if self._board is None:
-            return self.tally.numbers
+            return combined([self.tally.numbers])  # a copy: the loop goes on counting
         # Published first: what was scraped once must not be less at the next scrape, by another worker or
         # after the end of this one. Prometheus would take it for a restart from zero.
         self._board.write(self._place, self.tally.numbers)
