@@ -4,8 +4,9 @@
 
     service = await Service.open(config, telemetry=OpenTelemetry())
 
-Requests, statements, calls of the ephemeral store, of login providers and webhooks are spans; the numbers
-are metrics if there is a ``MeterProvider``. ``authkit serve --traces`` needs none of this.
+Requests, statements, calls of the ephemeral store, of login providers, webhooks, senders and the breach check
+are spans; the numbers are metrics if there is a ``MeterProvider``. ``authkit serve --traces`` needs none of
+this.
 """
 
 from __future__ import annotations

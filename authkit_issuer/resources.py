@@ -49,6 +49,7 @@ from authkit_issuer.senders.configured import (
 )
 from authkit_issuer.senders.inbox import Inbox
 from authkit_issuer.senders.mails import Mails
+from authkit_issuer.senders.measured import measured
 from authkit_issuer.store import migrate, postgres
 from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.connection import Store, translated
@@ -183,13 +184,14 @@ class Resources:
         self._closers.append(server.aclose)
         return (*given, ClickHouseLogger(server, table=config.clickhouse_table, name=CLICKHOUSE))
 
-    def senders(
+    def senders(  # noqa: PLR0917 - each part of a service has one place here
         self,
         config: Config,
         templates: Mails,
         given: tuple[EmailSender | None, SMSSender | None],
         clock: Clock,
         random_bytes: RandomBytes,
+        telemetry: Telemetry | None = None,
     ) -> tuple[Senders, Inbox | None]:
         """Return the host's senders, or those of the settings, or in development an inbox in their place."""
         email, sms = given
@@ -204,7 +206,10 @@ class Resources:
         if sms is not None:
             require_countries(config)
         inbox = development_inbox(config, templates, clock) if config.dev and email is None else None
-        senders = Senders.of(email or inbox, sms or (inbox.texts if inbox else None))
+        senders = Senders.of(
+            measured(email or inbox, "email", telemetry),
+            measured(sms or (inbox.texts if inbox else None), "sms", telemetry),
+        )
         require_sign_in_links(config, senders)
         return senders.reporting_to(reachable_url(config)), inbox
 

@@ -163,7 +163,7 @@ class Service:
         resources = Resources()
         try:
             given = (email_sender, sms_sender)
-            senders, inbox = resources.senders(config, templates, given, clock, random_bytes)
+            senders, inbox = resources.senders(config, templates, given, clock, random_bytes, telemetry)
             sinks = resources.sinks(config, event_loggers)
             resources.passkeys(config)
             pool, database = await resources.database(config, pool, telemetry)

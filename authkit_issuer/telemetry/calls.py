@@ -1,4 +1,4 @@
-"""Calls of other systems over HTTP, measured."""
+"""Calls of other systems, measured."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from authkit_issuer.ports.telemetry import Telemetry
+from authkit_issuer.ports.telemetry import Span, Telemetry
 from authkit_issuer.telemetry.measurements import OUTGOING
+
+_DONE = "done"
 
 
 @dataclass(slots=True)
@@ -29,17 +31,38 @@ def calling(telemetry: Telemetry | None, to: str, method: str, url: str) -> Gene
     if telemetry is None:
         yield outcome
         return
-    began, result = time.perf_counter(), "failed"
     attributes: dict[str, str | int] = {"http.request.method": method, "server.address": _host(url)}
-    with telemetry.span(f"{method} {to}", "client", attributes) as span:
+    with _timed(telemetry, to, f"{method} {to}", attributes, outcome):
+        yield outcome
+
+
+@contextmanager
+def asking(telemetry: Telemetry | None, to: str, method: str) -> Generator[None]:
+    """Measure the block, which calls a method of a port, such as a sender; it has failed if it raises."""
+    if telemetry is None:
+        yield
+        return
+    with _timed(telemetry, to, f"{to} {method}", {}, None):
+        yield
+
+
+@contextmanager
+def _timed(
+    telemetry: Telemetry, to: str, name: str, attributes: dict[str, str | int], outcome: Outcome | None
+) -> Generator[Span]:
+    began, result = time.perf_counter(), "failed"
+    with telemetry.span(name, "client", attributes) as span:
         try:
-            yield outcome
-            result = f"{outcome.status // 100}xx" if outcome.status is not None else "failed"
+            yield span
+            if outcome is None:
+                result = _DONE
+            elif outcome.status is not None:
+                result = f"{outcome.status // 100}xx"
         except BaseException as error:
             result = type(error).__name__
             raise
         finally:
-            if outcome.status is not None:
+            if outcome is not None and outcome.status is not None:
                 span.set("http.response.status_code", outcome.status)
             telemetry.observe(OUTGOING.name, time.perf_counter() - began, to=to, outcome=result)
 

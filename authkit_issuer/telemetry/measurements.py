@@ -58,7 +58,8 @@ EPHEMERAL_FAILURES = Measurement(
 OUTGOING = Measurement(
     "authkit_outgoing_call_seconds",
     "histogram",
-    "How long calls of login providers and webhooks took, by outcome: ``2xx`` or the class of an error.",
+    "How long calls of login providers, webhooks, senders (``email``, ``sms``) and the breach check took, by "
+    "outcome: ``2xx``, ``done``, or the class of an error.",
     ("to", "outcome"),
 )
 SMS_REPORTED = Measurement(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import httpx
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
@@ -10,14 +12,20 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from authkit_issuer.errors import DatabaseUnavailable
+from authkit_issuer.errors import DatabaseUnavailable, EmailDeliveryFailed, PasswordBreached
 from authkit_issuer.http import create_app
 from authkit_issuer.opentelemetry import OpenTelemetry
+from authkit_issuer.ports import Senders, SendFailure
+from authkit_issuer.senders.measured import measured
+from authkit_issuer.senders.twilio import TwilioAccount, TwilioSender
 from authkit_issuer.telemetry import measurements as names
 from authkit_issuer.telemetry.calls import calling
+from fakes.mail import Mailbox
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+ACCOUNT = f"AC{32 * '0'}"
+TWILIO = f"twilio://{ACCOUNT}:secret@{ACCOUNT}?from=%2B15550100200"
 
 
 @pytest.fixture
@@ -108,6 +116,66 @@ async def test_a_call_of_another_system_is_a_span_with_its_host_alone(spans, tel
     assert span.attributes["server.address"] == "idp.test"
     assert span.attributes["error.type"] == "502"
     assert "secret" not in span.to_json()
+
+
+async def test_a_message_is_a_span_of_the_request_that_caused_it_without_address_and_text(
+    make_service, spans, telemetry, mailbox
+) -> None:
+    service = await make_service(telemetry=telemetry)
+    async with client_of(service) as client:
+        for whom, name in (("ada@example.test", "ada_l"), ("+4915112345678", "ben_b")):
+            body = {"identifier": whom, "username": name, "password": "a good long password"}
+            assert (await client.post("/auth/register", json=body)).status_code == 202
+    await service.rt.background.drain(timeout=10)
+    requests = [trace_of(span) for span in spans.get_finished_spans() if span.name == "POST /auth/register"]
+    mail = named(spans, "email send_email_verification")
+    text = named(spans, "sms send_verification_code")
+    assert [trace_of(mail), trace_of(text)] == requests
+    whole = mail.to_json() + text.to_json()
+    for sent in mailbox.messages:
+        assert sent.to not in whole
+        assert sent.code not in whole
+
+
+async def test_a_message_that_was_not_sent_is_a_failed_span_with_the_class_alone(
+    make_service, spans, telemetry, mailbox
+) -> None:
+    service = await make_service(telemetry=telemetry)
+    mailbox.failure = SendFailure("no room for ada@example.test")
+    user = await service.users.add(email="ada@example.test", username="ada_l")
+    with pytest.raises(EmailDeliveryFailed):
+        await service.contact_changes.request_email(user.id, "new@example.test")
+    span = named(spans, "email send_email_verification_code")
+    assert span.attributes["error.type"] == "SendFailure"
+    assert "ada@" not in span.to_json()
+
+
+async def test_a_breach_check_is_a_span_without_the_password(make_service, spans, telemetry) -> None:
+    class Breaches:
+        async def is_breached(self, password: str) -> bool:
+            return password == "a password that leaked"
+
+    service = await make_service(telemetry=telemetry, breach_check=Breaches())
+    with pytest.raises(PasswordBreached):
+        await service.registration.register("ada@example.test", "ada_l", "a password that leaked")
+    span = named(spans, "breach check is_breached")
+    assert span.status.is_unset
+    assert "leaked" not in span.to_json()
+
+
+@pytest.mark.parametrize("sender", [Mailbox(), TwilioSender(TwilioAccount.parse(TWILIO), brand="b")])
+def test_a_measured_sender_has_the_extensions_of_its_own_and_no_others(telemetry, sender) -> None:
+    def extensions(senders: Senders) -> set[str]:
+        return {field.name for field in fields(senders) if getattr(senders, field.name) is not None}
+
+    seen = measured(sender, "sms", telemetry)
+    assert measured(sender, "sms", None) is sender
+    for email, sms in ((sender, None), (None, sender)):
+        plain = Senders.of(email, sms)
+        watched = Senders.of(email and seen, sms and seen)
+        assert extensions(watched) == extensions(plain)
+        assert extensions(watched.reporting_to("https://id.test/auth/sms/status")) == extensions(plain)
+        assert type(watched.reporting_to("").sms) is type(sms and seen)
 
 
 def test_numbers_are_metrics_if_nothing_else_takes_them() -> None:

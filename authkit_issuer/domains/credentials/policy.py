@@ -12,6 +12,7 @@ from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.common_passwords import is_common
 from authkit_issuer.security.password_length import check_length, normalized
+from authkit_issuer.telemetry.calls import asking
 
 
 async def check_policy(rt: Runtime, password: str) -> None:
@@ -25,5 +26,9 @@ async def check_policy(rt: Runtime, password: str) -> None:
     # In a thread: the first look reads the list from disk.
     if rt.config.refuse_common_passwords and await asyncio.to_thread(is_common, password):
         raise errors.PasswordTooCommon(param="password")
-    if rt.breach_check is not None and await rt.breach_check.is_breached(password):
+    if rt.breach_check is None:
+        return
+    with asking(rt.telemetry, "breach check", "is_breached"):
+        breached = await rt.breach_check.is_breached(password)
+    if breached:
         raise errors.PasswordBreached(param="password")
