@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from authkit_issuer.domains.accounts import queries as sql
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.contacts import ContactKind
+from authkit_issuer.domains.base.contacts import ContactKind, kind_of
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
@@ -73,3 +73,12 @@ class ContactProof:
                     "contact": frozen.contact,
                 },
             )
+
+
+async def note_proof(rt: Runtime, *, user_id: str, contact: str) -> None:
+    """Note that the user of an account has just proved its verified address or number, in normal form.
+
+    For a code that is read beside another proof of the account: a session, or a second factor. Without the
+    note a later reset would count as the first proof, and freeze what the owner has attached.
+    """
+    await rt.execute(sql.NOTE_PROVED[kind_of(contact)], user_id, contact)

@@ -135,6 +135,17 @@ MARK_PROVED = {
     )
     for kind in CONTACT_KINDS
 }
+NOTE_PROVED = {
+    kind: Statement(
+        f"""
+        update profiles.users set proved_{kind.name} = {kind.column}
+        where id = $1::uuid and {kind.column} = $2 and {kind.verified_column}
+          and proved_{kind.name} is distinct from {kind.column}
+        """
+    )
+    for kind in CONTACT_KINDS
+}
+"""Writes nothing unless the contact is this one, verified, and not proved yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from authkit_issuer import errors
+from authkit_issuer.domains.accounts.contact_proof import note_proof
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
@@ -190,6 +191,8 @@ async def _claim(tx: Runtime, user: UserFactors, kind: FactorKind) -> None:
     email = user.email if kind is EMAIL_CODE else None
     if await tx.maybe(sql.CLAIM, user.user_id, user.auth_epoch, email) is None:
         raise errors.InvalidOrExpiredCode
+    if email is not None:
+        await note_proof(tx, user_id=user.user_id, contact=email)
     await tx.execute(sql.DROP_FROZEN, user.user_id)
 
 

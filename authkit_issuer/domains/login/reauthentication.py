@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts.contact_proof import note_proof
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import UseUp
@@ -114,7 +115,10 @@ async def with_code(
     record = await OneTimeCodes(rt).redeem_code(CODE, session_id, _target(user, proof), code)
     if record.auth_epoch != user.auth_epoch:
         raise errors.InvalidOrExpiredCode
-    proved = partial(totp_codes.forget_misses, user_id=user.user_id) if user.two_factor else None
+    if user.two_factor:
+        proved = partial(totp_codes.forget_misses, user_id=user.user_id)
+    else:
+        proved = partial(note_proof, user_id=user.user_id, contact=proof.destination)
     async with OneTimeCodes(rt).restore_on_outage(record):
         return await again(use_up=proved)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from authkit_issuer import errors
+from authkit_issuer.domains.accounts.contact_proof import note_proof
 from authkit_issuer.domains.codes.one_time import OneTimeCodes, on_outage
 from authkit_issuer.domains.factors.records import Redeemed
 from authkit_issuer.domains.sessions.service import Sessions, TokenPair
@@ -26,9 +27,17 @@ async def resume(rt: Runtime, redeemed: Redeemed, client: Client | None, *, reme
                 org=waiting.org,
                 client=client,
                 extra=waiting.extra,
-                use_up=redeemed.use_up,
+                use_up=partial(_use_up, redeemed=redeemed),
                 factor="verified_and_remembered" if remember else "verified",
             )
     except errors.InvalidCredentials as error:
         # The account changed since the first factor was proved.
         raise errors.InvalidChallenge from error
+
+
+async def _use_up(tx: Runtime, redeemed: Redeemed) -> None:
+    """Use up the second factor; with it, the code to a contact is a proof by the user of the account."""
+    await redeemed.use_up(tx)
+    first = redeemed.sign_in.first
+    if first.contact:
+        await note_proof(tx, user_id=first.user_id, contact=first.contact)

@@ -117,6 +117,12 @@ async def test_a_verified_contact_changes_nothing_about_the_account(service, mai
     assert await events(service, "logins_frozen") == []
 
 
+async def reset(service, mailbox) -> None:
+    await service.passwords.request_reset(EMAIL)
+    await finish_background(service)
+    await service.passwords.confirm_reset(mailbox.last(EMAIL).token, PASSWORD)
+
+
 async def test_an_operators_word_on_an_address_leaves_its_second_factor(service, mailbox):
     user_id = await unverified_user(service)
     await service.users.set_email_verified(user_id, True)
@@ -126,6 +132,36 @@ async def test_an_operators_word_on_an_address_leaves_its_second_factor(service,
     challenge = str(required.value.metadata["challenge"])
     pair = await service.logins.complete_two_factor(user_id, challenge, app_code(secret))
     assert amr(pair) == ["otp", "mfa"]
+    # The owner has proved both: a reader of the mailbox alone makes no first proof of it any more.
+    await reset(service, mailbox)
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.with_password(EMAIL, PASSWORD)
+
+
+async def test_an_operators_word_on_an_address_is_no_proof_by_its_owner(make_service, mailbox):
+    service = await make_service(verification_required=False)
+    user_id = await unverified_user(service)
+    await service.passwords.store_hash(user_id, await service.passwords.hash(PASSWORD))
+    await service.sessions.issue(user_id)
+    await service.users.set_email_verified(user_id, True)
+    pair = await enter(service, mailbox)
+    assert [session.id for session in await service.sessions.list_for_user(user_id)] == [pair.session_id]
+    with pytest.raises(errors.InvalidCredentials):
+        await service.logins.with_password(EMAIL, PASSWORD)
+    await add_app(service, user_id)
+    await reset(service, mailbox)
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.with_password(EMAIL, PASSWORD)
+
+
+async def test_a_code_that_the_user_reads_in_a_session_is_a_proof_of_the_address(service, mailbox):
+    user_id = await unverified_user(service)
+    await service.users.set_email_verified(user_id, True)
+    await service.two_factor.send_email_setup_code(user_id)
+    await service.two_factor.enable(user_id, "email", code=mailbox.last(EMAIL).code)
+    await reset(service, mailbox)
+    with pytest.raises(errors.TwoFactorRequired):
+        await service.logins.with_password(EMAIL, PASSWORD)
 
 
 # --- accounts that are made, or change, while the code is on its way --------------------------------------

@@ -1,9 +1,10 @@
 """The account that a right code or link opens: the one that has the contact, or a new one.
 
-A contact that is verified already opens its account, and nothing about the account changes. The first proof
-of one that is not verified may come after another person's registration: it takes from the account what that
-person may have attached, as a reset of the password does. Where such a contact resets no password, an account
-in use needs a proof by its user, as in ``signup.verification``.
+A contact that its owner has proved already opens its account, and nothing about the account changes. The
+first proof may come after another person's registration, also where an operator vouches for the contact: it
+takes from the account what that person may have attached, as a reset of the password does. Where a second
+factor is asked for as well, ``login.second_factor`` notes the proof, and nothing is taken. An unverified
+contact that resets no password needs a proof by the user of an account in use, as in ``signup.verification``.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ async def account_of(rt: Runtime, record: Record, client: Client | None) -> tupl
     if holder is None or not _is_meant(record, holder):
         return None
     if not holder.allowed:
-        if not (holder.verified or _resets_password(rt, contact, holder)):
+        if not _resets_password(rt, contact, holder):
             # Another person's address, perhaps: its reader must not restore or erase the account.
             return None
         refusal = refusal_of(rt, holder)
         refusal.about = holder.user_id
         raise refusal
-    if holder.verified:
+    if holder.verified and (holder.proved or holder.two_factor):
         return holder, created
     proved = await _prove(rt, contact, record, holder, client)
     return None if proved is None else (proved, created)
@@ -74,8 +75,9 @@ def _is_meant(record: Record, holder: Holder) -> bool:
 
 
 def _resets_password(rt: Runtime, contact: ContactKind, holder: Holder) -> bool:
-    """True if this unverified contact resets the password of the account."""
-    return contact is EMAIL and not rt.config.verification_required and not holder.frozen
+    """True if this contact resets the password of the account."""
+    unverified = contact is EMAIL and not rt.config.verification_required and not holder.frozen
+    return holder.verified or unverified
 
 
 async def _prove(

@@ -18,6 +18,8 @@ class Holder:
     auth_epoch: int
     username: str
     verified: bool
+    proved: bool
+    """Its owner has proved it here; false for one that only an operator vouches for."""
     frozen: bool
     """The address awaits a proof by the user of the account, whose other contact was proved first."""
     allowed: bool
@@ -31,7 +33,9 @@ HOLDER = {
         Holder,
         f"""
         select u.id::text as user_id, u.auth_epoch, coalesce(u.username, '') as username,
-               u.{kind.verified_column} as verified, u.email_frozen_at is not null as frozen,
+               u.{kind.verified_column} as verified,
+               u.proved_{kind.name} is not distinct from u.{kind.column} as proved,
+               u.email_frozen_at is not null as frozen,
                {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor, u.deleted_at, {RESTORABLE} as restorable
         from profiles.users u where {kind.lookup} = $1
         """,
