@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -19,6 +20,8 @@ from authkit_verify.config.allowed_urls import is_allowed_url
 
 MAX_BYTES = 1024 * 1024
 TIMEOUT = 10.0
+AT_ONCE = 50
+"""Calls to one provider at a time; others wait for their turn, and those to other providers do not."""
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
@@ -30,6 +33,7 @@ class ProviderHttp:
         self._telemetry = telemetry
         self._given = client
         self._own: httpx.AsyncClient | None = None
+        self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
 
     @asynccontextmanager
     async def stream(self, method: str, url: str, **options: Any) -> AsyncGenerator[httpx.Response]:
@@ -68,7 +72,7 @@ class ProviderHttp:
         host = f"JSON with status 200 from {urlsplit(url).hostname}"
         try:
             with calling(self._telemetry, provider, method, url) as outcome:
-                async with asyncio.timeout(TIMEOUT):
+                async with asyncio.timeout(TIMEOUT), self._places[provider]:
                     status, content = await self._send(method, url, body, headers or {})
                 outcome.status = status
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError, UnicodeError) as error:
@@ -136,7 +140,9 @@ class ProviderHttp:
 def _make() -> httpx.AsyncClient:
     """Return a client that goes to loopback past any proxy, and keeps no cookies from call to call."""
     nothing = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    return httpx.AsyncClient(mounts=dict.fromkeys(_LOOPBACK), cookies=nothing)
+    # Calls are bounded for each provider: of one bound for all, a slow provider would use up everything.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+    return httpx.AsyncClient(mounts=dict.fromkeys(_LOOPBACK), cookies=nothing, limits=limits)
 
 
 def error_of(answer: Mapping[str, Any], secrets: Iterable[str]) -> str:
