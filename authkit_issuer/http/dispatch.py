@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 REQUEST_ID = "authkit.request_id"
 """The key of the scope under which the edge leaves the id of the request."""
 
-SLOW_BODY = 0.5
+SLOW_BODY = 0.05
 """Seconds after which a body is late: its sender chooses the moment, and may have lost the right since."""
 
 _NO_CACHE: Headers = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))

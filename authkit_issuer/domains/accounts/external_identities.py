@@ -13,6 +13,7 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts import login_queries as sql
 from authkit_issuer.domains.accounts.login_queries import LinkedProvider
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.asking_session import require_live
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS, signs_in
 from authkit_issuer.domains.base.login_issuers import login_issuers
 from authkit_issuer.errors.declared import raises
@@ -119,19 +120,27 @@ class Providers:
 
     @raises(errors.CannotUnlinkLastLoginMethod)
     async def unlink(
-        self, user_id: str, provider_slug: str, *, force: bool = False, client: Client | None = None
+        self,
+        user_id: str,
+        provider_slug: str,
+        *,
+        force: bool = False,
+        session_id: str | None = None,
+        client: Client | None = None,
     ) -> bool:
         """Remove the user's logins of a provider, and end sign-ins under way; False when there were none.
 
         ``CannotUnlinkLastLoginMethod`` when neither a password, a passkey, a verified contact that signs in
         (``passwordless``) nor a login of a provider that this service offers would remain, unless ``force``.
         The user's row is locked: of two parallel calls that would together lock the user out, one is refused.
+        Raises ``SessionEnded`` if ``session_id``, the session that asks, has ended.
         """
         person, slug = identifiers.uuid_or_none(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
             return False
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, person)
+            await require_live(tx, person, session_id)
             if not await tx.one(sql.HAS_LOGIN, person, slug):
                 return False
             if not force and not await Providers(tx).has_other_login(person, provider_slug=slug):
@@ -155,16 +164,25 @@ class Providers:
             sql.HAS_OTHER_LOGIN, user_id, provider_slug, issuers, passkey_id, passkeys, *messages
         )
 
-    async def confirm(self, user_id: str, provider_slug: str, *, client: Client | None = None) -> bool:
+    async def confirm(
+        self,
+        user_id: str,
+        provider_slug: str,
+        *,
+        session_id: str | None = None,
+        client: Client | None = None,
+    ) -> bool:
         """Let the user's frozen logins of a provider sign in again; False when none was frozen.
 
         Freezes end here or by linking the login anew. The caller must have authenticated the owner recently.
+        Raises ``SessionEnded`` if ``session_id``, the session that asks, has ended.
         """
         person, slug = identifiers.uuid_or_none(user_id), provider_slug.strip().lower()
         if person is None or not identifiers.storable(slug):
             return False
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, person)
+            await require_live(tx, person, session_id)
             if not await tx.execute(sql.CONFIRM_LOGINS, person, slug):
                 return False
             await Events(tx).record(

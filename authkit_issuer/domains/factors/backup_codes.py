@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.asking_session import require_live
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors import totp_codes
 from authkit_issuer.event_types import SessionEventType
@@ -37,10 +38,12 @@ class BackupCodes:
         keys = self.rt.keys.current()
         return [codes.digest(keys, _PURPOSE, user_id, codes.typed(code)) for code in shown]
 
-    async def replace(self, user_id: str, client: Client | None) -> list[str]:
-        """Replace the codes by new ones and return them; raises ``TwoFactorNotEnabled``."""
+    async def replace(self, user_id: str, session_id: str | None, client: Client | None) -> list[str]:
+        """Replace the codes by new ones and return them; raises ``TwoFactorNotEnabled``, ``SessionEnded``."""
         shown = self.new()
         async with self.rt.transaction() as tx:
+            await tx.maybe(LOCK_USER, user_id)
+            await require_live(tx, user_id, session_id)
             if not await tx.execute(sql.REPLACE_BACKUP_CODES, user_id, self.digests(user_id, shown)):
                 raise errors.TwoFactorNotEnabled
             await Events(tx).record(

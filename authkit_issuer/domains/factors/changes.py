@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from authkit_issuer import errors
 from authkit_issuer.domains.accounts.contact_proof import note_proof
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.asking_session import require_live
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.backup_codes import BackupCodes
 from authkit_issuer.domains.factors.kinds import EMAIL_CODE, FactorKind
@@ -169,10 +170,14 @@ async def disable(
     return True
 
 
-async def confirm(rt: Runtime, user_id: str, client: Client | None) -> bool:
-    """Let frozen second factors count again; False if there are none. Raises ``UserNotFound``."""
+async def confirm(rt: Runtime, user_id: str, session_id: str | None, client: Client | None) -> bool:
+    """Let frozen second factors count again; False if there are none.
+
+    Raises ``UserNotFound``, ``SessionEnded``.
+    """
     async with rt.transaction() as tx:
         await lock(tx, user_id)
+        await require_live(tx, user_id, session_id)
         if not await tx.execute(sql.CONFIRM, user_id):
             return False
         await tx.execute(RAISE_EPOCH, user_id)

@@ -166,12 +166,15 @@ class TwoFactor:
         others = OtherSessions(keep=keep_session_id, end=end_other_sessions)
         await changes.disable(self.rt, owners.known_id(user_id), client, others=others)
 
-    async def confirm(self, user_id: str, *, client: Client | None = None) -> bool:
+    async def confirm(
+        self, user_id: str, *, session_id: str | None = None, client: Client | None = None
+    ) -> bool:
         """Let a frozen second factor count again; False if it is not frozen.
 
-        The caller must have authenticated the owner recently. Raises ``UserNotFound``.
+        The caller must have authenticated the owner recently. Raises ``UserNotFound``, and ``SessionEnded``
+        if ``session_id``, the session that asks, has ended.
         """
-        return await changes.confirm(self.rt, owners.known_id(user_id), client)
+        return await changes.confirm(self.rt, owners.known_id(user_id), session_id, client)
 
     async def admin_disable(
         self, user_id: str, *, actor: str, reason: str | None = None, client: Client | None = None
@@ -185,12 +188,18 @@ class TwoFactor:
         return await changes.disable(self.rt, owners.known_id(user_id), client, actor=actor, reason=why)
 
     @raises(errors.TwoFactorNotEnabled)
-    async def regenerate_backup_codes(self, user_id: str, *, client: Client | None = None) -> list[str]:
-        """Replace the backup codes by ten new ones, shown once; raises ``TwoFactorNotEnabled``."""
+    async def regenerate_backup_codes(
+        self, user_id: str, *, session_id: str | None = None, client: Client | None = None
+    ) -> list[str]:
+        """Replace the backup codes by ten new ones, shown once.
+
+        Raises ``TwoFactorNotEnabled``, and ``SessionEnded`` if ``session_id``, the session that asks, has
+        ended.
+        """
         owner = identifiers.uuid_or_none(user_id)
         if owner is None:
             raise errors.TwoFactorNotEnabled
-        return await BackupCodes(self.rt).replace(owner, client)
+        return await BackupCodes(self.rt).replace(owner, session_id, client)
 
     async def begin(
         self,

@@ -14,6 +14,7 @@ from datetime import datetime
 from authkit_issuer import errors, identifiers
 from authkit_issuer.config import DEFAULT_DELETED_RETENTION
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.asking_session import require_live
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.credentials.password_reset import PasswordReset
 from authkit_issuer.domains.lifecycle import queries as sql
@@ -144,6 +145,7 @@ class Lifecycle:
         *,
         force: bool = False,
         actor: str | None = None,
+        session_id: str | None = None,
         client: Client | None = None,
     ) -> None:
         """Mark the user deleted and end every session; ``restore`` undoes the mark until the purge.
@@ -156,10 +158,12 @@ class Lifecycle:
             force: Delete even the only owner of an organization with other members.
             actor: Who deletes, if that is not the user, who can restore only the own deletion
                 (``deleted_accounts.restore``).
+            session_id: The session of the user that asks; None if it is none.
             client: The client of the request.
 
         Raises:
             UserNotFound: No such user.
+            SessionEnded: The session has ended.
             CannotRemoveLastAdminRole: No other administrator may act.
             CannotRemoveLastOwner: An organization would have no owner who may act, and ``force`` is off.
         """
@@ -169,6 +173,7 @@ class Lifecycle:
             await keep_an_admin(tx, known)
             if await tx.maybe(LOCK_USER, known) is None:
                 raise errors.UserNotFound
+            await require_live(tx, known, session_id)
             await keep_owners(tx, known, force=force)
             if not await _change(
                 tx, known, statement, SessionEventType.USER_SOFT_DELETED, actor=actor, client=client

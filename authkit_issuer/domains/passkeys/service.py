@@ -13,6 +13,7 @@ from typing import Any
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.external_identities import Providers
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.asking_session import require_live
 from authkit_issuer.domains.factors.changes import disable_without_factors
 from authkit_issuer.domains.passkeys import ceremonies, registration
 from authkit_issuer.domains.passkeys import queries as sql
@@ -156,14 +157,23 @@ class Passkeys:
             raise errors.PasskeyNotFound
         return renamed
 
-    async def confirm(self, user_id: str, passkey_id: str, *, client: Client | None = None) -> None:
+    async def confirm(
+        self,
+        user_id: str,
+        passkey_id: str,
+        *,
+        session_id: str | None = None,
+        client: Client | None = None,
+    ) -> None:
         """Let a frozen passkey of the user sign in again; changes nothing if it is not frozen.
 
-        The caller must have authenticated the owner recently. Raises ``PasskeyNotFound``.
+        The caller must have authenticated the owner recently. Raises ``PasskeyNotFound``, and
+        ``SessionEnded`` if ``session_id``, the session that asks, has ended.
         """
         passkey, owner_id = _identified(user_id, passkey_id)
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, owner_id)
+            await require_live(tx, owner_id, session_id)
             if not await tx.one(sql.HAS, passkey, owner_id):
                 raise errors.PasskeyNotFound
             if await tx.maybe(sql.CONFIRM, passkey, owner_id) is not None:

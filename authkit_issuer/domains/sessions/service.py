@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.base.asking_session import require_live
 from authkit_issuer.domains.base.devices import Devices, SecondFactor, noting_factor
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import UseUp
@@ -367,7 +368,12 @@ class Sessions:
             return len(ended)
 
     async def end_others(self, user_id: str, others: OtherSessions, *, client: Client | None) -> None:
-        """End the other sessions after a change of factors or logins, if that is wished for."""
+        """End the other sessions after a change of factors or logins, if that is wished for.
+
+        The caller holds the lock of the user's row. Raises ``SessionEnded`` if the session that the change
+        comes from has ended meanwhile.
+        """
+        await require_live(self.rt, user_id, others.keep)
         wished = others.end
         if self.rt.config.factor_change_ends_sessions if wished is None else wished:
             await self.revoke_all(

@@ -146,5 +146,6 @@ async def export_account(call: Call[NoBody, ExportParams]) -> Export:
 )
 async def delete_account(call: Plain) -> OkResponse:
     """Delete the account; operators can still restore it for a while."""
-    await call.service.lifecycle.soft_delete(call.account.id, client=call.client)
+    account, lifecycle = call.account, call.service.lifecycle
+    await lifecycle.soft_delete(account.id, session_id=account.session_id, client=call.client)
     return OkResponse()

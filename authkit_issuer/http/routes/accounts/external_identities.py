@@ -37,8 +37,10 @@ async def list_linked_providers(call: Plain) -> LinkedProviders:
 )
 async def unlink_provider(call: Plain) -> OkResponse:
     """Remove the caller's logins of a provider."""
-    account, provider = call.account.id, call.path["provider"]
-    if not await call.service.providers.unlink(account, provider, client=call.client):
+    account, provider = call.account, call.path["provider"]
+    if not await call.service.providers.unlink(
+        account.id, provider, session_id=account.session_id, client=call.client
+    ):
         raise errors.ProviderNotLinked
     return OkResponse()
 
@@ -53,7 +55,9 @@ async def unlink_provider(call: Plain) -> OkResponse:
 )
 async def confirm_provider(call: Plain) -> OkResponse:
     """Confirm the caller's frozen logins of a provider."""
-    account, provider = call.account.id, call.path["provider"]
-    if not await call.service.providers.confirm(account, provider, client=call.client):
+    account, provider = call.account, call.path["provider"]
+    if not await call.service.providers.confirm(
+        account.id, provider, session_id=account.session_id, client=call.client
+    ):
         raise errors.ProviderNotLinked
     return OkResponse()

@@ -193,7 +193,8 @@ async def disable_two_factor(call: Call[TwoFactorDisable, NoParams]) -> SuccessR
 )
 async def confirm_two_factor(call: Plain) -> SuccessResponse:
     """Confirm the caller's frozen second factor."""
-    if not await call.service.two_factor.confirm(call.account.id, client=call.client):
+    account, factor = call.account, call.service.two_factor
+    if not await factor.confirm(account.id, session_id=account.session_id, client=call.client):
         raise errors.TwoFactorNotEnabled
     return SuccessResponse()
 
@@ -207,10 +208,11 @@ async def confirm_two_factor(call: Plain) -> SuccessResponse:
 )
 async def regenerate_backup_codes(call: Plain) -> NewBackupCodes:
     """Replace the backup codes."""
-    factor = call.service.two_factor
-    return NewBackupCodes(
-        backup_codes=await factor.regenerate_backup_codes(call.account.id, client=call.client)
+    account, factor = call.account, call.service.two_factor
+    codes = await factor.regenerate_backup_codes(
+        account.id, session_id=account.session_id, client=call.client
     )
+    return NewBackupCodes(backup_codes=codes)
 
 
 @routes.post(

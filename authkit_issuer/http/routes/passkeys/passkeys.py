@@ -177,6 +177,8 @@ async def remove_passkey(call: Plain) -> OkResponse:
 )
 async def confirm_passkey(call: Plain) -> OkResponse:
     """Confirm a frozen passkey of the caller."""
-    account, passkey = call.account.id, call.path["passkey_id"]
-    await call.service.passkeys.confirm(account, passkey, client=call.client)
+    account, passkey = call.account, call.path["passkey_id"]
+    await call.service.passkeys.confirm(
+        account.id, passkey, session_id=account.session_id, client=call.client
+    )
     return OkResponse()
