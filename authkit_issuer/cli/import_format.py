@@ -72,7 +72,7 @@ def _json_rows(lines: Iterable[bytes]) -> Iterator[Row]:
             continue
         try:
             value = msgspec.json.decode(line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             yield number, None, f"The line is not JSON: {error}."
             continue
         if isinstance(value, dict):
@@ -85,6 +85,10 @@ def _csv_rows(lines: Iterable[bytes]) -> Iterator[Row]:
     reader = csv.reader((line.decode("utf-8-sig") for line in lines), strict=True)
     try:
         heads = [head.strip() for head in next(reader, [])]
+        if len(set(heads)) < len(heads):
+            # Of two cells of one name, one would be dropped without a word.
+            yield reader.line_num, None, "The first line names a field twice."
+            return
         for cells in reader:
             number = reader.line_num
             if not any(cell.strip() for cell in cells):
@@ -95,7 +99,7 @@ def _csv_rows(lines: Iterable[bytes]) -> Iterator[Row]:
             given = {head: cell for head, cell in zip(heads, cells, strict=True) if cell.strip()}
             try:
                 yield number, {head: _value(head, cell) for head, cell in given.items()}, ""
-            except ValueError:
+            except (ValueError, RecursionError):
                 yield number, None, "A cell of hash_params or logins is not JSON."
     except (csv.Error, UnicodeDecodeError) as error:
         yield reader.line_num, None, f"The file is not CSV in UTF-8 from here on: {error}."
@@ -129,10 +133,30 @@ def account_of(members: dict[str, object]) -> Account:
         raise Invalid("The id is not a UUID.", param="id")
     if not (account.email or account.phone_number or account.username or account.logins):
         raise Invalid("The row has no email, phone_number, username or logins.")
+    _check_times(account)
+    for name in ("banned_until", "ban_reason"):
+        if getattr(account, name) and not account.banned:
+            # Other systems keep the end of a ban alone: without this it would let its user in.
+            raise Invalid(f"{name} has no effect without banned: set banned to true.", param=name)
+    return account
+
+
+def _check_times(account: Account) -> None:
     since = account.created_at
     if since is not None and (since.tzinfo is None or since > datetime.now(UTC)):
         raise Invalid("created_at must name a time zone, and not be in the future.", param="created_at")
-    return account
+    for name, moment in (("created_at", since), ("banned_until", account.banned_until)):
+        if moment is not None and not _is_storable(moment):
+            raise Invalid(f"{name} is beyond the calendar in UTC.", param=name)
+
+
+def _is_storable(moment: datetime) -> bool:
+    """True if the moment exists in UTC, which the database stores."""
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def form_of(name: str, given: str | None) -> Format:

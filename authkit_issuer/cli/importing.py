@@ -238,10 +238,14 @@ class _Import:
             output.warn(text)
         if options.report is not None:
             entry: dict[str, Any] = {"line": number, "field": error.param, "reason": str(error)}
-            if error.param in members and error.param in SHOWABLE:
-                entry["value"] = members[error.param]
             known = {name: members[name] for name in ("id", "email", "username") if name in members}
-            options.report.write(json.dumps(entry | {"row": known}) + "\n")
+            shown = error.param in members and error.param in SHOWABLE
+            value = {"value": members[error.param or ""]} if shown else {}
+            try:
+                text = json.dumps(entry | value | {"row": known})
+            except RecursionError:  # a value of a thousand brackets
+                text = json.dumps(entry)
+            options.report.write(f"{text}\n")
 
     def _with_usable_hash(self, account: Account) -> tuple[Account, bool]:
         """Return the account, without its hash where that cannot be used; True if it was dropped."""

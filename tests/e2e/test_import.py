@@ -114,6 +114,34 @@ def test_a_refused_row_is_reported_with_field_value_and_reason(
     assert said[0].startswith("authkit: line 1: passwordHash: passwordHash is not a field")
 
 
+def test_no_row_stops_the_others_and_none_loses_its_ban(
+    settings: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    deep = "[" * 100_000 + "]" * 100_000
+    login = {"issuer": "https://id.example", "subject": "7", "provider": "a\0"}
+    rows = lines(
+        {"email": "ada@example.test", "banned_until": "2999-01-01T00:00:00Z"},
+        {"email": "bob@example.test", "ban_reason": "fraud", "banned": False},
+        {"email": "cy@example.test", "created_at": "0001-01-01T00:00:00+14:00"},
+        {"email": "dan@example.test", "banned": True, "banned_until": "9999-12-31T23:59:59-14:00"},
+        {"email": "eve@example.test", "logins": [login]},
+    )
+    rows += f'{{"email": "fay@example.test", "hash_params": {{"a": {deep}}}}}\n'
+    rows += "".join(f'{{"id": {"[" * depth}{"]" * depth}}}\n' for depth in range(900, 1000))
+    report = tmp_path / "refused.jsonl"
+    outcome = imported(
+        settings, "-", "--report", str(report), typed=rows + lines({"email": "gil@example.test"})
+    )
+    assert (outcome["imported"], outcome["refused"], count(database_url)) == (1, 106, 1)
+    found = [json.loads(line)["field"] for line in report.read_text().splitlines()[:6]]
+    assert found == ["banned_until", "ban_reason", "created_at", "banned_until", "provider", None]
+    columns = tmp_path / "users.csv"
+    columns.write_text("email,email_verified,email_verified\nhal@example.test,false,true\n")
+    assert imported(settings, str(columns))["refused"] == 1
+    columns.write_text(f"email,hash_params\nhal@example.test,{'[' * 60_000}\n")
+    assert imported(settings, str(columns))["refused"] == 1
+
+
 def test_few_of_many_refused_rows_are_printed(settings: dict[str, str]) -> None:
     done = run("users", "import", "-", typed="{}\n" * 30, **settings)
     assert done.stderr.count("authkit: line ") == 20

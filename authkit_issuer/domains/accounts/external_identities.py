@@ -56,6 +56,8 @@ class Providers:
         """
         person = identifiers.uuid_or_none(user_id)
         issuer, subject, slug = _named(issuer), _named(subject), (provider_slug or "").strip().lower() or None
+        if slug is not None and not identifiers.storable(slug):
+            raise errors.Invalid("The provider has characters that cannot be stored.", param="provider")
         if person is None:
             raise errors.UserNotFound
         async with self.rt.transaction() as tx:
