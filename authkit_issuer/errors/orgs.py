@@ -83,10 +83,10 @@ class PersonalOrgNotFound(NotFound):
 
 
 class OrgMembershipLimitExceeded(Conflict):
-    """A user may belong to a limited number of organizations."""
+    """A user may belong to a limited number of organizations, deleted ones of theirs included."""
 
     code = "org_membership_limit_exceeded"
-    default = "A user may belong to at most 200 organizations."
+    default = "A user may belong to at most 200 organizations; their own deleted ones count until the purge."
 
 
 class OrgRoleLimitExceeded(Conflict):

@@ -136,8 +136,8 @@ DEFINE_ROLE = Query(
 ROLE_CASELESS = Query(
     str, "select role from profiles.org_roles where org_id = $1::uuid and lower(role) = lower($2)"
 )
-# The holders lose the role by the foreign key; they are counted as they were before.
 COUNT_ROLES = Query(int, "select count(*)::int from profiles.org_roles where org_id = $1::uuid")
+# The holders lose the role by the foreign key; they are counted as they were before.
 DELETE_ROLE = Query(
     int,
     """
@@ -148,8 +148,6 @@ DELETE_ROLE = Query(
     """,
 )
 DEFINED_ROLES = Query(str, "select role from profiles.org_roles where org_id = $1::uuid order by role")
-
-
 # Two rows say it: organizations of one member each are what single mode knows.
 SHARED_ORGS = Query(
     str,
@@ -172,11 +170,14 @@ WITHOUT_PERSONAL = Query(
 LOCK_ORG = Query(
     str, "select id::text from profiles.orgs where id = $1::uuid and deleted_at is null for update"
 )
+# A deleted organization keeps its names until the purge, and its owners' place: otherwise one account could
+# found and delete without end, and take any number of names.
 COUNT_MEMBERSHIPS = Query(
     int,
     """
-    select count(*)::int from profiles.org_members m join profiles.orgs o on o.id = m.org_id
-    where m.user_id = $1::uuid and m.org_id <> $2::uuid and o.deleted_at is null
+    select count(distinct m.org_id)::int from profiles.org_members m join profiles.orgs o on o.id = m.org_id
+    left join profiles.org_member_roles r on r.org_id = m.org_id and r.user_id = $1::uuid and r.role = 'owner'
+    where m.user_id = $1::uuid and m.org_id <> $2::uuid and (o.deleted_at is null or r.role is not null)
     """,
 )
 ADD_MEMBER = Query(
@@ -378,10 +379,7 @@ REVOKE_INVITE = Query(
     returning id::text
     """,
 )
-INVITEE_ALLOWED = Query(
-    bool,
-    f"select {ALLOWED} from profiles.users u where u.id = $1::uuid",
-)
+INVITEE_ALLOWED = Query(bool, f"select {ALLOWED} from profiles.users u where u.id = $1::uuid")
 IN_FUTURE = Query(bool, "select $1::timestamptz > now()")
 # A shared lock that changes of the row itself pass: who invites and who is invited stay until it is written.
 HOLD_USER = Query(str, "select id::text from profiles.users where id = $1::uuid for key share")

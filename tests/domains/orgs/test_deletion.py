@@ -112,6 +112,33 @@ async def test_a_token_from_before_the_purge_is_not_of_the_next_organization_of_
     assert await service.sessions.claims_of(token) is None
 
 
+async def test_names_of_deleted_organizations_count_for_their_owner_until_the_purge(
+    service: Service, ada: str, bob: str
+) -> None:
+    await service.pool.execute(
+        """
+        with made as (
+            insert into profiles.orgs (slug, deleted_at)
+            select 'gone-' || n, now() from generate_series(1, 198) n returning id
+        ), roles as (
+            insert into profiles.org_roles (org_id, role) select id, 'owner' from made
+        ), members as (
+            insert into profiles.org_members (org_id, user_id)
+            select id, user_id from made, unnest(array[$1::uuid, $2::uuid]) user_id
+        )
+        insert into profiles.org_member_roles (org_id, user_id, role) select id, $1::uuid, 'owner' from made
+        """,
+        ada,
+        bob,
+    )
+    with pytest.raises(errors.OrgMembershipLimitExceeded):
+        await service.orgs.create("one-more", owner_user_id=ada)
+    # A member without that role holds no name by it.
+    await service.orgs.create("of-bob", owner_user_id=bob)
+    await service.orgs.purge_deleted(retention=-1)
+    await service.orgs.create("one-more", owner_user_id=ada)
+
+
 async def test_the_purge_goes_on_past_a_full_batch(service: Service) -> None:
     for number in range(5):
         await service.orgs.delete((await service.orgs.create(f"org-{number}")).id)
@@ -147,6 +174,7 @@ async def test_whatever_happens_to_it_at_the_same_moment_is_refused_or_ends_with
             for outcome in outcomes
         )
         assert slug not in await service.org_members.list_orgs(guest)
+        await service.orgs.purge_deleted(retention=-1)
 
 
 # --- notices -----------------------------------------------------------------------------------------------
