@@ -336,7 +336,7 @@ class Config:
     clickhouse_table: str = "session_events"
     """The table there; ``database.table`` if its database is not ``default``."""
     event_retention: float = 365 * _DAY
-    """Seconds that the audit trail keeps an event."""
+    """Seconds that the audit trail keeps an event; longer while a sink or a webhook has yet to take it."""
     session_retention: float = 30 * _DAY
     """Seconds that the row of an ended session stays."""
     deleted_user_retention: float | None = DEFAULT_DELETED_RETENTION

@@ -74,13 +74,17 @@ ORG_OWNERS = Query(
     order by u.id limit 100
     """,
 )
+# A sink that no process delivered to for 30 days was removed: its rows must not keep what should be gone.
 PURGE = Query(
     int,
     """
     with old as (
         select id from profiles.session_events e
         where occurred_at < now() - $1::float8 * interval '1 second'
-          and not exists (select from profiles.event_outbox o where o.event_id = e.id)
+          and not exists (
+              select from profiles.event_outbox o join profiles.event_sinks s on s.sink = o.sink
+              where o.event_id = e.id and s.leased_until > now() - interval '30 days'
+          )
           and not exists (
               select from profiles.webhook_deliveries d
               join profiles.webhook_endpoints w on w.id = d.endpoint_id

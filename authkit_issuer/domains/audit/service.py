@@ -147,7 +147,10 @@ class Events:
         return [row.read() for row in rows]
 
     async def purge(self) -> int:
-        """Delete events older than the retention time that every sink has taken; returns how many."""
+        """Delete events older than the retention time; returns how many.
+
+        One that a sink has not taken is kept until no process delivered to that sink for 30 days.
+        """
         return await self.rt.purge(sql.PURGE, self.rt.config.event_retention, batch=_PURGE_BATCH)
 
     async def anonymise(self, user_id: str) -> int:

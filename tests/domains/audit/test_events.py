@@ -172,9 +172,21 @@ async def test_old_events_go_once_every_sink_has_taken_them(service: Service, ag
     for event in (old, queued):
         await age("session_events", event, occurred_at=service.config.event_retention + 1)
     await service.pool.execute("insert into profiles.event_outbox values ('slow', $1)", queued)
+    await service.pool.execute("insert into profiles.event_sinks values ('slow', 'worker', now())")
     await service.maintain()
     rows = await service.pool.fetch("select id from profiles.session_events order by id")
     assert [row["id"] for row in rows] == [kept, queued]
+
+
+async def test_a_sink_that_was_removed_keeps_no_event_beyond_its_time(service: Service, age) -> None:
+    old = await record(service)
+    await age("session_events", old, occurred_at=service.config.event_retention + 1)
+    await service.pool.execute("insert into profiles.event_outbox values ('removed', $1)", old)
+    await service.pool.execute("insert into profiles.event_sinks values ('removed', 'worker', now())")
+    await age("event_sinks", "removed", leased_until=29 * 86_400)
+    assert await service.events.purge() == 0
+    await age("event_sinks", "removed", leased_until=2 * 86_400)
+    assert await service.events.purge() == 1
 
 
 async def test_hosts_record_what_they_did_themselves(service: Service) -> None:
