@@ -112,7 +112,7 @@ def caller(request: HttpRequest) -> HttpResponse:
 
 
 @pytest.mark.parametrize("front", ["wsgi", "asgi"])
-def test_a_caller_of_another_issuer_in_front_is_no_user_of_an_excluded_path(
+def test_a_caller_of_another_issuer_in_front_is_not_the_user_of_an_excluded_path(
     front: str, verifier: SyncVerifier, theirs: FakeIssuer
 ) -> None:
     async def answer() -> httpx.Response:
