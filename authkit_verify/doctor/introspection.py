@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._policy.introspection.introspector import locate_endpoint
-from authkit_verify._policy.introspection.request import ask
+from authkit_verify._policy.introspection.request import ask, unknown_token
 from authkit_verify._verify.explain.explanation import address
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.allowed_urls import is_loopback
@@ -43,18 +42,13 @@ async def check_endpoint(
     where = f"The introspection endpoint at {shown(address(url))}"
     try:
         async with asyncio.timeout(settings.timeout):
-            answer = await ask(client, url, _unknown_token(settings), settings)
+            answer = await ask(client, url, unknown_token(settings), settings)
     except Exception as error:  # noqa: BLE001 - as above
         failure = error if isinstance(error, FetchError) else failure_of(error, within=settings.timeout)
         code = "introspection_" + failure.code
         yield Finding("error", code, f"{where} gives no answer: {failure.reason}.", failure.advice)
         return
     yield _judged(answer, where)
-
-
-def _unknown_token(settings: Introspection) -> str:
-    prefix = settings.token_prefixes[0] if settings.token_prefixes else ""
-    return prefix + secrets.token_urlsafe(32)
 
 
 def _judged(answer: dict[str, Any], where: str) -> Finding:

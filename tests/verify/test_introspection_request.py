@@ -175,7 +175,8 @@ async def test_what_is_no_answer_refuses_with_503_and_is_named(
     assert reason in error_of(verifier), error_of(verifier)
     assert endpoint.url in caplog.text
     assert "the-token" not in caplog.text
-    assert len(endpoint.requests) <= 2, "at most one request more, for a connection that died"
+    most = 4 if kind == "closing" else 2
+    assert len(endpoint.requests) <= most, "the connection may have died, or the token be at fault"
 
 
 def _dripping(request: BaseHTTPRequestHandler) -> None:

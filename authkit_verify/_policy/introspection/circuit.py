@@ -1,7 +1,8 @@
 """The pause after failures of an endpoint, one line of the log for each cause, and the counters.
 
-A failure that may be due to the token alone puts off this token alone: an attacker with a token that the
-endpoint cannot digest must not get every other one refused.
+A failure that is due to the token alone puts off this token alone: an attacker with a token that the endpoint
+cannot digest must not get every other one refused. Where a failure may be of either, ``introspector`` asks
+about another token.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from authkit_verify._telemetry.events import Emit
 log = logging.getLogger("authkit_verify")
 
 _OF_THE_ENDPOINT = frozenset({401, 404, 405, 429, 502, 503, 504})
+_UNCLEAR = frozenset({401, 404, 405, 502, 504})
+_UNCLEAR_CODES = frozenset({"unreachable", "timeout"})
+"""A firewall, or a process that dies of a token, drops the connection or lets it hang."""
 _TOKEN_PAUSE = 2.0
 """Seconds for which a token is put off that the endpoint could not answer about."""
 _MAX_CAUSES = 64
@@ -49,6 +53,11 @@ class Circuit:
         """True if a failure would meet every token."""
         return failure.status is None or failure.status in _OF_THE_ENDPOINT
 
+    @staticmethod
+    def is_unclear(failure: FetchError) -> bool:
+        """True if a failure may meet every token, or this one alone."""
+        return failure.status in _UNCLEAR or (failure.status is None and failure.code in _UNCLEAR_CODES)
+
     def succeed(self) -> None:
         """Count an answer; it ends the pause."""
         self.successes += 1
@@ -58,12 +67,15 @@ class Circuit:
         self.failures = 0
         self.last_error = None
 
-    def fail(self, failure: FetchError) -> float:
-        """Count a failure and report it. Return when the token may be asked about again."""
+    def fail(self, failure: FetchError, *, of_token: bool = False) -> float:
+        """Count a failure and report it. Return when the token may be asked about again.
+
+        ``of_token`` is True if the endpoint has answered about another token since.
+        """
         self.total_failures += 1
         self.last_error = str(failure)
         now, pause = self._clock(), _TOKEN_PAUSE
-        if self.concerns_endpoint(failure):
+        if self.concerns_endpoint(failure) and not of_token:
             if now >= self._not_before or not self.failures:  # else one that began before the pause
                 self.failures += 1
                 pause = max(

@@ -14,12 +14,12 @@ from typing import Any, TypedDict
 
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import NoMetadata, discover
-from authkit_verify._jwks.fetch import TOTAL_TIMEOUT
+from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
 from authkit_verify._jwks.issuer_keys import removed_issuer
 from authkit_verify._policy.introspection.answers import Answer, Answers, Failure, Outcome, digest
 from authkit_verify._policy.introspection.circuit import Circuit
-from authkit_verify._policy.introspection.request import ask
+from authkit_verify._policy.introspection.request import ask, unknown_token
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.http_client import HttpClient
@@ -230,7 +230,10 @@ class Introspector:
             failure = failure_of(error, within=limit).at(self._url or self._accept.issuer)
         if not sent:  # every request that runs is slow: that says nothing new of the endpoint
             return self._failed()
-        outcome = self._read(document, asked_at) if failure is None else self._fail(failure)
+        if failure is None:
+            outcome: Outcome = self._read(document, asked_at)
+        else:
+            outcome = self._fail(failure, of_token=await self._answers_others(failure))
         if not self._retired:
             self._answers.put(key, outcome)
         return outcome
@@ -245,10 +248,24 @@ class Introspector:
             return Answer(document, asked_at, asked_at + self.settings.max_ttl)
         return Answer(None, asked_at, asked_at + self.settings.negative_ttl)
 
-    def _fail(self, failure: FetchError) -> Failure:
-        if self.settings.url is None and self._circuit.concerns_endpoint(failure):
+    async def _answers_others(self, failure: FetchError) -> bool:
+        """True if the endpoint, which failed on a token, answers about one that it cannot know."""
+        if self._url is None or self._circuit.wait > 0 or not self._circuit.is_unclear(failure):
+            return False
+        try:
+            async with asyncio.timeout(min(CONNECT_TIMEOUT, self.settings.timeout)), self._client() as client:
+                await ask(client, self._url, unknown_token(self.settings), self.settings)
+        except FetchError as error:
+            return not self._circuit.concerns_endpoint(error)
+        except Exception:  # noqa: BLE001 - a host's client may raise anything
+            return False
+        self._circuit.succeed()
+        return True
+
+    def _fail(self, failure: FetchError, *, of_token: bool) -> Failure:
+        if self.settings.url is None and self._circuit.concerns_endpoint(failure) and not of_token:
             self._url = None  # it may have moved: the metadata is read again
-        return Failure(until=self._circuit.fail(failure))
+        return Failure(until=self._circuit.fail(failure, of_token=of_token))
 
     async def _locate(self, client: HttpClient) -> str:
         """Return the URL of the endpoint: as configured, or as the metadata names it."""

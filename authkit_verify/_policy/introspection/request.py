@@ -6,6 +6,7 @@ The reason of a failure holds nothing of the token or of the credentials, even i
 from __future__ import annotations
 
 import re
+import secrets
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -70,6 +71,12 @@ async def _request(client: HttpClient, url: str, token: str, settings: Introspec
         return read_object(answer)
     except TokenError:
         raise FetchError("the response is not a strict JSON object", status=response.status_code) from None
+
+
+def unknown_token(settings: Introspection) -> str:
+    """Return a token that no endpoint can know, of the form that this one is asked about."""
+    prefix = settings.token_prefixes[0] if settings.token_prefixes else ""
+    return prefix + secrets.token_urlsafe(32)
 
 
 def credentials(settings: Introspection) -> tuple[dict[str, str], dict[str, str]]:
