@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fakes import patience, redis_groups, refusals, repository, servers, trust
+from fakes import patience, redis_groups, refusals, repository, servers, soak, trust
 from fakes.clock import FakeClock
 from fakes.mail import Mailbox
 from fakes.worker_database import WorkerDatabase
@@ -72,6 +72,7 @@ def pytest_configure(config: pytest.Config) -> None:
     refusals.refuse_outside()
     trust.read_certificates_once()
     patience.wait_patiently()
+    soak.generate_inputs()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -139,8 +140,7 @@ def the_root_logger_is_left_alone() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def rounds() -> Callable[[int], int]:
     """Return how often to repeat: the full count in a soak (``AUTHKIT_SOAK=1``), else a tenth of it."""
-    soak = os.environ.get("AUTHKIT_SOAK", "") not in {"", "0"}
-    return lambda full: full if soak else max(1, full // 10)
+    return soak.rounds
 
 
 @pytest.fixture(scope="session")

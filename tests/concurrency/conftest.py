@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -15,15 +14,15 @@ from authkit_issuer.store.connection import ConnectionStore
 from authkit_issuer.store.postgres import Pool
 from fakes.connection_killer import ConnectionKiller
 from fakes.servers import on
+from fakes.soak import SOAK
 
 STRICT = ("repeatable read", "serializable")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a race under each default isolation of the database; a tenth of them outside of a soak."""
-    everything = os.environ.get("AUTHKIT_SOAK", "") not in {"", "0"}
     chosen = zlib.crc32(metafunc.function.__name__.encode()) % 10 == 0
-    levels = ("", *STRICT) if everything or chosen else ("",)
+    levels = ("", *STRICT) if SOAK or chosen else ("",)
     metafunc.parametrize("default_isolation", levels, indirect=True)
 
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from authkit_issuer import Service
 from authkit_issuer.ephemeral.memory import MemoryStore
 from fakes.clock import FakeClock
+from fakes.soak import SOAK
 
 STEPS = 50
 
@@ -66,11 +67,8 @@ def drive(config, mailbox, rounds) -> Iterator[Callable[..., None]]:
                     settings=settings(
                         max_examples=rounds(examples),
                         stateful_step_count=STEPS,
-                        deadline=None,
-                        database=None,
-                        suppress_health_check=list(HealthCheck),
                         # Looking for the shortest failure takes minutes.
-                        phases=tuple(Phase) if rounds(10) == 10 else (Phase.generate,),
+                        phases=tuple(Phase) if SOAK else (Phase.generate,),
                     ),
                 )
             finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +14,24 @@ import pytest
 
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
+from fakes.virtual_time import virtual_time
 
 FOLDER = Path(
     os.environ.get("AUTHKIT_TESTDATA") or Path(__file__).resolve().parents[3] / "shared" / "testdata"
 )
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give ``virtual_time`` to the tests of a marked module that have an event loop."""
+    marked = item.get_closest_marker("virtual_time")
+    if marked and isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+        item.fixturenames.insert(0, "_virtual_time")
+
+
+@pytest.fixture
+async def _virtual_time() -> AsyncIterator[None]:
+    with virtual_time():
+        yield
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from authkit_verify._jose.jwk import load_libraries
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 
+pytestmark = pytest.mark.virtual_time
+
 Connect = Callable[..., Any]
 MOMENT = 0.3
 

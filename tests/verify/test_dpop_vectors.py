@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwk, jws
 
@@ -152,7 +152,6 @@ CLAIMS = st.dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(header=HEADER, claims=CLAIMS, thief=st.booleans())
 async def test_proofs_of_any_content_give_claims_or_a_token_error(
     header: dict[str, Any], claims: dict[str, Any], *, thief: bool
@@ -170,7 +169,6 @@ async def test_proofs_of_any_content_give_claims_or_a_token_error(
     assert not thief or result == "invalid_dpop_proof"
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=st.text(max_size=60) | st.binary(max_size=60).map(lambda data: data.decode("latin-1")))
 async def test_any_text_in_place_of_a_proof_is_refused(text: str) -> None:
     assert await outcome(judge(), text) == "invalid_dpop_proof"

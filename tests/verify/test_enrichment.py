@@ -23,6 +23,8 @@ from authkit_verify._policy.claims import build
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 
+pytestmark = pytest.mark.virtual_time
+
 Connect = Callable[..., Any]
 HOME, FOREIGN = "https://home.test", "https://foreign.test"
 

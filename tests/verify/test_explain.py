@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
@@ -333,7 +333,6 @@ HEADERS = st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "b64", "
 SIGNER = FakeIssuer(algorithm="EdDSA", clock=lambda: NOW)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(header=HEADERS, claims=CLAIMS, longest=st.none() | st.just(30.0))
 async def test_the_verdict_equals_verify_on_signed_tokens_of_any_content(
     header: dict[str, Any], claims: dict[str, Any], longest: float | None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
@@ -87,7 +87,6 @@ SIGNER = FakeIssuer(algorithm="EdDSA", clock=lambda: NOW)
 OTHER = FakeKey.generate(SIGNER.key.kid, "EdDSA")
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(header=HEADERS, claims=CLAIMS, genuine=st.booleans())
 async def test_signed_tokens_of_any_content_give_claims_or_a_token_error(
     header: dict[str, Any], claims: dict[str, Any], *, genuine: bool
@@ -100,7 +99,6 @@ async def test_signed_tokens_of_any_content_give_claims_or_a_token_error(
     assert genuine or result != "accepted"
 
 
-@settings(max_examples=300, deadline=None)
 @given(data=st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_the_fast_reader_accepts_nothing_the_strict_one_refuses(data: bytes) -> None:
     from authkit_verify._jose.compact import _read_slowly
@@ -112,7 +110,6 @@ def test_the_fast_reader_accepts_nothing_the_strict_one_refuses(data: bytes) -> 
     assert fast == _read_slowly(data)
 
 
-@settings(max_examples=200, deadline=None)
 @given(parts=st.lists(st.binary(max_size=30), max_size=6))
 async def test_any_dotted_bytes_are_refused(parts: list[bytes]) -> None:
     token = ".".join(map(encode, parts))

@@ -19,6 +19,8 @@ from fakes.introspection import asked, judge
 from fakes.until import until
 from fakes.verdicts import identity_or_code as outcome
 
+pytestmark = pytest.mark.virtual_time
+
 # --- how long an answer counts ----------------------------------------------------------------------------
 
 

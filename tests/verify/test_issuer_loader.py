@@ -25,6 +25,8 @@ from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 from fakes.verdicts import outcome
 
+pytestmark = pytest.mark.virtual_time
+
 Connect = Callable[..., Any]
 
 

@@ -16,6 +16,8 @@ from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 from fakes.verdicts import accepted_or_code as outcome
 
+pytestmark = pytest.mark.virtual_time
+
 Connect = Callable[..., Any]
 Pair = tuple[FakeIssuer, FakeIssuer, Verifier]
 
@@ -129,7 +131,7 @@ async def test_an_issuer_that_is_removed_during_the_check_of_a_proof_is_refused(
     verifier.add_issuer(first.accept())
     monkeypatch.setattr(ProofChecker, "check", lambda *_: asyncio.sleep(0))
     assert await outcome(verifier, token) == "accepted"
-    entry = verifier._cache.get_bound(token)
+    entry = verifier._cache.get(token, bound=True)
     assert entry is not None
     monkeypatch.setattr(ProofChecker, "check", remove)
     with pytest.raises(TokenError, match="bad_issuer"):

@@ -18,6 +18,8 @@ from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 from fakes.until import until
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def code(verifier: Verifier, token: str) -> str:
     with pytest.raises(TokenError) as caught:

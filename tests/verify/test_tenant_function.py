@@ -14,6 +14,8 @@ from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 from fakes.verdicts import accepted_or_code as outcome
 
+pytestmark = pytest.mark.virtual_time
+
 Connect = Callable[..., Any]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from authkit_issuer import errors, identifiers
@@ -16,7 +16,6 @@ from authkit_issuer.store.postgres import PoolStore
 RESERVED = frozenset({"admin", "moderator", "superuser", "user", "user_1", "u123", "abc_user"})
 
 
-@settings(max_examples=500)
 @given(st.one_of(st.text(), st.from_regex(r"[a-zA-Z0-9_.]{0,40}"), st.sampled_from(sorted(RESERVED))))
 @example("")
 @example("İstanbul")
@@ -28,7 +27,6 @@ def test_a_derived_name_is_valid_whatever_it_is_made_of(text: str) -> None:
     assert identifiers.username(name, reserved=RESERVED) == name == name.lower()
 
 
-@settings(max_examples=300)
 @given(st.text(), st.text(alphabet="0123456789", max_size=10))
 def test_a_suffix_fits_and_stays_whole(text: str, suffix: str) -> None:
     name = identifiers.suffixed_username(identifiers.derived_username(text), suffix)
