@@ -186,7 +186,7 @@ NEXT = Query(
     join profiles.session_events e on e.id = d.event_id
     join profiles.webhook_endpoints w on w.id = d.endpoint_id
     where d.endpoint_id = $1::uuid and d.ended_at is null and w.enabled and w.worker = $2
-    order by d.event_id limit 1
+    order by d.queued_at, d.event_id limit 1
     """,
 )
 DELIVERED = Statement(

@@ -107,6 +107,21 @@ async def test_events_wait_for_one_that_is_refused_and_keep_their_order(service,
     assert first.headers["webhook-id"] == again.headers["webhook-id"]
 
 
+async def test_events_arrive_in_the_order_of_time_where_a_sequence_gave_numbers_ahead(
+    service, receiver, record
+) -> None:
+    await service.webhooks.add(receiver.url)
+    async with service.transaction() as tx:
+        for number in (1, 2, 3):
+            await record(tx, number)
+        await tx.connection.execute(
+            "update profiles.webhook_deliveries set queued_at = queued_at - interval '1 second'"
+            " where event_id = (select max(event_id) from profiles.webhook_deliveries)"
+        )
+    await until(lambda: len(receiver.numbers) == 3)
+    assert receiver.numbers == [3, 1, 2]
+
+
 async def test_a_program_without_the_keys_of_the_service_spoils_no_delivery(
     make_service, service, receiver, key_source
 ) -> None:
