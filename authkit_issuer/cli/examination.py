@@ -21,7 +21,8 @@ from authkit_issuer.ports import SendFailure
 from authkit_issuer.security import key_file, key_rotation
 from authkit_issuer.security.key_sources import DEFAULT_KEYS_DIR
 from authkit_issuer.senders.configured import mail_sender, mails
-from authkit_issuer.store.inspection import DatabaseFacts, inspect
+from authkit_issuer.store.dialect import OLDEST
+from authkit_issuer.store.inspection import DatabaseFacts, OtherEngine, inspect
 from authkit_issuer.store.migrate import pending
 from authkit_verify.doctor import Finding
 
@@ -65,12 +66,16 @@ async def _database(config: Config) -> AsyncIterator[Finding]:
     except ConfigError as failure:
         yield error("database_url", str(failure), "Write postgresql://user:password@host/database.")
         return
+    except OtherEngine as found:
+        sentence = f"The server is {found}, which refuses a migration."
+        yield error("database_engine", sentence, "Use PostgreSQL 15 or newer.")
+        return
     except AuthError as failure:
         yield error(
             "database_unreachable", f"{failure.reason}.", "Check AUTHKIT_DATABASE_URL and the server."
         )
         return
-    yield Finding("ok", "database", f"PostgreSQL {facts.version} answers as {facts.role}.")
+    yield Finding("ok", "database", f"{facts.engine} {facts.version} answers as {facts.role}.")
     for finding in _about_database(config, facts):
         yield finding
     try:
@@ -83,6 +88,7 @@ async def _database(config: Config) -> AsyncIterator[Finding]:
 
 
 def _about_database(config: Config, facts: DatabaseFacts) -> Iterator[Finding]:
+    yield from _about_engine(facts)
     if facts.standby:
         advice = "Name the primary, or add target_session_attrs=read-write to AUTHKIT_DATABASE_URL."
         yield error("database_standby", "The server is a standby, which accepts no changes.", advice)
@@ -107,6 +113,19 @@ def _about_database(config: Config, facts: DatabaseFacts) -> Iterator[Finding]:
     if abs(difference) > MAX_CLOCK_DIFFERENCE:
         sentence = f"The clock of the database is {difference:+.0f} s from this machine's."
         yield warning("clock", sentence, "Synchronize both by NTP: tokens may be refused.")
+
+
+def _about_engine(facts: DatabaseFacts) -> Iterator[Finding]:
+    if facts.engine != "PostgreSQL":
+        sentence = f"The server is {facts.engine}: this program is tested on PostgreSQL alone."
+        advice = "Read its column in docs/guides/database.md, and run the tests of the repository against it."
+        yield warning("database_engine", sentence, advice)
+    elif facts.release < OLDEST:
+        sentence = f"PostgreSQL {facts.version} is too old."
+        yield error("database_engine", sentence, f"Use version {OLDEST} or newer.")
+    if facts.citus:
+        advice = "Distribute none: unique indexes would have to contain the distribution column."
+        yield warning("database_citus", "Citus may distribute tables of this database.", advice)
 
 
 async def _redis(config: Config) -> AsyncIterator[Finding]:

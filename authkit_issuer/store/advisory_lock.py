@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from authkit_issuer.store import dialect
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.connection import translated
@@ -59,10 +60,9 @@ class AdvisoryLock:
         return acquired
 
     async def _acquire(self, connection: _Connection, seconds: float) -> bool:
-        statement = "select pg_try_advisory_lock(hashtextextended($1, 0))"
         deadline = asyncio.get_running_loop().time() + seconds
         with translated():
-            while not await connection.fetchval(statement, self._name):
+            while not await connection.fetchval(dialect.TRY_NAMED_LOCK, self._name):
                 if asyncio.get_running_loop().time() >= deadline:
                     return False
                 await asyncio.sleep(_POLL)

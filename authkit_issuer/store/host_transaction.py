@@ -12,6 +12,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from authkit_issuer.errors import NotJoinable
 from authkit_issuer.store.connection import Connection, ConnectionStore, translated
+from authkit_issuer.store.dialect import TRANSACTION_NUMBER, TRANSACTION_STATUS
 from authkit_issuer.store.lock_waits import LockWaits
 from authkit_issuer.store.query import Query
 
@@ -26,12 +27,10 @@ class HostTransaction:
 
 CURRENT = Query(
     HostTransaction,
-    """
-    select pg_current_xact_id()::text as number, current_setting('transaction_isolation') as isolation
-    """,
+    f"select {TRANSACTION_NUMBER} as number, current_setting('transaction_isolation') as isolation",
 )
 # Null is a transaction that ended so long ago that the server has forgotten it.
-STATUS = Query(str, "select coalesce(pg_xact_status($1::text::xid8), 'forgotten')")
+STATUS = Query(str, f"select coalesce({TRANSACTION_STATUS}, 'forgotten')")
 IN_PROGRESS, COMMITTED = "in progress", "committed"
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from authkit_issuer.store import dialect
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.connection import translated
 
 _FACTS = """
 select current_setting('server_version') as version,
+       current_setting('server_version_num')::int / 10000 as release,
+       exists (select from pg_extension where extname = 'citus') as citus,
        current_user::text as role,
        pg_is_in_recovery() as standby,
        current_setting('transaction_read_only') = 'on' as read_only,
@@ -31,11 +34,21 @@ select coalesce(bool_and(
 """
 
 
+class OtherEngine(Exception):
+    """The server is no PostgreSQL, and refuses a migration; the text is its name."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseFacts:
     """The state of a database, as one connection of the service sees it."""
 
+    engine: str
+    """``PostgreSQL``, or the name of a server that speaks its protocol."""
     version: str
+    release: int
+    """The number before the dot."""
+    citus: bool
+    """True if tables of this database may be spread over machines."""
     role: str
     standby: bool
     read_only: bool
@@ -56,12 +69,17 @@ async def inspect(dsn: str, *, schema: str) -> DatabaseFacts:
 
     Raises:
         ConfigError: The address cannot be read.
+        OtherEngine: The server is one that does not migrate.
         DatabaseUnavailable: The server does not answer; ``reason`` says why.
     """
     with translated(place(dsn)):
         connection: Any = await Connector(dsn, statement_cache=False).connect()
         try:
+            engine = dialect.engine(await connection.fetchval("select version()"))
+            if engine in dialect.REFUSED:
+                raise OtherEngine(engine)
             facts = await connection.fetchrow(_FACTS)
-            return DatabaseFacts(may_write=await connection.fetchval(_ALLOWED, schema), **dict(facts))
+            may_write = await connection.fetchval(_ALLOWED, schema)
+            return DatabaseFacts(engine=engine, may_write=may_write, **dict(facts))
         finally:
             await connection.close()

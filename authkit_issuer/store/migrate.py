@@ -21,6 +21,7 @@ from typing import Any
 import asyncpg
 
 from authkit_issuer.errors import ConfigError, StartupError
+from authkit_issuer.store import dialect
 from authkit_issuer.store.address import place
 from authkit_issuer.store.connecting import Connector
 from authkit_issuer.store.connection import translated
@@ -184,7 +185,7 @@ class _Runner:
         while True:
             async with connection.transaction():
                 # A wait inside the server would hold a snapshot, for which an index would wait in turn.
-                if await connection.fetchval("select pg_try_advisory_xact_lock($1)", _LOCK):
+                if await connection.fetchval(dialect.TRY_TRANSACTION_LOCK, _LOCK):
                     yield
                     return
             await asyncio.sleep(_BUSY)
@@ -199,7 +200,7 @@ class _Runner:
 
     async def _alone(self, connection: Any, migration: Migration) -> Migration:
         """Apply a file whose statements are transactions of their own; it can be repeated after a failure."""
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - as above
+        while not await connection.fetchval(dialect.TRY_LOCK, _LOCK):  # noqa: ASYNC110 - as above
             await asyncio.sleep(_BUSY)
         # An index that is built CONCURRENTLY waits for transactions, and no traffic waits behind it. Lock and
         # settings end with the session.

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.service import User
+from authkit_issuer.store.dialect import ESTIMATED_USERS, between
 from authkit_issuer.store.predicates import ALLOWED, NOT_BANNED, PASSKEY_SIGNS_IN
 from authkit_issuer.store.query import Query
 
@@ -59,9 +60,10 @@ _SEARCH: dict[str, str] = {
     "id": "u.id = ${0}::uuid",
     "email": "lower(u.email) = ${0}",
     "phone": "u.phone_number = ${0}",
-    "phone_prefix": "u.phone_number ~>=~ ${0} and u.phone_number ~<~ ${1}",
-    "prefix": """(lower(u.email) ~>=~ ${0} and lower(u.email) ~<~ ${1}
-                  or lower(u.username) ~>=~ ${0} and lower(u.username) ~<~ ${1})""",
+    "phone_prefix": between("u.phone_number", "${0}", "${1}"),
+    "prefix": (
+        f"({between('lower(u.email)', '${0}', '${1}')} or {between('lower(u.username)', '${0}', '${1}')})"
+    ),
     "substring": """(lower(u.email) like ${0} or lower(u.username) like ${0} or u.phone_number like ${0})""",
 }
 
@@ -135,11 +137,7 @@ SAMPLE = _page(Shape(with_role=True), "random()")
 
 ESTIMATE = Query(
     int,
-    """
-    select greatest(coalesce((
-        select reltuples from pg_class where oid = to_regclass('profiles.users')
-    ), 0), 0)::bigint
-    """,
+    f"select greatest(coalesce(({ESTIMATED_USERS}), 0), 0)::bigint",
 )
 
 
