@@ -6,9 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from authkit_issuer.server import access_log
-
-_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+from authkit_issuer.server.access_log import AccessRecord
 
 
 class AccessLines(logging.Formatter):
@@ -22,14 +20,16 @@ class AccessLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line of a record."""
-        if record.name != access_log.logger.name:
+        if not isinstance(record, AccessRecord):
             return self._other.format(record)
-        facts = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
-        facts["event"] = record.msg
-        facts["logger"] = record.name
-        facts["level"] = "info"
-        moment = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
-        facts["timestamp"] = f"{moment.isoformat(timespec='microseconds')}Z"
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        line = {
+            **record.facts,
+            "event": record.msg,
+            "logger": record.name,
+            "level": "info",
+            "timestamp": moment.replace("+00:00", "Z"),
+        }
         if self._several:
-            facts["process"] = record.process
-        return json.dumps(facts)
+            line["process"] = record.process
+        return json.dumps(line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,6 +14,30 @@ from authkit_issuer.http.measured import LOG_FACTS
 _MAX_PATH = 200
 
 logger = logging.getLogger("authkit.access")
+
+
+class AccessRecord(logging.LogRecord):
+    """The record of a response; its facts are attributes too, as with ``extra``."""
+
+    __slots__ = ("facts",)  # outside of the attributes, which a formatter prints
+
+    def __init__(self, facts: dict[str, Any], pattern: logging.LogRecord) -> None:
+        """Take the facts, and from ``pattern`` what all records of the process have in common.
+
+        The usual way finds all of it anew for each record, down to the line of code that logs: it takes most
+        of the time of a line.
+        """
+        now = time.time()
+        vars(self).update(vars(pattern))
+        self.created, self.msecs = now, now % 1 * 1000
+        self.relativeCreated += (now - pattern.created) * 1000
+        vars(self).update(facts)
+        self.facts = facts
+
+
+def pattern() -> logging.LogRecord:
+    """Return a record with all that the access records of this process have in common."""
+    return logging.LogRecord(logger.name, logging.INFO, __file__, 0, "request", (), None)
 
 
 class AccessLog:
@@ -25,6 +50,7 @@ class AccessLog:
         """Wrap an application; ``clock`` returns seconds."""
         self._app = app
         self._clock = clock
+        self._pattern = pattern()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a connection through."""
@@ -44,14 +70,18 @@ class AccessLog:
             await self._app(scope, receive, noting)
         finally:
             facts["ms"] = round((self._clock() - began) * 1000, 1)
-            logger.info("request", extra=facts)
+            if logger.isEnabledFor(logging.INFO):
+                logger.handle(AccessRecord(facts, self._pattern))
 
 
 def _printable(path: str) -> str:
     """Return the path with unprintable characters replaced: the client chose it."""
-    return "".join(char if char.isprintable() else "?" for char in path[:_MAX_PATH])
+    text = path[:_MAX_PATH]
+    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def _request_id(message: Message) -> str:
-    found = (value for name, value in message["headers"] if name == b"x-request-id")
-    return next(found, b"").decode("latin-1")
+    for name, value in message["headers"]:
+        if name == b"x-request-id":
+            return str(value, "latin-1")
+    return ""

@@ -109,16 +109,18 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if not self._admitted:
             return
-        if self._in_head and self._deadline is None:
-            self._start_clock(HEAD_DEADLINE)
         self._received += len(data)
         super().data_received(data)
-        if self._begun and self._deadline is None:
+        # Most requests come whole, and need no clock.
+        if not self._in_head:
+            self._await_body()
+            if self._received > MAX_BODY:
+                self._close()
+            return
+        if (self._received or self._begun) and self._deadline is None:
             self._start_clock(HEAD_DEADLINE)
-        if self._in_head and self._received > MAX_HEAD:
+        if self._received > MAX_HEAD:
             self._refuse()
-        elif not self._in_head and self._received > MAX_BODY:
-            self._close()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer what came whole before the client closed its half; True keeps the other half open."""
@@ -145,7 +147,7 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Let the request run, and give its body a deadline where there is one."""
+        """Let the request run."""
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooManyRequests
         self._begun = self._in_head = False
@@ -153,9 +155,6 @@ class BoundedHttp(HttpToolsProtocol):
         self._stop_clock()
         super().on_headers_complete()
         self._unanswered.append(self.cycle)
-        if _announces_body(self.headers):
-            self.cycle.transport = cast("asyncio.Transport", _Answering(self))
-            self._start_clock(BODY_DEADLINE)
 
     def on_message_complete(self) -> None:
         """Wait for the next head; until its first byte, uvicorn's keep-alive timeout applies."""
@@ -230,6 +229,12 @@ class BoundedHttp(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
 
+    def _await_body(self) -> None:
+        """Give the rest of a body its deadline; its request runs by now, and may be answered before."""
+        if self._deadline is None:
+            self.cycle.transport = cast("asyncio.Transport", _Answering(self))
+            self._start_clock(BODY_DEADLINE)
+
     def _discard(self, size: int) -> None:
         self._rest = (self._rest or 0) - size
         if self._rest < 0:
@@ -288,10 +293,3 @@ class _Answering:
         self.write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing
         self.close = protocol.end_answer
-
-
-def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in headers
-    )
