@@ -38,14 +38,14 @@ def base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SigningKey:
     """A private key with the id it is published under."""
 
     kid: str
     private_key: PrivateKey = field(repr=False)
 
-    @property
+    @cached_property
     def alg(self) -> str:
         """The one algorithm this key signs with."""
         return algorithm(self.private_key.public_key())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 
 from authkit_issuer.errors import ConfigError
 
@@ -23,6 +24,8 @@ class TrustedProxies:
         given = tuple(entries)
         self.unix = UNIX in given
         self._networks = [_network(entry) for entry in given if entry != UNIX]
+        # Every request asks about the same few peers.
+        self._is_inside = lru_cache(maxsize=1024)(self._look)
 
     def __bool__(self) -> bool:
         """True if any proxy is trusted."""
@@ -30,8 +33,9 @@ class TrustedProxies:
 
     def has(self, address: str | None) -> bool:
         """True for a peer that is trusted; None is a peer without an address, that of a unix socket."""
-        if address is None:
-            return self.unix
+        return self.unix if address is None else self._is_inside(address)
+
+    def _look(self, address: str) -> bool:
         known = ipaddress.ip_address(address)
         return any(known in network for network in self._networks)
 

@@ -9,19 +9,15 @@ from functools import lru_cache
 
 from starlette.types import Scope
 
-from authkit_issuer import identifiers
 from authkit_issuer.config.trusted_proxies import TrustedProxies
 from authkit_issuer.errors import Denied
+from authkit_issuer.identifiers import MAX_USER_AGENT, ip_address, user_agent
 from authkit_issuer.ports import Client
 
 _MAX_HOPS = 32
 _OF_PROXIES = frozenset({b"forwarded", b"via", b"x-real-ip"})
 
 logger = logging.getLogger("authkit.http")
-
-# The same callers come again and again; both are pure and would be the dearest part of a request.
-ip_address = lru_cache(maxsize=4096)(identifiers.ip_address)
-user_agent = lru_cache(maxsize=512)(identifiers.user_agent)
 
 
 class LoopbackOnly(Denied):
@@ -43,7 +39,7 @@ def client_facts(scope: Scope, trusted: TrustedProxies, device: str | None = Non
     forwarded: list[str] = []
     for name, value in scope["headers"]:
         if name == b"user-agent":
-            agent = value[: identifiers.MAX_USER_AGENT].decode("latin-1")
+            agent = value[:MAX_USER_AGENT].decode("latin-1")
         elif name == b"x-forwarded-for":
             forwarded.append(value.decode("latin-1"))
     if forwarded and trusted:

@@ -33,10 +33,10 @@ from authkit_issuer.http.errors import InvalidPassword, MethodNotAllowed, refuse
 from authkit_issuer.http.failure_log import FailureLog
 from authkit_issuer.http.languages import MAX_HEADER, preferred
 from authkit_issuer.http.measured import measured
-from authkit_issuer.http.operations import Auth, Call, NoParams, Operation
+from authkit_issuer.http.operations import Auth, Body, Call, NoBody, NoParams, Operation, Params
 from authkit_issuer.http.pages import html
 from authkit_issuer.http.raw_response import JSON, HeaderList, Headers, RawResponse
-from authkit_issuer.http.request_body import read_body, read_query
+from authkit_issuer.http.request_body import announces_body, read_body, read_query
 from authkit_issuer.identifiers import is_phone
 from authkit_issuer.ports import Client, language
 from authkit_issuer.telemetry.measurements import REFUSALS
@@ -57,6 +57,7 @@ SLOW_BODY = 0.05
 
 _NO_CACHE: Headers = ((b"cache-control", b"no-store"), (b"pragma", b"no-cache"))
 _NOTHING = NoParams()
+_NO_BODY = NoBody()
 _REFRESH_TOKEN = {"refresh_token"}
 
 
@@ -140,6 +141,8 @@ class Runner:
 
     async def _call(self, scope: Scope, receive: Receive, cookies: CookieJar) -> Call[Any, Any]:
         operation, surface, extra = self.operation, self._surface, cookies.response_headers
+        if operation.document and not announces_body(dict(scope["headers"])):
+            return self._call_of(scope, cookies, Client(), _NO_BODY, _NOTHING)
         client = client_address.client_facts(scope, surface.trusted, cookies.device_token())
         caller, refused = await self._identify(scope, client, extra)
         is_client = operation.auth is Auth.CLIENT
@@ -157,17 +160,21 @@ class Runner:
             raise refused
         params = _NOTHING if operation.params is NoParams else read_query(scope, operation.params)
         await self._count_named(body, client, extra)
+        return self._call_of(scope, cookies, client, body, params, caller=caller, org=org)
+
+    def _call_of(
+        self, scope: Scope, cookies: CookieJar, client: Client, body: Body, params: Params, **known: Any
+    ) -> Call[Any, Any]:
         return Call(
-            service=surface.service,
+            service=self._surface.service,
             client=client,
             body=body,
             params=params,
             path=scope["path_params"],
             headers=cookies.request_headers,
             cookies=cookies,
-            response_headers=extra,
-            caller=caller,
-            org=org,
+            response_headers=cookies.response_headers,
+            **known,
         )
 
     async def _count_named(self, body: Any, client: Client, extra: HeaderList) -> None:

@@ -229,6 +229,8 @@ class Operation:
     """Any web page may read this; it is public and changes nothing."""
     conditional: bool = False
     """A client that has the answer gets 304, as it does of every one with ``cors``."""
+    document: bool = False
+    """The same for every caller: nothing of a request is read but its conditions."""
     media_types: tuple[str, ...] = ("application/json",)
 
     @property

@@ -47,7 +47,7 @@ async def read_body(scope: Scope, receive: Receive, model: type[Model], *, form:
     so that an operation without members takes nothing or ``{}``.
     """
     headers: dict[bytes, bytes] = dict(scope["headers"])
-    if model is NoBody and not _announces_body(headers):
+    if model is NoBody and not announces_body(headers):
         return cast("Model", _NOTHING)
     try:
         async with asyncio.timeout(BODY_DEADLINE):
@@ -67,7 +67,8 @@ def read_query(scope: Scope, model: type[Model]) -> Model:
     return _validate(model, _pairs(scope["query_string"]))
 
 
-def _announces_body(headers: dict[bytes, bytes]) -> bool:
+def announces_body(headers: dict[bytes, bytes]) -> bool:
+    """True if the headers of a request say that a body follows."""
     # RFC 9112 section 6.3. A body that HTTP/2 leaves unannounced goes unread, where none means anything.
     return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
 

@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     form: bool
     redirect: int | None
     cors: bool
+    document: bool
     media_types: tuple[str, ...]
 
 

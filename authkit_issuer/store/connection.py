@@ -7,8 +7,9 @@ answer" becomes ``DatabaseUnavailable``. Everything else is a defect and passes 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -54,29 +55,42 @@ DOWN = (
 )
 
 
-@contextmanager
-def translated(where: str = "PostgreSQL") -> Generator[None, None, None]:
-    """Turn driver errors raised inside into errors of ours; ``where`` begins their reason.
+class translated:  # noqa: N801 - used like a function
+    """Turns driver errors raised inside into errors of ours; ``where`` begins their reason.
 
     The others lose the detail that the server adds: it quotes the row, and their text goes to the log.
     """
-    try:
-        yield
-    except asyncpg.UniqueViolationError as error:
+
+    __slots__ = ("_where",)
+
+    def __init__(self, where: str = "PostgreSQL") -> None:
+        """Take what the reasons begin with."""
+        self._where = where
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise the error of ours, if there is one for what was raised."""
+        if error is not None:
+            _translate(error, self._where)
+
+
+def _translate(error: BaseException, where: str) -> None:
+    if isinstance(error, asyncpg.UniqueViolationError):
         error.detail = None
         taken = _TAKEN.get(error.constraint_name or "")
-        if taken is None:
-            raise
-        raise taken from error
-    except DOWN as error:
+        if taken is not None:
+            raise taken from error
+    elif isinstance(error, DOWN):
         raise errors.DatabaseUnavailable().because(f"{where}: {_cause(error)}") from error
-    except asyncpg.InterfaceError as error:
-        if not is_gone(error):
-            raise
-        raise errors.DatabaseUnavailable().because(f"{where}: {error}") from error
-    except asyncpg.PostgresError as error:
+    elif isinstance(error, asyncpg.InterfaceError):
+        if is_gone(error):
+            raise errors.DatabaseUnavailable().because(f"{where}: {error}") from error
+    elif isinstance(error, asyncpg.PostgresError):
         error.detail = None
-        raise
 
 
 def _cause(error: BaseException) -> str:

@@ -84,34 +84,39 @@ class PoolStore:
 
     async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
         """See ``Store``."""
-        return await self._run(lambda store: store.fetch(query, args))
+        return await self._run(ConnectionStore.fetch, query, args)
 
     async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:
         """See ``Store``."""
-        return await self._run(lambda store: store.fetch_one(query, args))
+        return await self._run(ConnectionStore.fetch_one, query, args)
 
     async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:
         """See ``Store``."""
-        return await self._run(lambda store: store.execute(query, args))
+        return await self._run(ConnectionStore.execute, query, args)
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Store, None]:
         """Take a connection and open a transaction on it."""
         connection, transaction = await self._begun()
         async with (
-            self._held(connection),
+            _Held(self, connection),
             RepeatedStore(connection, self._schema, self._waits).until_commit(transaction) as store,
         ):
             yield store
 
-    async def _run(self, statement: Callable[[ConnectionStore], Awaitable[Result]]) -> Result:
+    async def _run(
+        self,
+        ask: Callable[[ConnectionStore, Query[Any], tuple[object, ...]], Awaitable[Result]],
+        query: Query[Any],
+        args: tuple[object, ...],
+    ) -> Result:
         """Run one statement, again if the server gave it up or never knew it."""
         repetitions = 0
         while True:
             connection = await self._acquired()
             try:
-                async with self._held(connection):
-                    return await statement(ConnectionStore(connection, self._schema, self._waits))
+                async with _Held(self, connection):
+                    return await ask(ConnectionStore(connection, self._schema, self._waits), query, args)
             except errors.DatabaseUnavailable as error:
                 unknown = isinstance(error.__cause__, NO_PREPARED_STATEMENTS)
                 if not (gave_up(error) or unknown) or not await pause(repetitions):
@@ -127,7 +132,7 @@ class PoolStore:
             connection = await self._acquired()
             transaction = connection.transaction(isolation=ISOLATION)
             try:
-                async with self._held(connection, keep=True):
+                async with _Held(self, connection, keep=True):
                     with translated():
                         await transaction.start()
             except errors.DatabaseUnavailable as error:
@@ -138,23 +143,15 @@ class PoolStore:
                 return connection, transaction
         raise AssertionError
 
-    @asynccontextmanager
-    async def _held(self, connection: Connection, *, keep: bool = False) -> AsyncGenerator[None, None]:
-        """Release the connection at the end; with ``keep``, only after a failure."""
+    async def release(self, connection: Connection, cause: BaseException | None) -> None:
+        """Give a connection back, after a failure with its cause."""
         try:
-            yield
-        except errors.DatabaseUnavailable as error:
-            await self._leave(connection, error.__cause__)
-            keep = False
-            raise
-        except BaseException:
-            keep = False
-            raise
+            if isinstance(cause, errors.DatabaseUnavailable):
+                await self._leave(connection, cause.__cause__)
         finally:
-            if not keep:
-                # Shielded by asyncpg itself; a cancelled caller still gives the connection back.
-                with translated():
-                    await self._pool.release(connection)
+            # Shielded by asyncpg itself; a cancelled caller still gives the connection back.
+            with translated():
+                await self._pool.release(connection)
 
     async def _leave(self, connection: Connection, cause: BaseException | None) -> None:
         """Use no connection again that would fail the next caller, too."""
@@ -196,6 +193,22 @@ class PoolStore:
             except TimeoutError:
                 self.suspect()
                 raise
+
+
+class _Held:
+    """Releases the connection at the end of a block; with ``keep``, only after a failure."""
+
+    __slots__ = ("_connection", "_keep", "_store")
+
+    def __init__(self, store: PoolStore, connection: Connection, *, keep: bool = False) -> None:
+        self._store, self._connection, self._keep = store, connection, keep
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None or not self._keep:
+            await self._store.release(self._connection, error)
 
 
 class NoStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,13 +123,20 @@ class Cast:
             raise error
         self._absent[name] = str(error)
 
-    async def play(self, actions: Sequence[str], rounds: int, seconds: float) -> Results:
+    async def play(
+        self,
+        actions: Sequence[str],
+        rounds: int,
+        seconds: float,
+        *,
+        counts: Callable[[str], tuple[int, ...]] = connections,
+    ) -> Results:
         """Let the candidates take turns at each action, after one round that is not counted."""
         parts = await self._parts()
-        found: Results = {action: {count: Turns() for count in connections(action)} for action in actions}
+        found: Results = {action: {count: Turns() for count in counts(action)} for action in actions}
         for number in range(rounds + 1):
             print(f"round {number} of {rounds}: {', '.join(actions)}", file=sys.stderr)
-            for action, count in ((each, count) for each in actions for count in connections(each)):
+            for action, count in ((each, count) for each in actions for count in counts(each)):
                 names = [name for each, name in parts if each == action]
                 for name in random.sample(names, len(names)):
                     process, asking = parts[action, name]

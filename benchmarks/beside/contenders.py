@@ -88,7 +88,7 @@ async def ours(stage: Stage) -> list[Contender]:
         name=AUTHKIT,
         command=lambda port: [authkit(), "serve", "--port", str(port)],
         ready="/.well-known/jwks.json",
-        parts=_issuer_parts,
+        parts=issuer_parts,
         env=env,
     )
     floors = Contender(
@@ -139,7 +139,7 @@ def exchange(number: int, token: str) -> bytes:
     return http("POST", "/auth/token", number, body=body)
 
 
-async def _issuer_parts(port: int) -> Parts:
+async def issuer_parts(port: int) -> Parts:
     tokens = await _tokens(port)
     logins: list[Asking] = [Same(_login("login", number)) for number in range(CALLERS)]
     return {

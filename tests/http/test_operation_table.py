@@ -17,7 +17,7 @@ from authkit_issuer.errors import AuthError
 from authkit_issuer.errors.declared import declared
 from authkit_issuer.http import openapi
 from authkit_issuer.http.app import OPERATIONS
-from authkit_issuer.http.operations import Auth, Body, NoBody, Operation, Params
+from authkit_issuer.http.operations import Auth, Body, NoBody, NoParams, Operation, Params
 from authkit_issuer.http.pages.docs import Docs
 from authkit_issuer.http.route_groups import collect
 from authkit_issuer.http.routes.sms_reports import SmsReport
@@ -376,6 +376,21 @@ def test_bodies_are_strict_and_only_what_others_specify_ignores_what_it_does_not
 @every
 def test_what_changes_something_is_never_readable_by_other_origins(operation):
     assert not operation.cors or (operation.method in READ_ONLY and operation.auth is Auth.PUBLIC)
+
+
+@every
+def test_a_document_is_for_everybody_and_its_handler_reads_nothing_of_the_caller(operation):
+    if not operation.document:
+        return
+    assert (operation.method, operation.auth, operation.limit, operation.org) == (
+        "GET",
+        Auth.PUBLIC,
+        None,
+        None,
+    )
+    assert (operation.body, operation.params) == (NoBody, NoParams)
+    assert "{" not in operation.path
+    assert set(re.findall(r"call\.(\w+)", inspect.getsource(operation.handler))) <= {"service", "header"}
 
 
 @every

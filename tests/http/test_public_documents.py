@@ -71,6 +71,13 @@ async def test_the_key_set_answers_head_and_preflight_and_nothing_else(api):
     assert (await api.post(JWKS)).status_code == 405
 
 
+async def test_a_body_that_comes_with_a_request_for_a_document_is_read_as_strictly_as_any(api):
+    for body, status in ((b"{}", 200), (b'{"a": 1}', 400), (b"no JSON", 400), (b" " * 70_000, 413)):
+        json_header = {"content-type": "application/json"}
+        answer = await api.request("GET", JWKS, content=body, headers=json_header)
+        assert answer.status_code == status, body[:10]
+
+
 async def test_alive_asks_no_store_and_ready_asks_everybody(make_service, serve):
     service = await make_service(pool=None)
     async with serve(service) as api:

@@ -116,6 +116,7 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
     returns=AuthorizationServerMetadata,
     omit_none=True,
     cors=True,
+    document=True,
 )
 @routes.get(
     "/.well-known/oauth-authorization-server",
@@ -124,13 +125,21 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
     returns=AuthorizationServerMetadata,
     omit_none=True,
     cors=True,
+    document=True,
 )
 async def get_authorization_server_metadata(call: Plain) -> RawResponse:
     """Return the metadata document."""
     return cached(_metadata(call.service), call.header(b"if-none-match"))
 
 
-@routes.get("/auth/capabilities", "What this service offers", returns=Capabilities, cors=True, omit_none=True)
+@routes.get(
+    "/auth/capabilities",
+    "What this service offers",
+    returns=Capabilities,
+    cors=True,
+    document=True,
+    omit_none=True,
+)
 async def get_capabilities(call: Plain) -> RawResponse:
     """Return the features of this service."""
     return cached(_capabilities(call.service), call.header(b"if-none-match"))

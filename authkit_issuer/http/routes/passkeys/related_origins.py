@@ -26,6 +26,7 @@ routes = Routes(tag="discovery", auth=Auth.PUBLIC, limit=None)
     offered=lambda service: bool(service.config.webauthn_related_origins),
     returns=RelatedOrigins,
     cors=True,
+    document=True,
 )
 async def get_related_origins(call: Plain) -> RawResponse:
     """Return the origins of other domains."""

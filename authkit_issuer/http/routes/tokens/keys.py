@@ -20,7 +20,9 @@ class JwkSet:
 routes = Routes(tag="keys", auth=Auth.PUBLIC, limit=None)
 
 
-@routes.get("/.well-known/jwks.json", "The keys that verify access tokens", returns=JwkSet, cors=True)
+@routes.get(
+    "/.well-known/jwks.json", "The keys that verify access tokens", returns=JwkSet, cors=True, document=True
+)
 async def get_jwks(call: Plain) -> RawResponse:
     """Return the key set, or 304 if the client has it."""
     document = call.service.tokens.jwks_document()
