@@ -220,8 +220,8 @@ class Verifier:
     async def explain(self, token: str, *, proof: Proof | None = None) -> Explanation:
         """Return the result of every check; its ``code`` is the one that ``verify`` raises. Caches nothing.
 
-        A DPoP proof is not used up, so its replay is not noticed. Safe to show to the client that sent the
-        token: it repeats no part of the encoded token.
+        A DPoP proof is not used up, so its replay is not noticed. The result repeats no part of the encoded
+        token. It names settings, such as the accepted tenants and the URL of the keys: show it to operators.
         """
         from authkit_verify._verify.explain.explain import explain  # noqa: PLC0415 - for the few that ask
 
