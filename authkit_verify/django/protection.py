@@ -123,9 +123,11 @@ class Protection:
         return challenge.refuse(error, dpop=uses_dpop(scope))
 
     def _has_admitted(self, scope: dict[str, Any]) -> bool:
-        """True if the issuers of the settings were asked, and not those of another middleware in front."""
-        authenticator = authenticator_of(scope)
-        return authenticator is not None and authenticator.verifier is self.verifier.asynchronous
+        """True if the issuers and the records of the settings were asked, and not only those in front."""
+        asked, own = authenticator_of(scope), self.authenticator
+        if asked is None or asked.verifier is not own.verifier:
+            return False
+        return own.enricher is None or asked.enricher is own.enricher
 
     def _is_open(self, scope: dict[str, Any]) -> bool:
         return scope in self._exclude or is_preflight(scope)

@@ -22,7 +22,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 import authkit_verify
-from authkit_verify import SyncVerifier, wsgi
+from authkit_verify import Enrichment, SyncVerifier, wsgi
 from authkit_verify.django import principal_of, require
 from authkit_verify.django.rest_framework import BearerAuthentication, permission
 from authkit_verify.testing import FakeIssuer
@@ -104,6 +104,25 @@ def test_nor_is_a_caller_whom_an_asgi_middleware_admitted(
     with override_settings(ROOT_URLCONF=URLS, MIDDLEWARE=stack, AUTHKIT={"VERIFIER": verifier}):
         refused = asyncio.run(answer())
     assert (refused.status_code, refused.json()["error"]) == (401, "bad_issuer")
+
+
+class Banned:
+    """Records in which every user is banned."""
+
+    async def enrich(self, _user_id: str) -> Enrichment:
+        return Enrichment(allowed=False)
+
+
+@pytest.mark.parametrize("url", ["/function", "/coroutine", "/framed"])
+def test_the_records_of_the_settings_are_asked_behind_a_middleware_that_asks_none(
+    stack: list[str], verifier: SyncVerifier, ours: FakeIssuer, url: str
+) -> None:
+    settings = {"VERIFIER": verifier, "ENRICHMENT": Banned()}
+    with override_settings(ROOT_URLCONF=URLS, MIDDLEWARE=stack, AUTHKIT=settings):
+        app = wsgi.AuthMiddleware(get_wsgi_application(), verifier)
+        with httpx.Client(transport=httpx.WSGITransport(app=app), base_url="http://x.test") as client:
+            refused = client.get(url, headers=ours.bearer("ann"))
+            assert (refused.status_code, refused.json()["error"]) == (401, "user_disabled")
 
 
 def caller(request: HttpRequest) -> HttpResponse:
