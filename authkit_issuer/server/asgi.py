@@ -4,8 +4,9 @@
 must have been migrated. Logging is the server's, and so are the bounds of a connection: how large a request's
 headers may be and how long they may take (``authkit serve`` sets 32 KiB and ten seconds), and whether it
 rewrites the peer by ``X-Forwarded-For``, which this application does for ``trusted_proxies`` (uvicorn:
-``--no-proxy-headers``). Behind a proxy that passes trailers on, uvicorn needs ``--http h11``: its parser
-httptools takes them for headers.
+``--no-proxy-headers``). Behind a proxy that passes trailers or ``Upgrade`` on, uvicorn needs ``--http h11``:
+its parser httptools takes the former for headers, and the body of a request with the latter for another
+request.
 """
 
 from __future__ import annotations

@@ -49,6 +49,10 @@ class TooManyRequests(Exception):
     """Makes the parser stop."""
 
 
+class UpgradeWithBody(Exception):
+    """Makes the parser stop."""
+
+
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol with a bound of bytes and seconds for head, body, its rest, and answer."""
 
@@ -147,14 +151,24 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Let the request run."""
+        """Let the request run.
+
+        After a request for another protocol (``Upgrade``, ``CONNECT``) the parser looks for no body: it would
+        take one for the next request, whose answer a proxy would give to another client. Such a request is
+        refused, and one without a body is the last of its connection (RFC 9112 section 11.2).
+        """
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooManyRequests
+        upgrade = self.parser.should_upgrade()
+        if upgrade and _announces_body(self.headers):
+            raise UpgradeWithBody
         self._begun = self._in_head = False
         self._received = 0
         self._stop_clock()
         super().on_headers_complete()
         self._unanswered.append(self.cycle)
+        if upgrade:
+            self.cycle.keep_alive, self._rest = False, MAX_LINGER
 
     def on_message_complete(self) -> None:
         """Wait for the next head; until its first byte, uvicorn's keep-alive timeout applies."""
@@ -293,3 +307,10 @@ class _Answering:
         self.write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing
         self.close = protocol.end_answer
+
+
+def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in headers
+    )

@@ -231,6 +231,34 @@ async def test_a_trailer_is_no_header(port: int) -> None:
     assert b"cookie" not in said
 
 
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+@pytest.mark.parametrize("length", [b"content-length: 33", b"transfer-encoding: chunked"])
+async def test_the_body_of_a_request_for_another_protocol_is_no_request(
+    port: int, protocol: bytes, length: bytes
+) -> None:
+    # The answer to a request that only the server sees would be the next client's, behind a proxy.
+    body = b"GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n"
+    assert len(body) == 33
+    upgrade = b"connection: Upgrade\r\nupgrade: " + protocol + b"\r\n"
+    head = b"POST / HTTP/1.1\r\nhost: x\r\n" + upgrade + length + b"\r\n\r\n"
+    for pieces in ((head, body), (head + body,), (head + b" ", body)):
+        said = await talk(port, *pieces, pause=0.05)
+        assert said.count(b"HTTP/1.1 ") <= 1
+        assert b"200 OK" not in said
+
+
+@pytest.mark.parametrize("more", [(), (GOOD,), (GOOD[:9], GOOD[9:])])
+async def test_a_request_for_another_protocol_is_answered_and_the_last_one(
+    port: int, more: tuple[bytes, ...]
+) -> None:
+    upgrade = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMA\r\n\r\n"
+    asks = b"GET /slow HTTP/1.1\r\nhost: x\r\n" + upgrade
+    for pieces in ((asks, *more), (asks + b"".join(more),)):
+        said = await talk(port, *pieces, pause=0.05)
+        assert said.startswith(b"HTTP/1.1 200 OK")
+        assert said.count(b"HTTP/1.1 ") == said.count(b"connection: close") == 1
+
+
 async def test_a_trailer_without_end_is_cut_off(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
     assert (await talk(port, head + b"a: b\r\n" * 2000)).startswith(b"HTTP/1.1 400")
