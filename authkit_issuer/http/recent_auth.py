@@ -15,13 +15,18 @@ if TYPE_CHECKING:
 async def require_recent_auth(service: Service, account: AuthenticatedSession) -> None:
     """Raise ``StepUpRequired`` unless the session's last proof is recent enough (``step_up_max_age``).
 
-    Where the second factor is on, it must have been part of the proof. The age is the database's word, so
+    Where the second factor is on, it must have been part of the proof; so must the passkey where that is the
+    second factor which a role or an organization of the user requires. The age is the database's word, so
     that clocks which disagree open nothing.
     """
     longest = service.config.step_up_max_age
-    if account.auth_age <= longest and ("mfa" in account.amr or not account.two_factor):
+    proved = "mfa" in account.amr or not (account.two_factor or account.needs_passkey)
+    if account.auth_age <= longest and proved:
         return
-    refusal = StepUpRequired(metadata={"methods": await service.logins.step_up_methods(account.id)})
+    methods = await service.logins.step_up_methods(account.id)
+    if account.needs_passkey:
+        methods = [method for method in methods if method == "passkey"]
+    refusal = StepUpRequired(metadata={"methods": methods})
     refusal.max_age = int(longest)
     refusal.metadata["max_age_seconds"] = int(longest)
     raise refusal
@@ -61,11 +66,12 @@ async def require_recent_auth_unless(call: Call[Any, Any], password: str | None)
     """Require a recent authentication, unless the request has a password that its handler verifies.
 
     A user with a second factor must have proved it recently, password or not. So must one with a passkey,
-    where ``two_factor_policy`` requires a second factor. An account without a password has none to verify.
+    where a second factor is required. An account without a password has none to verify.
 
     Raises ``StepUpRequired``.
     """
     account = call.account
     required = call.service.config.two_factor_policy == "required" and account.has_second_factor
-    if password is None or account.two_factor or required or not account.has_password:
+    by_factor = account.two_factor or account.needs_passkey or required
+    if password is None or by_factor or not account.has_password:
         await require_recent_auth(call.service, account)

@@ -223,9 +223,6 @@ def test_one_writer_sets_the_contacts_of_users() -> None:
         for query in queries()
         if any(CONTACT_COLUMN.search(written) for written in SETTING.findall(query.sql))
     }
-    proofs = [
-        query
-        for by_kind in (accounts.REPLACE_CONTACT, accounts.VOUCH, accounts.MARK_PROVED, accounts.FREEZE)
-        for query in by_kind.values()
-    ]
+    marks = accounts.VOUCH, accounts.MARK_PROVED, accounts.NOTE_PROVED, accounts.FREEZE
+    proofs = [query for by_kind in (accounts.REPLACE_CONTACT, *marks) for query in by_kind.values()]
     assert writers == {query.sql for query in (*proofs, accounts.SET_EMAIL_VERIFIED)}

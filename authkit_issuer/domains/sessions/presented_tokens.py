@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.config import Config
 from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import refresh_token
@@ -50,10 +51,22 @@ async def find_session(rt: Runtime, user_id: str, session_id: str) -> sql.Authen
         return None
     config = rt.config
     found = await rt.maybe(sql.AUTHENTICATE, session, user, config.issuer, config.refresh_idle_duration)
-    requiring = config.two_factor_required_roles
-    if found is None or found.has_second_factor or not requiring:
+    if found is None or found.has_second_factor:
         return found
-    return replace(found, roles=[role for role in found.roles if role not in requiring])
+    counted = [role for role in found.roles if role not in config.two_factor_required_roles]
+    withheld = len(counted) < len(found.roles)
+    return replace(
+        found,
+        roles=counted,
+        # Another factor must not do to add one, or to remove the passkey.
+        needs_passkey=passkeys_are_factors(config)
+        and (found.needs_passkey or (withheld and found.beside_passkey)),
+    )
+
+
+def passkeys_are_factors(config: Config) -> bool:
+    """True if a passkey can be a second factor, which its user then has to prove."""
+    return config.webauthn_rp_id is not None and config.passkey_counts_as_two_factors
 
 
 async def verified_claims(rt: Runtime, token: str) -> Claims | None:

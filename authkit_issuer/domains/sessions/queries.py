@@ -82,6 +82,10 @@ class AuthenticatedSession(Account):
     """The user has linked an external login or a wallet."""
     has_second_factor: bool
     """As ``two_factor_required_roles`` requires it."""
+    beside_passkey: bool
+    """The account has a passkey, and the session took another factor alone."""
+    needs_passkey: bool
+    """So it is, and an organization or a role of the user requires a second factor: the passkey."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +189,11 @@ _ACCOUNT = """
            ) as roles,
            u.biography, u.created_at, u.last_login,
 """
+_BESIDE_PASSKEY = f"({OWNS_PASSKEY} and not {has_second_factor('s.amr')})"
+_IN_STRICT_ORG = """exists (
+    select from profiles.org_members m join profiles.orgs o on o.id = m.org_id
+    where m.user_id = u.id and o.two_factor_required and o.deleted_at is null
+)"""
 AUTHENTICATE = Query(
     AuthenticatedSession,
     f"""
@@ -195,7 +204,8 @@ AUTHENTICATE = Query(
            extract(epoch from now() - s.auth_time)::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
-           {has_second_factor("s.amr")} as has_second_factor
+           {has_second_factor("s.amr")} as has_second_factor,
+           {_BESIDE_PASSKEY} as beside_passkey, {_BESIDE_PASSKEY} and {_IN_STRICT_ORG} as needs_passkey
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,
@@ -210,7 +220,7 @@ ENROLLEE = Query(
            extract(epoch from now() - to_timestamp($3::float8))::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
-           false as has_second_factor
+           false as has_second_factor, false as beside_passkey, false as needs_passkey
     from profiles.users u
     where u.id = $1::uuid and u.auth_epoch = $2 and not {HAS_TWO_FACTOR} and ($4 or not {OWNS_PASSKEY})
     """,
