@@ -69,7 +69,7 @@ class Principal:
 
     @property
     def email(self) -> str | None:
-        """The email address of the token, else of the host's records."""
+        """The email address of the token, verified only if ``claims.email_verified``, else of the records."""
         return self.claims.email or (self.enrichment.email if self.enrichment is not None else None)
 
     @property
