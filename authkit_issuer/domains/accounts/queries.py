@@ -367,15 +367,12 @@ WITHDRAW_ROLE = Query(
     str,
     "delete from profiles.user_roles where user_id = $1::uuid and role_id = $2::uuid returning user_id::text",
 )
-OTHER_ROLE_HOLDERS = Query(
-    bool,
-    f"""
-    select exists (
-        select from profiles.user_roles ur join profiles.users u on u.id = ur.user_id
-        where ur.role_id = $1::uuid and u.id <> $2::uuid and {ALLOWED}
-    )
-    """,
-)
+_ACTING_HOLDER = f"""
+    select from profiles.user_roles ur join profiles.users u on u.id = ur.user_id
+    where ur.role_id = $1::uuid and {ALLOWED}
+"""
+OTHER_ROLE_HOLDERS = Query(bool, f"select exists ({_ACTING_HOLDER} and u.id <> $2::uuid)")
+HOLDS_ROLE = Query(bool, f"select exists ({_ACTING_HOLDER} and u.id = $2::uuid)")
 ROLES_OF_USER = Query(
     str,
     """

@@ -17,8 +17,9 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.query import Query
 
-__all__ = ["ADMIN", "Role", "Roles", "role_id"]
+__all__ = ["ADMIN", "Role", "Roles", "require_admin", "role_id"]
 
 ADMIN = "admin"
 """The role that opens the administration."""
@@ -49,11 +50,20 @@ class Roles:
         """Return the catalogue, sorted by slug."""
         return await self.rt.all(sql.DEFINED_ROLES)
 
-    @raises(errors.ReservedRoleSlug, errors.InvalidRoleSlug, errors.RoleNotFound, errors.UserNotFound)
-    async def assign(self, user_id: str, slug: str, *, actor: str | None = None) -> None:
+    @raises(
+        errors.ReservedRoleSlug,
+        errors.InvalidRoleSlug,
+        errors.RoleNotFound,
+        errors.UserNotFound,
+        errors.Denied,
+    )
+    async def assign(
+        self, user_id: str, slug: str, *, actor: str | None = None, as_admin: bool = False
+    ) -> None:
         """Give a user a role; again is no change. ``actor`` is the id of who did it, for the audit trail.
 
-        Raises ``ReservedRoleSlug``, ``RoleNotFound`` for a role outside the catalogue, ``UserNotFound``.
+        Raises ``ReservedRoleSlug``, ``RoleNotFound`` for a role outside the catalogue, ``UserNotFound``, and
+        with ``as_admin`` ``Denied`` for an ``actor`` who is no administrator at that moment, or may not act.
         """
         role = identifiers.role_slug(slug)
         person = identifiers.uuid_or_none(user_id)
@@ -62,6 +72,8 @@ class Roles:
         async with self.rt.transaction() as tx:
             # The role before the user, as the check of the last administrator does: they cannot deadlock.
             await tx.maybe(sql.HOLD_ROLE, role)
+            if as_admin:
+                await require_admin(tx, actor)
             grant = await tx.one(sql.GRANT_ROLE, person, role)
             if not grant.role_known:
                 raise errors.RoleNotFound(metadata={"role": role})
@@ -70,18 +82,29 @@ class Roles:
             if grant.granted:
                 await _record(tx, SessionEventType.ROLE_ASSIGNED, person, role, actor)
 
-    @raises(errors.ReservedRoleSlug, errors.InvalidRoleSlug, errors.CannotRemoveLastAdminRole)
-    async def remove(self, user_id: str, slug: str, *, force: bool = False, actor: str | None = None) -> bool:
+    @raises(errors.ReservedRoleSlug, errors.InvalidRoleSlug, errors.CannotRemoveLastAdminRole, errors.Denied)
+    async def remove(
+        self,
+        user_id: str,
+        slug: str,
+        *,
+        force: bool = False,
+        actor: str | None = None,
+        as_admin: bool = False,
+    ) -> bool:
         """Take a role from a user; False when the user did not hold it.
 
         The last ``admin`` who may still act keeps the role (``CannotRemoveLastAdminRole``) unless ``force``:
         no user would be left to give it back. The role's row lock decides between two that remove each other.
+        ``as_admin`` as for ``assign``.
         """
         role, person = identifiers.role_slug(slug), identifiers.uuid_or_none(user_id)
         if person is None:
             return False
         async with self.rt.transaction() as tx:
             known = await tx.maybe(sql.LOCK_ROLE, role)
+            if as_admin:
+                await require_admin(tx, actor)
             if known is None or await tx.maybe(sql.WITHDRAW_ROLE, person, known) is None:
                 return False
             if role == ADMIN and not force and not await tx.one(sql.OTHER_ROLE_HOLDERS, known, person):
@@ -93,6 +116,17 @@ class Roles:
         """Return the slugs of the user's roles, sorted; an unknown user has none."""
         person = identifiers.uuid_or_none(user_id)
         return [] if person is None else await self.rt.all(sql.ROLES_OF_USER, person)
+
+
+async def require_admin(tx: Runtime, user_id: str | None, *, lock: Query[str] = sql.HOLD_ROLE) -> None:
+    """Raise ``Denied`` unless the user is an administrator who may act, until the transaction ends.
+
+    A transaction that locks the role later passes ``LOCK_ROLE``: two that hold it would wait for each other.
+    """
+    role, person = await tx.maybe(lock, ADMIN), identifiers.uuid_or_none(user_id or "")
+    # A statement of its own, after the lock: a user who waited for it may have lost the role meanwhile.
+    if role is None or person is None or not await tx.one(sql.HOLDS_ROLE, role, person):
+        raise errors.Denied
 
 
 def role_id(slug: str) -> str:

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, get_args
 
 from authkit_issuer import errors, identifiers
+from authkit_issuer.domains.accounts.queries import LOCK_ROLE
+from authkit_issuer.domains.accounts.roles import require_admin
 from authkit_issuer.domains.accounts.service import Users
 from authkit_issuer.domains.admin import queries as sql
 from authkit_issuer.domains.admin.explanation import UserExplanation, explain_user
@@ -140,7 +142,7 @@ class Admin:
         """Delete a user permanently, as ``lifecycle.hard_delete`` does; False for an unknown user."""
         return await Lifecycle(self.rt).hard_delete(user_id, force=force, actor=actor, client=client)
 
-    @raises(*declared(Lifecycle.ban))
+    @raises(*declared(Lifecycle.ban), errors.Denied)
     async def ban(
         self,
         user_id: str,
@@ -148,30 +150,48 @@ class Admin:
         until: datetime | None = None,
         *,
         actor: str,
+        as_admin: bool = False,
         force: bool = False,
         client: Client | None = None,
     ) -> None:
-        """Ban a user as ``lifecycle.ban`` does, on behalf of an administrator, who must be named."""
-        await Lifecycle(self.rt).ban(user_id, reason, until, actor, force=force, client=client)
+        """Ban a user as ``lifecycle.ban`` does, on behalf of an administrator, who must be named.
+
+        With ``as_admin``, raises ``Denied`` if the ``actor`` is no administrator at that moment.
+        """
+        async with self.rt.transaction() as tx:
+            if as_admin:
+                await require_admin(tx, actor, lock=LOCK_ROLE)
+            await Lifecycle(tx).ban(user_id, reason, until, actor, force=force, client=client)
 
     @raises(
         errors.UserNotFound,
         errors.OwnAccount,
         errors.CannotRemoveLastAdminRole,
         errors.CannotRemoveLastOwner,
+        errors.Denied,
     )
     async def delete(
-        self, user_id: str, *, soft: bool, actor: str, force: bool = False, client: Client | None = None
+        self,
+        user_id: str,
+        *,
+        soft: bool,
+        actor: str,
+        as_admin: bool = False,
+        force: bool = False,
+        client: Client | None = None,
     ) -> None:
         """Delete a user as ``lifecycle.delete`` does, on behalf of an administrator.
 
         Raises ``UserNotFound``; ``OwnAccount`` for the administrator's own account, which has an
-        operation of its own; and what ``lifecycle.delete`` raises.
+        operation of its own; and what ``lifecycle.delete`` raises. ``as_admin`` as for ``ban``.
         """
         if identifiers.uuid_or_none(user_id) == identifiers.uuid_or_none(actor):
             raise errors.OwnAccount(param="user_id")
-        if not await Lifecycle(self.rt).delete(user_id, soft, force=force, actor=actor, client=client):
-            raise errors.UserNotFound
+        async with self.rt.transaction() as tx:
+            if as_admin:
+                await require_admin(tx, actor, lock=LOCK_ROLE)
+            if not await Lifecycle(tx).delete(user_id, soft, force=force, actor=actor, client=client):
+                raise errors.UserNotFound
 
     async def list_sessions(self, user_id: str) -> list[Session]:
         """Return the user's live sessions, at most 100, the last used first."""

@@ -19,7 +19,6 @@ from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.orgs import queries as sql
 from authkit_issuer.domains.orgs.members import (
     MEMBER,
-    OWNER,
     OrgMembers,
     end_invites_of_former_owners,
     hold,
@@ -167,12 +166,17 @@ class OrgInvites:
         invite, _ = await self._for_user(invite_id, user_id)
         return invite
 
-    @raises(errors.OrgInviteNotFound, errors.OrgInviteNotPending)
-    async def revoke(self, org_slug: str, invite_id: str, *, actor: str | None = None) -> None:
-        """Withdraw an open invite; raises ``OrgInviteNotFound``, ``OrgInviteNotPending``."""
+    @raises(errors.OrgInviteNotFound, errors.OrgInviteNotPending, errors.NotOrgMember)
+    async def revoke(
+        self, org_slug: str, invite_id: str, *, actor: str | None = None, as_owner: bool = False
+    ) -> None:
+        """Withdraw an open invite; raises ``OrgInviteNotFound``, ``OrgInviteNotPending``.
+
+        With ``as_owner``, raises ``NotOrgMember`` if ``actor`` is not an owner at that moment.
+        """
         canonical_id = identifiers.uuid_or_none(invite_id)
         async with self.rt.transaction() as tx:
-            org = await Namespace(tx).find_org(org_slug)
+            org = await hold(tx, org_slug, actor, as_owner=as_owner)
             if (
                 canonical_id is not None
                 and await tx.maybe(sql.REVOKE_INVITE, canonical_id, org.id) is not None
@@ -288,9 +292,7 @@ async def _create(
         raise errors.UserNotFound
     if terms.as_owner:
         # Under the lock of a removal: later the invite would count as one that the host has made.
-        await hold(tx, org.slug)
-        if OWNER not in await tx.all(sql.MEMBER_ROLES, org.id, inviter):
-            raise errors.NotOrgMember
+        await hold(tx, org.slug, inviter, as_owner=True)
     await tx.execute(sql.EXPIRE_INVITES, org.id)
     await end_invites_of_former_owners(tx, org, actor=None)
     invite_id = await tx.maybe(sql.CREATE_INVITE, org.id, person, address, inviter, terms.until, terms.role)

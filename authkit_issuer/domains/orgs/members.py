@@ -84,16 +84,18 @@ class OrgMembers:
         )
         return True
 
-    @raises(errors.CannotRemovePersonalOrgOwner, errors.CannotRemoveLastOwner)
-    async def remove(self, org_slug: str, user_id: str, *, actor: str | None = None) -> bool:
+    @raises(errors.CannotRemovePersonalOrgOwner, errors.CannotRemoveLastOwner, errors.NotOrgMember)
+    async def remove(
+        self, org_slug: str, user_id: str, *, actor: str | None = None, as_owner: bool = False
+    ) -> bool:
         """End a membership with its roles, and the person's open invites; False when there was none.
 
         Raises ``CannotRemovePersonalOrgOwner``, and ``CannotRemoveLastOwner`` when no other owner who may
-        act would be left.
+        act would be left. ``as_owner`` as for ``assign_role``.
         """
         person = identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
-            org = await hold(tx, org_slug)
+            org = await hold(tx, org_slug, actor, as_owner=as_owner)
             if person is None:
                 return False
             if org.owner_user_id == person:
@@ -145,15 +147,28 @@ class OrgMembers:
         person = identifiers.uuid_or_none(user_id)
         return [] if person is None else await self.rt.all(sql.ORGS_OF_USER, person)
 
-    @raises(errors.InvalidOrgRole, errors.OrgRoleNotFound, errors.OrgRoleLimitExceeded)
-    async def assign_role(self, org_slug: str, user_id: str, role: str, *, actor: str | None = None) -> None:
+    @raises(errors.InvalidOrgRole, errors.OrgRoleNotFound, errors.OrgRoleLimitExceeded, errors.NotOrgMember)
+    async def assign_role(
+        self, org_slug: str, user_id: str, role: str, *, actor: str | None = None, as_owner: bool = False
+    ) -> None:
         """Give a member a role that the organization defines; again is no change.
 
-        Raises ``InvalidOrgRole``, ``NotOrgMember``, ``OrgRoleNotFound``, ``OrgRoleLimitExceeded``.
+        Args:
+            org_slug: The organization.
+            user_id: The member.
+            role: The role.
+            actor: The id of the user who gives it.
+            as_owner: Refuse an ``actor`` who is not an owner at that moment, or may not act.
+
+        Raises:
+            InvalidOrgSlug, OrgNotFound: ``org_slug`` was refused.
+            NotOrgMember: The user is not a member; or the actor is not an owner, and ``as_owner`` is true.
+            InvalidOrgRole, OrgRoleNotFound: ``role`` was refused.
+            OrgRoleLimitExceeded: The member holds 50 roles.
         """
         name, person = identifiers.org_role(role), identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
-            org = await hold(tx, org_slug)
+            org = await hold(tx, org_slug, actor, as_owner=as_owner)
             if person is None:
                 raise errors.NotOrgMember
             membership = await tx.one(sql.MEMBERSHIP, org.id, person, name)
@@ -168,17 +183,23 @@ class OrgMembers:
             await tx.all(sql.ASSIGN_ROLE, org.id, person, [name])
             await _record(tx, SessionEventType.ORG_ROLE_ASSIGNED, person, org, actor=actor, roles=[name])
 
-    @raises(errors.InvalidOrgRole, errors.CannotRemovePersonalOrgOwner, errors.CannotRemoveLastOwner)
+    @raises(
+        errors.InvalidOrgRole,
+        errors.CannotRemovePersonalOrgOwner,
+        errors.CannotRemoveLastOwner,
+        errors.NotOrgMember,
+    )
     async def unassign_role(
-        self, org_slug: str, user_id: str, role: str, *, actor: str | None = None
+        self, org_slug: str, user_id: str, role: str, *, actor: str | None = None, as_owner: bool = False
     ) -> bool:
         """Take a role from a member; False when the member did not hold it.
 
-        Raises ``CannotRemovePersonalOrgOwner``, ``CannotRemoveLastOwner``.
+        Raises ``CannotRemovePersonalOrgOwner``, ``CannotRemoveLastOwner``. ``as_owner`` as for
+        ``assign_role``.
         """
         name, person = identifiers.org_role(role), identifiers.uuid_or_none(user_id)
         async with self.rt.transaction() as tx:
-            org = await hold(tx, org_slug)
+            org = await hold(tx, org_slug, actor, as_owner=as_owner)
             if person is None or name not in await tx.all(sql.MEMBER_ROLES, org.id, person):
                 return False
             if name == OWNER and org.owner_user_id == person:
@@ -197,15 +218,28 @@ class OrgMembers:
         return [] if person is None else await self.rt.all(sql.MEMBER_ROLES, org.id, person)
 
 
-async def hold(tx: Runtime, org_slug: str) -> OrgName:
+async def hold(tx: Runtime, org_slug: str, actor: str | None = None, *, as_owner: bool = False) -> OrgName:
     """Return the organization of a slug, its row locked until the transaction ends.
 
-    Raises ``InvalidOrgSlug``, and ``OrgNotFound`` also for one that is deleted at this moment.
+    Raises ``InvalidOrgSlug``, ``OrgNotFound`` also for one that is deleted at this moment, and with
+    ``as_owner`` what ``require_owner`` raises.
     """
     org = await Namespace(tx).find_org(org_slug)
     if await tx.maybe(sql.LOCK_ORG, org.id) is None:
         raise errors.OrgNotFound
+    if as_owner:
+        await require_owner(tx, org, actor)
     return org
+
+
+async def require_owner(tx: Runtime, org: OrgName, user_id: str | None) -> None:
+    """Raise ``NotOrgMember`` for a user who is not an owner now, or may not act.
+
+    The caller holds the organization's row: a user who waited for it may have lost the role meanwhile.
+    """
+    person = identifiers.uuid_or_none(user_id or "")
+    if person is None or not await tx.one(sql.IS_OWNER, org.id, person):
+        raise errors.NotOrgMember
 
 
 async def end_invites_of_former_owners(tx: Runtime, org: OrgName, *, actor: str | None) -> None:

@@ -212,15 +212,14 @@ IS_MEMBER = Query(
     bool,
     "select exists (select from profiles.org_members where org_id = $1::uuid and user_id = $2::uuid)",
 )
+_ACTING_OWNER = f"""
+    select from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
+    where r.role = 'owner' and {ALLOWED}
+"""
 OTHER_OWNERS = Query(
-    bool,
-    f"""
-    select exists (
-        select from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
-        where r.org_id = $1::uuid and r.role = 'owner' and r.user_id <> $2::uuid and {ALLOWED}
-    )
-    """,
+    bool, f"select exists ({_ACTING_OWNER} and r.org_id = $1::uuid and r.user_id <> $2::uuid)"
 )
+IS_OWNER = Query(bool, f"select exists ({_ACTING_OWNER} and r.org_id = $1::uuid and r.user_id = $2::uuid)")
 MEMBERSHIP = Query(
     Membership,
     """
@@ -388,11 +387,7 @@ EMAIL_OF_USER = Query(str, "select email from profiles.users where id = $1::uuid
 INVITER_ALLOWED = Query(
     bool,
     f"""
-    select not i.by_owner or exists (
-        select from profiles.org_member_roles r join profiles.users u on u.id = r.user_id
-        where r.org_id = i.org_id and r.user_id = i.invited_by and r.role = 'owner'
-          and {ALLOWED}
-    )
+    select not i.by_owner or exists ({_ACTING_OWNER} and r.org_id = i.org_id and r.user_id = i.invited_by)
     from profiles.org_invites i where i.id = $1::uuid
     """,
 )

@@ -15,7 +15,7 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.former_names import free_rested
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.orgs import queries as sql
-from authkit_issuer.domains.orgs.members import FOUNDED, MEMBER, OWNER, OrgMembers, hold
+from authkit_issuer.domains.orgs.members import FOUNDED, MEMBER, OWNER, OrgMembers, hold, require_owner
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -91,8 +91,11 @@ class Orgs:
         errors.OwnerSlugReserved,
         errors.OwnerSlugTaken,
         errors.TooManyRequests,
+        errors.NotOrgMember,
     )
-    async def rename(self, org_id: str, new_slug: str, *, actor: str | None = None) -> None:
+    async def rename(
+        self, org_id: str, new_slug: str, *, actor: str | None = None, as_owner: bool = False
+    ) -> None:
         """Give an organization another name; the old one keeps leading to it. The same name is no change.
 
         Five former names are kept; the oldest is freed when there would be six and it has rested for 30 days.
@@ -102,10 +105,11 @@ class Orgs:
             InvalidOrgSlug, OwnerSlugReserved, OwnerSlugTaken: The name was refused.
             PersonalOrgLocked: A personal organization has its user's name.
             TooManyRequests: There are five former names, and the oldest has not rested.
+            NotOrgMember: The actor is not an owner at that moment, and ``as_owner`` is true.
         """
         slug = identifiers.org_slug(new_slug)
         async with self.rt.transaction() as tx:
-            org = await _locked(tx, org_id)
+            org = await _locked(tx, org_id, actor, as_owner=as_owner)
             if org.is_personal:
                 raise errors.PersonalOrgLocked
             if org.slug == slug:
@@ -122,8 +126,15 @@ class Orgs:
                 data={"before": org.slug, "after": slug} | ({"freed": freed} if freed else {}),
             )
 
-    @raises(errors.OrgNotFound, errors.PersonalOrgLocked)
-    async def delete(self, org_id: str, *, actor: str | None = None, client: Client | None = None) -> None:
+    @raises(errors.OrgNotFound, errors.PersonalOrgLocked, errors.NotOrgMember)
+    async def delete(
+        self,
+        org_id: str,
+        *,
+        actor: str | None = None,
+        as_owner: bool = False,
+        client: Client | None = None,
+    ) -> None:
         """Delete an organization: it is found no more, and no member gets a token of it.
 
         Its names stay taken until the purge, so that no token of before opens another organization.
@@ -131,14 +142,16 @@ class Orgs:
         Args:
             org_id: The organization.
             actor: The id of the user who deletes it.
+            as_owner: Refuse an ``actor`` who is not an owner at that moment, or may not act.
             client: The client of the request.
 
         Raises:
             OrgNotFound: No such organization, or it is deleted already.
             PersonalOrgLocked: A personal organization is deleted with its user.
+            NotOrgMember: The actor is not an owner, and ``as_owner`` is true.
         """
         async with self.rt.transaction() as tx:
-            org = await _locked(tx, org_id)
+            org = await _locked(tx, org_id, actor, as_owner=as_owner)
             if org.is_personal:
                 raise errors.PersonalOrgLocked("A personal organization is deleted with its user.")
             invites = await tx.one(sql.DELETE_ORG, org.id)
@@ -194,18 +207,20 @@ class Orgs:
             raise errors.PersonalOrgNotFound
         return found
 
-    @raises(errors.InvalidOrgRole, errors.OrgRoleLimitExceeded)
-    async def define_role(self, org_slug: str, role: str, *, actor: str | None = None) -> None:
+    @raises(errors.InvalidOrgRole, errors.OrgRoleLimitExceeded, errors.NotOrgMember)
+    async def define_role(
+        self, org_slug: str, role: str, *, actor: str | None = None, as_owner: bool = False
+    ) -> None:
         """Let the organization have this role; again is no change.
 
         Two spellings that differ in letter case alone are one name: the second raises ``InvalidOrgRole``, as
-        ``Owner`` does. Raises ``OrgRoleLimitExceeded`` beyond 200 roles.
+        ``Owner`` does. Raises ``OrgRoleLimitExceeded`` beyond 200 roles. ``as_owner`` as for ``delete``.
         """
         name = identifiers.org_role(role)
         if name != role.strip():
             raise errors.InvalidOrgRole("Every organization has this role, spelled owner.", param="role")
         async with self.rt.transaction() as tx:
-            org = await hold(tx, org_slug)
+            org = await hold(tx, org_slug, actor, as_owner=as_owner)
             if await tx.maybe(sql.DEFINE_ROLE, org.id, name) is not None:
                 if await tx.one(sql.COUNT_ROLES, org.id) > MAX_DEFINED_ROLES:
                     raise errors.OrgRoleLimitExceeded("An organization may define at most 200 roles.")
@@ -218,17 +233,23 @@ class Orgs:
         """True if the organization issues tokens to members with a second factor only."""
         return await self.rt.one(sql.REQUIRES_TWO_FACTOR, (await self.resolve(org_slug)).id)
 
-    @raises(errors.InvalidOrgSlug, errors.OrgNotFound)
+    @raises(errors.InvalidOrgSlug, errors.OrgNotFound, errors.NotOrgMember)
     async def require_two_factor(
-        self, org_slug: str, *, required: bool, actor: str | None = None, client: Client | None = None
+        self,
+        org_slug: str,
+        *,
+        required: bool,
+        actor: str | None = None,
+        as_owner: bool = False,
+        client: Client | None = None,
     ) -> None:
         """Require a second factor of the members, or no longer.
 
         Tokens of the organization are then refused to members without one, at their next refresh. Again is no
-        change. Raises ``InvalidOrgSlug``, ``OrgNotFound``.
+        change. Raises ``InvalidOrgSlug``, ``OrgNotFound``. ``as_owner`` as for ``delete``.
         """
         async with self.rt.transaction() as tx:
-            org = await hold(tx, org_slug)
+            org = await hold(tx, org_slug, actor, as_owner=as_owner)
             if await tx.execute(sql.REQUIRE_TWO_FACTOR, org.id, required):
                 await Events(tx).record(
                     SessionEventType.ORG_POLICY_CHANGED,
@@ -239,18 +260,20 @@ class Orgs:
                     data={"slug": org.slug, "two_factor_required": required},
                 )
 
-    @raises(errors.InvalidOrgRole, errors.ProtectedOrgRole)
-    async def delete_role(self, org_slug: str, role: str, *, actor: str | None = None) -> bool:
+    @raises(errors.InvalidOrgRole, errors.ProtectedOrgRole, errors.NotOrgMember)
+    async def delete_role(
+        self, org_slug: str, role: str, *, actor: str | None = None, as_owner: bool = False
+    ) -> bool:
         """Remove a role from the organization and from every member; False when it was not defined.
 
-        Raises ``ProtectedOrgRole`` for ``owner``.
+        Raises ``ProtectedOrgRole`` for ``owner``. ``as_owner`` as for ``delete``.
         """
         name = identifiers.org_role(role)
         if name == OWNER:
             raise errors.ProtectedOrgRole
         async with self.rt.transaction() as tx:
             # A transaction that assigns the role holds this lock.
-            org = await hold(tx, org_slug)
+            org = await hold(tx, org_slug, actor, as_owner=as_owner)
             members = await tx.maybe(sql.DELETE_ROLE, org.id, name)
             if members is None:
                 return False
@@ -322,12 +345,15 @@ async def _backfill(tx: Runtime, user: sql.NamedUser) -> int:
     return 1
 
 
-async def _locked(tx: Runtime, org_id: str) -> Org:
-    """Return the organization with this id under its row lock, or raise ``OrgNotFound``."""
+async def _locked(tx: Runtime, org_id: str, actor: str | None, *, as_owner: bool) -> Org:
+    """Return the organization with this id under its row lock; raises as ``hold``."""
     canonical_id = identifiers.uuid_or_none(org_id)
     if canonical_id is None or await tx.maybe(sql.LOCK_ORG, canonical_id) is None:
         raise errors.OrgNotFound
-    return await tx.one(sql.ORG_BY_ID, canonical_id)
+    org = await tx.one(sql.ORG_BY_ID, canonical_id)
+    if as_owner:
+        await require_owner(tx, org, actor)
+    return org
 
 
 async def _lock_user(tx: Runtime, user_id: str) -> None:

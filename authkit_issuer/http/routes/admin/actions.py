@@ -117,6 +117,7 @@ async def admin_ban_user(call: Call[BanRequest, NoParams]) -> OkResponse:
         body.reason,
         body.until,
         actor=call.account.id,
+        as_admin=True,
         force=body.force,
         client=call.client,
     )
@@ -137,7 +138,9 @@ async def admin_toggle_active(call: Call[BanToggle, NoParams]) -> BanState:
     """Ban a user, or lift the ban."""
     body, service, actor = call.body, call.service, call.account.id
     if body.banned:
-        await service.admin.ban(body.user_id, actor=actor, force=body.force, client=call.client)
+        await service.admin.ban(
+            body.user_id, actor=actor, as_admin=True, force=body.force, client=call.client
+        )
     else:
         await service.lifecycle.unban(body.user_id, actor=actor, client=call.client)
     return BanState(user_id=body.user_id, banned=body.banned)
@@ -184,9 +187,9 @@ async def admin_set_password(call: Call[SetPassword, NoParams]) -> OkResponse:
 @routes.delete("/auth/admin/users/{user_id}", "Delete a user", calls=(Admin.delete,))
 async def admin_delete_user(call: Call[NoBody, DeletionParams]) -> OkResponse:
     """Delete a user."""
-    how, actor = call.params, call.account.id
+    how, actor, user = call.params, call.account.id, call.path["user_id"]
     await call.service.admin.delete(
-        call.path["user_id"], soft=not how.hard, actor=actor, force=how.force, client=call.client
+        user, soft=not how.hard, actor=actor, as_admin=True, force=how.force, client=call.client
     )
     return OkResponse()
 

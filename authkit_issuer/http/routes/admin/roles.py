@@ -63,7 +63,8 @@ async def admin_define_role(call: Call[NewRole, NoParams]) -> Role:
 @routes.post("/auth/admin/roles/grant", "Give a user a role", fresh=True, limit=_GRANT, calls=(Roles.assign,))
 async def admin_grant_role(call: Call[UserRole, NoParams]) -> OkResponse:
     """Give a user a role."""
-    await call.service.roles.assign(call.body.user_id, call.body.role, actor=call.account.id)
+    body, actor = call.body, call.account.id
+    await call.service.roles.assign(body.user_id, body.role, actor=actor, as_admin=True)
     return OkResponse()
 
 
@@ -77,7 +78,7 @@ async def admin_grant_role(call: Call[UserRole, NoParams]) -> OkResponse:
 )
 async def admin_revoke_role(call: Call[UserRole, NoParams]) -> OkResponse:
     """Take a role from a user; the last administrator keeps theirs."""
-    body = call.body
-    if not await call.service.roles.remove(body.user_id, body.role, actor=call.account.id):
+    body, actor = call.body, call.account.id
+    if not await call.service.roles.remove(body.user_id, body.role, actor=actor, as_admin=True):
         raise errors.RoleNotFound("The user does not hold this role.")
     return OkResponse()

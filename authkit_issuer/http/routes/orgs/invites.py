@@ -114,7 +114,7 @@ def _as_made(invite: OrgInvite) -> OrgInvite:
 async def revoke_org_invite(call: Plain) -> OkResponse:
     """Withdraw an open invite."""
     await call.service.org_invites.revoke(
-        call.organization.slug, call.path["invite_id"], actor=call.account.id
+        call.organization.slug, call.path["invite_id"], actor=call.account.id, as_owner=True
     )
     return OkResponse()
 

@@ -9,6 +9,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.orgs.invites import OrgInvite, OrgInvites
 from authkit_issuer.domains.orgs.members import OrgMembers
 from authkit_issuer.http.errors import StepUpRequired
+from authkit_issuer.http.guards import is_same_user
 from authkit_issuer.http.listing import MAX_PAGE, After, PageSize
 from authkit_issuer.http.operations import (
     Auth,
@@ -154,7 +155,7 @@ async def assign_org_role(call: Call[MemberRoleRequest, NoParams]) -> OkResponse
     """Give a member a role; a new owner needs a recent proof."""
     await require_recent_auth_for_role(call, call.body.role)
     await call.service.org_members.assign_role(
-        call.organization.slug, call.path["user_id"], call.body.role, actor=call.account.id
+        call.organization.slug, call.path["user_id"], call.body.role, actor=call.account.id, as_owner=True
     )
     return OkResponse()
 
@@ -185,14 +186,16 @@ async def unassign_org_role(call: Plain) -> OkResponse:
 
 async def _remove(members: OrgMembers, call: Call[Any, Any], user_id: str) -> OkResponse:
     await require_recent_auth_for_member(call, user_id)
-    if not await members.remove(call.organization.slug, user_id, actor=call.account.id):
+    org, actor = call.organization.slug, call.account.id
+    if not await members.remove(org, user_id, actor=actor, as_owner=not is_same_user(actor, user_id)):
         raise MemberNotFound
     return OkResponse()
 
 
 async def _unassign(members: OrgMembers, call: Call[Any, Any], role: str) -> OkResponse:
     await require_recent_auth_for_role(call, role)
-    user_id = call.path["user_id"]
-    if not await members.unassign_role(call.organization.slug, user_id, role, actor=call.account.id):
+    org, actor, user_id = call.organization.slug, call.account.id, call.path["user_id"]
+    as_owner = not is_same_user(actor, user_id)
+    if not await members.unassign_role(org, user_id, role, actor=actor, as_owner=as_owner):
         raise MemberNotFound
     return OkResponse()

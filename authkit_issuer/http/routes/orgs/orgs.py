@@ -104,7 +104,9 @@ async def get_org(call: Plain) -> OrgName:
 @routes.delete("/auth/orgs/{org}", "Delete an organization", org="owner", fresh=True, calls=(Orgs.delete,))
 async def delete_org(call: Plain) -> OkResponse:
     """Delete the organization for every member; its names stay taken for a while."""
-    await call.service.orgs.delete(call.organization.id, actor=call.account.id, client=call.client)
+    await call.service.orgs.delete(
+        call.organization.id, actor=call.account.id, as_owner=True, client=call.client
+    )
     return OkResponse()
 
 
@@ -113,7 +115,8 @@ async def delete_org(call: Plain) -> OkResponse:
 )
 async def rename_org(call: Call[OrgRename, NoParams]) -> OrgName:
     """Give the organization another name."""
-    await call.service.orgs.rename(call.organization.id, call.body.new_slug, actor=call.account.id)
+    org, slug = call.organization.id, call.body.new_slug
+    await call.service.orgs.rename(org, slug, actor=call.account.id, as_owner=True)
     return OrgName(org=call.body.new_slug.strip().lower(), org_id=call.organization.id)
 
 
@@ -143,6 +146,7 @@ async def set_org_policy(call: Call[OrgPolicyBody, NoParams]) -> OkResponse:
         call.organization.slug,
         required=call.body.two_factor_required,
         actor=call.account.id,
+        as_owner=True,
         client=call.client,
     )
     return OkResponse()
@@ -158,7 +162,7 @@ async def list_org_roles(call: Plain) -> OrgRoles:
 async def define_org_role(call: Call[OrgRole, NoParams]) -> OkResponse:
     """Let the organization have a role."""
     org, actor = call.organization.slug, call.account.id
-    await call.service.orgs.define_role(org, call.body.role, actor=actor)
+    await call.service.orgs.define_role(org, call.body.role, actor=actor, as_owner=True)
     return OkResponse()
 
 
@@ -188,6 +192,6 @@ async def delete_org_role(call: Plain) -> OkResponse:
 
 async def _delete(call: Call[Any, NoParams], role: str) -> OkResponse:
     org, actor = call.organization.slug, call.account.id
-    if not await call.service.orgs.delete_role(org, role, actor=actor):
+    if not await call.service.orgs.delete_role(org, role, actor=actor, as_owner=True):
         raise errors.OrgRoleNotFound
     return OkResponse()
