@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from cachetools import TTLCache
+from cachetools import TLRUCache
 
 from authkit_verify._asgi.challenge import AccessDenied
 from authkit_verify._policy.claims import Claims
@@ -101,7 +101,11 @@ class Enricher:
         self._roles: Roles = roles
         self._live_gate = live_gate
         self._timeout = timeout
-        self._known: TTLCache[str, Enrichment] = TTLCache(max_users, ttl, timer=clock)
+        self._clock = clock
+        # Time counts from the question: the source may have looked at any moment after it.
+        self._known: TLRUCache[str, tuple[float, Enrichment]] = TLRUCache(
+            max_users, lambda _user_id, known, _now: known[0] + ttl, timer=clock
+        )
         self._asking: dict[str, asyncio.Task[Enrichment]] = {}
 
     async def of(self, claims: Claims) -> Enrichment | None:
@@ -150,7 +154,7 @@ class Enricher:
 
     def _remembered(self, user_id: str) -> Enrichment | None:
         try:  # not get(): that reads the clock twice, for the test and for the value
-            return self._known[user_id]
+            return self._known[user_id][1]
         except KeyError:
             return None
 
@@ -171,13 +175,14 @@ class Enricher:
             del self._asking[user_id]
 
     async def _answer(self, user_id: str) -> Enrichment:
+        asked_at = self._clock()
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._source.enrich(user_id)
         except Exception as error:
             logger.warning("enrichment failed: %s", type(error).__name__)
             raise
-        self._known[user_id] = answer
+        self._known[user_id] = asked_at, answer
         return answer
 
 

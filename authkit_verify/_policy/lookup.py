@@ -128,33 +128,33 @@ class Lookup(Generic[T]):
     async def _answer(self, key: str) -> Answer[T] | None:
         try:
             async with asyncio.timeout(TIMEOUT):
-                value = await self._ask_anew(key)
+                value, asked_at = await self._ask_anew(key)
         except Exception as error:
             self._log(error)
             raise
         self._logged = None
-        answer, out_of_use = self._keep(key, value)
+        answer, out_of_use = self._keep(key, value, asked_at)
         for one in out_of_use:
             if self._drop is not None:
                 await self._drop(one)
         return answer
 
-    async def _ask_anew(self, key: str) -> T | None:
-        """Return an answer that is newer than every removal."""
+    async def _ask_anew(self, key: str) -> tuple[T | None, float]:
+        """Return an answer that is newer than every removal, and when it was asked for."""
         while True:
-            removals = self._removals
+            removals, asked_at = self._removals, self._clock()
             value = await self._ask(key)
             if removals == self._removals:
-                return value
+                return value, asked_at
 
-    def _keep(self, key: str, value: T | None) -> tuple[Answer[T] | None, list[T]]:
+    def _keep(self, key: str, value: T | None, asked_at: float) -> tuple[Answer[T] | None, list[T]]:
         """Keep an answer; return it, and the values that it puts out of use."""
         with changing:
             known = self._held.pop(key, None)
             if value is None:
                 self._refused[key] = None
                 return None, [] if known is None else [known.value]
-            until = self._clock() + self._ttl
+            until = asked_at + self._ttl  # the function may have looked at any moment after it
             if known is not None and self._same(
                 known.value, value
             ):  # stays the same object, with all that it holds

@@ -78,6 +78,22 @@ async def test_an_answer_counts_for_its_time_and_no_longer() -> None:
     assert refused.value.code == "user_disabled"
 
 
+async def test_the_time_of_an_answer_begins_with_the_question() -> None:
+    clock, records = FakeClock(), Records(ALLOWED)
+    enricher = asking(records, ttl=30.0, clock=clock)
+    records.open.clear()
+    waiting = asyncio.create_task(enricher.of(caller()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    clock.advance(1.5)  # the source has looked, and its answer is on the way
+    records.open.set()
+    assert await waiting == ALLOWED
+    records.answer = Enrichment(allowed=False)
+    clock.advance(28.5)
+    with pytest.raises(TokenError, match="user_disabled"):
+        await enricher.of(caller())
+
+
 async def test_a_failing_source_lets_no_user_in_and_is_asked_again() -> None:
     records = Records(RuntimeError("down"))
     enricher = asking(records)

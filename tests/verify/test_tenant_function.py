@@ -78,6 +78,24 @@ async def test_a_tenant_that_is_removed_is_refused_within_a_minute_cached_tokens
     assert await outcome(verifier, sent) == "bad_tenant"
 
 
+async def test_the_minute_begins_with_the_question_and_not_with_its_answer(
+    provider: FakeIssuer, clock: FakeClock
+) -> None:
+    register = Register("acme")
+
+    async def slowly(tenant: str) -> bool:
+        accepted = await register.accepts(tenant)
+        clock.advance(1.5)
+        return accepted
+
+    verifier = provider.verifier(tenants=slowly)
+    sent = token(provider, "acme")
+    assert await outcome(verifier, sent) == "accepted"
+    register.tenants.clear()
+    clock.advance(58.5)
+    assert await outcome(verifier, sent) == "bad_tenant"
+
+
 async def test_a_refusal_is_remembered_for_ten_seconds(provider: FakeIssuer, clock: FakeClock) -> None:
     register = Register()
     verifier = provider.verifier(tenants=register.accepts)
