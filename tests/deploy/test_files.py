@@ -194,6 +194,7 @@ def test_caddy_accepts_its_file(tmp_path: Path) -> None:
     adapted = run("caddy", "adapt", "--adapter", "caddyfile", "--config", file, env=env)
     assert "127.0.0.1:8000" in adapted
     assert '"match":[{"path":["/healthz","/readyz"]}]' in adapted
+    assert '"request":{"delete":["Upgrade"]}' in adapted
 
 
 @needs("nginx")

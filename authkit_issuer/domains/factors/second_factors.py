@@ -124,7 +124,7 @@ class SecondFactors:
             code: The code of ``two_factor.send_email_setup_code`` or ``two_factor.send_phone_setup_code``.
             phone_number: For ``sms``, the number, in E.164.
             name: What the user calls the factor, up to 60 characters.
-            keep_session_id: The session that stays, where the others end.
+            keep_session_id: The session that asks. It must be live, and stays where the others end.
             end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             client: The client, for the event.
 
@@ -174,13 +174,14 @@ class SecondFactors:
         Args:
             user_id: The user.
             factor_id: The factor.
-            keep_session_id: The session that stays, where the others end.
+            keep_session_id: The session that asks. It must be live, and stays where the others end.
             end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             client: The client, for the event.
 
         Raises:
             SecondFactorNotFound: The user has no factor of this id, or it is a passkey.
             UserNotFound: The user does not exist.
+            SessionEnded: The session that asks has ended.
         """
         others = OtherSessions(keep=keep_session_id, end=end_other_sessions)
         await changes.remove(

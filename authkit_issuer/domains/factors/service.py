@@ -122,7 +122,7 @@ class TwoFactor:
             method: ``email`` (the verified address of the account) or ``sms``.
             phone_number: For ``sms``, the number, in E.164.
             code: A set-up code; not needed after ``verify_phone_setup_code`` or ``verify_email_setup_code``.
-            keep_session_id: The session that stays, where the others end.
+            keep_session_id: The session that asks. It must be live, and stays where the others end.
             end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             client: The client, for the event.
 
@@ -134,6 +134,7 @@ class TwoFactor:
             EmailNotVerified: As for the number; or the account has no verified email address.
             InvalidOrExpiredCode: The code is wrong, or the account changed meanwhile.
             UserNotFound: the user does not exist.
+            SessionEnded: The session that asks has ended.
             UserBanned: The user is banned or deleted.
         """
         self.rt.refuse_joining("two_factor.enable")

@@ -116,7 +116,7 @@ class Totp:
             user_id: The user.
             code: A code that the app shows.
             name: What the user calls the app, up to 60 characters.
-            keep_session_id: The session that stays, where the others end.
+            keep_session_id: The session that asks. It must be live, and stays where the others end.
             end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             client: The client, for the event.
 
@@ -127,6 +127,7 @@ class Totp:
             InvalidOrExpiredCode: The code is wrong, no app waits for one, or the account changed meanwhile.
             TooManySecondFactors: The user has five apps.
             UserNotFound: The user does not exist.
+            SessionEnded: The session that asks has ended.
             UserBanned: The user is banned or deleted.
         """
         self.rt.refuse_joining("totp.complete")

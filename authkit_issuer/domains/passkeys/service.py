@@ -95,7 +95,7 @@ class Passkeys:
             user_id: The user of ``begin_registration``.
             credential: The response in the JSON form of ``PublicKeyCredential.toJSON``.
             name: The name, at most 60 characters; None is the name of the authenticator, or a date.
-            keep_session_id: The session that stays, where the others end.
+            keep_session_id: The session that asks. It must be live, and stays where the others end.
             end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             enrolling: It must be the first factor of the user, whom an enrollment token named; sign-ins in
                 progress end.
@@ -108,6 +108,7 @@ class Passkeys:
             PasskeyLimitExceeded: The user has ``passkeys_max_per_user`` passkeys.
             InvalidPasskeyName: The name is empty, too long or not printable.
             UserNotFound, UserBanned: No such user, or the user may not act.
+            SessionEnded: The session that asks has ended.
             Unavailable: Storage failed. The challenge takes the response again.
         """
         self.rt.refuse_joining("passkeys.finish_registration")
@@ -202,11 +203,12 @@ class Passkeys:
         Args:
             user_id: The user, whom the caller has authenticated recently.
             passkey_id: The passkey.
-            keep_session_id: The session that stays, where the others end.
+            keep_session_id: The session that asks. It must be live, and stays where the others end.
             client: The client, for the event.
 
         Raises:
             PasskeyNotFound: The user has no such passkey.
+            SessionEnded: The session that asks has ended.
             CannotUnlinkLastLoginMethod: No other way to sign in would remain.
         """
         passkey, owner_id = _identified(user_id, passkey_id)

@@ -214,7 +214,7 @@ class Solana:
             user_id: The user.
             output: The wallet's answer.
             replace: Replace another wallet of the user, and end every login in progress with it.
-            keep_session_id: The session that stays, where the others end.
+            keep_session_id: The session that asks. It must be live, and stays where the others end.
             end_other_sessions: Whether they end; None leaves it to ``factor_change_ends_sessions``.
             client: The client, for the event.
             cache: The store of challenges given to ``generate_challenge``.
@@ -222,6 +222,7 @@ class Solana:
         Raises:
             SiwsMessageInvalid, SiwsChallengeNotFound, SiwsSignatureInvalid, ...: The answer was refused.
             UserNotFound, UserBanned: No such user, or the user may not act.
+            SessionEnded: The session that asks has ended.
             WalletAlreadyLinked: The wallet is another account's, or the user has another one and ``replace``
                 is false.
             Unavailable: Storage failed. The challenge takes the answer again.
