@@ -127,13 +127,14 @@ CLAIM = Query(
     returning r.user_id::text
     """,
 )
+# $2 is true for a sign-in by a passkey: passkeys are not lost, and may be the only way in.
 DROP_FACTORS = Query(
     Dropped,
     """
     with factors as (
         delete from profiles.second_factors where user_id = $1::uuid returning 1
     ), passkeys as (
-        delete from profiles.passkeys where user_id = $1::uuid returning 1
+        delete from profiles.passkeys where user_id = $1::uuid and not $2::bool returning 1
     )
     select (select count(*)::int from factors) as factors, (select count(*)::int from passkeys) as passkeys
     """,

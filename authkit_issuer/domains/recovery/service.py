@@ -20,6 +20,7 @@ from authkit_issuer.domains.base.messages import NOTICE_LIFE
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record, on_outage
 from authkit_issuer.domains.factors.challenges import Challenges
+from authkit_issuer.domains.factors.kinds import PASSKEY
 from authkit_issuer.domains.factors.queries import DISABLE
 from authkit_issuer.domains.factors.records import SignIn
 from authkit_issuer.domains.login.service import Logins
@@ -144,7 +145,7 @@ class Recovery:
         """Drop every second factor after the wait, and finish the sign-in without one.
 
         Second factors, backup codes, passkeys, what devices remember and every session end in one
-        transaction. Of concurrent calls one succeeds.
+        transaction; passkeys stay if one of them is the first factor. Of concurrent calls one succeeds.
 
         Args:
             user_id: The ``user_id`` of a ``TwoFactorRequired``.
@@ -212,11 +213,12 @@ class Recovery:
 
     async def _drop(self, record: Record, client: Client | None) -> int:
         """Complete the request in one transaction and return the new epoch."""
+        method = SignIn.of(record).first.method
         async with self.rt.transaction() as tx:
             owner = await _lock(tx, record)
             if await tx.maybe(sql.CLAIM, record.user_id) is None:
                 raise errors.RecoveryNotFound
-            dropped = await tx.one(sql.DROP_FACTORS, record.user_id)
+            dropped = await tx.one(sql.DROP_FACTORS, record.user_id, method == PASSKEY.name)
             await tx.execute(DISABLE, record.user_id)
             await Guesses(tx).forget_user(record.user_id)
             await Sessions(tx).revoke_all(record.user_id, reason=SessionRevokeReason.RECOVERED, client=client)
@@ -224,7 +226,7 @@ class Recovery:
                 SessionEventType.RECOVERY_COMPLETED,
                 actor=None,
                 user_id=record.user_id,
-                method=SignIn.of(record).first.method,
+                method=method,
                 client=client,
                 data=asdict(dropped),
             )

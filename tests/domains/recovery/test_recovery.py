@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from authkit_issuer import errors
+from authkit_issuer.domains.sessions.service import TokenPair
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes import passkeys
 from fakes.factors import EMAIL, PASSWORD, events, with_app, with_email_factor
 from fakes.mail import Mailbox
 from fakes.recovery import (
@@ -65,6 +67,26 @@ async def test_what_was_open_before_ends_with_the_factors(service: Service, ada:
         await service.recovery.complete(ada, other)
     ended = await events(service, "session_revoked")
     assert {event["reason"] for event in ended} == {"recovered"}
+
+
+async def test_a_sign_in_by_passkey_keeps_the_passkeys_which_may_be_its_only_way_in(make_service) -> None:
+    service = await make_service(
+        **passkeys.SETTINGS, recovery_delay=DELAY, passkey_counts_as_two_factors=False
+    )
+    user_id, _, _ = await with_app(service, EMAIL)
+    authenticator = passkeys.Authenticator()
+    await passkeys.add_passkey(service, user_id, authenticator)
+
+    async def sign_in() -> TokenPair:
+        begun = await service.passkey_logins.begin_login()
+        return await service.passkey_logins.finish_login(authenticator.get(begun))
+
+    for step in (service.recovery.start, service.recovery.complete):
+        with pytest.raises(errors.TwoFactorRequired) as required:
+            await sign_in()
+        await step(user_id, str(required.value.metadata["challenge"]))
+        await wait_out(service)
+    assert (await sign_in()).user_id == user_id
 
 
 async def test_the_challenge_that_started_it_still_takes_a_backup_code(
