@@ -134,6 +134,7 @@ class Enricher:
         known = self._remembered(claims.user_id)
         if known is not None and not _holds(known, role):
             return False
+        await self._earlier(claims.user_id)
         return _holds(await self._ask(claims.user_id), role)
 
     def roles_of(self, claims: Claims, known: Enrichment | None) -> tuple[str, ...]:
@@ -157,6 +158,12 @@ class Enricher:
             return self._known[user_id][1]
         except KeyError:
             return None
+
+    async def _earlier(self, user_id: str) -> None:
+        """Wait for a question that is running: it may have been answered before the last change."""
+        task = self._asking.get(user_id)
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            await asyncio.wait({task})
 
     async def _ask(self, user_id: str) -> Enrichment:
         task = self._asking.get(user_id)

@@ -246,6 +246,32 @@ async def test_a_remembered_no_is_believed_and_a_yes_is_asked_for_again() -> Non
     assert not await asking(records).confirms(caller(), "admin")
 
 
+class Slow(Records):
+    """Looks at once, and answers later."""
+
+    async def enrich(self, user_id: str) -> Enrichment:
+        looked = self.answer
+        await super().enrich(user_id)
+        assert isinstance(looked, Enrichment)
+        return looked
+
+
+async def test_what_is_asked_for_now_is_no_answer_to_a_question_from_before() -> None:
+    records = Slow(ALLOWED)
+    enricher = asking(records)
+    records.open.clear()
+    before = asyncio.create_task(enricher.confirms(caller(), "admin"))
+    while not records.asked:
+        await asyncio.sleep(0)
+    records.answer = Enrichment(allowed=True)  # demoted
+    after = [asyncio.create_task(enricher.confirms(caller(), "admin")) for _ in range(20)]
+    await asyncio.sleep(0)
+    records.open.set()
+    assert await before
+    assert await asyncio.gather(*after) == [False] * 20
+    assert len(records.asked) == 2
+
+
 def test_a_question_left_open_by_a_loop_that_is_gone_holds_up_no_user() -> None:
     records = Records(ALLOWED)
     enricher = asking(records)

@@ -6,9 +6,10 @@ import asyncio
 import threading
 from typing import Any
 
+import httpx
 import pytest
 
-from authkit_verify import SyncVerifier, TokenError
+from authkit_verify import SyncVerifier, TokenError, Verifier
 from authkit_verify.testing import FakeIssuer
 from authkit_verify.wsgi import AuthMiddleware
 from fakes.clock import FakeClock
@@ -33,6 +34,33 @@ def test_a_loop_for_each_call_shares_the_answers(clock: FakeClock, slow: float) 
     asking = verifier._issuers.accepted[issuer.issuer].introspector
     assert asking is not None
     assert len(asking._requests) <= 2, "loops that ended are forgotten"
+
+
+async def test_a_request_that_began_before_a_revocation_does_not_answer_for_a_caller_after_it(
+    issuer: FakeIssuer, clock: FakeClock
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def looks_and_answers_later(request: httpx.Request) -> httpx.Response:
+        response = await issuer.respond(request)
+        begun.set()
+        await go_on.wait()
+        return response
+
+    asked_anew = issuer.introspection(max_ttl=0.0, url="https://issuer.test/introspect")
+    client = httpx.AsyncClient(transport=httpx.MockTransport(looks_and_answers_later))
+    async with Verifier(issuer.accept(introspection=asked_anew, http_client=client), clock=clock) as verifier:
+        token = issuer.mint_opaque("ann")
+        before = asyncio.create_task(outcome(verifier, token))
+        await begun.wait()
+        issuer.revoke(token)
+        clock.advance(0.1)
+        after = [asyncio.create_task(outcome(verifier, token)) for _ in range(20)]
+        await asyncio.sleep(0)
+        go_on.set()
+        assert await before == "ann"
+        assert set(await asyncio.gather(*after)) == {"token_inactive"}
+    assert asked(issuer) == 2
 
 
 def test_a_caller_that_gives_up_with_its_loop_leaves_nothing_behind(clock: FakeClock) -> None:
