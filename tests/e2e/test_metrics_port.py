@@ -13,8 +13,10 @@ import pytest
 
 from fakes.commands import Server, assert_one_line, run, serving
 from fakes.keys import as_settings
+from fakes.patience import PATIENCE
 from fakes.ports import free_port
 from fakes.sms_provider import TwilioReport
+from fakes.until import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -73,10 +75,7 @@ def test_one_process_has_its_numbers_on_a_port_of_their_own(settings: dict[str, 
 
 def every_worker_says(port: int, total: float) -> None:
     """Wait until every worker has published, which each does once a second."""
-    deadline = time.monotonic() + 30
-    while {numbers(port).get(HEALTH) for _ in range(10)} != {total}:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: {numbers(port).get(HEALTH) for _ in range(10)} == {total})
 
 
 def test_any_worker_answers_for_all_and_a_killed_one_takes_no_count_along(settings: dict[str, str]) -> None:
@@ -92,7 +91,7 @@ def test_any_worker_answers_for_all_and_a_killed_one_takes_no_count_along(settin
         family = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
         for worker in family.read_text().split()[:2]:
             os.kill(int(worker), signal.SIGKILL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while "another one starts" not in server.log() or numbers(port)["authkit_processes"] != 3:
             assert numbers(port)[HEALTH] == 60
             assert time.monotonic() < deadline
@@ -117,7 +116,7 @@ def test_the_port_of_operators_says_what_a_process_runs_on_and_that_of_clients_d
         public = httpx.get(f"{server.url}/readyz")
         assert set(public.json()) == {"status", "checks"}
         os.killpg(server.process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while (answer := httpx.get(f"http://127.0.0.1:{port}/readyz")).status_code != 503:
             assert time.monotonic() < deadline
         assert answer.json()["draining"] is True

@@ -16,6 +16,8 @@ import pytest
 from fakes.commands import Server, assert_one_line, run, serving
 from fakes.keys import as_settings
 from fakes.mail_server import mail_server
+from fakes.patience import PATIENCE
+from fakes.until import wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -45,17 +47,10 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def until(done: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def answers(server: Server, path: str = "/healthz", *, count: int = 1) -> set[int]:
     """Ask on connections of their own, so that any worker may answer."""
     return {
-        httpx.get(server.url + path, headers={"connection": "close"}, timeout=20).status_code
+        httpx.get(server.url + path, headers={"connection": "close"}, timeout=PATIENCE).status_code
         for _ in range(count)
     }
 
@@ -78,11 +73,11 @@ def test_every_worker_answers_and_a_killed_one_is_replaced(settings: dict[str, s
             os.kill(worker, signal.SIGCONT)
         os.kill(workers[0], signal.SIGKILL)
         # The killed one is a child until the parent has reaped it.
-        until(lambda: len({*children(server.process.pid)} - {*workers}) == 1)
+        wait_until(lambda: len({*children(server.process.pid)} - {*workers}) == 1)
         assert answers(server, count=20) == {200}
         new = {*children(server.process.pid)} - {*workers}
         assert len(new) == 1
-        until(lambda: str(*new) in answering(server, 20))
+        wait_until(lambda: str(*new) in answering(server, 20))
         status, log = server.stop(signal.SIGTERM)
         assert status == 0
         assert not any(map(is_alive, [*workers, *new]))
@@ -94,32 +89,29 @@ def test_every_worker_answers_and_a_killed_one_is_replaced(settings: dict[str, s
 def test_a_signal_stops_every_worker_after_its_drain(
     settings: dict[str, str], number: signal.Signals, send: Callable[[int, int], None]
 ) -> None:
-    options = ("--port", "0", "--workers", "2", "--drain-delay", "3")
+    options = ("--port", "0", "--workers", "2", "--drain-delay", "0.5")
     with serving(*options, **settings) as server:
         workers, began = children(server.process.pid), time.monotonic()
         send(server.process.pid, number)
-        until(lambda: answers(server, "/readyz", count=4) == {503})
-        assert answers(server) == {200}
-        assert server.process.wait(timeout=30) == 0
-        assert 3 < time.monotonic() - began < 30
+        assert server.process.wait(timeout=PATIENCE) == 0
+        assert time.monotonic() - began > 0.5
         assert not any(map(is_alive, workers))
-        assert server.log().count("serving on for 3 s") == 2
+        assert server.log().count("serving on for 0.5 s") == 2
 
 
 def test_a_second_signal_ends_the_drain_of_every_worker(settings: dict[str, str]) -> None:
-    with serving("--port", "0", "--workers", "2", "--drain-delay", "60", **settings) as server:
+    with serving("--port", "0", "--workers", "2", "--drain-delay", "3600", **settings) as server:
         os.killpg(server.process.pid, signal.SIGINT)
-        until(lambda: answers(server, "/readyz", count=4) == {503})
-        began = time.monotonic()
+        wait_until(lambda: answers(server, "/readyz", count=4) == {503})
+        assert answers(server) == {200}
         assert server.stop()[0] == 0
-        assert time.monotonic() - began < 20
 
 
 def test_one_worker_can_be_stopped_and_another_takes_its_place(settings: dict[str, str]) -> None:
     with serving("--port", "0", "--workers", "2", **settings) as server:
         first, second = children(server.process.pid)
         os.kill(first, signal.SIGTERM)
-        until(lambda: len({*children(server.process.pid)} - {first, second}) == 1)
+        wait_until(lambda: len({*children(server.process.pid)} - {first, second}) == 1)
         assert not is_alive(first)
         assert second in children(server.process.pid)
         assert answers(server, count=10) == {200}
@@ -130,7 +122,7 @@ def test_workers_end_when_their_parent_is_killed(settings: dict[str, str]) -> No
     with serving("--port", "0", "--workers", "2", **settings) as server:
         workers = children(server.process.pid)
         os.kill(server.process.pid, signal.SIGKILL)
-        until(lambda: not any(map(is_alive, workers)))
+        wait_until(lambda: not any(map(is_alive, workers)))
         assert "Traceback" not in server.log()
 
 
@@ -138,7 +130,7 @@ def test_workers_keep_the_bounds_of_one(settings: dict[str, str]) -> None:
     with serving("--port", "0", "--workers", "2", **settings) as server:
         host, port = server.url.removeprefix("http://").split(":")
         for _ in range(4):
-            with socket.create_connection((host, int(port)), timeout=20) as link:
+            with socket.create_connection((host, int(port)), timeout=PATIENCE) as link:
                 link.sendall(b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: " + b"a" * 40_000 + b"\r\n\r\n")
                 assert link.recv(100).startswith(b"HTTP/1.1 4")
 

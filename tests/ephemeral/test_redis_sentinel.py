@@ -11,13 +11,14 @@ import pytest
 
 from authkit_issuer.ephemeral.redis import RedisStore
 from authkit_issuer.errors import EphemeralStoreUnavailable, StartupError
-from fakes.redis_groups import SentinelGroup, wait_for
+from fakes.patience import PATIENCE
+from fakes.redis_groups import SOON, SentinelGroup, wait_for
 from fakes.servers import RedisServer
 
 
 async def works_again(store: RedisStore) -> float:
     """Return the moment at which a command succeeds; all before it must be refused as unavailable."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await store.incr("again", 60)
@@ -40,7 +41,7 @@ async def test_the_store_follows_the_master_that_is_killed(sentinels: SentinelGr
     await asyncio.to_thread(wait_for, lambda: sentinels.servers[1].ask("GET", "auth:k") == "v")
     await asyncio.to_thread(old.stop)
     known, back = await asyncio.gather(agreed(sentinels, old), works_again(store))
-    assert back - known < 1
+    assert back - known < SOON
     assert await store.get("k") == b"v"
     await store.aclose()
 
@@ -52,7 +53,7 @@ async def test_the_store_leaves_a_master_that_hangs_and_does_not_return_to_it(
     old = sentinels.master()
     old.signal(signal.SIGSTOP)
     known, back = await asyncio.gather(agreed(sentinels, old), works_again(store))
-    assert back - known < 2
+    assert back - known < SOON
     old.signal(signal.SIGCONT)
     for _ in range(20):
         await store.incr("c", 60)
@@ -64,9 +65,8 @@ async def test_the_store_leaves_a_master_that_hangs_and_does_not_return_to_it(
 
 async def test_one_dead_sentinel_and_one_that_hangs_delay_nothing(sentinels: SentinelGroup) -> None:
     sentinels.sentinels[1].signal(signal.SIGSTOP)
-    began = time.monotonic()
-    store = await RedisStore.connect(sentinels.url)
-    assert time.monotonic() - began < 1
+    async with asyncio.timeout(PATIENCE):  # a fraction of the time that the one that hangs has
+        store = await RedisStore.connect(sentinels.url, timeout=3600)
     await store.aclose()
     sentinels.sentinels[1].signal(signal.SIGCONT)
     sentinels.sentinels[0].stop()
@@ -125,5 +125,5 @@ async def test_a_master_that_says_its_role_too_late_keeps_no_connection() -> Non
         with pytest.raises(EphemeralStoreUnavailable):
             await RedisStore.connect(url, timeout=0.5)
         given_up.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await ended.wait()

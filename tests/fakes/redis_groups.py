@@ -10,12 +10,15 @@ import hiredis
 
 from fakes.ports import free_port
 from fakes.servers import RedisServer
+from fakes.soak import SOAK
 from fakes.until import wait_until
 
 if TYPE_CHECKING:
     from typing import Self
 
 SLOTS = 16_384
+SOON = 1.0 if SOAK else 20.0
+"""Seconds in which a store follows a new master; a soak has the machine to itself."""
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -91,8 +94,13 @@ class SentinelGroup(RedisGroup):
 
     def start(self) -> None:
         """Return once every sentinel knows the others and the replica."""
-        for server in (*self.servers, *self.sentinels):
+        for server in self.servers:
             server.start()
+        # A sentinel that does not find the replica at once asks for it again after ten seconds.
+        wait_for(lambda: self.servers[1].ask("ROLE", password=self._password)[3] == "connected")
+        wait_for(lambda: len(self.servers[0].ask("ROLE", password=self._password)[2]) == 1)
+        for sentinel in self.sentinels:
+            sentinel.start()
         wait_for(lambda: all(self._knows_everybody(sentinel) for sentinel in self.sentinels))
 
     def master(self) -> RedisServer:

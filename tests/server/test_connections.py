@@ -17,9 +17,8 @@ import uvloop
 from authkit_issuer.server import connections
 from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import MAX_BODY, MAX_HEAD, MAX_LINGER, MAX_PIPELINED, BoundedHttp
+from fakes.patience import PATIENCE
 
-IDLE = 4.9
-"""Just less than the seconds after which uvicorn ends an idle connection."""
 GOOD = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -60,12 +59,13 @@ async def serving() -> AsyncIterator[int]:
     places = Places(most=3)
     protocol: Any = functools.partial(BoundedHttp, places=places)
     config = uvicorn.Config(
-        answer, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False
-    )
+        answer, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
+        timeout_keep_alive=3600,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
     running = asyncio.create_task(server.serve())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not server.started:
             await asyncio.sleep(0.01)
     yield server.servers[0].sockets[0].getsockname()[1]
@@ -77,7 +77,7 @@ async def talk(port: int, *pieces: bytes, pause: float = 0.0) -> bytes:
     """Send the pieces and return everything that comes back until the server hangs up."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
@@ -106,12 +106,12 @@ async def test_a_client_that_has_nothing_more_to_say_gets_its_answer(port: int) 
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n" + GOOD)
     writer.write_eof()
-    assert (await asyncio.wait_for(reader.read(), 5)).count(b"HTTP/1.1 200 OK") == 2
+    assert (await asyncio.wait_for(reader.read(), PATIENCE)).count(b"HTTP/1.1 200 OK") == 2
     writer.close()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(POST % (b"/", 10) + b"12345")
     writer.write_eof()
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
     writer.close()
 
 
@@ -134,10 +134,7 @@ async def test_a_head_without_end_is_cut_off(port: int, head: bytes) -> None:
 @pytest.mark.usefixtures("short_deadlines")
 @pytest.mark.parametrize("start", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\n"])
 async def test_a_head_that_does_not_come_is_not_waited_for(port: int, start: bytes) -> None:
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
     assert await talk(port, start) == b""
-    assert loop.time() - begun < IDLE
 
 
 @pytest.mark.usefixtures("short_deadlines")
@@ -174,10 +171,7 @@ POST = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n"
 
 @pytest.mark.usefixtures("short_deadlines")
 async def test_a_body_that_does_not_come_is_not_waited_for(port: int) -> None:
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
     assert await talk(port, POST % (b"/", 10), *[b"x"] * 8, pause=0.1) == b""
-    assert loop.time() - begun < IDLE
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 10000000000", b"transfer-encoding: chunked"])
@@ -186,12 +180,12 @@ async def test_an_early_answer_ends_the_connection_of_a_request_without_end(
 ) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /early HTTP/1.1\r\nhost: x\r\n" + framing + b"\r\n\r\n")
-    said = await asyncio.wait_for(reader.read(), 30)
+    said = await asyncio.wait_for(reader.read(), PATIENCE)
     assert said.startswith(b"HTTP/1.1 200 OK")
     assert b"connection: close" in said
     sent = 0
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while sent < 100 * MAX_LINGER:
                 writer.write(b"x" * 65_536)
                 await writer.drain()
@@ -207,7 +201,7 @@ async def test_a_chunk_whose_extension_has_no_end_is_cut_off(port: int) -> None:
     writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;")
     sent = 0
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while sent < 100 * MAX_BODY:
                 writer.write(b"x" * 65_536)
                 await writer.drain()
@@ -301,10 +295,10 @@ async def test_a_client_that_reads_nothing_does_not_keep_its_place(port: int) ->
 async def test_the_rest_of_a_request_answered_early_is_not_waited_for(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(POST % (b"/early", 1000))
-    # Half of the connection closes with the answer, long before an idle one would.
-    assert (await asyncio.wait_for(reader.read(), IDLE)).startswith(b"HTTP/1.1 200 OK")
+    # Half of the connection closes with the answer; an idle one would stay open for an hour.
+    assert (await asyncio.wait_for(reader.read(), PATIENCE)).startswith(b"HTTP/1.1 200 OK")
     with pytest.raises(ConnectionError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 writer.write(b"x")
                 await writer.drain()
@@ -324,7 +318,7 @@ async def test_a_connection_beyond_the_bound_of_the_process_is_refused_until_one
     assert (await talk(port, last)).startswith(b"HTTP/1.1 503 Service Unavailable")
     for _, writer in held:
         writer.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not (said := await talk(port, last)).startswith(b"HTTP/1.1 200"):
             assert said.startswith(b"HTTP/1.1 503"), said
 

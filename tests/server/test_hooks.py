@@ -67,9 +67,8 @@ async def test_a_slow_hook_delays_neither_requests_nor_other_hooks(service, hear
     slow.open.clear()
     service.on("*", slow)
     service.on("*", heard)
-    async with asyncio.timeout(2):
-        for name in ("ada_l", "bob_m"):
-            await service.users.create(None, name)
+    for name in ("ada_l", "bob_m"):
+        await service.users.create(None, name)
     await until(lambda: len(heard.events) == 2)
     assert slow.events == []
     slow.open.set()

@@ -10,6 +10,7 @@ import pytest
 
 from authkit_issuer import AuthSessionEvent, Entitlement, errors
 from authkit_issuer.resources import Resources
+from fakes.patience import PATIENCE
 from fakes.users import finish_background
 
 
@@ -109,7 +110,7 @@ async def test_database_and_ephemeral_store_are_asked_at_once(make_service, monk
 
     monkeypatch.setattr(service.resources.readiness, "problem", asked)
     monkeypatch.setattr(service.rt.ephemeral, "ping", asked)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert await service.readiness() == {"database": None, "ephemeral_store": None}
 
 

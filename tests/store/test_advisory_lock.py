@@ -10,7 +10,11 @@ from authkit_issuer.errors import ConfigError, DatabaseUnavailable
 from authkit_issuer.store.advisory_lock import AdvisoryLock
 from fakes import servers
 
-END = "select count(pg_terminate_backend(pid)) from pg_locks where locktype = 'advisory' and granted"
+END = """
+    select count(pg_terminate_backend(l.pid)) from pg_locks l join pg_database d on d.oid = l.database
+    where l.locktype = 'advisory' and l.granted and d.datname = current_database()
+"""
+"""The view shows the locks of every database of the server, those of tests beside this one too."""
 
 
 async def end_holders(database_url: str) -> None:

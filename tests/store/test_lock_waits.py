@@ -72,7 +72,7 @@ async def test_a_lock_is_waited_for_no_longer_than_the_setting_says(
         began = time.monotonic()
         with pytest.raises(errors.DatabaseUnavailable) as refused:
             await service.sessions.issue(ada)
-        assert 0.3 < time.monotonic() - began < 10
+        assert 0.3 < time.monotonic() - began < 60
     assert "lock timeout" in refused.value.reason
     assert (await service.sessions.issue(ada)).session_id
     await operator.close()

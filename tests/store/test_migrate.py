@@ -13,6 +13,12 @@ from authkit_issuer.errors import ConfigError, DatabaseUnavailable, StartupError
 from authkit_issuer.service import Service
 from authkit_issuer.store.migrate import check, migrate, pending
 from authkit_issuer.store.migration_files import Migration, shipped
+from fakes.patience import PATIENCE
+
+BUILDER = """
+    select pid from pg_stat_activity
+    where datname = current_database() and query like 'create index concurrently one_idx%'
+"""
 
 
 @pytest.fixture
@@ -128,9 +134,8 @@ create index concurrently one_idx on profiles.one (a);
     await transaction.start()
     await writer.execute(f"insert into {empty}.one values (1)")
     running = asyncio.create_task(migrate(database_url, schema=empty, migrations=migrations))
-    builder = "select pid from pg_stat_activity where query like 'create index concurrently one_idx%'"
-    async with asyncio.timeout(20):
-        while (pid := await reader.fetchval(builder)) is None:
+    async with asyncio.timeout(PATIENCE):
+        while (pid := await reader.fetchval(BUILDER)) is None:
             await asyncio.sleep(0.02)
     await reader.execute("set lock_timeout = '1s'")
     await reader.execute(f"insert into {empty}.one values (2)")  # waits for no index

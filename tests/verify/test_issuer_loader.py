@@ -108,8 +108,6 @@ async def test_a_loaded_issuer_has_the_rules_and_algorithms_of_its_record(
 
 
 # What ends
-
-
 async def test_a_removal_takes_effect_within_the_time_of_the_loader(
     directory: Directory, clock: FakeClock
 ) -> None:

