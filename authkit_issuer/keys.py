@@ -8,7 +8,7 @@ EdDSA (RFC 7518 section 3.1, RFC 8037 section 3.1). ``security.key_file`` reads 
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -30,12 +30,13 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192  # those of ``authkit_verify/_jose/key_strength.py``
 MIN_SECRET_BYTES = 32
 SEALING_KEY_BYTES, MAX_SEALING_ID = 32, 2**31 - 1
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384"), "secp521r1": ("P-521", "ES512")}
 
 
 def base64url(raw: bytes) -> str:
     """Return the bytes as base64url without padding (RFC 7515 section 2)."""
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    return binascii.b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 from cryptography.hazmat.primitives import hashes
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from authkit_issuer.errors import MissingSigner
-from authkit_issuer.keys import KeySource, PrivateKey, SigningKey, base64url
+from authkit_issuer.keys import KeySource, SigningKey, base64url
 
 _HASHES = {"ES256": hashes.SHA256(), "ES384": hashes.SHA384(), "ES512": hashes.SHA512()}
 _SHA256 = hashes.SHA256()
@@ -22,12 +23,12 @@ _encode = msgspec.json.Encoder().encode
 class AccessTokenSigner:
     """Signs claims with the key in force, read anew on every call."""
 
-    __slots__ = ("_headers", "_keys")
+    __slots__ = ("_keys", "_prepared")
 
     def __init__(self, keys: KeySource) -> None:
         """Take the source of keys."""
         self._keys = keys
-        self._headers: tuple[SigningKey | None, str] = (None, "")
+        self._prepared: _Prepared | None = None
 
     def sign(self, claims: Mapping[str, object], *, kind: str = "at+jwt") -> str:
         """Return the signed token, or raise ``MissingSigner``. ``kind`` is its ``typ``.
@@ -37,28 +38,37 @@ class AccessTokenSigner:
         key = self._keys.current().signing
         if key is None:
             raise MissingSigner
-        header = self._header(key) if kind == "at+jwt" else _header(key, kind)
+        prepared = self._prepared
+        if prepared is None or prepared.key is not key:
+            prepared = self._prepared = _Prepared(key, _header(key, "at+jwt"), signature_of(key))
+        header = prepared.header if kind == "at+jwt" else _header(key, kind)
         signed = f"{header}.{base64url(_encode(claims))}"
-        return f"{signed}.{base64url(sign(key.private_key, key.alg, signed.encode()))}"
+        return f"{signed}.{base64url(prepared.signature(signed.encode()))}"
 
-    def _header(self, key: SigningKey) -> str:
-        known, header = self._headers
-        if known is not key:
-            header = _header(key, "at+jwt")
-            self._headers = (key, header)
-        return header
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    key: SigningKey
+    header: str
+    signature: Callable[[bytes], bytes]
 
 
 def _header(key: SigningKey, kind: str) -> str:
     return base64url(_encode({"alg": key.alg, "kid": key.kid, "typ": kind}))
 
 
-def sign(key: PrivateKey, alg: str, data: bytes) -> bytes:
-    """Return the signature in the form a JWS carries it (RFC 7518 section 3)."""
-    if isinstance(key, rsa.RSAPrivateKey):
-        return key.sign(data, _PKCS1, _SHA256)
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        r, s = decode_dss_signature(key.sign(data, ec.ECDSA(_HASHES[alg])))
-        size = (key.key_size + 7) // 8  # RFC 7518 section 3.4: fixed-width R and S, not DER
+def signature_of(key: SigningKey) -> Callable[[bytes], bytes]:
+    """Return what signs data with the key, in the form a JWS carries a signature (RFC 7518 section 3)."""
+    private = key.private_key
+    if isinstance(private, rsa.RSAPrivateKey):
+        return lambda data: private.sign(data, _PKCS1, _SHA256)
+    if not isinstance(private, ec.EllipticCurvePrivateKey):
+        return private.sign
+    scheme = ec.ECDSA(_HASHES[key.alg])
+    size = (private.key_size + 7) // 8  # RFC 7518 section 3.4: fixed-width R and S, not DER
+
+    def fixed_width(data: bytes) -> bytes:
+        r, s = decode_dss_signature(private.sign(data, scheme))
         return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-    return key.sign(data)
+
+    return fixed_width

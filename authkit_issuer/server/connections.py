@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from authkit_issuer.http.request_body import WHOLE
 from authkit_issuer.server.connection_limit import Places
 
 MAX_HEAD = 32 * 1024
@@ -179,9 +180,10 @@ class BoundedHttp(HttpToolsProtocol):
 
     async def _run(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request, and announce the end of the connection if its body is not there by then."""
+        # A request that another one followed is complete.
+        scope[WHOLE] = self.cycle.scope is not scope or not self.cycle.more_body
 
         async def announced(message: Any) -> None:
-            # A request that another one followed is complete.
             cycle = self.cycle
             if message["type"] == "http.response.start" and cycle.scope is scope:
                 last = self._last_request is not None and self._last_request()

@@ -26,7 +26,7 @@ from authkit_issuer.domains.sessions.queries import AUTHENTICATE
 from authkit_issuer.domains.sessions.rotation_queries import ROTATE
 from authkit_issuer.keys import SigningKey, base64url
 from authkit_issuer.security import refresh_token
-from authkit_issuer.security.access_token_signer import sign
+from authkit_issuer.security.access_token_signer import signature_of
 from beside.accounts import PASSWORD, SAME_HASH
 
 Answer = Callable[[int], Awaitable[bytes]]
@@ -51,6 +51,7 @@ class Floors:
         signing = service.rt.keys.current().signing
         assert signing is not None
         self._signing: SigningKey = signing
+        self._signature = signature_of(signing)
         self._callers = callers
         self._hasher = argon2.PasswordHasher()
         self.answers: dict[str, Answer] = {
@@ -95,7 +96,7 @@ class Floors:
         claims = row | {"iss": self._config.issuer, "aud": "bench", "iat": now, "exp": now + 900}
         header = base64url(json.dumps({"alg": self._signing.alg, "kid": self._signing.kid}).encode())
         signed = f"{header}.{base64url(json.dumps(claims, default=str).encode())}"
-        signature = sign(self._signing.private_key, self._signing.alg, signed.encode())
+        signature = self._signature(signed.encode())
         return f"{signed}.{base64url(signature)}"
 
     async def __call__(self, scope: Any, _receive: Any, send: Any) -> None:

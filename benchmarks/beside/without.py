@@ -108,7 +108,7 @@ def statement() -> None:
 
 def signature() -> None:
     """Sign with zeros."""
-    _replace(access_token_signer, "sign", lambda _key, _alg, _data: bytes(_SIGNATURE_BYTES))
+    _replace(access_token_signer, "signature_of", lambda _key: lambda _data: bytes(_SIGNATURE_BYTES))
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 import uvloop
 
+from authkit_issuer.http.request_body import WHOLE
 from authkit_issuer.server import connections
 from authkit_issuer.server.connection_limit import Places
 from authkit_issuer.server.connections import MAX_BODY, MAX_HEAD, MAX_LINGER, MAX_PIPELINED, BoundedHttp
@@ -33,6 +34,7 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
         await asyncio.sleep(0.5)
     told = b"%d" % len(body) if scope["path"] != "/headers" else repr(scope["headers"]).encode()
     told = b"x" * 300_000 if scope["path"] == "/long" else told
+    told = str(scope[WHOLE]).encode() if scope["path"] == "/whole" else told
     await send(
         {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]}
     )
@@ -304,6 +306,20 @@ async def test_the_rest_of_a_request_answered_early_is_not_waited_for(port: int)
                 await writer.drain()
                 await asyncio.sleep(0.1)
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "framing", [b"content-length: 3\r\n\r\nabc", b"transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+)
+async def test_an_application_knows_whether_the_body_is_there(port: int, framing: bytes) -> None:
+    request = b"POST /whole HTTP/1.1\r\nhost: x\r\n%s" + framing
+    first, last = request % b"", request % CLOSE
+    assert (await talk(port, last)).endswith(b"True")
+    assert (await talk(port, last[:-2], last[-2:], pause=0.1)).endswith(b"False")
+    # A part of the second one is there when the first one is answered, and the second one is whole by then.
+    slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"
+    both = await talk(port, slow + first + last[:-2], last[-2:], pause=0.1)
+    assert both.count(b"True") == 2
 
 
 async def test_a_request_whose_body_is_there_keeps_its_connection(port: int) -> None:
