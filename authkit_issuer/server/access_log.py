@@ -37,7 +37,7 @@ class AccessRecord(logging.LogRecord):
 
 def pattern() -> logging.LogRecord:
     """Return a record with all that the access records of this process have in common."""
-    return logging.LogRecord(logger.name, logging.INFO, __file__, 0, "request", (), None)
+    return logger.makeRecord(logger.name, logging.INFO, __file__, 0, "request", (), None)
 
 
 class AccessLog:

@@ -44,11 +44,13 @@ def _of(path: Path) -> Iterator[tuple[str, str, str]]:
     for node in ast.walk(tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
             continue
-        owner, text = node.func.value, node.args[0]
-        known = isinstance(owner, ast.Name) and node.func.attr in _LEVELS and owner.id in loggers
+        owner, level, text = node.func.value, node.func.attr, node.args[0]
+        if level == "makeRecord":  # name, level, file, line, text
+            level, text = ast.unparse(node.args[1]).removeprefix("logging.").lower(), node.args[4]
+        known = isinstance(owner, ast.Name) and level in _LEVELS and owner.id in loggers
         if known and isinstance(owner, ast.Name) and isinstance(text, ast.Constant):
             words = _FIELD.sub("…", str(text.value)).replace("%%", "%").replace("|", "\\|")
-            yield loggers[owner.id], _LEVELS[node.func.attr], " ".join(words.split())
+            yield loggers[owner.id], _LEVELS[level], " ".join(words.split())
 
 
 def _loggers(tree: ast.Module) -> Iterator[tuple[str, str]]:
