@@ -156,5 +156,6 @@ class _Diagnosis:
             sentence = f"The key set at {shown(address(found.url))} cannot be fetched: {reason}."
             self.findings.append(Finding("error", code, sentence, advice))
             return
-        self.findings += check_keys(found.answer.body, self.algorithms)
+        only = self.accept.issuer if self.accept.tenants is None else None
+        self.findings += check_keys(found.answer.body, self.algorithms, only)
         self.findings += check_service(found, self.accept)

@@ -11,11 +11,15 @@ from authkit_verify._jose.key_strength import UnusableKey
 from authkit_verify._jose.keys import MAX_CANDIDATES, Key
 from authkit_verify._jwks.fetch import MAX_BYTES
 from authkit_verify._verify.explain.explanation import MAX_ITEMS, shortened
+from authkit_verify.config.tenants import may_name
 from authkit_verify.doctor.report import Finding
 
 
-def check_keys(document: bytes, accepted: frozenset[str]) -> Iterator[Finding]:
-    """Yield the findings about a key set and each of its keys, for the accepted algorithms."""
+def check_keys(document: bytes, accepted: frozenset[str], issuer: str | None = None) -> Iterator[Finding]:
+    """Yield the findings about a key set and each of its keys, for the accepted algorithms.
+
+    ``issuer`` is the only one that the keys are used for; None for one with tenants.
+    """
     try:
         reading = read_jwks(document)
     except UnusableDocument as error:
@@ -34,7 +38,7 @@ def check_keys(document: bytes, accepted: frozenset[str]) -> Iterator[Finding]:
             f"It has {len(document)} bytes; above {MAX_BYTES} the verifier refuses it.",
         )
     for number, member in enumerate(members[:MAX_KEYS]):
-        yield from _check_key(number, member)
+        yield from _check_key(number, member, issuer)
     if not usable:
         yield Finding(
             "error",
@@ -56,7 +60,7 @@ def _no_key_set(document: bytes, error: UnusableDocument) -> Finding:
     return Finding("error", "not_a_key_set", _sentence(error), "Check jwks_url.")
 
 
-def _check_key(number: int, member: Any) -> Iterator[Finding]:
+def _check_key(number: int, member: Any, issuer: str | None) -> Iterator[Finding]:
     kid = member.get("kid") if isinstance(member, dict) else None
     name = f"Key {number}" + (f" ({shortened(ascii(kid))})" if isinstance(kid, str) else "")
     if is_private(member):
@@ -73,8 +77,15 @@ def _check_key(number: int, member: Any) -> Iterator[Finding]:
             yield Finding(
                 "warning", "key_unusable", f"{name} is skipped: {reason}.", "Tokens it signs are refused."
             )
-    else:
-        yield Finding("ok", "key_usable", f"{name} verifies {', '.join(sorted(key.algorithms))}.")
+        return
+    if issuer is not None and key.issuer is not None and not may_name(key.issuer, issuer):
+        yield Finding(
+            "warning", "key_of_other_issuer",
+            f"{name} is published for another issuer, {shortened(ascii(key.issuer))}.",
+            "Tokens of this issuer that it signs are refused.",
+        )  # fmt: skip
+        return
+    yield Finding("ok", "key_usable", f"{name} verifies {', '.join(sorted(key.algorithms))}.")
 
 
 def _check_key_ids(keys: tuple[Key, ...]) -> Iterator[Finding]:

@@ -148,6 +148,10 @@ KEY_SETS = [
     ("other operations", [RSA.jwk(), EC.jwk() | {"key_ops": ["x"]}], "warning", "key_unusable", "verifying"),
     ("another curve", [RSA.jwk(), EC.jwk() | {"crv": "secp256k1"}], "warning", "key_unusable", "kind of key"),
     ("a wrong algorithm", [RSA.jwk() | {"alg": "ES256"}, RSA.jwk()], "warning", "key_unusable", "algorithm"),
+    (
+        "another issuer", [RSA.jwk(), EC.jwk() | {"issuer": "https://a.test"}],
+        "warning", "key_of_other_issuer", "https://a.test",
+    ),
     ("no object", [RSA.jwk(), 7], "warning", "key_unusable", "not an object"),
     ("a secret half", [secret(RSA)], "error", "private_key_published", "'rsa'"),
     ("a secret passed over", [RSA.jwk(), secret(EC) | {"use": "enc"}], "error", "private_key_published", "1"),
