@@ -62,6 +62,7 @@ class SignIn:
             "method": self.first.method,
             "amr": " ".join(self.first.amr),
             "contact": self.first.contact,
+            "authenticated_at": str(self.first.authenticated_at or ""),
             "org": self.org or "",
             "extra": msgspec.json.encode(dict(self.extra)).decode(),
         }
@@ -75,8 +76,9 @@ class SignIn:
                 user_id=record.user_id,
                 auth_epoch=record.auth_epoch,
                 two_factor=True,
-                # A process of the release before wrote none.
+                # A process of the release before wrote neither contact nor time.
                 contact=data.get("contact", ""),
+                authenticated_at=float(data.get("authenticated_at") or 0) or None,
                 method=data["method"],
                 amr=tuple(data["amr"].split()),
             ),

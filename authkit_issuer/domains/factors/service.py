@@ -210,6 +210,7 @@ class TwoFactor:
         method: str,
         amr: Sequence[str],
         contact: str = "",
+        authenticated_at: float | None = None,
         org: str | None = None,
         extra: Mapping[str, object] | None = None,
         client: Client | None = None,
@@ -228,6 +229,7 @@ class TwoFactor:
             amr: The authentication methods of the first factor (RFC 8176).
             contact: The address or number that the first factor has proved; its codes are asked for only if
                 the user has no other factor.
+            authenticated_at: When a provider authenticated the user (Unix seconds); None is now.
             org: The organization that the session is for.
             extra: Further claims of the access token.
             client: The client, for the sending limits.
@@ -244,7 +246,7 @@ class TwoFactor:
         user = await owners.find(self.rt, user_id)
         if user is None or user.auth_epoch != auth_epoch or not user.enabled:
             raise errors.InvalidCredentials
-        first = replace(_first_factor(user, method, amr), contact=contact)
+        first = replace(_first_factor(user, method, amr), contact=contact, authenticated_at=authenticated_at)
         return await Challenges(self.rt).send(user, SignIn(first=first, org=org, extra=extra or {}), client)
 
     async def redeem(

@@ -97,8 +97,7 @@ class Logins:
             AuthError: Any refusal of ``registration.confirm_email`` or ``finish``.
         """
         try:
-            registration = Registration(self.rt)
-            record = await registration.redeem(identifier, code, registration_id=registration_id)
+            record = await Registration(self.rt).redeem(identifier, code, registration_id=registration_id)
         except errors.InvalidOrExpiredCode as refusal:
             await self.note_failure(refusal, client)
             raise
@@ -152,6 +151,7 @@ class Logins:
                 method=method,
                 amr=amr,
                 contact=proof.contact,
+                authenticated_at=proof.authenticated_at,
                 org=org,
                 extra=extra,
                 client=client,

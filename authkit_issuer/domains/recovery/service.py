@@ -172,7 +172,9 @@ class Recovery:
         async with on_outage(lambda: one_time.restore(record), errors.RecoveryNotFound):
             epoch = await self._drop(record, client)
         waiting = SignIn.of(record)
-        first = FirstFactor(user_id=record.user_id, auth_epoch=epoch)
+        first = FirstFactor(
+            user_id=record.user_id, auth_epoch=epoch, authenticated_at=waiting.first.authenticated_at
+        )
         return await Logins(self.rt).finish(
             first,
             method=waiting.first.method,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import time
 
 import pytest
 
@@ -87,6 +89,24 @@ async def test_a_sign_in_by_passkey_keeps_the_passkeys_which_may_be_its_only_way
         await step(user_id, str(required.value.metadata["challenge"]))
         await wait_out(service)
     assert (await sign_in()).user_id == user_id
+
+
+async def test_a_sign_in_by_a_provider_stays_as_fresh_as_it_was_there(service: Service, ada: str) -> None:
+    an_hour_ago = time.time() - 3600
+
+    async def challenge() -> str:
+        user = await service.passwords.prove(EMAIL, PASSWORD)
+        with pytest.raises(errors.TwoFactorRequired) as required:
+            await service.logins.finish(
+                dataclasses.replace(user, authenticated_at=an_hour_ago), method="oidc_login", amr=()
+            )
+        return str(required.value.metadata["challenge"])
+
+    await service.recovery.start(ada, await challenge())
+    await wait_out(service)
+    pair = await service.recovery.complete(ada, await challenge())
+    session = await service.sessions.authenticate(ada, pair.session_id)
+    assert session.auth_age >= 3600
 
 
 async def test_the_challenge_that_started_it_still_takes_a_backup_code(
