@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -94,21 +93,6 @@ async def test_a_bound_token_without_its_proof_is_refused_always(
             error = await refusal(verifier, token, proof)
             assert (error.code, "DPoP scheme" in error.description) == ("invalid_token", True)
         assert verifier.recall(token) is None
-
-
-async def test_no_text_that_the_cache_knows_a_bound_token_by_opens_without_its_proof(
-    issuer: FakeIssuer, client: FakeClient, connect: Connect
-) -> None:
-    async with issuer.verifier() as verifier:
-        app = AuthMiddleware(answered, verifier, websocket_query="token")
-        token = issuer.mint(cnf=client.cnf)
-        await verifier.verify(token, proof=shown(client, token))
-        known = {text for entry in verifier._cache._young.values() for text in (entry.token, token)}
-        for text in known | {f"bound {token}", f" {token}", f"{token} "}:
-            assert verifier.recall(text) is None
-            await refusal(verifier, text)
-            scope = {"type": "websocket", "query_string": b"token=" + quote(text).encode()}
-            assert (await connect(app, **scope).run()).sent[0]["type"] == "websocket.close"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -209,3 +210,19 @@ async def test_a_lease_is_renewed_with_a_bound_token_and_its_proof(
 
         headers = sent(client.headers(first, "GET", "http://api.test/"))
         assert (await connect(AuthMiddleware(renewing, verifier), headers=headers).run()).status == 200
+
+
+async def test_no_text_that_the_cache_knows_a_bound_token_by_opens_without_its_proof(
+    issuer: FakeIssuer, client: FakeClient, connect: Connect
+) -> None:
+    async with issuer.verifier() as verifier:
+        app, token = AuthMiddleware(echo, verifier, websocket_query="token"), issuer.mint(cnf=client.cnf)
+        headers = sent(client.headers(token, "GET", "http://api.test/"))
+        assert (await connect(app, headers=headers).run()).status == 200
+        known = {entry.token for entry in verifier._cache._young.values()}
+        for text in known | {token, f"bound {token}", f" {token}", f"{token} "}:
+            assert verifier.recall(text) is None
+            with pytest.raises(TokenError, match="invalid_token"):
+                await verifier.verify(text)
+            scope = {"type": "websocket", "query_string": b"token=" + quote(text).encode()}
+            assert (await connect(app, **scope).run()).sent[0]["type"] == "websocket.close"
