@@ -227,16 +227,22 @@ async def test_a_trailer_is_no_header(port: int) -> None:
     assert b"cookie" not in said
 
 
-@pytest.mark.parametrize("protocol", [b"h2c", b"websocket"])
+@pytest.mark.parametrize(
+    "asks",
+    [
+        b"POST / HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: h2c",
+        b"POST / HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: websocket",
+        b"CONNECT / HTTP/1.1",
+    ],
+)
 @pytest.mark.parametrize("length", [b"content-length: 33", b"transfer-encoding: chunked"])
 async def test_the_body_of_a_request_for_another_protocol_is_no_request(
-    port: int, protocol: bytes, length: bytes
+    port: int, asks: bytes, length: bytes
 ) -> None:
     # The answer to a request that only the server sees would be the next client's, behind a proxy.
     body = b"GET /hidden HTTP/1.1\r\nhost: x\r\n\r\n"
     assert len(body) == 33
-    upgrade = b"connection: Upgrade\r\nupgrade: " + protocol + b"\r\n"
-    head = b"POST / HTTP/1.1\r\nhost: x\r\n" + upgrade + length + b"\r\n\r\n"
+    head = asks + b"\r\nhost: x\r\n" + length + b"\r\n\r\n"
     for pieces in ((head, body), (head + body,), (head + b" ", body)):
         said = await talk(port, *pieces, pause=0.05)
         assert said.count(b"HTTP/1.1 ") <= 1
