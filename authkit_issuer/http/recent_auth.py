@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 async def require_recent_auth(service: Service, account: AuthenticatedSession) -> None:
     """Raise ``StepUpRequired`` unless the session's last proof is recent enough (``step_up_max_age``).
 
-    Where the second factor is on, it must have been part of the proof; so must the passkey where that is the
-    second factor which a role or an organization of the user requires. The age is the database's word, so
-    that clocks which disagree open nothing.
+    Where the second factor is on, it must have been part of the proof, unless it is a code to the contact
+    that the user signed in with, which proves no more. So must the passkey where that is the second factor
+    which a role or an organization of the user requires. The age is the database's word, so that clocks which
+    disagree open nothing.
     """
     longest = service.config.step_up_max_age
-    proved = "mfa" in account.amr or not (account.two_factor or account.needs_passkey)
+    two_factor = account.two_factor and not account.has_same_contact_alone
+    proved = "mfa" in account.amr or not (two_factor or account.needs_passkey)
     if account.auth_age <= longest and proved:
         return
     methods = await service.logins.step_up_methods(account.id)

@@ -42,14 +42,36 @@ def has_second_factor(amr: str) -> str:
     it counts in sessions alone whose authentication methods, the SQL ``amr``, say that it was two factors.
     Where a code to a contact was all of a sign-in, codes to the same contact are no second factor.
     """
-    by_code = f"({amr} <@ '{{otp,sms}}' and cardinality({amr}) > 0)"
-    sent_alike = f"case when 'sms' = any({amr}) then 'sms' else 'email' end"
-    another = f"""exists (
-        select from profiles.second_factors f where f.user_id = u.id and f.kind <> {sent_alike}
-    )"""
     return f"""(
-        {HAS_TWO_FACTOR} and (not {by_code} or {another})
+        {HAS_TWO_FACTOR} and (not {_by_code(amr)} or {_other_factor(amr, "second_factors")})
         or 'mfa' = any({amr}) and {HAS_PASSKEY}
+    )"""
+
+
+def is_of_message(session: str) -> str:
+    """Return SQL that is true if codes to one contact are all that the session of this alias has proved."""
+    methods = "'passwordless_login', 'passwordless_login_2fa'"
+    return f"({session}.auth_method in ({methods}) and {_by_code(f'{session}.amr')})"
+
+
+def has_same_contact_alone(session: str) -> str:
+    """Return SQL that is true if the user ``u`` has no second factor but codes to the contact of the session.
+
+    A message opened the session then, and nothing else was proved in it.
+    """
+    other = _other_factor(f"{session}.amr", "user_factors")
+    return f"({is_of_message(session)} and {HAS_TWO_FACTOR} and not {other})"
+
+
+def _by_code(amr: str) -> str:
+    return f"({amr} <@ '{{otp,sms}}' and cardinality({amr}) > 0)"
+
+
+def _other_factor(amr: str, relation: str) -> str:
+    sent_alike = f"case when 'sms' = any({amr}) then 'sms' else 'email' end"
+    return f"""exists (
+        select from profiles.{relation} f
+        where f.user_id = u.id and (f.kind <> {sent_alike} or f.phone_number <> u.phone_number)
     )"""
 
 

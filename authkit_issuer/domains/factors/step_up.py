@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.contacts import EMAIL, ContactKind
+from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.delivery import masked
 from authkit_issuer.domains.factors.kinds import (
@@ -57,6 +58,8 @@ class StepUpFactors:
     """Finds the factor of a step-up among those of the user."""
 
     rt: Runtime
+    proved_contact: str = ""
+    """The contact whose codes are all that the session has proved: another one adds nothing."""
 
     async def choose(self, user_id: str, factor_id: str | None) -> StepUpCode:
         """Return the factor of this id, or the default; raises ``TwoFactorMethodUnavailable``."""
@@ -84,7 +87,10 @@ class StepUpFactors:
 
     async def _find(self, user_id: str) -> tuple[UserFactors | None, list[Factor]]:
         user = await self.rt.maybe(sql.USER_FACTORS, user_id)
-        return user, usable_factors(self.rt, user) if user else []
+        return user, usable_factors(self.rt, user, after=self._first(user)) if user else []
+
+    def _first(self, user: UserFactors) -> FirstFactor:
+        return FirstFactor(user_id=user.user_id, auth_epoch=user.auth_epoch, contact=self.proved_contact)
 
     def _code(self, user: UserFactors, factor: Factor) -> StepUpCode:
         kind = kind_of(factor.kind)
@@ -94,7 +100,7 @@ class StepUpFactors:
             contact=kind.contact,
             destination=kind.destination(user, factor) if kind.contact else "",
             app=App.of(user, factor, self.rt.clock) if kind is TOTP else None,
-            methods=methods_of(self.rt, user),
+            methods=methods_of(self.rt, user, after=self._first(user)),
         )
 
 

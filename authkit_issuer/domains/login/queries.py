@@ -11,8 +11,10 @@ from authkit_issuer.store.predicates import (
     ALLOWED,
     HAS_PASSKEY,
     HAS_TWO_FACTOR,
+    NO_AMR,
     RESTORABLE,
     awake,
+    is_of_message,
     live,
 )
 from authkit_issuer.store.query import Query, Statement
@@ -33,6 +35,15 @@ class AvailableMethods:
     has_passkey: bool
     has_wallet: bool
     providers: list[str]
+    message_amr: list[str]
+    """The authentication methods of a session that codes of a message alone have proved; else empty."""
+
+    @property
+    def proved_contact(self) -> str:
+        """The contact whose codes are all that the session has proved; ``""`` if it has proved more."""
+        if not self.message_amr:
+            return ""
+        return (self.phone if "sms" in self.message_amr else self.email) or ""
 
     @property
     def code_destination(self) -> tuple[ContactKind, str] | None:
@@ -82,7 +93,11 @@ AVAILABLE_METHODS = Query(
                select l.provider_slug from profiles.user_providers l
                where l.user_id = u.id and l.provider_slug = any($3::text[]) and l.frozen_at is null
                order by l.provider_slug
-           ) as providers
+           ) as providers,
+           coalesce((
+               select s.amr from profiles.refresh_sessions s
+               where s.id = $4::uuid and s.user_id = u.id and {is_of_message("s")}
+           ), {NO_AMR}) as message_amr
     from profiles.users u where u.id = $1::uuid
     """,
 )

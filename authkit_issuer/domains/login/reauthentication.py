@@ -64,7 +64,7 @@ async def send_code(
     """Send a code that is good for this session alone; an app has it already."""
     user = await _find_user(rt, user_id, session_id)
     if user.two_factor:
-        proof = await StepUpFactors(rt).choose(user.user_id, factor_id)
+        proof = await StepUpFactors(rt, user.proved_contact).choose(user.user_id, factor_id)
     elif user.code_destination is not None and not _requires_passkey(rt, user):
         proof = StepUpCode.to_contact(*user.code_destination)
     else:
@@ -100,14 +100,15 @@ async def with_code(
     sent = await OneTimeCodes(rt).peek(CODE, session_id)
     if user.two_factor:
         target = sent.target if sent else ""
-        proof = await StepUpFactors(rt).of_code(
+        proof = await StepUpFactors(rt, user.proved_contact).of_code(
             user.user_id, factor_id, lambda one: _target(user, one) == target
         )
     else:
         proof = StepUpCode.to_contact(*user.code_destination) if user.code_destination else None
     if proof is None:
         raise errors.InvalidOrExpiredCode
-    amr = (*proof.amr, *(("mfa",) if user.two_factor else ()))
+    is_second = user.two_factor and not (proof.contact and proof.destination == user.proved_contact)
+    amr = (*proof.amr, *(("mfa",) if is_second else ()))
     again = partial(_reauthenticate, rt, user, session_id, method=proof.method, amr=amr, client=client)
     if proof.app is not None:
         steps = await totp_codes.check(rt, proof.app, code)
@@ -115,7 +116,7 @@ async def with_code(
     record = await OneTimeCodes(rt).redeem_code(CODE, session_id, _target(user, proof), code)
     if record.auth_epoch != user.auth_epoch:
         raise errors.InvalidOrExpiredCode
-    if user.two_factor:
+    if is_second:
         proved = partial(totp_codes.forget_misses, user_id=user.user_id)
     else:
         proved = partial(note_proof, user_id=user.user_id, contact=proof.destination)
@@ -185,7 +186,8 @@ async def _find_user(rt: Runtime, user_id: str, session_id: str | None = None) -
     if canonical_id is None or (session_id is not None and identifiers.uuid_or_none(session_id) is None):
         raise errors.SessionEnded
     providers = sorted(slug for slug, provider in rt.identity.items() if provider.steps_up)
-    user = await rt.maybe(sql.AVAILABLE_METHODS, canonical_id, wallet_issuer(rt.config), providers)
+    session = None if session_id is None else identifiers.uuid_or_none(session_id)
+    user = await rt.maybe(sql.AVAILABLE_METHODS, canonical_id, wallet_issuer(rt.config), providers, session)
     if user is None:
         raise errors.SessionEnded
     if not user.allowed:

@@ -17,6 +17,7 @@ from authkit_issuer.store.predicates import (
     HAS_TWO_FACTOR,
     OWNS_PASSKEY,
     awake,
+    has_same_contact_alone,
     has_second_factor,
     live,
 )
@@ -86,6 +87,8 @@ class AuthenticatedSession(Account):
     """The account has a passkey, and the session took another factor alone."""
     needs_passkey: bool
     """So it is, and an organization or a role of the user requires a second factor: the passkey."""
+    has_same_contact_alone: bool
+    """A message to a contact opened the session, and codes to the same contact are the only second factor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +208,8 @@ AUTHENTICATE = Query(
            {HAS_TWO_FACTOR} as two_factor,
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
            {has_second_factor("s.amr")} as has_second_factor,
-           {_BESIDE_PASSKEY} as beside_passkey, {_BESIDE_PASSKEY} and {_IN_STRICT_ORG} as needs_passkey
+           {_BESIDE_PASSKEY} as beside_passkey, {_BESIDE_PASSKEY} and {_IN_STRICT_ORG} as needs_passkey,
+           {has_same_contact_alone("s")} as has_same_contact_alone
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
     """,
@@ -220,7 +224,8 @@ ENROLLEE = Query(
            extract(epoch from now() - to_timestamp($3::float8))::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
-           false as has_second_factor, false as beside_passkey, false as needs_passkey
+           false as has_second_factor, false as beside_passkey, false as needs_passkey,
+           false as has_same_contact_alone
     from profiles.users u
     where u.id = $1::uuid and u.auth_epoch = $2 and not {HAS_TWO_FACTOR} and ($4 or not {OWNS_PASSKEY})
     """,
