@@ -2,9 +2,9 @@
 
 It marks the contact and signs no user in. Otherwise, for an account that somebody else made over a foreign
 address, the owner's proof would open the account to the password of its maker. For the same reason, an
-account that is in use is credited with a proof only if its own user made it: the request or the answer came
-in a session of the account, or with its password. ``credentials.obstacles`` refuses the logins of unverified
-accounts.
+account with a password, which may come from an import, or that is in use is credited with a proof only if its
+own user made it: the request or the answer came in a session of the account, or with its password.
+``credentials.obstacles`` refuses the logins of unverified accounts.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ class Verification:
             InvalidOrExpiredCode: The code is wrong, used, expired or another request's, or the account has
                 another address or epoch since.
             AlreadyConfirmed: The code is right and has confirmed the address before.
-            AccountProofRequired: The account is in use, and neither the request nor this call came from its
-                user. The code stays valid.
+            AccountProofRequired: The account has a password or is in use, and neither the request nor this
+                call came from its user. The code stays valid.
         """
         presented = _Presented(user_id=user_id, password=password, client=client)
         return await self._confirm_code(EMAIL, email, code, request_id, presented)
@@ -289,9 +289,7 @@ class Verification:
                 raise invalid
             if not by_user:
                 usage = await tx.one(USAGE, user_id, kind.name)
-                config = tx.config
-                open_before = not config.verification_required or config.verification_enforced_since
-                if usage.attached or (usage.password and open_before):
+                if usage.attached or usage.password:
                     raise errors.AccountProofRequired(metadata={"username": usage.username})
             await ContactProof(tx).mark(user_id, kind, by_user=by_user)
             await Events(tx).record(

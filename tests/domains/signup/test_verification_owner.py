@@ -81,8 +81,22 @@ async def test_a_code_that_the_user_asked_for_in_a_session_needs_no_more(service
 async def test_an_account_that_is_not_in_use_yet_needs_no_more(make_service, mailbox) -> None:
     service = await make_service(link_base_url="https://app.example.test")
     user = await service.users.create(EMAIL, "ada_l")
-    await service.passwords.store_hash(user.id, await service.passwords.hash(PASSWORD))
     assert await service.verification.confirm_email_link(await link(service, mailbox)) == user.id
+
+
+async def test_an_imported_password_opens_nothing_by_a_click_of_the_addresss_owner(
+    make_service, mailbox
+) -> None:
+    service = await make_service(link_base_url="https://app.example.test")
+    user = await service.users.create(EMAIL, "mallory")
+    await service.passwords.upsert_hash(user.id, await service.passwords.hash(PASSWORD), "argon2id")
+    token = await link(service, mailbox)
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_email_link(token)
+    with pytest.raises(errors.EmailNotVerified):
+        await service.logins.with_password(EMAIL, PASSWORD)
+    assert await service.verification.confirm_email_link(token, password=PASSWORD) == user.id
+    assert await service.logins.with_password(EMAIL, PASSWORD)
 
 
 async def test_the_owner_of_the_address_says_that_the_account_is_another_persons(
