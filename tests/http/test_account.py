@@ -126,10 +126,13 @@ async def test_a_deleted_account_is_restored_by_its_owner_over_http(api, sign_up
     assert (await log_in(api, EMAIL)).status_code == 200
 
 
-async def test_a_deleted_account_is_erased_for_its_owner_without_waiting(api, sign_up, service, clock):
-    await api.delete("/auth/user", headers=bearer(await sign_up(api)))
+async def test_a_deleted_account_is_erased_for_its_owner_without_waiting(api, sign_up, service, clock, age):
+    tokens = await sign_up(api)
+    user = (await me(api, tokens))["id"]
+    await api.delete("/auth/user", headers=bearer(tokens))
     body = {"identifier": EMAIL, "password": PASSWORD}
     assert (await api.post("/auth/deleted-account/erase", json=body)).status_code == 202
+    await age("users", user, deleted_at=service.config.access_token_duration)
     await service.maintain()
     assert await service.pool.fetchval("select count(*) from profiles.users") == 0
     clock.advance(service.config.code_cooldown)

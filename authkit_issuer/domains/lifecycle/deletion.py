@@ -88,13 +88,13 @@ async def _due_after(
 ) -> list[sql.Deleted]:
     """Return the next users whose retention has ended, the oldest deletion first."""
     position = (last.deleted_at, last.user_id) if last else (None, None)
-    return await rt.all(sql.DUE, retention, *position, batch)
+    return await rt.all(sql.DUE, retention, *position, batch, rt.config.access_token_duration)
 
 
 async def _purge_one(rt: Runtime, user_id: str, retention: float, before: BeforePurge | None) -> bool:
     """Delete one user; False if the user was restored, or another purge holds the row."""
     async with rt.transaction() as tx:
-        if await tx.maybe(sql.HOLD_IF_DUE, user_id, retention) is None:
+        if await tx.maybe(sql.HOLD_IF_DUE, user_id, retention, rt.config.access_token_duration) is None:
             return False
         if before is not None:
             # Under the lock: a user must not be restored after the host has deleted its data.

@@ -177,16 +177,19 @@ DELETED_BEFORE = Query(
 )
 
 
-def _due(retention: str) -> str:
+def _due(retention: str, token_life: str) -> str:
+    # Names are free after a purge. An account that waits for its erasure keeps them until its last token has
+    # expired: that token would name the next holder's organization.
     ended = f"deleted_at < now() - {retention}::float8 * interval '1 second'"
-    return f"(deleted_at is not null and (erase_requested or {ended}))"
+    erased = f"erase_requested and deleted_at < now() - {token_life}::float8 * interval '1 second'"
+    return f"({erased} or {ended})"
 
 
 DUE = Query(
     Deleted,
     f"""
     select id::text as user_id, deleted_at from profiles.users
-    where {_due("$1")}
+    where {_due("$1", "$5")}
       and ($2::timestamptz is null or (deleted_at, id) > ($2, $3::uuid))
     order by deleted_at, id limit $4
     """,
@@ -197,7 +200,7 @@ HOLD_IF_DUE = Query(
     f"""
     select id::text from profiles.users
     where id = $1::uuid
-      and {_due("$2")}
+      and {_due("$2", "$3")}
     for no key update skip locked
     """,
 )

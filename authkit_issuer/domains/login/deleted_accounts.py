@@ -94,8 +94,8 @@ class DeletedAccounts:
     async def erase(self, identifier: str, password: str, *, client: Client | None = None) -> None:
         """Have the next purge delete the account permanently, whenever its retention ends.
 
-        The purge and not this call deletes it, so that the host's ``before_purge`` runs. Not inside a
-        transaction.
+        It keeps its names until its last access token has expired. The purge and not this call deletes it, so
+        that the host's ``before_purge`` runs. Not inside a transaction.
 
         Args:
             identifier: As for ``restore``.

@@ -111,7 +111,7 @@ async def test_an_owner_who_deletes_first_does_not_undo_the_deletion_of_an_opera
 
 
 async def test_an_erasure_is_done_by_the_next_purge_with_the_hook_of_the_host(
-    service: Service, ada: str
+    service: Service, ada: str, age
 ) -> None:
     with pytest.raises(errors.InvalidCredentials):
         await service.deleted_accounts.erase(EMAIL, PASSWORD)
@@ -125,6 +125,10 @@ async def test_an_erasure_is_done_by_the_next_purge_with_the_hook_of_the_host(
     async def clean(user_id: str) -> None:
         cleaned.append(user_id)
 
+    # A token from before names the account and its organization, whose names must not be another user's.
+    await age("users", ada, deleted_at=service.config.access_token_duration - 60)
+    assert (await service.lifecycle.purge_deleted(before=clean)).deleted == ()
+    await age("users", ada, deleted_at=61)
     assert (await service.lifecycle.purge_deleted(before=clean)).deleted == (ada,)
     assert cleaned == [ada]
     assert await events(service, "user_erasure_requested") == 1
@@ -196,10 +200,11 @@ async def test_a_token_restores_the_account_once(service: Service, ada: str, tok
     assert await events(service, "user_restored") == 1
 
 
-async def test_a_token_erases_the_account(service: Service, ada: str, token: str) -> None:
+async def test_a_token_erases_the_account(service: Service, ada: str, token: str, age) -> None:
     await service.deleted_accounts.erase_by_token(token)
     with pytest.raises(errors.InvalidOrExpiredToken):
         await service.deleted_accounts.restore_by_token(token)
+    await age("users", ada, deleted_at=service.config.access_token_duration)
     assert (await service.lifecycle.purge_deleted()).deleted == (ada,)
 
 
