@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import entry_points, version
 from typing import Any
 
-from authkit_verify.cli import examining, verifying
-from authkit_verify.cli.parsing import UsageError
+from authkit_verify.cli.words import DOCTOR, VERIFY, UsageError
 
 __all__ = ["main", "run"]
 
 _DISTRIBUTION = "asgi-authkit"
 _SERVER = f'"{_DISTRIBUTION}[server]"'
-_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"verify": verifying.run, "doctor": examining.run}
+_COMMANDS = {"verify": "verifying", "doctor": "examining"}
+"""The module of each command. The help and the other commands need none of them."""
 _HELP = f"""Usage: authkit COMMAND [OPTIONS]
 
 Check tokens, and the issuers that sign them.
 
 Commands:
-  verify     {verifying.WHAT}
-  doctor     {examining.WHAT}
+  verify     {VERIFY}
+  doctor     {DOCTOR}
   --version  Print the version.
   --help     Show this message.
 
@@ -69,10 +70,11 @@ def run(arguments: Sequence[str]) -> int:
         print(f"authkit {version(_DISTRIBUTION)}")
         return 0
     try:
-        return _COMMANDS[command](rest)
+        status: int = import_module(f"{__name__}.{_COMMANDS[command]}").run(rest)
     except UsageError as error:
         _say(str(error))
         return 2
+    return status
 
 
 def _say(message: str) -> None:

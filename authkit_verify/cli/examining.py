@@ -8,10 +8,9 @@ import json
 from collections.abc import Sequence
 
 from authkit_verify.cli.parsing import Parser, add_issuer_options, issuer_terms
+from authkit_verify.cli.words import DOCTOR
 from authkit_verify.config import SUPPORTED_ALGORITHMS, IssuerAccept
 from authkit_verify.doctor import Finding, Report, diagnose
-
-WHAT = "Examine an issuer as a verifier sees it; exit status 1 for an error."
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -24,7 +23,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def parser() -> Parser:
     """Return the parser of the command."""
-    made = Parser(prog="authkit doctor", description=WHAT, allow_abbrev=False)
+    made = Parser(prog="authkit doctor", description=DOCTOR, allow_abbrev=False)
     add_issuer_options(made, "The issuer, exactly as its tokens name it.")
     made.add_argument("--json", action="store_true", dest="as_json", help="Print the findings as JSON.")
     return made

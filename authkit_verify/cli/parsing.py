@@ -6,11 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any, NoReturn
 
+from authkit_verify.cli.words import UsageError
 from authkit_verify.config.introspection import Introspection
-
-
-class UsageError(Exception):
-    """The arguments are wrong; the message names the argument and never repeats a token."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from authkit_verify import AcceptConfig, IssuerAccept, TokenError, Verifier
-from authkit_verify.cli.parsing import Parser, UsageError, add_issuer_options, issuer_terms
+from authkit_verify.cli.parsing import Parser, add_issuer_options, issuer_terms
+from authkit_verify.cli.words import VERIFY, UsageError
 from authkit_verify.config import SUPPORTED_ALGORITHMS
-
-WHAT = "Check a token against its issuer's published keys; exit status 1 if it is refused."
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -30,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def parser() -> Parser:
     """Return the parser of the command."""
-    made = Parser(prog="authkit verify", description=WHAT, allow_abbrev=False)
+    made = Parser(prog="authkit verify", description=VERIFY, allow_abbrev=False)
     made.add_argument("token", help="The token; - reads it from standard input.")
     add_issuer_options(made, "The issuer to accept.")
     made.add_argument("--any-audience", action="store_true", help="Accept every audience, and none.")

@@ -17,7 +17,7 @@ WITH_BYTECODE = {name: value for name, value in os.environ.items() if name != "P
 """The environment of a fresh process: an import that compiles its modules again measures the compiler."""
 COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
-    "import authkit_verify": [sys.executable, "-c", "import authkit_verify"],
+    "import Verifier": [sys.executable, "-c", "from authkit_verify import Verifier"],
     "import jwt": [sys.executable, "-c", "import jwt.algorithms"],
     "authkit --help": [str(_BIN / "authkit"), "--help"],
     "uvicorn --help": [str(_BIN / "uvicorn"), "--help"],

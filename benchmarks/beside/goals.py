@@ -72,11 +72,11 @@ def _login(results: Results) -> list[Goal]:
 
 
 def _processes(starts: dict[str, Start], cold: Times) -> list[Goal]:
-    imported = ratio(cold["import authkit_verify"], cold["import jwt"])
+    imported = ratio(cold["import Verifier"], cold["import jwt"])
     helped = ratio(cold["authkit --help"], cold["uvicorn --help"])
     first = statistics.median(starts[own.AUTHKIT].seconds)
     return [
-        _open("import authkit_verify, CPU / import jwt", imported, 1),
+        _open("from authkit_verify import Verifier, CPU / import jwt", imported, 1),
         _open("authkit --help, CPU / uvicorn --help", helped, 1.6),
         _open("seconds from the start of the issuer to its first answer", first, 0.4),
     ]

@@ -211,9 +211,21 @@ async def test_a_proxy_that_needs_a_missing_package_is_named_as_the_cause() -> N
 
 def test_the_import_leaves_large_libraries_to_the_first_fetch() -> None:
     script = """if True:
-        import sys, authkit_verify
+        import sys
+        from authkit_verify import Verifier
         large = {"httpx", "httpcore", "anyio", "jwt", "cryptography.x509", "urllib.request", "email.utils"}
         print(sorted(large & set(sys.modules)))
     """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_names_of_the_package_are_loaded_when_one_is_used() -> None:
+    script = """if True:
+        import sys, authkit_verify, authkit_verify.cli
+        large = {"asyncio", "ssl", "msgspec", "cryptography", "authkit_verify._verify.verifier"}
+        print(sorted(large & set(sys.modules)))
+        print(authkit_verify.Verifier.__name__, "Verifier" in vars(authkit_verify))
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "Verifier True"]
