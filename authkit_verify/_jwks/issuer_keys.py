@@ -260,7 +260,8 @@ class IssuerKeys:
         if held is None and (remote is None or remote.cache.attempted):
             held = self._pinned()
         keys, state = held or (None, None)
-        until = -math.inf  # pins may expire at any moment, by the other clock
+        # Pins with an end may expire at any moment, by the other clock.
+        until = math.inf if remote is None and self.accept.pinned_until is None else -math.inf
         if remote is not None and state is not _PINNED:
             until = remote.cache.unchanged_until()
         with changing:

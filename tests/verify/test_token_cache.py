@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 
 from authkit_verify import AcceptConfig, AuthMiddleware, TokenError, Verifier
+from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify.testing import FakeIssuer, FakeKey
 from fakes.clock import FakeClock
 
@@ -111,6 +112,18 @@ async def test_a_pins_end_ends_what_it_admitted(issuer: FakeIssuer, clock: FakeC
         await verifier.verify(token)
         clock.advance(50)
         assert await code(verifier, token) == "keys_unavailable"
+
+
+async def test_pins_without_an_end_are_chosen_once(
+    issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pin = FakeKey.generate("old", "ES256")
+    async with issuer.verifier(pinned_pems=[pin.pem()], pinned_only=True) as verifier:
+        token = issuer.mint(key=pin)
+        await verifier.verify(token)
+        monkeypatch.setattr(IssuerKeys, "_select_set", None)
+        assert verifier.recall(token) is not None
+        await verifier.verify(issuer.mint("another", key=pin))
 
 
 async def test_where_the_keys_stand_is_looked_up_anew_for_every_request(
