@@ -19,7 +19,7 @@ __all__ = ["main", "run"]
 _DISTRIBUTION = "asgi-authkit"
 _SERVER = f'"{_DISTRIBUTION}[server]"'
 _COMMANDS = {"verify": "verifying", "doctor": "examining"}
-"""The module of each command. The help and the other commands need none of them."""
+"""The module of each command, which is imported when the command runs."""
 _HELP = f"""Usage: authkit COMMAND [OPTIONS]
 
 Check tokens, and the issuers that sign them.
