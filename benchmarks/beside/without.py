@@ -12,13 +12,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from authkit_issuer.cli import main
 from authkit_issuer.domains.base.rate_limits import RateLimits, Usage
 from authkit_issuer.domains.signup.contact_changes import ContactChanges, PendingContacts
+from authkit_issuer.http import create_app
 from authkit_issuer.http.cors import ALLOWED
 from authkit_issuer.http.dispatch import REQUEST_ID
 from authkit_issuer.security import access_token_signer
@@ -46,11 +46,9 @@ def bounds() -> None:
 
 def edge() -> None:
     """Pass requests to the table of paths, without Starlette, request ids and origins."""
-    create = process.create_app
 
     def create_inner(service: Any) -> ASGIApp:
-        app: Starlette = create(service)
-        found: Any = app.build_middleware_stack()
+        found: Any = create_app(service).build_middleware_stack()
         table: ASGIApp = vars(found.app)["_app"]
 
         async def inner(scope: Scope, receive: Receive, send: Send) -> None:
