@@ -34,7 +34,10 @@ class NoPendingPhoneChange(Invalid):
 
 
 class AccountProofRequired(Denied):
-    """The account is in use, and the caller has not shown to be its user; ``metadata.username`` names it."""
+    """The account has a password or is in use, and the caller has not shown to be its user.
+
+    ``metadata.username`` names it.
+    """
 
     code = "account_proof_required"
     default = "Sign in to this account or give its password, or say that the account is not yours."

@@ -30,7 +30,7 @@ RegistrationId = Annotated[Text | None, Field(description="What the registration
 RequestId = Annotated[Text | None, Field(description="What the request for this code answered, instead")]
 
 Password = Annotated[
-    str | None, Field(repr=False, description="Of the account, if it is in use and no access token is sent")
+    str | None, Field(repr=False, description="Of the account, where no access token of it is sent")
 ]
 
 
@@ -59,8 +59,8 @@ class EmailProof(Body):
 class EmailLinkProof(Body):
     """The token of the link.
 
-    One of a registration asks for its id or its password as well; one of an account in use asks for an access
-    token of the account or its password.
+    One of a registration asks for its id or its password as well; one of an account with a password, or in
+    use, asks for an access token of the account or its password.
     """
 
     token: Annotated[Text, Field(repr=False)]
