@@ -160,7 +160,7 @@ class BoundedHttp(HttpToolsProtocol):
         """
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooManyRequests
-        upgrade = self.parser.should_upgrade()
+        upgrade = self.parser is not None and self.parser.should_upgrade()
         if upgrade and _announces_body(self.headers):
             raise UpgradeWithBody
         self._begun = self._in_head = False
