@@ -27,7 +27,6 @@ PASSWORD = "correct horse battery"
 ADA = "ada@example.test"
 PAGE = """<!doctype html><title>app</title><link rel="icon" href="data:,"><script type="module">
 import { AuthkitError, createClient } from "API/auth/client/authkit.js";
-from fakes.users import finish_background
 window.skipped = 0;
 const now = Date.now;
 Date.now = () => now() + window.skipped;
