@@ -8,12 +8,9 @@ from functools import partial
 from authkit_issuer import Service, errors
 from authkit_issuer.domains.accounts.queries import LOCK_ROLE
 from fakes.gather import gather
-
-WAITING = """
-    select exists (
-        select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-    )
-"""
+from fakes.patience import PATIENCE
+from fakes.until import until
+from fakes.waiting import WAITING
 
 
 async def new_users(service: Service, *names: str | None) -> list[str]:
@@ -36,7 +33,7 @@ async def test_a_name_that_an_organization_is_giving_up_is_refused_without_waiti
     async with service.transaction() as tx:
         await tx.orgs.rename(one.id, "another")
         refused = await asyncio.gather(
-            asyncio.wait_for(service.orgs.rename(other.id, "one"), 5), return_exceptions=True
+            asyncio.wait_for(service.orgs.rename(other.id, "one"), PATIENCE), return_exceptions=True
         )
         assert isinstance(refused[0], errors.OwnerSlugTaken)
 
@@ -72,9 +69,8 @@ async def test_who_is_given_a_role_is_not_held_while_the_role_is(service: Servic
     async with service.transaction() as tx:
         await tx.rt.maybe(LOCK_ROLE, "admin")
         waiting = asyncio.create_task(service.roles.assign(user, "admin"))
-        while not await service.pool.fetchval(WAITING):
-            await asyncio.sleep(0.01)
-        assert await asyncio.wait_for(tx.lifecycle.hard_delete(user), 5)
+        await until(lambda: service.pool.fetchval(WAITING))
+        assert await asyncio.wait_for(tx.lifecycle.hard_delete(user), PATIENCE)
     assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], errors.UserNotFound)
 
 

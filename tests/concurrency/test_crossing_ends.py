@@ -13,10 +13,8 @@ from authkit_issuer.domains.base.contacts import EMAIL
 from authkit_issuer.domains.signup.creation import make_account
 from authkit_issuer.service import Service
 from fakes.gather import gather
-
-WAITING = (
-    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-)
+from fakes.until import until
+from fakes.waiting import WAITING
 
 
 async def test_two_who_banned_each_other_are_both_deleted(service: Service, rounds) -> None:
@@ -47,9 +45,7 @@ async def test_an_account_whose_first_commit_is_still_under_way_is_made_once(ser
     async with service.transaction() as tx:
         await make(tx.rt)
         again = asyncio.create_task(make(service.rt))
-        async with asyncio.timeout(5):
-            while not await service.pool.fetchval(WAITING):
-                await asyncio.sleep(0.01)
+        await until(lambda: service.pool.fetchval(WAITING))
     await again
     assert (await service.users.get(user_id)).username == "ada_l"
     with pytest.raises(errors.EmailInUse):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from authkit_issuer import errors
 from authkit_issuer.domains.lifecycle.queries import LIFT_LAPSED
 from authkit_issuer.service import Service
+from fakes.patience import PATIENCE
 from fakes.servers import on
 
 PASSWORD = "correct horse battery"
@@ -59,7 +60,7 @@ async def test_a_name_that_is_being_given_up_is_refused_without_waiting(service:
     async with service.transaction() as tx:
         await tx.users.update_username(bob, "robert")
         refused = await asyncio.gather(
-            asyncio.wait_for(service.users.update_username(ada, "bob_s"), 5), return_exceptions=True
+            asyncio.wait_for(service.users.update_username(ada, "bob_s"), PATIENCE), return_exceptions=True
         )
         assert isinstance(refused[0], errors.UsernameInUse)
     assert await holders(service, "bob_s") == [bob]

@@ -12,10 +12,12 @@ import pytest
 from authkit_issuer import Service, SessionEventType
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.webhooks.delivery import WebhookWorker
+from fakes.patience import PATIENCE
 from fakes.receiver import Receiver, receiving
 from fakes.until import until
 
 WAITING = "select count(*) from profiles.webhook_deliveries where ended_at is null"
+END_OF_THE_LEASE = "select leased_until from profiles.webhook_endpoints"
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +40,7 @@ async def record(service: Service, number: int) -> None:
 
 
 async def emptied(service: Service) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while await service.pool.fetchval(WAITING):
             await asyncio.sleep(0.02)
 
@@ -105,7 +107,7 @@ async def test_a_connection_that_dies_at_any_step_loses_no_event(
                     " and datname = current_database()"
                 )
                 await asyncio.sleep(0.05)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while await admin.fetchval(WAITING):
                 await asyncio.sleep(0.05)
     finally:
@@ -113,7 +115,8 @@ async def test_a_connection_that_dies_at_any_step_loses_no_event(
     assert list(dict.fromkeys(receiver.numbers)) == list(range(30))
 
 
-async def test_a_process_that_ends_hands_its_endpoint_on_at_once(make_service, receiver) -> None:
+async def test_a_process_that_ends_hands_its_endpoint_on_at_once(make_service, receiver, monkeypatch) -> None:
+    monkeypatch.setattr("authkit_issuer.store.lease.LEASE", 3600.0)
     first = await make_service()
     await first.webhooks.add(receiver.url)
     await record(first, 1)
@@ -121,8 +124,7 @@ async def test_a_process_that_ends_hands_its_endpoint_on_at_once(make_service, r
     await first.close()
     second = await make_service()
     await record(second, 2)
-    async with asyncio.timeout(5):
-        await until(lambda: receiver.numbers == [1, 2])
+    await until(lambda: receiver.numbers == [1, 2])
 
 
 async def test_an_endpoint_that_is_removed_while_it_is_served_stops_nothing(make_service, receiver) -> None:
@@ -140,8 +142,8 @@ async def test_an_endpoint_that_is_removed_while_it_is_served_stops_nothing(make
 async def test_a_killed_process_delays_its_endpoint_by_a_lease_which_a_living_one_renews(
     make_service, receiver, monkeypatch
 ) -> None:
-    monkeypatch.setattr("authkit_issuer.store.lease.LEASE", 1.0)
-    monkeypatch.setattr("authkit_issuer.store.lease.SAFE", 0.7)
+    monkeypatch.setattr("authkit_issuer.store.lease.LEASE", 5.0)  # renewed every second
+    monkeypatch.setattr("authkit_issuer.store.lease.SAFE", 4.0)
     monkeypatch.setattr("authkit_issuer.domains.webhooks.delivery.IDLE", 3600.0)
     service = await make_service()
     await service.webhooks.add(receiver.url)
@@ -151,7 +153,8 @@ async def test_a_killed_process_delays_its_endpoint_by_a_lease_which_a_living_on
     receiver.answers = ["hang"]
     await first.claim()
     await until(lambda: receiver.numbers == [1])
-    for _ in range(30):  # longer than a lease
+    began = await service.pool.fetchval(END_OF_THE_LEASE)
+    while await service.pool.fetchval(END_OF_THE_LEASE) == began:
         await second.claim()
         await asyncio.sleep(0.05)
     assert receiver.numbers == [1]
@@ -162,9 +165,11 @@ async def test_a_killed_process_delays_its_endpoint_by_a_lease_which_a_living_on
     monkeypatch.setattr(first, "_release", killed)
     for task in first._running.values():
         task.cancel()
-    async with asyncio.timeout(20):
-        while receiver.numbers != [1, 1]:
-            await second.claim()
-            await asyncio.sleep(0.05)
+    await asyncio.gather(*first._running.values(), return_exceptions=True)
+    await second.claim()
+    assert receiver.numbers == [1]
+    await service.pool.execute("update profiles.webhook_endpoints set leased_until = now()")
+    await second.claim()
+    await until(lambda: receiver.numbers == [1, 1])
     for worker in (first, second):
         await worker.close()

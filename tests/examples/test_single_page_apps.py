@@ -19,6 +19,7 @@ from starlette.routing import Route
 from fakes import browser, react
 from fakes.browser import listening
 from fakes.commands import Server, serving
+from fakes.patience import PATIENCE
 from fakes.ports import free_port
 from fakes.readme import blocks
 from fakes.repository import ROOT
@@ -62,7 +63,7 @@ class Person:
 
     async def new_code(self) -> str:
         """Return a code once there is one that was not returned before."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 inbox = await self.http.get("/dev/inbox", params={"to": ADA["identifier"]})
                 codes = [entry["code"] for entry in inbox.json()["messages"] if entry.get("code")]

@@ -170,7 +170,7 @@ async def test_mails_that_are_cancelled_give_their_connections_back(sender: Smtp
             async with asyncio.timeout(0.1):
                 await sender.send_welcome(EMAIL, "ada_l")
     server.pause = 0.0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await sender.send_welcome(EMAIL, "ada_l")
 
 

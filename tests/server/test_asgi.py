@@ -12,6 +12,7 @@ from authkit_issuer.config import Config
 from authkit_issuer.errors import ConfigError, StartupError
 from authkit_issuer.server.asgi import Application, create
 from fakes.keys import as_settings
+from fakes.patience import PATIENCE
 
 
 class Lifespan:
@@ -24,11 +25,11 @@ class Lifespan:
 
     async def ask(self, what: str) -> dict[str, Any]:
         await self._to_app.put({"type": f"lifespan.{what}"})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             return await self._from_app.get()
 
     async def end(self) -> None:
-        await asyncio.wait_for(self._run, 20)
+        await asyncio.wait_for(self._run, PATIENCE)
 
 
 async def test_it_serves_between_startup_and_shutdown(config: Config) -> None:

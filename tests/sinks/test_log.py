@@ -13,6 +13,7 @@ import pytest
 from authkit_issuer import AuthSessionEvent
 from authkit_issuer.sinks import LogEventLogger
 from fakes.mail import Mailbox
+from fakes.patience import PATIENCE
 from fakes.users import finish_background
 
 EVENT = AuthSessionEvent(
@@ -76,7 +77,7 @@ async def test_no_secret_of_a_registration_and_a_login_reaches_the_log(
         )
         pair = await service.logins.with_password("ada_l", secret)
         again = await service.sessions.exchange(pair.refresh_token)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while await service.pool.fetchval("select count(*) from profiles.event_outbox"):
                 await asyncio.sleep(0.01)
     told = [record for record in caplog.records if record.name == "authkit.events"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import SimpleNamespace
@@ -33,6 +32,7 @@ from authkit_verify.django import AuthMiddleware, acheck, check, principal_of, r
 from authkit_verify.testing import FakeClient, FakeIssuer
 from fakes.clock import FakeClock
 from fakes.django_site import OF_SESSIONS, OURS, SERVERS, served
+from fakes.until import wait_until
 
 Site = Callable[..., AbstractContextManager[httpx.Client]]
 
@@ -319,7 +319,7 @@ def test_a_fetch_of_keys_holds_up_no_other_request_under_asgi(
             target=client.get, args=("/coroutine",), kwargs={"headers": issuer.bearer("ann")}
         )
         waiting.start()
-        time.sleep(0.1)
+        wait_until(lambda: bool(issuer.requests))
         assert client.get("/me").text == "anonymous"
         assert waiting.is_alive()
         waiting.join()

@@ -23,6 +23,7 @@ from authkit_verify import (
 )
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
+from fakes.patience import PATIENCE
 from fakes.verdicts import outcome
 
 pytestmark = pytest.mark.virtual_time
@@ -230,7 +231,7 @@ async def test_a_verification_whose_issuer_is_evicted_meanwhile_may_be_repeated(
     waiting = asyncio.create_task(outcome(verifier, directory.mint("one")))
     await asyncio.sleep(0.02)
     assert await outcome(verifier, directory.mint("two")) is None
-    assert await asyncio.wait_for(waiting, 20) == "issuer_check_unavailable"  # and not: not accepted
+    assert await asyncio.wait_for(waiting, PATIENCE) == "issuer_check_unavailable"  # and not: not accepted
 
 
 # What fails

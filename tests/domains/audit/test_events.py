@@ -10,6 +10,7 @@ from authkit_issuer.event_types import AuthSessionEvent, SessionEventType
 from authkit_issuer.outbox import Outbox
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.patience import PATIENCE
 
 
 class Sink:
@@ -30,7 +31,7 @@ class Sink:
 
 
 async def emptied(service: Service) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await service.pool.fetchval("select count(*) from profiles.event_outbox"):
             await asyncio.sleep(0.01)
 
@@ -113,7 +114,7 @@ async def test_an_event_that_commits_late_is_not_passed_over(make_service) -> No
     async with service.transaction() as slow:
         late = await record(slow)
         early = await record(service, 1)
-        await asyncio.wait_for(sink.heard.wait(), 10)
+        await asyncio.wait_for(sink.heard.wait(), PATIENCE)
         assert [event.id for event in sink.told] == [early]
     await emptied(service)
     assert {event.id for event in sink.told} == {early, late}

@@ -11,6 +11,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import Issued, OneTimeCodes, on_outage
 from authkit_issuer.service import Service
+from fakes.patience import PATIENCE
 
 EMAIL = "ada@example.test"
 
@@ -122,7 +123,7 @@ async def test_a_code_works_again_after_its_caller_left_however_often_it_is_canc
     with pytest.raises(asyncio.CancelledError):
         await caller
     go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while await one_time.peek("kind", record.request_id) is None:
             await asyncio.sleep(0.001)
     assert await one_time.redeem_code("kind", record.request_id, EMAIL, issued.code)

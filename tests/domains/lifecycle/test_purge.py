@@ -12,6 +12,8 @@ from authkit_issuer import NotJoinable, errors
 from authkit_issuer.domains.lifecycle import deletion
 from authkit_issuer.service import Service
 from authkit_issuer.store.postgres import PoolStore
+from fakes.until import until
+from fakes.waiting import WAITING
 
 MONTH = 30 * 86_400
 
@@ -194,9 +196,7 @@ async def test_no_user_is_restored_after_the_host_was_asked(service: Service, ag
 
     async def before(user_id: str) -> None:
         restoring.append(asyncio.create_task(service.lifecycle.restore(user_id)))
-        async with asyncio.timeout(10):
-            while not await service.pool.fetchval("select count(*) from pg_locks where not granted"):
-                await asyncio.sleep(0)
+        await until(lambda: service.pool.fetchval(WAITING))
 
     assert (await service.lifecycle.purge_deleted(before=before)).deleted == (user,)
     with pytest.raises(errors.UserNotFound):

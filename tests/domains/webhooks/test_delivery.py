@@ -15,6 +15,7 @@ from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.keys import KeySet, StaticKeys
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
+from fakes.patience import PATIENCE
 from fakes.receiver import Received
 from fakes.until import until
 
@@ -150,13 +151,15 @@ async def test_after_a_failure_of_its_own_the_worker_lets_the_endpoint_rest(
         tries.append(message_id)
         raise LookupError
 
-    monkeypatch.setattr("authkit_issuer.domains.webhooks.delivery.PAUSES", (0.5, 60.0))
+    monkeypatch.setattr("authkit_issuer.domains.webhooks.delivery.PAUSES", (3600.0, 3600.0))
     monkeypatch.setattr("authkit_issuer.domains.webhooks.sending.Sending.send", broken)
     await service.webhooks.add(receiver.url)
     await record(service, 1)
-    await until(lambda: service.failures.get("webhooks") == 1)
-    await asyncio.sleep(0.2)
-    assert len(tries) == 1
+    resting = "select next_at > now() and leased_until < now() from profiles.webhook_endpoints"
+    await until(lambda: service.pool.fetchval(resting))
+    assert (len(tries), service.failures["webhooks"]) == (1, 1)
+    await service.pool.execute("update profiles.webhook_endpoints set next_at = now()")
+    service.rt.wake_webhooks()
     await until(lambda: len(set(tries)) == 1 and len(tries) > 1)
 
 
@@ -243,7 +246,7 @@ async def test_a_slow_receiver_delays_neither_requests_nor_other_receivers(servi
     await record(service, 1)
     await until(lambda: len(receiver.received) == 1)
     await service.webhooks.add(receiver.url)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await record(service, 2)
     await until(lambda: [request.target for request in receiver.received] == ["/hook/slow", "/hook"])
 

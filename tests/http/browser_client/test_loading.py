@@ -9,6 +9,8 @@ import httpx
 import pytest
 from starlette.responses import HTMLResponse
 
+from fakes.until import until
+
 pytestmark = pytest.mark.timeout(180)
 
 PAGE = """<!doctype html><title>waiting</title><link rel="icon" href="data:,">
@@ -50,6 +52,6 @@ async def test_a_page_with_the_right_hash_and_a_strict_policy_signs_in(make_stag
 async def test_a_client_that_was_changed_is_not_run(make_stage):
     stage = await make_stage()
     page = await load(stage, "sha384-" + "A" * 64)
-    await page.wait_for_timeout(200)
+    await until(lambda: bool(stage.complaints))
     assert await page.title() == "waiting"
     assert "integrity" in stage.complaints[0]

@@ -11,6 +11,7 @@ import pytest
 
 from authkit_issuer.config import ProviderConfig
 from fakes import browser
+from fakes.patience import PATIENCE
 from fakes.provider import CLIENT, HTML, SECRET, LoopbackProvider, Reply
 
 pytestmark = pytest.mark.timeout(180)
@@ -178,6 +179,6 @@ async def test_a_popup_that_the_browser_blocks_is_an_error_of_its_own(stage):
 
 
 async def until(ask: Callable[[], Awaitable[str]], wanted: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while await ask() != wanted:
             await asyncio.sleep(0.05)

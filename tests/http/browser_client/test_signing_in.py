@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes.factors import app_code
+from fakes.until import until
 from fakes.users import finish_background
 
 pytestmark = pytest.mark.timeout(180)
@@ -230,7 +231,7 @@ async def test_a_page_whose_host_gets_no_cookie_is_refused_at_once(make_stage):
     page.on("pageerror", lambda error: errors.append(str(error)))
     await page.goto(stage.app)
     await page.wait_for_function("!!window.AuthkitError")
-    await page.wait_for_timeout(50)
+    await until(lambda: bool(errors))
     assert "127.0.0.1 and localhost" in errors[0]
 
 

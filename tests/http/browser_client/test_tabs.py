@@ -127,10 +127,14 @@ async def test_a_tab_that_waited_goes_on_with_the_token_of_the_other_one(make_st
         name, () => new Promise((go) => { window.go = go; held(); })))"""
     await here.evaluate(holding, name)
     await there.evaluate("() => { skipped = 3600e3; window.waiting = auth.accessToken(); }")
+    # A channel that is opened later hears each message later, too.
+    await there.evaluate(
+        "(name) => { new BroadcastChannel(name).onmessage = () => { window.heard = 1; }; }", name
+    )
     token = {"access": "the other's", "since": 0, "renew": 9e15, "ends": 9e15}
     news = {"token": token, "reason": None, "opened": False, "at": 8e15}
     await here.evaluate("([name, news]) => new BroadcastChannel(name).postMessage(news)", [name, news])
-    await there.wait_for_timeout(100)
+    await there.wait_for_function("window.heard")
     await here.evaluate("go()")
     assert await there.evaluate("waiting") == "the other's"
     assert stage.issuer.presented == []
