@@ -57,7 +57,8 @@ async def test_the_locked_row_of_one_user_takes_no_connection_from_the_others(
     await operator.close()
     assert locked == int(RATE * seconds)
     assert refused == 0
-    assert took[len(took) // 2] < max(2 * usual[-1], 0.1)
+    # Who waits behind the others' lock waits for seconds; less than one is another program's doing.
+    assert took[len(took) // 2] < max(2 * usual[-1], 1)
     assert (await service.sessions.issue(ada)).session_id
 
 
