@@ -75,6 +75,16 @@ def pytest_configure(config: pytest.Config) -> None:
     soak.generate_inputs()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take longest: else one of them is left to run alone at the end."""
+
+    def longest(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return marker.args[0] if marker and marker.args and marker.args[0] >= 400 else 0
+
+    items.sort(key=longest, reverse=True)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker where the run's folder is."""

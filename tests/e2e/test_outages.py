@@ -25,7 +25,7 @@ STEADY = 2.0
 """Seconds of load before and after an outage."""
 CONNECTIONS = """
     select coalesce(state, 'starting') from pg_stat_activity
-    where backend_type = 'client backend' and pid <> pg_backend_pid()
+    where datname = current_database() and pid <> pg_backend_pid()
 """
 
 

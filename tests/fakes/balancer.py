@@ -7,6 +7,8 @@ from contextlib import suppress
 from itertools import cycle
 from typing import TYPE_CHECKING
 
+from fakes.patience import PATIENCE
+
 if TYPE_CHECKING:
     from typing import Self
 
@@ -80,7 +82,7 @@ class Balancer:
 
 async def _is_ready(port: int) -> bool:
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(_ASK)
             head = await reader.readline()

@@ -14,6 +14,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.http import create_app
 from fakes.passkeys import SETTINGS, Authenticator, add_passkey
+from fakes.users import finish_background
 from fakes.wallets import Wallet
 
 EMAIL, PHONE, DOMAIN = "vic@example.test", "+4915112345678", "app.example.test"
@@ -38,7 +39,7 @@ def recover(service, mailbox) -> Callable[[], Awaitable[None]]:
 
     async def do() -> None:
         await service.passwords.request_reset(EMAIL)
-        await service.rt.background.drain(timeout=30)
+        await finish_background(service)
         await service.passwords.confirm_reset(mailbox.last(EMAIL).token, NEW)
 
     return do

@@ -12,6 +12,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.service import Service
 from fakes.clock import FakeClock
+from fakes.patience import PATIENCE
 from fakes.proxy import Proxy
 from fakes.servers import on
 
@@ -97,9 +98,8 @@ async def test_a_server_that_fell_silent_is_not_ready_within_two_seconds(
     service = await make_service(pool=None, database_url=proxied_url)
     assert await cause(service) is None
     proxy.silent = True
-    began = time.monotonic()
-    assert await cause(service) == "unreachable"
-    assert time.monotonic() - began < 2 * WITHIN
+    async with asyncio.timeout(PATIENCE):
+        assert await cause(service) == "unreachable"
     proxy.silent = False
     await becomes(service, None)
     await service.close()

@@ -12,6 +12,7 @@ from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.service import Service
 from authkit_issuer.store.query import Query, Statement
+from fakes.patience import PATIENCE
 
 ADD = Statement("insert into profiles.session_events (issuer, event) values ('test', $1)")
 NAMES = Query(str, "select event from profiles.session_events order by id")
@@ -138,7 +139,7 @@ async def test_background_failures_are_named_counted_and_quiet_about_the_rest(
 
     with caplog.at_level(logging.ERROR):
         rt.background.start(fail, name="mail")
-        await rt.background.drain(timeout=30)
+        await rt.background.drain(timeout=PATIENCE)
     assert rt.background.failures == 1
     assert "mail" in caplog.text
     assert "123456" not in caplog.text

@@ -21,6 +21,7 @@ from authkit_issuer.senders.twilio import TwilioAccount, TwilioSender
 from authkit_issuer.telemetry import measurements as names
 from authkit_issuer.telemetry.calls import calling
 from fakes.mail import Mailbox
+from fakes.users import finish_background
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -126,7 +127,7 @@ async def test_a_message_is_a_span_of_the_request_that_caused_it_without_address
         for whom, name in (("ada@example.test", "ada_l"), ("+4915112345678", "ben_b")):
             body = {"identifier": whom, "username": name, "password": "a good long password"}
             assert (await client.post("/auth/register", json=body)).status_code == 202
-    await service.rt.background.drain(timeout=10)
+    await finish_background(service)
     requests = [trace_of(span) for span in spans.get_finished_spans() if span.name == "POST /auth/register"]
     mail = named(spans, "email send_email_verification")
     text = named(spans, "sms send_verification_code")

@@ -72,7 +72,7 @@ async def test_a_thief_who_uses_up_the_sms_of_a_number_makes_no_silent_wait(
     await service.passwords.store_hash(user.id, await service.passwords.hash(PASSWORD))
     await add_app(service, user.id)
     await service.passwords.request_phone_reset(NUMBER, client=THIEF)
-    await service.rt.background.drain(timeout=5)
+    await finish_background(service)
     await service.recovery.start(user.id, await challenge_of(service, NUMBER))
     await wait_out(service)
     assert await told(service, mailbox) == []
