@@ -42,6 +42,6 @@ def test_the_table_has_what_each_layer_spares_in_the_same_round() -> None:
 
 
 def test_a_layer_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("authkit_issuer.security.access_token_signer.signature_of")
-    with pytest.raises(AssertionError, match="signature_of"):
-        LAYERS["the signature"]()
+    monkeypatch.delattr("authkit_issuer.server.process.AccessLog")
+    with pytest.raises(AssertionError, match="AccessLog"):
+        LAYERS["the line of the access log"]()
