@@ -85,16 +85,19 @@ REPLAY_DEAD = Query(
     select count(*)::int from again
     """,
 )
+# In the order of time, whether an event was sent before or not; all of them before what happens from now on.
 REPLAY_SINCE = Query(
     int,
     """
     with again as (
-        insert into profiles.webhook_deliveries (endpoint_id, event_id)
-        select w.id, e.id from profiles.webhook_endpoints w join profiles.session_events e
+        insert into profiles.webhook_deliveries (endpoint_id, event_id, queued_at)
+        select w.id, e.id,
+               now() - row_number() over (order by e.occurred_at desc, e.id desc) * interval '1 microsecond'
+        from profiles.webhook_endpoints w join profiles.session_events e
         on w.events = '{}' or e.event = any(w.events)
         where w.id = $1::uuid and e.occurred_at >= $2
         on conflict (endpoint_id, event_id)
-        do update set attempts = 0, queued_at = now(), ended_at = null, dead = false
+        do update set attempts = 0, queued_at = excluded.queued_at, ended_at = null, dead = false
         returning 1
     ), due as (
         update profiles.webhook_endpoints set next_at = '-infinity' where id = $1::uuid

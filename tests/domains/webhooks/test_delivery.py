@@ -199,6 +199,23 @@ async def test_everything_since_a_time_is_replayed_under_the_same_ids(service, r
     assert ids[:2] == ids[2:]
 
 
+async def test_a_replay_is_in_the_order_of_time_whether_an_event_was_sent_before_or_not(
+    service, receiver, record
+) -> None:
+    made = await service.webhooks.add(receiver.url, ["session_created"])
+    await record(service, 1)
+    await until(lambda: _settled(service, made.id))
+    await service.webhooks.disable(made.id)
+    await record(service, 2)
+    await record(service, 3)
+    await service.webhooks.enable(made.id)
+    await record(service, 4)
+    await until(lambda: receiver.numbers == [1, 4])
+    await until(lambda: _settled(service, made.id))
+    assert await service.webhooks.replay(made.id, since=datetime.now(UTC) - timedelta(hours=1)) == 4
+    await until(lambda: receiver.numbers == [1, 4, 1, 2, 3, 4])
+
+
 async def test_what_waited_too_long_behind_others_gets_one_attempt(
     service, receiver, record, monkeypatch
 ) -> None:
