@@ -114,6 +114,7 @@ async def walks(make_service, mailbox, clock):
         await idp.stop()
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(SEEDS))
 async def test_what_an_owner_closes_stays_closed_and_the_owner_gets_in(walks, rounds, part):
     for seed in range(part * 1000, part * 1000 + rounds(10)):
