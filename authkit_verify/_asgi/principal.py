@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Mapping, MutableMapping
+from typing import Any
 
 from authkit_verify._asgi.enrichment import Enrichment
 from authkit_verify._asgi.lease import Lease
@@ -112,22 +112,31 @@ NO_SCOPES = Scopes()
 
 def admit(scope: Scope, principal: Principal) -> None:
     """Write the caller into the scope, where frameworks and guards read it."""
+    state = _state_of(scope)
     scope["user"] = principal
     scope["auth"] = Scopes(principal.claims.scopes + _AUTHENTICATED)
-    state = scope.get("state")
-    if state is None:
-        state = scope["state"] = {}
     state["authkit"] = principal.claims
     state["authkit_keys"] = principal.keys
 
 
 def admit_anonymous(scope: Scope) -> None:
     """Write an anonymous caller into the scope; a caller from an outer middleware stays."""
+    state = _state_of(scope)
     scope.setdefault("user", ANONYMOUS)
     scope.setdefault("auth", NO_SCOPES)
-    state = cast("dict[str, Any]", scope.setdefault("state", {}))
     state.setdefault("authkit", None)
     state.setdefault("authkit_keys", None)
+
+
+def _state_of(scope: Scope) -> MutableMapping[str, Any]:
+    """Return the ``state`` of this request, without the caller of another one."""
+    state: MutableMapping[str, Any] | None = scope.get("state")
+    if state is None:
+        state = scope["state"] = {}
+    elif "authkit" in state and not isinstance(scope.get("user"), Principal | Anonymous):
+        # Hypercorn 0.17 has one state for all requests of a connection, which a proxy shares among users.
+        state = scope["state"] = {**state, "authkit": None, "authkit_keys": None}
+    return state
 
 
 def principal_of(scope: Mapping[str, Any]) -> Principal | None:

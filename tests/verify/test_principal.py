@@ -43,6 +43,33 @@ def test_an_anonymous_request_replaces_no_user() -> None:
     assert admitted["user"] is caller
 
 
+def test_requests_to_which_a_server_gives_one_state_share_no_caller() -> None:
+    # As Hypercorn 0.17 does for the requests of one connection.
+    shared: dict[str, object] = {"pool": "of the lifespan"}
+    first, second, third, fourth = (dict[str, object](state=shared) for _ in range(4))
+    fourth["user"] = object()  # of another middleware in front
+    ann, bob = principal(sub="ann"), principal(sub="bob")
+    admit(first, ann)
+    admit(second, bob)
+    admit_anonymous(third)
+    admit_anonymous(fourth)
+    seen = [scope["state"] for scope in (first, second, third, fourth)]
+    assert [one["authkit"] for one in seen] == [ann.claims, bob.claims, None, None]  # type: ignore[index]
+    assert [one["authkit_keys"] for one in seen] == [FRESH, FRESH, None, None]  # type: ignore[index]
+    assert all(one["pool"] == "of the lifespan" for one in seen)  # type: ignore[index]
+
+
+def test_a_layer_further_in_writes_into_the_state_that_a_layer_in_front_holds() -> None:
+    state: dict[str, object] = {}
+    scope: dict[str, object] = {"state": state}
+    admit_anonymous(scope)
+    admit(scope, principal(sub="ann"))
+    admit(scope, caller := principal(sub="bob"))
+    admit_anonymous(scope)
+    assert scope["state"] is state
+    assert state["authkit"] is caller.claims
+
+
 def test_a_principal_without_a_gate_has_what_the_token_says() -> None:
     caller = principal(roles=["staff"], email="a@b.test", discord_username="ann#1")
     assert (caller.roles, caller.email, caller.discord_username) == (("staff",), "a@b.test", "ann#1")
