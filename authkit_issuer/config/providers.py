@@ -41,9 +41,9 @@ class ProviderConfig:
     private_key_pem: str = field(default="", repr=False)
     """Apple alone: that key, in PEM."""
     auto_link: bool = False
-    """Links a first login to the account with its email address, if provider and service both verified it and
-    the provider is trusted for the address (``trusts_email``). An attacker who makes a trusted provider vouch
-    takes the account."""
+    """Links a first login to the account with its email address, if the provider verified it, the owner
+    proved it to this service (``set_email_verified`` is no proof), and the provider is trusted for it
+    (``trusts_email``). An attacker who makes a trusted provider vouch takes the account."""
     trusts_email: bool | None = None
     """True takes the provider's word that an email address is its user's. False never does: a new account
     gets no address, and a code goes to it, which the user redeems as a change of address. None trusts a

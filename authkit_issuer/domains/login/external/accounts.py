@@ -2,7 +2,9 @@
 
 Only the pair of issuer and subject identifies a login. If the provider has verified an address that an
 account has, the user must sign in and link, unless ``ProviderConfig.auto_link`` is set and
-``federation.profile`` trusts the provider with that address. An unverified address counts as none.
+``federation.profile`` trusts the provider with that address. An unverified address counts as none. An account
+whose address its owner has not proved may be another person's, who still has its password: nothing is linked
+to it, also where an operator vouched for the address.
 """
 
 from __future__ import annotations
@@ -108,7 +110,7 @@ async def _link_or_create(rt: Runtime, login: ProviderLogin, attempt: int) -> bo
     if holder.linked:
         return False
     trusted = profile.email_trusted and rt.config.providers[login.provider].auto_link
-    if not (holder.verified and trusted):
+    if not (holder.proved and trusted):
         raise errors.AccountExistsLinkRequired
     async with rt.transaction() as tx:
         user = await tx.maybe(sql.LOCK_EMAIL_HOLDER, holder.user_id, profile.issuer, profile.subject, email)

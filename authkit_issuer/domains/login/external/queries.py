@@ -25,11 +25,14 @@ class LinkedUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmailHolder:
-    """The user with an email address, and whether a login is linked, both read at one moment."""
+    """The user with an email address, and whether a login is linked, both read at one moment.
+
+    ``proved`` is true if the owner of the address has proved it here; an operator's word is no proof.
+    """
 
     linked: bool
     user_id: str | None
-    verified: bool
+    proved: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +72,7 @@ EMAIL_HOLDER = Query(
     EmailHolder,
     """
     select exists (select from profiles.user_providers l where l.issuer = $1 and l.subject = $2) as linked,
-           h.id::text as user_id, coalesce(h.email_verified, false) as verified
+           h.id::text as user_id, coalesce(h.email_verified and h.proved_email = h.email, false) as proved
     from (select 1) as one left join profiles.users h on lower(h.email) = $3
     """,
 )
@@ -110,6 +113,7 @@ LOCK_EMAIL_HOLDER = Query(
     LockedAccount,
     f"""
     {_ACCOUNT}
-    where u.id = $1::uuid and lower(u.email) = $4 and u.email_verified for no key update of u
+    where u.id = $1::uuid and lower(u.email) = $4 and u.email_verified and u.proved_email = u.email
+    for no key update of u
     """,
 )

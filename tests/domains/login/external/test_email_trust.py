@@ -101,6 +101,33 @@ async def test_a_provider_links_no_account_by_an_address_it_is_not_trusted_for(
     assert (await browser.login()).pair.user_id == own.id
 
 
+async def test_a_trusted_provider_links_no_account_that_another_person_made_with_the_address(
+    make_service, providers, browser, mailbox
+) -> None:
+    linking = {"loop": dataclasses.replace(providers["loop"], trusts_email=True, auto_link=True)}
+    service = browser.service = await make_service(
+        providers=linking, base_url="https://id.example.test", verification_required=False
+    )
+    await service.registration.create_pending_email(
+        EMAIL, "attacker", await service.passwords.hash("correct horse battery")
+    )
+    made = await service.users.get_by_email(EMAIL)
+    attacker = await service.logins.with_password("attacker", "correct horse battery")
+    # An operator's word is no proof by the owner, who comes now.
+    await service.users.set_email_verified(made.id, True)
+    browser.idp.person.update(email=EMAIL, email_verified=True)
+    assert isinstance((await browser.land()).refusal, errors.AccountExistsLinkRequired)
+    assert await service.providers.count(made.id) == 0
+    await service.passwords.request_reset(EMAIL)
+    await finish_background(service)
+    await service.passwords.confirm_reset(mailbox.last(EMAIL).token, "another fine horse")
+    assert (await browser.login()).pair.user_id == made.id
+    with pytest.raises(errors.AuthError):
+        await service.sessions.exchange(attacker.refresh_token)
+    with pytest.raises(errors.AuthError):
+        await service.logins.with_password("attacker", "correct horse battery")
+
+
 async def test_a_trusted_providers_login_survives_a_reset(make_service, providers, browser, mailbox) -> None:
     trusted = {"loop": dataclasses.replace(providers["loop"], trusts_email=True)}
     service = browser.service = await make_service(providers=trusted, base_url="https://id.example.test")

@@ -61,14 +61,17 @@ async def test_an_address_that_an_account_has_is_never_merged_silently(service, 
     assert len(await service.users.newest()) == 1
 
 
-async def test_a_provider_may_be_trusted_to_link_where_both_sides_verified_the_address(
+async def test_a_provider_may_be_trusted_to_link_by_an_address_that_its_owner_has_proved_here(
     make_service, providers, browser, mailbox
 ):
     trusted = {"loop": dataclasses.replace(providers["loop"], auto_link=True)}
     service = browser.service = await make_service(providers=trusted, base_url="https://id.example.test")
     ada = await service.users.create("ada@example.test", "ada_one")
     assert isinstance((await browser.land()).refusal, errors.AccountExistsLinkRequired)
-    await service.users.set_email_verified(ada.id, True)
+    request_id = await service.verification.request_email("ada@example.test")
+    await finish_background(service)
+    code = mailbox.last("ada@example.test").code
+    await service.verification.confirm_email("ada@example.test", code, request_id=request_id)
     opened = await browser.login()
     assert (opened.pair.user_id, opened.created) == (ada.id, False)
     await finish_background(service)
