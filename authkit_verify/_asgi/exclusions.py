@@ -46,13 +46,18 @@ def _climbs(path: str) -> bool:
     return "\\" in path or any(part in {".", ".."} for part in path.split("/"))
 
 
+_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+"""By these, an application further in may take an OPTIONS for a DELETE. No preflight of a browser has one."""
+
+
 def is_preflight(scope: Scope) -> bool:
     """True for a CORS preflight: OPTIONS with an origin and a requested method.
 
     A preflight never carries credentials (Fetch standard, 4.8), so it must pass. Any other OPTIONS is an
-    ordinary request and must not bypass the check.
+    ordinary request and must not bypass the check, and neither must one that overrides its method.
     """
     if scope["method"] != "OPTIONS":
         return False
     names = {name for name, _ in scope["headers"]}
-    return b"origin" in names and b"access-control-request-method" in names
+    asks = b"origin" in names and b"access-control-request-method" in names
+    return asks and _OVERRIDES.isdisjoint(names)

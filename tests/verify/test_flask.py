@@ -80,6 +80,32 @@ def test_flask_views_are_guarded_over_sockets(shop: tuple[flask.Flask, Auth], is
         server.server_close()
 
 
+def overriding(app: Any) -> Any:
+    """The recipe of Flask's documentation for clients that send no DELETE."""
+
+    def called(environ: Any, start_response: Any) -> Any:
+        environ["REQUEST_METHOD"] = environ.get("HTTP_X_HTTP_METHOD_OVERRIDE", environ["REQUEST_METHOD"])
+        return app(environ, start_response)
+
+    return called
+
+
+def test_no_preflight_becomes_another_method_behind_the_middleware(verifier: SyncVerifier) -> None:
+    app = flask.Flask("overriding")
+    app.wsgi_app = overriding(app.wsgi_app)  # type: ignore[method-assign]
+    Auth(app, verifier)
+
+    @app.delete("/order")
+    def order() -> str:  # pyright: ignore[reportUnusedFunction]
+        return "deleted"
+
+    preflight = {"origin": "https://x.test", "access-control-request-method": "GET"}
+    client = app.test_client()
+    assert client.options("/order", headers=preflight).status_code == 200
+    overridden = client.options("/order", headers=preflight | {"x-http-method-override": "DELETE"})
+    assert (overridden.status_code, b"deleted" in overridden.data) == (401, False)
+
+
 def test_a_guard_above_the_route_of_flask_is_refused(shop: tuple[flask.Flask, Auth]) -> None:
     app, auth = shop
     with pytest.raises(TypeError, match="below the decorator of its route"):
