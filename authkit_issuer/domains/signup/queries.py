@@ -55,7 +55,11 @@ USAGE = Query(
     Usage,
     f"""
     select coalesce(u.username, '') as username,
-           exists (select from profiles.user_passwords p where p.user_id = u.id) as password,
+           -- The user of a hash that opens nothing proves the contact, and then sets a password by a reset.
+           exists (
+               select from profiles.user_passwords p
+               where p.user_id = u.id and p.hash_algo <> 'legacy-reset-required'
+           ) as password,
            (
                exists (select from profiles.refresh_sessions s where s.user_id = u.id and {live("s")})
                or exists (

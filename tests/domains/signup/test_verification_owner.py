@@ -99,6 +99,19 @@ async def test_an_imported_password_opens_nothing_by_a_click_of_the_addresss_own
     assert await service.logins.with_password(EMAIL, PASSWORD)
 
 
+async def test_an_imported_hash_that_opens_nothing_leaves_its_user_the_way_by_a_reset(
+    make_service, mailbox
+) -> None:
+    service = await make_service(link_base_url="https://app.example.test")
+    user = await service.users.create(EMAIL, "ada_l")
+    await service.passwords.upsert_hash(user.id, "md5:5f4dcc3b", "legacy-reset-required")
+    assert await service.verification.confirm_email_link(await link(service, mailbox)) == user.id
+    await service.passwords.request_reset(EMAIL)
+    await finish_background(service)
+    await service.passwords.confirm_reset(mailbox.last(EMAIL).token, PASSWORD)
+    assert await service.logins.with_password(EMAIL, PASSWORD)
+
+
 async def test_the_owner_of_the_address_says_that_the_account_is_another_persons(
     service, attacker, mailbox
 ) -> None:
