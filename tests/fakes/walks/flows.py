@@ -340,7 +340,7 @@ async def _finish(w: World, one: Begun) -> None:
 
 
 _REPEATABLE = {"sign-in by password"}
-"""What is no secret that is good once."""
+"""What is good more than once."""
 _PROVED_AT_THE_END = {
     *(f"sign-in by {kind}" for kind in ("password", "login", "wallet", "passkey")), "wallet link",
 }  # fmt: skip

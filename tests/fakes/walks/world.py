@@ -168,7 +168,7 @@ class World:
             metadata = found["metadata"]
             if metadata["user_id"] != account.user_id:
                 return None
-            assert opens, f"{first} is no key, and leads to the second factor"
+            assert opens, f"{first} fits nothing, and leads to the second factor"
             assert account.asks, "asked for a second factor that is not there"
             assert first.kind != "passkey", "a passkey is two factors"
             waiting = {name: metadata[name] for name in ("user_id", "challenge")}
@@ -179,7 +179,7 @@ class World:
             return None
         if session.user_id == account.user_id:
             self._note_mfa(session)
-            assert opens, f"{first} is no key, and opened the account"
+            assert opens, f"{first} fits nothing, and opened the account"
             assert not self._is_asked(who, first), f"{first} opened the account without the second factor"
             assert ("mfa" in session.amr) is (first.kind == "passkey"), session.amr
         return session
