@@ -73,16 +73,27 @@ RESEAL = Statement(
     "update profiles.webhook_endpoints set secret = $3 where id = $1::uuid and secret = $2::bytea"
 )
 
+# What waits lines up again as well: it may have happened after what was given up.
 REPLAY_DEAD = Query(
     int,
     """
-    with again as (
-        update profiles.webhook_deliveries set attempts = 0, queued_at = now(), ended_at = null, dead = false
-        where endpoint_id = $1::uuid and dead returning 1
+    with lined_up as (
+        select d.event_id, d.dead,
+               now() - row_number() over (order by e.occurred_at desc, e.id desc) * interval '1 microsecond'
+               as queued_at
+        from profiles.webhook_deliveries d join profiles.session_events e on e.id = d.event_id
+        where d.endpoint_id = $1::uuid and (d.dead or d.ended_at is null)
+    ), again as (
+        update profiles.webhook_deliveries d
+        set attempts = case when d.dead then 0 else d.attempts end, queued_at = l.queued_at, ended_at = null,
+            dead = false
+        from lined_up l
+        where d.endpoint_id = $1::uuid and d.event_id = l.event_id and (d.dead or d.ended_at is null)
+        returning l.dead
     ), due as (
         update profiles.webhook_endpoints set next_at = '-infinity' where id = $1::uuid
     )
-    select count(*)::int from again
+    select count(*) filter (where dead)::int from again
     """,
 )
 # In the order of time, whether an event was sent before or not; all of them before what happens from now on.

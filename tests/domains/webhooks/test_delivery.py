@@ -187,6 +187,23 @@ async def test_an_event_that_is_never_taken_is_given_up_and_can_be_replayed(
     assert (await service.webhooks.get(made.id)).dead == 0
 
 
+async def test_what_was_given_up_is_replayed_before_what_happened_after_it(service, receiver, record) -> None:
+    attempts = len(delivery.PAUSES) + 1
+    receiver.answers = [500] * attempts + [410]
+    made = await service.webhooks.add(receiver.url)
+    async with service.transaction() as tx:
+        for number in (1, 2, 3):
+            await record(tx, number)
+
+    async def is_disabled() -> bool:
+        return not (await service.webhooks.get(made.id)).enabled
+
+    await until(is_disabled)
+    assert await service.webhooks.replay(made.id) == 1
+    await service.webhooks.enable(made.id)
+    await until(lambda: receiver.numbers[attempts + 1 :][:3] == [1, 2, 3])
+
+
 async def test_everything_since_a_time_is_replayed_under_the_same_ids(service, receiver, record) -> None:
     made = await service.webhooks.add(receiver.url, ["session_created"])
     for number in (1, 2):
