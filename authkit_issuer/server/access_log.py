@@ -21,13 +21,12 @@ class AccessRecord(logging.LogRecord):
 
     __slots__ = ("facts",)  # outside of the attributes, which a formatter prints
 
-    def __init__(self, facts: dict[str, Any], pattern: logging.LogRecord) -> None:
-        """Take the facts, and from ``pattern`` what all records of the process have in common.
+    def __init__(self, facts: dict[str, Any], pattern: logging.LogRecord, now: float) -> None:
+        """Take the facts, the Unix time, and from ``pattern`` what all records of the process have in common.
 
         The usual way finds all of it anew for each record, down to the line of code that logs: it takes most
         of the time of a line.
         """
-        now = time.time()
         vars(self).update(vars(pattern))
         self.created, self.msecs = now, now % 1 * 1000
         self.relativeCreated += (now - pattern.created) * 1000
@@ -46,10 +45,16 @@ class AccessLog:
     Never the query or a header: they contain addresses and tokens.
     """
 
-    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Wrap an application; ``clock`` returns seconds."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        clock: Callable[[], float] = time.perf_counter,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Wrap an application; ``clock`` returns seconds, ``now`` the Unix time."""
         self._app = app
         self._clock = clock
+        self._now = now
         self._pattern = pattern()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +76,7 @@ class AccessLog:
         finally:
             facts["ms"] = round((self._clock() - began) * 1000, 1)
             if logger.isEnabledFor(logging.INFO):
-                logger.handle(AccessRecord(facts, self._pattern))
+                logger.handle(AccessRecord(facts, self._pattern, self._now()))
 
 
 def _printable(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +38,7 @@ def usual_record(name: str) -> logging.LogRecord:
 
 
 def quick_record() -> logging.LogRecord:
-    return access_log.AccessRecord(FACTS, access_log.pattern())
+    return access_log.AccessRecord(FACTS, access_log.pattern(), time.time())
 
 
 @pytest.mark.parametrize("several", [False, True])
@@ -54,7 +55,7 @@ def test_an_access_line_has_the_members_of_every_line(root: logging.Logger, *, s
 def test_an_access_record_has_the_attributes_of_every_record() -> None:
     early = access_log.pattern()
     early.created -= 3600
-    quick, usual = access_log.AccessRecord(FACTS, early), usual_record("authkit.access")
+    quick, usual = access_log.AccessRecord(FACTS, early, time.time()), usual_record("authkit.access")
     attributes = vars(usual).keys()
     assert vars(quick).keys() == attributes
     assert abs(quick.created - usual.created) < 60
