@@ -48,6 +48,13 @@ def has_second_factor(amr: str) -> str:
     )"""
 
 
+IN_STRICT_ORG = """exists (
+    select from profiles.org_members m join profiles.orgs o on o.id = m.org_id
+    where m.user_id = u.id and o.two_factor_required and o.deleted_at is null
+)"""
+"""SQL that is true if an organization of the user ``u`` requires a second factor."""
+
+
 def is_of_message(session: str) -> str:
     """Return SQL that is true if codes to one contact are all that the session of this alias has proved."""
     methods = "'passwordless_login', 'passwordless_login_2fa'"

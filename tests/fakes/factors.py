@@ -44,10 +44,13 @@ async def with_app(
     return user_id, secret, backup
 
 
-async def add_app(service: Service, user_id: str, *, name: str = "") -> tuple[str, list[str] | None]:
+async def add_app(
+    service: Service, user_id: str, *, name: str = "", keep: str | None = None
+) -> tuple[str, list[str] | None]:
     """Give a user an authenticator app; returns its secret, and the backup codes of a first factor."""
     begun = await service.totp.begin(user_id)
-    added = await service.totp.complete(user_id, app_code(begun.secret, 0), name=name)
+    code = app_code(begun.secret, 0)
+    added = await service.totp.complete(user_id, code, name=name, keep_session_id=keep)
     await finish_background(service)
     return begun.secret, added.backup_codes
 

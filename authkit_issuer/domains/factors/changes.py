@@ -5,7 +5,7 @@ A change locks the user's row first, the factors next and the settings last.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from authkit_issuer import errors
 from authkit_issuer.domains.accounts.contact_proof import note_proof
@@ -57,13 +57,14 @@ async def enable(
     shown = BackupCodes(rt).new()
     async with rt.transaction() as tx:
         await _claim(tx, user, new.kind)
+        is_first = not await tx.one(sql.IS_ON, user.user_id)
         await tx.execute(sql.DROP_SENT, user.user_id, new.kind.name, new.phone_number)
         added = await _insert(tx, user, new)
         present = await tx.maybe(sql.FIND_SENT, user.user_id, new.kind.name, new.phone_number)
         await _make_default(tx, user.user_id, added or present or new.id)
         await tx.execute(sql.ENABLE, user.user_id, BackupCodes(tx).digests(user.user_id, shown))
         await _record(tx, SessionEventType.TWO_FACTOR_ENABLED, user.user_id, new.kind.name, client)
-        await Sessions(tx).end_others(user.user_id, others, client=client)
+        await _end_others(tx, user.user_id, others, is_first=is_first, client=client)
     return shown
 
 
@@ -88,7 +89,7 @@ async def add(
         await tx.execute(sql.ENABLE, user.user_id, stored)
         event = SessionEventType.TWO_FACTOR_ENABLED if is_first else SessionEventType.SECOND_FACTOR_ADDED
         await _record(tx, event, user.user_id, new.kind.name, client, target=new.id)
-        await Sessions(tx).end_others(user.user_id, others, client=client)
+        await _end_others(tx, user.user_id, others, is_first=is_first, client=client)
     return AddedFactor(id=new.id, backup_codes=shown if is_first else None)
 
 
@@ -189,6 +190,20 @@ async def lock(tx: Runtime, user_id: str) -> None:
     """Lock the user's row; raises ``UserNotFound``."""
     if await tx.maybe(LOCK_USER, user_id) is None:
         raise errors.UserNotFound
+
+
+async def _end_others(
+    tx: Runtime, user_id: str, others: OtherSessions, *, is_first: bool, client: Client | None
+) -> None:
+    """End the other sessions where that is wished for, or where the first factor is a required one.
+
+    With it the roles and organizations that require a factor count, in every session of the account. One that
+    another person opened by the password before must not have them.
+    """
+    roles = sorted(tx.config.two_factor_required_roles)
+    if is_first and await tx.one(sql.IS_REQUIRED, user_id, roles):
+        others = replace(others, end=True)
+    await Sessions(tx).end_others(user_id, others, client=client)
 
 
 async def _claim(tx: Runtime, user: UserFactors, kind: FactorKind) -> None:

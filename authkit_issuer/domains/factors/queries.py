@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, OWNS_PASSKEY
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, IN_STRICT_ORG, OWNS_PASSKEY
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -199,6 +199,17 @@ IS_ON = Query(
     bool,
     f"select exists (select from profiles.two_factor_settings t where t.user_id = $1::uuid and {FACTOR_ON})",
 )
+IS_REQUIRED = Query(
+    bool,
+    f"""
+    select {IN_STRICT_ORG} or exists (
+        select from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
+        where ur.user_id = u.id and r.deleted_at is null and r.slug = any($2::text[])
+    )
+    from profiles.users u where u.id = $1::uuid
+    """,
+)
+"""True if a role of the given ones, or an organization, requires a second factor of the user."""
 HAS_FACTORS = Query(
     bool,
     """

@@ -15,6 +15,7 @@ from authkit_issuer.store.event_reading import TO_WEBHOOKS
 from authkit_issuer.store.predicates import (
     ALLOWED,
     HAS_TWO_FACTOR,
+    IN_STRICT_ORG,
     OWNS_PASSKEY,
     awake,
     has_same_contact_alone,
@@ -193,10 +194,6 @@ _ACCOUNT = """
            u.biography, u.created_at, u.last_login,
 """
 _BESIDE_PASSKEY = f"({OWNS_PASSKEY} and not {has_second_factor('s.amr')})"
-_IN_STRICT_ORG = """exists (
-    select from profiles.org_members m join profiles.orgs o on o.id = m.org_id
-    where m.user_id = u.id and o.two_factor_required and o.deleted_at is null
-)"""
 AUTHENTICATE = Query(
     AuthenticatedSession,
     f"""
@@ -208,7 +205,7 @@ AUTHENTICATE = Query(
            {HAS_TWO_FACTOR} as two_factor,
            exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
            {has_second_factor("s.amr")} as has_second_factor,
-           {_BESIDE_PASSKEY} as beside_passkey, {_BESIDE_PASSKEY} and {_IN_STRICT_ORG} as needs_passkey,
+           {_BESIDE_PASSKEY} as beside_passkey, {_BESIDE_PASSKEY} and {IN_STRICT_ORG} as needs_passkey,
            {has_same_contact_alone("s")} as has_same_contact_alone
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3

@@ -177,9 +177,42 @@ async def test_a_role_counts_only_with_a_second_factor(make_service) -> None:
         return claims["roles"]
 
     assert await roles(pair.access_token) == ["editor"]
-    await add_app(service, user_id)
+    await add_app(service, user_id, keep=pair.session_id)
     refreshed = await service.sessions.exchange(pair.refresh_token)
     assert await roles(refreshed.access_token) == ["admin", "editor"]
+
+
+@pytest.mark.parametrize("required", ["role", "org", ""])
+@pytest.mark.parametrize("short_form", [True, False])
+async def test_a_first_factor_that_is_required_ends_the_sessions_of_before(
+    make_service, mailbox, required: str, *, short_form: bool
+) -> None:
+    roles = ("admin",) if required == "role" else ()
+    service: Service = await make_service(two_factor_required_roles=roles, org_mode="multi")
+    user_id = await new_user(service, password=PASSWORD)
+    await service.roles.assign(user_id, "admin")
+    await service.orgs.create("acme", owner_user_id=user_id)
+    await service.orgs.require_two_factor("acme", required=required == "org", actor=user_id)
+    thief, owner = [await service.logins.with_password(EMAIL, PASSWORD) for _ in range(2)]
+
+    async def live() -> set[str]:
+        return {session.id for session in await service.sessions.list_for_user(user_id)}
+
+    if short_form:
+        await service.two_factor.send_email_setup_code(user_id)
+        code = mailbox.last(EMAIL).code
+        await service.two_factor.enable(
+            user_id, "email", code=code, keep_session_id=owner.session_id, end_other_sessions=False
+        )
+    else:
+        await add_app(service, user_id, keep=owner.session_id)
+    assert await live() == ({owner.session_id} if required else {owner.session_id, thief.session_id})
+    if short_form:
+        # Another factor changes nothing about who has the role.
+        await service.sessions.issue(user_id)
+        before = await live()
+        await add_app(service, user_id, keep=owner.session_id)
+        assert await live() == before
 
 
 async def test_an_organization_issues_no_token_to_members_without_a_second_factor(make_service) -> None:
@@ -203,7 +236,7 @@ async def test_an_organization_issues_no_token_to_members_without_a_second_facto
     assert await service.sessions.claims_of(pair.access_token) is None
     # Without the organization the session goes on.
     pair = await service.sessions.exchange(pair.refresh_token)
-    await add_app(service, user_id)
+    await add_app(service, user_id, keep=pair.session_id)
     pair = await service.sessions.exchange(pair.refresh_token, org="acme")
     await service.two_factor.disable(user_id)
     with pytest.raises(errors.TwoFactorRequiredByOrg):

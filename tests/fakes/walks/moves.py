@@ -9,6 +9,7 @@ from fakes.factors import app_code
 from fakes.passkeys import Authenticator
 from fakes.walks.account import KINDS
 from fakes.walks.flows import finish
+from fakes.walks.person import Session
 from fakes.walks.world import PASSWORD, World
 from fakes.wallets import Wallet
 
@@ -123,10 +124,11 @@ async def remove_passkey(w: World) -> None:
     w.account.moved()
 
 
-def _enabled(w: World, answer: Any) -> str:
+def _enabled(w: World, answer: Any, session: Session) -> str:
     found = ok(answer)
     if found.get("backup_codes"):
         w.account.backup = found["backup_codes"]
+        w.end_sessions(keep=session)  # the organization requires the factor, which is the first one
     w.account.asks = True
     w.account.moved()
     return found["id"]
@@ -138,7 +140,7 @@ async def add_app(w: World) -> None:
     session = await w.enter()
     secret = ok(await w.owner.call("POST", "/user/2fa/totp/begin", session))["secret"]
     added = await w.owner.call("POST", "/user/2fa/totp/confirm", session, code=app_code(secret, 0))
-    w.account.apps[_enabled(w, added)] = secret
+    w.account.apps[_enabled(w, added, session)] = secret
 
 
 async def add_mail_factor(w: World) -> None:
@@ -148,7 +150,7 @@ async def add_mail_factor(w: World) -> None:
     ok(await w.owner.call("POST", "/user/2fa/start-email", session))
     code = (await w.owner.sent(w.account.email)).code
     added = await w.owner.call("POST", "/user/2fa/factors", session, kind="email", code=code)
-    w.account.mail_factor = _enabled(w, added)
+    w.account.mail_factor = _enabled(w, added, session)
 
 
 async def add_sms_factor(w: World) -> None:
@@ -161,7 +163,7 @@ async def add_sms_factor(w: World) -> None:
     added = await w.owner.call(
         "POST", "/user/2fa/factors", session, kind="sms", phone_number=number, code=code
     )
-    w.account.sms_factor = (_enabled(w, added), number)
+    w.account.sms_factor = (_enabled(w, added, session), number)
 
 
 async def remove_factor(w: World) -> None:
