@@ -1,7 +1,7 @@
 """Periodic maintenance of a running server.
 
-``Service.maintain`` deletes what has outlived its retention. Each domain owns its part: ``sessions.service``,
-``audit.service``, ``codes.guesses``, ``lifecycle.deletion``, ``orgs.service``.
+``Service.maintain`` lists the parts, which the domains own. ``Runtime.purge`` deletes in batches what has
+outlived its retention.
 """
 
 from __future__ import annotations

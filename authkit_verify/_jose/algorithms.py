@@ -1,7 +1,8 @@
 """The signature algorithms of this package. ``fitting`` binds each to one type of key, and to one curve.
 
 Asymmetric only: ``none`` and the HS family are not in the table, so no configuration can admit them
-(RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1.
+(RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1. ``token_checks``
+refuses a token that names another algorithm, ``config.values`` a setting that does.
 """
 
 from __future__ import annotations

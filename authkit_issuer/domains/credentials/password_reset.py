@@ -2,7 +2,8 @@
 
 A request does the same for every address and user name: one look-up, the same counters, a new request id and
 a record. Everything that only a known one causes happens in the background. A record is bound to the epoch of
-the account and to the address, and is void once either changes.
+the account and to the address, and is void once either changes. ``password_update`` sets the new password and
+ends every session.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Passwords: verify one, set one, reset one.
 
 ``policy`` says which passwords are accepted, ``login_attempts`` limits wrong ones, and ``obstacles`` refuses
-logins with right ones.
+logins with right ones. ``password_update`` stores a new one and ends the sessions.
 """
 
 from __future__ import annotations

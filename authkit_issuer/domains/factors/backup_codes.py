@@ -1,4 +1,4 @@
-"""Backup codes: thirteen characters of 65 random bits, shown once, stored as keyed digests.
+"""Backup codes: thirteen characters of 65 random bits, shown once, used once, stored as keyed digests.
 
 Older sets have twelve. Guesses at them have no bound over all challenges: another one than their length would
 let anybody with the password take them from the owner.
