@@ -116,6 +116,8 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._received += len(data)
         super().data_received(data)
+        if self.transport.is_closing():  # refused, perhaps before there was a request to wait for
+            return
         # Most requests come whole, and need no clock.
         if not self._in_head:
             self._await_body()

@@ -261,6 +261,15 @@ async def test_a_request_for_another_protocol_is_answered_and_the_last_one(
         assert said.count(b"HTTP/1.1 ") == said.count(b"connection: close") == 1
 
 
+@pytest.mark.parametrize("before", [(), (GOOD,)])
+async def test_a_target_that_is_none_is_refused_and_nothing_fails(
+    port: int, caplog: pytest.LogCaptureFixture, before: tuple[bytes, ...]
+) -> None:
+    said = await talk(port, *before, b"CONNECT a:1 HTTP/1.1\r\nhost: x\r\n\r\n", pause=0.2)
+    assert b"HTTP/1.1 400 " in said
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_a_trailer_without_end_is_cut_off(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n"
     assert (await talk(port, head + b"a: b\r\n" * 2000)).startswith(b"HTTP/1.1 400")
