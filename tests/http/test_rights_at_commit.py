@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.http import guards, recent_auth
+from fakes.until import until
 
 from .test_actors import ADMIN_CALLS, ORG_CALLS
 
@@ -13,10 +16,12 @@ AT_COMMIT = [
     ("POST", "/auth/admin/roles/grant"),
     ("POST", "/auth/admin/roles/revoke"),
     ("POST", "/auth/admin/users/ban"),
+    ("POST", "/auth/admin/users/unban"),
+    ("POST", "/auth/admin/users/{user_id}/restore"),
     ("POST", "/auth/admin/users/toggle-active"),
     ("DELETE", "/auth/admin/users/{user_id}"),
 ]
-"""What makes an administrator, or ends one: it waits for the lock that the end of the caller's role holds."""
+"""What makes an administrator, ends one, or takes that back: it waits for the lock of the end of the caller."""
 
 
 def _body(given, **names: str):
@@ -93,3 +98,30 @@ async def test_an_administrator_who_lost_the_role_meanwhile_makes_and_ends_none(
     await service.lifecycle.ban(mallory)
     with pytest.raises(errors.Denied):
         await service.roles.assign(user, "admin", actor=mallory, as_admin=True)
+
+
+@pytest.mark.parametrize("end", ["ban", "deletion"])
+async def test_an_administrator_who_is_being_ended_does_not_take_that_back(api, service, sign_up, end):
+    bearer = {"authorization": f"Bearer {(await sign_up(api, 'mallory'))['access_token']}"}
+    mallory = (await service.users.get_by_username("mallory")).id
+    ada = (await service.users.create("ada_l@example.test", "ada_l")).id
+    for person in (ada, mallory):
+        await service.roles.assign(person, "admin")
+    undo, sent = f"/auth/admin/users/{mallory}/restore", {}
+    if end == "ban":
+        undo, sent = "/auth/admin/users/unban", {"json": {"user_id": mallory}}
+    async with service.transaction() as tx:
+        if end == "ban":
+            await tx.admin.ban(mallory, actor=ada)
+        else:
+            await tx.admin.delete(mallory, soft=True, actor=ada)
+        asking = asyncio.create_task(api.post(undo, headers=bearer, **sent))
+        await until(lambda: _waits_for_a_lock(service))
+    answer = await asking
+    assert (answer.status_code, answer.json()["error"]) == (403, "forbidden")
+    assert not await service.users.is_allowed(mallory)
+
+
+async def _waits_for_a_lock(service) -> bool:
+    waiting = "select exists (select from pg_stat_activity where wait_event_type = 'Lock')"
+    return await service.pool.fetchval(waiting)

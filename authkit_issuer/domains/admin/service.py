@@ -163,6 +163,29 @@ class Admin:
                 await require_admin(tx, actor, lock=LOCK_ROLE)
             await Lifecycle(tx).ban(user_id, reason, until, actor, force=force, client=client)
 
+    @raises(errors.UserNotFound, errors.Denied)
+    async def unban(
+        self, user_id: str, *, actor: str, as_admin: bool = False, client: Client | None = None
+    ) -> None:
+        """Lift a ban as ``lifecycle.unban`` does, on behalf of an administrator; ``as_admin`` as for ``ban``.
+
+        Otherwise an administrator who is being banned could lift that very ban.
+        """
+        async with self.rt.transaction() as tx:
+            if as_admin:
+                await require_admin(tx, actor)
+            await Lifecycle(tx).unban(user_id, actor=actor, client=client)
+
+    @raises(errors.UserNotFound, errors.Denied)
+    async def restore(
+        self, user_id: str, *, actor: str, as_admin: bool = False, client: Client | None = None
+    ) -> None:
+        """Take a deletion back as ``lifecycle.restore`` does; ``as_admin`` as for ``unban``."""
+        async with self.rt.transaction() as tx:
+            if as_admin:
+                await require_admin(tx, actor)
+            await Lifecycle(tx).restore(user_id, actor=actor, client=client)
+
     @raises(
         errors.UserNotFound,
         errors.OwnAccount,

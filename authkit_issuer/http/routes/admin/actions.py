@@ -124,16 +124,16 @@ async def admin_ban_user(call: Call[BanRequest, NoParams]) -> OkResponse:
     return OkResponse()
 
 
-@routes.post("/auth/admin/users/unban", "Lift a ban", calls=(Lifecycle.unban,))
+@routes.post("/auth/admin/users/unban", "Lift a ban", calls=(Admin.unban,))
 async def admin_unban_user(call: Call[UserReference, NoParams]) -> OkResponse:
     """Lift a ban."""
-    await call.service.lifecycle.unban(call.body.user_id, actor=call.account.id, client=call.client)
+    await call.service.admin.unban(
+        call.body.user_id, actor=call.account.id, as_admin=True, client=call.client
+    )
     return OkResponse()
 
 
-@routes.post(
-    "/auth/admin/users/toggle-active", "Ban a user, or lift the ban", calls=(Admin.ban, Lifecycle.unban)
-)
+@routes.post("/auth/admin/users/toggle-active", "Ban a user, or lift the ban", calls=(Admin.ban, Admin.unban))
 async def admin_toggle_active(call: Call[BanToggle, NoParams]) -> BanState:
     """Ban a user, or lift the ban."""
     body, service, actor = call.body, call.service, call.account.id
@@ -142,7 +142,7 @@ async def admin_toggle_active(call: Call[BanToggle, NoParams]) -> BanState:
             body.user_id, actor=actor, as_admin=True, force=body.force, client=call.client
         )
     else:
-        await service.lifecycle.unban(body.user_id, actor=actor, client=call.client)
+        await service.admin.unban(body.user_id, actor=actor, as_admin=True, client=call.client)
     return BanState(user_id=body.user_id, banned=body.banned)
 
 
@@ -194,10 +194,11 @@ async def admin_delete_user(call: Call[NoBody, DeletionParams]) -> OkResponse:
     return OkResponse()
 
 
-@routes.post("/auth/admin/users/{user_id}/restore", "Take a deletion back", calls=(Lifecycle.restore,))
+@routes.post("/auth/admin/users/{user_id}/restore", "Take a deletion back", calls=(Admin.restore,))
 async def admin_restore_user(call: Plain) -> OkResponse:
     """Take a deletion back."""
-    await call.service.lifecycle.restore(call.path["user_id"], actor=call.account.id, client=call.client)
+    user, actor = call.path["user_id"], call.account.id
+    await call.service.admin.restore(user, actor=actor, as_admin=True, client=call.client)
     return OkResponse()
 
 
