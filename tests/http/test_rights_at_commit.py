@@ -21,7 +21,7 @@ AT_COMMIT = [
     ("POST", "/auth/admin/users/toggle-active"),
     ("DELETE", "/auth/admin/users/{user_id}"),
 ]
-"""What makes an administrator, ends one, or takes that back: it waits for the lock of the end of the caller."""
+"""What makes an administrator, ends one, or takes that back. It waits for the lock that ends its caller."""
 
 
 def _body(given, **names: str):
