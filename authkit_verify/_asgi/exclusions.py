@@ -38,12 +38,20 @@ class PathSet:
         path = route_path(scope)
         if path in self._exact:
             return True
-        return bool(self._trees) and path.startswith(self._trees) and not _climbs(path)
+        inside = bool(self._trees) and path.startswith(self._trees)
+        return inside and not _climbs(path) and not _holds_root(scope)
 
 
 def _climbs(path: str) -> bool:
     # A wildcard must not cover a path that a later layer normalizes away: "/docs/../admin" is not in /docs.
     return "\\" in path or any(part in {".", ".."} for part in path.split("/"))
+
+
+def _holds_root(scope: Scope) -> bool:
+    """True if ``root_path`` is in the path, and not at its start."""
+    # Litestar routes on what follows the first one: below "/api", "/docs/api/admin" is its "/admin".
+    path, root = scope["path"], scope.get("root_path") or ""
+    return bool(root.strip("/")) and root in path and route_path(scope) == path
 
 
 _OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
