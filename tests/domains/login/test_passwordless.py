@@ -138,11 +138,12 @@ async def test_an_operators_word_on_an_address_leaves_its_second_factor(service,
         await service.logins.with_password(EMAIL, PASSWORD)
 
 
-async def test_an_operators_word_on_an_address_is_no_proof_by_its_owner(make_service, mailbox):
-    service = await make_service(verification_required=False)
+@pytest.mark.parametrize("exempt", [(), ("passwordless_login",)])
+async def test_an_operators_word_on_an_address_is_no_proof_by_its_owner(make_service, mailbox, exempt):
+    service = await make_service(verification_required=False, two_factor_exempt_methods=exempt)
     user_id = await unverified_user(service)
     await service.passwords.store_hash(user_id, await service.passwords.hash(PASSWORD))
-    await service.sessions.issue(user_id)
+    await (add_app(service, user_id) if exempt else service.sessions.issue(user_id))
     await service.users.set_email_verified(user_id, True)
     pair = await enter(service, mailbox)
     assert [session.id for session in await service.sessions.list_for_user(user_id)] == [pair.session_id]

@@ -24,6 +24,7 @@ from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
+METHOD = "passwordless_login"
 NEW = "new"
 """The data of a record whose contact had no account when the sign-in began."""
 _UNCHANGED = 0
@@ -48,7 +49,7 @@ async def account_of(rt: Runtime, record: Record, client: Client | None) -> tupl
         refusal = refusal_of(rt, holder)
         refusal.about = holder.user_id
         raise refusal
-    if holder.verified and (holder.proved or holder.two_factor):
+    if holder.verified and (holder.proved or _asks_factor(rt, holder)):
         return holder, created
     proved = await _prove(rt, contact, record, holder, client)
     return None if proved is None else (proved, created)
@@ -72,6 +73,11 @@ def _is_meant(record: Record, holder: Holder) -> bool:
     if record.data[NEW]:
         return holder.auth_epoch == _UNCHANGED
     return (holder.user_id, holder.auth_epoch) == (record.user_id, record.auth_epoch)
+
+
+def _asks_factor(rt: Runtime, holder: Holder) -> bool:
+    """True if the sign-in asks for a second factor as well; a remembered device counts as asked."""
+    return holder.two_factor and METHOD not in rt.config.two_factor_exempt_methods
 
 
 def _resets_password(rt: Runtime, contact: ContactKind, holder: Holder) -> bool:

@@ -24,7 +24,7 @@ from authkit_issuer.domains.codes.one_time import NO_RECORD, Issued, Lives, OneT
 from authkit_issuer.domains.factors.kinds import EMAIL_CODE, SMS_CODE
 from authkit_issuer.domains.login.external.redirect_urls import checked_return_to
 from authkit_issuer.domains.login.passwordless import queries as sql
-from authkit_issuer.domains.login.passwordless.accounts import NEW, account_of
+from authkit_issuer.domains.login.passwordless.accounts import METHOD, NEW, account_of
 from authkit_issuer.domains.login.passwordless.queries import Holder
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.sessions.service import TokenPair
@@ -32,7 +32,6 @@ from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, STORES, r
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 
-METHOD = "passwordless_login"
 KIND = "passwordless"
 """The kind of the records, and the sending limit."""
 # RFC 8176 has no value for a link: its token is a password for one time, which the browser types.
