@@ -42,7 +42,6 @@ class Due:
     """A recovery whose next notice is due."""
 
     user_id: str
-    completes_at: datetime
     first: bool
 
 
@@ -154,18 +153,26 @@ CANCEL = Statement(
 DUE = Query(
     Due,
     f"""
-    select r.user_id::text, r.completes_at, r.noticed_at is null as first {_FROM}
+    select r.user_id::text, r.noticed_at is null as first {_FROM}
     where r.next_notice_at <= now() and ($2::uuid is null or r.user_id = $2::uuid) and {_OPEN}
     order by r.next_notice_at limit $1 for no key update of r skip locked
     """,
 )
-# $3 is the time that the senders get; a notice that did not go out by then is due again.
-BEGIN_NOTICE = Statement(
-    """
-    update profiles.recovery_requests
-    set next_notice_at = now() + $3::float8 * interval '1 second', cancel_digests = cancel_digests || $2::text
+# $3 is the time that the senders get; a notice that did not go out by then is due again. The wait of $4
+# seconds is the owner's. It begins anew with a late first notice: an attacker can keep a sender busy.
+_LATE = "(r.noticed_at is null and r.started_at < now() - interval '1 hour')"
+BEGIN_NOTICE = Query(
+    RecoveryState,
+    f"""
+    update profiles.recovery_requests r
+    set next_notice_at = now() + $3::float8 * interval '1 second',
+        cancel_digests = cancel_digests || $2::text,
+        completes_at = case when {_LATE} then now() + $4::float8 * interval '1 second' else completes_at end,
+        expires_at = case when {_LATE} then now() + ($4::float8 + $5::float8) * interval '1 second'
+                          else expires_at end
     where user_id = $1::uuid
-    """
+    returning r.started_at, r.completes_at, r.expires_at, {_READY} as ready
+    """,
 )
 # Only of the request that the notice was about.
 END_NOTICE = Statement(

@@ -95,7 +95,7 @@ class Recovery:
             )
 
             async def tell_first() -> None:
-                await _tell_due(_outside(self.rt), record.user_id, client or Client())
+                await _tell_due(_outside(self.rt), delay, record.user_id, client or Client())
 
             await tx.start_after_commit(tell_first, name="recovery notice")
         return opened
@@ -189,13 +189,14 @@ class Recovery:
 
         Safe to run from any number of processes. ``Service.maintain`` runs it.
         """
-        if self.rt.config.recovery_delay is None:
+        delay = self.rt.config.recovery_delay
+        if delay is None:
             return 0
         told = 0
         async with self.rt.transaction() as tx:
             for user_id in await tx.all(sql.END_PROVED, BATCH):
                 await _record_cancelled(tx, user_id, reason="second_factor", actor=None, client=None)
-        while (found := await _tell_due(self.rt)) == BATCH:
+        while (found := await _tell_due(self.rt, delay)) == BATCH:
             told += found
         told += found
         await self.rt.execute(sql.PURGE)
@@ -236,7 +237,9 @@ class Recovery:
             return await tx.one(sql.EPOCH, record.user_id)
 
 
-async def _tell_due(rt: Runtime, user_id: str | None = None, client: Client | None = None) -> int:
+async def _tell_due(
+    rt: Runtime, delay: float, user_id: str | None = None, client: Client | None = None
+) -> int:
     """Send the notices that are due, of one user or of all; returns of how many recoveries."""
     async with rt.transaction() as tx:
         due = await tx.all(sql.DUE, BATCH, user_id)
@@ -248,13 +251,15 @@ async def _tell_due(rt: Runtime, user_id: str | None = None, client: Client | No
                 await _record_cancelled(tx, request.user_id, reason="unreachable", actor=None, client=None)
                 continue
             token = codes.new_token(rt.random_bytes)
-            await tx.execute(sql.BEGIN_NOTICE, request.user_id, _digest(token), NOTICE_LIFE)
+            waiting = await tx.one(
+                sql.BEGIN_NOTICE, request.user_id, _digest(token), NOTICE_LIFE, delay, WINDOW
+            )
             await notices.tell(
                 tx,
                 owner,
                 "recovery_requested" if request.first else "recovery_waiting",
                 token=token,
-                completes_at=request.completes_at,
+                completes_at=waiting.completes_at,
                 client=client,
                 sent=partial(_outside(rt).execute, sql.END_NOTICE, request.user_id, _digest(token)),
             )

@@ -83,6 +83,14 @@ async def test_a_thief_who_uses_up_the_sms_of_a_number_makes_no_silent_wait(
     await let_pass(service, NOTICE_LIFE)
     assert await service.recovery.remind() == 1
     assert await told(service, mailbox) == [(NUMBER, "recovery_requested")]
+    # The owner has heard of it only now, and has the whole wait.
+    for _ in range(3):
+        with pytest.raises(errors.RecoveryNotReady):
+            await service.recovery.complete(user.id, await challenge_of(service, NUMBER))
+        clock.advance(DAY)
+        await let_pass(service, DAY)
+        assert await service.recovery.remind() == 1
+        assert await told(service, mailbox) == [(NUMBER, "recovery_waiting")]
     assert await service.recovery.complete(user.id, await challenge_of(service, NUMBER))
 
 
