@@ -123,5 +123,7 @@ async def test_an_administrator_who_is_being_ended_does_not_take_that_back(api, 
 
 
 async def _waits_for_a_lock(service) -> bool:
-    waiting = "select exists (select from pg_stat_activity where wait_event_type = 'Lock')"
-    return await service.pool.fetchval(waiting)
+    return await service.pool.fetchval(
+        "select exists (select from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock')"
+    )
