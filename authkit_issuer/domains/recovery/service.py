@@ -23,6 +23,7 @@ from authkit_issuer.domains.factors.challenges import Challenges
 from authkit_issuer.domains.factors.kinds import PASSKEY
 from authkit_issuer.domains.factors.queries import DISABLE
 from authkit_issuer.domains.factors.records import SignIn
+from authkit_issuer.domains.login.passwordless.accounts import take_unproved
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.domains.recovery import notices
 from authkit_issuer.domains.recovery import queries as sql
@@ -216,12 +217,12 @@ class Recovery:
 
     async def _drop(self, record: Record, client: Client | None) -> int:
         """Complete the request in one transaction and return the new epoch."""
-        method = SignIn.of(record).first.method
+        first = SignIn.of(record).first
         async with self.rt.transaction() as tx:
             owner = await _lock(tx, record)
             if await tx.maybe(sql.CLAIM, record.user_id) is None:
                 raise errors.RecoveryNotFound
-            dropped = await tx.one(sql.DROP_FACTORS, record.user_id, method == PASSKEY.name)
+            dropped = await tx.one(sql.DROP_FACTORS, record.user_id, first.method == PASSKEY.name)
             await tx.execute(DISABLE, record.user_id)
             await Guesses(tx).forget_user(record.user_id)
             await Sessions(tx).revoke_all(record.user_id, reason=SessionRevokeReason.RECOVERED, client=client)
@@ -229,10 +230,13 @@ class Recovery:
                 SessionEventType.RECOVERY_COMPLETED,
                 actor=None,
                 user_id=record.user_id,
-                method=method,
+                method=first.method,
                 client=client,
                 data=asdict(dropped),
             )
+            if first.contact:
+                # The factor was all that kept the maker of the account out.
+                await take_unproved(tx, record.user_id, first.contact, client)
             await notices.tell(tx, owner, "recovery_completed", client=client or Client())
             return await tx.one(sql.EPOCH, record.user_id)
 

@@ -13,7 +13,7 @@ from authkit_issuer.domains.sessions.service import TokenPair
 from authkit_issuer.ports import Client
 from authkit_issuer.service import Service
 from fakes import passkeys
-from fakes.factors import EMAIL, PASSWORD, events, with_app, with_email_factor
+from fakes.factors import EMAIL, PASSWORD, add_app, events, with_app, with_email_factor
 from fakes.mail import Mailbox
 from fakes.recovery import (
     DAY,
@@ -137,6 +137,35 @@ async def test_a_message_that_signs_in_starts_and_completes_it_like_a_password(
     assert event["method"] == "passwordless_login"
     await wait_out(service)
     assert (await service.recovery.complete(user_id, await challenge())).user_id == user_id
+
+
+@pytest.mark.parametrize("proved", [False, True])
+async def test_a_message_of_which_the_factor_is_dropped_is_a_first_proof_of_the_address(
+    make_service, mailbox: Mailbox, *, proved: bool
+) -> None:
+    service = await make_service(recovery_delay=DELAY, passwordless="code", code_cooldown=0.0)
+    # Another person may have made the account: an operator's word on the address is no proof by its owner.
+    user = await service.users.add(email=EMAIL, username="ada_user", verified=proved)
+    await service.users.set_email_verified(user.id, True)
+    await service.passwords.store_hash(user.id, await service.passwords.hash(PASSWORD))
+    await add_app(service, user.id)
+
+    async def challenge() -> str:
+        flow = await service.passwordless.start(EMAIL)
+        await finish_background(service)
+        with pytest.raises(errors.TwoFactorRequired) as required:
+            await service.passwordless.confirm_code(flow.flow_id, mailbox.last(EMAIL).code)
+        return str(required.value.metadata["challenge"])
+
+    await service.recovery.start(user.id, await challenge())
+    await wait_out(service)
+    pair = await service.recovery.complete(user.id, await challenge())
+    assert [session.id for session in await service.sessions.list_for_user(user.id)] == [pair.session_id]
+    if proved:
+        assert await service.logins.with_password(EMAIL, PASSWORD)
+    else:
+        with pytest.raises(errors.InvalidCredentials):
+            await service.logins.with_password(EMAIL, PASSWORD)
 
 
 async def test_a_policy_that_requires_a_factor_has_the_user_add_one(make_service, mailbox: Mailbox) -> None:

@@ -3,8 +3,9 @@
 A contact that its owner has proved already opens its account, and nothing about the account changes. The
 first proof may come after another person's registration, also where an operator vouches for the contact: it
 takes from the account what that person may have attached, as a reset of the password does. Where a second
-factor is asked for as well, ``login.second_factor`` notes the proof, and nothing is taken. An unverified
-contact that resets no password needs a proof by the user of an account in use, as in ``signup.verification``.
+factor is asked for as well, ``login.second_factor`` notes the proof, and nothing is taken, unless a recovery
+drops that factor (``take_unproved``). An unverified contact that resets no password needs a proof by the user
+of an account in use, as in ``signup.verification``.
 """
 
 from __future__ import annotations
@@ -55,6 +56,18 @@ async def account_of(rt: Runtime, record: Record, client: Client | None) -> tupl
     return None if proved is None else (proved, created)
 
 
+async def take_unproved(tx: Runtime, user_id: str, target: str, client: Client | None) -> None:
+    """Take from the account what another person may have attached, if this is the first proof of its contact.
+
+    For a sign-in by a message to ``target`` that goes on without the second factor it was asked for; the
+    caller has locked the user's row.
+    """
+    contact = kind_of(target)
+    holder = await tx.maybe(sql.HOLDER[contact], target)
+    if holder is not None and holder.user_id == user_id and not holder.proved:
+        await _take(tx, contact, user_id, client)
+
+
 async def _make(rt: Runtime, contact: ContactKind, record: Record) -> bool:
     """Make the account; False if another one has taken the contact since the sign-in began."""
     try:
@@ -96,16 +109,16 @@ async def _prove(
             return None
         if not _resets_password(rt, contact, holder):
             await _require_unused(tx, contact, user_id)
-        await ContactProof(tx).mark(user_id, contact, by_user=False, client=client)
-        await PasswordUpdater(tx).remove_unproved(user_id, client=client)
-        await Events(tx).record(
-            SessionEventType.CONTACT_VERIFIED,
-            actor=None,
-            user_id=user_id,
-            method=contact.name,
-            client=client,
-        )
+        await _take(tx, contact, user_id, client)
         return await tx.maybe(sql.HOLDER[contact], record.target)
+
+
+async def _take(tx: Runtime, contact: ContactKind, user_id: str, client: Client | None) -> None:
+    await ContactProof(tx).mark(user_id, contact, by_user=False, client=client)
+    await PasswordUpdater(tx).remove_unproved(user_id, client=client)
+    await Events(tx).record(
+        SessionEventType.CONTACT_VERIFIED, actor=None, user_id=user_id, method=contact.name, client=client
+    )
 
 
 async def _require_unused(tx: Runtime, contact: ContactKind, user_id: str) -> None:
