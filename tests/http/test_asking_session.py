@@ -159,3 +159,42 @@ async def test_a_live_session_confirms(service, scope, recover):
 
     request = scope("POST", "/auth/user/providers/solana/confirm", [])
     assert await held_back(create_app(service), request, owner.access_token, {}, nothing) == (200, "")
+
+
+async def test_no_number_of_another_person_is_verified_anew(service, scope, recover, mailbox):
+    user, session = await attackers_account(service)
+    await service.pool.execute("update profiles.users set phone_number = $1, phone_verified = true", PHONE)
+    app, sent = create_app(service), list[dict[str, Any]]()
+    raw = json.dumps({"phone_number": PHONE}).encode()
+
+    async def receive() -> dict[str, Any]:
+        await recover()
+        return {"type": "http.request", "body": raw, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [
+        (b"authorization", f"Bearer {session.access_token}".encode()),
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(raw)),
+    ]
+    await app(scope("POST", "/auth/phone/verify/request", headers), receive, send)
+    await finish_background(service)
+    request_id = json.loads(sent[1]["body"])["request_id"]
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_phone(PHONE, mailbox.last(PHONE).code, request_id=request_id)
+    assert not (await service.users.get(user)).phone_verified
+
+
+async def test_an_answer_that_was_held_back_proves_no_number_either(service, recover, mailbox):
+    user, session = await attackers_account(service)
+    await service.pool.execute("update profiles.users set phone_number = $1, phone_verified = true", PHONE)
+    await recover()
+    request_id = await service.verification.request_phone(PHONE)
+    await finish_background(service)
+    proof = {"code": mailbox.last(PHONE).code, "request_id": request_id, "user_id": user}
+    with pytest.raises(errors.AccountProofRequired):
+        await service.verification.confirm_phone(PHONE, session_id=session.session_id, **proof)
+    owner = await service.logins.with_password("vic_t", NEW)
+    await service.verification.confirm_phone(PHONE, session_id=owner.session_id, **proof)

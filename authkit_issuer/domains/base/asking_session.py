@@ -27,8 +27,13 @@ async def require_live(tx: Runtime, user_id: str, session_id: str | None) -> Non
     The caller holds the lock of the user's row, as what ends every session does: a statement of its own sees
     what was committed while the lock was waited for.
     """
-    if not session_id:
-        return
-    known = identifiers.uuid_or_none(session_id)
-    if known is None or not await tx.one(_IS_LIVE, known, user_id):
+    if not await is_live(tx, user_id, session_id):
         raise errors.SessionEnded
+
+
+async def is_live(rt: Runtime, user_id: str, session_id: str | None) -> bool:
+    """True if the session of the user is live, or if the host itself asks, without a session."""
+    if not session_id:
+        return True
+    known = identifiers.uuid_or_none(session_id)
+    return known is not None and await rt.one(_IS_LIVE, known, user_id)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.asking_session import is_live
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
@@ -38,8 +39,9 @@ class _Presented:
     """What shows that the caller is the user of the account."""
 
     user_id: str | None
-    password: str | None = field(repr=False)
-    client: Client | None
+    session_id: str | None
+    password: str | None = field(default=None, repr=False)
+    client: Client | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Verification:
         ttl: float | None = None,
         *,
         user_id: str | None = None,
+        session_id: str | None = None,
         client: Client | None = None,
     ) -> str:
         """Send a code, and a link if the sender supports links, to an unverified address of an account.
@@ -67,12 +70,14 @@ class Verification:
             ttl: Seconds until code and link expire; ``code_ttl`` and ``link_ttl`` by default.
             user_id: The user in whose session the request was made; the code then proves by itself that it
                 is this user's account.
+            session_id: That session. It counts only while it is live.
             client: Where the request came from; the sending limits count by it.
 
         Returns:
             The request id that goes with the code.
         """
-        return await self._request(EMAIL, email, ttl, user_id, client)
+        presented = _Presented(user_id=user_id, session_id=session_id, client=client)
+        return await self._request(EMAIL, email, ttl, presented)
 
     @raises(errors.InvalidPhoneNumber, errors.SmsUnavailable, *STORES)
     async def request_phone(
@@ -81,10 +86,12 @@ class Verification:
         ttl: float | None = None,
         *,
         user_id: str | None = None,
+        session_id: str | None = None,
         client: Client | None = None,
     ) -> str:
         """Send a code to an unverified number of an account, as ``request_email``."""
-        return await self._request(PHONE, phone, ttl, user_id, client)
+        presented = _Presented(user_id=user_id, session_id=session_id, client=client)
+        return await self._request(PHONE, phone, ttl, presented)
 
     async def send_phone(
         self, phone: str, user_id: str, ttl: float | None = None, *, client: Client | None = None
@@ -131,6 +138,7 @@ class Verification:
         *,
         request_id: str | None = None,
         user_id: str | None = None,
+        session_id: str | None = None,
         password: str | None = None,
         client: Client | None = None,
     ) -> str:
@@ -143,6 +151,7 @@ class Verification:
             code: The code that was sent to it.
             request_id: The id that the request returned.
             user_id: The user in whose session the code is presented.
+            session_id: That session. It counts only while it is live.
             password: The password of the account, in place of a session.
             client: The client, for the limits on wrong passwords.
 
@@ -153,7 +162,7 @@ class Verification:
             AccountProofRequired: The account has a password or is in use, and neither the request nor this
                 call came from its user. The code stays valid.
         """
-        presented = _Presented(user_id=user_id, password=password, client=client)
+        presented = _Presented(user_id=user_id, session_id=session_id, password=password, client=client)
         return await self._confirm_code(EMAIL, email, code, request_id, presented)
 
     @raises(*_CONFIRMING, errors.InvalidOrExpiredToken, errors.EmailInUse)
@@ -162,6 +171,7 @@ class Verification:
         token: str,
         *,
         user_id: str | None = None,
+        session_id: str | None = None,
         password: str | None = None,
         client: Client | None = None,
     ) -> str:
@@ -171,7 +181,7 @@ class Verification:
         """
         self.rt.refuse_joining("verification.confirm_email_link")
         record = await OneTimeCodes(self.rt).redeem_link(_record_kind(EMAIL), token)
-        presented = _Presented(user_id=user_id, password=password, client=client)
+        presented = _Presented(user_id=user_id, session_id=session_id, password=password, client=client)
         by_user = await self._is_user(record, presented)
         return await self._mark_verified(EMAIL, record, errors.InvalidOrExpiredToken, by_user=by_user)
 
@@ -204,22 +214,22 @@ class Verification:
         *,
         request_id: str | None = None,
         user_id: str | None = None,
+        session_id: str | None = None,
         password: str | None = None,
         client: Client | None = None,
     ) -> None:
         """Mark the number as verified, as ``confirm_email``."""
-        presented = _Presented(user_id=user_id, password=password, client=client)
+        presented = _Presented(user_id=user_id, session_id=session_id, password=password, client=client)
         await self._confirm_code(PHONE, phone, code, request_id, presented)
 
-    async def _request(
-        self, kind: ContactKind, text: str, ttl: float | None, user_id: str | None, client: Client | None
-    ) -> str:
+    async def _request(self, kind: ContactKind, text: str, ttl: float | None, presented: _Presented) -> str:
         self.rt.refuse_joining(f"verification.request_{kind.name}")
         Messages(self.rt).require(kind)
         target, one_time = kind.normalize(text), OneTimeCodes(self.rt)
         Messages(self.rt).require_reachable(kind, target)
         found = await self.rt.maybe(FIND_HOLDER[kind], target)
         holder = found if found is not None and not found.verified else None
+        client, by_user = presented.client, holder and await self._in_session(holder.user_id, presented)
         record = Record(
             kind=_record_kind(kind),
             request_id=one_time.new_request_id(),
@@ -227,7 +237,7 @@ class Verification:
             # A record without an account is written as well: the work of the store shows nothing.
             user_id=holder.user_id if holder else "",
             auth_epoch=holder.auth_epoch if holder else 0,
-            data=_ASKED_BY_USER if holder and holder.user_id == user_id else {},
+            data=_ASKED_BY_USER if by_user else {},
         )
         device = Devices(self.rt).trusted(client, holder.user_id, holder.auth_epoch) if holder else None
         lives = self._lives(kind, ttl)
@@ -261,9 +271,19 @@ class Verification:
         by_user = record.data == _ASKED_BY_USER or await self._is_user(record, presented)
         return await self._mark_verified(kind, record, errors.InvalidOrExpiredCode, by_user=by_user)
 
+    async def _in_session(self, user_id: str, presented: _Presented) -> bool:
+        """True if the caller has a live session of this account.
+
+        For an epoch that was read before: what ends every session moves it, so that a proof counts at the
+        same epoch alone. A request that was held back until the owner's reset would verify a contact anew.
+        """
+        if not user_id or presented.user_id != user_id:
+            return False
+        return await is_live(self.rt, user_id, presented.session_id)
+
     async def _is_user(self, record: Record, presented: _Presented) -> bool:
         """True if the caller has a session or the password of the account; an outage restores the record."""
-        if presented.user_id and presented.user_id == record.user_id:
+        if await self._in_session(record.user_id, presented):
             return True
         if not presented.password or not record.user_id:
             return False

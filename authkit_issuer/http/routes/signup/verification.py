@@ -119,7 +119,7 @@ routes = Routes(tag="verification", auth=Auth.OPTIONAL)
 async def request_email_verification(call: Call[EmailProofRequest, NoParams]) -> CodeSent:
     """Send a code to an address that waits for its proof."""
     verification = call.service.verification
-    request_id = await verification.request_email(call.body.email, user_id=_caller(call), client=call.client)
+    request_id = await verification.request_email(call.body.email, **_asked(call))
     return CodeSent(request_id=request_id)
 
 
@@ -134,9 +134,7 @@ async def request_email_verification(call: Call[EmailProofRequest, NoParams]) ->
 async def request_phone_verification(call: Call[PhoneProofRequest, NoParams]) -> CodeSent:
     """Send a code to a number that waits for its proof."""
     verification = call.service.verification
-    request_id = await verification.request_phone(
-        call.body.phone_number, user_id=_caller(call), client=call.client
-    )
+    request_id = await verification.request_phone(call.body.phone_number, **_asked(call))
     return CodeSent(request_id=request_id)
 
 
@@ -201,20 +199,28 @@ async def deny_email_verification_link(call: Call[EmailLinkDenial, NoParams]) ->
     return OkResponse()
 
 
-class _Presented(TypedDict):
-    """What shows that the caller is the user of the account."""
+class _Asked(TypedDict):
+    """Who asks, and in which session."""
 
     user_id: str | None
-    password: str | None
+    session_id: str | None
     client: Client
 
 
+class _Presented(_Asked):
+    """What shows that the caller is the user of the account."""
+
+    password: str | None
+
+
+def _asked(call: Call[Any, NoParams]) -> _Asked:
+    caller = call.caller
+    user, session = (None, None) if caller is None else (caller.id, caller.session_id)
+    return {"user_id": user, "session_id": session, "client": call.client}
+
+
 def _presented(call: Call[Any, NoParams]) -> _Presented:
-    return {"user_id": _caller(call), "password": call.body.password, "client": call.client}
-
-
-def _caller(call: Call[Any, NoParams]) -> str | None:
-    return None if call.caller is None else call.caller.id
+    return {**_asked(call), "password": call.body.password}
 
 
 async def _sign_in(call: Call[Any, NoParams], contact: str) -> VerificationResult:
