@@ -30,7 +30,7 @@ test: $(READY)
 	$(PYTHON) -m pytest -n 3 --dist worksteal
 
 soak: $(READY)
-	AUTHKIT_SOAK=1 $(PYTHON) -m pytest -n 2 --dist worksteal --timeout 1800
+	SOAK=1 $(PYTHON) -m pytest -n 2 --dist worksteal --timeout 1800
 
 bench: $(READY)
 	@failed=0; for script in benchmarks/*.py; do \

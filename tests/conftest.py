@@ -149,7 +149,7 @@ def the_root_logger_is_left_alone() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def rounds() -> Callable[[int], int]:
-    """Return how often to repeat: the full count in a soak (``AUTHKIT_SOAK=1``), else a tenth of it."""
+    """Return how often to repeat: the full count in a soak (``SOAK=1``), else a tenth of it."""
     return soak.rounds
 
 

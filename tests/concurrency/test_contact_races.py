@@ -24,6 +24,9 @@ async def service(request: pytest.FixtureRequest, make_service) -> Service:
         code_cooldown=0.0,
         max_codes_per_hour=100_000,
         max_codes_per_target_hour=100_000,
+        sms_max_per_number_hour=100_000,
+        sms_max_per_prefix_hour=100_000,
+        sms_max_per_hour=100_000,
     )
 
 

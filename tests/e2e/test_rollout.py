@@ -1,6 +1,6 @@
 """Processes that are killed, stopped or replaced by another release under load, as their callers see it.
 
-All of it needs a soak (``AUTHKIT_SOAK=1``).
+All of it needs a soak (``SOAK=1``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often a test repeats something: in full in a soak (``AUTHKIT_SOAK=1``), otherwise a tenth of it."""
+"""How often a test repeats something: in full in a soak (``SOAK=1``), otherwise a tenth of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-SOAK = os.environ.get("AUTHKIT_SOAK", "") not in {"", "0"}
+SOAK = os.environ.get("SOAK", "") not in {"", "0"}
 
 
 def rounds(full: int) -> int:
