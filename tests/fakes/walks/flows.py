@@ -239,14 +239,18 @@ async def passkey(w: World) -> None:
 
 async def app(w: World) -> None:
     secrets: list[str] = []
+    asking: list[Session] = []
 
     async def finish(one: Session, begun: Any) -> Any:
         secrets.append(begun["secret"])
+        asking.append(one)
         return lambda: w.thief.call("POST", "/user/2fa/totp/confirm", one, code=app_code(begun["secret"], 0))
 
     def done(answer: Any) -> None:
         w.account.apps[answer.json()["id"]] = secrets[0]
-        w.account.backup = answer.json().get("backup_codes") or w.account.backup
+        if codes := answer.json().get("backup_codes"):
+            w.account.backup = codes
+            w.end_sessions(keep=asking[0])  # as in ``moves``: the first factor is a required one
         w.account.asks = True
         w.account.moved()
 
