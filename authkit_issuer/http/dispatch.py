@@ -141,7 +141,7 @@ class Runner:
 
     async def _call(self, scope: Scope, receive: Receive, cookies: CookieJar) -> Call[Any, Any]:
         operation, surface, extra = self.operation, self._surface, cookies.response_headers
-        if operation.document and not announces_body(dict(scope["headers"])):
+        if operation.document and not announces_body(scope["headers"]):
             return self._call_of(scope, cookies, Client(), _NO_BODY, _NOTHING)
         client = client_address.client_facts(scope, surface.trusted, cookies.device_token())
         caller, refused = await self._identify(scope, client, extra)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -49,9 +49,9 @@ async def read_body(scope: Scope, receive: Receive, model: type[Model], *, form:
     ``Invalid`` with the name of the offending member where there is one. No body at all is an empty object,
     so that an operation without members takes nothing or ``{}``.
     """
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    if model is NoBody and not announces_body(headers):
+    if model is NoBody and not announces_body(scope["headers"]):
         return cast("Model", _NOTHING)
+    headers: dict[bytes, bytes] = dict(scope["headers"])
     collected = _collect(receive, headers.get(b"content-length"))
     raw = await (collected if scope.get(WHOLE) else _in_time(collected))
     if not raw:
@@ -67,10 +67,13 @@ def read_query(scope: Scope, model: type[Model]) -> Model:
     return _validate(model, _pairs(scope["query_string"]))
 
 
-def announces_body(headers: dict[bytes, bytes]) -> bool:
-    """True if the headers of a request say that a body follows."""
+def announces_body(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """True if a header of a request says that a body follows."""
     # RFC 9112 section 6.3. A body that HTTP/2 leaves unannounced goes unread, where none means anything.
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+        for name, value in headers
+    )
 
 
 async def _in_time(collected: Coroutine[Any, Any, bytes]) -> bytes:

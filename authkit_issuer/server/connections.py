@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from authkit_issuer.http.request_body import WHOLE
+from authkit_issuer.http.request_body import WHOLE, announces_body
 from authkit_issuer.server.connection_limit import Places
 
 MAX_HEAD = 32 * 1024
@@ -163,7 +163,7 @@ class BoundedHttp(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             raise TooManyRequests
         upgrade = self.parser is not None and self.parser.should_upgrade()
-        if upgrade and _announces_body(self.headers):
+        if upgrade and announces_body(self.headers):
             raise UpgradeWithBody
         self._begun = self._in_head = False
         self._received = 0
@@ -311,10 +311,3 @@ class _Answering:
         self.write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing
         self.close = protocol.end_answer
-
-
-def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(
-        name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-        for name, value in headers
-    )
