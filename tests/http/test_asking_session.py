@@ -13,6 +13,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.http import create_app
+from fakes.late_bodies import held_back
 from fakes.passkeys import SETTINGS, Authenticator, add_passkey
 from fakes.users import finish_background
 from fakes.wallets import Wallet
@@ -43,28 +44,6 @@ def recover(service, mailbox) -> Callable[[], Awaitable[None]]:
         await service.passwords.confirm_reset(mailbox.last(EMAIL).token, NEW)
 
     return do
-
-
-async def held_back(
-    app: Any, request: dict[str, Any], access_token: str, body: dict[str, Any], meanwhile: Any
-) -> tuple[int, str]:
-    """Send a request whose body comes as soon as ``meanwhile`` is done; return status and code."""
-    raw, sent = json.dumps(body).encode(), list[dict[str, Any]]()
-
-    async def receive() -> dict[str, Any]:
-        await meanwhile()
-        return {"type": "http.request", "body": raw, "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    request["headers"] += [
-        (b"authorization", f"Bearer {access_token}".encode()),
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(raw)).encode()),
-    ]
-    await app(request, receive, send)
-    return sent[0]["status"], json.loads(sent[1]["body"]).get("error", "")
 
 
 async def attackers_account(service) -> tuple[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from authkit_issuer import errors
 from authkit_issuer.http import create_app
 from authkit_issuer.http.dispatch import SLOW_BODY
+from fakes.late_bodies import held_back
 
 
 async def late(
@@ -22,23 +22,13 @@ async def late(
     meanwhile: Callable[[], Awaitable[Any]],
 ) -> int:
     """Send a request whose body arrives after ``meanwhile`` and return the status."""
-    raw, sent = json.dumps(body).encode(), list[dict[str, Any]]()
 
-    async def receive() -> dict[str, Any]:
+    async def until_late() -> None:
         await meanwhile()
         await asyncio.sleep(SLOW_BODY * 1.2)
-        return {"type": "http.request", "body": raw, "more_body": False}
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    scope["headers"] += [
-        (b"authorization", f"Bearer {tokens['access_token']}".encode()),
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(raw)).encode()),
-    ]
-    await app(scope, receive, send)
-    return sent[0]["status"]
+    status, _ = await held_back(app, scope, tokens["access_token"], body, until_late)
+    return status
 
 
 async def ids(service: Any, *names: str) -> list[str]:
