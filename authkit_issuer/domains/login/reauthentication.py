@@ -25,6 +25,7 @@ from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.factors.step_up import StepUpCode, StepUpFactors
 from authkit_issuer.domains.login import queries as sql
 from authkit_issuer.domains.login.queries import AvailableMethods
+from authkit_issuer.domains.sessions.presented_tokens import passkeys_are_factors
 from authkit_issuer.domains.tokens.service import AccessToken, Tokens
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
@@ -173,10 +174,8 @@ def _requires_passkey(rt: Runtime, user: AvailableMethods) -> bool:
 
     Another proof would be one factor, with which no session may go on.
     """
-    config = rt.config
-    counts = config.webauthn_rp_id is not None and config.passkey_counts_as_two_factors
-    required = config.two_factor_policy == "required"
-    return required and counts and user.has_passkey and not user.two_factor
+    required = rt.config.two_factor_policy == "required"
+    return required and passkeys_are_factors(rt.config) and user.has_passkey and not user.two_factor
 
 
 async def _find_user(rt: Runtime, user_id: str, session_id: str | None = None) -> AvailableMethods:

@@ -55,13 +55,12 @@ async def find_session(rt: Runtime, user_id: str, session_id: str) -> sql.Authen
         return found
     counted = [role for role in found.roles if role not in config.two_factor_required_roles]
     withheld = len(counted) < len(found.roles)
-    return replace(
-        found,
-        roles=counted,
-        # Another factor must not do to add one, or to remove the passkey.
-        needs_passkey=passkeys_are_factors(config)
-        and (found.needs_passkey or (withheld and found.beside_passkey)),
-    )
+    # Another factor must not do to add one, or to remove the passkey.
+    needs_passkey = found.needs_passkey or (withheld and found.beside_passkey)
+    needs_passkey = needs_passkey and passkeys_are_factors(config)
+    if not withheld and needs_passkey is found.needs_passkey:
+        return found
+    return replace(found, roles=counted, needs_passkey=needs_passkey)
 
 
 def passkeys_are_factors(config: Config) -> bool:
