@@ -36,9 +36,14 @@ def cached(document: DataclassInstance, condition: str) -> RawResponse:
     if written is None or written.document != document:
         members = {name: value for name, value in asdict(document).items() if value is not None}
         body = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
-        written = _Written(document, body, f'"{hashlib.sha256(body).hexdigest()}"')
+        written = _Written(document, body, etag_of(body))
         _newest[type(document)] = written
     return conditional(written.body, written.etag, condition)
+
+
+def etag_of(body: bytes) -> str:
+    """Return the validator of a document (RFC 9110 section 8.8.3)."""
+    return f'"{hashlib.sha256(body).hexdigest()}"'
 
 
 def conditional(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from authkit_issuer.http import openapi
-from authkit_issuer.http.conditional import conditional
+from authkit_issuer.http.conditional import conditional, etag_of
 from authkit_issuer.http.operations import Auth, Operation, Plain
 from authkit_issuer.http.pages import html
 from authkit_issuer.http.raw_response import RawResponse
@@ -59,7 +58,7 @@ class Docs:
     @cached_property
     def _json(self) -> tuple[bytes, str]:
         body = json.dumps(self.document, separators=(",", ":")).encode()
-        return body, f'"{hashlib.sha256(body).hexdigest()}"'
+        return body, etag_of(body)
 
     @cached_property
     def _html(self) -> RawResponse:
