@@ -19,6 +19,9 @@ FACTOR_ON = "(t.enabled and t.frozen_at is null)"
 HAS_TWO_FACTOR = f"exists (select from profiles.two_factor_settings t where t.user_id = u.id and {FACTOR_ON})"
 """SQL that is true if the user ``u`` must prove a second factor."""
 
+PASSWORD_FITS = "(p.hash_algo <> 'legacy-reset-required')"
+"""SQL that is true if some password fits the stored hash ``p``: one that must be reset fits none."""
+
 PASSKEY_SIGNS_IN = "(k.suspended_at is null and k.frozen_at is null)"
 """SQL that is true if the passkey ``k`` signs in."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from authkit_issuer.store.predicates import PASSKEY_SIGNS_IN
+from authkit_issuer.store.predicates import PASSKEY_SIGNS_IN, PASSWORD_FITS
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -93,7 +93,7 @@ HAS_OTHER_LOGIN = Query(
     bool,
     f"""
     select exists (select from profiles.user_passwords p
-                   where p.user_id = $1::uuid and p.hash_algo <> 'legacy-reset-required')
+                   where p.user_id = $1::uuid and {PASSWORD_FITS})
         or exists (select from profiles.user_providers l
                    where l.user_id = $1::uuid and l.provider_slug is distinct from $2
                      and l.frozen_at is null

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, live
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, PASSWORD_FITS, live
 from authkit_issuer.store.query import Query
 
 
@@ -57,8 +57,7 @@ USAGE = Query(
     select coalesce(u.username, '') as username,
            -- The user of a hash that opens nothing proves the contact, and then sets a password by a reset.
            exists (
-               select from profiles.user_passwords p
-               where p.user_id = u.id and p.hash_algo <> 'legacy-reset-required'
+               select from profiles.user_passwords p where p.user_id = u.id and {PASSWORD_FITS}
            ) as password,
            (
                exists (select from profiles.refresh_sessions s where s.user_id = u.id and {live("s")})
