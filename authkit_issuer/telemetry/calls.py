@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from authkit_issuer.ports.telemetry import Span, Telemetry
+from authkit_issuer.ports.telemetry import Telemetry
 from authkit_issuer.telemetry.measurements import OUTGOING
 
 _DONE = "done"
@@ -49,11 +49,11 @@ def asking(telemetry: Telemetry | None, to: str, method: str) -> Generator[None]
 @contextmanager
 def _timed(
     telemetry: Telemetry, to: str, name: str, attributes: dict[str, str | int], outcome: Outcome | None
-) -> Generator[Span]:
+) -> Generator[None]:
     began, result = time.perf_counter(), "failed"
     with telemetry.span(name, "client", attributes) as span:
         try:
-            yield span
+            yield
             if outcome is None:
                 result = _DONE
             elif outcome.status is not None:

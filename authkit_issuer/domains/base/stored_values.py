@@ -37,7 +37,7 @@ def count(stored: bytes | None) -> int:
     Raises:
         EphemeralStoreUnavailable: It is none.
     """
-    with reading("a count"):
+    with reading("count"):
         return 0 if stored is None else int(stored)
 
 
@@ -47,7 +47,7 @@ def moment(stored: bytes) -> float:
     Raises:
         EphemeralStoreUnavailable: It is none.
     """
-    with reading("a time"):
+    with reading("time"):
         found = float(stored)
         if not math.isfinite(found):
             raise ValueError
@@ -60,18 +60,16 @@ def record(stored: bytes, kind: type[Value]) -> Value:
     Raises:
         EphemeralStoreUnavailable: It is none.
     """
-    with reading("a record"):
+    with reading("record"):
         return msgspec.json.decode(stored, type=kind)
 
 
 @contextmanager
 def reading(what: str) -> Generator[None]:
-    """Make a failure to read ``what`` that of the store."""
+    """Make a failure to read ``what``, a kind of value, that of the store."""
     try:
         yield
     except (ValueError, TypeError, KeyError, msgspec.MsgspecError) as error:
         # Not chained, and the class alone: the text may quote the value.
-        reason = (
-            f"another program wrote to it: a key holds no {what.removeprefix('a ')} ({type(error).__name__})"
-        )
+        reason = f"another program wrote to it: a key holds no {what} ({type(error).__name__})"
         raise errors.EphemeralStoreUnavailable().because(reason) from None

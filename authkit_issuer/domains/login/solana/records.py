@@ -102,7 +102,7 @@ def _decode(stored: bytes | None) -> ChallengeData | None:
     if stored is None:
         return None
     found = stored_values.record(stored, _Stored)
-    with stored_values.reading("a record"):
+    with stored_values.reading("record"):
         return ChallengeData(
             address=found.address,
             username=found.username,
