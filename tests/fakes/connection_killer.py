@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, Literal
@@ -36,6 +37,7 @@ class ConnectionKiller(Armed):
     def __init__(self, admin: asyncpg.Connection) -> None:
         super().__init__()
         self.admin = admin
+        self._killing = asyncio.Lock()
 
     @contextmanager
     def striking(self, moment: Moment, target: int) -> Generator[None]:
@@ -59,4 +61,6 @@ class ConnectionKiller(Armed):
 
     async def kill(self, pid: int) -> None:
         self.struck = True
-        await self.admin.execute("select pg_terminate_backend($1, 5000)", pid)
+        # Steps of work in the background count too: one may still be killed while the next is armed.
+        async with self._killing:
+            await self.admin.execute("select pg_terminate_backend($1, 5000)", pid)

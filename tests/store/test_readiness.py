@@ -126,7 +126,7 @@ async def test_a_clock_that_is_far_off_stops_the_start_and_a_near_one_is_a_warni
         with pytest.raises(errors.StartupError, match=rf"\{seconds:+d} s from the database's"):
             await make_service(clock=FakeClock(time.time() + seconds))
     caplog.clear()
-    service = await make_service(clock=FakeClock(time.time() + 60))
+    service = await make_service(clock=lambda: time.time() + 60)
     assert sum("+60 s from the database's" in record.getMessage() for record in caplog.records) == 1
     await service.maintain()
     assert sum("+60 s from the database's" in record.getMessage() for record in caplog.records) == 2
