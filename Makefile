@@ -27,7 +27,7 @@ demo: $(SERVING)
 
 # One process more than small machines have processors: a third of the time tests wait for servers and commands.
 test: $(READY)
-	$(PYTHON) -m pytest -n 3 --dist worksteal
+	@$(PYTHON) -m pytest -n 3 --dist worksteal || $(PYTHON) tests/second_try.py $$?
 
 soak: $(READY)
 	SOAK=1 $(PYTHON) -m pytest -n 2 --dist worksteal --timeout 1800

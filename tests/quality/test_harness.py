@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -46,6 +49,33 @@ def test_the_environment_says_nothing_about_the_service() -> None:
     assert {name for name in process_environment() if name.startswith("AUTHKIT_")} <= switches
     assert is_dev_environment()
     assert os.environ["XDG_RUNTIME_DIR"]
+
+
+@pytest.mark.parametrize(
+    ("failing", "outcome", "said"),
+    [
+        ({"steady": "True", "unsteady": "Path('unsteady').exists()"}, 0, "UNSTEADY"),
+        ({"steady": "True", "broken": "False"}, 1, "A second try"),
+        ({f"broken{number}": "False" for number in range(4)}, 1, ""),
+    ],
+)
+def test_a_few_failed_tests_have_a_second_try(
+    tmp_path: Path, failing: dict[str, str], outcome: int, said: str
+) -> None:
+    tests = [
+        f"def test_{name}():\n    holds = {rule}\n    Path('{name}').touch()\n    assert holds\n"
+        for name, rule in failing.items()
+    ]
+    (tmp_path / "test_them.py").write_text("from pathlib import Path\n" + "".join(tests))
+    first = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], check=False, cwd=tmp_path, capture_output=True
+    )
+    assert first.returncode == 1
+    second = [sys.executable, ROOT / "tests" / "second_try.py", str(first.returncode)]
+    ended = subprocess.run(second, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == outcome, ended.stdout
+    assert said in ended.stdout
+    assert "test_steady" not in ended.stdout
 
 
 async def test_ageing_moves_one_row_back(database_url: str, age: Callable[..., Awaitable[None]]) -> None:
