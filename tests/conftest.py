@@ -32,7 +32,7 @@ ISSUER = "https://issuer.example.test"
 AUDIENCE = "app"
 
 _SCRUBBED = re.compile(
-    r"^(AUTHKIT_(?!(?:SOAK|TESTDATA)$).*|ENV|APP_ENV|ENVIRONMENT|ACTIVE_.*|PUBLIC_KEYS|REFRESH_SECRET.*|.*_proxy)$",
+    r"^(AUTHKIT_(?!TESTDATA$).*|ENV|APP_ENV|ENVIRONMENT|ACTIVE_.*|PUBLIC_KEYS|REFRESH_SECRET.*|.*_proxy)$",
     re.IGNORECASE,
 )
 _CONNECTIONS = (
