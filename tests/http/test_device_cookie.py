@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.http.app import OPERATIONS
+from authkit_issuer.ports import Client
 
 PASSWORD = "correct horse battery"
 EMAIL = "ada_l@example.test"
@@ -93,6 +95,25 @@ async def test_a_known_browser_signs_in_while_attackers_guess(make_service, serv
         # Neither a planted second one nor rubbish is taken, and neither is an error.
         for other in (f"{cookie}; {NAME}={cookie}", "rubbish", '"', "akd_" + "A" * 110, cookie.lower()):
             assert (await log_in(api, other)).status_code == 429
+
+
+async def test_no_name_that_others_type_uses_up_the_tries_of_known_devices(
+    make_service, serve, sign_up
+) -> None:
+    """Ids of users are no secrets, and epochs are small numbers: their bucket must not be one of names."""
+    rates = {"auth_password_login": "1000/1h", "auth_password_login:account": "12/1h"}
+    service = await make_service(rate_limits=rates)
+    async with serve(service) as api:
+        await sign_up(api)
+        cookie = device_of(await log_in(api)).value
+        device = Devices(service.rt).of(Client(device=cookie))
+        whose = f"{device.user_id}|{device.auth_epoch}"
+        api.cookies.clear()
+        for name in (f"{EMAIL}|{whose}", f"{whose}|{EMAIL}"):
+            guess = {"email": name, "password": "wrong horse battery"}
+            answers = [await api.post("/auth/password/login", json=guess) for _ in range(15)]
+            assert answers[-1].json()["error"] == "rate_limited"
+        assert (await log_in(api, cookie)).status_code == 200
 
 
 async def test_a_wait_shows_its_length_and_nothing_else(make_service, serve, sign_up) -> None:

@@ -129,9 +129,11 @@ class RateLimits:
 
     def _account_key(self, bucket: str, name: str, device: Client | None) -> str:
         known = Devices(self.rt).of(device)
-        if known is not None:
-            name = f"{name}|{known.user_id}|{known.auth_epoch}"
-        return f"limit:{bucket}:account:{identifier_digest(self.rt, bucket, name)}"
+        if known is None:
+            return f"limit:{bucket}:account:{identifier_digest(self.rt, bucket, name)}"
+        # Apart from every name: clients may type any, such as one that ends with the ids of another's device.
+        whose = identifier_digest(self.rt, bucket, f"{known.user_id}|{known.auth_epoch}|{name}")
+        return f"limit:{bucket}:device:{whose}"
 
     async def _give_back(self, key: str, rate: Rate) -> None:
         with suppress(EphemeralStoreUnavailable):
