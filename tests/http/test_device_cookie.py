@@ -100,7 +100,7 @@ async def test_a_known_browser_signs_in_while_attackers_guess(make_service, serv
 async def test_no_name_that_others_type_uses_up_the_tries_of_known_devices(
     make_service, serve, sign_up
 ) -> None:
-    """Ids of users are no secrets, and epochs are small numbers: their bucket must not be one of names."""
+    """The id of a user is not secret, and epochs are small numbers: their bucket must not be one of names."""
     rates = {"auth_password_login": "1000/1h", "auth_password_login:account": "12/1h"}
     service = await make_service(rate_limits=rates)
     async with serve(service) as api:
