@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from authkit_verify._asgi.types import Scope, route_path
+from authkit_verify._asgi.types import Message, Receive, Scope, Send, route_path
 
 
 class PathSet:
@@ -66,6 +66,33 @@ def is_preflight(scope: Scope) -> bool:
     """
     if scope["method"] != "OPTIONS":
         return False
-    names = {name for name, _ in scope["headers"]}
+    # A WSGI application further in reads X_HTTP_Method_Override as well.
+    names = {name.replace(b"_", b"-") for name, _ in scope["headers"]}
     asks = b"origin" in names and b"access-control-request-method" in names
     return asks and _OVERRIDES.isdisjoint(names)
+
+
+_BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
+
+
+def without_bodies(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return the two directions of a preflight that passes without a token, without its bodies.
+
+    No browser sends or reads one. An application that answers every method alike would act on the one, and
+    disclose the other.
+    """
+
+    async def receive_head() -> Message:
+        message = await receive()
+        return {**message, "body": b""} if message["type"] == "http.request" else message
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers") or ()
+            message = {**message, "headers": [one for one in headers if one[0].lower() != b"content-length"]}
+        elif message["type"] in _BODIES:
+            more = message.get("more_body", False)
+            message = {"type": "http.response.body", "body": b"", "more_body": more}
+        await send(message)
+
+    return receive_head, send_head

@@ -20,7 +20,7 @@ from authkit_verify._asgi.credentials import (
     uses_dpop,
 )
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
-from authkit_verify._asgi.exclusions import PathSet, is_preflight
+from authkit_verify._asgi.exclusions import PathSet, is_preflight, without_bodies
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
@@ -33,8 +33,9 @@ from authkit_verify.errors import TokenError
 class AuthMiddleware:
     """Lets a request through only with a valid token, or, with ``required=False``, also without one.
 
-    A token that is present must be valid either way. CORS preflights pass without one. ``AccessDenied`` and
-    ``TokenError`` that the application raises are answered as well, unless its response has begun.
+    A token that is present must be valid either way. CORS preflights pass without one, and without bodies:
+    behind ``require_login()`` an application that answers every method alike refuses them. ``AccessDenied``
+    and ``TokenError`` that the application raises are answered as well, unless its response has begun.
 
     Wrap it around every other middleware that reads or ends responses: behind Starlette's
     ``BaseHTTPMiddleware`` a stream that outlives its token ends as if it were complete.
@@ -127,6 +128,8 @@ class AuthMiddleware:
             await send_refusal(scope, receive, send, refusal)
             return
         lease = None
+        if caller is None and self._required and kind == "http" and scope not in self._exclude:
+            receive, send = without_bodies(receive, send)  # of a preflight: nothing else passes
         if caller is not None and self._lifetime is not None:
             caller.lease = lease = Lease(authenticator.verifier, caller.claims, authenticator.enricher)
         if kind == "websocket":

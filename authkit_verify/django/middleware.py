@@ -26,8 +26,9 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
     """Lets a request through only with a valid token, by the setting ``AUTHKIT``.
 
     A token that is present must be valid on every path that is not excluded. CORS preflights pass without
-    one. ``AccessDenied`` and ``TokenError`` that a view raises are answered too. The caller is
-    ``request.auth``, a ``Principal``, or None without a token. ``request.user`` stays Django's.
+    one to other middlewares and to classes of views, which distinguish methods, and not to functions.
+    ``AccessDenied`` and ``TokenError`` that a view raises are answered too. The caller is ``request.auth``, a
+    ``Principal``, or None without a token. ``request.user`` stays Django's.
 
     The entries of ``AUTHKIT``, of which one of the first two is required; each object may be a dotted path:
 
@@ -51,6 +52,8 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         super().__init__(get_response)
         self._protection = protection()
+        if self.async_mode:  # Django would call a plain method in a thread
+            self.process_view = self._aprocess_view  # type: ignore[method-assign]
         before = takewhile(lambda path: path != _OWN, settings.MIDDLEWARE)
         if self._protection.find_user is not None and _OF_SESSIONS in {*settings.MIDDLEWARE} - {*before}:
             raise ImproperlyConfigured(
@@ -74,6 +77,16 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
         answer: HttpResponseBase = await self.get_response(request)
         return self.process_response(request, answer)
 
+    def process_view(self, request: HttpRequest, view: Any, *_of_path: Any) -> HttpResponse | None:
+        """Refuse a preflight that reaches a function, which acts on every method unless it asks for it."""
+        if not self._protection.passes_unasked(request) or _distinguishes_methods(view):
+            return None
+        missing = TokenError("missing_token", "this needs an access token")
+        return response_of(self._protection.refuse(request, missing))
+
+    async def _aprocess_view(self, request: HttpRequest, view: Any, *of_path: Any) -> HttpResponse | None:
+        return type(self).process_view(self, request, view, *of_path)
+
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Send a nonce to a client that uses DPoP, if proofs need one (RFC 9449, 8.2)."""
         nonce = self._protection.verifier.asynchronous.dpop_nonce()
@@ -93,3 +106,8 @@ def response_of(refusal: Refusal) -> HttpResponse:
     """Return a refusal as a response of Django."""
     headers = {name.decode(): value.decode() for name, value in refusal.headers}
     return HttpResponse(refusal.body, status=refusal.status, headers=headers)
+
+
+def _distinguishes_methods(view: Any) -> bool:
+    """True for a class of views of Django (``view_class``) or of REST framework (``cls``)."""
+    return hasattr(view, "view_class") or hasattr(view, "cls")

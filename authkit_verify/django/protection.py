@@ -105,6 +105,11 @@ class Protection:
         self._show_once(request)
         return await self.verifier.run_async(passing(scope, guards))
 
+    def passes_unasked(self, request: Any) -> bool:
+        """True for a preflight that passed without a token, where every other request needs one."""
+        scope = scope_of(request)
+        return self.required and is_preflight(scope) and scope not in self._exclude
+
     def user_of(self, caller: Principal) -> Any:
         """Return Django's user of a caller; None if the settings name no users. Raises TokenError."""
         if self.find_user is None:

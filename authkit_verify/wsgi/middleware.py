@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from inspect import isgenerator
+from io import BytesIO
 from typing import Any, cast
 
 from authkit_verify._asgi.authenticator import Authenticator, refusal_for, required_scopes
@@ -34,8 +35,9 @@ _VERIFIER = "authkit.verifier"
 class AuthMiddleware:
     """Lets a request through only with a valid token, or, with ``required=False``, also without one.
 
-    A token that is present must be valid either way. CORS preflights pass without one. ``AccessDenied`` and
-    ``TokenError`` that the application raises before its response are answered too.
+    A token that is present must be valid either way. CORS preflights pass without one, and without bodies: an
+    application that answers every method alike asks ``check(environ)``. ``AccessDenied`` and ``TokenError``
+    that the application raises before its response are answered too.
 
     The application finds the ``Claims`` in ``environ["authkit"]`` (None without a token), and the
     ``Principal`` by ``principal_of(environ)``.
@@ -87,12 +89,16 @@ class AuthMiddleware:
         scope = _scope(environ)
         environ[_SCOPE], environ[_VERIFIER], environ["authkit"] = scope, self._verifier, None
         response = _Response(environ, start_response, self._authenticator.challenge)
+        excluded = scope in self._exclude
+        preflight = not excluded and is_preflight(scope)
         try:
-            if scope not in self._exclude and not is_preflight(scope):
+            if not excluded and not preflight:
                 caller = admit(self._verifier, self._authenticator, scope, required=self._required)
                 environ["authkit"] = None if caller is None else caller.claims
             else:
                 self._authenticator.admit_anonymous(scope)
+            if preflight and self._required:
+                return response.without_bodies(self._app)
             answer = self._app(environ, response.start)
         except (TokenError, AccessDenied) as error:
             return response.refuse(error)
@@ -115,6 +121,24 @@ class _Response:
         """Start the response of the application."""
         self._started = True
         return self._start(*arguments)
+
+    def without_bodies(self, app: WSGIApp) -> Iterable[bytes]:
+        """Return the response to a preflight that passes without a token, without its bodies.
+
+        An application that answers every method alike would act on the one, and disclose the other.
+        """
+
+        def start(status: str, headers: list[tuple[str, str]], *reason: Any) -> Any:
+            self.start(status, [one for one in headers if one[0].lower() != "content-length"], *reason)
+            return lambda _body: None
+
+        answer = app({**self._environ, "wsgi.input": BytesIO(), "CONTENT_LENGTH": "0"}, start)
+        try:
+            next(iter(answer), None)  # an application may start its response with its first piece
+        finally:
+            if hasattr(answer, "close"):
+                answer.close()
+        return [b""]
 
     def streamed(self, answer: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the body of an application that begins with its first piece."""
