@@ -1,4 +1,4 @@
-"""The environment of the process and its settings; the only module that reads ``os.environ``.
+"""The environment of the process and its settings; the only module that touches ``os.environ``.
 
 ``settings`` has the names of the settings.
 """
@@ -12,12 +12,23 @@ from typing import Any, get_args, get_origin
 from authkit_issuer.errors import ConfigError
 
 DEVELOPMENT = frozenset({"", "dev", "development", "local", "test"})
+LOOKUP_THREADS = 64
+"""The threads of libuv, of which half look names up; more than one provider and the webhooks can hold."""
 _ENVIRONMENT_NAMES = ("AUTHKIT_ENVIRONMENT", "ENV", "APP_ENV", "ENVIRONMENT")
 
 
 def process_environment() -> Mapping[str, str]:
     """Return a copy of the environment of this process."""
     return dict(os.environ)
+
+
+def allow_lookups() -> None:
+    """Have the loop look up many names at once, unless ``UV_THREADPOOL_SIZE`` says how many.
+
+    uvloop looks up two by default: two name servers that do not answer would hold up every connection by
+    name, to the database too. To be called before the first look-up.
+    """
+    os.environ.setdefault("UV_THREADPOOL_SIZE", str(LOOKUP_THREADS))
 
 
 def environment_name(env: Mapping[str, str] | None = None) -> str:

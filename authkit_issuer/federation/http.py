@@ -20,8 +20,11 @@ from authkit_verify.config.allowed_urls import is_allowed_url
 
 MAX_BYTES = 1024 * 1024
 TIMEOUT = 10.0
-AT_ONCE = 50
-"""Calls to one provider at a time; others wait for their turn, and those to other providers do not."""
+AT_ONCE = 20
+"""Calls to one provider at a time; others wait for their turn, and those to other providers do not.
+
+Each may hold a thread that looks up a name (``config.environment.LOOKUP_THREADS``).
+"""
 _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authkit_issuer.config import Config, process_environment
+from authkit_issuer.config.environment import allow_lookups
 from authkit_issuer.errors import AuthError, ConfigError, StartupError
 from authkit_issuer.http import create_app
 from authkit_issuer.server.maintenance import maintained
@@ -23,6 +24,7 @@ from authkit_issuer.service import Service
 
 def create() -> Application:
     """Return the application of this process's environment; ``ConfigError`` names a wrong setting."""
+    allow_lookups()
     return Application(production(process_environment()))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import uvicorn
 
 from authkit_issuer.config import Config
+from authkit_issuer.config.environment import allow_lookups
 from authkit_issuer.errors import AuthError, StartupError
 from authkit_issuer.http import create_app
 from authkit_issuer.ports.telemetry import Telemetry
@@ -58,6 +59,7 @@ def run(
         ConfigError: A setting cannot work.
         StartupError: The database, the ephemeral store or the keys cannot be used.
     """
+    allow_lookups()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.get_loop()
         signals.enter_loop()
