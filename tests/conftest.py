@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fakes import patience, redis_groups, refusals, repository, servers, soak, trust
+from fakes import patience, redis_groups, refusals, repository, servers, soak, trust, vectors
 from fakes.clock import FakeClock
 from fakes.mail import Mailbox
 from fakes.worker_database import WorkerDatabase
@@ -32,7 +32,7 @@ ISSUER = "https://issuer.example.test"
 AUDIENCE = "app"
 
 _SCRUBBED = re.compile(
-    r"^(AUTHKIT_(?!TESTDATA$).*|ENV|APP_ENV|ENVIRONMENT|ACTIVE_.*|PUBLIC_KEYS|REFRESH_SECRET.*|.*_proxy)$",
+    r"^(AUTHKIT_.*|ENV|APP_ENV|ENVIRONMENT|ACTIVE_.*|PUBLIC_KEYS|REFRESH_SECRET.*|.*_proxy)$",
     re.IGNORECASE,
 )
 _CONNECTIONS = (
@@ -151,6 +151,12 @@ def the_root_logger_is_left_alone() -> Iterator[None]:
 def rounds() -> Callable[[int], int]:
     """Return how often to repeat: the full count in a soak (``SOAK=1``), else a tenth of it."""
     return soak.rounds
+
+
+@pytest.fixture(scope="session")
+def testdata() -> Callable[[str], Any]:
+    """Read a JSON file of published vectors; skips the test where they are absent."""
+    return vectors.read
 
 
 @pytest.fixture(scope="session")

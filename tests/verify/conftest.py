@@ -1,13 +1,10 @@
-"""What the verifier's tests share: an issuer in process, ASGI connections by hand, other people's vectors."""
+"""What the verifier's tests share: an issuer in process, ASGI connections by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import json
-import os
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +12,6 @@ import pytest
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 from fakes.virtual_time import virtual_time
-
-FOLDER = Path(
-    os.environ.get("AUTHKIT_TESTDATA") or Path(__file__).resolve().parents[3] / "shared" / "testdata"
-)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -40,19 +33,6 @@ async def issuer(clock: FakeClock) -> AsyncIterator[FakeIssuer]:
     made = FakeIssuer(clock=clock)
     yield made
     await made.client.aclose()
-
-
-@pytest.fixture(scope="session")
-def testdata() -> Callable[[str], Any]:
-    """Read a JSON file of the test data beside the repository; skips the test where there is none."""
-
-    def read(name: str) -> Any:
-        path = FOLDER / name
-        if not path.is_file():
-            pytest.skip(f"no test data: {name} is neither beside the repository nor under AUTHKIT_TESTDATA")
-        return json.loads(path.read_text("utf-8"))
-
-    return read
 
 
 class Connection:

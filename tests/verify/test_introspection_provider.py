@@ -12,6 +12,7 @@ from authkit_verify import AcceptConfig, ClaimsMapping, IssuerAccept, Verifier
 from authkit_verify.config.introspection import Introspection
 from authkit_verify.doctor import diagnose
 from fakes import node
+from fakes.patience import PATIENCE
 from fakes.ports import free_port
 from fakes.verdicts import identity_or_code as outcome
 
@@ -99,6 +100,7 @@ def accept(issuer: str, client: str = "basic", **terms: Any) -> IssuerAccept:
             "client_secret": SECRET,
             "auth_method": f"client_secret_{client}",
             "max_ttl": 0.0,
+            "timeout": PATIENCE,
         }
         | own
     )
