@@ -1,16 +1,14 @@
-"""The ``authkit`` command. Errors are one plain line; exit status 2 for usage, 1 for failure."""
+"""The ``authkit`` command. ``refusals`` says how an error is printed, and with which exit status."""
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Annotated
 
 import typer
 
 from authkit_issuer.cli.commands import Commands
-from authkit_issuer.cli.refusals import NotConfirmedError, UsageError
-from authkit_issuer.errors import AuthError, ConfigError, StartupError
+from authkit_issuer.cli.refusals import report
 from authkit_verify import cli as verifier
 
 app = typer.Typer(
@@ -42,35 +40,8 @@ def main() -> None:
     """Run the command of this process; an error is one line on standard error, never a traceback."""
     try:
         sys.exit(app(standalone_mode=False))
-    except typer.TyperException as error:
-        _stop("usage_error", error.format_message(), error.exit_code)
-    except UsageError as error:
-        _stop("usage_error", str(error), 2)
-    except NotConfirmedError as error:
-        _stop("not_confirmed", str(error), 1)
-    except typer.Abort:
-        _stop("interrupted", "Interrupted.", 130)
-    except AuthError as error:
-        _stop(error.code, error.reason or error.description, 1)
-    except ConfigError as error:
-        _stop("configuration_error", str(error), 1)
-    except StartupError as error:
-        _stop("cannot_start", str(error), 1)
     except Exception as error:  # noqa: BLE001 - the end of the road: an operator can act on a sentence
-        _stop("internal_error", f"{type(error).__name__}: {error}", 1)
-
-
-def _stop(code: str, message: str, status: int) -> None:
-    lines = message.strip().splitlines()
-    if status == 2 and len(lines) > 1:  # the help: no command was given
-        typer.echo(message, err=True)
-        sys.exit(status)
-    text = lines[0] if lines else "stopped without a message"
-    if "--json" in sys.argv[1:]:
-        typer.echo(json.dumps({"error": code, "error_description": text}))
-    else:
-        typer.echo(f"authkit: {text}", err=True)
-    sys.exit(status)
+        sys.exit(report(error))
 
 
 @app.command()

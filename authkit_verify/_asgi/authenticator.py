@@ -20,6 +20,12 @@ AUTHENTICATOR = "authkit.authenticator"
 or else the innermost one in front of the application."""
 
 
+def refuse_missing_scopes(caller: Principal, scopes: tuple[str, ...]) -> None:
+    """Raise ``AccessDenied`` (``insufficient_scope``) if the caller's token lacks one of the scopes."""
+    if not set(scopes).issubset(caller.claims.scopes):
+        raise AccessDenied("insufficient_scope", "the token lacks a required scope", scopes=scopes)
+
+
 class Authenticator:
     """Admits callers: verifies the token, asks the host's records, and writes the caller into the scope.
 
@@ -104,8 +110,8 @@ class Authenticator:
             if required or scopes:
                 raise AccessDenied("missing_token", "this needs an access token", scopes=scopes)
             scope.setdefault(AUTHENTICATOR, self)  # a guard further in refuses with this challenge
-        elif not set(scopes).issubset(caller.claims.scopes):
-            raise AccessDenied("insufficient_scope", "the token lacks a required scope", scopes=scopes)
+        else:
+            refuse_missing_scopes(caller, scopes)
         return caller
 
     async def _identify(self, scope: Scope) -> Principal | None:

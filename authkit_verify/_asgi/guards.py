@@ -19,7 +19,12 @@ from types import ModuleType
 from typing import Any, Generic, ParamSpec
 
 from authkit_verify._asgi.applications import require_application
-from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, refusal_for
+from authkit_verify._asgi.authenticator import (
+    Authenticator,
+    authenticator_of,
+    refusal_for,
+    refuse_missing_scopes,
+)
 from authkit_verify._asgi.challenge import DENIED, AccessDenied, send_refusal
 from authkit_verify._asgi.principal import Principal, principal_of
 from authkit_verify._asgi.types import Receive, Scope, Send
@@ -181,11 +186,7 @@ def require_scope(*scopes: str) -> Guard:
     """Require every one of these scopes of the token."""
     _named("scope", scopes)
 
-    def condition(caller: Principal, _: Authenticator | None) -> None:
-        if not set(scopes).issubset(caller.claims.scopes):
-            raise AccessDenied("insufficient_scope", "the token lacks a required scope", scopes=scopes)
-
-    return Guard(condition, scopes)
+    return Guard(lambda caller, _: refuse_missing_scopes(caller, scopes), scopes)
 
 
 @_maker

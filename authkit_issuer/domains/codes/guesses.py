@@ -1,9 +1,10 @@
-"""Guesses at codes, counted over all codes of one subject and purpose, however many were sent.
+"""The two bounds of wrong codes: tries at one record, and guesses over all codes of a subject and purpose.
 
-A client can ask for any number of codes, so the tries at one code bound nothing. The count of a second factor
-has no end but a right code or the end of the account. The count of an address ends after a year without a
-guess too: addresses without an account are counted as well, and their rows have no other end. It is in the
-database, because no restart may give it back.
+A record refuses everything after ``max_code_attempts`` tries, which the ephemeral store counts. A client can
+ask for any number of codes, so guesses are counted over all of them, too. The count of a second factor has no
+end but a right code or the end of the account. The count of an address ends after a year without a guess as
+well: addresses without an account are counted, and their rows have no other end. It is in the database,
+because no restart may give it back.
 
 After ``MAX_GUESSES`` wrong guesses in a row no six-digit code is right any more, and the codes that are sent
 are long ones. Those have more than 64 bits and need no bound (NIST SP 800-63B-4 section 3.2.2, which allows a
@@ -16,7 +17,9 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
+from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.digests import identifier_digest
 from authkit_issuer.domains.codes import queries as sql
 from authkit_issuer.domains.codes.records import Record
@@ -37,9 +40,24 @@ _SECOND_FACTOR = frozenset({"2fa_challenge", "2fa_code", "step_up"})
 
 @dataclass(frozen=True, slots=True)
 class Guesses:
-    """Counts the guesses at the codes of one subject."""
+    """Counts the tries at a record, and the guesses at the codes of its subject."""
 
     rt: Runtime
+
+    async def count_try(self, record: Record) -> None:
+        """Count a try at a record; raise ``InvalidOrExpiredCode`` beyond ``max_code_attempts``.
+
+        Also for another proof than the code, such as a password. The record is left to its end: deleting it
+        here would take it from a right guess that is under way.
+        """
+        left = max(record.expires_at - self.rt.clock(), 1.0)
+        if await self.rt.ephemeral.incr(record.tries_key, left) > self.rt.config.max_code_attempts:
+            raise errors.InvalidOrExpiredCode
+
+    async def is_void(self, record: Record) -> bool:
+        """True if all tries at a record are used up."""
+        tries = await self.rt.ephemeral.get(record.tries_key)
+        return stored_values.count(tries) >= self.rt.config.max_code_attempts
 
     async def count(self, record: Record) -> bool:
         """Count a guess before it is compared; False if no short code is right any more.

@@ -6,8 +6,8 @@ tries (OWASP ASVS 6.6.2, 6.6.3). Only keyed digests of codes are stored.
 
 The order of a check is fixed: read, count the try and the guess, compare in constant time, take. Counting
 first keeps parallel guesses under the limits. Taking by value lets exactly one of any number of right answers
-win. ``security.codes`` makes codes, ``base.sending_limits`` limits how many are sent, and ``guesses`` bounds
-the guesses at all of them.
+win. ``guesses`` bounds the wrong ones, ``security.codes`` makes codes, and ``base.sending_limits`` limits how
+many are sent.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class OneTimeCodes:
             await self._refuse_done(kind, request_id or "", target, code)
             raise errors.InvalidOrExpiredCode
         record, stored = found
-        await self.count_try(record)
+        await Guesses(self.rt).count_try(record)
         if record.code_expires_at <= self.rt.clock():
             raise errors.InvalidOrExpiredCode
         wanted = record.target if target is None else target
@@ -302,21 +302,6 @@ class OneTimeCodes:
         presented = self._digests(record.kind, record.coded_for, target, code)
         matches = [hmac.compare_digest(record.code_digest, candidate) for candidate in presented]
         return any(matches)
-
-    async def count_try(self, record: Record) -> None:
-        """Count a try at a record; raise ``InvalidOrExpiredCode`` beyond ``max_code_attempts``.
-
-        Also for another proof than the code, such as a password. The record is left to its end: deleting it
-        here would take it from a right guess that is under way.
-        """
-        left = max(record.expires_at - self.rt.clock(), 1.0)
-        if await self.rt.ephemeral.incr(record.tries_key, left) > self.rt.config.max_code_attempts:
-            raise errors.InvalidOrExpiredCode
-
-    async def is_void(self, record: Record) -> bool:
-        """True if all tries at a record are used up."""
-        tries = await self.rt.ephemeral.get(record.tries_key)
-        return stored_values.count(tries) >= self.rt.config.max_code_attempts
 
     async def spend(self, record: Record) -> bool:
         """Use up a record without its code; True for the one caller that did."""
@@ -360,7 +345,7 @@ class OneTimeCodes:
         if found is None:
             return
         record = msgspec.structs.replace(found[0], kind=kind)
-        await self.count_try(record)
+        await Guesses(self.rt).count_try(record)
         if self._fits(record, record.target if target is None else target, code):
             raise errors.AlreadyConfirmed
 

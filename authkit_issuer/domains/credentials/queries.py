@@ -7,7 +7,7 @@ from datetime import datetime
 
 from authkit_issuer.domains.tokens.service import TokenFacts, fact_columns
 from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash
-from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, NO_AMR, NOT_BANNED, live
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, NO_AMR, NOT_BANNED, RESTORABLE, live
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -18,8 +18,7 @@ class Credential:
     user_id: str
     auth_epoch: int
     deleted_at: datetime | None
-    deleted_by_owner: bool
-    erase_requested: bool
+    restorable: bool
     banned: bool
     created_at: datetime
     email: str | None
@@ -36,11 +35,6 @@ class Credential:
     def deleted(self) -> bool:
         """True if the user is deleted, and not yet purged."""
         return self.deleted_at is not None
-
-    @property
-    def restorable(self) -> bool:
-        """True if the owner may restore the account."""
-        return self.deleted and self.deleted_by_owner and not (self.erase_requested or self.banned)
 
     @property
     def allowed(self) -> bool:
@@ -81,7 +75,7 @@ class Resettable:
 
 
 _CREDENTIAL = f"""
-    select u.id::text as user_id, u.auth_epoch, u.deleted_at, u.deleted_by_owner, u.erase_requested,
+    select u.id::text as user_id, u.auth_epoch, u.deleted_at, {RESTORABLE} as restorable,
            not {NOT_BANNED} as banned, u.created_at, u.email, u.phone_number,
            u.username, u.email_verified, u.phone_verified, p.password_hash, p.hash_algo,
            coalesce(p.must_change, false) as must_change,

@@ -17,6 +17,7 @@ from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.base.sending_limits import SendingLimits
+from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.one_time import TRIES, Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.factors import backup_codes, totp_codes
 from authkit_issuer.domains.factors import queries as sql
@@ -168,7 +169,7 @@ class Challenges:
         """Return a challenge that the store holds; whether the account is still the same is not read."""
         owner = identifiers.uuid_or_none(user_id)
         record = await OneTimeCodes(self.rt).peek(CHALLENGE, _digest(challenge)) if owner else None
-        if record is None or record.user_id != owner or await OneTimeCodes(self.rt).is_void(record):
+        if record is None or record.user_id != owner or await Guesses(self.rt).is_void(record):
             return None
         # Without a mark, nothing was cleared while any live challenge could have been waiting.
         return record if await self._round(record.user_id) in {"", record.data["round"]} else None
@@ -199,7 +200,7 @@ class Challenges:
         return redeemed
 
     async def _redeem_app_code(self, record: Record, app: App, code: str) -> Redeemed:
-        await OneTimeCodes(self.rt).count_try(record)
+        await Guesses(self.rt).count_try(record)
         steps = await totp_codes.check(self.rt, app, code)
         if not await OneTimeCodes(self.rt).spend(record):
             raise errors.InvalidChallenge
@@ -209,7 +210,7 @@ class Challenges:
         self, record: Record, code: str, client: Client | None, *, is_backup: bool
     ) -> Redeemed:
         """Redeem a backup code, or a code of the user that belongs to no challenge."""
-        await OneTimeCodes(self.rt).count_try(record)
+        await Guesses(self.rt).count_try(record)
         if is_backup:
             fits = await BackupCodes(self.rt).holds(record.user_id, code)
         else:

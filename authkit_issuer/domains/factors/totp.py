@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.config import Config
+from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.one_time import TRIES, OneTimeCodes, Record
 from authkit_issuer.domains.factors import changes, owners
 from authkit_issuer.domains.factors import totp_queries as sql
@@ -137,7 +138,7 @@ class Totp:
         record = await one_time.peek(ENROLLMENT, user.user_id)
         if record is None or record.auth_epoch != user.auth_epoch:
             raise errors.InvalidOrExpiredCode
-        await one_time.count_try(record)
+        await Guesses(self.rt).count_try(record)
         new = self._new_factor(record, user, code, name)
         if not await one_time.spend(record):
             raise errors.InvalidOrExpiredCode

@@ -3,7 +3,7 @@
 The clock is the database's. ``check`` compares a code with those of some steps around the present one, as
 this process reckons it from the last time that it read. ``accept`` then takes the newest of the matching
 steps, if it is at most one from the database's and newer than the last one that was accepted, in one
-statement.
+statement (``totp_queries.ACCEPT``).
 """
 
 from __future__ import annotations

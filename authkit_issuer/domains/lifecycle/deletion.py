@@ -1,7 +1,7 @@
 """Deleting accounts permanently: one, or every one whose retention has ended.
 
 ``queries`` says when a retention has ended, ``Config.deleted_user_retention`` how long it is.
-``credentials.obstacles`` says until when the owner may restore the account; ``orgs.service`` deletes
+``store.predicates.RESTORABLE`` says whose owner may restore the account until then; ``orgs.service`` deletes
 organizations. The events of the audit trail stay: ``lifecycle.service`` anonymises them on request.
 """
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, kind_of
+from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.signup.creation import (
@@ -291,7 +292,7 @@ class Registration:
 
         async def count() -> None:
             try:
-                await OneTimeCodes(self.rt).count_try(record)
+                await Guesses(self.rt).count_try(record)
             except errors.InvalidOrExpiredCode as error:
                 raise errors.InvalidOrExpiredToken from error
 
