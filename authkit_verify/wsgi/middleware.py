@@ -130,9 +130,9 @@ class _Response:
 
         def start(status: str, headers: list[tuple[str, str]], *reason: Any) -> Any:
             self.start(status, [one for one in headers if one[0].lower() != "content-length"], *reason)
-            return lambda _body: None
+            return _unwritten
 
-        answer = app({**self._environ, "wsgi.input": BytesIO(), "CONTENT_LENGTH": "0"}, start)
+        answer: Any = app({**self._environ, "wsgi.input": BytesIO(), "CONTENT_LENGTH": "0"}, start)
         try:
             next(iter(answer), None)  # an application may start its response with its first piece
         finally:
@@ -159,6 +159,10 @@ class _Response:
         reason = (sys.exc_info(),) if self._started else ()
         self._start(f"{status.value} {status.phrase}", text_headers(refusal), *reason)
         return [b"" if self._environ.get("REQUEST_METHOD") == "HEAD" else refusal.body]
+
+
+def _unwritten(_body: bytes) -> None:
+    """Write nothing, in place of the ``write`` of PEP 3333."""
 
 
 def principal_of(environ: Mapping[str, Any]) -> Principal | None:

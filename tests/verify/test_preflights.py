@@ -51,7 +51,7 @@ async def salaries_coroutine(_request: HttpRequest) -> HttpResponse:
 
 def create(request: HttpRequest) -> HttpResponse:
     created.append(json.loads(request.body))
-    return HttpResponse("created")
+    return HttpResponse(b"created")
 
 
 class Orders(View):
@@ -71,8 +71,8 @@ def cors(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpR
     """A middleware of the site, as django-cors-headers is one."""
 
     def answer(request: HttpRequest) -> HttpResponse:
-        if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
-            return HttpResponse(headers={"access-control-allow-origin": request.headers["origin"]})
+        if "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in request.META:
+            return HttpResponse(headers={"access-control-allow-origin": request.META["HTTP_ORIGIN"]})
         return get_response(request)
 
     return answer
