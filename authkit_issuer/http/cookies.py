@@ -34,7 +34,9 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+")
 def cookies_of(headers: Headers) -> list[tuple[str, str]]:
     """Return the cookies of a request as name and value, repeats included."""
     lines = [value.decode("latin-1") for name, value in headers if name == b"cookie"]
-    pairs = (part.strip().partition("=") for line in lines for part in line.split(";"))
+    # The space alone separates. Python's blanks are more: another host may write a name that begins with one
+    # of them, since it does not begin with ``__Host-``.
+    pairs = (part.strip(" ").partition("=") for line in lines for part in line.split(";"))
     return [(name, value) for name, _, value in pairs]
 
 

@@ -292,6 +292,21 @@ async def test_where_all_paths_are_ours_no_other_host_can_write_the_cookie(make_
         assert (answer.status_code, answer.json()["param"]) == (400, "refresh_token")
 
 
+@pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\t", b"\x1c"])
+async def test_no_other_host_writes_the_cookie_behind_a_blank_that_browsers_keep(
+    make_service, serve, mailbox, blank
+):
+    service = await make_service(refresh_cookie=True, base_url="https://id.example")
+    async with serve(service, base_url="https://id.example") as api:
+        morsel = await _sign_in(api, mailbox)
+        planted = blank + f"{morsel.key}={morsel.value}".encode()
+        answer = await api.post("/auth/token", json=REFRESH, headers=[(b"cookie", planted)])
+        assert (answer.status_code, answer.json()["param"]) == (400, "refresh_token")
+        # Nor does it make the browser's own cookie one of two.
+        both = [(b"cookie", f"{morsel.key}={morsel.value}; ".encode() + planted)]
+        assert (await api.post("/auth/token", json=REFRESH, headers=both)).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["__Secure-authkit_refresh", "__Secure-authkit_device"])
 async def test_of_two_cookies_of_a_name_every_one_is_cleared(cookies, mailbox, name):
     await _sign_in(cookies, mailbox)
