@@ -1,4 +1,7 @@
-"""The rows of ``authkit users import``: JSON lines or CSV, and what is wrong with one."""
+"""The rows of ``authkit users import``: JSON lines or CSV, and what is wrong with one.
+
+``importing`` reports it with the number of its line.
+"""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ A guard wraps any ASGI application: ``require_scope("read")(app)``, or in Starle
 ``Depends(require_scope("read"))``. It reads the caller that the middleware admitted and verifies no token. It
 answers 401 without a caller and 403 to the wrong one. Inside a handler,
 ``await require_scope("read").check(request.scope)`` raises the same refusal as ``AccessDenied``.
+``authenticator`` compares the scopes, ``challenge`` has the status of each refusal.
 """
 
 from __future__ import annotations

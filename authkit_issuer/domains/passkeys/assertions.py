@@ -2,7 +2,8 @@
 
 1. The challenge is taken out before any check.
 2. Browser, authenticator, signature, user handle and backup eligibility are checked.
-3. The counter rises in the statement that accepts it. One that does not rise suspends the passkey.
+3. The counter rises in the statement that accepts it (``queries.ACCEPT``). One that does not rise suspends
+   the passkey.
 """
 
 from __future__ import annotations

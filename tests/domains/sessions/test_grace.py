@@ -1,4 +1,4 @@
-"""Replaced refresh tokens: what is forgiven, for how long and how often, and what ends the session."""
+"""Reused refresh tokens: what is forgiven, for how long and how often, and what ends the session."""
 
 from __future__ import annotations
 

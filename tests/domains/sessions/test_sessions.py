@@ -1,4 +1,4 @@
-"""Refresh sessions: rotation, eviction and revocation."""
+"""Refresh sessions: rotation, eviction and revocation; ``test_grace`` has reused tokens."""
 
 from __future__ import annotations
 
