@@ -9,7 +9,7 @@ from typing import Any
 from authkit_verify._asgi.challenge import DPOP_NONCE, AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.credentials import bearer_token, dpop_token, sole_authorization, uses_dpop
 from authkit_verify._asgi.enrichment import Enricher
-from authkit_verify._asgi.principal import Principal, admit, admit_anonymous, principal_of
+from authkit_verify._asgi.principal import Principal, admit, admit_anonymous, principal_of, state_of
 from authkit_verify._asgi.request_proof import dpop_header, may_have_certificate, request_proof
 from authkit_verify._asgi.types import Message, Scope, Send
 from authkit_verify._verify.verifier import Verifier
@@ -110,6 +110,7 @@ class Authenticator:
             if required or scopes:
                 raise AccessDenied("missing_token", "this needs an access token", scopes=scopes)
             scope.setdefault(AUTHENTICATOR, self)  # a guard further in refuses with this challenge
+            state_of(scope)  # which is then not that of the request before
         else:
             refuse_missing_scopes(caller, scopes)
         return caller

@@ -112,7 +112,7 @@ NO_SCOPES = Scopes()
 
 def admit(scope: Scope, principal: Principal) -> None:
     """Write the caller into the scope, where frameworks and guards read it."""
-    state = _state_of(scope)
+    state = state_of(scope)
     scope["user"] = principal
     scope["auth"] = Scopes(principal.claims.scopes + _AUTHENTICATED)
     state["authkit"] = principal.claims
@@ -121,14 +121,14 @@ def admit(scope: Scope, principal: Principal) -> None:
 
 def admit_anonymous(scope: Scope) -> None:
     """Write an anonymous caller into the scope; a caller from an outer middleware stays."""
-    state = _state_of(scope)
+    state = state_of(scope)
     scope.setdefault("user", ANONYMOUS)
     scope.setdefault("auth", NO_SCOPES)
     state.setdefault("authkit", None)
     state.setdefault("authkit_keys", None)
 
 
-def _state_of(scope: Scope) -> MutableMapping[str, Any]:
+def state_of(scope: Scope) -> MutableMapping[str, Any]:
     """Return the ``state`` of this request, without the caller of another one."""
     state: MutableMapping[str, Any] | None = scope.get("state")
     if state is None:

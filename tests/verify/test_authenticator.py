@@ -48,6 +48,14 @@ def test_an_authenticator_is_only_what_the_middleware_left() -> None:
     assert authenticator_of({AUTHENTICATOR: "forged"}) is None
 
 
+async def test_a_request_without_a_token_sees_no_caller_of_its_connection(issuer: FakeIssuer) -> None:
+    one, shared = authenticator(issuer.verifier()), dict[str, Any]()  # as Hypercorn 0.17 has it
+    await one.admit(scope_with(issuer.mint("ann")) | {"state": shared}, required=False)
+    anonymous = scope_with(None) | {"state": shared}
+    assert await one.admit(anonymous, required=False) is None
+    assert anonymous["state"]["authkit"] is None
+
+
 async def test_a_caller_is_written_where_frameworks_and_guards_look(issuer: FakeIssuer) -> None:
     one = authenticator(issuer.verifier())
     scope = scope_with(issuer.mint("ann", scope="read"))
