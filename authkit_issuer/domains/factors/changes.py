@@ -197,11 +197,15 @@ async def _end_others(
 ) -> None:
     """End the other sessions where that is wished for, or where the first factor is a required one.
 
-    With it the roles and organizations that require a factor count, in every session of the account. One that
-    another person opened by the password before must not have them.
+    With it the roles and organizations that require a factor count, in every session of the account, and each
+    is refreshed again that ``two_factor_policy`` kept from it. One that another person opened by the password
+    before must have none of that.
     """
-    roles = sorted(tx.config.two_factor_required_roles)
-    if is_first and await tx.one(sql.IS_REQUIRED, user_id, roles):
+    config = tx.config
+    if is_first and (
+        config.two_factor_policy == "required"
+        or await tx.one(sql.IS_REQUIRED, user_id, sorted(config.two_factor_required_roles))
+    ):
         others = replace(others, end=True)
     await Sessions(tx).end_others(user_id, others, client=client)
 

@@ -182,7 +182,7 @@ async def test_a_role_counts_only_with_a_second_factor(make_service) -> None:
     assert await roles(refreshed.access_token) == ["admin", "editor"]
 
 
-@pytest.mark.parametrize("required", ["role", "org", ""])
+@pytest.mark.parametrize("required", ["role", "org", "service", ""])
 @pytest.mark.parametrize("short_form", [True, False])
 async def test_a_first_factor_that_is_required_ends_the_sessions_of_before(
     make_service, mailbox, required: str, *, short_form: bool
@@ -194,6 +194,8 @@ async def test_a_first_factor_that_is_required_ends_the_sessions_of_before(
     await service.orgs.create("acme", owner_user_id=user_id)
     await service.orgs.require_two_factor("acme", required=required == "org", actor=user_id)
     thief, owner = [await service.logins.with_password(EMAIL, PASSWORD) for _ in range(2)]
+    if required == "service":
+        service = await make_service(two_factor_policy="required", org_mode="multi")
 
     async def live() -> set[str]:
         return {session.id for session in await service.sessions.list_for_user(user_id)}
