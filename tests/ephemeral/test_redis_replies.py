@@ -61,3 +61,14 @@ async def test_a_reply_of_a_type_that_no_redis_sends_is_unavailable(reply: bytes
                 await getattr(store, name)(*arguments)
             assert "another type than expected" in refused.value.reason
         await store.aclose()
+
+
+async def test_a_key_that_cannot_be_written_gives_no_caller_the_reply_of_another(redis_url: str) -> None:
+    store = await RedisStore.connect(redis_url)
+    await store.set("a", b"of a", 60)
+    await store.set("b", b"of b", 60)
+    with pytest.raises(UnicodeEncodeError):
+        await store.get("\ud800")
+    found = await asyncio.gather(store.get("a"), store.get("b"))
+    assert found == [b"of a", b"of b"]
+    await store.aclose()

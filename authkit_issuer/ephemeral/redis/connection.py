@@ -47,11 +47,14 @@ class Connection(asyncio.Protocol):
         """
         if self.closed:
             raise Disconnected(f"{self.node} closed the connection")
+        # First: a word that cannot be written must leave no caller who waits for a reply, or each would get
+        # that of the next.
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # its stub has fewer
         reply: asyncio.Future[Any] = self._loop.create_future()
         self._waiting.append((reply, self._loop.time()))
         if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub has fewer
+        self._unsent.append(packed)
         if self._watch is None:
             self._watch = self._loop.call_later(self._timeout, self._check_age)
         return reply
