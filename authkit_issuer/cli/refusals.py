@@ -56,4 +56,6 @@ def _classify(error: Exception) -> tuple[str, str, int]:
             code, message = "configuration_error", str(error)
         case StartupError():
             code, message = "cannot_start", str(error)
+        case _:
+            pass
     return code, message, status
