@@ -26,6 +26,8 @@ from authkit_issuer.store.repetition import ISOLATION, RepeatedStore, gave_up, p
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+Ask = Callable[[ConnectionStore, Query[Any], tuple[object, ...]], Awaitable[Result]]
+"""A method of the store that runs one statement."""
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 else:
@@ -106,22 +108,39 @@ class PoolStore:
 
     async def _run(
         self,
-        ask: Callable[[ConnectionStore, Query[Any], tuple[object, ...]], Awaitable[Result]],
+        ask: Ask[Result],
         query: Query[Any],
         args: tuple[object, ...],
     ) -> Result:
-        """Run one statement, again if the server gave it up or never knew it."""
-        repetitions = 0
+        """Run one statement, again if the server gave it up or never knew it.
+
+        What it gave up runs again in a transaction: the default of the database may be stricter than the
+        isolation that the statement was written for, and then each of a crowd gives up most others.
+        """
+        run, repetitions = self._run_alone, 0
         while True:
-            connection = await self._acquired()
             try:
-                async with _Held(self, connection):
-                    return await ask(ConnectionStore(connection, self._schema, self._waits), query, args)
+                return await run(ask, query, args)
             except errors.DatabaseUnavailable as error:
+                conflict = gave_up(error)
                 unknown = isinstance(error.__cause__, NO_PREPARED_STATEMENTS)
-                if not (gave_up(error) or unknown) or not await pause(repetitions):
+                if not (conflict or unknown) or not await pause(repetitions):
                     raise
+                run = self._run_in_transaction if conflict else run
             repetitions += 1
+
+    async def _run_alone(self, ask: Ask[Result], query: Query[Any], args: tuple[object, ...]) -> Result:
+        connection = await self._acquired()
+        async with _Held(self, connection):
+            return await ask(ConnectionStore(connection, self._schema, self._waits), query, args)
+
+    async def _run_in_transaction(
+        self, ask: Ask[Result], query: Query[Any], args: tuple[object, ...]
+    ) -> Result:
+        async with self.begin() as store:
+            # By its name: the transaction repeats what its own methods ran, and nothing else.
+            found: Result = await getattr(store, ask.__name__)(query, args)
+        return found
 
     async def _begun(self) -> tuple[Connection, Any]:
         """Return a connection and the transaction that is open on it.

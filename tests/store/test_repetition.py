@@ -190,28 +190,47 @@ async def test_a_connection_that_ended_unseen_is_replaced_at_the_begin(
     await service.close()
 
 
-@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-async def test_the_default_of_the_database_changes_nothing(
-    make_service: Callable[..., Awaitable[Service]], database_url: str, level: str
-) -> None:
+LEVELS = pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+
+
+@pytest.fixture
+async def default_isolation(database_url: str, level: str) -> AsyncIterator[None]:
+    """What new connections of the database begin with, unless they ask for another."""
     name = urlsplit(database_url).path.lstrip("/")
 
-    async def set_default(text: str) -> None:
+    async def alter(text: str) -> None:
         await on(database_url, lambda connection: connection.execute(f"alter database {name} {text}"))
 
-    await set_default(f"set default_transaction_isolation = '{level}'")
-    try:
-        service = await make_service(pool=None, database_pool_size=15)
-        async with service.rt.transaction() as tx:
-            assert await tx.maybe(Query(str, "select current_setting('transaction_isolation')")) == (
-                "read committed"
-            )
-        user = (await service.users.create("ada@example.test", "ada_l")).id
-        issued = await asyncio.gather(*(service.sessions.issue(user) for _ in range(20)))
-        live = await service.sessions.list_for_user(user)
-        assert len(live) == service.config.session_max_per_user
-        token = next(one for one in issued if one.session_id == live[0].id).refresh_token
-        pairs = await asyncio.gather(*(service.sessions.exchange(token) for _ in range(30)))
-        assert len({pair.refresh_token for pair in pairs}) == 1
-    finally:
-        await set_default("reset default_transaction_isolation")
+    await alter(f"set default_transaction_isolation = '{level}'")
+    yield
+    await alter("reset default_transaction_isolation")
+
+
+@LEVELS
+@pytest.mark.usefixtures("default_isolation")
+async def test_a_crowd_of_single_statements_changes_one_row_whatever_the_default_is(
+    make_service: Callable[..., Awaitable[Service]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authkit_issuer.store.repetition.MAX_REPETITIONS", 1)
+    service = await make_service(pool=None, database_pool_size=15)
+    touched = await asyncio.gather(*(service.rt.maybe(TOUCH, "admin", f"{n}") for n in range(200)))
+    assert touched == ["admin"] * 200
+
+
+@LEVELS
+@pytest.mark.usefixtures("default_isolation")
+async def test_the_default_of_the_database_changes_nothing(
+    make_service: Callable[..., Awaitable[Service]],
+) -> None:
+    service = await make_service(pool=None, database_pool_size=15)
+    async with service.rt.transaction() as tx:
+        assert await tx.maybe(Query(str, "select current_setting('transaction_isolation')")) == (
+            "read committed"
+        )
+    user = (await service.users.create("ada@example.test", "ada_l")).id
+    issued = await asyncio.gather(*(service.sessions.issue(user) for _ in range(20)))
+    live = await service.sessions.list_for_user(user)
+    assert len(live) == service.config.session_max_per_user
+    token = next(one for one in issued if one.session_id == live[0].id).refresh_token
+    pairs = await asyncio.gather(*(service.sessions.exchange(token) for _ in range(30)))
+    assert len({pair.refresh_token for pair in pairs}) == 1
