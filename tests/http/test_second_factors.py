@@ -140,14 +140,22 @@ async def test_without_a_sealing_key_there_are_no_apps(make_service, serve, sign
         assert (await api.get("/auth/capabilities")).json()["two_factor"]["totp"] is False
 
 
-async def test_all_devices_are_forgotten(api, sign_up, service):
-    tokens = await sign_up(api)
-    before = await service.pool.fetchval("select auth_epoch from profiles.users")
-    answer = await api.post("/auth/user/2fa/forget-devices", headers=bearer(tokens))
-    assert answer.json() == {"success": True}
-    # The device tokens name the epoch.
-    assert await service.pool.fetchval("select auth_epoch from profiles.users") == before + 1
-    assert (await me(api, tokens))["email"] == EMAIL
+async def test_all_devices_are_forgotten(make_service, serve, sign_up):
+    service = await make_service(two_factor_remember=1000.0)
+    async with serve(service, base_url="https://127.0.0.1:8000") as api:
+        tokens = await sign_up(api)
+        secret, _ = await add_app(api, tokens)
+        asked = (await log_in(api, EMAIL)).json()["metadata"]
+        body = {name: asked[name] for name in ("user_id", "challenge")} | {"remember_device": True}
+        assert (await api.post("/auth/2fa/verify", json=body | {"code": app_code(secret)})).status_code == 200
+        before = await service.pool.fetchval("select auth_epoch from profiles.users")
+        for _ in range(2):
+            answer = await api.post("/auth/user/2fa/forget-devices", headers=bearer(tokens))
+            assert answer.json() == {"success": True}
+            # The device tokens name the epoch. With none left there is nothing to end.
+            assert await service.pool.fetchval("select auth_epoch from profiles.users") == before + 1
+        assert refusal(await log_in(api, EMAIL)) == (401, "two_factor_required")
+        assert (await me(api, tokens))["email"] == EMAIL
 
 
 async def test_a_user_lists_and_forgets_a_device(make_service, serve, sign_up):

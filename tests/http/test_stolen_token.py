@@ -78,10 +78,11 @@ SOMETIMES: dict[str, tuple[str, dict[str, Any]]] = {
     "removeOrgMemberByBody": (_FOR_OWNERS, {"user_id": "{eve}"}),
     "unassignOrgRole": (_FOR_OWNERS, {"role": "owner"}),
     "unassignOrgRoleByBody": (_FOR_OWNERS, {"role": "owner"}),
+    "revokeSessions": ("with `keep_current`, it asks for one", {"keep_current": "true"}),
 }
 """Of the operations in ``ALONE``: when they ask for a proof nevertheless, and what makes them ask.
 
-They are members of the body, or of the path of an operation without a body.
+They are members of the body, or of the path and the query of an operation without a body.
 """
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -165,7 +166,8 @@ async def stolen(make_service, serve, age):
             path = re.sub(r"{(\w+)}", lambda name: known.get(name[1], "missing"), operation.path)
             bearer = {"authorization": f"Bearer {token.token}"}
             sent = {} if given is None or operation.body is NoBody else {"json": body}
-            return await api.request(operation.method, path, headers=bearer, **sent)
+            query = {name: known[name] for name in operation.params.model_fields if name in known}
+            return await api.request(operation.method, path, headers=bearer, params=query, **sent)
 
         yield send
 
@@ -189,6 +191,28 @@ async def test_what_sometimes_asks_for_a_proof_asks(stolen) -> None:
     for number, (name, (_, body)) in enumerate(SOMETIMES.items()):
         answer = await stolen(by_name[name], body, number)
         assert (answer.status_code, answer.json()["error"]) == (403, "step_up_required"), (name, answer.text)
+
+
+@pytest.mark.parametrize(
+    "repeated", ["DELETE /user/sessions?keep_current=true", "POST /user/2fa/forget-devices"]
+)
+async def test_a_stolen_token_keeps_no_owner_out(
+    make_service, serve, sign_up, mailbox, age, repeated
+) -> None:
+    """What ends sign-ins and resets in progress is not repeated by a session that stays, without a proof."""
+    service = await make_service(two_factor_remember=1000.0)
+    async with serve(service) as api:
+        tokens = await sign_up(api)
+        bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+        session = (await api.get("/auth/user/me", headers=bearer)).json()
+        await age("refresh_sessions", session["session_id"], auth_time=service.config.step_up_max_age + 60)
+        await api.post("/auth/password/reset/request", json={"identifier": session["email"]})
+        await api.delivered()
+        method, path = repeated.split()
+        await api.request(method, f"/auth{path}", headers=bearer)
+        assert (await api.get("/auth/user/me", headers=bearer)).status_code == 200
+        proof = {"token": mailbox.last(session["email"]).token, "new_password": "another horse battery"}
+        assert (await api.post("/auth/password/reset/confirm-link", json=proof)).status_code == 200
 
 
 # --- SECURITY.md ------------------------------------------------------------------------------------------

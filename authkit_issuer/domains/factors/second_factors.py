@@ -263,15 +263,17 @@ class SecondFactors:
         return await enrollment_token.authenticate(self.rt, token)
 
     async def forget_devices(self, user_id: str, *, client: Client | None = None) -> None:
-        """Let no device remember the second factor any longer; sign-ins in progress end, sessions stay.
+        """Let no device remember the second factor any longer; sessions stay.
 
-        Raises ``UserNotFound``.
+        Sign-ins in progress end with the devices. Without any it changes nothing, so that a stolen token
+        cannot end them again and again. Raises ``UserNotFound``.
         """
         owner = owners.known_id(user_id)
         async with self.rt.transaction() as tx:
             await changes.lock(tx, owner)
+            if not await tx.execute(device_sql.FORGET_ALL, owner):
+                return
             await tx.execute(RAISE_EPOCH, owner)
-            await tx.execute(device_sql.FORGET_ALL, owner)
             await Events(tx).record(
                 SessionEventType.DEVICES_FORGOTTEN, actor=None, user_id=owner, client=client
             )

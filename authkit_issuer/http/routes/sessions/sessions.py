@@ -11,6 +11,7 @@ from pydantic import Field
 from authkit_issuer import errors
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionRevokeReason
+from authkit_issuer.http.errors import StepUpRequired
 from authkit_issuer.http.operations import (
     Auth,
     Body,
@@ -22,6 +23,7 @@ from authkit_issuer.http.operations import (
     Plain,
     Text,
 )
+from authkit_issuer.http.recent_auth import require_recent_auth
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_verify import bearer_token
@@ -77,7 +79,9 @@ class LogoutRequest(Body):
 class RevocationParams(Params):
     """Which sessions stay."""
 
-    keep_current: Annotated[bool, Field(description="Leave the session that asks signed in")] = False
+    keep_current: Annotated[
+        bool, Field(description="Leave the session that asks signed in, after a recent authentication")
+    ] = False
 
 
 routes = Routes(tag="sessions", auth=Auth.USER)
@@ -137,16 +141,22 @@ async def revoke_session(call: Plain) -> OkResponse:
     return OkResponse()
 
 
-@routes.delete("/auth/user/sessions", "Sign out everywhere", limit=Limit(bucket="auth_sessions_revoke_all"))
+@routes.delete(
+    "/auth/user/sessions",
+    "Sign out everywhere",
+    limit=Limit(bucket="auth_sessions_revoke_all"),
+    errors=(StepUpRequired,),
+)
 async def revoke_sessions(call: Call[NoBody, RevocationParams]) -> OkResponse:
     """End every session of the caller."""
     account = call.account
+    keep = account.session_id if call.params.keep_current else None
+    if keep:
+        # Every call voids the sign-ins and resets that wait: a thief whose session stays could repeat it.
+        await require_recent_auth(call.service, account)
     await call.service.sessions.revoke_all(
-        account.id,
-        account.session_id if call.params.keep_current else None,
-        reason=SessionRevokeReason.USER_REVOKE_ALL,
-        client=call.client,
+        account.id, keep, reason=SessionRevokeReason.USER_REVOKE_ALL, client=call.client
     )
-    if not call.params.keep_current:
+    if keep is None:
         call.cookies.signed_out()
     return OkResponse()
