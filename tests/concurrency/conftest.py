@@ -13,6 +13,7 @@ import pytest
 from authkit_issuer.store.connection import ConnectionStore
 from authkit_issuer.store.postgres import Pool
 from fakes.connection_killer import ConnectionKiller
+from fakes.patience import let_crowds_wait
 from fakes.servers import on
 from fakes.soak import SOAK
 
@@ -46,8 +47,8 @@ async def default_isolation(
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a crowd wait for connections as long as a busy machine takes: its turn is not what is tested."""
-    monkeypatch.setattr("authkit_issuer.store.postgres.ACQUIRE_TIMEOUT", 60.0)
+    """Here, the turn of each in a crowd is not what is tested."""
+    let_crowds_wait(monkeypatch)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.service import Service
 from authkit_issuer.store.query import Query, Statement
+from fakes.patience import let_crowds_wait
 from fakes.proxy import Proxy
 from fakes.servers import on
 
@@ -19,6 +20,12 @@ ADD = Statement("insert into profiles.session_events (issuer, event) values ('te
 COUNT = Query(int, "select count(*) from profiles.session_events where event = $1")
 TOUCH = Query(str, "update profiles.roles set description = $2 where slug = $1 returning slug")
 READ = Query(str, "select slug from profiles.roles where slug = $1")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd waits as long as a busy machine takes."""
+    let_crowds_wait(monkeypatch)
 
 
 @pytest.fixture(params=["repeatable_read", "serializable"])
