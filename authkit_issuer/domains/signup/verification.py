@@ -283,12 +283,12 @@ class Verification:
 
     async def _is_user(self, record: Record, presented: _Presented) -> bool:
         """True if the caller has a session or the password of the account; an outage restores the record."""
-        if await self._in_session(record.user_id, presented):
-            return True
-        if not presented.password or not record.user_id:
-            return False
         undo = OneTimeCodes(self.rt).restore
         async with on_outage(lambda: undo(record), errors.TooManyRequests):
+            if await self._in_session(record.user_id, presented):
+                return True
+            if not presented.password or not record.user_id:
+                return False
             return await Passwords(self.rt).verify(
                 record.user_id, presented.password, client=presented.client
             )

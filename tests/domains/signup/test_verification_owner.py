@@ -52,6 +52,24 @@ async def test_the_user_of_the_account_follows_the_link(service, attacker, mailb
     assert (await service.users.get(attacker)).email_verified
 
 
+async def test_an_outage_while_the_session_is_looked_at_uses_up_no_code_and_no_link(
+    service, attacker, mailbox, monkeypatch
+) -> None:
+    async def down(*_: object) -> bool:
+        raise errors.DatabaseUnavailable
+
+    request_id = await service.verification.request_email(EMAIL)
+    await finish_background(service)
+    sent, verification = mailbox.last(EMAIL), service.verification
+    with monkeypatch.context() as outage:
+        outage.setattr("authkit_issuer.domains.signup.verification.is_live", down)
+        with pytest.raises(errors.DatabaseUnavailable):
+            await verification.confirm_email_link(sent.token, user_id=attacker)
+        with pytest.raises(errors.DatabaseUnavailable):
+            await verification.confirm_email(EMAIL, sent.code, request_id=request_id, user_id=attacker)
+    assert await verification.confirm_email_link(sent.token, user_id=attacker) == attacker
+
+
 @pytest.mark.parametrize("target", [EMAIL, PHONE])
 async def test_a_code_that_another_person_asked_for_needs_the_user_too(
     service, attacker, mailbox, target
