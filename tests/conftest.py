@@ -385,7 +385,8 @@ def age(database_url: str, shared_pool: postgres.Pool) -> Callable[..., Awaitabl
         )
         moves = ", ".join(f"{name} = {name} - ${number}::interval" for number, name in enumerate(by, 2))
         statement = f"update profiles.{table} set {moves} where {key}::text = $1"
-        done = await shared_pool.execute(statement, str(row), *by.values())
+        async with shared_pool.acquire() as connection, connection.transaction(isolation="read_committed"):
+            done = await connection.execute(statement, str(row), *by.values())
         assert done == "UPDATE 1", f"no row {row} in {table}"
 
     return move
