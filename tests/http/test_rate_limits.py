@@ -372,3 +372,11 @@ async def test_other_clients_cannot_keep_the_owner_of_an_address_from_registerin
         proof = {"email": email, "code": mailbox.last(email).code}
         proof["registration_id"] = started.json()["registration_id"]
         assert (await owner.post("/auth/email/verify/confirm", json=proof)).status_code == 200
+
+
+async def test_the_probes_of_many_processes_by_one_balancer_are_all_answered(make_service, clock):
+    service = await make_service(rate_limits={})  # as production counts
+    async with _from(service, "10.0.0.9") as balancer:
+        for _ in range(150):
+            assert (await balancer.get("/readyz")).status_code == 200
+            clock.advance(1 / 40)  # twenty processes, each looked at twice a second
