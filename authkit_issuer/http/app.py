@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
@@ -67,7 +68,7 @@ def create_app(service: Service, prefix: str | None = None) -> Starlette:
         for path, group in groupby(by_path, key=attrgetter("path"))
     }
     app = Starlette(
-        routes=[Route(path, found) for path, found in table.items()],
+        routes=[_WholePath(path, found) for path, found in table.items()],
         middleware=[Middleware(Edge, origins=Origins(config)), Middleware(FixedPaths, table=table)],
     )
     # A redirect to the path without its slash would repeat a request with its secrets.
@@ -81,3 +82,15 @@ def _placed(operation: Operation, prefix: str) -> Operation:
     if prefix == _PREFIX or not operation.path.startswith(f"{_PREFIX}/"):
         return operation
     return replace(operation, path=f"{prefix}{operation.path.removeprefix(_PREFIX)}")
+
+
+class _WholePath(Route):
+    """A route that matches a path to its very end.
+
+    Starlette's pattern ends with ``$``, which also matches before a line feed. A proxy that refuses some
+    paths takes the path with a line feed behind it for another one, and would pass it on.
+    """
+
+    def __init__(self, path: str, endpoint: Path) -> None:
+        super().__init__(path, endpoint)
+        self.path_regex = re.compile(self.path_regex.pattern.removesuffix("$") + r"\Z")

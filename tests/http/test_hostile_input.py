@@ -265,3 +265,14 @@ async def test_odd_headers_break_nothing(operation, request_of):
         return
     answer = await request_of(operation, headers=headers)
     assert answer.status_code < 500, answer.text
+
+
+async def test_no_path_with_a_line_feed_behind_it_is_that_path(api):
+    paths = {operation.path for operation in OPERATIONS}
+    named = [re.sub(r"{\w+}", "[^/]+", path) for path in paths if path.endswith("}")]
+    assert (await api.get("/readyz")).status_code == 200
+    for path in sorted(paths):
+        if any(re.fullmatch(pattern, path) for pattern in named):
+            continue  # what is behind the last slash is an id, whatever it is
+        answer = await api.get(f"{re.sub(r'{.*?}', 'x', path)}%0A")
+        assert (answer.status_code, answer.json()["error"]) == (404, "not_found"), path
