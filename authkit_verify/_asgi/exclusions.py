@@ -51,7 +51,7 @@ def _holds_root(scope: Scope) -> bool:
     """True if ``root_path`` is in the path, and not at its start."""
     # Litestar routes on what follows the first one: below "/api", "/docs/api/admin" is its "/admin".
     path, root = scope["path"], scope.get("root_path") or ""
-    return bool(root.strip("/")) and root in path and route_path(scope) == path
+    return root not in {"", "/"} and root in path and route_path(scope) == path
 
 
 _OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})

@@ -19,12 +19,13 @@ def route_path(scope: Scope) -> str:
     """Return the decoded path below ``root_path``, the part that an application routes on.
 
     Servers disagree on whether ``path`` repeats ``root_path``; a prefix is removed only where it ends at a
-    segment border, so that ``/apiary`` is not read as ``/api`` + ``ary``.
+    segment border, so that ``/apiary`` is not read as ``/api`` + ``ary``. Starlette cuts at the same places:
+    with Daphne a client chooses ``root_path``, and must not choose another path here than there.
     """
     path: str = scope["path"]
     root: str = scope.get("root_path") or ""
     if root and path.startswith(root):
         rest = path[len(root) :]
-        if not rest or rest[0] == "/" or root[-1] == "/":
-            return rest if rest.startswith("/") else "/" + rest
+        if not rest or rest[0] == "/":
+            return rest or "/"
     return path

@@ -30,7 +30,8 @@ def _scope(request: HttpRequest) -> dict[str, Any]:
     served = getattr(request, "scope", None)
     scope = _of_wsgi(request) if served is None else dict(served)
     # Django knows which proxies to believe about the scheme, and the prefix that it does not route on.
-    root = request.META.get("SCRIPT_NAME", "")
+    # Without the slashes at its end, as in ``request.path``: gunicorn takes it from a header of the client.
+    root = request.META.get("SCRIPT_NAME", "").rstrip("/")
     return {**scope, "scheme": request.scheme, "root_path": root, "state": dict(scope.get("state") or {})}
 
 

@@ -203,14 +203,18 @@ def _scope(environ: Environ) -> dict[str, Any]:
         for name, value in environ.items()
         if name.startswith("HTTP_") and isinstance(value, str)
     ]
-    root, path = environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", "")
+    root, path = _decoded(environ.get("SCRIPT_NAME", "")), _decoded(environ.get("PATH_INFO", ""))
+    if path and path[0] != "/":
+        path = (
+            "/" + path
+        )  # as frameworks read it: gunicorn lets a client cut the path by the header SCRIPT_NAME
     peer = environ.get("REMOTE_ADDR")
     return {
         "type": "http",
         "method": environ.get("REQUEST_METHOD", "GET"),
         "scheme": environ.get("wsgi.url_scheme", "http"),
-        "path": _decoded(root + path) or "/",
-        "root_path": _decoded(root),
+        "path": root + path or "/",
+        "root_path": root,
         "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
         "server": (environ.get("SERVER_NAME"), environ.get("SERVER_PORT")),
         "client": (peer, 0) if peer else None,

@@ -163,3 +163,15 @@ def test_excluded_paths_are_those_that_django_routes_on(
         assert client.get(f"{prefix}/secret").status_code == 401
         assert client.get(f"{prefix}/secret", headers=ours.bearer("ann")).text == "reached"
         assert client.get(f"{prefix}/docs/start").text == "reached"
+
+
+@pytest.mark.parametrize("root", ["/docs/x//", "/docs/x/", "/docs/x", "/docs//"])
+def test_no_script_name_of_a_client_leads_through_an_excluded_subtree(
+    root: str, verifier: SyncVerifier
+) -> None:
+    # gunicorn takes it from a header, and leaves the rest of the path.
+    settings = {"VERIFIER": verifier, "EXCLUDE": ["/docs/*"]}
+    with override_settings(ROOT_URLCONF=(path("secret", plain),), MIDDLEWARE=[OURS], AUTHKIT=settings):
+        transport = httpx.WSGITransport(app=get_wsgi_application(), script_name=root)
+        with httpx.Client(transport=transport, base_url="http://x.test") as client:
+            assert client.get("/secret").status_code == 401

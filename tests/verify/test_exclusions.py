@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 from litestar import Litestar, get
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from authkit_verify import AuthMiddleware
 from authkit_verify._asgi.exclusions import PathSet, is_preflight
@@ -16,7 +20,8 @@ from authkit_verify.testing import FakeIssuer
     ("path", "root", "expected"),
     [
         ("/a", "", "/a"), ("/api/a", "/api", "/a"), ("/api", "/api", "/"), ("/apiary", "/api", "/apiary"),
-        ("/a", "/api", "/a"), ("/api/", "/api", "/"), ("/", "", "/"),
+        ("/a", "/api", "/a"), ("/api/", "/api", "/"), ("/", "", "/"), ("/api/a", "/api/", "/api/a"),
+        ("/api//a", "/api/", "/a"), ("/a", "/", "/a"),
     ],
 )  # fmt: skip
 def test_the_path_below_the_root_is_what_counts(path: str, root: str, expected: str) -> None:
@@ -41,6 +46,7 @@ def test_paths_are_matched_in_full(path: str, *, inside: bool) -> None:
     [
         ("/docs/api/admin", "/api", False), ("/docs/x/apis", "/api", False), ("/docs/api/a", "/api/", False),
         ("/docs/x", "/api", True), ("/api/docs/api/x", "/api", True), ("/docs/x", "/", True),
+        ("/docs//admin", "//", False), ("/docs/x/admin", "/docs/x/", False),
     ],
 )  # fmt: skip
 def test_a_subtree_holds_no_path_that_a_framework_cuts_at_its_root(
@@ -49,8 +55,9 @@ def test_a_subtree_holds_no_path_that_a_framework_cuts_at_its_root(
     assert ({"path": path, "root_path": root} in PathSet(["/docs/*"])) is inside
 
 
+@pytest.mark.parametrize(("path", "root"), [("/docs/api/admin", "/api"), ("/docs//admin", "//")])
 async def test_no_route_of_litestar_is_reached_through_a_subtree(
-    issuer: FakeIssuer, connect: Callable[..., Any]
+    issuer: FakeIssuer, connect: Callable[..., Any], path: str, root: str
 ) -> None:
     @get("/admin")
     async def admin() -> str:
@@ -58,9 +65,20 @@ async def test_no_route_of_litestar_is_reached_through_a_subtree(
 
     routes = Litestar([admin], openapi_config=None, logging_config=None)  # it would set the root logger
     app = AuthMiddleware(routes, issuer.verifier(), exclude=["/docs/*"])  # type: ignore[arg-type]
-    answer = await connect(
-        app, path="/docs/api/admin", root_path="/api", headers=[(b"host", b"a.test")]
-    ).run()
+    answer = await connect(app, path=path, root_path=root, headers=[(b"host", b"a.test")]).run()
+    assert (answer.status, b"reached" in answer.body) == (401, False)
+
+
+async def test_no_root_of_a_client_takes_a_route_of_starlette_for_an_excluded_path(
+    issuer: FakeIssuer, connect: Callable[..., Any]
+) -> None:
+    async def reached(_request: Request) -> Response:
+        return Response("reached")
+
+    routes = Starlette(routes=[Route("/admin/health", reached)])
+    app = AuthMiddleware(routes, issuer.verifier(), exclude=["/health"])
+    # Daphne takes it from a header: Starlette cuts no path behind such a root.
+    answer = await connect(app, path="/admin/health", root_path="/admin/").run()
     assert (answer.status, b"reached" in answer.body) == (401, False)
 
 

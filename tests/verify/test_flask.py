@@ -189,3 +189,12 @@ def test_what_is_no_guard_is_refused(shop: tuple[flask.Flask, Auth]) -> None:
     for wrong in ("orders:read", require_role, view):
         with pytest.raises(TypeError, match="takes guards"):
             shop[1].require(wrong)  # type: ignore[arg-type]
+
+
+def test_no_script_name_of_a_client_cuts_a_route_out_of_an_excluded_path(verifier: SyncVerifier) -> None:
+    app = flask.Flask("shop")
+    Auth(app, verifier, exclude=["/public-orders"])
+    app.add_url_rule("/orders", view_func=lambda: "reached")
+    # gunicorn takes it from a header, and leaves the rest of the path.
+    cut = {"SCRIPT_NAME": "/public-", "PATH_INFO": "orders"}
+    assert app.test_client().get("/public-orders", environ_overrides=cut).status_code == 401
