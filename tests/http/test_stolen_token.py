@@ -16,8 +16,10 @@ from authkit_issuer.config import ProviderConfig
 from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.errors import StepUpRequired
 from authkit_issuer.http.operations import Auth, NoBody, Operation
+from fakes.calls import refusal
 from fakes.laws import for_each
 from fakes.repository import ROOT
+from fakes.users import PASSWORD
 
 WITH_TOKEN = [operation for operation in OPERATIONS if operation.auth.takes_token]
 CHANGING = [operation for operation in WITH_TOKEN if operation.method != "GET"]
@@ -79,6 +81,10 @@ SOMETIMES: dict[str, tuple[str, dict[str, Any]]] = {
     "unassignOrgRole": (_FOR_OWNERS, {"role": "owner"}),
     "unassignOrgRoleByBody": (_FOR_OWNERS, {"role": "owner"}),
     "revokeSessions": ("with `keep_current`, it asks for one", {"keep_current": "true"}),
+    "updateUsername": (
+        "for a user with a password who has neither address nor number, it asks for one",
+        {"username": "eve_three"},
+    ),
 }
 """Of the operations in ``ALONE``: when they ask for a proof nevertheless, and what makes them ask.
 
@@ -128,6 +134,19 @@ def test_no_row_is_about_an_operation_that_does_not_exist() -> None:
     assert BODIES.keys() <= names
 
 
+async def people(service, number: int) -> list[str]:
+    """Return the ids of three users with an email address."""
+    names = [f"{name}_{number}" for name in ("eve", "member", "guest")]
+    return [(await service.users.create(f"{name}@example.test", name)).id for name in names]
+
+
+async def user_of_a_name(service, name: str) -> str:
+    """Return the id of a user who signs in with this name and a password, and has no contact."""
+    user = await service.users.create(None, name)
+    await service.passwords.admin_set(user.id, PASSWORD)
+    return user.id
+
+
 @pytest.fixture
 async def stolen(make_service, serve, age):
     """Send an operation with the token of a session whose proof is old, as an owner and administrator."""
@@ -143,12 +162,12 @@ async def stolen(make_service, serve, age):
     )
     async with serve(service) as api:
 
-        async def send(operation: Operation, given: dict[str, Any] | None, number: int) -> Any:
-            people = [
-                await service.users.create(f"{name}{number}@example.test", f"{name}_{number}")
-                for name in ("eve", "member", "guest")
-            ]
-            eve, member, guest = (person.id for person in people)
+        async def send(
+            operation: Operation, given: dict[str, Any] | None, number: int, *, by_name: bool = False
+        ) -> Any:
+            eve, member, guest = await people(service, number)
+            if by_name:
+                eve = await user_of_a_name(service, f"eve_{number}_alone")
             org = f"acme-{number}"
             await service.orgs.create(org, owner_user_id=eve)
             await service.orgs.define_role(org, "editor")
@@ -189,7 +208,7 @@ async def test_an_old_proof_opens_what_the_table_says_and_nothing_else(stolen) -
 async def test_what_sometimes_asks_for_a_proof_asks(stolen) -> None:
     by_name = {operation.name: operation for operation in CHANGING}
     for number, (name, (_, body)) in enumerate(SOMETIMES.items()):
-        answer = await stolen(by_name[name], body, number)
+        answer = await stolen(by_name[name], body, number, by_name=name == "updateUsername")
         assert (answer.status_code, answer.json()["error"]) == (403, "step_up_required"), (name, answer.text)
 
 
@@ -213,6 +232,25 @@ async def test_a_stolen_token_keeps_no_owner_out(
         assert (await api.get("/auth/user/me", headers=bearer)).status_code == 200
         proof = {"token": mailbox.last(session["email"]).token, "new_password": "another horse battery"}
         assert (await api.post("/auth/password/reset/confirm-link", json=proof)).status_code == 200
+
+
+async def test_a_stolen_token_takes_no_name_with_which_alone_its_owner_signs_in(
+    make_service, serve, age
+) -> None:
+    service = await make_service()
+    await user_of_a_name(service, "ada_l")
+    who = {"identifier": "ada_l", "password": PASSWORD}
+    async with serve(service) as api:
+        tokens = (await api.post("/auth/password/login", json=who)).json()
+        bearer = {"authorization": f"Bearer {tokens['access_token']}"}
+        session = (await api.get("/auth/user/me", headers=bearer)).json()["session_id"]
+        await age("refresh_sessions", session, auth_time=service.config.step_up_max_age + 60)
+        renaming = {"headers": bearer, "json": {"username": "mallory"}}
+        assert refusal(await api.patch("/auth/user/username", **renaming)) == (403, "step_up_required")
+        assert (await api.post("/auth/password/login", json=who)).status_code == 200
+        proof = {"headers": bearer, "json": {"password": PASSWORD}}
+        assert (await api.post("/auth/step-up/password", **proof)).status_code == 200
+        assert (await api.patch("/auth/user/username", **renaming)).status_code == 200
 
 
 # --- SECURITY.md ------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from authkit_issuer.http.operations import (
     Plain,
     Text,
 )
-from authkit_issuer.http.recent_auth import require_recent_auth_unless
+from authkit_issuer.http.recent_auth import require_recent_auth, require_recent_auth_unless
 from authkit_issuer.http.responses import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
@@ -87,11 +87,15 @@ routes = Routes(tag="account", auth=Auth.USER)
     "Change your user name",
     limit=Limit(bucket="auth_user_update_username", by_user=True),
     calls=(Users.update_username,),
+    errors=(StepUpRequired,),
 )
 async def update_username(call: Call[UsernameUpdate, NoParams]) -> OkResponse:
     """Change the user name."""
-    users, name = call.service.users, call.body.username
-    await users.update_username(call.account.id, name, client=call.client)
+    account, users, name = call.account, call.service.users, call.body.username
+    if account.has_password and not (account.email or account.phone_number):
+        # With no other name the user could neither sign in nor take it back, and gets no notice.
+        await require_recent_auth(call.service, account)
+    await users.update_username(account.id, name, client=call.client)
     return OkResponse()
 
 
