@@ -133,6 +133,9 @@ async def test_a_trusted_proxy_passes_the_certificate_on(
         ("xfcc", f"By=a;Hash={HASH};URI=b,By=c;URI=d"),
         ("xfcc", f'Subject="Hash={HASH}"'),
         ("xfcc", f'Subject=";Hash={HASH};'),
+        ("xfcc", f'Hash={HASH};Subject="'),
+        ("xfcc", f'Hash={HASH};Subject="a"b'),
+        ("xfcc", f'Hash={HASH};"a"'),
         ("xfcc", f"NotHash={HASH}"),
         ("xfcc", f"Hash={HASH}00"),
         ("xfcc", '"' + '\\"' * 30_000),
@@ -154,21 +157,36 @@ async def test_a_header_without_that_certificate_proves_nothing(
 
 
 @pytest.mark.parametrize("first", ["x_cert", "x-cert"])
-def test_wsgi_takes_no_certificate_of_a_client_beside_that_of_the_proxy(first: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "of_client", "of_proxy"),
+    [
+        ("pem", quote(PEM), quote(OTHER_PEM)),
+        ("xfcc", f"Hash={HASH}", f"By=a;Hash={OTHER_HASH}"),
+        ("xfcc", f'Hash={HASH};Subject="', f"By=a;Hash={OTHER_HASH}"),
+        ("xfcc", f'Hash={HASH};Subject="', f'By=a;Hash={OTHER_HASH};Subject="CN=ben"'),
+        ("xfcc", f'Hash={HASH};Subject="', f'By=a;Hash={OTHER_HASH};Subject="CN=b\\"n";URI='),
+        ("xfcc", f'Hash={HASH};Subject="\\', f'By=a;Hash={OTHER_HASH};Subject="";URI='),
+    ],
+    ids=lambda value: value[:4],  # of random certificates
+)
+def test_wsgi_takes_no_certificate_of_a_client_beside_that_of_the_proxy(
+    first: str, form: CertificateFormat, of_client: str, of_proxy: str
+) -> None:
     issuer = FakeIssuer()
 
     def app(_environ: Any, start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
         return [b""]
 
-    header = CertificateHeader(name="x-cert", format="pem", trusted_proxies=["127.0.0.1"])
+    header = CertificateHeader(name="x-cert", format=form, trusted_proxies=["127.0.0.1"])
     bound = ("authorization", f"Bearer {issuer.mint(cnf=CNF)}")
     with (
         SyncVerifier(issuer.accept(), issuer.client, issuer.clock, certificate_header=header) as verifier,
         running(wsgi.AuthMiddleware(app, verifier)) as client,
     ):
-        assert client.get("/", headers=[bound, ("x-cert", quote(PEM))]).status_code == 200
-        stolen = [bound, (first, quote(PEM)), ("x-cert", quote(OTHER_PEM))]
+        own = of_client.partition(";")[0]
+        assert client.get("/", headers=[bound, ("x-cert", own)]).status_code == 200
+        stolen = [bound, (first, of_client), ("x-cert", of_proxy)]
         assert client.get("/", headers=stolen).status_code == 401
 
 

@@ -25,8 +25,10 @@ _MAX_VALUE = 64 * 1024
 _NAME = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _PEM = r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----"
 _HASH = r"(?i)(?:^|;)Hash=([0-9a-f]{64})(?=;|$)"
-# An unclosed text reaches to the end: a pattern that could fail would be tried again from every quote.
-_QUOTED = r'"(?:[^"\\]|\\.)*"?'
+# A quoted text is a whole value: one that a client leaves open would take in the element of the proxy.
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_PAIR = rf'[^",;]*+(?:(?<==){_QUOTED})?+'
+_ELEMENT = f"{_PAIR}(?:;{_PAIR})*+"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,10 +111,11 @@ def _of_base64(text: str) -> str | None:
 
 def _of_xfcc(value: str) -> str | None:
     # Quoted texts go first: a subject may hold any separator, and is chosen by the owner of the certificate.
-    bare = re.sub(_QUOTED, "", value)
-    if "," in bare:  # several proxies: which of their certificates is the client's is unknown
+    if (
+        re.fullmatch(_ELEMENT, value) is None
+    ):  # or several: which of their certificates is the client's is unknown
         return None
-    hashes = re.findall(_HASH, bare)
+    hashes = re.findall(_HASH, re.sub(_QUOTED, "", value))
     return _encoded(bytes.fromhex(hashes[0])) if len(hashes) == 1 else None
 
 
