@@ -150,6 +150,16 @@ class TestPersonal:
             await multi.users.update_username(user, name.capitalize())
         assert sorted([(await multi.orgs.get_personal(user)).slug for user in users]) == slugs
 
+    async def test_a_user_of_too_many_organizations_gets_none_and_the_others_theirs(
+        self, make_service, monkeypatch
+    ):
+        single = await make_service(org_mode="single")
+        users = [(await single.users.create(None, name)).id for name in ("ada_l", "bob_k", "cy_q")]
+        multi = await make_service(org_mode="multi")
+        await multi.orgs.create("team", owner_user_id=sorted(users)[0])
+        monkeypatch.setattr("authkit_issuer.domains.orgs.members.MAX_MEMBERSHIPS", 1)
+        assert await multi.orgs.backfill_personal() == 2
+
 
 class TestRoles:
     async def test_a_role_is_defined_listed_and_deleted_with_every_assignment(
