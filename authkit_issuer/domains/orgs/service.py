@@ -289,8 +289,8 @@ class Orgs:
         """Give every user with a name a personal organization, for a service that had none so far.
 
         Safe to repeat. Where two names lead to one owner slug (``a_b`` and ``a__b``), the second user gets
-        it with ``-2`` and so on, and the event says so. A user of 200 organizations gets none. Returns how many
-        were made.
+        it with ``-2`` and so on, and the event says so. A user of 200 organizations gets none. Returns
+        how many were made.
         """
         made, last = 0, "00000000-0000-0000-0000-000000000000"
         while batch := await self.rt.all(sql.WITHOUT_PERSONAL, last, BACKFILL_BATCH):

@@ -156,7 +156,7 @@ class TestPersonal:
         single = await make_service(org_mode="single")
         users = [(await single.users.create(None, name)).id for name in ("ada_l", "bob_k", "cy_q")]
         multi = await make_service(org_mode="multi")
-        await multi.orgs.create("team", owner_user_id=sorted(users)[0])
+        await multi.orgs.create("team", owner_user_id=min(users))
         monkeypatch.setattr("authkit_issuer.domains.orgs.members.MAX_MEMBERSHIPS", 1)
         assert await multi.orgs.backfill_personal() == 2
 
