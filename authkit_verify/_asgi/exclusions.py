@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from authkit_verify._asgi.types import Message, Receive, Scope, Send, route_path
+from authkit_verify._asgi.types import Message, Receive, Scope, Send, route_path, whole_path
 
 
 class PathSet:
@@ -50,7 +50,7 @@ def _climbs(path: str) -> bool:
 def _holds_root(scope: Scope) -> bool:
     """True if ``root_path`` is in the path, and not at its start."""
     # Litestar routes on what follows the first one: below "/api", "/docs/api/admin" is its "/admin".
-    path, root = scope["path"], scope.get("root_path") or ""
+    path, root = whole_path(scope), scope.get("root_path") or ""
     return root not in {"", "/"} and root in path and route_path(scope) == path
 
 

@@ -7,12 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import unquote
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def whole_path(scope: Scope) -> str:
+    """Return the decoded path of a request, with ``root_path`` if the server repeats it."""
+    path: str = scope["path"]
+    if getattr(scope.get("route_handler"), "is_mount", False):
+        # Inside Litestar, which cuts the path of a mount off and does not add it to ``root_path``.
+        path = unquote((scope.get("raw_path") or b"").decode("latin-1").partition("?")[0])
+    return path
 
 
 def route_path(scope: Scope) -> str:
@@ -22,8 +32,7 @@ def route_path(scope: Scope) -> str:
     segment border, so that ``/apiary`` is not read as ``/api`` + ``ary``. Starlette cuts at the same places:
     with Daphne a client chooses ``root_path``, and must not choose another path here than there.
     """
-    path: str = scope["path"]
-    root: str = scope.get("root_path") or ""
+    path, root = whole_path(scope), scope.get("root_path") or ""
     if root and path.startswith(root):
         rest = path[len(root) :]
         if not rest or rest[0] == "/":

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from litestar import Litestar, get
+from litestar import Litestar, asgi, get
+from litestar.middleware import DefineMiddleware
+from litestar.types import Receive, Scope, Send
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -67,6 +69,30 @@ async def test_no_route_of_litestar_is_reached_through_a_subtree(
     app = AuthMiddleware(routes, issuer.verifier(), exclude=["/docs/*"])  # type: ignore[arg-type]
     answer = await connect(app, path=path, root_path=root, headers=[(b"host", b"a.test")]).run()
     assert (answer.status, b"reached" in answer.body) == (401, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "status"),
+    [
+        ("/admin", "", 401), ("/admin/", "", 401), ("/admin/docs/x", "", 401),
+        ("/docs/api/admin", "/api", 401), ("/", "", 200), ("/docs/x", "", 200),
+    ],
+)  # fmt: skip
+async def test_a_path_inside_a_mount_of_litestar_is_no_path_of_the_application(
+    issuer: FakeIssuer, connect: Callable[..., Any], path: str, root: str, status: int
+) -> None:
+    @asgi(["/admin", "/docs"], is_mount=True, copy_scope=True)
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("reached")(scope, receive, send)  # type: ignore[arg-type]
+
+    @get("/")
+    async def start() -> str:
+        return "start"
+
+    protection: Any = DefineMiddleware(AuthMiddleware, verifier=issuer.verifier(), exclude=["/", "/docs/*"])  # type: ignore[arg-type]
+    app = Litestar([mounted, start], middleware=[protection], openapi_config=None, logging_config=None)
+    scope = {"path": path, "raw_path": path.encode(), "root_path": root, "headers": [(b"host", b"a.test")]}
+    assert (await connect(app, **scope).run()).status == status
 
 
 async def test_no_root_of_a_client_takes_a_route_of_starlette_for_an_excluded_path(
