@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 from authkit_verify._asgi.types import Message, Receive, Scope, Send, route_path, whole_path
 
@@ -10,12 +11,19 @@ from authkit_verify._asgi.types import Message, Receive, Scope, Send, route_path
 class PathSet:
     """Decoded paths below ``root_path``: exact ones, and subtrees spelled ``/docs/*``.
 
-    ``/docs/*`` holds every path below ``/docs/`` and not ``/docs`` itself. There are no other patterns.
+    ``/docs/*`` holds every path below ``/docs/``, and neither ``/docs`` nor ``/docs/``, which are one route
+    to some frameworks: it holds ``/docs/`` if ``/docs`` is listed too. There are no other patterns. A path
+    that frameworks read differently is in the set only if it is in it by each reading.
+
+    Args:
+        patterns: The paths.
+        slash_counts: True where ``/docs/`` is another route than ``/docs``, as in Django: it is then in
+            ``/docs/*``. Default False.
     """
 
-    __slots__ = ("_exact", "_trees")
+    __slots__ = ("_exact", "_slash_counts", "_trees")
 
-    def __init__(self, patterns: Iterable[str] = ()) -> None:
+    def __init__(self, patterns: Iterable[str] = (), *, slash_counts: bool = False) -> None:
         if isinstance(patterns, str):
             raise ValueError(f"exclude must be a list of paths, not the single string {patterns!r}")  # noqa: TRY004 - every mistake here is a ValueError
         exact: set[str] = set()
@@ -29,6 +37,7 @@ class PathSet:
             (trees if stem != pattern else exact).add(stem)
         self._exact = frozenset(exact)
         self._trees = tuple(sorted(trees))
+        self._slash_counts = slash_counts
 
     def __bool__(self) -> bool:
         return bool(self._exact or self._trees)
@@ -37,19 +46,27 @@ class PathSet:
         """True if the path of this request is in the set."""
         path = route_path(scope)
         if path in self._exact:
-            return True
-        inside = bool(self._trees) and path.startswith(self._trees)
-        return inside and not _climbs(path) and not _holds_root(scope)
+            return not _holds_root(scope)
+        if not path.startswith(self._trees):  # nearly every request
+            return False
+        return not _holds_root(scope) and _is_plain(path) and (self._slash_counts or self._holds_bare(path))
+
+    def _holds_bare(self, path: str) -> bool:
+        """True if the path is in the set without the slashes at its end, as Litestar and Sanic read it."""
+        bare = path.rstrip("/") or "/"
+        return bare in self._exact or bare.startswith(self._trees)
 
 
-def _climbs(path: str) -> bool:
-    # A wildcard must not cover a path that a later layer normalizes away: "/docs/../admin" is not in /docs.
-    return "\\" in path or any(part in {".", ".."} for part in path.split("/"))
+def _is_plain(path: str) -> bool:
+    """True if no later layer normalizes the path away: "/docs/../admin" is not in /docs."""
+    again = unquote(path)  # by an application that decodes it once more
+    return "\\" not in again and {".", ".."}.isdisjoint(again.split("/"))
 
 
 def _holds_root(scope: Scope) -> bool:
-    """True if ``root_path`` is in the path, and not at its start."""
-    # Litestar routes on what follows the first one: below "/api", "/docs/api/admin" is its "/admin".
+    """True if ``root_path`` is in the path, and not cut off at its start by every framework."""
+    # Litestar routes on what follows the first one, Quart on what follows it without a border of segments:
+    # below "/api", "/docs/api/admin" is "/admin", and so is "/docs/admin" below "/docs/".
     path, root = whole_path(scope), scope.get("root_path") or ""
     return root not in {"", "/"} and root in path and route_path(scope) == path
 

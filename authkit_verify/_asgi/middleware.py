@@ -49,7 +49,8 @@ class AuthMiddleware:
         verifier: The verifier of the tokens. The host closes it.
         required: If False, a request without a token passes as anonymous. Default True.
         exclude: Paths that need no token and whose token is not read: exact ones, and subtrees spelled
-            ``/docs/*``. Paths are decoded and below ``root_path``. Default none.
+            ``/docs/*``. List ``/docs`` as well to exclude ``/docs/``, which is the same route to some
+            frameworks. Paths are decoded and below ``root_path``. Default none.
         enrichment: The host's own records, asked whether the user may still act. A bare source serves the
             only accepted issuer; among several issuers an ``Enricher`` names those whose users it knows.
             Default None: the token alone counts.

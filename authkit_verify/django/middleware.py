@@ -35,7 +35,8 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
     - ``ISSUERS``: A list of ``IssuerAccept``.
     - ``VERIFIER``: A ``SyncVerifier`` of the host.
     - ``REQUIRED``: If False, a request without a token passes as anonymous. Default True.
-    - ``EXCLUDE``: Paths that need no token and whose token is not read, such as ``/admin/*``. Default none.
+    - ``EXCLUDE``: Paths that need no token and whose token is not read, such as ``/admin/*``, which
+      holds ``/admin/`` and not ``/admin``. Default none.
     - ``ENRICHMENT``: The host's own records, as in the ASGI middleware. Default None.
     - ``REALM``, ``SCOPES``: What the challenge names. Default ``authkit``, and the ``required_scopes`` of the
       issuers.

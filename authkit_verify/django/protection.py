@@ -51,7 +51,7 @@ class Protection:
         if not isinstance(self.required, bool):
             raise ImproperlyConfigured(f"AUTHKIT['REQUIRED'] is True or False, not {self.required!r}")
         self.find_user = _loaded(given.get("USER"))
-        self._exclude = PathSet(given.get("EXCLUDE", ()))
+        self._exclude = PathSet(given.get("EXCLUDE", ()), slash_counts=True)
         asynchronous = self.verifier.asynchronous
         named = given.get("SCOPES")
         scopes = required_scopes(asynchronous) if named is None else words_of("SCOPES", named)

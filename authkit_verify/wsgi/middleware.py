@@ -47,7 +47,8 @@ class AuthMiddleware:
         verifier: The verifier of the tokens. The host closes it.
         required: If False, a request without a token passes as anonymous. Default True.
         exclude: Paths that need no token and whose token is not read: exact ones, and subtrees spelled
-            ``/docs/*``. Default none.
+            ``/docs/*``. List ``/docs`` as well to exclude ``/docs/``, which is the same route to some
+            frameworks. Default none.
         enrichment: The host's own records, as in the ASGI middleware; asked on the verifier's event loop.
             Default None.
         realm: The ``realm`` of the ``WWW-Authenticate`` challenge. Default ``authkit``.

@@ -165,6 +165,15 @@ def test_excluded_paths_are_those_that_django_routes_on(
         assert client.get(f"{prefix}/docs/start").text == "reached"
 
 
+@pytest.mark.parametrize("server", SERVERS)
+def test_an_excluded_subtree_has_the_route_with_a_slash_and_not_the_one_without(
+    server: str, verifier: SyncVerifier
+) -> None:
+    settings = {"VERIFIER": verifier, "EXCLUDE": ["/admin/*"]}
+    with served(server, [path("admin/", plain), path("admin", plain)], settings) as client:
+        assert (client.get("/admin/").text, client.get("/admin").status_code) == ("reached", 401)
+
+
 @pytest.mark.parametrize("root", ["/docs/x//", "/docs/x/", "/docs/x", "/docs//"])
 def test_no_script_name_of_a_client_leads_through_an_excluded_subtree(
     root: str, verifier: SyncVerifier

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
 from litestar import Litestar, asgi, get
+from litestar import Request as LitestarRequest
 from litestar.middleware import DefineMiddleware
 from litestar.types import Receive, Scope, Send
+from quart import Quart
+from quart import request as quart_request
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,11 +40,20 @@ def test_the_path_below_the_root_is_what_counts(path: str, root: str, expected: 
         ("/health", True), ("/health/", False), ("/healthz", False), ("/HEALTH", False), ("/docs/a", True),
         ("/docs/a/b", True),
         ("/docs", False), ("/docsx", False), ("/docs/../admin", False), ("/docs/./x", False),
-        ("/docs/..\\admin", False), ("//health", False), ("/", False),
+        ("/docs/..\\admin", False), ("//health", False), ("/", False), ("/docs/", False), ("/docs//", False),
+        ("/docs/a/", True), ("/docs/%2e%2e/admin", False), ("/docs/..%2fadmin", False), ("/docs/100%", True),
     ],
 )  # fmt: skip
 def test_paths_are_matched_in_full(path: str, *, inside: bool) -> None:
     assert ({"path": path} in PathSet(["/health", "/docs/*"])) is inside
+
+
+def test_a_subtree_holds_its_root_with_a_slash_where_that_is_another_route_or_listed() -> None:
+    assert {"path": "/docs/"} in PathSet(["/docs", "/docs/*"])
+    assert {"path": "/docs/"} in PathSet(["/docs/", "/docs/*"])
+    assert {"path": "/docs/"} in PathSet(["/docs/*"], slash_counts=True)
+    assert {"path": "/"} in PathSet(["/*"])
+    assert {"path": "/docs"} not in PathSet(["/docs/*"], slash_counts=True)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +119,47 @@ async def test_no_root_of_a_client_takes_a_route_of_starlette_for_an_excluded_pa
     # Daphne takes it from a header: Starlette cuts no path behind such a root.
     answer = await connect(app, path="/admin/health", root_path="/admin/").run()
     assert (answer.status, b"reached" in answer.body) == (401, False)
+
+
+def _litestar() -> Any:
+    @get(["/share", "/orders", "/share/{name:str}", "/hooks/orders"])
+    async def reached(request: LitestarRequest[Any, Any, Any]) -> str:
+        return str(request.scope["path_template"])
+
+    return Litestar([reached], openapi_config=None, logging_config=None)
+
+
+def _quart() -> Any:
+    app = Quart("app")
+    app.url_map.strict_slashes = False
+    for route in ("/share", "/orders", "/share/<name>", "/hooks/orders"):
+        app.add_url_rule(route, route, lambda **_: quart_request.url_rule.rule)  # type: ignore[union-attr]
+    return app
+
+
+def _starlette() -> Any:
+    async def reached(request: Request) -> Response:
+        return Response(request.scope["route"].path)
+
+    routes = ("/share", "/orders", "/share/{name}", "/hooks/orders")
+    return Starlette(routes=[Route(route, reached) for route in routes])
+
+
+@pytest.mark.parametrize("framework", [_litestar, _quart, _starlette])
+async def test_no_spelling_of_root_and_path_reaches_a_route_that_is_not_excluded(
+    issuer: FakeIssuer, connect: Callable[..., Any], framework: Callable[[], Any]
+) -> None:
+    app = AuthMiddleware(framework(), issuer.verifier(), exclude=["/share/*", "/hooks/orders"])
+    ends = ["", "/", "//", "/orders", "/share", "/../orders", "/x"]
+    paths = [f"{start}{end}" for start in ("/share", "/orders", "/hooks", "/x", "") for end in ends]
+    roots = ["", "/", "//", "/share", "/share/", "/hooks", "/hooks/", "hooks", "/x", "/x/", "s", "/hook"]
+    reached = set()
+    for path, root in product(filter(None, paths), roots):
+        place = {"path": path, "raw_path": path.encode(), "root_path": root, "scheme": "http"}
+        answer = await connect(app, **place, headers=[(b"host", b"a.test")], http_version="1.1").run()
+        if answer.status == 200:
+            reached.add(answer.body.decode())
+    assert {one.partition("{")[0].partition("<")[0] for one in reached} == {"/share/", "/hooks/orders"}
 
 
 @pytest.mark.parametrize("patterns", ["/health", ["health"], [""], ["/a*"], ["/*/b"], ["/a/**"]])
