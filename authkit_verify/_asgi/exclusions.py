@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from authkit_verify._asgi.types import Message, Receive, Scope, Send, route_path, whole_path
+from authkit_verify._asgi.types import Message, Receive, Scope, Send, is_routed, route_path, whole_path
 
 
 class PathSet:
@@ -68,7 +68,7 @@ def _holds_root(scope: Scope) -> bool:
     # Litestar routes on what follows the first one, Quart on what follows it without a border of segments:
     # below "/api", "/docs/api/admin" is "/admin", and so is "/docs/admin" below "/docs/".
     path, root = whole_path(scope), scope.get("root_path") or ""
-    return root not in {"", "/"} and root in path and route_path(scope) == path
+    return root not in {"", "/"} and root in path and route_path(scope) == path and not is_routed(scope)
 
 
 _OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})

@@ -16,6 +16,12 @@ Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+def is_routed(scope: Scope) -> bool:
+    """True where Litestar has cut ``root_path`` off ``path``: among the middlewares of its handlers."""
+    handler = scope.get("route_handler")
+    return handler is not None and not getattr(handler, "is_mount", False)
+
+
 def whole_path(scope: Scope) -> str:
     """Return the decoded path of a request, with ``root_path`` if the server repeats it."""
     path: str = scope["path"]
@@ -33,7 +39,7 @@ def route_path(scope: Scope) -> str:
     with Daphne a client chooses ``root_path``, and must not choose another path here than there.
     """
     path, root = whole_path(scope), scope.get("root_path") or ""
-    if root and path.startswith(root):
+    if root and path.startswith(root) and not is_routed(scope):
         rest = path[len(root) :]
         if not rest or rest[0] == "/":
             return rest or "/"

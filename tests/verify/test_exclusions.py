@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from authkit_verify import AuthMiddleware
+from authkit_verify import AuthMiddleware, Verifier
 from authkit_verify._asgi.exclusions import PathSet, is_preflight
 from authkit_verify._asgi.types import route_path
 from authkit_verify.testing import FakeIssuer
@@ -121,37 +121,50 @@ async def test_no_root_of_a_client_takes_a_route_of_starlette_for_an_excluded_pa
     assert (answer.status, b"reached" in answer.body) == (401, False)
 
 
-def _litestar() -> Any:
-    @get(["/share", "/orders", "/share/{name:str}", "/hooks/orders"])
+_OPEN = ["/share/*", "/hooks/orders"]
+
+
+def _litestar(verifier: Verifier) -> Any:
+    return AuthMiddleware(_litestar_routes(), verifier, exclude=_OPEN)
+
+
+def _inside_litestar(verifier: Verifier) -> Any:
+    return _litestar_routes(DefineMiddleware(AuthMiddleware, verifier=verifier, exclude=_OPEN))  # type: ignore[arg-type]
+
+
+def _litestar_routes(*middleware: Any) -> Any:
+    @get(["/share", "/orders", "/share/{name:str}", "/hooks/orders", "/x/hooks/orders"])
     async def reached(request: LitestarRequest[Any, Any, Any]) -> str:
         return str(request.scope["path_template"])
 
-    return Litestar([reached], openapi_config=None, logging_config=None)
+    return Litestar([reached], middleware=middleware, openapi_config=None, logging_config=None)
 
 
-def _quart() -> Any:
+def _quart(verifier: Verifier) -> Any:
     app = Quart("app")
     app.url_map.strict_slashes = False
-    for route in ("/share", "/orders", "/share/<name>", "/hooks/orders"):
+    for route in ("/share", "/orders", "/share/<name>", "/hooks/orders", "/x/hooks/orders"):
         app.add_url_rule(route, route, lambda **_: quart_request.url_rule.rule)  # type: ignore[union-attr]
-    return app
+    return AuthMiddleware(app, verifier, exclude=_OPEN)
 
 
-def _starlette() -> Any:
+def _starlette(verifier: Verifier) -> Any:
     async def reached(request: Request) -> Response:
         return Response(request.scope["route"].path)
 
-    routes = ("/share", "/orders", "/share/{name}", "/hooks/orders")
-    return Starlette(routes=[Route(route, reached) for route in routes])
+    routes = ("/share", "/orders", "/share/{name}", "/hooks/orders", "/x/hooks/orders")
+    app = Starlette(routes=[Route(route, reached) for route in routes])
+    return AuthMiddleware(app, verifier, exclude=_OPEN)
 
 
-@pytest.mark.parametrize("framework", [_litestar, _quart, _starlette])
+@pytest.mark.parametrize("framework", [_litestar, _inside_litestar, _quart, _starlette])
 async def test_no_spelling_of_root_and_path_reaches_a_route_that_is_not_excluded(
-    issuer: FakeIssuer, connect: Callable[..., Any], framework: Callable[[], Any]
+    issuer: FakeIssuer, connect: Callable[..., Any], framework: Callable[[Verifier], Any]
 ) -> None:
-    app = AuthMiddleware(framework(), issuer.verifier(), exclude=["/share/*", "/hooks/orders"])
-    ends = ["", "/", "//", "/orders", "/share", "/../orders", "/x"]
-    paths = [f"{start}{end}" for start in ("/share", "/orders", "/hooks", "/x", "") for end in ends]
+    app = framework(issuer.verifier())
+    ends = ["", "/", "//", "/orders", "/share", "/../orders", "/x", "/hooks/orders"]
+    starts = ["/share", "/orders", "/hooks", "/x", "/x/x", ""]
+    paths = [f"{start}{end}" for start in starts for end in ends]
     roots = ["", "/", "//", "/share", "/share/", "/hooks", "/hooks/", "hooks", "/x", "/x/", "s", "/hook"]
     reached = set()
     for path, root in product(filter(None, paths), roots):
