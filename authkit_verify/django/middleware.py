@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
+from django.views.generic import RedirectView
 
 from authkit_verify._asgi.challenge import DPOP_NONCE, AccessDenied, Refusal
 from authkit_verify._asgi.credentials import uses_dpop
@@ -26,7 +27,8 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
     """Lets a request through only with a valid token, by the setting ``AUTHKIT``.
 
     A token that is present must be valid on every path that is not excluded. CORS preflights pass without
-    one to other middlewares and to classes of views, which distinguish methods, and not to functions.
+    one to other middlewares and to classes of views, which distinguish methods, and neither to functions nor
+    to a ``RedirectView``.
     ``AccessDenied`` and ``TokenError`` that a view raises are answered too. The caller is ``request.auth``, a
     ``Principal``, or None without a token. ``request.user`` stays Django's.
 
@@ -79,7 +81,7 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
         return self.process_response(request, answer)
 
     def process_view(self, request: HttpRequest, view: Any, *_of_path: Any) -> HttpResponse | None:
-        """Refuse a preflight that reaches a function, which acts on every method unless it asks for it."""
+        """Refuse a preflight that reaches a view which acts on every method, such as a function."""
         if not self._protection.passes_unasked(request) or _distinguishes_methods(view):
             return None
         missing = TokenError("missing_token", "this needs an access token")
@@ -110,5 +112,9 @@ def response_of(refusal: Refusal) -> HttpResponse:
 
 
 def _distinguishes_methods(view: Any) -> bool:
-    """True for a class of views of Django (``view_class``) or of REST framework (``cls``)."""
-    return hasattr(view, "view_class") or hasattr(view, "cls")
+    """True for a class of views of Django (``view_class``) or of REST framework (``cls``).
+
+    Not for a ``RedirectView``, which takes every method for GET.
+    """
+    kind = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    return kind is not None and getattr(kind, "options", None) is not RedirectView.options

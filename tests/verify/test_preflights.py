@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views import View
+from django.views.generic import RedirectView
 from starlette.middleware.cors import CORSMiddleware
 
 from authkit_verify import AuthMiddleware, SyncVerifier, require_login, wsgi
@@ -92,6 +94,28 @@ def test_no_function_of_django_takes_a_preflight_without_a_token_for_a_request(
         assert created == []
         of_class = client.options("/orders", headers=ASKED)
         assert (of_class.status_code, "GET" in of_class.headers["allow"]) == (200, True)
+
+
+class Download(RedirectView):
+    """Answers every method as GET, as Django's class does, with an address that is a secret."""
+
+    def get_redirect_url(self, *_: Any, **__: Any) -> str:
+        return "https://files.test/salaries?signature=secret"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_no_view_of_django_that_redirects_takes_a_preflight_for_a_get(
+    server: str, verifier: SyncVerifier, issuer: FakeIssuer
+) -> None:
+    urls = [
+        path("file", Download.as_view()),
+        path("of", functools.wraps(Download.as_view())(Download.as_view())),
+    ]
+    with served(server, urls, {"VERIFIER": verifier}) as client:
+        for name in ("/file", "/of"):
+            refused = client.options(name, headers=ASKED)
+            assert (refused.status_code, "location" in refused.headers) == (401, False)
+            assert client.get(name, headers=issuer.bearer()).headers["location"].endswith("secret")
 
 
 @pytest.mark.parametrize("server", SERVERS)
