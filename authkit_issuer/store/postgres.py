@@ -26,8 +26,8 @@ from authkit_issuer.store.repetition import ISOLATION, RepeatedStore, gave_up, p
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
-Ask = Callable[[ConnectionStore, Query[Any], tuple[object, ...]], Awaitable[Result]]
-"""A method of the store that runs one statement."""
+Ask = Callable[[Store], Awaitable[Result]]
+"""Runs one statement."""
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 else:
@@ -86,15 +86,15 @@ class PoolStore:
 
     async def fetch(self, query: Query[Row], args: tuple[object, ...]) -> list[Row]:
         """See ``Store``."""
-        return await self._run(ConnectionStore.fetch, query, args)
+        return await self._run(lambda store: store.fetch(query, args))
 
     async def fetch_one(self, query: Query[Row], args: tuple[object, ...]) -> Row | None:
         """See ``Store``."""
-        return await self._run(ConnectionStore.fetch_one, query, args)
+        return await self._run(lambda store: store.fetch_one(query, args))
 
     async def execute(self, query: Query[Any], args: tuple[object, ...]) -> int:
         """See ``Store``."""
-        return await self._run(ConnectionStore.execute, query, args)
+        return await self._run(lambda store: store.execute(query, args))
 
     @asynccontextmanager
     async def begin(self) -> AsyncGenerator[Store, None]:
@@ -106,12 +106,7 @@ class PoolStore:
         ):
             yield store
 
-    async def _run(
-        self,
-        ask: Ask[Result],
-        query: Query[Any],
-        args: tuple[object, ...],
-    ) -> Result:
+    async def _run(self, ask: Ask[Result]) -> Result:
         """Run one statement, again if the server gave it up or never knew it.
 
         What it gave up runs again in a transaction: the default of the database may be stricter than the
@@ -120,7 +115,7 @@ class PoolStore:
         run, repetitions = self._run_alone, 0
         while True:
             try:
-                return await run(ask, query, args)
+                return await run(ask)
             except errors.DatabaseUnavailable as error:
                 conflict = gave_up(error)
                 unknown = isinstance(error.__cause__, NO_PREPARED_STATEMENTS)
@@ -129,18 +124,14 @@ class PoolStore:
                 run = self._run_in_transaction if conflict else run
             repetitions += 1
 
-    async def _run_alone(self, ask: Ask[Result], query: Query[Any], args: tuple[object, ...]) -> Result:
+    async def _run_alone(self, ask: Ask[Result]) -> Result:
         connection = await self._acquired()
         async with _Held(self, connection):
-            return await ask(ConnectionStore(connection, self._schema, self._waits), query, args)
+            return await ask(ConnectionStore(connection, self._schema, self._waits))
 
-    async def _run_in_transaction(
-        self, ask: Ask[Result], query: Query[Any], args: tuple[object, ...]
-    ) -> Result:
+    async def _run_in_transaction(self, ask: Ask[Result]) -> Result:
         async with self.begin() as store:
-            # By its name: the transaction repeats what its own methods ran, and nothing else.
-            found: Result = await getattr(store, ask.__name__)(query, args)
-        return found
+            return await ask(store)
 
     async def _begun(self) -> tuple[Connection, Any]:
         """Return a connection and the transaction that is open on it.
