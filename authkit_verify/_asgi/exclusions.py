@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from authkit_verify._asgi.types import Message, Receive, Scope, Send, is_routed, route_path, whole_path
+from authkit_verify._asgi.types import (
+    Message,
+    Receive,
+    Scope,
+    Send,
+    is_mounted,
+    is_routed,
+    route_path,
+    whole_path,
+)
 
 
 class PathSet:
@@ -44,6 +53,13 @@ class PathSet:
 
     def __contains__(self, scope: Scope) -> bool:
         """True if the path of this request is in the set."""
+        if not self._holds(scope):
+            return False
+        # Below a mount of Litestar, the scope does not say if this is a middleware of Litestar, or one of the
+        # mounted application, which routes on what is left of the path: both paths have to be in the set.
+        return not is_mounted(scope) or self._holds({**scope, "route_handler": None})
+
+    def _holds(self, scope: Scope) -> bool:
         path = route_path(scope)
         if path in self._exact:
             return not _holds_root(scope)

@@ -18,15 +18,18 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def is_routed(scope: Scope) -> bool:
     """True where Litestar has cut ``root_path`` off ``path``: among the middlewares of its handlers."""
-    handler = scope.get("route_handler")
-    return handler is not None and not getattr(handler, "is_mount", False)
+    return scope.get("route_handler") is not None and not is_mounted(scope)
+
+
+def is_mounted(scope: Scope) -> bool:
+    """True below a mount of Litestar, which cuts its path off and does not add it to ``root_path``."""
+    return bool(getattr(scope.get("route_handler"), "is_mount", False))
 
 
 def whole_path(scope: Scope) -> str:
     """Return the decoded path of a request, with ``root_path`` if the server repeats it."""
     path: str = scope["path"]
-    if getattr(scope.get("route_handler"), "is_mount", False):
-        # Inside Litestar, which cuts the path of a mount off and does not add it to ``root_path``.
+    if is_mounted(scope):
         path = unquote((scope.get("raw_path") or b"").decode("latin-1").partition("?")[0])
     return path
 

@@ -88,7 +88,7 @@ async def test_no_route_of_litestar_is_reached_through_a_subtree(
     ("path", "root", "status"),
     [
         ("/admin", "", 401), ("/admin/", "", 401), ("/admin/docs/x", "", 401),
-        ("/docs/api/admin", "/api", 401), ("/", "", 200), ("/docs/x", "", 200),
+        ("/docs/api/admin", "/api", 401), ("/", "", 200), ("/docs/x", "", 401),
     ],
 )  # fmt: skip
 async def test_a_path_inside_a_mount_of_litestar_is_no_path_of_the_application(
@@ -106,6 +106,27 @@ async def test_a_path_inside_a_mount_of_litestar_is_no_path_of_the_application(
     app = Litestar([mounted, start], middleware=[protection], openapi_config=None, logging_config=None)
     scope = {"path": path, "raw_path": path.encode(), "root_path": root, "headers": [(b"host", b"a.test")]}
     assert (await connect(app, **scope).run()).status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/docs/orders", 401), ("/docs/docs/x", 200), ("/api/docs/x", 401)]
+)
+async def test_a_mount_of_litestar_opens_no_path_of_an_application_with_its_own_middleware(
+    issuer: FakeIssuer, connect: Callable[..., Any], path: str, status: int
+) -> None:
+    async def reached(request: Request) -> Response:
+        return Response(request.url.path)
+
+    routes = Starlette(routes=[Route("/{path:path}", reached)])
+    protected: Any = AuthMiddleware(routes, issuer.verifier(), exclude=["/docs/*"])
+
+    @asgi(["/docs", "/api"], is_mount=True, copy_scope=True)
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await protected(scope, receive, send)
+
+    app = Litestar([mounted], openapi_config=None, logging_config=None)
+    place = {"path": path, "raw_path": path.encode(), "headers": [(b"host", b"a.test")], "scheme": "http"}
+    assert (await connect(app, **place).run()).status == status
 
 
 async def test_no_root_of_a_client_takes_a_route_of_starlette_for_an_excluded_path(
