@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.ports import Client
+from authkit_issuer.security.hashing_pool import HashingLoad
 from authkit_issuer.service import Service
+from fakes.patience import PATIENCE
+from fakes.until import until
 from fakes.users import finish_background
 
 EMAIL, PHONE, NAME = "ada@example.test", "+4915112345678", "ada_l"
@@ -195,6 +199,10 @@ async def test_no_login_succeeds_while_the_counters_are_unavailable(make_service
     assert (await service.passwords.prove(EMAIL, PASSWORD)).user_id == ada
 
 
+def asked(load: HashingLoad) -> int:
+    return load.refused + load.running + load.waiting
+
+
 async def test_a_flooding_address_leaves_room_for_the_others(make_service) -> None:
     service = await make_service(hash_threads=1, argon2_memory_kib=8192, hash_queue=8)
     ada = await make_ada(service)
@@ -203,9 +211,15 @@ async def test_a_flooding_address_leaves_room_for_the_others(make_service) -> No
         for number in range(40)
     ]
     honest = service.passwords.prove(EMAIL, PASSWORD, client=Client(ip="192.0.2.7"))
-    *flooded, proof = await asyncio.gather(*flood, honest, return_exceptions=True)
+    # No hash ends, and no place comes free, before everyone has asked.
+    all_asked = threading.Event()
+    service.rt.hasher._pool._pool.submit(all_asked.wait, PATIENCE)
+    outcomes = asyncio.gather(*flood, honest, return_exceptions=True)
+    await until(lambda: asked(service.hashing) == 41)
+    all_asked.set()
+    *flooded, proof = await outcomes
     assert proof.user_id == ada
-    # Places come free as hashes end, the more of them the longer the others take to ask.
-    assert sum(isinstance(outcome, errors.ServerBusy) for outcome in flooded) >= 16
-    assert service.hashing.refused == sum(isinstance(o, errors.ServerBusy) for o in flooded)
+    # One of the 41 computes and eight wait, of whom one is the honest user.
+    assert sum(isinstance(outcome, errors.ServerBusy) for outcome in flooded) == 32
+    assert service.hashing.refused == 32
     assert service.hashing.running == service.hashing.waiting == 0
