@@ -105,6 +105,11 @@ def is_preflight(scope: Scope) -> bool:
     return asks and _OVERRIDES.isdisjoint(names)
 
 
+def passes_unasked(scope: Scope, exclude: PathSet) -> bool:
+    """True for a preflight that passes without a token, where every other request for its path needs one."""
+    return is_preflight(scope) and scope not in exclude
+
+
 _BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 
 

@@ -20,7 +20,7 @@ from authkit_verify._asgi.credentials import (
     uses_dpop,
 )
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
-from authkit_verify._asgi.exclusions import PathSet, is_preflight, without_bodies
+from authkit_verify._asgi.exclusions import PathSet, is_preflight, passes_unasked, without_bodies
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
@@ -129,8 +129,8 @@ class AuthMiddleware:
             await send_refusal(scope, receive, send, refusal)
             return
         lease = None
-        if caller is None and self._required and kind == "http" and scope not in self._exclude:
-            receive, send = without_bodies(receive, send)  # of a preflight: nothing else passes
+        if caller is None and self._required and kind == "http" and passes_unasked(scope, self._exclude):
+            receive, send = without_bodies(receive, send)
         if caller is not None and self._lifetime is not None:
             caller.lease = lease = Lease(authenticator.verifier, caller.claims, authenticator.enricher)
         if kind == "websocket":

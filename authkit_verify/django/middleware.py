@@ -28,9 +28,8 @@ class AuthMiddleware(MiddlewareMixin):  # type: ignore[misc] # Django has no typ
 
     A token that is present must be valid on every path that is not excluded. CORS preflights pass without
     one to other middlewares and to classes of views, which distinguish methods, and neither to functions nor
-    to a ``RedirectView``.
-    ``AccessDenied`` and ``TokenError`` that a view raises are answered too. The caller is ``request.auth``, a
-    ``Principal``, or None without a token. ``request.user`` stays Django's.
+    to a ``RedirectView``. ``AccessDenied`` and ``TokenError`` that a view raises are answered too. The caller
+    is ``request.auth``, a ``Principal``, or None without a token. ``request.user`` stays Django's.
 
     The entries of ``AUTHKIT``, of which one of the first two is required; each object may be a dotted path:
 

@@ -17,7 +17,7 @@ from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, 
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import enricher_for
-from authkit_verify._asgi.exclusions import PathSet, is_preflight
+from authkit_verify._asgi.exclusions import PathSet, is_preflight, passes_unasked
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal, principal_of
 from authkit_verify._asgi.sync_admission import admit, check, passing
@@ -107,8 +107,7 @@ class Protection:
 
     def passes_unasked(self, request: Any) -> bool:
         """True for a preflight that passed without a token, where every other request needs one."""
-        scope = scope_of(request)
-        return self.required and is_preflight(scope) and scope not in self._exclude
+        return self.required and passes_unasked(scope_of(request), self._exclude)
 
     def user_of(self, caller: Principal) -> Any:
         """Return Django's user of a caller; None if the settings name no users. Raises TokenError."""

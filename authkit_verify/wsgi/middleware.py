@@ -206,9 +206,8 @@ def _scope(environ: Environ) -> dict[str, Any]:
     ]
     root, path = _decoded(environ.get("SCRIPT_NAME", "")), _decoded(environ.get("PATH_INFO", ""))
     if path and path[0] != "/":
-        path = (
-            "/" + path
-        )  # as frameworks read it: gunicorn lets a client cut the path by the header SCRIPT_NAME
+        # As frameworks read it: gunicorn lets a client cut the path by the header SCRIPT_NAME.
+        path = "/" + path
     peer = environ.get("REMOTE_ADDR")
     return {
         "type": "http",

@@ -1,8 +1,7 @@
 """Which DPoP proofs were used: each is accepted once (RFC 9449, 11.1).
 
 A cache never evicts a proof that could be used again: one that is full, or whose server does not answer,
-refuses new proofs with ``replay_check_unavailable``. ``dpop_proof`` makes the keys and refuses
-repeated ones.
+refuses new proofs with ``replay_check_unavailable``. ``dpop_proof`` makes the keys and refuses repeated ones.
 """
 
 from __future__ import annotations
