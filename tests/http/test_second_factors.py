@@ -140,25 +140,9 @@ async def test_without_a_sealing_key_there_are_no_apps(make_service, serve, sign
         assert (await api.get("/auth/capabilities")).json()["two_factor"]["totp"] is False
 
 
-async def test_all_devices_are_forgotten(make_service, serve, sign_up):
-    service = await make_service(two_factor_remember=1000.0)
-    async with serve(service, base_url="https://127.0.0.1:8000") as api:
-        tokens = await sign_up(api)
-        secret, _ = await add_app(api, tokens)
-        asked = (await log_in(api, EMAIL)).json()["metadata"]
-        body = {name: asked[name] for name in ("user_id", "challenge")} | {"remember_device": True}
-        assert (await api.post("/auth/2fa/verify", json=body | {"code": app_code(secret)})).status_code == 200
-        before = await service.pool.fetchval("select auth_epoch from profiles.users")
-        for _ in range(2):
-            answer = await api.post("/auth/user/2fa/forget-devices", headers=bearer(tokens))
-            assert answer.json() == {"success": True}
-            # The device tokens name the epoch. With none left there is nothing to end.
-            assert await service.pool.fetchval("select auth_epoch from profiles.users") == before + 1
-        assert refusal(await log_in(api, EMAIL)) == (401, "two_factor_required")
-        assert (await me(api, tokens))["email"] == EMAIL
-
-
-async def test_a_user_lists_and_forgets_a_device(make_service, serve, sign_up):
+@pytest.fixture
+async def remembered(make_service, serve, sign_up):
+    """A browser with a device that remembered the second factor, and the tokens of its user."""
     service = await make_service(two_factor_remember=1000.0)
     async with serve(service, base_url="https://127.0.0.1:8000") as api:
         tokens = await sign_up(api)
@@ -167,12 +151,29 @@ async def test_a_user_lists_and_forgets_a_device(make_service, serve, sign_up):
         body = {name: asked[name] for name in ("user_id", "challenge")} | {"remember_device": True}
         answer = await api.post("/auth/2fa/verify", json=body | {"code": app_code(secret)})
         assert answer.status_code == 200, answer.text
-        assert (await log_in(api, EMAIL)).status_code == 200
-        (device,) = (await api.get("/auth/user/2fa", headers=bearer(tokens))).json()["devices"]
-        assert set(device) == {"id", "browser", "network", "created_at", "last_used_at"}
-        path = f"/auth/user/2fa/devices/{device['id']}"
-        assert (await api.delete(path)).status_code == 401
-        assert (await api.delete(path, headers=bearer(tokens))).json() == {"success": True}
-        assert refusal(await api.delete(path, headers=bearer(tokens))) == (404, "2fa_device_not_found")
-        assert refusal(await log_in(api, EMAIL)) == (401, "two_factor_required")
-        assert (await api.get("/auth/user/2fa", headers=bearer(tokens))).json()["devices"] == []
+        yield service, api, tokens
+
+
+async def test_all_devices_are_forgotten(remembered):
+    service, api, tokens = remembered
+    before = await service.pool.fetchval("select auth_epoch from profiles.users")
+    for _ in range(2):
+        answer = await api.post("/auth/user/2fa/forget-devices", headers=bearer(tokens))
+        assert answer.json() == {"success": True}
+        # The device tokens name the epoch. With none left there is nothing to end.
+        assert await service.pool.fetchval("select auth_epoch from profiles.users") == before + 1
+    assert refusal(await log_in(api, EMAIL)) == (401, "two_factor_required")
+    assert (await me(api, tokens))["email"] == EMAIL
+
+
+async def test_a_user_lists_and_forgets_a_device(remembered):
+    _, api, tokens = remembered
+    assert (await log_in(api, EMAIL)).status_code == 200
+    (device,) = (await api.get("/auth/user/2fa", headers=bearer(tokens))).json()["devices"]
+    assert set(device) == {"id", "browser", "network", "created_at", "last_used_at"}
+    path = f"/auth/user/2fa/devices/{device['id']}"
+    assert (await api.delete(path)).status_code == 401
+    assert (await api.delete(path, headers=bearer(tokens))).json() == {"success": True}
+    assert refusal(await api.delete(path, headers=bearer(tokens))) == (404, "2fa_device_not_found")
+    assert refusal(await log_in(api, EMAIL)) == (401, "two_factor_required")
+    assert (await api.get("/auth/user/2fa", headers=bearer(tokens))).json()["devices"] == []
