@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from authkit_issuer.store.connection import ConnectionStore
 from authkit_issuer.store.postgres import Pool
 from fakes.connection_killer import ConnectionKiller
+from fakes.isolation import default_isolation_of
 from fakes.patience import let_crowds_wait
-from fakes.servers import on
 from fakes.soak import SOAK
 
 STRICT = ("repeatable read", "serializable")
@@ -35,13 +34,9 @@ async def default_isolation(
     if not request.param:
         yield
         return
-    change = f"alter database {urlsplit(database_url).path.lstrip('/')}"
-    default = f"{change} set default_transaction_isolation = '{request.param}'"
-    await on(database_url, lambda connection: connection.execute(default))
-    await shared_pool.expire_connections()
-    yield
-    reset = f"{change} reset default_transaction_isolation"
-    await on(database_url, lambda connection: connection.execute(reset))
+    async with default_isolation_of(database_url, request.param):
+        await shared_pool.expire_connections()
+        yield
     await shared_pool.expire_connections()
 
 

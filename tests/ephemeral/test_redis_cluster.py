@@ -10,7 +10,7 @@ import pytest
 from authkit_issuer.ephemeral.redis import RedisStore
 from authkit_issuer.ephemeral.redis.cluster import SLOTS, slot_of
 from authkit_issuer.errors import EphemeralStoreUnavailable
-from fakes.patience import PATIENCE
+from fakes.available import available
 from fakes.redis_groups import SOON, RedisCluster, wait_for
 
 
@@ -81,18 +81,9 @@ async def test_a_killed_master_is_replaced_and_the_others_work_on(replicated_clu
     known, back = await asyncio.gather(agreed(cluster), works_again(store, lost[0]))
     assert back - known < SOON
     assert [await store.get(key) for key in lost] == [b"v"] * len(lost)
-    await ready(store)
+    # The others hear of the new master a moment after it took over.
+    await available(store.ping)
     await store.aclose()
-
-
-async def ready(store: RedisStore) -> None:
-    """Return once every master takes a write; the others hear of the new one a moment after it took over."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                return await store.ping()
-            except EphemeralStoreUnavailable:
-                await asyncio.sleep(0.02)
 
 
 async def agreed(cluster: RedisCluster) -> float:
@@ -103,11 +94,5 @@ async def agreed(cluster: RedisCluster) -> float:
 
 async def works_again(store: RedisStore, key: str) -> float:
     """Return the moment at which the key is readable; until then it is unavailable, never absent."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                assert await store.get(key) == b"v"
-            except EphemeralStoreUnavailable:
-                await asyncio.sleep(0.02)
-            else:
-                return time.monotonic()
+    assert await available(lambda: store.get(key)) == b"v"
+    return time.monotonic()

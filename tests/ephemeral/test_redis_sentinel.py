@@ -11,6 +11,7 @@ import pytest
 
 from authkit_issuer.ephemeral.redis import RedisStore
 from authkit_issuer.errors import EphemeralStoreUnavailable, StartupError
+from fakes.available import available
 from fakes.patience import PATIENCE
 from fakes.redis_groups import SOON, SentinelGroup, wait_for
 from fakes.servers import RedisServer
@@ -18,14 +19,8 @@ from fakes.servers import RedisServer
 
 async def works_again(store: RedisStore) -> float:
     """Return the moment at which a command succeeds; all before it must be refused as unavailable."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            try:
-                await store.incr("again", 60)
-            except EphemeralStoreUnavailable:
-                await asyncio.sleep(0.02)
-            else:
-                return time.monotonic()
+    await available(lambda: store.incr("again", 60))
+    return time.monotonic()
 
 
 async def agreed(group: SentinelGroup, old: RedisServer) -> float:

@@ -9,9 +9,16 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from authkit_issuer.store.migrate import migrate
+from fakes.patience import let_crowds_wait
 from fakes.postgres import DEADLINE, PostgresServer
 from fakes.proxy import Proxy
 from fakes.servers import on
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd waits as long as a busy machine takes."""
+    let_crowds_wait(monkeypatch)
 
 
 @pytest.fixture

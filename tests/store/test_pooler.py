@@ -12,17 +12,13 @@ from authkit_issuer import errors
 from authkit_issuer.service import Service
 from authkit_issuer.store.migrate import migrate
 from fakes import pooler
-from fakes.patience import let_crowds_wait
 
 MakeService = Callable[..., Awaitable[Service]]
 
-pytestmark = pytest.mark.skipif(pooler.program() is None, reason="PgBouncer is not installed")
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crowd waits as long as a busy machine takes."""
-    let_crowds_wait(monkeypatch)
+pytestmark = [
+    pytest.mark.skipif(pooler.program() is None, reason="PgBouncer is not installed"),
+    pytest.mark.usefixtures("patient"),
+]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,20 +11,16 @@ from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.service import Service
 from authkit_issuer.store.query import Query, Statement
-from fakes.patience import let_crowds_wait
+from fakes.isolation import default_isolation_of
 from fakes.proxy import Proxy
 from fakes.servers import on
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 ADD = Statement("insert into profiles.session_events (issuer, event) values ('test', $1)")
 COUNT = Query(int, "select count(*) from profiles.session_events where event = $1")
 TOUCH = Query(str, "update profiles.roles set description = $2 where slug = $1 returning slug")
 READ = Query(str, "select slug from profiles.roles where slug = $1")
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A crowd waits as long as a busy machine takes."""
-    let_crowds_wait(monkeypatch)
 
 
 @pytest.fixture(params=["repeatable_read", "serializable"])
@@ -213,14 +208,8 @@ LEVELS = pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 @pytest.fixture
 async def default_isolation(database_url: str, level: str) -> AsyncIterator[None]:
     """What new connections of the database begin with, unless they ask for another."""
-    name = urlsplit(database_url).path.lstrip("/")
-
-    async def alter(text: str) -> None:
-        await on(database_url, lambda connection: connection.execute(f"alter database {name} {text}"))
-
-    await alter(f"set default_transaction_isolation = '{level}'")
-    yield
-    await alter("reset default_transaction_isolation")
+    async with default_isolation_of(database_url, level):
+        yield
 
 
 @LEVELS
