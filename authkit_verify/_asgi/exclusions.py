@@ -68,8 +68,12 @@ class PathSet:
         return not _holds_root(scope) and _is_plain(path) and (self._slash_counts or self._holds_bare(path))
 
     def _holds_bare(self, path: str) -> bool:
-        """True if the path is in the set without the slashes at its end, as Litestar and Sanic read it."""
-        bare = path.rstrip("/") or "/"
+        """True if the path is in the set without the slashes and line feeds at its end.
+
+        Litestar and Sanic read it without slashes, and the "$" of a pattern, as in Starlette, without one
+        line feed.
+        """
+        bare = path.rstrip("/\n") or "/"
         return bare in self._exact or bare.startswith(self._trees)
 
 

@@ -29,9 +29,11 @@ def plain(request: Any) -> Any:
 def _scope(request: HttpRequest) -> dict[str, Any]:
     served = getattr(request, "scope", None)
     scope = _of_wsgi(request) if served is None else dict(served)
-    # Django knows which proxies to believe about the scheme, and the prefix that it does not route on.
-    # Without the slashes at its end, as in ``request.path``: gunicorn takes it from a header of the client.
-    root = request.META.get("SCRIPT_NAME", "").rstrip("/")
+    # Django knows which proxies to believe about the scheme, and the prefix that it does not route on. It
+    # leaves the slashes at the end of the prefix out of ``request.path`` under WSGI, and not under ASGI:
+    # gunicorn and Daphne take the prefix from a header of the client, who must not choose another path here.
+    root: str = request.META.get("SCRIPT_NAME", "")
+    root = root.rstrip("/") if served is None else root
     return {**scope, "scheme": request.scheme, "root_path": root, "state": dict(scope.get("state") or {})}
 
 

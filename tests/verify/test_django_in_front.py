@@ -184,3 +184,26 @@ def test_no_script_name_of_a_client_leads_through_an_excluded_subtree(
         transport = httpx.WSGITransport(app=get_wsgi_application(), script_name=root)
         with httpx.Client(transport=transport, base_url="http://x.test") as client:
             assert client.get("/secret").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("root", "url", "status"),
+    [
+        ("/secret/", "/secret", 401), ("/x//", "/x/docs/start", 401), ("/x/", "/x/docs/start", 401),
+        ("/x", "/x/docs/start", 200), ("/x/", "/x//docs/start", 200),
+    ],
+)  # fmt: skip
+def test_no_root_path_of_a_client_takes_a_view_for_an_excluded_path(
+    root: str, url: str, status: int, verifier: SyncVerifier
+) -> None:
+    async def answer() -> httpx.Response:
+        # Daphne takes it from a header. Under ASGI, Django cuts it off as it stands.
+        app: Any = get_asgi_application()
+        transport = httpx.ASGITransport(app=app, root_path=root)
+        async with httpx.AsyncClient(transport=transport, base_url="http://x.test") as client:
+            return await client.get(url)
+
+    urls = tuple(path(view, plain) for view in ("secret", "docs/start", "x/docs/start"))
+    settings = {"VERIFIER": verifier, "EXCLUDE": ["/", "/docs/*"]}
+    with override_settings(ROOT_URLCONF=urls, MIDDLEWARE=[OURS], AUTHKIT=settings):
+        assert asyncio.run(answer()).status_code == status

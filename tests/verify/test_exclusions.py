@@ -42,6 +42,7 @@ def test_the_path_below_the_root_is_what_counts(path: str, root: str, expected: 
         ("/docs", False), ("/docsx", False), ("/docs/../admin", False), ("/docs/./x", False),
         ("/docs/..\\admin", False), ("//health", False), ("/", False), ("/docs/", False), ("/docs//", False),
         ("/docs/a/", True), ("/docs/%2e%2e/admin", False), ("/docs/..%2fadmin", False), ("/docs/100%", True),
+        ("/docs/\n", False), ("/docs/\n/", False), ("/docs/a\n", True),
     ],
 )  # fmt: skip
 def test_paths_are_matched_in_full(path: str, *, inside: bool) -> None:
@@ -140,6 +141,19 @@ async def test_no_root_of_a_client_takes_a_route_of_starlette_for_an_excluded_pa
     # Daphne takes it from a header: Starlette cuts no path behind such a root.
     answer = await connect(app, path="/admin/health", root_path="/admin/").run()
     assert (answer.status, b"reached" in answer.body) == (401, False)
+
+
+async def test_no_line_feed_reaches_the_root_of_an_excluded_subtree_of_starlette(
+    issuer: FakeIssuer, connect: Callable[..., Any]
+) -> None:
+    async def reached(request: Request) -> Response:
+        return Response(request.scope["route"].path)
+
+    routes = Starlette(routes=[Route("/docs/", reached), Route("/docs/{name}", reached)])
+    app = AuthMiddleware(routes, issuer.verifier(), exclude=["/docs/*"])
+    # The pattern of the route ends with "$", which holds before a line feed at the end too: /docs/%0A
+    assert (await connect(app, path="/docs/\n", raw_path=b"/docs/%0A").run()).status == 401
+    assert (await connect(app, path="/docs/a").run()).body == b"/docs/{name}"
 
 
 _OPEN = ["/share/*", "/hooks/orders"]
