@@ -258,16 +258,20 @@ def supabase(
     project: str,
     *,
     anonymous: bool = False,
+    clients: Sequence[str] | None = (),
     roles_claim: str = "app_metadata.roles",
     **settings: Unpack[Settings],
 ) -> IssuerAccept:
     """Access tokens of users of a Supabase project with asymmetric signing keys.
 
-    The keys ``anon`` and ``service_role``, and every token with HS256, are refused.
+    The keys ``anon`` and ``service_role``, and every token with HS256, are refused. So are those that
+    the OAuth server of the project gives to other applications: they have all the rights of the user.
 
     Args:
         project: The project reference, or the host of a custom domain: project settings, General.
         anonymous: Accept anonymous users too. Default False.
+        clients: The client IDs of OAuth applications that may call as a user: Authentication, OAuth Apps.
+            None accepts all of them. Default: only tokens that no OAuth application requested.
         roles_claim: The claim with the roles; only your server writes ``app_metadata``. Default
             ``app_metadata.roles``.
         settings: Further fields of ``IssuerAccept``.
@@ -280,10 +284,11 @@ def supabase(
         settings,
         required,
         issuer=issuer,
-        audiences=("authenticated",),
+        audiences=("authenticated", *words_of("clients", clients or ())),
         jwks_url=f"{issuer}/.well-known/jwks.json",
         algorithms=("ES256", "RS256"),
-        claims=ClaimsMapping(roles=roles_claim),
+        # The aud of every token is the same: where a client is named, it decides.
+        claims=ClaimsMapping(roles=roles_claim, audience=None if clients is None else ["client_id", "aud"]),
     )
 
 

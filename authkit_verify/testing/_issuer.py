@@ -353,7 +353,7 @@ def _accepted_claims(accept: IssuerAccept) -> dict[str, Any]:
     }
     audience = tuple(mapping.audience or ("aud",))
     if accept.audiences and wanted.keys().isdisjoint(audience):
-        wanted[audience[0]] = accept.audiences
+        wanted["aud" if "aud" in audience else audience[0]] = accept.audiences
     if accept.required_scopes:
         wanted[next(iter(mapping.scopes or ("scope",)))] = (" ".join(accept.required_scopes),)
     found: dict[str, Any] = {"aud": None}

@@ -220,6 +220,7 @@ PRESETS: dict[str, Case] = {
             "the service role": ({"role": "service_role"}, "bad_claim"),
             "another project": ({"iss": "https://other.supabase.co/auth/v1"}, "bad_issuer"),
             "the anonymous key": ({"aud": "anon"}, "bad_audience"),
+            "another application": ({"client_id": "9a8b7c6d-5e4f-4a2b-8c0d-9e8f7a6b5c4d"}, "bad_audience"),
         },
     ),
     "clerk": Case(
@@ -391,6 +392,7 @@ async def test_a_fake_of_a_preset_mints_tokens_that_it_accepts(name: str) -> Non
         lambda: presets.firebase("shop", sign_in_providers=[]),
         lambda: presets.firebase("shop", tenant=""),
         lambda: presets.supabase("abc", roles_claim="user_metadata.roles"),
+        lambda: presets.supabase("abc", clients="app"), lambda: presets.supabase("abc", clients=[""]),
         lambda: presets.clerk("clerk.example.com", authorized_parties=[]),
         lambda: presets.clerk("https://clerk.example.com", authorized_parties=["a"]),
         lambda: presets.workos("client_1", audiences=[]),
@@ -417,3 +419,19 @@ def test_settings_are_passed_on_and_requirements_added() -> None:
     )  # fmt: skip
     assert accept.required_claims == {"typ": ("Bearer",), "acr": ("1", "2")}
     assert (accept.cache_ttl, accept.required_scopes) == (60.0, ("orders",))
+
+
+@pytest.mark.parametrize(
+    ("clients", "codes"), [(("app",), [None, None, "bad_audience"]), (None, [None, None, None])]
+)
+async def test_an_application_of_supabase_calls_as_a_user_where_it_is_named(
+    clients: tuple[str, ...] | None, codes: list[str | None]
+) -> None:
+    case = replace(PRESETS["supabase"], accept=presets.supabase("abcdefgh", clients=clients))
+    issuer = issuer_of(case)
+    async with verifier_of(issuer, case.accept) as verifier:
+        changes: list[Changes] = [{}, {"client_id": "app"}, {"client_id": "other"}]
+        assert [await outcome(verifier, minted(issuer, case, one)) for one in changes] == codes
+        service = minted(issuer, case, {"client_id": "app", "role": "service_role"})
+        assert await outcome(verifier, service) == "bad_claim"
+    assert FakeIssuer.of(case.accept).claims["aud"] == "authenticated"
