@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, unquote
 
-from authkit_verify._asgi.types import Scope
+from authkit_verify._asgi.types import Scope, whole_path
 from authkit_verify._policy.proof.binding import Proof
 from authkit_verify._policy.proof.certificates import CertificateHeader, pem_thumbprint
 from authkit_verify._verify.verifier import Verifier
@@ -63,7 +63,7 @@ def _path(scope: Scope) -> str:
     Servers and frameworks disagree on whether ``path`` and ``raw_path`` repeat ``root_path``, and a
     middleware may have rewritten ``path`` alone.
     """
-    path: str = scope["path"]
+    path = whole_path(scope)
     root: str = (scope.get("root_path") or "").rstrip("/")
     whole = path if path == root or path.startswith(root + "/") else root + path
     raw = (scope.get("raw_path") or b"").decode("latin-1").partition("?")[0]

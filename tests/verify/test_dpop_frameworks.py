@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import pytest
 from fastapi import FastAPI, Security, WebSocket
+from litestar import Litestar, asgi
+from litestar.middleware import DefineMiddleware
+from litestar.types import Receive, Scope, Send
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -121,3 +124,19 @@ async def test_a_challenge_of_ones_own_keeps_its_algorithms(issuer: FakeIssuer, 
 
     refused = await connect(app).run()
     assert refused.header("www-authenticate") == 'Bearer realm="shop", DPoP algs="ES256"'
+
+
+async def test_the_url_of_a_proof_has_the_mount_of_litestar(
+    issuer: FakeIssuer, client: FakeClient, connect: Connect
+) -> None:
+    @asgi("/part", is_mount=True, copy_scope=True)
+    async def mounted(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("reached")(scope, receive, send)  # type: ignore[arg-type]
+
+    protection: Any = DefineMiddleware(AuthMiddleware, verifier=announcing(issuer))  # type: ignore[arg-type]
+    app = Litestar([mounted], middleware=[protection], openapi_config=None, logging_config=None)
+    token = issuer.mint("ann", cnf=client.cnf)
+    for url, status in (("http://api.test/part/x", 200), ("http://api.test/x/", 401)):
+        place = {"path": "/part/x", "raw_path": b"/part/x", "scheme": "http"}
+        headers = sent(client.headers(token, "GET", url))
+        assert (await connect(app, **place, headers=headers).run()).status == status
