@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
@@ -12,9 +13,14 @@ from authkit_verify._asgi.types import (
     Send,
     is_mounted,
     is_routed,
+    raw_path,
     route_path,
     whole_path,
 )
+
+# Compiled at its first use. The percent sign of a slash, or of a character that no client has to encode
+# (RFC 3986, 2.3).
+_NEEDLESS = r"(?i)%(?=2[def]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)"
 
 
 class PathSet:
@@ -55,9 +61,13 @@ class PathSet:
         """True if the path of this request is in the set."""
         if not self._holds(scope):
             return False
-        # Below a mount of Litestar, the scope does not say if this is a middleware of Litestar, or one of the
-        # mounted application, which routes on what is left of the path: both paths have to be in the set.
-        return not is_mounted(scope) or self._holds({**scope, "route_handler": None})
+        if is_mounted(scope):
+            # The scope does not say if this is a middleware of Litestar, or one of the mounted application,
+            # which routes on what is left of the path: both paths have to be in the set.
+            return self._holds({**scope, "route_handler": None})
+        # Sanic and BlackSheep route on the encoded path, in which "/%64ocs/x" is not below "/docs/".
+        spelled = _as_spelled(scope)
+        return spelled is None or self._holds({**scope, "path": spelled})
 
     def _holds(self, scope: Scope) -> bool:
         path = route_path(scope)
@@ -75,6 +85,14 @@ class PathSet:
         """
         bare = path.rstrip("/\n") or "/"
         return bare in self._exact or bare.startswith(self._trees)
+
+
+def _as_spelled(scope: Scope) -> str | None:
+    """Return the path decoded but for what needs no encoding, and slashes; None where that is the path."""
+    raw = raw_path(scope)
+    if "%" not in raw or unquote(raw) != scope["path"]:  # or a middleware has rewritten the path alone
+        return None
+    return unquote(re.sub(_NEEDLESS, "%25", raw))
 
 
 def _is_plain(path: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote, unquote
 
-from authkit_verify._asgi.types import Scope, whole_path
+from authkit_verify._asgi.types import Scope, raw_path, whole_path
 from authkit_verify._policy.proof.binding import Proof
 from authkit_verify._policy.proof.certificates import CertificateHeader, pem_thumbprint
 from authkit_verify._verify.verifier import Verifier
@@ -66,7 +66,7 @@ def _path(scope: Scope) -> str:
     path = whole_path(scope)
     root: str = (scope.get("root_path") or "").rstrip("/")
     whole = path if path == root or path.startswith(root + "/") else root + path
-    raw = (scope.get("raw_path") or b"").decode("latin-1").partition("?")[0]
+    raw = raw_path(scope)
     if unquote(raw) == whole:
         return raw
     if unquote(raw) == path:

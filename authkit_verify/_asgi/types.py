@@ -26,12 +26,16 @@ def is_mounted(scope: Scope) -> bool:
     return bool(getattr(scope.get("route_handler"), "is_mount", False))
 
 
+def raw_path(scope: Scope) -> str:
+    """Return the path as the client has encoded it; empty if the server does not tell."""
+    raw: bytes = scope.get("raw_path") or b""
+    return raw.decode("latin-1").partition("?")[0]
+
+
 def whole_path(scope: Scope) -> str:
     """Return the decoded path of a request, with ``root_path`` if the server repeats it."""
     path: str = scope["path"]
-    if is_mounted(scope):
-        path = unquote((scope.get("raw_path") or b"").decode("latin-1").partition("?")[0])
-    return path
+    return unquote(raw_path(scope)) if is_mounted(scope) else path
 
 
 def route_path(scope: Scope) -> str:

@@ -71,6 +71,21 @@ def test_a_subtree_holds_no_path_that_a_framework_cuts_at_its_root(
     assert ({"path": path, "root_path": root} in PathSet(["/docs/*"])) is inside
 
 
+@pytest.mark.parametrize(
+    ("raw", "path", "inside"),
+    [
+        ("/%64ocs/x", "/docs/x", False), ("/docs%2Fx", "/docs/x", False), ("/docs%2fx?y", "/docs/x", False),
+        ("/%68ealth", "/health", False), ("/docs/%2Fx", "/docs//x", True), ("/docs/%61-b", "/docs/a-b", True),
+        ("/docs/%C3%A9", "/docs/é", True), ("/%C3%A9/x", "/é/x", True), ("/docs/%2564", "/docs/%64", True),
+        ("/v1/%64ocs/x", "/docs/x", True),  # a middleware in front has rewritten the path
+    ],
+)  # fmt: skip
+def test_a_path_is_in_the_set_as_it_is_spelled_too(raw: str, path: str, *, inside: bool) -> None:
+    # Sanic and BlackSheep route on the encoded path: "/%64ocs/x" is their route "/<name>/x".
+    scope = {"path": path, "raw_path": raw.encode()}
+    assert (scope in PathSet(["/health", "/docs/*", "/é/*"])) is inside
+
+
 @pytest.mark.parametrize(("path", "root"), [("/docs/api/admin", "/api"), ("/docs//admin", "//")])
 async def test_no_route_of_litestar_is_reached_through_a_subtree(
     issuer: FakeIssuer, connect: Callable[..., Any], path: str, root: str
