@@ -21,6 +21,7 @@ from authkit_verify._asgi.types import (
 # Compiled at its first use. The percent sign of a slash, or of a character that no client has to encode
 # (RFC 3986, 2.3).
 _NEEDLESS = r"(?i)%(?=2[def]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)"
+_CONTROL = frozenset(map(chr, (*range(0x20), 0x7F)))
 
 
 class PathSet:
@@ -59,7 +60,7 @@ class PathSet:
 
     def __contains__(self, scope: Scope) -> bool:
         """True if the path of this request is in the set."""
-        if not self._holds(scope):
+        if not self._holds(scope) or not _is_plain_root(scope.get("root_path") or "/"):
             return False
         if is_mounted(scope):
             # The scope does not say if this is a middleware of Litestar, or one of the mounted application,
@@ -78,12 +79,8 @@ class PathSet:
         return not _holds_root(scope) and _is_plain(path) and (self._slash_counts or self._holds_bare(path))
 
     def _holds_bare(self, path: str) -> bool:
-        """True if the path is in the set without the slashes and line feeds at its end.
-
-        Litestar and Sanic read it without slashes, and the "$" of a pattern, as in Starlette, without one
-        line feed.
-        """
-        bare = path.rstrip("/\n") or "/"
+        """True if the path is in the set without the slashes at its end, as Litestar and Sanic read it."""
+        bare = path.rstrip("/") or "/"
         return bare in self._exact or bare.startswith(self._trees)
 
 
@@ -98,7 +95,12 @@ def _as_spelled(scope: Scope) -> str | None:
 def _is_plain(path: str) -> bool:
     """True if no later layer normalizes the path away: "/docs/../admin" is not in /docs."""
     again = unquote(path)  # by an application that decodes it once more
-    return "\\" not in again and {".", ".."}.isdisjoint(again.split("/"))
+    return "\\" not in again and {".", ".."}.isdisjoint(again.split("/")) and _CONTROL.isdisjoint(again)
+
+
+def _is_plain_root(root: str) -> bool:
+    """True for a root that every framework cuts off alike; with Daphne and gunicorn, clients choose it."""
+    return root == "/" or (root.startswith("/") and "//" not in root and _is_plain(root))
 
 
 def _holds_root(scope: Scope) -> bool:
@@ -106,7 +108,12 @@ def _holds_root(scope: Scope) -> bool:
     # Litestar routes on what follows the first one, Quart on what follows it without a border of segments:
     # below "/api", "/docs/api/admin" is "/admin", and so is "/docs/admin" below "/docs/".
     path, root = whole_path(scope), scope.get("root_path") or ""
-    return root not in {"", "/"} and root in path and route_path(scope) == path and not is_routed(scope)
+    return (
+        root not in {"", "/"}
+        and root.rstrip("/") in path
+        and route_path(scope) == path
+        and not is_routed(scope)
+    )
 
 
 _OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})

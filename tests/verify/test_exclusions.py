@@ -42,7 +42,8 @@ def test_the_path_below_the_root_is_what_counts(path: str, root: str, expected: 
         ("/docs", False), ("/docsx", False), ("/docs/../admin", False), ("/docs/./x", False),
         ("/docs/..\\admin", False), ("//health", False), ("/", False), ("/docs/", False), ("/docs//", False),
         ("/docs/a/", True), ("/docs/%2e%2e/admin", False), ("/docs/..%2fadmin", False), ("/docs/100%", True),
-        ("/docs/\n", False), ("/docs/\n/", False), ("/docs/a\n", True),
+        ("/docs/\n", False), ("/docs/\n/", False), ("/docs/a\n", False),
+        ("/docs/a\r/b", False), ("/docs/%00", False), ("/docs/a\x7f", False), ("/docs/a b", True),
     ],
 )  # fmt: skip
 def test_paths_are_matched_in_full(path: str, *, inside: bool) -> None:
@@ -62,7 +63,9 @@ def test_a_subtree_holds_its_root_with_a_slash_where_that_is_another_route_or_li
     [
         ("/docs/api/admin", "/api", False), ("/docs/x/apis", "/api", False), ("/docs/api/a", "/api/", False),
         ("/docs/x", "/api", True), ("/api/docs/api/x", "/api", True), ("/docs/x", "/", True),
-        ("/docs//admin", "//", False), ("/docs/x/admin", "/docs/x/", False),
+        ("/docs//admin", "//", False), ("/docs/x/admin", "/docs/x/", False), ("/docs/d/admin", "/d//", False),
+        ("/docs/x", "//", False), ("/docs/x", "/a//b", False), ("/docs/x", "api", False),
+        ("/docs/x", "/a/..", False), ("/docs/x", "/a\n", False), ("/docs/x", "/v1/", True),
     ],
 )  # fmt: skip
 def test_a_subtree_holds_no_path_that_a_framework_cuts_at_its_root(
