@@ -16,7 +16,7 @@ from typing import Any
 from beside.database import config_for, fresh_database, private_key
 
 from authkit_issuer import Service
-from authkit_issuer.domains.sessions.rotation_queries import ROTATE
+from authkit_issuer.domains.sessions.rotation import ROTATE
 from authkit_issuer.keys import KeySet
 from authkit_issuer.security import refresh_token
 from authkit_issuer.security.access_token_signer import signature_of

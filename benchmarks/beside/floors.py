@@ -22,8 +22,8 @@ import argon2
 import uvicorn
 
 from authkit_issuer import Config, Service
-from authkit_issuer.domains.sessions.queries import AUTHENTICATE
-from authkit_issuer.domains.sessions.rotation_queries import ROTATE
+from authkit_issuer.domains.sessions.presented_tokens import AUTHENTICATE
+from authkit_issuer.domains.sessions.rotation import ROTATE
 from authkit_issuer.keys import SigningKey, base64url
 from authkit_issuer.security import refresh_token
 from authkit_issuer.security.access_token_signer import signature_of

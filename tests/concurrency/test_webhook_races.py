@@ -68,17 +68,17 @@ async def test_a_message_whose_record_is_lost_is_sent_again_under_its_id(
     make_service, receiver, monkeypatch
 ) -> None:
     """As if the process had been killed between the answer and the record."""
-    from authkit_issuer.domains.webhooks import queries
+    from authkit_issuer.domains.webhooks import delivery
 
     monkeypatch.setattr("authkit_issuer.store.lease.LEASE", 0.4)
     service = await make_service()
     execute, lost = type(service.rt).execute, []
 
     async def lose(rt, query, *args):
-        if query is queries.DELIVERED and not lost:
+        if query is delivery.DELIVERED and not lost:
             lost.append(query)
             raise asyncio.CancelledError
-        if query is queries.RELEASE and len(lost) == 1:
+        if query is delivery.RELEASE and len(lost) == 1:
             lost.append(query)
             raise asyncio.CancelledError
         return await execute(rt, query, *args)

@@ -17,7 +17,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from authkit_issuer.domains.accounts import queries as accounts
+from authkit_issuer.domains.accounts import contact_proof
+from authkit_issuer.domains.accounts.queries import SET_EMAIL_VERIFIED
 from authkit_issuer.store.migration_files import shipped
 from authkit_issuer.store.query import Query
 from fakes import servers
@@ -223,6 +224,6 @@ def test_one_writer_sets_the_contacts_of_users() -> None:
         for query in queries()
         if any(CONTACT_COLUMN.search(written) for written in SETTING.findall(query.sql))
     }
-    marks = accounts.VOUCH, accounts.MARK_PROVED, accounts.NOTE_PROVED, accounts.FREEZE
-    proofs = [query for by_kind in (accounts.REPLACE_CONTACT, *marks) for query in by_kind.values()]
-    assert writers == {query.sql for query in (*proofs, accounts.SET_EMAIL_VERIFIED)}
+    marks = contact_proof.VOUCH, contact_proof.MARK_PROVED, contact_proof.NOTE_PROVED, contact_proof.FREEZE
+    proofs = [query for by_kind in (contact_proof.REPLACE_CONTACT, *marks) for query in by_kind.values()]
+    assert writers == {query.sql for query in (*proofs, SET_EMAIL_VERIFIED)}

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from authkit_issuer.domains.factors import queries as sql
+from authkit_issuer.domains.factors import changes as sql
 from authkit_issuer.store.migrate import migrate, shipped
 
 NUMBER, OTHER = "+15550100200", "+15550100201"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.accounts import login_queries as sql
-from authkit_issuer.domains.accounts.login_queries import LinkedProvider
+from authkit_issuer.domains.accounts import external_identities_queries as sql
+from authkit_issuer.domains.accounts.external_identities_queries import LinkedProvider
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.asking_session import require_live
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS, signs_in

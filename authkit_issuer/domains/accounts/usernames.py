@@ -8,9 +8,43 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.accounts import queries as sql
 from authkit_issuer.domains.base.namespace import Namespace
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameHolder:
+    """The user who holds a name, with the current one."""
+
+    user_id: str
+    username: str
+
+
+# A name is held once in a database, whether it is current or former: there is nothing to prefer.
+NAME_HOLDER = Query(
+    NameHolder,
+    """
+    select u.id::text as user_id, u.username
+    from profiles.names n join profiles.users u on u.id = n.user_id
+    where n.slug = $1 and u.deleted_at is null
+    """,
+)
+
+FORMER_NAMES = Query(
+    str, "select slug from profiles.names where user_id = $1::uuid and not is_current order by slug"
+)
+
+# Only a user who has given up a name before is cooling down: the first name is not a change.
+NAME_COOLING = Query(
+    float,
+    """
+    select extract(epoch from
+               max(created_at) filter (where is_current) + $2::float8 * interval '1 second' - now())::float8
+    from profiles.names where user_id = $1::uuid having bool_or(not is_current)
+    """,
+)
+
 
 NUMBERED = 999
 RANDOM = 100
@@ -28,7 +62,7 @@ class Usernames:
         Raises ``InvalidSlug`` for what cannot be a name, ``UserNotFound`` when no user who is not
         deleted holds it.
         """
-        found = await self.rt.maybe(sql.NAME_HOLDER, identifiers.slug(slug))
+        found = await self.rt.maybe(NAME_HOLDER, identifiers.slug(slug))
         if found is None:
             raise errors.UserNotFound
         return found.user_id, found.username
@@ -36,7 +70,7 @@ class Usernames:
     async def list_aliases(self, user_id: str) -> list[str]:
         """Return the user's former names, sorted; they still lead to the user."""
         known = identifiers.uuid_or_none(user_id)
-        return [] if known is None else await self.rt.all(sql.FORMER_NAMES, known)
+        return [] if known is None else await self.rt.all(FORMER_NAMES, known)
 
     def derive(self, email: str) -> str:
         """Return a valid user name made of the local part of an address; it may well be taken."""
@@ -93,6 +127,6 @@ class Usernames:
 async def check_cooldown(rt: Runtime, user_id: str) -> None:
     """Raise ``TooManyRequests`` within ``rename_cooldown`` of the user's last change of name."""
     cooldown = rt.config.rename_cooldown
-    left = None if cooldown is None else await rt.maybe(sql.NAME_COOLING, user_id, cooldown)
+    left = None if cooldown is None else await rt.maybe(NAME_COOLING, user_id, cooldown)
     if left is not None and left > 0:
         raise errors.TooManyRequests(retry_after=left)

@@ -10,7 +10,6 @@ from datetime import datetime
 from authkit_issuer import errors
 from authkit_issuer.config import Config
 from authkit_issuer.domains.accounts.service import User
-from authkit_issuer.domains.admin import queries as sql
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind, signs_in
 from authkit_issuer.domains.base.login_issuers import login_issuers
@@ -21,6 +20,22 @@ from authkit_issuer.domains.credentials.queries import BY_ID, Credential
 from authkit_issuer.domains.recovery.service import Recovery
 from authkit_issuer.event_types import AuthSessionEvent, SessionEventType, SessionRevokeReason
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import PASSKEY_SIGNS_IN
+from authkit_issuer.store.query import Query
+
+OFFERED_LOGINS = Query(
+    int,
+    f"""
+    select (
+        select count(*) from profiles.user_providers l
+        where l.user_id = $1::uuid and l.issuer = any($2::text[]) and l.frozen_at is null
+    )::int + (
+        select count(*) from profiles.passkeys k where $3 and k.user_id = $1::uuid and {PASSKEY_SIGNS_IN}
+    )::int
+    """,
+)
+"""How many linked logins of the given providers a user has, and passkeys where passkeys are on."""
+
 
 RECENT = 50
 """How many events are read."""
@@ -117,7 +132,7 @@ async def explain_user(rt: Runtime, user_id: str, user: User | None) -> UserExpl
         raise errors.UserNotFound
     passkeys = rt.config.webauthn_rp_id is not None
     account = await rt.maybe(BY_ID, user_id)
-    logins = await rt.one(sql.OFFERED_LOGINS, user_id, login_issuers(rt.config), passkeys)
+    logins = await rt.one(OFFERED_LOGINS, user_id, login_issuers(rt.config), passkeys)
     if user is None or account is None:
         obstacles = [
             Finding(

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.service import User
 from authkit_issuer.store.dialect import ESTIMATED_USERS, between
-from authkit_issuer.store.predicates import ALLOWED, NOT_BANNED, PASSKEY_SIGNS_IN
+from authkit_issuer.store.predicates import ALLOWED, NOT_BANNED
 from authkit_issuer.store.query import Query
 
 Match = Literal["prefix", "substring"]
@@ -166,17 +166,3 @@ def search_terms(search: str, match: Match) -> tuple[str, tuple[str, ...]]:
 def _escaped(text: str) -> str:
     """Escape the wildcards of LIKE."""
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-OFFERED_LOGINS = Query(
-    int,
-    f"""
-    select (
-        select count(*) from profiles.user_providers l
-        where l.user_id = $1::uuid and l.issuer = any($2::text[]) and l.frozen_at is null
-    )::int + (
-        select count(*) from profiles.passkeys k where $3 and k.user_id = $1::uuid and {PASSKEY_SIGNS_IN}
-    )::int
-    """,
-)
-"""How many linked logins of the given providers a user has, and passkeys where passkeys are on."""

@@ -21,10 +21,47 @@ from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base import stored_values
 from authkit_issuer.domains.base.digests import identifier_digest
-from authkit_issuer.domains.codes import queries as sql
 from authkit_issuer.domains.codes.records import Record
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.query import Query, Statement
+
+COUNT = Query(
+    int,
+    """
+    insert into profiles.code_guesses as g (purpose, subject, tries) values ($1, $2, 1)
+    on conflict (purpose, subject) do update set tries = g.tries + 1, last_at = now()
+    returning tries
+    """,
+)
+
+TRIES = Query(
+    int,
+    """
+    select coalesce(
+        (select tries from profiles.code_guesses where purpose = $1 and subject = $2), 0
+    )
+    """,
+)
+
+FORGET = Statement("delete from profiles.code_guesses where purpose = $1 and subject = $2")
+
+# The lock looks at the row again as it is then: a count that goes on meanwhile stays.
+PURGE = Query(
+    int,
+    """
+    with old as (
+        select purpose, subject from profiles.code_guesses
+        where purpose <> 'second_factor' and last_at < now() - $1::float8 * interval '1 second'
+        order by last_at limit $2 for update skip locked
+    ), gone as (
+        delete from profiles.code_guesses g using old
+        where (g.purpose, g.subject) = (old.purpose, old.subject) returning 1
+    )
+    select count(*)::int from gone
+    """,
+)
+
 
 MAX_GUESSES = 10
 RETENTION = 365 * 86_400.0
@@ -67,7 +104,7 @@ class Guesses:
         self.rt.refuse_joining("a try of a code")
         purpose, subject = self._name(record)
         async with self.rt.transaction() as tx:
-            tries = await tx.one(sql.COUNT, purpose, subject)
+            tries = await tx.one(COUNT, purpose, subject)
             if tries - 1 in REPORTED:
                 await Events(tx).record(
                     SessionEventType.CODES_GUESSED,
@@ -80,19 +117,19 @@ class Guesses:
 
     async def are_many(self, record: Record) -> bool:
         """True if the next code of the record must be a long one."""
-        return await self.rt.one(sql.TRIES, *self._name(record)) >= MAX_GUESSES
+        return await self.rt.one(TRIES, *self._name(record)) >= MAX_GUESSES
 
     async def forget(self, record: Record) -> None:
         """Begin at zero again, after a right code."""
-        await self.rt.execute(sql.FORGET, *self._name(record))
+        await self.rt.execute(FORGET, *self._name(record))
 
     async def forget_user(self, user_id: str) -> None:
         """Delete the count of a second factor whose account is deleted."""
-        await self.rt.execute(sql.FORGET, *self._second_factor(user_id))
+        await self.rt.execute(FORGET, *self._second_factor(user_id))
 
     async def purge(self) -> int:
         """Delete the counts of addresses at which nothing was guessed for a year; returns how many."""
-        return await self.rt.purge(sql.PURGE, RETENTION, batch=_PURGE_BATCH)
+        return await self.rt.purge(PURGE, RETENTION, batch=_PURGE_BATCH)
 
     def _name(self, record: Record) -> tuple[str, str]:
         if record.kind in _SECOND_FACTOR:

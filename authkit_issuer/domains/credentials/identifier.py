@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from authkit_issuer import errors, identifiers
@@ -17,6 +17,43 @@ from authkit_issuer.security.hashing import Cost, StoredHash
 from authkit_issuer.security.stored_hashes import cost_of
 from authkit_issuer.store.query import Query
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frequency:
+    """One kind of stored hash: an example, and how many accounts of the sample have that kind."""
+
+    example: str = field(repr=False)
+    hash_algo: str
+    accounts: int
+
+
+BY_EMAIL = Query(sql.Credential, sql.SELECT_CREDENTIAL + "where lower(u.email) = $1")
+
+BY_PHONE = Query(sql.Credential, sql.SELECT_CREDENTIAL + "where u.phone_number = $1")
+
+BY_USERNAME = Query(sql.Credential, sql.SELECT_CREDENTIAL + "where lower(u.username) = $1")
+
+# Ids are random, so a run of them is a fair sample; it is read through the primary key.
+FREQUENCIES = Query(
+    Frequency,
+    r"""
+    with sample as (
+        (select p.password_hash, p.hash_algo from profiles.user_passwords p
+         where p.user_id >= $1::uuid order by p.user_id limit $2)
+        union all
+        (select p.password_hash, p.hash_algo from profiles.user_passwords p
+         where p.user_id < $1::uuid order by p.user_id limit $2)
+    )
+    select min(s.password_hash) as example, s.hash_algo, count(*) as accounts
+    from (select * from sample limit $2) s
+    group by s.hash_algo, substring(
+        s.password_hash from
+        '^\$(?:argon2i?d?\$v=\d+\$[a-z0-9=,]+|2[aby]\$\d\d|[a-z0-9-]+\$[a-z0-9=,]+)\$'
+    )
+    """,
+)
+
+
 SAMPLE = 2000
 """How many accounts the frequency of each hash cost is taken from."""
 
@@ -26,9 +63,9 @@ MAX_CHARS = 254
 By = Literal["email", "phone", "username", "user_id"]
 
 _LOOKUPS: dict[By, Query[Credential]] = {
-    "email": sql.BY_EMAIL,
-    "phone": sql.BY_PHONE,
-    "username": sql.BY_USERNAME,
+    "email": BY_EMAIL,
+    "phone": BY_PHONE,
+    "username": BY_USERNAME,
     "user_id": sql.BY_ID,
 }
 _NORMALIZE: dict[By, Callable[[str], str]] = {
@@ -107,7 +144,7 @@ async def _learn_costs(rt: Runtime) -> None:
     key = rt.keys.current().derive("decoys")
     start = uuid.UUID(bytes=hmac.new(key, b"sample", hashlib.sha256).digest()[:16])
     accounts: dict[Cost, int] = {}
-    for found in await rt.all(sql.FREQUENCIES, str(start), SAMPLE):
+    for found in await rt.all(FREQUENCIES, str(start), SAMPLE):
         cost = cost_of(StoredHash(text=found.example, algo=found.hash_algo))
         if cost is not None:
             accounts[cost] = accounts.get(cost, 0) + found.accounts

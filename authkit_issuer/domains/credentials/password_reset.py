@@ -20,16 +20,74 @@ from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.rate_limits import RateLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
-from authkit_issuer.domains.credentials import queries as sql
 from authkit_issuer.domains.credentials.identifier import Identifier
 from authkit_issuer.domains.credentials.login_attempts import BUCKET, LOGIN, USER, LoginAttempts
 from authkit_issuer.domains.credentials.password_update import PasswordUpdater
 from authkit_issuer.domains.credentials.password_verifier import prefix
 from authkit_issuer.domains.credentials.policy import check_policy
-from authkit_issuer.domains.credentials.queries import Resettable
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import NOT_BANNED
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resettable:
+    """The user whose password may be reset, and the contacts through which."""
+
+    user_id: str
+    auth_epoch: int
+    username: str
+    email: str | None
+    phone: str | None
+
+
+# Deleted accounts too, if their owner may restore them: the reset proves who that is.
+_MAY_RESET = f"(u.deleted_at is null or u.deleted_by_owner) and {NOT_BANNED}"
+
+
+def _email_resets(required: str) -> str:
+    """Return SQL that is true if the email address of ``u`` resets the password; a frozen one never does.
+
+    ``required`` is the parameter that says if an unverified address gets no reset.
+    """
+    return f"(u.email_verified or (not {required} and u.email_frozen_at is null))"
+
+
+_RESETTABLE = f"""
+    select u.id::text as user_id, u.auth_epoch, coalesce(u.username, '') as username,
+           case when {_email_resets("$2")} then u.email end as email,
+           case when u.phone_verified then u.phone_number end as phone
+    from profiles.users u where {_MAY_RESET}
+"""
+
+RESETTABLE_BY_EMAIL = Query(Resettable, _RESETTABLE + f"and lower(u.email) = $1 and {_email_resets('$2')}")
+
+RESETTABLE_BY_PHONE = Query(Resettable, _RESETTABLE + "and u.phone_number = $1 and u.phone_verified")
+
+RESETTABLE_BY_USERNAME = Query(Resettable, _RESETTABLE + "and lower(u.username) = $1")
+
+# Found again by id, address and epoch, and locked: no row if the account has changed since.
+LOCK_RESETTABLE_BY_EMAIL = Query(
+    str,
+    f"""
+    select u.id::text from profiles.users u
+    where u.id = $1::uuid and lower(u.email) = $2 and u.auth_epoch = $3 and {_MAY_RESET}
+      and {_email_resets("$4")}
+    for no key update
+    """,
+)
+
+LOCK_RESETTABLE_BY_PHONE = Query(
+    str,
+    f"""
+    select u.id::text from profiles.users u
+    where u.id = $1::uuid and u.phone_number = $2 and u.phone_verified and u.auth_epoch = $3 and {_MAY_RESET}
+    for no key update
+    """,
+)
+
 
 _RECORD_KINDS = {EMAIL: "reset_email", PHONE: "reset_phone"}
 
@@ -57,7 +115,7 @@ class PasswordReset:
             raise contact.unavailable
         target = contact.normalize(address)
         Messages(self.rt).require_reachable(contact, target)
-        query = sql.RESETTABLE_BY_EMAIL if contact is EMAIL else sql.RESETTABLE_BY_PHONE
+        query = RESETTABLE_BY_EMAIL if contact is EMAIL else RESETTABLE_BY_PHONE
         found = await self.rt.maybe(query, target, self.rt.config.verification_required)
         return await self._start(contact, target, found, ttl, client, actor=actor)
 
@@ -67,9 +125,7 @@ class PasswordReset:
         if senders.email is None and senders.sms is None:
             raise errors.EmailUnavailable
         username = Identifier.typed("username", name).text
-        found = await self.rt.maybe(
-            sql.RESETTABLE_BY_USERNAME, username, self.rt.config.verification_required
-        )
+        found = await self.rt.maybe(RESETTABLE_BY_USERNAME, username, self.rt.config.verification_required)
         contact, target = EMAIL if senders.email is not None else PHONE, ""
         if found is not None and senders.email is not None and found.email:
             target = found.email
@@ -201,7 +257,7 @@ class PasswordReset:
         self, record: Record, new_hash: str, client: Client | None, void: type[errors.AuthError]
     ) -> None:
         by_email = record.kind == _RECORD_KINDS[EMAIL]
-        lock = sql.LOCK_RESETTABLE_BY_EMAIL if by_email else sql.LOCK_RESETTABLE_BY_PHONE
+        lock = LOCK_RESETTABLE_BY_EMAIL if by_email else LOCK_RESETTABLE_BY_PHONE
         required = (self.rt.config.verification_required,) if by_email else ()
         async with self.rt.transaction() as tx:
             if await tx.maybe(lock, record.user_id, record.target, record.auth_epoch, *required) is None:

@@ -28,6 +28,20 @@ from authkit_issuer.security.foreign_hashes import canonical
 from authkit_issuer.security.hashing import RESET_REQUIRED, StoredHash, acceptable
 from authkit_issuer.security.password_length import normalized
 from authkit_issuer.security.stored_hashes import algorithm_of
+from authkit_issuer.store.predicates import live
+from authkit_issuer.store.query import Query
+
+REMOVE = Query(str, "delete from profiles.user_passwords where user_id = $1::uuid returning user_id::text")
+
+OWNS_SESSION = Query(
+    bool,
+    f"""
+    select exists (
+        select from profiles.refresh_sessions s where s.id = $1::uuid and s.user_id = $2::uuid and {live("s")}
+    )
+    """,
+)
+
 
 MAX_HASH_CHARS = 512
 MAX_PARAMS_BYTES = 4096
@@ -55,7 +69,7 @@ class PasswordUpdater:
             if user.auth_epoch != found.auth_epoch:
                 # The account changed since its password was verified: verify again.
                 raise errors.InvalidCredentials
-            if keep is not None and not await tx.one(sql.OWNS_SESSION, keep, found.user_id):
+            if keep is not None and not await tx.one(OWNS_SESSION, keep, found.user_id):
                 raise errors.SessionNotFound
             await PasswordUpdater(tx).store(
                 found.user_id, new_hash, reason=SessionRevokeReason.PASSWORD_CHANGE, keep=keep, client=client
@@ -129,7 +143,7 @@ class PasswordUpdater:
 
         For an account whose contact was proved for the first time; the caller has locked the user's row.
         """
-        removed = await self.rt.maybe(sql.REMOVE, user_id)
+        removed = await self.rt.maybe(REMOVE, user_id)
         reason = SessionRevokeReason.CONTACT_PROVED
         await Sessions(self.rt).revoke_all(user_id, reason=reason, client=client)
         if removed is not None:

@@ -32,12 +32,34 @@ from authkit_issuer.domains.credentials.queries import Credential
 from authkit_issuer.domains.factors.enrollment_token import refuse_without_factor
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.tokens.claims import check_extra
-from authkit_issuer.domains.tokens.service import AccessToken, Tokens
+from authkit_issuer.domains.tokens.service import AccessToken, TokenFacts, Tokens, fact_columns
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import RESET_REQUIRED, Verdict
+from authkit_issuer.store.predicates import ALLOWED, NO_AMR
+from authkit_issuer.store.query import Query, Statement
+
+LOGGED_IN = Query(
+    TokenFacts,
+    f"""
+    with entered as (
+        update profiles.users u set last_login = now()
+        where u.id = $1::uuid and u.auth_epoch = $2 and {ALLOWED} returning u.id
+    )
+    select {fact_columns(NO_AMR)} from profiles.users u join entered on entered.id = u.id
+    """,
+)
+
+# Compare and swap: an unconditional write could bring back a password that was changed a moment ago.
+REHASH = Statement(
+    """
+    update profiles.user_passwords set password_hash = $3, hash_algo = 'argon2id', hash_params = null
+    where user_id = $1::uuid and password_hash = $2
+    """
+)
+
 
 METHOD, REAUTHENTICATED = "password_login", "reauthentication"
 AMR = ("pwd",)
@@ -115,7 +137,7 @@ class PasswordVerifier:
         first = await self.prove(identifier, password, client)
         await self._require_second_factor(first, extra, client)
         await refuse_without_factor(self.rt, first)
-        facts = await self.rt.maybe(sql.LOGGED_IN, first.user_id, first.auth_epoch)
+        facts = await self.rt.maybe(LOGGED_IN, first.user_id, first.auth_epoch)
         if facts is None:
             raise errors.InvalidCredentials
         entitlements = await Entitlements(self.rt).for_token(first.user_id)
@@ -205,7 +227,7 @@ class PasswordVerifier:
             fresh = await self.rt.hasher.rehash(
                 password, client=attempt.client, known=attempt.of_user is None
             )
-            await self.rt.execute(sql.REHASH, found.user_id, found.stored.text, fresh)
+            await self.rt.execute(REHASH, found.user_id, found.stored.text, fresh)
 
 
 def prefix(client: Client | None) -> str:

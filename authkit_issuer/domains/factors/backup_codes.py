@@ -11,13 +11,43 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.asking_session import require_live
-from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors import totp_codes
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import codes
-from authkit_issuer.store.predicates import LOCK_USER
+from authkit_issuer.store.predicates import FACTOR_ON, LOCK_USER
+from authkit_issuer.store.query import Query, Statement
+
+REPLACE_BACKUP_CODES = Statement(
+    f"""
+    update profiles.two_factor_settings t set backup_codes = $2::text[], updated_at = now()
+    where t.user_id = $1::uuid and {FACTOR_ON}
+    """
+)
+
+HOLDS_BACKUP_CODE = Query(
+    bool,
+    f"""
+    select exists (
+        select from profiles.two_factor_settings t
+        where t.user_id = $1::uuid and {FACTOR_ON} and t.backup_codes && $2::text[]
+    )
+    """,
+)
+
+# One statement: of parallel uses the later ones wait for the row and then no longer find the code in it.
+USE_BACKUP_CODE = Query(
+    int,
+    f"""
+    update profiles.two_factor_settings t
+    set backup_codes = array(select code from unnest(t.backup_codes) as code where code <> all ($2::text[])),
+        updated_at = now()
+    where t.user_id = $1::uuid and {FACTOR_ON} and t.backup_codes && $2::text[]
+    returning cardinality(t.backup_codes)
+    """,
+)
+
 
 COUNT = 10
 _PURPOSE = "2fa_backup"
@@ -44,7 +74,7 @@ class BackupCodes:
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, user_id)
             await require_live(tx, user_id, session_id)
-            if not await tx.execute(sql.REPLACE_BACKUP_CODES, user_id, self.digests(user_id, shown)):
+            if not await tx.execute(REPLACE_BACKUP_CODES, user_id, self.digests(user_id, shown)):
                 raise errors.TwoFactorNotEnabled
             await Events(tx).record(
                 SessionEventType.TWO_FACTOR_BACKUP_CODES_MADE, actor=None, user_id=user_id, client=client
@@ -53,7 +83,7 @@ class BackupCodes:
 
     async def holds(self, user_id: str, code: str) -> bool:
         """True if the user has this code unused; it stays unused."""
-        return await self.rt.one(sql.HOLDS_BACKUP_CODE, user_id, self._candidates(user_id, code))
+        return await self.rt.one(HOLDS_BACKUP_CODE, user_id, self._candidates(user_id, code))
 
     async def use(self, user_id: str, code: str, client: Client | None) -> int | None:
         """Use a code up and return how many are left; None if it is wrong or used.
@@ -62,7 +92,7 @@ class BackupCodes:
         """
         async with self.rt.transaction() as tx:
             await tx.maybe(LOCK_USER, user_id)
-            left = await tx.maybe(sql.USE_BACKUP_CODE, user_id, self._candidates(user_id, code))
+            left = await tx.maybe(USE_BACKUP_CODE, user_id, self._candidates(user_id, code))
             if left is not None:
                 await totp_codes.forget_misses(tx, user_id)
                 await Events(tx).record(

@@ -20,7 +20,141 @@ from authkit_issuer.domains.sessions.service import OtherSessions, Sessions
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
-from authkit_issuer.store.predicates import LOCK_USER
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, IN_STRICT_ORG, LOCK_USER
+from authkit_issuer.store.query import Query, Statement
+
+# No row if the account changed since its address was verified: that verification is void.
+CLAIM = Query(
+    str,
+    f"""
+    update profiles.users u set auth_epoch = u.auth_epoch + 1
+    where u.id = $1::uuid and u.auth_epoch = $2 and {ALLOWED}
+      and ($3::text is null or (u.email = $3 and u.email_verified))
+    returning u.id::text
+    """,
+)
+
+# A frozen factor does not come back with a new one beside it.
+DROP_FROZEN = Statement(
+    """
+    with frozen as (
+        update profiles.two_factor_settings
+        set enabled = false, phone_number = null, backup_codes = '{}', frozen_at = null
+        where user_id = $1::uuid and frozen_at is not null returning user_id
+    )
+    delete from profiles.second_factors f using frozen where f.user_id = frozen.user_id
+    """
+)
+
+DROP_SENT = Statement(
+    """
+    delete from profiles.second_factors
+    where user_id = $1::uuid and kind in ('email', 'sms')
+      and not (kind = $2 and phone_number is not distinct from $3)
+    """
+)
+
+COUNT_KIND = Query(
+    int, "select count(*)::int from profiles.second_factors where user_id = $1::uuid and kind = $2"
+)
+
+# No row if the user has this address or number as a factor already.
+ADD = Query(
+    str,
+    """
+    insert into profiles.second_factors (
+        id, user_id, kind, name, phone_number, secret, secret_key_id, last_step
+    ) values ($2::uuid, $1::uuid, $3, $4, $5, $6, $7, $8)
+    on conflict do nothing returning id::text
+    """,
+)
+
+FIND_SENT = Query(
+    str,
+    """
+    select id::text from profiles.second_factors
+    where user_id = $1::uuid and kind = $2 and phone_number is not distinct from $3
+    """,
+)
+
+CLEAR_DEFAULT = Statement(
+    "update profiles.second_factors set is_default = false where user_id = $1::uuid and is_default"
+)
+
+SET_DEFAULT = Statement(
+    "update profiles.second_factors set is_default = true where user_id = $1::uuid and id = $2::uuid"
+)
+
+# The factor that was added first takes the place of a default that was removed.
+KEEP_DEFAULT = Statement(
+    """
+    update profiles.second_factors set is_default = true
+    where id = (
+        select f.id from profiles.second_factors f where f.user_id = $1::uuid
+        order by f.created_at, f.id limit 1
+    ) and not exists (select from profiles.second_factors f where f.user_id = $1::uuid and f.is_default)
+    """
+)
+
+RENAME = Statement(
+    """
+    update profiles.second_factors set name = coalesce($3::text, name)
+    where user_id = $1::uuid and id = $2::uuid
+    """
+)
+
+REMOVE = Query(
+    str,
+    "delete from profiles.second_factors where user_id = $1::uuid and id = $2::uuid returning kind",
+)
+
+IS_ON = Query(
+    bool,
+    f"select exists (select from profiles.two_factor_settings t where t.user_id = $1::uuid and {FACTOR_ON})",
+)
+
+IS_REQUIRED = Query(
+    bool,
+    f"""
+    select {IN_STRICT_ORG} or exists (
+        select from profiles.user_roles ur join profiles.roles r on r.id = ur.role_id
+        where ur.user_id = u.id and r.deleted_at is null and r.slug = any($2::text[])
+    )
+    from profiles.users u where u.id = $1::uuid
+    """,
+)
+"""True if a role of the given ones, or an organization, requires a second factor of the user."""
+
+HAS_FACTORS = Query(
+    bool,
+    """
+    select exists (select from profiles.user_factors where user_id = $1::uuid)
+    """,
+)
+
+# The release before reads method and phone number; 'sms' without a number accepts backup codes alone there.
+ENABLE = Statement(
+    """
+    insert into profiles.two_factor_settings as s (user_id, enabled, method, phone_number, backup_codes)
+    select $1::uuid, true, coalesce(f.kind, 'sms'), f.phone_number, coalesce($2::text[], '{}')
+    from (select 1) as one left join lateral (
+        select kind, phone_number from profiles.second_factors
+        where user_id = $1::uuid and kind <> 'totp' order by is_default desc, created_at, id limit 1
+    ) f on true
+    on conflict (user_id) do update
+    set enabled = true, method = excluded.method, phone_number = excluded.phone_number,
+        backup_codes = coalesce($2::text[], s.backup_codes), updated_at = now()
+    """
+)
+
+DROP_ALL = Statement("delete from profiles.second_factors where user_id = $1::uuid")
+
+CONFIRM = Statement(
+    """
+    update profiles.two_factor_settings set frozen_at = null, updated_at = now()
+    where user_id = $1::uuid and enabled and frozen_at is not null
+    """
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +191,12 @@ async def enable(
     shown = BackupCodes(rt).new()
     async with rt.transaction() as tx:
         await _claim(tx, user, new.kind)
-        is_first = not await tx.one(sql.IS_ON, user.user_id)
-        await tx.execute(sql.DROP_SENT, user.user_id, new.kind.name, new.phone_number)
+        is_first = not await tx.one(IS_ON, user.user_id)
+        await tx.execute(DROP_SENT, user.user_id, new.kind.name, new.phone_number)
         added = await _insert(tx, user, new)
-        present = await tx.maybe(sql.FIND_SENT, user.user_id, new.kind.name, new.phone_number)
+        present = await tx.maybe(FIND_SENT, user.user_id, new.kind.name, new.phone_number)
         await _make_default(tx, user.user_id, added or present or new.id)
-        await tx.execute(sql.ENABLE, user.user_id, BackupCodes(tx).digests(user.user_id, shown))
+        await tx.execute(ENABLE, user.user_id, BackupCodes(tx).digests(user.user_id, shown))
         await _record(tx, SessionEventType.TWO_FACTOR_ENABLED, user.user_id, new.kind.name, client)
         await _end_others(tx, user.user_id, others, is_first=is_first, client=client)
     return shown
@@ -79,14 +213,14 @@ async def add(
     shown = BackupCodes(rt).new()
     async with rt.transaction() as tx:
         await _claim(tx, user, new.kind)
-        if await tx.one(sql.COUNT_KIND, user.user_id, new.kind.name) >= new.kind.most:
+        if await tx.one(COUNT_KIND, user.user_id, new.kind.name) >= new.kind.most:
             raise errors.TooManySecondFactors
-        is_first = not await tx.one(sql.IS_ON, user.user_id)
+        is_first = not await tx.one(IS_ON, user.user_id)
         if await _insert(tx, user, new) is None:
             raise errors.SecondFactorExists
-        await tx.execute(sql.KEEP_DEFAULT, user.user_id)
+        await tx.execute(KEEP_DEFAULT, user.user_id)
         stored = BackupCodes(tx).digests(user.user_id, shown) if is_first else None
-        await tx.execute(sql.ENABLE, user.user_id, stored)
+        await tx.execute(ENABLE, user.user_id, stored)
         event = SessionEventType.TWO_FACTOR_ENABLED if is_first else SessionEventType.SECOND_FACTOR_ADDED
         await _record(tx, event, user.user_id, new.kind.name, client, target=new.id)
         await _end_others(tx, user.user_id, others, is_first=is_first, client=client)
@@ -99,12 +233,12 @@ async def remove(
     """Remove a factor; the last one disables two-factor sign-in. Raises ``SecondFactorNotFound``."""
     async with rt.transaction() as tx:
         await lock(tx, user_id)
-        kind = await tx.maybe(sql.REMOVE, user_id, factor_id)
+        kind = await tx.maybe(REMOVE, user_id, factor_id)
         if kind is None:
             raise errors.SecondFactorNotFound
         if not await disable_without_factors(tx, user_id, client):
-            await tx.execute(sql.KEEP_DEFAULT, user_id)
-            await tx.execute(sql.ENABLE, user_id, None)
+            await tx.execute(KEEP_DEFAULT, user_id)
+            await tx.execute(ENABLE, user_id, None)
             await _record(tx, SessionEventType.SECOND_FACTOR_REMOVED, user_id, kind, client, target=factor_id)
         await tx.execute(RAISE_EPOCH, user_id)
         await Sessions(tx).end_others(user_id, others, client=client)
@@ -123,7 +257,7 @@ async def disable_without_factors(
     For every removal of a factor, of any table, in its transaction and under the lock of the user's row. The
     caller raises the epoch.
     """
-    if await tx.one(sql.HAS_FACTORS, user_id):
+    if await tx.one(HAS_FACTORS, user_id):
         return False
     if await tx.execute(sql.DISABLE, user_id):
         await _record_disabled(tx, user_id, client, actor=actor, reason=reason)
@@ -136,12 +270,12 @@ async def change(
     """Rename a factor, or make it the default. Raises ``SecondFactorNotFound``."""
     async with rt.transaction() as tx:
         await lock(tx, user_id)
-        if not await tx.execute(sql.RENAME, user_id, factor_id, name):
+        if not await tx.execute(RENAME, user_id, factor_id, name):
             raise errors.SecondFactorNotFound
         if not default:
             return
         await _make_default(tx, user_id, factor_id)
-        await tx.execute(sql.ENABLE, user_id, None)
+        await tx.execute(ENABLE, user_id, None)
         await tx.execute(RAISE_EPOCH, user_id)
         await _record(tx, SessionEventType.SECOND_FACTOR_CHANGED, user_id, None, client, target=factor_id)
 
@@ -161,7 +295,7 @@ async def disable(
     """
     async with rt.transaction() as tx:
         await lock(tx, user_id)
-        await tx.execute(sql.DROP_ALL, user_id)
+        await tx.execute(DROP_ALL, user_id)
         if not await tx.execute(sql.DISABLE, user_id):
             return False
         await tx.execute(RAISE_EPOCH, user_id)
@@ -179,7 +313,7 @@ async def confirm(rt: Runtime, user_id: str, session_id: str | None, client: Cli
     async with rt.transaction() as tx:
         await lock(tx, user_id)
         await require_live(tx, user_id, session_id)
-        if not await tx.execute(sql.CONFIRM, user_id):
+        if not await tx.execute(CONFIRM, user_id):
             return False
         await tx.execute(RAISE_EPOCH, user_id)
         await _record(tx, SessionEventType.TWO_FACTOR_CONFIRMED, user_id, None, client)
@@ -204,7 +338,7 @@ async def _end_others(
     config = tx.config
     if is_first and (
         config.two_factor_policy == "required"
-        or await tx.one(sql.IS_REQUIRED, user_id, sorted(config.two_factor_required_roles))
+        or await tx.one(IS_REQUIRED, user_id, sorted(config.two_factor_required_roles))
     ):
         others = replace(others, end=True)
     await Sessions(tx).end_others(user_id, others, client=client)
@@ -213,17 +347,17 @@ async def _end_others(
 async def _claim(tx: Runtime, user: UserFactors, kind: FactorKind) -> None:
     """Raise the epoch at which the user proved a factor, and drop what is frozen beside it."""
     email = user.email if kind is EMAIL_CODE else None
-    if await tx.maybe(sql.CLAIM, user.user_id, user.auth_epoch, email) is None:
+    if await tx.maybe(CLAIM, user.user_id, user.auth_epoch, email) is None:
         raise errors.InvalidOrExpiredCode
     if email is not None:
         await note_proof(tx, user_id=user.user_id, contact=email)
-    await tx.execute(sql.DROP_FROZEN, user.user_id)
+    await tx.execute(DROP_FROZEN, user.user_id)
 
 
 async def _insert(tx: Runtime, user: UserFactors, new: NewFactor) -> str | None:
     """Insert a factor and return its id; None if the user has this address or number already."""
     return await tx.maybe(
-        sql.ADD,
+        ADD,
         user.user_id,
         new.id,
         new.kind.name,
@@ -236,8 +370,8 @@ async def _insert(tx: Runtime, user: UserFactors, new: NewFactor) -> str | None:
 
 
 async def _make_default(tx: Runtime, user_id: str, factor_id: str) -> None:
-    await tx.execute(sql.CLEAR_DEFAULT, user_id)
-    await tx.execute(sql.SET_DEFAULT, user_id, factor_id)
+    await tx.execute(CLEAR_DEFAULT, user_id)
+    await tx.execute(SET_DEFAULT, user_id, factor_id)
 
 
 async def _record_disabled(

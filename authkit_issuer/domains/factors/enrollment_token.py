@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.base.first_factor import FirstFactor
-from authkit_issuer.domains.factors import queries as sql
 from authkit_issuer.domains.factors.kinds import PASSKEY
 from authkit_issuer.domains.sessions.queries import ENROLLEE, AuthenticatedSession
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.own_tokens import ENROLLMENT, enrollment_audience
 from authkit_issuer.security.token_codec import random_text
+from authkit_issuer.store.predicates import OWNS_PASSKEY
+from authkit_issuer.store.query import Query
 from authkit_verify import TokenError
+
+# No row if the account changed.
+HAS_PASSKEY_AT = Query(
+    bool, f"select {OWNS_PASSKEY} from profiles.users u where u.id = $1::uuid and u.auth_epoch = $2"
+)
+
 
 TTL = 600
 """Seconds that a token is valid."""
@@ -34,7 +41,7 @@ async def refuse_without_factor(rt: Runtime, first: FirstFactor) -> None:
     exempt = first.two_factor or first.is_multi_factor or first.method in config.two_factor_exempt_methods
     if config.two_factor_policy != "required" or exempt:
         return
-    has_passkey = await rt.maybe(sql.HAS_PASSKEY_AT, first.user_id, first.auth_epoch)
+    has_passkey = await rt.maybe(HAS_PASSKEY_AT, first.user_id, first.auth_epoch)
     if has_passkey is None:
         raise errors.InvalidCredentials
     if has_passkey and PASSKEY.available(rt) and first.method != PASSKEY.name:

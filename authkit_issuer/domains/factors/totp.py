@@ -15,17 +15,39 @@ from authkit_issuer.config import Config
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.one_time import TRIES, OneTimeCodes, Record
 from authkit_issuer.domains.factors import changes, owners
-from authkit_issuer.domains.factors import totp_queries as sql
 from authkit_issuer.domains.factors.changes import AddedFactor, NewFactor
 from authkit_issuer.domains.factors.kinds import TOTP
 from authkit_issuer.domains.factors.queries import UserFactors
 from authkit_issuer.domains.factors.second_factors import factor_name
-from authkit_issuer.domains.factors.totp_queries import SealedSecret
 from authkit_issuer.domains.sessions.service import OtherSessions
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import sealed_secret, totp
+from authkit_issuer.store.query import Query, Statement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedSecret:
+    """The sealed secret of an app."""
+
+    id: str
+    user_id: str
+    secret: bytes
+    secret_key_id: int
+
+
+SEALED_BEFORE = Query(
+    SealedSecret,
+    """
+    select id::text, user_id::text, secret, secret_key_id from profiles.second_factors
+    where secret is not null and secret_key_id = any($1::int4[]) and id > $3::uuid order by id limit $2
+    for update skip locked
+    """,
+)
+
+RESEAL = Statement("update profiles.second_factors set secret_key_id = $2, secret = $3 where id = $1::uuid")
+
 
 ENROLLMENT = "2fa_app"
 ENROLLMENT_TTL = 600.0
@@ -173,7 +195,7 @@ class Totp:
         total, after, more = 0, str(uuid.UUID(int=0)), bool(former)
         while more:
             async with self.rt.transaction() as tx:
-                rows = await tx.all(sql.SEALED_BEFORE, former, _RESEAL_BATCH, after)
+                rows = await tx.all(SEALED_BEFORE, former, _RESEAL_BATCH, after)
                 for row in rows:
                     total += await self._reseal(tx, row)
             more = len(rows) == _RESEAL_BATCH
@@ -184,7 +206,7 @@ class Totp:
         secret = self._unseal(row.secret_key_id, row.secret, row.id, row.user_id)
         if secret is None:
             return 0
-        return await tx.execute(sql.RESEAL, row.id, *self._seal(secret, row.id, row.user_id))
+        return await tx.execute(RESEAL, row.id, *self._seal(secret, row.id, row.user_id))
 
     def _seal(self, secret: bytes, factor_id: str, user_id: str) -> tuple[int, bytes]:
         keys, random = self.rt.keys.current(), self.rt.random_bytes

@@ -3,7 +3,7 @@
 The clock is the database's. ``check`` compares a code with those of some steps around the present one, as
 this process reckons it from the last time that it read. ``accept`` then takes the newest of the matching
 steps, if it is at most one from the database's and newer than the last one that was accepted, in one
-statement (``totp_queries.ACCEPT``).
+statement (``ACCEPT``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.codes.guesses import REPORTED
-from authkit_issuer.domains.factors import totp_queries as sql
-from authkit_issuer.domains.factors.queries import RESET_TRIES
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Clock
 from authkit_issuer.runtime import Runtime
@@ -25,6 +23,39 @@ from authkit_issuer.security import sealed_secret, totp
 if TYPE_CHECKING:
     from authkit_issuer.domains.codes.one_time import Record
     from authkit_issuer.domains.factors.queries import Factor, UserFactors
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
+from authkit_issuer.store.query import Query, Statement
+
+MAX_MISSES = 100
+"""Wrong codes in a row after which an app is refused until another factor or a backup code is right (NIST SP
+800-63B-4 section 3.2.2)."""
+
+# The step only rises, in the statement that accepts it: of parallel uses the later ones wait for the row.
+ACCEPT = Statement(
+    f"""
+    with fitting as (
+        select max(step) as step from unnest($4::int8[]) as step
+        where abs(step - floor(extract(epoch from statement_timestamp()) / $5::int8)) <= 1
+    )
+    update profiles.second_factors f set last_step = fitting.step, tries = 0, last_used_at = now()
+    from fitting, profiles.users u join profiles.two_factor_settings t on t.user_id = u.id
+    where f.id = $1::uuid and f.user_id = $2::uuid and f.kind = 'totp' and f.last_step < fitting.step
+      and f.tries < {MAX_MISSES}
+      and u.id = f.user_id and u.auth_epoch = $3 and {ALLOWED} and {FACTOR_ON}
+    """
+)
+
+COUNT_MISS = Query(
+    int,
+    """
+    update profiles.second_factors set tries = tries + 1
+    where id = $1::uuid and user_id = $2::uuid and kind = 'totp' returning tries
+    """,
+)
+
+# The owner has proved a second factor: authenticator apps take codes again.
+RESET_TRIES = Statement("update profiles.second_factors set tries = 0 where user_id = $1::uuid and tries > 0")
+
 
 MAX_TRIES = 10
 """Wrong codes of a user in ``WINDOW`` seconds, over all challenges."""
@@ -107,7 +138,7 @@ async def accept(rt: Runtime, app: App, steps: list[int]) -> None:
 
     Raises ``InvalidOrExpiredCode`` for a code that was used, is too old, or of an account that changed.
     """
-    if not await rt.execute(sql.ACCEPT, app.factor_id, app.user_id, app.auth_epoch, steps, totp.PERIOD):
+    if not await rt.execute(ACCEPT, app.factor_id, app.user_id, app.auth_epoch, steps, totp.PERIOD):
         raise errors.InvalidOrExpiredCode
 
     async def forget() -> None:
@@ -123,7 +154,7 @@ async def forget_misses(rt: Runtime, user_id: str) -> None:
 
 async def _count_miss(rt: Runtime, app: App) -> None:
     async with rt.transaction() as tx:
-        tries = await tx.maybe(sql.COUNT_MISS, app.factor_id, app.user_id)
+        tries = await tx.maybe(COUNT_MISS, app.factor_id, app.user_id)
         if tries in REPORTED:
             await Events(tx).record(
                 SessionEventType.CODES_GUESSED,

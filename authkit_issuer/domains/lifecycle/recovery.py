@@ -7,7 +7,7 @@ proof again.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from authkit_issuer import errors
 from authkit_issuer.domains.accounts.contact_proof import ContactProof
@@ -15,11 +15,60 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.codes.guesses import Guesses
-from authkit_issuer.domains.lifecycle import queries as sql
 from authkit_issuer.domains.sessions.service import Sessions
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client, RecoveryNotice
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import ALLOWED
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldContacts:
+    """The contacts of a user whose row is locked."""
+
+    allowed: bool
+    email: str | None
+    phone: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """What signed in until a recovery."""
+
+    password: bool
+    logins: int
+    passkeys: int
+    factors: int
+
+
+HOLD_CONTACTS = Query(
+    HeldContacts,
+    f"""
+    select {ALLOWED} as allowed, u.email, u.phone_number as phone from profiles.users u
+    where u.id = $1::uuid for no key update
+    """,
+)
+
+# Wallets are among the logins. The caller raises the epoch, which ends what devices remember.
+DROP_WAYS_IN = Query(
+    Dropped,
+    """
+    with password as (
+        delete from profiles.user_passwords where user_id = $1::uuid returning 1
+    ), logins as (
+        delete from profiles.user_providers where user_id = $1::uuid returning 1
+    ), passkeys as (
+        delete from profiles.passkeys where user_id = $1::uuid returning 1
+    ), factors as (
+        delete from profiles.second_factors where user_id = $1::uuid returning 1
+    ), settings as (
+        delete from profiles.two_factor_settings where user_id = $1::uuid
+    )
+    select exists (select from password) as password, (select count(*)::int from logins) as logins,
+           (select count(*)::int from passkeys) as passkeys, (select count(*)::int from factors) as factors
+    """,
+)
 
 
 def contact_of(email: str | None, phone: str | None) -> tuple[ContactKind, str]:
@@ -48,12 +97,12 @@ async def give_back(
     Raises ``UserNotFound``, ``AccountNotActive``, ``EmailInUse``, ``PhoneInUse``.
     """
     async with rt.transaction() as tx:
-        held = await tx.maybe(sql.HOLD_CONTACTS, user_id)
+        held = await tx.maybe(HOLD_CONTACTS, user_id)
         if held is None:
             raise errors.UserNotFound
         if not held.allowed:
             raise errors.AccountNotActive
-        dropped = await tx.one(sql.DROP_WAYS_IN, user_id)
+        dropped = await tx.one(DROP_WAYS_IN, user_id)
         await Guesses(tx).forget_user(user_id)
         await ContactProof(tx).vouch(user_id, kind, target)
         await Sessions(tx).revoke_all(

@@ -15,7 +15,6 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.credentials import obstacles
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.lifecycle.service import Lifecycle
-from authkit_issuer.domains.login import queries as sql
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.errors.declared import declared, raises
 from authkit_issuer.event_types import SessionEventType
@@ -23,6 +22,23 @@ from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import restore_token
 from authkit_issuer.security.restore_token import RestoreToken
+from authkit_issuer.store.predicates import HAS_TWO_FACTOR, RESTORABLE
+from authkit_issuer.store.query import Query, Statement
+
+# The account as the password proved it, which its owner deleted; whatever changed since raised the epoch.
+_DELETED_BY_OWNER = f"u.id = $1::uuid and u.auth_epoch = $2 and {RESTORABLE}"
+
+LOCK_RESTORABLE = Query(
+    str, f"select u.id::text from profiles.users u where {_DELETED_BY_OWNER} for no key update"
+)
+
+REQUEST_ERASURE = Statement(
+    f"""
+    update profiles.users u set erase_requested = true, auth_epoch = auth_epoch + 1, updated_at = now()
+    where {_DELETED_BY_OWNER} and not {HAS_TWO_FACTOR}
+    """
+)
+
 
 TOKEN_LIFE = 600.0
 """Seconds in which the token of a refused login restores or erases the account."""
@@ -144,7 +160,7 @@ class DeletedAccounts:
     async def _restore(self, user_id: str, auth_epoch: int, client: Client | None) -> bool:
         """Take a deletion back; False if the account changed since its proof, or no longer is deleted."""
         async with self.rt.transaction() as tx:
-            if await tx.maybe(sql.LOCK_RESTORABLE, user_id, auth_epoch) is None:
+            if await tx.maybe(LOCK_RESTORABLE, user_id, auth_epoch) is None:
                 return False
             await Lifecycle(tx).restore(user_id, client=client)
         return True
@@ -152,7 +168,7 @@ class DeletedAccounts:
     async def _erase(self, user_id: str, auth_epoch: int, client: Client | None) -> bool:
         """Request an erasure; False as ``_restore``, and for an account with a second factor."""
         async with self.rt.transaction() as tx:
-            if not await tx.execute(sql.REQUEST_ERASURE, user_id, auth_epoch):
+            if not await tx.execute(REQUEST_ERASURE, user_id, auth_epoch):
                 return False
             await Events(tx).record(
                 SessionEventType.USER_ERASURE_REQUESTED,

@@ -8,11 +8,14 @@ factor nor a password, who otherwise could never do what requires a recent authe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.contact_proof import note_proof
 from authkit_issuer.domains.audit.service import Events
+from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.entitlements import Entitlements
 from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.base.login_issuers import wallet_issuer
@@ -23,13 +26,110 @@ from authkit_issuer.domains.factors import backup_codes, totp_codes
 from authkit_issuer.domains.factors.delivery import Delivery
 from authkit_issuer.domains.factors.service import TwoFactor
 from authkit_issuer.domains.factors.step_up import StepUpCode, StepUpFactors
-from authkit_issuer.domains.login import queries as sql
-from authkit_issuer.domains.login.queries import AvailableMethods
 from authkit_issuer.domains.sessions.presented_tokens import passkeys_are_factors
-from authkit_issuer.domains.tokens.service import AccessToken, Tokens
+from authkit_issuer.domains.tokens.service import AccessToken, TokenFacts, Tokens, fact_columns
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import (
+    ALLOWED,
+    HAS_PASSKEY,
+    HAS_TWO_FACTOR,
+    NO_AMR,
+    awake,
+    is_of_message,
+    live,
+)
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AvailableMethods:
+    """What a user can authenticate with again, read in one statement."""
+
+    user_id: str
+    auth_epoch: int
+    allowed: bool
+    username: str
+    email: str | None
+    phone: str | None
+    has_password: bool
+    two_factor: bool
+    has_passkey: bool
+    has_wallet: bool
+    providers: list[str]
+    message_amr: list[str]
+    """The authentication methods of a session that codes of a message alone have proved; else empty."""
+
+    @property
+    def proved_contact(self) -> str:
+        """The contact whose codes are all that the session has proved; ``""`` if it has proved more."""
+        if not self.message_amr:
+            return ""
+        return (self.phone if "sms" in self.message_amr else self.email) or ""
+
+    @property
+    def code_destination(self) -> tuple[ContactKind, str] | None:
+        """The verified contact for a code; None for a user who must use a second factor or the password."""
+        if self.two_factor or self.has_password:
+            return None
+        if self.email:
+            return EMAIL, self.email
+        return (PHONE, self.phone) if self.phone else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReauthenticatedSession(TokenFacts):
+    """A session whose ``auth_time`` was just set."""
+
+    auth_time: datetime
+    expires_at: datetime | None
+
+
+AVAILABLE_METHODS = Query(
+    AvailableMethods,
+    f"""
+    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, coalesce(u.username, '') as username,
+           case when u.email_verified then u.email end as email,
+           case when u.phone_verified then u.phone_number end as phone,
+           exists (select from profiles.user_passwords p where p.user_id = u.id) as has_password,
+           {HAS_TWO_FACTOR} as two_factor,
+           {HAS_PASSKEY} as has_passkey,
+           exists (
+               select from profiles.user_providers l
+               where l.user_id = u.id and l.issuer = $2 and l.frozen_at is null
+           ) as has_wallet,
+           array(
+               select l.provider_slug from profiles.user_providers l
+               where l.user_id = u.id and l.provider_slug = any($3::text[]) and l.frozen_at is null
+               order by l.provider_slug
+           ) as providers,
+           coalesce((
+               select s.amr from profiles.refresh_sessions s
+               where s.id = $4::uuid and s.user_id = u.id and {is_of_message("s")}
+           ), {NO_AMR}) as message_amr
+    from profiles.users u where u.id = $1::uuid
+    """,
+)
+
+# The statement does not lock the user's row: what ends sessions raises the epoch, and ends this one too.
+REAUTHENTICATE = Query(
+    ReauthenticatedSession,
+    f"""
+    with stepped as (
+        update profiles.refresh_sessions s
+        set auth_time = now(), amr = $5::text[], last_used_at = now()
+        from profiles.users u
+        where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3 and {live("s")}
+          and {awake("s", 6)}
+          and u.id = s.user_id and u.auth_epoch = $4 and {ALLOWED}
+        returning s.user_id, s.auth_time, s.expires_at
+    )
+    select {fact_columns("$5::text[]")}, s.auth_time, s.expires_at
+    from stepped s join profiles.users u on u.id = s.user_id
+    """,
+)
+
 
 CODE = "step_up"
 
@@ -186,7 +286,7 @@ async def _find_user(rt: Runtime, user_id: str, session_id: str | None = None) -
         raise errors.SessionEnded
     providers = sorted(slug for slug, provider in rt.identity.items() if provider.steps_up)
     session = None if session_id is None else identifiers.uuid_or_none(session_id)
-    user = await rt.maybe(sql.AVAILABLE_METHODS, canonical_id, wallet_issuer(rt.config), providers, session)
+    user = await rt.maybe(AVAILABLE_METHODS, canonical_id, wallet_issuer(rt.config), providers, session)
     if user is None:
         raise errors.SessionEnded
     if not user.allowed:
@@ -215,7 +315,7 @@ async def _reauthenticate(
     config = rt.config
     async with rt.transaction() as tx:
         session = await tx.maybe(
-            sql.REAUTHENTICATE,
+            REAUTHENTICATE,
             session_id,
             user.user_id,
             config.issuer,

@@ -16,14 +16,15 @@ from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.messages import NOTICE_LIFE, Messages
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
 from authkit_issuer.domains.base.sending_limits import SendingLimits
-from authkit_issuer.domains.orgs import queries as sql
+from authkit_issuer.domains.orgs import invites_queries as sql
+from authkit_issuer.domains.orgs.invites_queries import OrgInvite
 from authkit_issuer.domains.orgs.members import (
     MEMBER,
     OrgMembers,
     end_invites_of_former_owners,
     hold,
 )
-from authkit_issuer.domains.orgs.queries import OrgInvite
+from authkit_issuer.domains.orgs.queries import IS_MEMBER
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client, language
@@ -97,7 +98,7 @@ class OrgInvites:
             org = await Namespace(tx).find_org(org_slug)
             if person is None or not await tx.maybe(sql.INVITEE_ALLOWED, person):
                 raise errors.UserNotFound
-            if await tx.one(sql.IS_MEMBER, org.id, person):
+            if await tx.one(IS_MEMBER, org.id, person):
                 raise errors.AlreadyOrgMember
             until, given = await _future(tx, expires_at), await _role(tx, org, role)
             terms = Terms(by=invited_by, until=until, role=given, as_owner=as_owner)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.namespace import Namespace, OrgName
-from authkit_issuer.domains.orgs import queries as sql
-from authkit_issuer.domains.orgs.queries import OrgMembership
+from authkit_issuer.domains.orgs import members_queries as sql
+from authkit_issuer.domains.orgs.members_queries import OrgMembership
+from authkit_issuer.domains.orgs.queries import IS_MEMBER, LOCK_ORG
 from authkit_issuer.errors.declared import raises
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.identifiers import OWNER
@@ -66,7 +67,7 @@ class OrgMembers:
         person = identifiers.uuid_or_none(user_id)
         if person is None or await self.rt.maybe(LOCK_USER, person) is None:
             raise errors.UserNotFound
-        if await self.rt.maybe(sql.LOCK_ORG, org.id) is None:
+        if await self.rt.maybe(LOCK_ORG, org.id) is None:
             raise errors.OrgNotFound
         if await self.rt.maybe(sql.ADD_MEMBER, org.id, person) is None:
             return False
@@ -122,7 +123,7 @@ class OrgMembers:
     async def is_member(self, org_slug: str, user_id: str) -> bool:
         """True if the user is a member; raises ``InvalidOrgSlug``, ``OrgNotFound``."""
         org, person = await Namespace(self.rt).find_org(org_slug), identifiers.uuid_or_none(user_id)
-        return person is not None and await self.rt.one(sql.IS_MEMBER, org.id, person)
+        return person is not None and await self.rt.one(IS_MEMBER, org.id, person)
 
     async def list(self, org_slug: str, *, after: str = "", limit: int | None = None) -> List[str]:
         """Return the members' user ids, sorted; raises ``InvalidOrgSlug``, ``OrgNotFound``.
@@ -225,7 +226,7 @@ async def hold(tx: Runtime, org_slug: str, actor: str | None = None, *, as_owner
     ``as_owner`` what ``require_owner`` raises.
     """
     org = await Namespace(tx).find_org(org_slug)
-    if await tx.maybe(sql.LOCK_ORG, org.id) is None:
+    if await tx.maybe(LOCK_ORG, org.id) is None:
         raise errors.OrgNotFound
     if as_owner:
         await require_owner(tx, org, actor)

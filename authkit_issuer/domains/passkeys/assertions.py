@@ -2,7 +2,7 @@
 
 1. The challenge is taken out before any check.
 2. Browser, authenticator, signature, user handle and backup eligibility are checked.
-3. The counter rises in the statement that accepts it (``queries.ACCEPT``). One that does not rise suspends
+3. The counter rises in the statement that accepts it (``ACCEPT``). One that does not rise suspends
    the passkey.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from datetime import datetime
 
 from authkit_issuer import errors
 from authkit_issuer.domains.audit.service import Events
@@ -17,14 +18,71 @@ from authkit_issuer.domains.codes.one_time import on_outage
 from authkit_issuer.domains.login.deleted_accounts import refusal_of
 from authkit_issuer.domains.passkeys import queries as sql
 from authkit_issuer.domains.passkeys.ceremonies import GET, check_client_data
-from authkit_issuer.domains.passkeys.queries import PresentedPasskey
 from authkit_issuer.domains.passkeys.records import Challenge, Challenges, Purpose
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.identifiers import ip_address
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.webauthn_types import Assertion, AssertionResponse, ClientData
-from authkit_issuer.store.predicates import LOCK_USER
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, LOCK_USER, PASSKEY_SIGNS_IN, RESTORABLE
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentedPasskey:
+    """The passkey of a response, with its user, read in one statement."""
+
+    passkey_id: str
+    public_key: bytes
+    backup_eligible: bool
+    suspended: bool
+    frozen: bool
+    handle: bytes
+    user_id: str
+    auth_epoch: int
+    allowed: bool
+    two_factor: bool
+    deleted_at: datetime | None
+    restorable: bool
+
+
+PRESENTED = Query(
+    PresentedPasskey,
+    f"""
+    select k.id::text as passkey_id, k.public_key, k.backup_eligible, k.suspended_at is not null as suspended,
+           k.frozen_at is not null as frozen, h.handle, u.id::text as user_id, u.auth_epoch,
+           {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor, u.deleted_at, {RESTORABLE} as restorable
+    from profiles.passkeys k join profiles.users u on u.id = k.user_id
+         join profiles.passkey_user_handles h on h.user_id = k.user_id
+    where k.credential_id = $1
+    """,
+)
+
+_RISES = "(k.sign_count = 0 and $3 = 0 or $3 > k.sign_count)"
+
+# The count rises in the statement that accepts it: of two responses with one count, one is accepted.
+ACCEPT = Query(
+    str,
+    f"""
+    update profiles.passkeys k
+    set sign_count = $3, backed_up = $4, last_used_at = now(), last_used_ip = $5::text::inet
+    where k.id = $1::uuid and k.user_id = $2::uuid and {PASSKEY_SIGNS_IN} and {_RISES}
+    returning k.id::text
+    """,
+)
+
+SUSPEND = Query(
+    str,
+    f"""
+    with gone as (
+        update profiles.passkeys k set suspended_at = now()
+        where k.id = $1::uuid and k.user_id = $2::uuid and k.suspended_at is null and not {_RISES}
+        returning k.name
+    ),
+    moved as ({sql.RAISE_EPOCH})
+    select name from gone
+    """,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +118,7 @@ async def verify(rt: Runtime, purpose: Purpose, response: AssertionResponse, *, 
         raise errors.PasskeyChallengeExpired
     ceremony = check_client_data(rt.config, client_data, GET)
     async with on_outage(lambda: challenges.restore(client_data.challenge, record)):
-        passkey = await rt.maybe(sql.PRESENTED, response.credential_id)
+        passkey = await rt.maybe(PRESENTED, response.credential_id)
     assertion = verify_assertion(response, ceremony, passkey.public_key if passkey else None)
     if passkey is None:
         raise errors.PasskeyUnknown
@@ -82,11 +140,11 @@ async def accept(rt: Runtime, proof: Proof, client: Client | None) -> None:
     passkey, found = proof.passkey, proof.assertion
     address = ip_address(client.ip if client else None)
     identity = (passkey.passkey_id, passkey.user_id, found.sign_count)
-    if await rt.maybe(sql.ACCEPT, *identity, found.backed_up, address) is not None:
+    if await rt.maybe(ACCEPT, *identity, found.backed_up, address) is not None:
         return
     async with rt.transaction() as tx:
         await tx.maybe(LOCK_USER, passkey.user_id)
-        if await tx.maybe(sql.SUSPEND, *identity) is not None:
+        if await tx.maybe(SUSPEND, *identity) is not None:
             await Events(tx).record(
                 SessionEventType.PASSKEY_COUNTER_REGRESSED,
                 actor=None,

@@ -20,6 +20,61 @@ from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.webauthn_types import ClientData, NewCredential, RegistrationResponse
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, OWNS_PASSKEY
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedOwner:
+    """A user whose row is locked."""
+
+    auth_epoch: int
+    allowed: bool
+
+
+OWNER = Query(
+    sql.Owner,
+    f"""
+    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
+           u.email, u.phone_number as phone, u.username
+    from profiles.users u where u.id = $1::uuid
+    """,
+)
+
+# The update changes nothing: it makes the statement return the handle that a concurrent request has stored.
+USER_HANDLE = Query(
+    bytes,
+    """
+    insert into profiles.passkey_user_handles (user_id, handle) values ($1::uuid, $2)
+    on conflict (user_id) do update set user_id = excluded.user_id returning handle
+    """,
+)
+
+LOCK_OWNER = Query(
+    LockedOwner,
+    f"""
+    select u.auth_epoch, {ALLOWED} as allowed from profiles.users u where u.id = $1::uuid
+    for no key update
+    """,
+)
+
+HAS_FACTOR = Query(
+    bool, f"select {HAS_TWO_FACTOR} or {OWNS_PASSKEY} from profiles.users u where u.id = $1::uuid"
+)
+
+COUNT = Query(int, "select count(*)::int from profiles.passkeys where user_id = $1::uuid")
+
+INSERT = Query(
+    sql.Passkey,
+    f"""
+    insert into profiles.passkeys as k
+        (id, user_id, credential_id, public_key, sign_count, aaguid, name, transports, backup_eligible,
+         backed_up)
+    values ($1::uuid, $2::uuid, $3, $4, $5, $6::uuid, $7, $8::text[], $9, $10)
+    on conflict (credential_id) do nothing returning {sql.COLUMNS}
+    """,
+)
+
 
 MAX_NAME = 60
 
@@ -43,7 +98,7 @@ async def begin(rt: Runtime, user_id: str, *, conditional: bool) -> dict[str, An
     present = await rt.all(sql.LIST, owner.user_id)
     if len(present) >= rt.config.passkeys_max_per_user:
         raise errors.PasskeyLimitExceeded
-    handle = await rt.one(sql.USER_HANDLE, owner.user_id, rt.random_bytes(64))
+    handle = await rt.one(USER_HANDLE, owner.user_id, rt.random_bytes(64))
     challenge = await Challenges(rt).issue(
         "register", user_id=owner.user_id, auth_epoch=owner.auth_epoch, conditional=conditional
     )
@@ -67,7 +122,7 @@ async def finish(rt: Runtime, request: Registration, credential: Mapping[str, ob
 async def read_owner(rt: Runtime, user_id: str) -> Owner:
     """Return the user of a ceremony; raises ``UserNotFound``, ``UserBanned``."""
     owner_id = identifiers.uuid_or_none(user_id)
-    owner = None if owner_id is None else await rt.maybe(sql.OWNER, owner_id)
+    owner = None if owner_id is None else await rt.maybe(OWNER, owner_id)
     if owner is None:
         raise errors.UserNotFound
     if not owner.allowed:
@@ -99,7 +154,7 @@ async def _add(
     name = request.name or authenticators.name_of(found.aaguid, datetime.fromtimestamp(rt.clock(), UTC))
     passkey_id = identifiers.new_id(rt.random_bytes)
     async with rt.transaction() as tx:
-        owner = await tx.maybe(sql.LOCK_OWNER, record.user_id)
+        owner = await tx.maybe(LOCK_OWNER, record.user_id)
         if owner is None:
             raise errors.UserNotFound
         if not owner.allowed:
@@ -107,12 +162,12 @@ async def _add(
         if owner.auth_epoch != record.auth_epoch:
             raise errors.PasskeyChallengeExpired
         # Read after the lock was granted: the row that was waited for has another snapshot.
-        if request.enrolling and await tx.one(sql.HAS_FACTOR, record.user_id):
+        if request.enrolling and await tx.one(HAS_FACTOR, record.user_id):
             raise errors.PasskeyChallengeExpired
-        if await tx.one(sql.COUNT, record.user_id) >= tx.config.passkeys_max_per_user:
+        if await tx.one(COUNT, record.user_id) >= tx.config.passkeys_max_per_user:
             raise errors.PasskeyLimitExceeded
         added = await tx.maybe(
-            sql.INSERT, passkey_id, record.user_id, found.credential_id, found.public_key, found.sign_count,
+            INSERT, passkey_id, record.user_id, found.credential_id, found.public_key, found.sign_count,
             found.aaguid, name, list(transports), found.backup_eligible, found.backed_up,
         )  # fmt: skip
         if added is None:

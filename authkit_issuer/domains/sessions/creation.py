@@ -1,6 +1,6 @@
 """Opens a session: the checks under the lock of the user's row, the insert, and the event with its notice.
 
-Beyond ``session_max_per_user`` the least recently used sessions end.
+Beyond ``session_max_per_user`` the least recently used sessions end (``END_OLDEST``).
 """
 
 from __future__ import annotations
@@ -15,12 +15,68 @@ from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.first_factor import UseUp
 from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.domains.sessions.revocation import end_sessions
+from authkit_issuer.domains.tokens.queries import fact_columns
 from authkit_issuer.domains.tokens.service import TokenFacts
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import refresh_token
 from authkit_issuer.security.refresh_token import NONCE_BYTES, token_key
+from authkit_issuer.store.predicates import live
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InsertedSession(TokenFacts):
+    """A session that was just inserted."""
+
+    auth_time: datetime
+    expires_at: datetime | None
+    first: bool
+    """The user has never signed in before."""
+    familiar: bool
+    """A sign-in of the last 30 days had the same user agent and network."""
+
+
+_NETWORK = "nullif($11::text, '')::inet"
+"""The ``identifiers.ip_prefix`` of the address; null when unknown."""
+
+INSERT = Query(
+    InsertedSession,
+    f"""
+    with session as (
+        insert into profiles.refresh_sessions
+            (id, family_id, user_id, issuer, token_key, expires_at, auth_method, auth_time, amr,
+             user_agent, ip_addr)
+        values ($2::uuid, $2::uuid, $1::uuid, $3, $4, now() + $5::float8 * interval '1 second', $6,
+                least(now(), to_timestamp($10::float8)), $7::text[], $8, $9::text::inet)
+        returning auth_time, expires_at
+    ), login as (
+        update profiles.users set last_login = now() where id = $1::uuid
+    )
+    select {fact_columns("$7::text[]")}, session.auth_time, session.expires_at, u.last_login is null as first,
+           exists (
+               select from profiles.session_events e
+               where e.user_id = $1::text and e.event = 'session_created'
+                 and e.occurred_at > now() - interval '30 days' and e.user_agent is not distinct from $8
+                 and coalesce(e.ip_addr = {_NETWORK} or e.ip_addr << {_NETWORK},
+                              e.ip_addr is null and {_NETWORK} is null)
+           ) as familiar
+    from profiles.users u cross join session where u.id = $1::uuid
+    """,
+)
+
+END_OLDEST = sql.ending(
+    f"""
+    s.id in (
+        select k.id from profiles.refresh_sessions k
+        where k.user_id = $8::uuid and k.issuer = $9
+          and {live("k")}
+        order by k.last_used_at desc, k.id offset $10
+    )
+    """
+)
+
 
 NEW_DEVICE, FACTOR_REMEMBERED = "new_device", "factor_remembered"
 
@@ -70,7 +126,7 @@ async def open_session(rt: Runtime, user_id: str, new: NewSession) -> IssuedSess
         await _lock_and_check(tx, canonical_id, new.auth_epoch)
         ended = await _make_room(tx, canonical_id, new.client)
         inserted = await tx.one(
-            sql.INSERT,
+            INSERT,
             canonical_id,
             session_id,
             tx.config.issuer,
@@ -118,7 +174,7 @@ async def _make_room(tx: Runtime, user_id: str, client: Client) -> list[str]:
         return []
     return await end_sessions(
         tx,
-        sql.END_OLDEST,
+        END_OLDEST,
         user_id,
         tx.config.issuer,
         limit - 1,
@@ -128,7 +184,7 @@ async def _make_room(tx: Runtime, user_id: str, client: Client) -> list[str]:
     )
 
 
-async def _record(tx: Runtime, session_id: str, inserted: sql.InsertedSession, new: NewSession) -> None:
+async def _record(tx: Runtime, session_id: str, inserted: InsertedSession, new: NewSession) -> None:
     """Record the event, which sends the owner a notice of a login from a new device."""
     new_device = new.is_login and _is_new_device(tx, inserted, new.client)
     remembered = {FACTOR_REMEMBERED: True} if new.factor_remembered else None
@@ -144,7 +200,7 @@ async def _record(tx: Runtime, session_id: str, inserted: sql.InsertedSession, n
         )
 
 
-def _is_new_device(tx: Runtime, inserted: sql.InsertedSession, client: Client) -> bool:
+def _is_new_device(tx: Runtime, inserted: InsertedSession, client: Client) -> bool:
     """True if the user has not signed in from this device before.
 
     A client that keeps no device token counts as known if a sign-in of the last 30 days had the same user

@@ -14,7 +14,18 @@ from authkit_issuer.domains.sessions.presented_tokens import (
 )
 from authkit_issuer.domains.tokens.service import Tokens
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.query import Query
 from authkit_verify import Claims
+
+GRANT = Query(
+    sql.Grant,
+    f"""
+    select s.id::text as session_id, u.id::text as user_id, u.username,
+           extract(epoch from coalesce(s.rotated_at, s.created_at))::bigint as issued_at,
+           extract(epoch from s.expires_at)::bigint as expires_at
+    {sql.OF_LIVE_SESSION} and s.generation <= $5
+    """,
+)
 
 
 async def grant_of_refresh_token(rt: Runtime, token: str) -> sql.Grant | None:
@@ -24,7 +35,7 @@ async def grant_of_refresh_token(rt: Runtime, token: str) -> sql.Grant | None:
     except errors.InvalidRefreshToken:
         return None
     return await rt.maybe(
-        sql.GRANT,
+        GRANT,
         decoded.session_id,
         decoded.key,
         rt.config.issuer,

@@ -13,7 +13,49 @@ from authkit_issuer.domains.sessions import queries as sql
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import refresh_token
 from authkit_issuer.security.refresh_token import RefreshToken
+from authkit_issuer.store.predicates import (
+    ALLOWED,
+    HAS_TWO_FACTOR,
+    IN_STRICT_ORG,
+    OWNS_PASSKEY,
+    awake,
+    has_same_contact_alone,
+    has_second_factor,
+    live,
+)
+from authkit_issuer.store.query import Query
 from authkit_verify import Claims, TokenError
+
+OWNER = Query(
+    str,
+    """
+    select s.user_id::text from profiles.refresh_sessions s
+    where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3
+    """,
+)
+
+# Of any generation: an answer that differed for the current one would say when the owner has refreshed.
+RESOLVE = Query(str, f"select s.id::text {sql.OF_LIVE_SESSION}")
+
+_BESIDE_PASSKEY = f"({OWNS_PASSKEY} and not {has_second_factor('s.amr')})"
+
+AUTHENTICATE = Query(
+    sql.AuthenticatedSession,
+    f"""
+    {sql.ACCOUNT} s.id::text as session_id, s.auth_time, s.amr,
+           s.expires_at, {ALLOWED} as allowed,
+           {live("s")} and {awake("s", 4)} as live,
+           s.revoke_reason is not distinct from 'evicted' as evicted,
+           extract(epoch from now() - s.auth_time)::float8 as auth_age,
+           {HAS_TWO_FACTOR} as two_factor,
+           exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
+           {has_second_factor("s.amr")} as has_second_factor,
+           {_BESIDE_PASSKEY} as beside_passkey, {_BESIDE_PASSKEY} and {IN_STRICT_ORG} as needs_passkey,
+           {has_same_contact_alone("s")} as has_same_contact_alone
+    from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
+    where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
+    """,
+)
 
 
 def decode_refresh_token(rt: Runtime, token: str) -> RefreshToken:
@@ -37,7 +79,7 @@ async def resolve_refresh_token(rt: Runtime, token: str) -> str:
     """
     decoded = decode_refresh_token(rt, token)
     session_id = await rt.maybe(
-        sql.RESOLVE, decoded.session_id, decoded.key, rt.config.issuer, rt.config.refresh_idle_duration
+        RESOLVE, decoded.session_id, decoded.key, rt.config.issuer, rt.config.refresh_idle_duration
     )
     if session_id is None:
         raise errors.InvalidRefreshToken
@@ -50,7 +92,7 @@ async def find_session(rt: Runtime, user_id: str, session_id: str) -> sql.Authen
     if user is None or session is None:
         return None
     config = rt.config
-    found = await rt.maybe(sql.AUTHENTICATE, session, user, config.issuer, config.refresh_idle_duration)
+    found = await rt.maybe(AUTHENTICATE, session, user, config.issuer, config.refresh_idle_duration)
     if found is None or found.has_second_factor:
         return found
     counted = [role for role in found.roles if role not in config.two_factor_required_roles]
@@ -88,7 +130,7 @@ async def owner_of(rt: Runtime, token: str) -> tuple[str | None, str | None]:
             decoded = decode_refresh_token(rt, token)
         except errors.InvalidRefreshToken:
             return None, None
-        owner = await rt.maybe(sql.OWNER, decoded.session_id, decoded.key, rt.config.issuer)
+        owner = await rt.maybe(OWNER, decoded.session_id, decoded.key, rt.config.issuer)
         return owner, decoded.session_id
     claims = await verified_claims(rt, token)
     if claims is None:

@@ -10,16 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from authkit_issuer.domains.tokens.queries import TokenFacts, fact_columns
 from authkit_issuer.store.event_reading import TO_WEBHOOKS
 from authkit_issuer.store.predicates import (
     ALLOWED,
     HAS_TWO_FACTOR,
-    IN_STRICT_ORG,
     OWNS_PASSKEY,
     awake,
-    has_same_contact_alone,
-    has_second_factor,
     live,
 )
 from authkit_issuer.store.query import Query, Statement
@@ -93,18 +89,6 @@ class AuthenticatedSession(Account):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InsertedSession(TokenFacts):
-    """A session that was just inserted."""
-
-    auth_time: datetime
-    expires_at: datetime | None
-    first: bool
-    """The user has never signed in before."""
-    familiar: bool
-    """A sign-in of the last 30 days had the same user agent and network."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """The live session of a refresh token (RFC 7662). Times are Unix seconds."""
 
@@ -123,32 +107,6 @@ LOCK_USER = Query(
     """,
 )
 RAISE_EPOCH = Statement("update profiles.users set auth_epoch = auth_epoch + 1 where id = $1::uuid")
-_NETWORK = "nullif($11::text, '')::inet"
-"""The ``identifiers.ip_prefix`` of the address; null when unknown."""
-INSERT = Query(
-    InsertedSession,
-    f"""
-    with session as (
-        insert into profiles.refresh_sessions
-            (id, family_id, user_id, issuer, token_key, expires_at, auth_method, auth_time, amr,
-             user_agent, ip_addr)
-        values ($2::uuid, $2::uuid, $1::uuid, $3, $4, now() + $5::float8 * interval '1 second', $6,
-                least(now(), to_timestamp($10::float8)), $7::text[], $8, $9::text::inet)
-        returning auth_time, expires_at
-    ), login as (
-        update profiles.users set last_login = now() where id = $1::uuid
-    )
-    select {fact_columns("$7::text[]")}, session.auth_time, session.expires_at, u.last_login is null as first,
-           exists (
-               select from profiles.session_events e
-               where e.user_id = $1::text and e.event = 'session_created'
-                 and e.occurred_at > now() - interval '30 days' and e.user_agent is not distinct from $8
-                 and coalesce(e.ip_addr = {_NETWORK} or e.ip_addr << {_NETWORK},
-                              e.ip_addr is null and {_NETWORK} is null)
-           ) as familiar
-    from profiles.users u cross join session where u.id = $1::uuid
-    """,
-)
 LIST = Query(
     Session,
     f"""
@@ -160,30 +118,12 @@ LIST = Query(
     order by s.last_used_at desc, s.id limit 100
     """,
 )
-OWNER = Query(
-    str,
-    """
-    select s.user_id::text from profiles.refresh_sessions s
-    where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3
-    """,
-)
-_OF_LIVE_SESSION = f"""
+OF_LIVE_SESSION = f"""
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3
       and {live("s")} and {awake("s", 4)} and {ALLOWED}
 """
-GRANT = Query(
-    Grant,
-    f"""
-    select s.id::text as session_id, u.id::text as user_id, u.username,
-           extract(epoch from coalesce(s.rotated_at, s.created_at))::bigint as issued_at,
-           extract(epoch from s.expires_at)::bigint as expires_at
-    {_OF_LIVE_SESSION} and s.generation <= $5
-    """,
-)
-# Of any generation: an answer that differed for the current one would say when the owner has refreshed.
-RESOLVE = Query(str, f"select s.id::text {_OF_LIVE_SESSION}")
-_ACCOUNT = """
+ACCOUNT = """
     select u.id::text, u.email, u.phone_number, u.username, u.discord_username, u.email_verified,
            u.phone_verified,
            exists (select from profiles.user_passwords p where p.user_id = u.id) as has_password,
@@ -193,30 +133,12 @@ _ACCOUNT = """
            ) as roles,
            u.biography, u.created_at, u.last_login,
 """
-_BESIDE_PASSKEY = f"({OWNS_PASSKEY} and not {has_second_factor('s.amr')})"
-AUTHENTICATE = Query(
-    AuthenticatedSession,
-    f"""
-    {_ACCOUNT} s.id::text as session_id, s.auth_time, s.amr,
-           s.expires_at, {ALLOWED} as allowed,
-           {live("s")} and {awake("s", 4)} as live,
-           s.revoke_reason is not distinct from 'evicted' as evicted,
-           extract(epoch from now() - s.auth_time)::float8 as auth_age,
-           {HAS_TWO_FACTOR} as two_factor,
-           exists (select from profiles.user_providers l where l.user_id = u.id) as has_logins,
-           {has_second_factor("s.amr")} as has_second_factor,
-           {_BESIDE_PASSKEY} as beside_passkey, {_BESIDE_PASSKEY} and {IN_STRICT_ORG} as needs_passkey,
-           {has_same_contact_alone("s")} as has_same_contact_alone
-    from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
-    where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3
-    """,
-)
 # The account of an enrollment token, without a session. $3 is the time of its first factor.
 # $4 is true if that was a passkey, which is then no second one, or if passkeys are off.
 ENROLLEE = Query(
     AuthenticatedSession,
     f"""
-    {_ACCOUNT} '' as session_id, to_timestamp($3::float8) as auth_time, '{{}}'::text[] as amr,
+    {ACCOUNT} '' as session_id, to_timestamp($3::float8) as auth_time, '{{}}'::text[] as amr,
            null::timestamptz as expires_at, {ALLOWED} as allowed, true as live, false as evicted,
            extract(epoch from now() - to_timestamp($3::float8))::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,
@@ -265,7 +187,7 @@ class EndedSession:
     webhook: bool
 
 
-def _ending(which: str) -> Query[EndedSession]:
+def ending(which: str) -> Query[EndedSession]:
     """Return the statement that ends the live sessions of a condition and returns them.
 
     $1 the issuer · $2 reason · $3 address · $4 user agent · $5 actor · $6 data · $7 sinks ·
@@ -297,17 +219,6 @@ def _ending(which: str) -> Query[EndedSession]:
     )
 
 
-END_ONE = _ending("s.id = $8::uuid")
-END_OF_USER = _ending("s.id = $8::uuid and s.user_id = $9::uuid")
-END_ALL = _ending("s.user_id = $8::uuid and s.id is distinct from $9::uuid")
-END_REPLAYED = _ending("s.id = $8::uuid and s.generation > $9::bigint")
-END_OLDEST = _ending(
-    f"""
-    s.id in (
-        select k.id from profiles.refresh_sessions k
-        where k.user_id = $8::uuid and k.issuer = $9
-          and {live("k")}
-        order by k.last_used_at desc, k.id offset $10
-    )
-    """
-)
+END_ONE = ending("s.id = $8::uuid")
+END_OF_USER = ending("s.id = $8::uuid and s.user_id = $9::uuid")
+END_ALL = ending("s.user_id = $8::uuid and s.id is distinct from $9::uuid")

@@ -12,16 +12,57 @@ from dataclasses import dataclass
 from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.audit.service import Events
-from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record
 from authkit_issuer.domains.sessions.service import Sessions
-from authkit_issuer.domains.signup.queries import FIND_OWNER, IS_TAKEN, LOCK_OWNER, ContactOwner
 from authkit_issuer.errors.declared import EMAIL_SENDING, SMS_SENDING, raises
 from authkit_issuer.event_types import SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactOwner:
+    """The account as a contact change finds it; ``current`` is the contact to be replaced."""
+
+    user_id: str
+    auth_epoch: int
+    allowed: bool
+    username: str | None
+    email: str | None
+    two_factor: bool
+    """Sign-in codes go to the email address."""
+    current: str | None
+    verified: bool
+
+
+_OWNER = {
+    kind: f"""
+    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.username, u.email,
+           exists (
+               select from profiles.second_factors f
+               join profiles.two_factor_settings t on t.user_id = f.user_id
+               where f.user_id = u.id and f.kind = 'email' and {FACTOR_ON}
+           ) as two_factor,
+           u.{kind.column} as current, u.{kind.verified_column} as verified
+    from profiles.users u where u.id = $1::uuid
+    """
+    for kind in CONTACT_KINDS
+}
+
+FIND_OWNER = {kind: Query(ContactOwner, sql) for kind, sql in _OWNER.items()}
+
+LOCK_OWNER = {kind: Query(ContactOwner, f"{sql} for no key update of u") for kind, sql in _OWNER.items()}
+
+IS_TAKEN = {
+    kind: Query(bool, f"select exists (select from profiles.users u where {kind.lookup} = $1)")
+    for kind in CONTACT_KINDS
+}
+
 
 __all__ = ["ContactChanges", "PendingContacts"]
 

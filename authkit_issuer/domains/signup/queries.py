@@ -1,34 +1,13 @@
-"""The SQL of verifications and contact changes, one statement per kind of contact."""
+"""The lock of a contact's holder, and what an account was used for; one statement per kind of contact."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from authkit_issuer.domains.base.contacts import CONTACT_KINDS
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON, HAS_TWO_FACTOR, PASSWORD_FITS, live
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, PASSWORD_FITS, live
 from authkit_issuer.store.query import Query
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactHolder:
-    """An account that may act, and whether the contact it was found by is verified."""
-
-    user_id: str
-    auth_epoch: int
-    username: str | None
-    verified: bool
-
-
-FIND_HOLDER = {
-    kind: Query(
-        ContactHolder,
-        f"""
-        select u.id::text as user_id, u.auth_epoch, u.username, u.{kind.verified_column} as verified
-        from profiles.users u where {kind.lookup} = $1 and {ALLOWED}
-        """,
-    )
-    for kind in CONTACT_KINDS
-}
 LOCK_HOLDER = {
     kind: Query(
         str,
@@ -76,39 +55,3 @@ USAGE = Query(
     from profiles.users u where u.id = $1::uuid
     """,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactOwner:
-    """The account as a contact change finds it; ``current`` is the contact to be replaced."""
-
-    user_id: str
-    auth_epoch: int
-    allowed: bool
-    username: str | None
-    email: str | None
-    two_factor: bool
-    """Sign-in codes go to the email address."""
-    current: str | None
-    verified: bool
-
-
-_OWNER = {
-    kind: f"""
-    select u.id::text as user_id, u.auth_epoch, {ALLOWED} as allowed, u.username, u.email,
-           exists (
-               select from profiles.second_factors f
-               join profiles.two_factor_settings t on t.user_id = f.user_id
-               where f.user_id = u.id and f.kind = 'email' and {FACTOR_ON}
-           ) as two_factor,
-           u.{kind.column} as current, u.{kind.verified_column} as verified
-    from profiles.users u where u.id = $1::uuid
-    """
-    for kind in CONTACT_KINDS
-}
-FIND_OWNER = {kind: Query(ContactOwner, sql) for kind, sql in _OWNER.items()}
-LOCK_OWNER = {kind: Query(ContactOwner, f"{sql} for no key update of u") for kind, sql in _OWNER.items()}
-IS_TAKEN = {
-    kind: Query(bool, f"select exists (select from profiles.users u where {kind.lookup} = $1)")
-    for kind in CONTACT_KINDS
-}

@@ -1,8 +1,9 @@
 """Registration: an account is pending until its owner proves the address; the first proof wins.
 
 A pending record is stored in the ephemeral store under its ``registration_id``. For an address that already
-has an account the same record is written and can never be confirmed. So no answer, no login and no later
-registration shows which addresses are taken (OWASP ASVS 6.3.8).
+has an account the same record is written (``creation.create``), which can never be confirmed, and the owner
+gets a notice. So no answer, no login and no later registration shows which addresses are taken (OWASP ASVS
+6.3.8).
 """
 
 from __future__ import annotations

@@ -15,18 +15,43 @@ from authkit_issuer import errors, identifiers
 from authkit_issuer.domains.accounts.contact_proof import ContactProof
 from authkit_issuer.domains.audit.service import Events
 from authkit_issuer.domains.base.asking_session import is_live
-from authkit_issuer.domains.base.contacts import EMAIL, PHONE, ContactKind
+from authkit_issuer.domains.base.contacts import CONTACT_KINDS, EMAIL, PHONE, ContactKind
 from authkit_issuer.domains.base.devices import Devices
 from authkit_issuer.domains.base.messages import Messages
 from authkit_issuer.domains.base.sending_limits import SendingLimits
 from authkit_issuer.domains.codes.one_time import Issued, Lives, OneTimeCodes, Record, on_outage
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.sessions.service import Sessions
-from authkit_issuer.domains.signup.queries import FIND_HOLDER, LOCK_HOLDER, USAGE
+from authkit_issuer.domains.signup.queries import LOCK_HOLDER, USAGE
 from authkit_issuer.errors.declared import STORES, raises
 from authkit_issuer.event_types import CONTACT_OWNER, SessionEventType, SessionRevokeReason
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import ALLOWED
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactHolder:
+    """An account that may act, and whether the contact it was found by is verified."""
+
+    user_id: str
+    auth_epoch: int
+    username: str | None
+    verified: bool
+
+
+FIND_HOLDER = {
+    kind: Query(
+        ContactHolder,
+        f"""
+        select u.id::text as user_id, u.auth_epoch, u.username, u.{kind.verified_column} as verified
+        from profiles.users u where {kind.lookup} = $1 and {ALLOWED}
+        """,
+    )
+    for kind in CONTACT_KINDS
+}
+
 
 _ASKED_BY_USER = {"asked_by": "user"}
 """The data of a record whose request was made in a session of the account."""

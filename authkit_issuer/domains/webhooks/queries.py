@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from authkit_issuer.store.event_reading import EVENT_COLUMNS, EventRow
 from authkit_issuer.store.query import Query, Statement
 
 
@@ -68,9 +67,6 @@ ROTATE = Statement(
     set former_secret = secret, former_until = now() + $3::float8 * interval '1 second', secret = $2
     where id = $1::uuid
     """
-)
-RESEAL = Statement(
-    "update profiles.webhook_endpoints set secret = $3 where id = $1::uuid and secret = $2::bytea"
 )
 
 # What waits lines up again as well: it may have happened after what was given up.
@@ -142,101 +138,9 @@ class Secrets:
     former_secret: bytes | None
 
 
-_SECRETS = """
+SECRET_COLUMNS = """
     w.url, w.personal, w.secret, case when w.former_until > now() then w.former_secret end as former_secret
 """
 SECRETS = Query(
-    Secrets, f"select w.id::text, {_SECRETS} from profiles.webhook_endpoints w where w.id = $1::uuid"
-)
-# Of many processes one gets an endpoint; the others go on to the next. A process that could not give it back
-# takes it again.
-CLAIM = Query(
-    str,
-    """
-    update profiles.webhook_endpoints w
-    set worker = $1, leased_until = now() + $2::float8 * interval '1 second'
-    where w.id = (
-        select c.id from profiles.webhook_endpoints c
-        where c.enabled and c.next_at <= now()
-          and (c.leased_until < now() or (c.worker = $1 and c.id <> all($3::text[]::uuid[])))
-          and exists (
-              select from profiles.webhook_deliveries d where d.endpoint_id = c.id and d.ended_at is null
-          )
-        order by c.leased_until, c.id limit 1 for update skip locked
-    )
-    returning w.id::text
-    """,
-)
-RENEW = Query(
-    str,
-    """
-    update profiles.webhook_endpoints set leased_until = now() + $3::float8 * interval '1 second'
-    where id = $1::uuid and worker = $2 returning id::text
-    """,
-)
-RELEASE = Statement(
-    """
-    update profiles.webhook_endpoints set leased_until = '-infinity' where id = $1::uuid and worker = $2
-    """
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting(EventRow):
-    """An event that waits for an endpoint, and what sends it."""
-
-    url: str
-    personal: bool
-    secret: bytes
-    former_secret: bytes | None
-
-
-# The first that waits: an endpoint receives its events in their order.
-NEXT = Query(
-    Waiting,
-    f"""
-    select {EVENT_COLUMNS}, {_SECRETS}
-    from profiles.webhook_deliveries d
-    join profiles.session_events e on e.id = d.event_id
-    join profiles.webhook_endpoints w on w.id = d.endpoint_id
-    where d.endpoint_id = $1::uuid and d.ended_at is null and w.enabled and w.worker = $2
-    order by d.queued_at, d.event_id limit 1
-    """,
-)
-DELIVERED = Statement(
-    """
-    update profiles.webhook_deliveries
-    set attempts = attempts + 1, tried_at = now(), outcome = $3, ended_at = now()
-    where endpoint_id = $1::uuid and event_id = $2
-    """
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """The attempts at a delivery, and whether it has waited too long for another."""
-
-    attempts: int
-    late: bool
-
-
-FAILED = Query(
-    Failed,
-    """
-    update profiles.webhook_deliveries set attempts = attempts + 1, tried_at = now(), outcome = $3
-    where endpoint_id = $1::uuid and event_id = $2 and ended_at is null
-    returning attempts, queued_at < now() - $4::float8 * interval '1 second' as late
-    """,
-)
-DIE = Statement(
-    """
-    update profiles.webhook_deliveries set ended_at = now(), dead = true
-    where endpoint_id = $1::uuid and event_id = $2 and ended_at is null
-    """
-)
-PAUSE = Statement(
-    """
-    update profiles.webhook_endpoints set next_at = now() + $2::float8 * interval '1 second'
-    where id = $1::uuid
-    """
+    Secrets, f"select w.id::text, {SECRET_COLUMNS} from profiles.webhook_endpoints w where w.id = $1::uuid"
 )

@@ -12,6 +12,11 @@ from authkit_issuer.domains.webhooks.client import Outcome, WebhookClient
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.sealing import seal, unseal
 from authkit_issuer.security.standard_webhooks import headers
+from authkit_issuer.store.query import Statement
+
+RESEAL = Statement(
+    "update profiles.webhook_endpoints set secret = $3 where id = $1::uuid and secret = $2::bytea"
+)
 
 
 def seal_secret(rt: Runtime, endpoint_id: str, secret: bytes) -> bytes:
@@ -42,7 +47,7 @@ class Sending:
         if sealed[0][0] != keys.active_secret:
             # Its refresh secret may be removed soon.
             fresh = seal_secret(self.rt, self.endpoint.id, known[0])
-            await self.rt.execute(sql.RESEAL, self.endpoint.id, sealed[0], fresh)
+            await self.rt.execute(RESEAL, self.endpoint.id, sealed[0], fresh)
         secrets = [secret for secret in known if secret is not None]
         signed = headers(secrets, message_id, int(self.rt.clock()), body)
         return await self.client.post(self.endpoint.url, signed, body)

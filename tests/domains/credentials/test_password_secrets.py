@@ -9,7 +9,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.first_factor import FirstFactor
-from authkit_issuer.domains.credentials.queries import BY_EMAIL, Frequency
+from authkit_issuer.domains.credentials.identifier import BY_EMAIL, Frequency
 from authkit_issuer.service import Service
 from fakes.users import finish_background
 

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from authkit_issuer import errors
-from authkit_issuer.domains.factors.totp_queries import MAX_MISSES
+from authkit_issuer.domains.factors.totp_codes import MAX_MISSES
 from authkit_issuer.keys import StaticKeys
 from authkit_issuer.security import sealed_secret
 from authkit_issuer.service import Service

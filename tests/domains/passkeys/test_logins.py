@@ -274,7 +274,7 @@ async def test_a_sign_in_under_way_ends_with_its_passkey(service, user_id, authe
 async def test_an_outage_of_the_database_leaves_the_challenge_to_the_next_try(
     service, user_id, authenticator, monkeypatch
 ):
-    from authkit_issuer.domains.passkeys import queries
+    from authkit_issuer.domains.passkeys import assertions
     from authkit_issuer.runtime import Runtime
 
     await add_passkey(service, user_id, authenticator)
@@ -282,7 +282,7 @@ async def test_an_outage_of_the_database_leaves_the_challenge_to_the_next_try(
     response, maybe = authenticator.get(options), Runtime.maybe
 
     async def down(self, query, *args):
-        if query is queries.PRESENTED:
+        if query is assertions.PRESENTED:
             raise errors.DatabaseUnavailable
         return await maybe(self, query, *args)
 

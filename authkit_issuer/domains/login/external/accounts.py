@@ -23,6 +23,76 @@ from authkit_issuer.domains.signup.contact_changes import ContactChanges
 from authkit_issuer.federation import Profile
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.store.predicates import ALLOWED, live
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailHolder:
+    """The user with an email address, and whether a login is linked, both read at one moment.
+
+    ``proved`` is true if the owner of the address has proved it here; an operator's word is no proof.
+    """
+
+    linked: bool
+    user_id: str | None
+    proved: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedAccount:
+    """A user whose row is locked while a login is linked to it."""
+
+    allowed: bool
+    auth_epoch: int
+    email: str | None
+    username: str | None
+    has_login: bool
+    has_issuer: bool
+
+
+# One statement: of a concurrent first login it sees both the user and the link, or neither.
+EMAIL_HOLDER = Query(
+    EmailHolder,
+    """
+    select exists (select from profiles.user_providers l where l.issuer = $1 and l.subject = $2) as linked,
+           h.id::text as user_id, coalesce(h.email_verified and h.proved_email = h.email, false) as proved
+    from (select 1) as one left join profiles.users h on lower(h.email) = $3
+    """,
+)
+
+_ACCOUNT = f"""
+    select {ALLOWED} as allowed, u.auth_epoch, u.email, u.username,
+           exists (
+               select from profiles.user_providers l
+               where l.user_id = u.id and l.issuer = $2 and l.subject = $3
+           ) as has_login,
+           exists (
+               select from profiles.user_providers l where l.user_id = u.id and l.issuer = $2
+           ) as has_issuer
+    from profiles.users u
+"""
+
+LOCK_SESSION_USER = Query(
+    LockedAccount,
+    f"""
+    {_ACCOUNT}
+    where u.id = $1::uuid and exists (
+        select from profiles.refresh_sessions s where s.id = $4::uuid and s.user_id = u.id and {live("s")}
+    )
+    for no key update of u
+    """,
+)
+
+LOCK_EMAIL_HOLDER = Query(
+    LockedAccount,
+    f"""
+    {_ACCOUNT}
+    where u.id = $1::uuid and lower(u.email) = $4 and u.email_verified and u.proved_email = u.email
+    for no key update of u
+    """,
+)
+
 
 _ATTEMPTS = 5
 
@@ -89,7 +159,7 @@ async def link_to_session(rt: Runtime, pending: PendingLogin | PendingNative, lo
     profile = login.profile
     async with rt.transaction() as tx:
         user = await tx.maybe(
-            sql.LOCK_SESSION_USER, pending.user_id, profile.issuer, profile.subject, pending.session_id
+            LOCK_SESSION_USER, pending.user_id, profile.issuer, profile.subject, pending.session_id
         )
         if user is None or user.auth_epoch != pending.auth_epoch:
             raise errors.SessionEnded
@@ -103,7 +173,7 @@ async def _link_or_create(rt: Runtime, login: ProviderLogin, attempt: int) -> bo
     profile, email = login.profile, verified_email(login.profile)
     holder = None
     if email is not None:
-        holder = await rt.one(sql.EMAIL_HOLDER, profile.issuer, profile.subject, email)
+        holder = await rt.one(EMAIL_HOLDER, profile.issuer, profile.subject, email)
     if holder is None or holder.user_id is None:
         await _create(rt, login, email, attempt)
         return True
@@ -113,7 +183,7 @@ async def _link_or_create(rt: Runtime, login: ProviderLogin, attempt: int) -> bo
     if not (holder.proved and trusted):
         raise errors.AccountExistsLinkRequired
     async with rt.transaction() as tx:
-        user = await tx.maybe(sql.LOCK_EMAIL_HOLDER, holder.user_id, profile.issuer, profile.subject, email)
+        user = await tx.maybe(LOCK_EMAIL_HOLDER, holder.user_id, profile.issuer, profile.subject, email)
         if user is None or (user.has_issuer and not user.has_login):
             raise errors.AccountExistsLinkRequired
         await _link(tx, user, holder.user_id, login)
@@ -155,7 +225,7 @@ async def _ask_for_proof(rt: Runtime, user_id: str, email: str, client: Client |
         rt.background.start(ask, name="proof of an address")
 
 
-async def _link(tx: Runtime, user: sql.LockedAccount, user_id: str, login: ProviderLogin) -> None:
+async def _link(tx: Runtime, user: LockedAccount, user_id: str, login: ProviderLogin) -> None:
     if not user.allowed:
         raise errors.UserBanned
     await _store(tx, user_id, login, verified_email(login.profile))

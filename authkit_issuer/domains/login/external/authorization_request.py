@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, field
 
 from authkit_issuer import errors, identifiers
-from authkit_issuer.domains.login.external import queries as sql
 from authkit_issuer.domains.login.external.flow_store import (
     Flow,
     FlowCookie,
@@ -18,6 +17,33 @@ from authkit_issuer.domains.login.external.redirect_urls import checked_return_t
 from authkit_issuer.federation import IdentityProvider, Request
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.codes import new_token
+from authkit_issuer.store.predicates import ALLOWED, HAS_TWO_FACTOR, live
+from authkit_issuer.store.query import Query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedInUser:
+    """The user of a live session who is about to link a login or to reauthenticate with one."""
+
+    auth_epoch: int
+    allowed: bool
+    two_factor: bool
+    linked: bool
+
+
+SIGNED_IN_USER = Query(
+    SignedInUser,
+    f"""
+    select u.auth_epoch, {ALLOWED} as allowed, {HAS_TWO_FACTOR} as two_factor,
+           exists (
+               select from profiles.user_providers l
+               where l.user_id = u.id and l.issuer = $3 and l.frozen_at is null
+           ) as linked
+    from profiles.users u join profiles.refresh_sessions s on s.user_id = u.id
+    where u.id = $1::uuid and s.id = $2::uuid and {live("s")}
+    """,
+)
+
 
 _POPUP_NONCE = re.compile(r"[A-Za-z0-9_-]{0,128}")
 
@@ -94,7 +120,7 @@ async def auth_epoch(
     known_user, known_session = identifiers.uuid_or_none(user_id), identifiers.uuid_or_none(session_id)
     if known_user is None or known_session is None:
         raise errors.SessionEnded
-    user = await rt.maybe(sql.SIGNED_IN_USER, known_user, known_session, idp.issuer)
+    user = await rt.maybe(SIGNED_IN_USER, known_user, known_session, idp.issuer)
     if user is None:
         raise errors.SessionEnded
     if not user.allowed:

@@ -17,9 +17,9 @@ from authkit_issuer.domains.accounts.usernames import Usernames
 from authkit_issuer.domains.base.first_factor import FirstFactor
 from authkit_issuer.domains.base.login_issuers import wallet_domains, wallet_issuer
 from authkit_issuer.domains.codes.one_time import on_outage
-from authkit_issuer.domains.login import queries as sql
 from authkit_issuer.domains.login.deleted_accounts import refusal_of
 from authkit_issuer.domains.login.service import Logins
+from authkit_issuer.domains.login.solana import queries as sql
 from authkit_issuer.domains.login.solana.records import (
     ChallengeCache,
     ChallengeData,
