@@ -1,4 +1,7 @@
-"""``authkit users``: users of the configured database."""
+"""``authkit users``: users of the configured database.
+
+No command takes a password: owners choose their own by a mailed link.
+"""
 
 from __future__ import annotations
 

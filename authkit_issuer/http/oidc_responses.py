@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from authkit_issuer import errors
 from authkit_issuer.http.pages import html
 from authkit_issuer.http.raw_response import RawResponse
-from authkit_issuer.http.responses import OidcResult
+from authkit_issuer.http.response_models import OidcResult
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.login.external.service import (

@@ -1,5 +1,6 @@
 """Password hashing: Argon2id for new hashes, and the imported algorithms for old ones.
 
+Without a stored hash, ``verify`` computes a dummy hash, whose cost ``dummy_hashes`` knows.
 ``stored_hashes`` compares, ``foreign_hashes`` reads the hashes of other programs, ``hashing_pool`` limits the
 work at once, and ``Config`` has the parameters of Argon2id.
 """

@@ -11,6 +11,7 @@ from authkit_verify._asgi.credentials import bearer_token, dpop_token, sole_auth
 from authkit_verify._asgi.enrichment import Enricher
 from authkit_verify._asgi.principal import Principal, admit, admit_anonymous, principal_of, state_of
 from authkit_verify._asgi.request_proof import dpop_header, may_have_certificate, request_proof
+from authkit_verify._asgi.scopes import refuse_missing_scopes
 from authkit_verify._asgi.types import Message, Scope, Send
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
@@ -18,12 +19,6 @@ from authkit_verify.errors import TokenError
 AUTHENTICATOR = "authkit.authenticator"
 """The key of the scope that holds the :class:`Authenticator` of a request: the one that admitted its caller,
 or else the innermost one in front of the application."""
-
-
-def refuse_missing_scopes(caller: Principal, scopes: tuple[str, ...]) -> None:
-    """Raise ``AccessDenied`` (``insufficient_scope``) if the caller's token lacks one of the scopes."""
-    if not set(scopes).issubset(caller.claims.scopes):
-        raise AccessDenied("insufficient_scope", "the token lacks a required scope", scopes=scopes)
 
 
 class Authenticator:
@@ -152,12 +147,6 @@ class Authenticator:
         scope[AUTHENTICATOR] = self
         admit(scope, caller)
         return caller
-
-
-def required_scopes(verifier: Verifier) -> tuple[str, ...]:
-    """Return the scopes that the issuers of this moment require, each once: what a challenge names."""
-    scopes = (scope for accept in verifier.issuers for scope in accept.required_scopes)
-    return tuple(dict.fromkeys(scopes))
 
 
 def authenticator_of(scope: Mapping[str, Any]) -> Authenticator | None:

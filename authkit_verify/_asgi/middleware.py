@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from authkit_verify._asgi.applications import require_application
-from authkit_verify._asgi.authenticator import Authenticator, required_scopes
+from authkit_verify._asgi.authenticator import Authenticator
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, send_refusal
 from authkit_verify._asgi.connection_lifetime import LeasedAnswer, LifetimeScope, run_websocket
 from authkit_verify._asgi.credentials import (
@@ -24,6 +24,7 @@ from authkit_verify._asgi.exclusions import PathSet, is_preflight, passes_unaske
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
+from authkit_verify._asgi.scopes import required_scopes
 from authkit_verify._asgi.types import ASGIApp, Receive, Scope, Send
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config.values import words_of

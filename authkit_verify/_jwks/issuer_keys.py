@@ -16,6 +16,7 @@ from authkit_verify._jwks.discovery import locate
 from authkit_verify._jwks.fetch import TOTAL_TIMEOUT
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, changing
 from authkit_verify._jwks.refresher import Origin, Refresher
+from authkit_verify._jwks.unknown_kid import refresh_for_kid
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import IssuerAccept
 from authkit_verify.config.tenants import IssuerTemplate, filled, may_name
@@ -137,7 +138,7 @@ class IssuerKeys:
         if state is _PINNED:
             raise self._unavailable() if self._remote else _unknown(kid)
         assert self._remote is not None  # noqa: S101 - only a remote set has another state
-        answered = await self._remote.refresh_for_kid(kid)
+        answered = await refresh_for_kid(self._remote, kid)
         keys, state = self.usable() or await self._load()
         found = self._select(keys, state, kid, alg, issuer)
         if found:

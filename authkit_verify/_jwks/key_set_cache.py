@@ -1,7 +1,7 @@
 """The key set of one issuer: fresh, then stale through an outage, never lost to a bad answer.
 
 State only: it takes answers and failures, and knows which keys may be used. It makes no request and needs no
-event loop: ``refresher`` decides when to fetch, also for an unknown key id. A set is replaced only by a set
+event loop: ``refresher`` decides when to fetch, ``unknown_kid`` for an unknown key id. A set is replaced only by a set
 with a usable key. Event loops in several threads may share it: every change is made under ``changing`` and
 counted last, in ``fetches``. ``cache_lifetime`` says for how long a set is fresh, and for how long it is used
 in an outage.
@@ -20,9 +20,9 @@ from cachetools import TTLCache
 
 from authkit_verify._jose.jwk import Reading, UnusableDocument, read_jwks
 from authkit_verify._jose.keys import KeySet, KeyState
-from authkit_verify._jwks.backoff import MAX_BACKOFF, backoff, system_random
 from authkit_verify._jwks.cache_lifetime import CacheLifetime, cache_lifetime
 from authkit_verify._jwks.fetch import Answer
+from authkit_verify._jwks.fetch_limits import MAX_BACKOFF, backoff, system_random
 
 changing = threading.Lock()
 """Held for the moment of a change to what threads share, such as a key set; never while anything waits."""

@@ -2,7 +2,8 @@
 
 Requests are the only timer: the one that looks when a fetch is due starts it and does not wait for it. It
 waits where the background does not get to the end of a fetch: on a loop that lives for one call, or stands
-still between calls. The limits are ``backoff.TokenBucket`` and ``key_set_cache.NEGATIVE_TTL``.
+still between calls. ``fetch_limits`` has the limits, ``unknown_kid`` the fetch for a key id that is not in
+the set.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import msgspec
 
 from authkit_verify._jose.jwk import libraries_are_loaded, load_libraries
 from authkit_verify._jose.keys import KeySet, KeyState
-from authkit_verify._jwks.backoff import TokenBucket
 from authkit_verify._jwks.client import OpenClient
 from authkit_verify._jwks.discovery import Location
 from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT, Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
+from authkit_verify._jwks.fetch_limits import TokenBucket
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet, Validator
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config.http_client import HttpClient
@@ -107,50 +108,25 @@ class Refresher:
 
     async def load(self, *, wait: float = MAX_WAIT) -> None:
         """Fetch the set unless a failure puts that off; return when it ended, or after ``wait`` seconds."""
-        if self._running() is None and not self.cache.is_due(self._clock()):
+        if self.running() is None and not self.cache.is_due(self._clock()):
             return
-        await self._join(self._start(bypass_caches=False), wait)
-
-    async def refresh_for_kid(self, kid: str) -> bool:
-        """Fetch again because this key id is unknown. True if the cache now holds the issuer's answer.
-
-        The token bucket limits such fetches: ``BURST`` at once and one more per ``REFILL`` seconds. An absent
-        key id causes no further fetch for ``NEGATIVE_TTL`` seconds.
-        """
-        if self.cache.is_absent(kid):
-            return True
-        wait = MAX_WAIT
-        running = self._running()
-        if running is not None and not running.bypass_caches:
-            # It was sent before this token came, or to a cache: it may well miss a key that is newer.
-            loop = asyncio.get_running_loop()
-            started = loop.time()
-            await self._join(running, wait)
-            if self.cache.has(kid):
-                return True
-            wait = max(0.0, wait - (loop.time() - started))
-        renewed = await self._fetch_again("a key id that is not in the set", wait)
-        if renewed is None:
-            return self.cache.failures == 0
-        if renewed and not self.cache.has(kid):
-            self.cache.mark_absent(kid)
-        return renewed
+        await self.join(self._start(bypass_caches=False), wait)
 
     async def refresh_for_signature(self) -> bool:
         """Fetch again because a signature under a known key id is bad. True if the set was renewed."""
         if self.cache.age < SETTLED_AFTER:
             return False
-        return await self._fetch_again("a bad signature under a known key id") or False
+        return await self.fetch_again("a bad signature under a known key id") or False
 
     async def confirm(self, max_age: float) -> bool:
         """True if the issuer confirmed the set within ``max_age`` seconds; fetches again if it did not."""
         if self.cache.age > max_age:
-            await self._fetch_again("a route that asks for fresher keys")
+            await self.fetch_again("a route that asks for fresher keys")
         return self.cache.age <= max_age
 
     async def aclose(self) -> None:
         """Cancel a fetch that is running on this event loop."""
-        running = self._running()
+        running = self.running()
         if running is not None:
             running.task.cancel()
             await asyncio.wait({running.task})
@@ -166,9 +142,9 @@ class Refresher:
                     loop.call_soon_threadsafe(one.task.cancel)
         await self.aclose()
 
-    async def _fetch_again(self, reason: str, wait: float = MAX_WAIT) -> bool | None:
+    async def fetch_again(self, reason: str, wait: float = MAX_WAIT) -> bool | None:
         """Fetch, or join a running fetch. True if it ended well, None if a limit forbids it."""
-        running, successes = self._running(), self.cache.successes
+        running, successes = self.running(), self.cache.successes
         if running is None:
             if self._clock() < self._not_before or not self._bucket.take():
                 if not self._limited:
@@ -178,7 +154,7 @@ class Refresher:
             self._limited = False
             self._emit("keys_refetched", reason)
             running = self._start(bypass_caches=True)
-        await self._join(running, wait)
+        await self.join(running, wait)
         return running.task.done() and self.cache.successes > successes
 
     def _pending(self) -> list[_Fetch]:
@@ -191,13 +167,14 @@ class Refresher:
                 self._fetches.pop(loop, None)
         return list(self._fetches.values())
 
-    def _running(self) -> _Fetch | None:
+    def running(self) -> _Fetch | None:
+        """Return the fetch of this event loop that has not ended, or None."""
         # A fetch of another loop must not hold up this one: that loop may be gone, or stand still.
         one = self._fetches.get(_running_loop())
         return None if one is None or one.task.done() else one
 
     def _start(self, *, bypass_caches: bool) -> _Fetch:
-        running = self._running()
+        running = self.running()
         if running is None:
             self._pending()
             loop, running = asyncio.get_running_loop(), _Fetch(bypass_caches=bypass_caches)
@@ -205,7 +182,8 @@ class Refresher:
             self._fetches[loop] = running
         return running
 
-    async def _join(self, running: _Fetch, wait: float) -> None:
+    async def join(self, running: _Fetch, wait: float) -> None:
+        """Wait until the fetch has ended, at most so many seconds."""
         running.waited_for = True
         # asyncio.wait leaves the task alone when a waiter is cancelled or has waited long enough.
         await asyncio.wait({running.task}, timeout=wait)

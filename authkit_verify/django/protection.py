@@ -13,13 +13,14 @@ from django.core.signals import setting_changed
 from django.utils.functional import SimpleLazyObject
 from django.utils.module_loading import import_string
 
-from authkit_verify._asgi.authenticator import Authenticator, authenticator_of, required_scopes
+from authkit_verify._asgi.authenticator import Authenticator, authenticator_of
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import enricher_for
 from authkit_verify._asgi.exclusions import PathSet, is_preflight, passes_unasked
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal, principal_of
+from authkit_verify._asgi.scopes import required_scopes
 from authkit_verify._asgi.sync_admission import admit, check, passing
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.config import AcceptConfig

@@ -9,7 +9,7 @@ from inspect import isgenerator
 from io import BytesIO
 from typing import Any, cast
 
-from authkit_verify._asgi.authenticator import Authenticator, refusal_for, required_scopes
+from authkit_verify._asgi.authenticator import Authenticator, refusal_for
 from authkit_verify._asgi.challenge import AccessDenied, Challenge, Refusal
 from authkit_verify._asgi.credentials import uses_dpop
 from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher_for
@@ -17,6 +17,7 @@ from authkit_verify._asgi.exclusions import PathSet, is_preflight
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.principal import principal_of as caller_of
+from authkit_verify._asgi.scopes import required_scopes
 from authkit_verify._asgi.sync_admission import admit
 from authkit_verify._asgi.sync_admission import check as check_scope
 from authkit_verify._verify.sync_verifier import SyncVerifier

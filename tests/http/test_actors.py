@@ -9,7 +9,7 @@ import pytest
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.http.app import OPERATIONS
 from authkit_issuer.http.operations import Auth
-from authkit_issuer.http.responses import AccountEvent
+from authkit_issuer.http.response_models import AccountEvent
 from authkit_issuer.ports import Client
 
 OPERATOR = {"user-agent": "OperatorConsole/7"}

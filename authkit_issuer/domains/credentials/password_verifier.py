@@ -2,8 +2,8 @@
 
 An unknown account, an account without a password and a wrong password cost the same work and get the same
 refusal. Anything else about an account (banned, unverified, second factor) shows only after a right password,
-which also replaces a weak hash. The work where there is no stored hash, and which hashes are weak, is in
-``security.hashing`` (``Verdict.needs_rehash``).
+which also replaces a weak hash (``Verdict.needs_rehash``). Without a stored hash, ``PasswordHasher.verify``
+computes a dummy hash; ``security.dummy_hashes`` knows how much work that is.
 ``obstacles`` refuses what is not the fault of the password, ``login_attempts`` counts wrong ones.
 """
 

@@ -6,7 +6,7 @@ from pydantic import ConfigDict
 
 from authkit_issuer.domains.base.sms_reports import PATH, SmsReports
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from authkit_verify._jwks.backoff import MAX_BACKOFF, backoff, system_random
 from authkit_verify._jwks.fetch_error import FetchError
+from authkit_verify._jwks.fetch_limits import MAX_BACKOFF, backoff, system_random
 from authkit_verify._telemetry.events import Emit
 
 log = logging.getLogger("authkit_verify")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from authkit_issuer.event_types import PLACE, AuthSessionEvent, event_place
 from authkit_issuer.http.operations import Auth, Call, Limit, NoBody, Params
-from authkit_issuer.http.responses import AccountEvent
+from authkit_issuer.http.response_models import AccountEvent
 from authkit_issuer.http.route_groups import Routes
 
 

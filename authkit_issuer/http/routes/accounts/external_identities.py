@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from authkit_issuer import errors
 from authkit_issuer.domains.accounts.external_identities import LinkedProvider, Providers
 from authkit_issuer.http.operations import Auth, Limit, Plain
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 

@@ -23,7 +23,7 @@ from authkit_issuer.http.operations import (
     Text,
     with_messages,
 )
-from authkit_issuer.http.responses import CodeSent, OkResponse
+from authkit_issuer.http.response_models import CodeSent, OkResponse
 from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
 

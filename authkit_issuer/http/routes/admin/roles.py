@@ -15,7 +15,7 @@ from authkit_issuer.http.operations import (
     Plain,
     Text,
 )
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 

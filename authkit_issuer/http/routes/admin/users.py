@@ -19,7 +19,7 @@ from authkit_issuer.http.operations import (
     Params,
     Plain,
 )
-from authkit_issuer.http.responses import AccountEvent
+from authkit_issuer.http.response_models import AccountEvent
 from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from pydantic import Field
 from authkit_issuer import errors
 from authkit_issuer.domains.webhooks.service import NewWebhook, WebhookEndpoint, Webhooks
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Plain, Text
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
 

@@ -21,7 +21,7 @@ from authkit_issuer.http.operations import (
     with_messages,
     with_texts,
 )
-from authkit_issuer.http.responses import CodeSent, OkResponse
+from authkit_issuer.http.response_models import CodeSent, OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:

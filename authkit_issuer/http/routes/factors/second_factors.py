@@ -9,7 +9,7 @@ from pydantic import Field
 
 from authkit_issuer.domains.factors.second_factors import SecondFactors
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Plain, Text, with_second_factors
-from authkit_issuer.http.responses import SuccessResponse
+from authkit_issuer.http.response_models import SuccessResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.http.routes.factors.two_factor import Code, EndOthers, TwoFactorDisable, others_of
 

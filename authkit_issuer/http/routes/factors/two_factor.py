@@ -24,7 +24,7 @@ from authkit_issuer.http.operations import (
     with_second_factors,
     with_texts,
 )
-from authkit_issuer.http.responses import OkResponse, SuccessResponse, TokenResponse
+from authkit_issuer.http.response_models import OkResponse, SuccessResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.ports import Client
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from authkit_issuer.domains.login.deleted_accounts import DeletedAccounts
 from authkit_issuer.http.operations import PASSWORD_GUESSES, AccountName, Auth, Body, Call, NoParams, Text
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 

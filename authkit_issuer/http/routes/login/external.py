@@ -32,7 +32,7 @@ from authkit_issuer.http.operations import (
     Params,
 )
 from authkit_issuer.http.raw_response import RawResponse
-from authkit_issuer.http.responses import OidcResult
+from authkit_issuer.http.response_models import OidcResult
 from authkit_issuer.http.route_groups import Routes
 
 

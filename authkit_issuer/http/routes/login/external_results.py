@@ -20,7 +20,7 @@ from authkit_issuer.http.oidc_common import (
     with_providers,
 )
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Text
-from authkit_issuer.http.responses import OidcResult
+from authkit_issuer.http.response_models import OidcResult
 from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from authkit_issuer.domains.login.external.service import OidcLogin
 from authkit_issuer.http import oidc_responses
 from authkit_issuer.http.oidc_common import STARTING, provider_of, with_native_apps
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoBody, NoParams, Plain, Text
-from authkit_issuer.http.responses import OidcResult
+from authkit_issuer.http.response_models import OidcResult
 from authkit_issuer.http.route_groups import Routes
 
 if TYPE_CHECKING:

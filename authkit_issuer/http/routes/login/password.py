@@ -10,7 +10,7 @@ from authkit_issuer import errors
 from authkit_issuer.domains.credentials.service import Passwords
 from authkit_issuer.domains.login.service import Logins
 from authkit_issuer.http.operations import PASSWORD_GUESSES, AccountName, Auth, Body, Call, NoParams, Text
-from authkit_issuer.http.responses import OkResponse, TokenResponse
+from authkit_issuer.http.response_models import OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 
 

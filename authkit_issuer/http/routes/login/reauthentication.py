@@ -21,7 +21,7 @@ from authkit_issuer.http.operations import (
     Text,
     with_wallets,
 )
-from authkit_issuer.http.responses import AccessTokenResponse
+from authkit_issuer.http.response_models import AccessTokenResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.http.solana_models import WalletAnswer
 

@@ -25,7 +25,7 @@ from authkit_issuer.http.operations import (
     with_orgs,
 )
 from authkit_issuer.http.recent_auth import require_recent_auth_for_role
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.rfc3339 import Moment
 from authkit_issuer.http.route_groups import Routes
 

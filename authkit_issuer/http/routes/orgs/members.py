@@ -24,7 +24,7 @@ from authkit_issuer.http.operations import (
     with_orgs,
 )
 from authkit_issuer.http.recent_auth import require_recent_auth_for_member, require_recent_auth_for_role
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 

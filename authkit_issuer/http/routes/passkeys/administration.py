@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from authkit_issuer.domains.passkeys.service import Passkeys
 from authkit_issuer.http.operations import Auth, Limit, Plain, with_passkeys
 from authkit_issuer.http.passkey_models import PasskeyEntry
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 

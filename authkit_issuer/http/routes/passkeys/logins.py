@@ -10,7 +10,7 @@ from pydantic import Field
 from authkit_issuer.domains.passkeys.logins import PasskeyLogins
 from authkit_issuer.http.operations import Auth, Body, Call, Limit, NoParams, Plain, Text, with_passkeys
 from authkit_issuer.http.passkey_models import PasskeyProof
-from authkit_issuer.http.responses import AccessTokenResponse, TokenResponse
+from authkit_issuer.http.response_models import AccessTokenResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 
 

@@ -20,7 +20,7 @@ from authkit_issuer.http.operations import (
     with_passkeys,
 )
 from authkit_issuer.http.passkey_models import NewPublicKeyCredential, PasskeyEntry
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.keys import base64url
 

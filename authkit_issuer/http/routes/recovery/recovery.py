@@ -19,7 +19,7 @@ from authkit_issuer.http.operations import (
     Text,
     with_recovery,
 )
-from authkit_issuer.http.responses import OkResponse, TokenResponse
+from authkit_issuer.http.response_models import OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 
 

@@ -24,7 +24,7 @@ from authkit_issuer.http.operations import (
     Text,
 )
 from authkit_issuer.http.recent_auth import require_recent_auth
-from authkit_issuer.http.responses import OkResponse
+from authkit_issuer.http.response_models import OkResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_verify import bearer_token
 

@@ -22,7 +22,7 @@ from authkit_issuer.http.operations import (
     with_texts,
 )
 from authkit_issuer.http.recent_auth import require_password_or_recent_auth
-from authkit_issuer.http.responses import MessageResponse, OkResponse
+from authkit_issuer.http.response_models import MessageResponse, OkResponse
 from authkit_issuer.http.route_groups import Routes
 
 Password = Annotated[

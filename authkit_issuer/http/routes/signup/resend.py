@@ -17,7 +17,7 @@ from authkit_issuer.http.operations import (
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.responses import MessageResponse
+from authkit_issuer.http.response_models import MessageResponse
 from authkit_issuer.http.route_groups import Routes
 
 _SENT = "If the registration still waits, a new code is on its way."

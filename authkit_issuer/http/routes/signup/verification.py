@@ -21,7 +21,7 @@ from authkit_issuer.http.operations import (
     with_mail,
     with_texts,
 )
-from authkit_issuer.http.responses import CodeSent, OkResponse, TokenResponse
+from authkit_issuer.http.response_models import CodeSent, OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_issuer.ports import Client
 

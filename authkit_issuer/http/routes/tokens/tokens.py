@@ -20,7 +20,7 @@ from authkit_issuer.http.operations import (
     Text,
     with_orgs,
 )
-from authkit_issuer.http.responses import AccessTokenResponse, OkResponse, TokenResponse
+from authkit_issuer.http.response_models import AccessTokenResponse, OkResponse, TokenResponse
 from authkit_issuer.http.route_groups import Routes
 from authkit_verify import bearer_token
 

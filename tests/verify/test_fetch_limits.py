@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from authkit_verify._jwks.backoff import MAX_BACKOFF, MIN_BACKOFF, TokenBucket, backoff
+from authkit_verify._jwks.fetch_limits import MAX_BACKOFF, MIN_BACKOFF, TokenBucket, backoff
 from fakes.clock import FakeClock
 
 

@@ -1,4 +1,4 @@
-"""Answers that several operations give."""
+"""The bodies of answers that several operations give. ``middleware`` and ``dispatch`` add the headers."""
 
 from __future__ import annotations
 
