@@ -1,10 +1,10 @@
 """The key set of one issuer: fresh, then stale through an outage, never lost to a bad answer.
 
 State only: it takes answers and failures, and knows which keys may be used. It makes no request and needs no
-event loop: ``refresher`` decides when to fetch, ``unknown_kid`` for an unknown key id. A set is replaced only by a set
-with a usable key. Event loops in several threads may share it: every change is made under ``changing`` and
-counted last, in ``fetches``. ``cache_lifetime`` says for how long a set is fresh, and for how long it is used
-in an outage.
+event loop: ``refresher`` decides when to fetch, ``unknown_kid`` for an unknown key id. A set is replaced only
+by a set with a usable key. Event loops in several threads may share it: every change is made under
+``changing`` and counted last, in ``fetches``. ``cache_lifetime`` says for how long a set is fresh, and for
+how long it is used in an outage.
 """
 
 from __future__ import annotations

@@ -77,8 +77,12 @@ class Issuers:
             policy = policies.pop(issuer, None)
             if policy is not None:
                 self.accepted = self._accepting(policies)
-        if policy is None and self._loaded is not None:
-            policy = self._loaded.pop(issuer)
+        if self._loaded is not None:
+            # One that the loader was asked about while the issuer was added must not take its place now.
+            loaded = self._loaded.pop(issuer)
+            if policy is not None and loaded is not None:
+                loaded.keys.withdraw(may_return=True)
+            policy = policy or loaded
         if policy is None:
             raise ValueError(f"issuer {issuer!r} is not accepted, so not removed; see Verifier.issuers")
         return policy

@@ -170,6 +170,8 @@ def _check(accept: IssuerAccept) -> None:
     if not isinstance(accept.issuer, str) or not accept.issuer or accept.issuer != accept.issuer.strip():
         raise ValueError(f"issuer must be a non-empty string without blanks around it, not {accept.issuer!r}")
     _check_tenants(accept)
+    if type(accept.any_audience) is not bool:  # the text "false" would accept every one
+        raise ValueError(f"{accept.issuer}: any_audience must be True or False, not {accept.any_audience!r}")
     if bool(accept.audiences) == accept.any_audience:
         raise ValueError(
             f"{accept.issuer}: set either audiences or any_audience=True; audiences is {accept.audiences!r}"

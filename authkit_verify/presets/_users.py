@@ -116,7 +116,7 @@ def keycloak(
     issuer = f"{url.rstrip('/')}/realms/{realm}"
     return accept(
         settings,
-        {"typ": "Bearer"},
+        {"typ": ("Bearer", "DPoP")},  # DPoP: of a token that is bound to a key, by cnf
         issuer=issuer,
         audiences=(client,) if clients is None else listed("clients", clients),
         jwks_url=f"{issuer}/protocol/openid-connect/certs",

@@ -20,7 +20,8 @@ def accept(**more: Any) -> IssuerAccept:
     [
         {"issuer": ""}, {"issuer": " https://i.test"}, {"audiences": []}, {"audiences": "api"},
         {"audiences": [""]},
-        {"audiences": [1]}, {"any_audience": True}, {"algorithms": []}, {"algorithms": ["HS256"]},
+        {"audiences": [1]}, {"any_audience": True}, {"any_audience": "false"},
+        {"algorithms": []}, {"algorithms": ["HS256"]},
         {"algorithms": ["none"]}, {"algorithms": ["rs256"]}, {"algorithms": "RS256"}, {"token_types": []},
         {"jwks_url": "http://i.test/k"}, {"jwks_url": "ftp://i.test/k"}, {"jwks_url": "https://"},
         {"jwks_url": "http://127.0.0.1/k"}, {"jwks_url": "https://u:p@i.test/k"}, {"issuer": "not a url"},

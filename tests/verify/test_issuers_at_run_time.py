@@ -224,3 +224,27 @@ def test_threads_that_add_and_remove_lose_no_issuer(pair: Pair) -> None:
         thread.join()
     kept = {f"https://{name}{number}.test" for name in "abcd" for number in range(0, 100, 2)}
     assert {accept.issuer for accept in verifier.issuers} == kept | {"https://one.test"}
+
+
+async def test_what_was_loaded_while_an_issuer_was_added_goes_with_it() -> None:
+    issuer, asked, gate = FakeIssuer(), list[str](), asyncio.Event()
+    table = {issuer.issuer: issuer.accept()}
+
+    async def load(name: str) -> IssuerAccept | None:
+        asked.append(name)
+        found = table.get(name)
+        if len(asked) == 1:
+            await gate.wait()
+        return found
+
+    verifier = Verifier(AcceptConfig(issuers=[]), http_client=issuer.client, issuer_loader=load)
+    first = asyncio.create_task(verifier.verify(issuer.mint("ann")))
+    while not asked:
+        await asyncio.sleep(0)
+    verifier.add_issuer(issuer.accept())
+    gate.set()
+    await first
+    table.clear()
+    await verifier.remove_issuer(issuer.issuer)
+    with pytest.raises(TokenError, match="bad_issuer"):
+        await verifier.verify(issuer.mint("ann"))

@@ -417,7 +417,7 @@ def test_settings_are_passed_on_and_requirements_added() -> None:
         "http://localhost:8080", "shop", client="api", allow_http_loopback=True, cache_ttl=60.0,
         required_claims={"acr": ["1", "2"]}, required_scopes=["orders"],
     )  # fmt: skip
-    assert accept.required_claims == {"typ": ("Bearer",), "acr": ("1", "2")}
+    assert accept.required_claims == {"typ": ("Bearer", "DPoP"), "acr": ("1", "2")}
     assert (accept.cache_ttl, accept.required_scopes) == (60.0, ("orders",))
 
 
