@@ -299,7 +299,8 @@ async def _record_cancelled(
         SessionEventType.RECOVERY_CANCELLED, actor=actor, user_id=user_id, method=reason, client=client
     )
     owner = await tx.one(sql.OWNER, user_id)
-    await notices.tell(tx, owner, "recovery_cancelled", client=client)
+    # An operator is not the owner, whose acts alone have circumstances in a notice.
+    await notices.tell(tx, owner, "recovery_cancelled", client=None if actor else client)
 
 
 def _digest(token: str) -> str:

@@ -350,3 +350,15 @@ async def test_without_a_delay_there_is_no_recovery(make_service, mailbox: Mailb
         with pytest.raises(errors.RecoveryNotConfigured):
             await method(user_id, challenge)
     assert await service.recovery.remind() == 0
+
+
+async def test_the_notice_of_a_cancellation_never_names_the_network_of_an_operator(
+    service: Service, mailbox: Mailbox
+) -> None:
+    user_id, *_ = await with_app(service, password=PASSWORD)
+    await started(service, user_id)
+    await finish_background(service)
+    assert await service.recovery.cancel(user_id, actor="operator", client=THIEF)
+    await finish_background(service)
+    cancelled = mailbox.last(EMAIL)
+    assert (cancelled.kind, cancelled.circumstances) == ("recovery_cancelled", None)
