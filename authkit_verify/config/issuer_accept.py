@@ -170,8 +170,7 @@ def _check(accept: IssuerAccept) -> None:
     if not isinstance(accept.issuer, str) or not accept.issuer or accept.issuer != accept.issuer.strip():
         raise ValueError(f"issuer must be a non-empty string without blanks around it, not {accept.issuer!r}")
     _check_tenants(accept)
-    if type(accept.any_audience) is not bool:  # the text "false" would accept every one
-        raise ValueError(f"{accept.issuer}: any_audience must be True or False, not {accept.any_audience!r}")
+    _check_switches(accept)
     if bool(accept.audiences) == accept.any_audience:
         raise ValueError(
             f"{accept.issuer}: set either audiences or any_audience=True; audiences is {accept.audiences!r}"
@@ -192,6 +191,16 @@ def _check(accept: IssuerAccept) -> None:
         check_seconds("max_lifetime", accept.max_lifetime)
     if accept.pinned_until is not None:
         check_seconds("pinned_until", accept.pinned_until)
+
+
+def _check_switches(accept: IssuerAccept) -> None:
+    switches = ["any_audience", "same_origin", "pinned_only", "allow_http_loopback"]
+    if accept.discovery is not None:
+        switches.append("discovery")
+    for switch in switches:
+        value = getattr(accept, switch)
+        if type(value) is not bool:  # the text "false" would switch it on
+            raise ValueError(f"{accept.issuer}: {switch} must be True or False, not {value!r}")
 
 
 def _check_tenants(accept: IssuerAccept) -> None:

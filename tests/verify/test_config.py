@@ -51,6 +51,14 @@ def test_a_record_that_cannot_work_or_accepts_too_much_is_refused_at_start(wrong
         accept(**wrong)
 
 
+@pytest.mark.parametrize(
+    "switch", [name for name, hint in IssuerAccept.__annotations__.items() if hint.startswith("bool")]
+)
+def test_a_text_is_no_switch(switch: str) -> None:
+    with pytest.raises(ValueError, match=f"{switch} must be True or False, not 'false'"):
+        accept(**{switch: "false"})
+
+
 def test_an_audience_must_be_given_or_waived_by_name() -> None:
     with pytest.raises(ValueError, match="any_audience"):
         IssuerAccept(issuer="https://i.test")
