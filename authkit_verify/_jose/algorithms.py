@@ -2,7 +2,8 @@
 
 Asymmetric only: ``none`` and the HS family are not in the table, so no configuration can admit them
 (RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1. ``token_checks``
-refuses a token that names another algorithm, ``config.values`` a setting that does.
+refuses a token that names another algorithm, ``config.values`` a setting that does, and
+``_jwks.issuer_keys`` a token whose key does not fit.
 """
 
 from __future__ import annotations

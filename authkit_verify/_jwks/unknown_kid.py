@@ -1,8 +1,8 @@
 """A key id that is not in the key set: the issuer may have rotated, and is asked again, within limits.
 
-Tokens with invented key ids must not become requests to the issuer. ``fetch_limits.TokenBucket`` allows
-``BURST`` such fetches at once and one more per ``REFILL`` seconds, and a key id that a fetch did not bring
-causes no further one for ``key_set_cache.NEGATIVE_TTL`` seconds.
+Tokens with invented key ids must not become requests to the issuer. ``Refresher.fetch_again`` takes each such
+fetch from its ``fetch_limits.TokenBucket``: ``BURST`` at once and one more per ``REFILL`` seconds. A key id
+that a fetch did not bring causes no further one for ``key_set_cache.NEGATIVE_TTL`` seconds.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ import asyncio
 from authkit_verify._jwks import refresher
 
 
-async def refresh_for_kid(keys: refresher.Refresher, kid: str) -> bool:
+async def refresh_for_kid(remote: refresher.Refresher, kid: str) -> bool:
     """Fetch again because this key id is unknown. True if the cache now holds the issuer's answer."""
-    cache = keys.cache
+    cache = remote.cache
     if cache.is_absent(kid):
         return True
     wait = refresher.MAX_WAIT
-    running = keys.running()
+    running = remote.running()
     if running is not None and not running.bypass_caches:
         # It was sent before this token came, or to a cache: it may well miss a key that is newer.
         loop = asyncio.get_running_loop()
         started = loop.time()
-        await keys.join(running, wait)
+        await remote.join(running, wait)
         if cache.has(kid):
             return True
         wait = max(0.0, wait - (loop.time() - started))
-    renewed = await keys.fetch_again("a key id that is not in the set", wait)
+    renewed = await remote.fetch_again("a key id that is not in the set", wait)
     if renewed is None:
         return cache.failures == 0
     if renewed and not cache.has(kid):

@@ -2,7 +2,7 @@
 
 An unknown account, an account without a password and a wrong password cost the same work and get the same
 refusal. Anything else about an account (banned, unverified, second factor) shows only after a right password,
-which also replaces a weak hash (``Verdict.needs_rehash``). Without a stored hash, ``PasswordHasher.verify``
+which also replaces a weak hash (``Verdict.needs_rehash``). Without a stored hash, ``security.hashing``
 computes a dummy hash; ``security.dummy_hashes`` knows how much work that is.
 ``obstacles`` refuses what is not the fault of the password, ``login_attempts`` counts wrong ones.
 """
