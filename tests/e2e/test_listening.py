@@ -54,8 +54,12 @@ def test_a_unix_socket_serves_proxies_and_is_gone_afterwards(place: Path, settin
         assert stat.S_IMODE(place.stat().st_mode) == 0o666
         with over(place) as client:
             assert client.get("/readyz").status_code == 200
+            # A limit of sixty an hour gives nothing back between two requests.
+            unknown = {"identifier": "nobody@example.test", "password": "not the right one"}
             left = [
-                client.get("/readyz", headers={"x-forwarded-for": address}).headers["ratelimit-remaining"]
+                client.post(
+                    "/auth/password/login", json=unknown, headers={"x-forwarded-for": address}
+                ).headers["ratelimit-remaining"]
                 for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1")
             ]
         assert (left[0], int(left[2])) == (left[1], int(left[1]) - 1)  # each caller has a count of its own
