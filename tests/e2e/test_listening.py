@@ -55,7 +55,7 @@ def test_a_unix_socket_serves_proxies_and_is_gone_afterwards(place: Path, settin
         with over(place) as client:
             assert client.get("/readyz").status_code == 200
             # A limit of sixty an hour gives nothing back between two requests.
-            unknown = {"identifier": "nobody@example.test", "password": "not the right one"}
+            unknown = {"identifier": "absent@example.test", "password": "not the right one"}
             left = [
                 client.post(
                     "/auth/password/login", json=unknown, headers={"x-forwarded-for": address}

@@ -22,7 +22,7 @@ from fakes.users import EMAIL
 
 
 class Server:
-    """Counts connections, commands and mails; ``replies`` to the next recipients, then 250."""
+    """Counts connections, commands and mails, taken or not; ``replies`` to the next recipients, then 250."""
 
     def __init__(self) -> None:
         self.connections: list[Protocol] = []
@@ -30,6 +30,7 @@ class Server:
         self.most = 0
         self.quits = 0
         self.mails = 0
+        self.received = 0
         self.recipients = 0
         self.replies: list[str] = []
         self.pause = 0.0
@@ -49,6 +50,7 @@ class Server:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - as above
+        self.received += 1
         await asyncio.sleep(self.pause)
         self.mails += 1
         return "250 OK"
@@ -165,10 +167,13 @@ async def test_a_lasting_refusal_is_not_tried_again(sender: SmtpSender, server: 
 
 async def test_mails_that_are_cancelled_give_their_connections_back(sender: SmtpSender, server: Any) -> None:
     server.pause = 30.0
-    for _ in range(2 * smtp_pool.MAX_CONNECTIONS):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await sender.send_welcome(EMAIL, "ada_l")
+    for number in range(2 * smtp_pool.MAX_CONNECTIONS):
+        sending = asyncio.create_task(sender.send_welcome(EMAIL, "ada_l"))
+        # Before 3.12, asyncio.wait_for loses a cancellation that meets a reply: none is on its way now.
+        await until(lambda expected=number + 1: server.received == expected)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
     server.pause = 0.0
     async with asyncio.timeout(PATIENCE):
         await sender.send_welcome(EMAIL, "ada_l")
