@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -319,20 +319,27 @@ class _Import:
         if marks[0] in self._seen:
             return True
         for field, text in marks:
-            if (field, text) in self._seen:
+            if (field, text) in self._seen and not (field == "username" and self._derives(account.username)):
                 raise Conflict(f"An earlier row has this {field}.", param=field)
         return False
 
     async def _username(self, account: Account) -> str | None:
-        if not account.username or not self._options.derive_usernames:
+        if not account.username or not self._derives(account.username):
             return account.username or None
+        if not (account.id or account.email or account.phone_number):
+            text = "A row with a user name alone needs an id: a second run could not recognize it."
+            raise Invalid(text, param="username")
+        return await self._service.usernames.generate_available(account.username)
+
+    def _derives(self, name: str | None) -> bool:
+        """True for a name that does not fit, in place of which a free one is derived."""
+        if not name or not self._options.derive_usernames:
+            return False
         try:
-            return identifiers.username(account.username, reserved=self._service.config.reserved_usernames)
+            identifiers.username(name, reserved=self._service.config.reserved_usernames)
         except Invalid:
-            if not (account.id or account.email or account.phone_number):
-                text = "A row with a user name alone needs an id: a second run could not recognize it."
-                raise Invalid(text, param="username") from None
-            return await self._service.usernames.generate_available(account.username)
+            return True
+        return False
 
 
 def _read(number: int, members: dict[str, object] | None, problem: str) -> _Read:
@@ -352,10 +359,27 @@ def _forget_interrupt() -> None:
 
 
 def _marks(account: Account) -> list[tuple[str, str]]:
-    """Return what no two accounts may share; the first is what a second run recognizes the row by."""
+    """Return what no two accounts may share, in its normal form; the first is what a second run looks for."""
+    normal = {
+        "id": identifiers.uuid_or_none,
+        "email": identifiers.email,
+        "phone_number": identifiers.phone,
+        "username": _name_mark,
+    }
     found = [
-        (name, value.strip().lower())
-        for name in ("id", "email", "phone_number", "username")
-        if (value := getattr(account, name))
+        (name, _normal(value, form)) for name, form in normal.items() if (value := getattr(account, name))
     ]
     return found + [("logins", f"{login.issuer} {login.subject}") for login in account.logins]
+
+
+def _normal(value: str, form: Callable[[str], str | None]) -> str:
+    """Return the normal form, or the value itself if it has none: the row is refused for that later."""
+    try:
+        return form(value) or value
+    except Invalid:
+        return value
+
+
+def _name_mark(name: str) -> str:
+    """Return the owner slug of the name, or of the one that ``--derive-usernames`` makes of it."""
+    return identifiers.owner_slug(identifiers.derived_username(name))

@@ -166,8 +166,10 @@ def test_a_second_run_recognizes_rows_without_ids(settings: dict[str, str], data
     assert alone["refused"] == 1
 
 
-def test_rows_that_meet_after_all_are_imported_as_one_after_the_other(settings: dict[str, str]) -> None:
-    """Spelled differently, they are noticed in the database alone."""
+@pytest.mark.parametrize("how", [["--dry-run"], []], ids=["trial", "import"])
+def test_rows_that_meet_in_another_spelling_are_imported_as_one_after_the_other(
+    settings: dict[str, str], how: list[str]
+) -> None:
     rows = lines(
         {"phone_number": "+4915112345678", "username": "ada_l"},
         {"phone_number": "+49 151 1234 5678"},
@@ -175,7 +177,7 @@ def test_rows_that_meet_after_all_are_imported_as_one_after_the_other(settings: 
         {"email": "bob@example.test", "username": "Ada.L"},
         {"email": "eve@example.test", "username": "ad.al"},
     )
-    outcome = imported(settings, "-", "--derive-usernames", typed=rows)
+    outcome = imported(settings, "-", "--derive-usernames", *how, typed=rows)
     assert [outcome[name] for name in ("imported", "present", "refused")] == [3, 1, 1]
 
 
