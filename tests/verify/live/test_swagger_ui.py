@@ -5,6 +5,7 @@ FastAPI's page is as it comes; the npm package answers in place of the CDN that 
 
 # No "from __future__ import annotations": FastAPI resolves them in the globals, and these routes are local.
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -116,11 +117,25 @@ def signing_in(provider: str, verifier: Verifier, kind: str) -> FastAPI:
     return build(Bearer(verifier, model=model), swagger_ui_init_oauth=SIGN_IN)
 
 
+async def shown(element: Any) -> bool:
+    """True if the element appears within a second."""
+    for _ in range(10):
+        if await element.is_visible():
+            return True
+        await asyncio.sleep(0.1)
+    return False
+
+
 async def sign_in(page: Any) -> None:
     """Authorize the page: ann signs in at the provider, in the window that opens, and agrees."""
-    await page.click(".scheme-container .authorize")
     dialog = page.locator(".auth-container", has_text=re.compile("authorization_?code", re.IGNORECASE))
-    await dialog.locator("label", has_text="orders:read").first.click()
+    scope = dialog.locator("label", has_text="orders:read").first
+    await page.click(".scheme-container .authorize")
+    # A dialog that opens before the page has read the issuer's metadata stays empty: open another.
+    while not await shown(scope):
+        await page.click(".dialog-ux .close-modal")
+        await page.click(".scheme-container .authorize")
+    await scope.click()
     async with page.expect_popup() as opened:
         await dialog.locator("button.authorize").click()
     window = await opened.value
