@@ -1,6 +1,6 @@
 """Password hashing: Argon2id for new hashes, and the imported algorithms for old ones.
 
-Without a stored hash, ``verify`` computes a dummy hash, whose cost ``dummy_hashes`` knows.
+In place of a stored hash, ``verify`` takes the cost of a dummy hash, which ``dummy_hashes`` draws.
 ``stored_hashes`` compares, ``foreign_hashes`` reads the hashes of other programs, ``hashing_pool`` limits the
 work at once, and ``Config`` has the parameters of Argon2id.
 """
@@ -106,10 +106,9 @@ class PasswordHasher:
 
     async def verify(
         self,
-        stored: StoredHash | None,
+        against: StoredHash | Cost,
         password: str,
         *,
-        dummy: Cost | None = None,
         client: str = "",
         known: bool = False,
         before: Callable[[], Awaitable[None]] | None = None,
@@ -117,28 +116,27 @@ class PasswordHasher:
         """Compare a password with a stored hash: its NFC form, then as typed for hashes made before.
 
         Args:
-            stored: The hash. With None, or one that cannot be read, the work of ``dummy`` is done instead and
-                the password does not fit.
+            against: The hash. With the cost of a dummy hash, its work is done and the password does not fit;
+                a hash that cannot be read costs as much as a new one.
             password: What was typed.
-            dummy: The cost of the dummy hash, that of a new hash by default.
             client: As for ``HashingPool.run``.
             known: As for ``HashingPool.run``.
             before: As for ``HashingPool.run``.
         """
-        cost = None if stored is None else cost_of(stored)
+        cost = against if isinstance(against, Cost) else cost_of(against)
         spellings = tuple(dict.fromkeys((normalized(password), password)))
-        if stored is None or cost is None:
-            instead = dummy or self.target
+        if isinstance(against, Cost) or cost is None:
+            work = cost or self.target
 
             def spend_all() -> None:
                 for text in spellings:
-                    spend(instead, text)
+                    spend(work, text)
 
-            await self._run(spend_all, instead, client=client, known=known, before=before)
+            await self._run(spend_all, work, client=client, known=known, before=before)
             return Verdict(fits=False)
 
         def first_fit() -> str | None:
-            return next((text for text in spellings if compare(stored, text)), None)
+            return next((text for text in spellings if compare(against, text)), None)
 
         fit = await self._run(first_fit, cost, client=client, known=known, before=before)
         if fit is None:
@@ -146,7 +144,7 @@ class PasswordHasher:
         # Only a hash of less work is replaced: an imported one that costs more in another way stays.
         weaker = cost.algo != self.target.algo or cost.work < self.target.work
         better = weaker or fit != spellings[0]
-        return Verdict(fits=True, needs_rehash=better and is_unambiguous(stored, fit))
+        return Verdict(fits=True, needs_rehash=better and is_unambiguous(against, fit))
 
     async def _run(
         self,

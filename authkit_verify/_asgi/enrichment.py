@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 from cachetools import TLRUCache
 
 from authkit_verify._asgi.challenge import AccessDenied
-from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config.tenants import IssuerTemplate

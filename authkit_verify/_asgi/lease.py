@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 
 from authkit_verify._asgi.enrichment import Enricher
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.proof.binding import Proof
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError
 

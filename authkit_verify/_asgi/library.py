@@ -24,11 +24,11 @@ from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.request_proof import request_proof
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
 from authkit_verify._jose.keys import KeyState
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.proof.binding import Proof
 from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._policy.proof.replay_cache import MemoryReplayCache, RedisReplayCache, ReplayCache
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._telemetry.events import Event
 from authkit_verify._verify.explain.explanation import CheckResult, Explanation
 from authkit_verify._verify.sync_verifier import SyncVerifier

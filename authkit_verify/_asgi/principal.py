@@ -9,7 +9,7 @@ from authkit_verify._asgi.enrichment import Enrichment
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.types import Scope
 from authkit_verify._jose.keys import KeySet, KeyState
-from authkit_verify._policy.claims import Claims
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._verify.verifier import Verifier
 
 

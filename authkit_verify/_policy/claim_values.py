@@ -1,6 +1,6 @@
 """The forms in which issuers write one text, several texts and scopes.
 
-``_policy.claims`` says which claim is read, ``claim_paths`` how a mapped one is found.
+``_policy.verified_claims`` says which claim is read, ``claim_paths`` how a mapped one is found.
 """
 
 from __future__ import annotations

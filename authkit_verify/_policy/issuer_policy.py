@@ -11,14 +11,14 @@ from authkit_verify._jose.algorithms import Check
 from authkit_verify._jose.compact import Header, Parts
 from authkit_verify._jwks.issuer_keys import IssuerKeys, KeyCandidates
 from authkit_verify._jwks.key_set_cache import Clock
-from authkit_verify._policy import claims, token_checks
+from authkit_verify._policy import token_checks, verified_claims
 from authkit_verify._policy.claim_paths import ClaimPaths, reader
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.proof.binding import binding_rule
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required, required_claims
 from authkit_verify._policy.tenancy import Tenancy
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._telemetry.counters import IssuerCounters, TokenCounters
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config import AcceptConfig, IssuerAccept
@@ -102,7 +102,7 @@ class IssuerPolicy:
         if self.required_claims:
             check_required(payload, self.required_claims)
         tenant = None if self.tenancy is None else self.tenancy.tenant_of(payload["iss"])
-        accepted = claims.build(payload, audience, subject=subject, paths=self.paths, tenant=tenant)
+        accepted = verified_claims.build(payload, audience, subject=subject, paths=self.paths, tenant=tenant)
         # The scope: RFC 6750 section 3.1.
         token_checks.check_scopes(accepted.scopes, self.scopes)
         if self.holds_until < math.inf:

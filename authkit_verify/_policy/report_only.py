@@ -7,8 +7,8 @@ from functools import partial
 
 from authkit_verify._jose.compact import Header
 from authkit_verify._policy import token_checks
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.required_claims import RequiredClaim, check_required, required_claims
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify.config import StricterRules
 from authkit_verify.errors import TokenError
 

@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from typing import Any, Self, TypeVar
 
 from authkit_verify._jwks.refresher import NoEventLoop
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._telemetry.counters import Counters
 from authkit_verify._telemetry.events import Listener
 from authkit_verify._verify.explain.explanation import Explanation

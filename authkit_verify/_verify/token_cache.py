@@ -11,10 +11,10 @@ import msgspec
 
 from authkit_verify._jose.keys import KeySet
 from authkit_verify._jwks.issuer_keys import IssuerKeys
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.generations import Generations
 from authkit_verify._policy.introspection.live_keys import LiveKeys
 from authkit_verify._policy.proof.binding import Binding
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._telemetry.counters import TokenCounters
 
 _TAIL = 32

@@ -17,7 +17,6 @@ from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.issuer_keys import IssuerKeys
 from authkit_verify._policy import token_checks
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.introspection.introspector import Introspector
 from authkit_verify._policy.introspection.live_claims import confirmed_claims, opaque_claims
 from authkit_verify._policy.introspection.live_keys import NO_KEYS, LiveKeys
@@ -27,6 +26,7 @@ from authkit_verify._policy.proof.binding import Proof
 from authkit_verify._policy.proof.certificates import CertificateHeader
 from authkit_verify._policy.proof.dpop import DPoP
 from authkit_verify._policy.proof.dpop_proof import ProofChecker
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._telemetry.counters import UNKNOWN, Counters, TokenCounters
 from authkit_verify._telemetry.events import Events, Listener
 from authkit_verify._verify.explain.explanation import Explanation

@@ -51,7 +51,7 @@ async def test_a_hash_fits_its_password_and_no_other(hasher: PasswordHasher) -> 
 
 async def test_nothing_stored_costs_one_hash_and_answers_no(hasher: PasswordHasher) -> None:
     before = hasher.computed
-    assert not (await hasher.verify(None, PASSWORD)).fits
+    assert not (await hasher.verify(hasher.target, PASSWORD)).fits
     assert hasher.computed == before + 1
 
 
@@ -181,14 +181,14 @@ async def test_a_dummy_costs_what_it_is_given() -> None:
         Cost(algo="bcrypt", memory_kib=4, passes=16),
     ):
         before = made.computed, made.spent
-        assert not (await made.verify(None, PASSWORD, dummy=cost)).fits
+        assert not (await made.verify(cost, PASSWORD)).fits
         assert (made.computed, made.spent) == (before[0] + 1, before[1] + cost.work)
     made.close()
 
 
 async def test_text_without_a_utf8_form_is_compared_like_any_other(hasher: PasswordHasher) -> None:
     legacy = bcrypt.hashpw(b"password", bcrypt.gensalt(4)).decode()
-    for kept in (stored(await hasher.hash(PASSWORD)), stored(legacy, "bcrypt"), None):
+    for kept in (stored(await hasher.hash(PASSWORD)), stored(legacy, "bcrypt"), hasher.target):
         assert not (await hasher.verify(kept, "\ud800\x00" * 50)).fits
 
 

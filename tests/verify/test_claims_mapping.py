@@ -20,7 +20,7 @@ from authkit_verify import (
     require_scope,
 )
 from authkit_verify._policy.claim_paths import ClaimPaths
-from authkit_verify._policy.claims import build
+from authkit_verify._policy.verified_claims import build
 from authkit_verify.config.claims_mapping import claim_path
 from authkit_verify.testing import FakeIssuer
 from fakes.verdicts import code

@@ -19,7 +19,7 @@ from authkit_verify import (
     TokenError,
     Verifier,
 )
-from authkit_verify._policy.claims import build
+from authkit_verify._policy.verified_claims import build
 from authkit_verify.testing import FakeIssuer
 from fakes.clock import FakeClock
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from authkit_verify import KeyState, Principal
 from authkit_verify._asgi.principal import ANONYMOUS, admit, admit_anonymous, principal_of
-from authkit_verify._policy.claims import build
+from authkit_verify._policy.verified_claims import build
 
 FRESH = KeyState(source="fresh", age=0.0)
 

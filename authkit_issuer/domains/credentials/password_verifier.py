@@ -2,8 +2,8 @@
 
 An unknown account, an account without a password and a wrong password cost the same work and get the same
 refusal. Anything else about an account (banned, unverified, second factor) shows only after a right password,
-which also replaces a weak hash (``Verdict.needs_rehash``). Without a stored hash, ``security.hashing``
-computes a dummy hash; ``security.dummy_hashes`` knows how much work that is.
+which also replaces a weak hash (``Verdict.needs_rehash``). Without a stored hash, a dummy hash is computed;
+``security.dummy_hashes`` knows how much work that is.
 ``obstacles`` refuses what is not the fault of the password, ``login_attempts`` counts wrong ones.
 """
 
@@ -38,6 +38,7 @@ from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security.hashing import RESET_REQUIRED, Verdict
+from authkit_issuer.security.stored_hashes import Cost, StoredHash, cost_of
 from authkit_issuer.store.predicates import ALLOWED, NO_AMR
 from authkit_issuer.store.query import Query, Statement
 
@@ -108,9 +109,8 @@ class PasswordVerifier:
             tries.extend((await own.increment_or_refuse(), await of_user.increment() if of_user else 0))
 
         verdict = await self.rt.hasher.verify(
-            found.stored if found else None,
+            _hash_or_dummy(found, dummy),
             password,
-            dummy=dummy,
             client=attempt.client,
             known=of_user is None,
             before=count,
@@ -154,14 +154,14 @@ class PasswordVerifier:
         own = LoginAttempts(self.rt, REAUTHENTICATION, user_id)
         await own.check()
         tries: list[int] = []
+        dummy = await Identifier.typed("user_id", user_id).dummy_cost(self.rt)
 
         async def count() -> None:
             tries.append(await own.increment_or_refuse())
 
         verdict = await self.rt.hasher.verify(
-            found.stored if found else None,
+            _hash_or_dummy(found, dummy),
             password,
-            dummy=await Identifier.typed("user_id", user_id).dummy_cost(self.rt),
             client=prefix(client),
             before=count,
         )
@@ -233,6 +233,13 @@ class PasswordVerifier:
 def prefix(client: Client | None) -> str:
     """Return what tells clients apart in the hashing queue, ``""`` if nothing is known."""
     return ip_prefix(client.ip if client else None)
+
+
+def _hash_or_dummy(found: Credential | None, dummy: Cost) -> StoredHash | Cost:
+    """Return what the password is compared with: a dummy hash without an account or a readable hash."""
+    if found is None or found.stored is None or cost_of(found.stored) is None:
+        return dummy
+    return found.stored
 
 
 def _wrong_password(found: Credential | None) -> errors.Unauthenticated:

@@ -47,6 +47,7 @@ from authkit_issuer.errors.declared import (
 from authkit_issuer.identifiers import ip_prefix
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
+from authkit_issuer.security.stored_hashes import Cost, StoredHash
 
 __all__ = ["PendingCode", "PendingRegistration", "Registered", "Registration"]
 
@@ -189,7 +190,7 @@ class Registration:
     async def verify_pending_password(self, email: str, password: str) -> bool:
         """True if this is the password of the newest live registration; without one the same work is done."""
         record = await PendingRecords(self.rt).newest(kind_of(email), email)
-        return (await self.rt.hasher.verify(hash_of(record), password)).fits
+        return (await self.rt.hasher.verify(self._hash_or_dummy(record), password)).fits
 
     async def find_by_password(
         self, identifier: str, password: str, *, client: Client | None = None
@@ -202,7 +203,7 @@ class Registration:
         """
         kind, caller = kind_of(identifier), ip_prefix(client.ip if client else None)
         for record in await PendingRecords(self.rt).live(kind, identifier, client):
-            if (await self.rt.hasher.verify(hash_of(record), password, client=caller)).fits:
+            if (await self.rt.hasher.verify(self._hash_or_dummy(record), password, client=caller)).fits:
                 if self.rt.config.private_registration:
                     await renew(self.rt, kind, record, client)
                 return record.request_id
@@ -298,7 +299,12 @@ class Registration:
                 raise errors.InvalidOrExpiredToken from error
 
         caller = ip_prefix(client.ip if client else None)
-        return (await self.rt.hasher.verify(hash_of(record), password, client=caller, before=count)).fits
+        against = self._hash_or_dummy(record)
+        return (await self.rt.hasher.verify(against, password, client=caller, before=count)).fits
+
+    def _hash_or_dummy(self, record: Record | None) -> StoredHash | Cost:
+        """Return what a password is compared with: a dummy hash without a registration or its hash."""
+        return hash_of(record) or self.rt.hasher.target
 
     async def _make_account(self, record: Record) -> None:
         async with OneTimeCodes(self.rt).restore_on_outage(record):

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from authkit_verify._jose.compact import Header
-from authkit_verify._policy import claims, token_checks
+from authkit_verify._policy import token_checks, verified_claims
 from authkit_verify._policy.claim_paths import USUAL, Paths, Payload, first_value
-from authkit_verify._policy.claims import Claims
 from authkit_verify._policy.issuer_policy import IssuerPolicy
 from authkit_verify._policy.proof.binding import Binding
 from authkit_verify._policy.report_only import ReportOnlyPolicy
 from authkit_verify._policy.required_claims import check_required
+from authkit_verify._policy.verified_claims import Claims
 from authkit_verify._verify.explain.explanation import (
     CheckLog,
     CheckResult,
@@ -121,7 +121,7 @@ async def _tenant(log: CheckLog, redactor: Redactor, payload: Payload, policy: I
 def _record(payload: Payload, policy: IssuerPolicy | None) -> Claims:
     # The claims that are checked may be unfit for ``Claims``; placeholders let the others be read.
     paths = USUAL if policy is None else policy.paths
-    return claims.build(payload | {"iss": "", "exp": 0}, (), subject="", paths=paths)
+    return verified_claims.build(payload | {"iss": "", "exp": 0}, (), subject="", paths=paths)
 
 
 def _proof(
@@ -263,7 +263,7 @@ def _report_only(
     if not log.refused:
         audience = token_checks.check_audience(policy.read_audience(payload), policy.audiences)
         subject = token_checks.check_subject(policy.read_subject(payload))
-        accepted = claims.build(dict(payload), audience, subject=subject, paths=policy.paths)
+        accepted = verified_claims.build(dict(payload), audience, subject=subject, paths=policy.paths)
     failed = dict(report_only.failures(header, accepted)) if accepted is not None else {}
     for name in report_only.checks_by_name:
         refusal = failed.get(name)

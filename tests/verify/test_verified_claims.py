@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from authkit_verify import Claims
-from authkit_verify._policy.claims import build
+from authkit_verify._policy.verified_claims import build
 
 BASE: dict[str, Any] = {"iss": "https://i.test", "sub": "u", "exp": 2_000_000_000.9}
 
