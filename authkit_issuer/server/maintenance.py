@@ -1,5 +1,6 @@
 """Periodic maintenance of a running server.
 
+Every process runs it, without a leader: the statements skip rows that another process has locked.
 ``Service.maintain`` lists the parts, which the domains own. ``Runtime.purge`` deletes in batches what has
 outlived its retention.
 """

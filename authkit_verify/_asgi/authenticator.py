@@ -11,7 +11,7 @@ from authkit_verify._asgi.credentials import bearer_token, dpop_token, sole_auth
 from authkit_verify._asgi.enrichment import Enricher
 from authkit_verify._asgi.principal import Principal, admit, admit_anonymous, principal_of, state_of
 from authkit_verify._asgi.request_proof import dpop_header, may_have_certificate, request_proof
-from authkit_verify._asgi.scopes import refuse_missing_scopes
+from authkit_verify._asgi.required_scopes import refuse_missing_scopes
 from authkit_verify._asgi.types import Message, Scope, Send
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.errors import TokenError

@@ -5,7 +5,7 @@ A guard wraps any ASGI application: ``require_scope("read")(app)``, or in Starle
 ``Depends(require_scope("read"))``. It reads the caller that the middleware admitted and verifies no token. It
 answers 401 without a caller and 403 to the wrong one. Inside a handler,
 ``await require_scope("read").check(request.scope)`` raises the same refusal as ``AccessDenied``.
-``scopes`` compares those of the token, ``challenge`` has the status of each refusal.
+``required_scopes`` compares those of the token, ``challenge`` has the status of each refusal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from authkit_verify._asgi.authenticator import (
 )
 from authkit_verify._asgi.challenge import DENIED, AccessDenied, send_refusal
 from authkit_verify._asgi.principal import Principal, principal_of
-from authkit_verify._asgi.scopes import refuse_missing_scopes
+from authkit_verify._asgi.required_scopes import refuse_missing_scopes
 from authkit_verify._asgi.types import Receive, Scope, Send
 
 P = ParamSpec("P")

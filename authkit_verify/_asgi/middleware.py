@@ -23,8 +23,8 @@ from authkit_verify._asgi.enrichment import Enricher, EnrichmentSource, enricher
 from authkit_verify._asgi.exclusions import PathSet, is_preflight, passes_unasked, without_bodies
 from authkit_verify._asgi.lease import Lease
 from authkit_verify._asgi.principal import Principal
+from authkit_verify._asgi.required_scopes import required_scopes
 from authkit_verify._asgi.resource_metadata import ResourceMetadata
-from authkit_verify._asgi.scopes import required_scopes
 from authkit_verify._asgi.types import ASGIApp, Receive, Scope, Send
 from authkit_verify._verify.verifier import Verifier
 from authkit_verify.config.values import words_of

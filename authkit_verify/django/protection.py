@@ -20,7 +20,7 @@ from authkit_verify._asgi.enrichment import enricher_for
 from authkit_verify._asgi.exclusions import PathSet, is_preflight, passes_unasked
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal, principal_of
-from authkit_verify._asgi.scopes import required_scopes
+from authkit_verify._asgi.required_scopes import required_scopes
 from authkit_verify._asgi.sync_admission import admit, check, passing
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.config import AcceptConfig

@@ -17,7 +17,7 @@ from authkit_verify._asgi.exclusions import PathSet, is_preflight
 from authkit_verify._asgi.guards import Guard
 from authkit_verify._asgi.principal import Principal
 from authkit_verify._asgi.principal import principal_of as caller_of
-from authkit_verify._asgi.scopes import required_scopes
+from authkit_verify._asgi.required_scopes import required_scopes
 from authkit_verify._asgi.sync_admission import admit
 from authkit_verify._asgi.sync_admission import check as check_scope
 from authkit_verify._verify.sync_verifier import SyncVerifier

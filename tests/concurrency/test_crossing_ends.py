@@ -10,7 +10,7 @@ import pytest
 
 from authkit_issuer import errors
 from authkit_issuer.domains.base.contacts import EMAIL
-from authkit_issuer.domains.signup.creation import make_account
+from authkit_issuer.domains.signup.registration import make_account
 from authkit_issuer.service import Service
 from fakes.gather import gather
 from fakes.until import until

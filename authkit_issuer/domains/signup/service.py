@@ -1,9 +1,9 @@
 """Registration: an account is pending until its owner proves the address; the first proof wins.
 
 A pending record is stored in the ephemeral store under its ``registration_id``. For an address that already
-has an account the same record is written (``creation.create``), which can never be confirmed, and the owner
-gets a notice. So no answer, no login and no later registration shows which addresses are taken (OWASP ASVS
-6.3.8).
+has an account the same record is written (``registration.create``), which can never be confirmed, and its
+owner gets a notice. So no answer, no login and no later registration shows which addresses are taken (OWASP
+ASVS 6.3.8).
 """
 
 from __future__ import annotations
@@ -16,16 +16,6 @@ from authkit_issuer.domains.base.contacts import EMAIL, PHONE, kind_of
 from authkit_issuer.domains.codes.guesses import Guesses
 from authkit_issuer.domains.codes.one_time import OneTimeCodes, Record
 from authkit_issuer.domains.credentials.service import Passwords
-from authkit_issuer.domains.signup.creation import (
-    conflict,
-    create,
-    make_account,
-    renew,
-    require_other_login,
-    require_reachable,
-    require_sender,
-    resend,
-)
 from authkit_issuer.domains.signup.records import (
     KINDS,
     PendingCode,
@@ -35,6 +25,16 @@ from authkit_issuer.domains.signup.records import (
     hash_of,
     public,
     record_kind,
+)
+from authkit_issuer.domains.signup.registration import (
+    conflict,
+    create,
+    make_account,
+    renew,
+    require_other_login,
+    require_reachable,
+    require_sender,
+    resend,
 )
 from authkit_issuer.errors.declared import (
     EMAIL_SENDING,

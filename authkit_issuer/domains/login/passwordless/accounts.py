@@ -19,8 +19,8 @@ from authkit_issuer.domains.credentials.password_update import PasswordUpdater
 from authkit_issuer.domains.login.deleted_accounts import refusal_of
 from authkit_issuer.domains.login.passwordless import queries as sql
 from authkit_issuer.domains.login.passwordless.queries import Holder
-from authkit_issuer.domains.signup.creation import make_account
 from authkit_issuer.domains.signup.queries import LOCK_HOLDER, USAGE
+from authkit_issuer.domains.signup.registration import make_account
 from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Client
 from authkit_issuer.runtime import Runtime
