@@ -21,7 +21,8 @@ from authkit_verify._asgi.types import (
 # Compiled at its first use. The percent sign of a slash, or of a character that no client has to encode
 # (RFC 3986, 2.3).
 _NEEDLESS = r"(?i)%(?=2[def]|3[0-9]|[46][1-9a-f]|[57][0-9a]|5f|7e)"
-_CONTROL = frozenset(map(chr, (*range(0x20), 0x7F)))
+_UNCERTAIN = frozenset(map(chr, (*range(0x20), 0x7F, 0xFFFD)))
+"""Control characters, and what stands for bytes that are not UTF-8: Bottle leaves those out of a path."""
 
 
 class PathSet:
@@ -95,7 +96,7 @@ def _as_spelled(scope: Scope) -> str | None:
 def _is_plain(path: str) -> bool:
     """True if no later layer normalizes the path away: "/docs/../admin" is not in /docs."""
     again = unquote(path)  # by an application that decodes it once more
-    return "\\" not in again and {".", ".."}.isdisjoint(again.split("/")) and _CONTROL.isdisjoint(again)
+    return "\\" not in again and {".", ".."}.isdisjoint(again.split("/")) and _UNCERTAIN.isdisjoint(again)
 
 
 def _is_plain_root(root: str) -> bool:

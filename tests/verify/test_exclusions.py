@@ -44,6 +44,7 @@ def test_the_path_below_the_root_is_what_counts(path: str, root: str, expected: 
         ("/docs/a/", True), ("/docs/%2e%2e/admin", False), ("/docs/..%2fadmin", False), ("/docs/100%", True),
         ("/docs/\n", False), ("/docs/\n/", False), ("/docs/a\n", False),
         ("/docs/a\r/b", False), ("/docs/%00", False), ("/docs/a\x7f", False), ("/docs/a b", True),
+        ("/docs/\ufffd", False), ("/docs/.\ufffd./admin", False), ("/docs/%ff", False), ("/docs/é", True),
     ],
 )  # fmt: skip
 def test_paths_are_matched_in_full(path: str, *, inside: bool) -> None:

@@ -11,9 +11,11 @@ import flask
 import httpx
 import pytest
 from werkzeug.serving import make_server
+from werkzeug.test import Client
 
 from authkit_verify import AccessDenied, SyncVerifier, require_role, require_scope
 from authkit_verify.testing import FakeIssuer
+from authkit_verify.wsgi import AuthMiddleware
 from authkit_verify.wsgi.flask import Auth
 
 
@@ -198,3 +200,17 @@ def test_no_script_name_of_a_client_cuts_a_route_out_of_an_excluded_path(verifie
     # gunicorn takes it from a header, and leaves the rest of the path.
     cut = {"SCRIPT_NAME": "/public-", "PATH_INFO": "orders"}
     assert app.test_client().get("/public-orders", environ_overrides=cut).status_code == 401
+
+
+def lenient(environ: Any, start_response: Any) -> Any:
+    """A WSGI application that reads its path as Bottle does."""
+    path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "ignore")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"the root" if path == "/docs/" else b"below"]
+
+
+def test_no_broken_bytes_reach_the_root_of_an_excluded_subtree(verifier: SyncVerifier) -> None:
+    client = Client(AuthMiddleware(lenient, verifier, exclude=["/docs/*"]))
+    assert client.get("/docs/é").data == b"below"
+    for path in ("/docs/", "/docs/%ff", "/docs/%ed%a0%80", "/docs/%25ff"):
+        assert client.get(path).status_code == 401
