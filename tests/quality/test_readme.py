@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,7 @@ def test_every_command_exists(line: str) -> None:
             assert option in help_text
 
 
+@cache
 def _authkit(*words: str) -> str:
     done = subprocess.run(
         [str(Path(sys.executable).parent / "authkit"), *words],
