@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from contextvars import Context
+from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -27,6 +28,9 @@ from authkit_verify.config import AcceptConfig
 from authkit_verify.config.values import words_of
 from authkit_verify.django.request import plain, scope_of
 from authkit_verify.errors import TokenError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _KEYS = ("ISSUERS", "VERIFIER", "REQUIRED", "EXCLUDE", "ENRICHMENT", "REALM", "SCOPES", "USER")
 
@@ -68,7 +72,7 @@ class Protection:
         if self._is_open(scope):
             self.authenticator.admit_anonymous(scope)
         else:
-            admit(self.verifier, self.authenticator, scope, required=self.required)
+            _blocking(admit, self.verifier, self.authenticator, scope, required=self.required)
         self._show(request)
 
     async def aadmit(self, request: Any) -> None:
@@ -83,7 +87,7 @@ class Protection:
     def identify(self, request: Any) -> Principal | None:
         """Return the caller of a request on any path, or None. Raises TokenError or AccessDenied."""
         known = self.caller_of(request)
-        return known or admit(self.verifier, self.authenticator, scope_of(request), required=False)
+        return known or _blocking(admit, self.verifier, self.authenticator, scope_of(request), required=False)
 
     def caller_of(self, request: Any) -> Principal | None:
         """Return the caller whom the issuers of the settings have admitted, or None."""
@@ -94,9 +98,9 @@ class Protection:
         """Return the caller whom every guard lets pass. Raises TokenError or AccessDenied."""
         scope = scope_of(request)
         if not self._has_admitted(scope):
-            admit(self.verifier, self.authenticator, scope, required=False)
+            _blocking(admit, self.verifier, self.authenticator, scope, required=False)
         self._show_once(request)
-        return check(self.verifier, scope, guards)
+        return _blocking(check, self.verifier, scope, guards)
 
     async def acheck(self, request: Any, guards: tuple[Guard, ...]) -> Principal:
         """Return the caller whom every guard lets pass, without blocking the event loop."""
@@ -148,6 +152,15 @@ class Protection:
         if caller is not None and self.find_user is not None:
             found = functools.cache(functools.partial(self.user_of, caller))
             shown.user, shown.auser = SimpleLazyObject(found), sync_to_async(found)
+
+
+def _blocking(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """Call what waits for the event loop of the verifier, without the context of this thread.
+
+    By that context asgiref runs what the host's records read from a database in the thread of the request,
+    which waits for them here.
+    """
+    return Context().run(work, *given, **named)
 
 
 @functools.cache

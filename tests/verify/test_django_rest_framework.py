@@ -12,6 +12,7 @@ from fakes.django_site import OURS, SERVERS, served
 # REST framework reads the settings when it is imported.
 import httpx
 import pytest
+from asgiref.sync import sync_to_async
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
@@ -21,7 +22,15 @@ from rest_framework.response import Response
 from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
-from authkit_verify import DPoP, SyncVerifier, fresh_keys, require_role, require_scope
+from authkit_verify import (
+    DPoP,
+    Enrichment,
+    SyncVerifier,
+    fresh_keys,
+    require_admin,
+    require_role,
+    require_scope,
+)
 from authkit_verify.django import require
 from authkit_verify.django.rest_framework import BearerAuthentication, permission
 from authkit_verify.testing import FakeClient, FakeIssuer
@@ -222,3 +231,27 @@ def test_only_guards_become_permissions() -> None:
     for wrong in ("orders:read", require_scope, READ):
         with pytest.raises(TypeError, match="permission\\(\\) takes guards"):
             permission(wrong)
+
+
+class Stored:
+    """Records that are read as Django's ORM reads them in a coroutine."""
+
+    def read(self, user_id: str) -> Enrichment:
+        return Enrichment(allowed=True, roles=("admin",) if user_id == "ann" else ())
+
+    async def enrich(self, user_id: str) -> Enrichment:
+        found: Enrichment = await sync_to_async(self.read)(user_id)
+        return found
+
+
+@pytest.mark.parametrize("stack", [[], [OURS]], ids=["alone", "behind the middleware"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_records_from_the_orm_do_not_wait_for_the_view_that_asks_for_them(
+    server: str, stack: list[str], verifier: SyncVerifier, issuer: FakeIssuer
+) -> None:
+    urls = [path("orders", view()), path("admin", view(permission(require_admin())))]
+    authkit = {"VERIFIER": verifier, "ENRICHMENT": Stored()}
+    with served(server, urls, authkit, MIDDLEWARE=stack) as client:
+        assert client.get("/orders", headers=issuer.bearer("cat")).status_code == 200
+        assert client.get("/admin", headers=issuer.bearer("ann")).status_code == 200
+        assert client.get("/admin", headers=issuer.bearer("ben")).json()["error"] == "forbidden"
