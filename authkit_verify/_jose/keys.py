@@ -109,7 +109,7 @@ def make_key(
         algorithms &= ED25519_ALGORITHMS if only in ED25519_ALGORITHMS else {only}
     if not algorithms:
         raise UnusableKey(
-            f"its algorithm does not fit its type: {only!a}" if only else "an unsupported curve"
+            f"its algorithm does not fit its type: {only!a:.60}" if only else "an unsupported curve"
         )
     from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - an import of many milliseconds
 

@@ -46,6 +46,8 @@ class Lookup(Generic[T]):
         clock: Returns seconds and never goes back.
         ttl: Seconds an answer is kept.
         most: Answers that are kept; the least recently used ones go.
+        most_setting: The name of ``most`` for the log, which says once that an answer went for it. Default
+            None: nothing is logged.
         same: True for a new value that means no change: the old object stays. Default: equality.
         drop: Awaited with each value that is out of use. Default None.
     """
@@ -58,6 +60,7 @@ class Lookup(Generic[T]):
         clock: Clock,
         ttl: float,
         most: int,
+        most_setting: str | None = None,
         same: Callable[[T, T], bool] = operator.eq,
         drop: Callable[[T], Awaitable[None]] | None = None,
     ) -> None:
@@ -66,6 +69,8 @@ class Lookup(Generic[T]):
         self._clock = clock
         self._ttl = ttl
         self._most = most
+        self._most_setting = most_setting
+        self._was_full = False
         self._same = same
         self._drop = drop
         self._removals = 0
@@ -134,6 +139,7 @@ class Lookup(Generic[T]):
             raise
         self._logged = None
         answer, out_of_use = self._keep(key, value, asked_at)
+        self._log_full()
         for one in out_of_use:
             if self._drop is not None:
                 await self._drop(one)
@@ -166,7 +172,16 @@ class Lookup(Generic[T]):
             out_of_use = [] if known is None else [known.value]
             while len(self._held) > self._most:
                 out_of_use.append(self._held.popitem(last=False)[1].value)
+                self._was_full = True
             return answer, out_of_use
+
+    def _log_full(self) -> None:
+        if self._was_full and self._most_setting is not None:
+            log.warning(
+                "%s has returned more than %d; the least recently used go, and it is asked about them again. "
+                "Set a higher %s if all of them are in use.", self._setting, self._most, self._most_setting,
+            )  # fmt: skip
+            self._most_setting = None
 
     def _log(self, error: Exception) -> None:
         # One line for each cause: an outage must not bury the rest of the log.

@@ -130,5 +130,6 @@ def _ahead(name: str, seconds: float) -> str:
 
 
 def _media_type(typ: str) -> str:
-    # RFC 7515, 4.1.9: media types ignore case, and "application/" may be left out.
-    return typ.lower().removeprefix("application/")
+    # RFC 7515, 4.1.9: media types ignore case, and "application/" may be left out. Alone it is not "no type".
+    lower = typ.lower()
+    return lower.removeprefix("application/") or lower

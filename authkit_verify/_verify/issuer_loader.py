@@ -44,8 +44,8 @@ class LoadedIssuers:
         self._make_policy = make_policy
         self._has_warned = False
         self._lookup: Lookup[IssuerPolicy] = Lookup(
-            self._load, setting="issuer_loader", clock=clock, ttl=ttl, most=most, same=_is_unchanged,
-            drop=_retire,
+            self._load, setting="issuer_loader", clock=clock, ttl=ttl, most=most, most_setting="max_loaded",
+            same=_is_unchanged, drop=_retire,
         )  # fmt: skip
 
     async def find(self, issuer: str | None) -> IssuerPolicy | None:

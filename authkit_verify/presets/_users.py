@@ -278,6 +278,8 @@ def supabase(
     """
     issuer = f"https://{host('project', project if '.' in project else f'{project}.supabase.co')}/auth/v1"
     required: dict[str, RequiredValues] = {"role": "authenticated"}
+    if type(anonymous) is not bool:  # the text "false" would accept them
+        raise ValueError(f"anonymous must be True or False, not {anonymous!r}")
     if not anonymous:
         required["is_anonymous"] = False
     return accept(

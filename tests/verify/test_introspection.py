@@ -212,6 +212,17 @@ async def test_only_the_boolean_true_is_active(issuer: FakeIssuer, active: Any) 
         assert await outcome(verifier, issuer.mint()) == "token_inactive"
 
 
+async def test_the_warning_about_an_answer_holds_no_query(
+    issuer: FakeIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    says(issuer, active="true")
+    url = issuer.introspection().url or f"{issuer.issuer}/introspect"
+    async with judge(issuer, mode="always", url=f"{url}?code=private") as verifier:
+        assert await outcome(verifier, "an-opaque-token") == "token_inactive"
+    assert "no boolean active" in caplog.text
+    assert "private" not in caplog.text
+
+
 ANSWERS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"iss": ...}, {}, "ann"),
     ({"iss": "https://other.test"}, {}, "bad_issuer"),

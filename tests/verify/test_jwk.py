@@ -69,6 +69,12 @@ def test_a_key_for_something_else_or_of_no_use_is_skipped(change: dict[str, Any]
         read_jwk(EC.jwk() | change)
 
 
+def test_what_is_said_of_a_key_has_a_limit() -> None:
+    with pytest.raises(UnusableKey, match="does not fit its type") as refused:
+        read_jwk(EC.jwk() | {"alg": "x" * 10_000})
+    assert len(str(refused.value)) < 200
+
+
 def test_one_bad_key_spoils_no_other() -> None:
     bad: list[Any] = [
         None, 1, "x", [], {}, {"kty": "RSA"}, {"kty": "RSA", "n": "AQAB", "e": "AQAB"},

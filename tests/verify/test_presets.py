@@ -397,6 +397,7 @@ async def test_a_fake_of_a_preset_mints_tokens_that_it_accepts(name: str) -> Non
         lambda: presets.clerk("https://clerk.example.com", authorized_parties=["a"]),
         lambda: presets.workos("client_1", audiences=[]),
         lambda: presets.apple(audiences=[]),
+        lambda: presets.supabase("abcd", anonymous="false"),  # type: ignore[arg-type]
         lambda: presets.github_actions(audiences=["a"]),
         lambda: presets.github_actions(audiences=[], owners=["acme"]),
         lambda: presets.github_actions(audiences=["a"], owners=[]),

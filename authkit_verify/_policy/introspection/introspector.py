@@ -245,7 +245,8 @@ class Introspector:
         self._circuit.succeed()
         active = document.pop("active", None)
         if type(active) is not bool:
-            self._circuit.warn(f"{self._url}: the response has no boolean active, so the token is refused")
+            failure = FetchError("the response has no boolean active, so the token is refused")
+            self._circuit.warn(str(failure.at(self._url or self._accept.issuer)))
         # Time counts from the request: the issuer may have looked at any moment after it.
         if active is True:
             return Answer(document, asked_at, asked_at + self.settings.max_ttl)
