@@ -5,7 +5,7 @@ Only the standard library: protecting a plain ASGI application needs no framewor
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,6 +30,15 @@ def raw_path(scope: Scope) -> str:
     """Return the path as the client has encoded it; empty if the server does not tell."""
     raw: bytes = scope.get("raw_path") or b""
     return raw.decode("latin-1").partition("?")[0]
+
+
+def raw_path_of_wsgi(environ: Mapping[str, Any]) -> bytes:
+    """Return the ``raw_path`` of a WSGI request; empty if the server does not tell.
+
+    gunicorn has it in ``RAW_URI``, and most other servers in ``REQUEST_URI``.
+    """
+    target: str = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""
+    return target.partition("?")[0].encode("latin-1", "replace")
 
 
 def whole_path(scope: Scope) -> str:

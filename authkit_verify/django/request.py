@@ -6,6 +6,8 @@ from typing import Any
 
 from django.http import HttpRequest
 
+from authkit_verify._asgi.types import raw_path_of_wsgi
+
 _KEPT = "_authkit_scope"
 _OF_WSGI = "authkit.scope"
 """Where ``authkit_verify.wsgi.AuthMiddleware`` keeps the scope of a request that it has admitted."""
@@ -45,6 +47,7 @@ def _of_wsgi(request: HttpRequest) -> dict[str, Any]:
         "method": request.method,
         # Not those of the environ: Django has decoded the paths in it.
         "path": request.path,
+        "raw_path": raw_path_of_wsgi(meta),
         "query_string": meta.get("QUERY_STRING", "").encode("latin-1", "replace"),
         "server": (meta.get("SERVER_NAME"), meta.get("SERVER_PORT")),
         "client": (peer, 0) if peer else None,

@@ -20,6 +20,7 @@ from authkit_verify._asgi.principal import principal_of as caller_of
 from authkit_verify._asgi.required_scopes import required_scopes
 from authkit_verify._asgi.sync_admission import admit
 from authkit_verify._asgi.sync_admission import check as check_scope
+from authkit_verify._asgi.types import raw_path_of_wsgi
 from authkit_verify._verify.sync_verifier import SyncVerifier
 from authkit_verify.config.values import words_of
 from authkit_verify.errors import TokenError
@@ -215,6 +216,7 @@ def _scope(environ: Environ) -> dict[str, Any]:
         "method": environ.get("REQUEST_METHOD", "GET"),
         "scheme": environ.get("wsgi.url_scheme", "http"),
         "path": root + path or "/",
+        "raw_path": raw_path_of_wsgi(environ),
         "root_path": root,
         "query_string": environ.get("QUERY_STRING", "").encode("latin-1"),
         "server": (environ.get("SERVER_NAME"), environ.get("SERVER_PORT")),
