@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
-from authkit_issuer.config import Config, is_dev_environment
+from authkit_issuer.config import Config, ProviderConfig, is_dev_environment
+from authkit_issuer.config.checks import warnings
 from authkit_issuer.errors import ConfigError
 
 NAN, INF = float("nan"), float("inf")
@@ -138,6 +141,26 @@ def test_an_unreadable_setting_is_named_and_not_repeated() -> None:
         )
     assert "AUTHKIT_DATABASE_POOL_SIZE" in str(refused.value)
     assert "s3cret" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("address", ["https://[x", "//[x", "https://x:abc", "https://x:99999"])
+@pytest.mark.parametrize(
+    "name", ["issuer", "base_url", "link_base_url", "login_callback_url", "brand_support"]
+)
+def test_a_url_that_cannot_be_split_is_refused_by_name(name: str, address: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} is"):
+        build(**{name: address})
+    with pytest.raises(ConfigError, match=r"^providers: the issuer of loop is"):
+        build(providers={"loop": ProviderConfig(client_id="c", issuer=address)})
+
+
+@pytest.mark.parametrize("entry", dataclasses.fields(Config), ids=lambda entry: entry.name)
+def test_a_text_in_any_setting_is_accepted_or_refused_by_name(entry: dataclasses.Field[object]) -> None:
+    """No setting leaves a bare error of a library or of a comparison."""
+    for text in ("https://[x", "https://x:abc", "x"):
+        if str(entry.type).startswith(("str", "int", "float")):
+            with suppress(ConfigError):
+                warnings(build(**{entry.name: text}), sends_mail=True)
 
 
 def test_addresses_with_passwords_do_not_show() -> None:

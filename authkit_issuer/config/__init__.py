@@ -15,6 +15,7 @@ from authkit_issuer.config.checks import (
     MAX_ARGON2_MEMORY_KIB,
     MAX_ARGON2_TIME,
     check,
+    check_urls,
 )
 from authkit_issuer.config.environment import (
     DEVELOPMENT,
@@ -346,6 +347,7 @@ class Config:
         """Normalize, then check."""
         for name, value in normalized(self).items():
             object.__setattr__(self, name, value)
+        check_urls(self)
         object.__setattr__(self, "webauthn_origins", self.webauthn_origins or default_origins(self))
         object.__setattr__(self, "webauthn_rp_name", self.webauthn_rp_name or default_rp_name(self))
         check(self)

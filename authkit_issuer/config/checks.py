@@ -37,11 +37,13 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z0-9]{1,8})*")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._~-]*)*")
 _LOCAL = (".test", ".localhost", ".local", ".internal", ".home.arpa", ".invalid")
 """The ends of names that no public DNS resolves (RFC 6761, 6762, 8375, and ``.internal`` of ICANN)."""
+_URLS = ("issuer", "base_url", "link_base_url", "login_callback_url", "brand_logo_url", "brand_support")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 def check(config: Config) -> None:
     """Raise ``ConfigError`` for the first field that cannot work."""
+    _check_types(config)
     if not config.issuer:
         raise ConfigError("issuer is empty: set the URL that tokens carry as iss.")
     if not config.issued_audiences:
@@ -124,6 +126,17 @@ def _check_providers(config: Config) -> None:
         raise ConfigError("base_url is not set: set the public URL that providers send browsers back to.")
 
 
+def check_urls(config: Config) -> None:
+    """Refuse a URL that cannot be split: what reads it later would raise an error without its name."""
+    texts = {name: getattr(config, name) for name in _URLS}
+    texts |= {f"providers: the issuer of {slug}": found.issuer for slug, found in config.providers.items()}
+    for name, text in texts.items():
+        try:
+            _ = urlsplit(text or "").port
+        except ValueError as error:
+            raise ConfigError(f"{name} is {text!r}: correct its host or port ({error}).") from None
+
+
 def _check_addresses(config: Config) -> None:
     for name in ("base_url", "link_base_url", "login_callback_url"):
         address = getattr(config, name)
@@ -166,7 +179,6 @@ def _check_passwordless(config: Config) -> None:
 
 
 def _check_numbers(config: Config) -> None:
-    _check_types(config)
     positive = (
         "access_token_duration", "code_ttl", "link_ttl", "pending_email_ttl", "pending_phone_ttl",
         "send_timeout", "max_code_attempts", "max_codes_per_hour", "max_codes_per_target_hour",

@@ -57,9 +57,14 @@ def _host(text: str) -> Host:
 
 
 def place(dsn: str) -> str:
-    """Return what an operator knows the database by: host, port and name, without user and password."""
-    parts = urlsplit(dsn)
-    query = parse_qs(parts.query)
+    """Return what an operator knows the database by: host, port and name, without user and password.
+
+    Raises:
+        ConfigError: The address cannot be read.
+    """
+    with readable_address():
+        parts = urlsplit(dsn)
+        query = parse_qs(parts.query)
     host = parts.netloc.rpartition("@")[2] or ",".join(query.get("host", ()))
     name = parts.path.lstrip("/") or "of the user"
     return f"PostgreSQL at {host or 'the default host'}, database {name} (database_url)"
