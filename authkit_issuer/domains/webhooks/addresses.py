@@ -18,6 +18,13 @@ MAX_ADDRESSES = 4
 MAX_LOOKUPS = 2
 """Names that are resolved at once. The threads for it are few, and the database and Redis need them, too."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_NOT_PUBLIC: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = (
+    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments (RFC 6890)
+    ipaddress.IPv4Network("192.88.99.0/24"),  # relays of 6to4, deprecated (RFC 7526)
+    ipaddress.IPv4Network("168.63.129.16/32"),  # the host of each virtual machine of Azure
+    ipaddress.IPv6Network("3fff::/20"),  # documentation (RFC 9637)
+)
+"""What the standard library of some version takes for global."""
 
 
 class AddressRefused(Exception):
@@ -102,4 +109,4 @@ def is_public(address: Address) -> bool:
     unusual = address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local
     # Site-local networks are deprecated (RFC 3879), and private where they are still in use.
     private = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
-    return address.is_global and not (unusual or private)
+    return address.is_global and not (unusual or private or any(address in one for one in _NOT_PUBLIC))
