@@ -1,10 +1,12 @@
-"""One log line for each response, without query or headers."""
+"""The access log: one line for each response, without query or headers."""
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -37,6 +39,32 @@ class AccessRecord(logging.LogRecord):
 def pattern() -> logging.LogRecord:
     """Return a record with all that the access records of this process have in common."""
     return logger.makeRecord(logger.name, logging.INFO, __file__, 0, "request", (), None)
+
+
+class AccessLines(logging.Formatter):
+    """Formats the records of the access log as JSON, at once, and leaves all others to another formatter."""
+
+    def __init__(self, other: logging.Formatter, *, several: bool) -> None:
+        """Wrap a formatter; with ``several`` processes each line has the id of its own."""
+        super().__init__()
+        self._other = other
+        self._several = several
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        if not isinstance(record, AccessRecord):
+            return self._other.format(record)
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
+        line = {
+            **record.facts,
+            "event": record.msg,
+            "logger": record.name,
+            "level": "info",
+            "timestamp": moment.replace("+00:00", "Z"),
+        }
+        if self._several:
+            line["process"] = record.process
+        return json.dumps(line)
 
 
 class AccessLog:

@@ -7,7 +7,7 @@ import logging
 import structlog
 from structlog.processors import CallsiteParameter
 
-from authkit_issuer.server.access_lines import AccessLines
+from authkit_issuer.server.access_log import AccessLines
 
 
 def configure(*, dev: bool, several: bool = False, traces: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The steps in which a server stops: serve on for a while, finish the running requests, wait no longer.
 
-``options`` has how long each lasts; uvicorn counts the seconds of the running requests,
-which ``process`` hands it.
+``signals`` says which signal takes which step, ``options`` how long each lasts; uvicorn counts the seconds of
+the running requests, which ``process`` hands it.
 """
 
 from __future__ import annotations

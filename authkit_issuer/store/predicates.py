@@ -88,14 +88,14 @@ def _other_factor(amr: str, relation: str) -> str:
 def live(session: str) -> str:
     """Return SQL that is true if the session of this alias is neither revoked nor expired.
 
-    The idle time is ``awake``'s part.
+    The idle time is ``not_idle``'s part.
     """
     return (
         f"({session}.revoked_at is null and ({session}.expires_at is null or {session}.expires_at > now()))"
     )
 
 
-def awake(session: str, parameter: int) -> str:
+def not_idle(session: str, parameter: int) -> str:
     """Return SQL that is true if the session was used within the seconds of ``$parameter``.
 
     Null is no limit.

@@ -73,9 +73,10 @@ async def discover(
     """Return a URL of the issuer's metadata. Raises FetchError if no metadata of this issuer names it.
 
     ``NoMetadata`` if there is none: a document that fails (5xx), or is of another issuer, is a failure.
-    The document's ``issuer`` must equal the configured one byte for byte (RFC 8414, 3.3), so that one tenant
-    cannot answer for another. ``allows`` is ``IssuerAccept.allows_url``. ``same_origin`` refuses a URL with
-    any other scheme, host or port. ``shared`` is the URL of metadata for all tenants of a template.
+    The document's ``issuer`` must equal the configured one byte for byte (RFC 8414, 3.3), but for names of
+    placeholders, so that one tenant cannot answer for another. ``allows`` is ``IssuerAccept.allows_url``.
+    ``same_origin`` refuses a URL with any other scheme, host or port. ``shared`` is the URL of metadata for
+    all tenants of a template.
     """
     reasons: list[str] = []
     absent = True

@@ -12,9 +12,9 @@ import pytest
 from authkit_issuer.store.connection import ConnectionStore
 from authkit_issuer.store.postgres import Pool
 from fakes.connection_killer import ConnectionKiller
-from fakes.isolation import default_isolation_of
 from fakes.patience import let_crowds_wait
 from fakes.soak import SOAK
+from fakes.transaction_isolation import default_isolation_of
 
 STRICT = ("repeatable read", "serializable")
 

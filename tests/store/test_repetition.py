@@ -11,9 +11,9 @@ from authkit_issuer import errors
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.service import Service
 from authkit_issuer.store.query import Query, Statement
-from fakes.isolation import default_isolation_of
 from fakes.proxy import Proxy
 from fakes.servers import on
+from fakes.transaction_isolation import default_isolation_of
 
 pytestmark = pytest.mark.usefixtures("patient")
 

@@ -19,12 +19,12 @@ from authkit_issuer.event_types import SessionEventType
 from authkit_issuer.ports import Clock
 from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import sealed_secret, totp
+from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
+from authkit_issuer.store.query import Query, Statement
 
 if TYPE_CHECKING:
     from authkit_issuer.domains.codes.one_time import Record
     from authkit_issuer.domains.factors.queries import Factor, UserFactors
-from authkit_issuer.store.predicates import ALLOWED, FACTOR_ON
-from authkit_issuer.store.query import Query, Statement
 
 MAX_MISSES = 100
 """Wrong codes in a row after which an app is refused until another factor or a backup code is right (NIST SP

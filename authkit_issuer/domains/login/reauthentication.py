@@ -36,9 +36,9 @@ from authkit_issuer.store.predicates import (
     HAS_PASSKEY,
     HAS_TWO_FACTOR,
     NO_AMR,
-    awake,
     is_of_message,
     live,
+    not_idle,
 )
 from authkit_issuer.store.query import Query
 
@@ -121,7 +121,7 @@ REAUTHENTICATE = Query(
         set auth_time = now(), amr = $5::text[], last_used_at = now()
         from profiles.users u
         where s.id = $1::uuid and s.user_id = $2::uuid and s.issuer = $3 and {live("s")}
-          and {awake("s", 6)}
+          and {not_idle("s", 6)}
           and u.id = s.user_id and u.auth_epoch = $4 and {ALLOWED}
         returning s.user_id, s.auth_time, s.expires_at
     )

@@ -18,10 +18,10 @@ from authkit_issuer.store.predicates import (
     HAS_TWO_FACTOR,
     IN_STRICT_ORG,
     OWNS_PASSKEY,
-    awake,
     has_same_contact_alone,
     has_second_factor,
     live,
+    not_idle,
 )
 from authkit_issuer.store.query import Query
 from authkit_verify import Claims, TokenError
@@ -44,7 +44,7 @@ AUTHENTICATE = Query(
     f"""
     {sql.ACCOUNT} s.id::text as session_id, s.auth_time, s.amr,
            s.expires_at, {ALLOWED} as allowed,
-           {live("s")} and {awake("s", 4)} as live,
+           {live("s")} and {not_idle("s", 4)} as live,
            s.revoke_reason is not distinct from 'evicted' as evicted,
            extract(epoch from now() - s.auth_time)::float8 as auth_age,
            {HAS_TWO_FACTOR} as two_factor,

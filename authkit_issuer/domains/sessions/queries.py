@@ -15,8 +15,8 @@ from authkit_issuer.store.predicates import (
     ALLOWED,
     HAS_TWO_FACTOR,
     OWNS_PASSKEY,
-    awake,
     live,
+    not_idle,
 )
 from authkit_issuer.store.query import Query, Statement
 
@@ -114,14 +114,14 @@ LIST = Query(
            s.user_agent, host(s.ip_addr) as ip
     from profiles.refresh_sessions s
     where s.user_id = $1::uuid and s.issuer = $2 and {live("s")}
-      and {awake("s", 3)}
+      and {not_idle("s", 3)}
     order by s.last_used_at desc, s.id limit 100
     """,
 )
 OF_LIVE_SESSION = f"""
     from profiles.refresh_sessions s join profiles.users u on u.id = s.user_id
     where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3
-      and {live("s")} and {awake("s", 4)} and {ALLOWED}
+      and {live("s")} and {not_idle("s", 4)} and {ALLOWED}
 """
 ACCOUNT = """
     select u.id::text, u.email, u.phone_number, u.username, u.discord_username, u.email_verified,

@@ -1,6 +1,7 @@
 """Rotates a refresh token: one statement (``ROTATE``) decides, and only a refusal reads why.
 
-The end of a session is set once, when it opens: no rotation moves it.
+The end of a session is set once, when it opens: no rotation moves it. ``store.predicates`` says which
+sessions are live, and which have been idle too long.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from authkit_issuer.runtime import Runtime
 from authkit_issuer.security import refresh_token
 from authkit_issuer.security.refresh_token import RefreshToken
 from authkit_issuer.store.batched import BatchedQuery
-from authkit_issuer.store.predicates import ALLOWED, awake, live
+from authkit_issuer.store.predicates import ALLOWED, live, not_idle
 from authkit_issuer.store.query import Query
 
 END_REPLAYED = ending("s.id = $8::uuid and s.generation > $9::bigint")
@@ -116,7 +117,7 @@ def _rotating(presented: str, *, condition: str = "", roles: str = _NO_ROLES) ->
             ip_addr = coalesce(a.ip::inet, s.ip_addr)
         from a cross join profiles.users u
         where s.id = a.id and s.token_key = a.key and s.issuer = $6 and s.generation <= a.generation
-          and {live("s")} and {awake("s", 7)}
+          and {live("s")} and {not_idle("s", 7)}
           and u.id = s.user_id and {ALLOWED} {condition}
         returning {fact_columns("s.amr")}, s.id::text as session_id, s.auth_time, s.amr, s.expires_at,
                   {roles} as org_roles
@@ -137,7 +138,7 @@ def _diagnosing(member: str, lacks_factor: str, roles: str) -> Query[Diagnosis]:
            {roles} as org_roles,
            s.token_key = $2 as key_fits, {ALLOWED} as allowed, u.deleted_at is not null as deleted,
            {member} as is_member, {lacks_factor} as lacks_factor,
-           {live("s")} and {awake("s", 5)} as live,
+           {live("s")} and {not_idle("s", 5)} as live,
            s.revoke_reason is not distinct from 'evicted' as evicted,
            s.generation,
            {within_grace("$4", "$6")} as within_grace,
@@ -176,7 +177,7 @@ FORGIVE = Query(
                     when $4::bigint <= s.forgiven_generation then s.forgiven_in_row + 1
                     else 1 end as in_row
         from profiles.refresh_sessions s
-        where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and {live("s")} and {awake("s", 5)}
+        where s.id = $1::uuid and s.token_key = $2 and s.issuer = $3 and {live("s")} and {not_idle("s", 5)}
           and {within_grace("$4", "$6")}
         for no key update
     )
