@@ -57,16 +57,24 @@ class Auth:
         """Return a decorator: the view is called only for a caller whom every guard lets pass.
 
         Without guards a valid token is enough. It goes below the decorator of the route. Above that of a
-        blueprint, requests to the view fail with TypeError: what is guarded has no other, open route.
+        blueprint, requests to the view fail with TypeError: what is guarded has no other, open route. A class
+        of views takes it in ``decorators``, or on its methods.
 
         Raises:
-            TypeError: What is given is no guard, or the view is registered already: above the route's
-                decorator it would protect nothing.
+            TypeError: What is given is no guard, the view is a class, or it is registered already: above the
+                route's decorator it would protect nothing.
         """
         require_guards("require", guards)
         needed = guards or (require_login(),)
 
         def decorate(view: View) -> View:
+            if isinstance(
+                view, type
+            ):  # which the decorator of a route below has registered, as_view() and all
+                raise TypeError(
+                    f"require() protects a function, not the class {view.__qualname__}: write in the class "
+                    "decorators = [auth.require(...)]"
+                )
             layers = list(_layers(view))
             if not callable(view) or any(one in layers for one in self._app.view_functions.values()):
                 raise _misplaced(view)

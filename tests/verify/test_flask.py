@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import flask
+import flask.views
 import httpx
 import pytest
 from werkzeug.serving import make_server
@@ -116,6 +117,25 @@ def test_a_guard_above_the_route_of_flask_is_refused(shop: tuple[flask.Flask, Au
         @app.get("/above")
         def above() -> str:
             return "reached"
+
+
+def test_a_guard_above_a_class_of_views_is_refused(shop: tuple[flask.Flask, Auth]) -> None:
+    app, auth = shop
+
+    def routed(kind: type[flask.views.MethodView]) -> type[flask.views.MethodView]:
+        """The decorator of flask-smorest, flask-restx and flask-restful: registers a class and returns it."""
+        app.add_url_rule("/class", view_func=kind.as_view("class"))
+        return kind
+
+    class Orders(flask.views.MethodView):
+        def get(self) -> str:
+            return "reached"
+
+    with pytest.raises(TypeError, match=r"write in the class decorators = "):
+        auth.require(require_role("staff"))(routed(Orders))
+    guarded = type("Guarded", (Orders,), {"decorators": [auth.require(require_role("staff"))]})
+    app.add_url_rule("/guarded", view_func=guarded.as_view("guarded"))
+    assert app.test_client().get("/guarded").status_code == 401
 
 
 def logged(view: Callable[..., str]) -> Callable[..., str]:
