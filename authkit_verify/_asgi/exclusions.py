@@ -143,12 +143,14 @@ def passes_unasked(scope: Scope, exclude: PathSet) -> bool:
 _BODIES = frozenset({"http.response.body", "http.response.pathsend", "http.response.zerocopysend"})
 
 
-def without_bodies(receive: Receive, send: Send) -> tuple[Receive, Send]:
+def without_bodies(scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
     """Return the two directions of a preflight that passes without a token, without its bodies.
 
     No browser sends or reads one. An application that answers every method alike would act on the one, and
-    disclose the other.
+    disclose the other. The headers stay those that ``is_preflight`` has seen: uvicorn with httptools adds the
+    fields of the trailer to its list, after the body, and an application further in may find an override.
     """
+    scope["headers"] = list(scope["headers"])
 
     async def receive_head() -> Message:
         message = await receive()

@@ -131,7 +131,7 @@ class AuthMiddleware:
             return
         lease = None
         if caller is None and self._required and kind == "http" and passes_unasked(scope, self._exclude):
-            receive, send = without_bodies(receive, send)
+            receive, send = without_bodies(scope, receive, send)
         if caller is not None and self._lifetime is not None:
             caller.lease = lease = Lease(authenticator.verifier, caller.claims, authenticator.enricher)
         if kind == "websocket":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 from collections.abc import Callable, Iterator
@@ -9,11 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.views import View
 from django.views.generic import RedirectView
 from starlette.middleware.cors import CORSMiddleware
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from authkit_verify import AuthMiddleware, SyncVerifier, require_login, wsgi
 from authkit_verify.testing import FakeIssuer
@@ -182,6 +186,36 @@ async def test_a_preflight_has_no_body_in_either_direction(
     assert excluded.sent[1] == body
     anonymous = AuthMiddleware(alike, issuer.verifier(), required=False)
     assert (await connect(anonymous, method="OPTIONS", headers=HEADERS).run()).sent[1] == body
+
+
+async def test_no_trailer_makes_a_preflight_another_method_behind_the_middleware(issuer: FakeIssuer) -> None:
+    called = asyncio.Event()
+    seen: list[bytes] = []
+
+    async def reads_its_body_first(scope: Any, receive: Any, send: Any) -> None:  # as Django does
+        called.set()
+        while (await receive())["more_body"]:
+            pass
+        seen.extend(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    config = uvicorn.Config(AuthMiddleware(reads_its_body_first, issuer.verifier()), log_config=None)
+    config.load()
+    server = await asyncio.get_running_loop().create_server(
+        lambda: HttpToolsProtocol(config, ServerState(), {}), "127.0.0.1", 0
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        head = [b"OPTIONS / HTTP/1.1", b"host: a.test", b"transfer-encoding: chunked"]
+        head += [name + b": " + value for name, value in HEADERS]
+        writer.write(b"\r\n".join([*head, b"", b""]))
+        await called.wait()
+        writer.write(b"0\r\nx-http-method-override: DELETE\r\n\r\n")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        writer.close()
+    assert b"access-control-request-method" in seen
+    assert b"x-http-method-override" not in seen
 
 
 async def test_cors_behind_the_middleware_and_a_guard_behind_cors(
