@@ -33,7 +33,8 @@ def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
         guards: The guards, such as ``require_scope("orders:read")``.
 
     Raises:
-        TypeError: What is given is no guard, or what is decorated is no view.
+        TypeError: What is given is no guard, what is decorated is no view, or it is above the decorator of a
+            route of django-ninja, where it would protect nothing.
     """
     require_guards("require", guards)
 
@@ -41,6 +42,12 @@ def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
         is_class = isinstance(view, type)
         if not callable(view) or (is_class and not issubclass(view, View)):
             raise TypeError(f"require() protects a view, not {view!r}")
+        if hasattr(
+            view, "_ninja_operation"
+        ):  # django-ninja has registered it, and calls it without the guard
+            raise TypeError(
+                f"require() protects a view below the decorator of its route, not {view!r} above it"
+            )
         if is_class:
             view.dispatch = _guarded(view.dispatch, guards, awaited=view.view_is_async)
             return view

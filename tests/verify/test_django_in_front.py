@@ -207,3 +207,18 @@ def test_no_root_path_of_a_client_takes_a_view_for_an_excluded_path(
     settings = {"VERIFIER": verifier, "EXCLUDE": ["/", "/docs/*"]}
     with override_settings(ROOT_URLCONF=urls, MIDDLEWARE=[OURS], AUTHKIT=settings):
         assert asyncio.run(answer()).status_code == status
+
+
+def test_a_guard_above_a_route_of_django_ninja_is_refused() -> None:
+    def routed(view: Any) -> Any:
+        """Mark a view as the decorators of django-ninja do, which register it and return it."""
+        view._ninja_operation = object()
+        return view
+
+    def orders(_request: HttpRequest) -> HttpResponse:
+        return HttpResponse("reached")
+
+    below = require()(orders)
+    assert routed(below) is below
+    with pytest.raises(TypeError, match="below the decorator of its route"):
+        require()(routed(orders))
