@@ -42,9 +42,8 @@ def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
         is_class = isinstance(view, type)
         if not callable(view) or (is_class and not issubclass(view, View)):
             raise TypeError(f"require() protects a view, not {view!r}")
-        if hasattr(
-            view, "_ninja_operation"
-        ):  # django-ninja has registered it, and calls it without the guard
+        # django-ninja's mark of a function that it has registered, and calls without the guard.
+        if hasattr(view, "_ninja_operation"):
             raise TypeError(
                 f"require() protects a view below the decorator of its route, not {view!r} above it"
             )

@@ -68,9 +68,8 @@ class Auth:
         needed = guards or (require_login(),)
 
         def decorate(view: View) -> View:
-            if isinstance(
-                view, type
-            ):  # which the decorator of a route below has registered, as_view() and all
+            # The decorator of a route below has registered it, with its as_view().
+            if isinstance(view, type):
                 raise TypeError(
                     f"require() protects a function, not the class {view.__qualname__}: write in the class "
                     "decorators = [auth.require(...)]"
