@@ -127,7 +127,6 @@ def _uvicorn(config: Config, options: ServeOptions, draining: Draining) -> uvico
         server_header=False,
         lifespan="off",
         timeout_keep_alive=cast("int", options.keep_alive),  # any number of seconds
-        timeout_graceful_shutdown=cast("int", options.graceful),
     )
 
 

@@ -1,7 +1,7 @@
 """The steps in which a server stops: serve on for a while, finish the running requests, wait no longer.
 
-``signals`` says which signal takes which step, ``options`` how long each lasts; uvicorn counts the seconds of
-the running requests, which ``process`` hands it.
+``signals`` says which signal takes which step, ``options`` how long each lasts. uvicorn counts the seconds of
+the running requests, and cancels those that remain.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,6 +48,7 @@ class Stopping:
     def __init__(self, server: uvicorn.Server, draining: Draining, *, delay: float, graceful: float) -> None:
         """Take the server; without a ``delay`` its first step is to finish the running requests."""
         self._server = server
+        server.config.timeout_graceful_shutdown = cast("int", graceful)  # any number of seconds
         self._graceful = graceful
         self._draining = draining
         self._delay = delay

@@ -1,7 +1,7 @@
 """The generated parts of the documentation: regions of pages, and the drawings of the architecture.
 
 A region is between ``<!-- generated: NAME -->`` and ``<!-- end -->``. ``PYTHONPATH=docs python -m generate``
-writes them all.
+writes them all; ``tests/quality/test_site.py`` fails for one that is out of date.
 """
 
 from __future__ import annotations

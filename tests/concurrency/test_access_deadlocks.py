@@ -8,9 +8,9 @@ from functools import partial
 from authkit_issuer import Service, errors
 from authkit_issuer.domains.accounts.queries import LOCK_ROLE
 from fakes.gather import gather
+from fakes.lock_waiters import WAITING
 from fakes.patience import PATIENCE
 from fakes.until import until
-from fakes.waiting import WAITING
 
 
 async def new_users(service: Service, *names: str | None) -> list[str]:

@@ -13,8 +13,8 @@ from authkit_issuer.domains.base.contacts import EMAIL
 from authkit_issuer.domains.signup.registration import make_account
 from authkit_issuer.service import Service
 from fakes.gather import gather
+from fakes.lock_waiters import WAITING
 from fakes.until import until
-from fakes.waiting import WAITING
 
 
 async def test_two_who_banned_each_other_are_both_deleted(service: Service, rounds) -> None:

@@ -10,8 +10,7 @@ import pytest
 from authkit_issuer.ephemeral.redis import RedisStore
 from authkit_issuer.ephemeral.redis.cluster import SLOTS, slot_of
 from authkit_issuer.errors import EphemeralStoreUnavailable
-from fakes.available import available
-from fakes.redis_groups import SOON, RedisCluster, wait_for
+from fakes.redis_groups import SOON, RedisCluster, answer_after_fail_over, wait_for
 
 
 def test_a_key_has_the_slot_that_a_server_computes(redis_cluster: RedisCluster) -> None:
@@ -82,7 +81,7 @@ async def test_a_killed_master_is_replaced_and_the_others_work_on(replicated_clu
     assert back - known < SOON
     assert [await store.get(key) for key in lost] == [b"v"] * len(lost)
     # The others hear of the new master a moment after it took over.
-    await available(store.ping)
+    await answer_after_fail_over(store.ping)
     await store.aclose()
 
 
@@ -94,5 +93,5 @@ async def agreed(cluster: RedisCluster) -> float:
 
 async def works_again(store: RedisStore, key: str) -> float:
     """Return the moment at which the key is readable; until then it is unavailable, never absent."""
-    assert await available(lambda: store.get(key)) == b"v"
+    assert await answer_after_fail_over(lambda: store.get(key)) == b"v"
     return time.monotonic()

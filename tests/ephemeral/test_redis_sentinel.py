@@ -11,15 +11,14 @@ import pytest
 
 from authkit_issuer.ephemeral.redis import RedisStore
 from authkit_issuer.errors import EphemeralStoreUnavailable, StartupError
-from fakes.available import available
 from fakes.patience import PATIENCE
-from fakes.redis_groups import SOON, SentinelGroup, wait_for
+from fakes.redis_groups import SOON, SentinelGroup, answer_after_fail_over, wait_for
 from fakes.servers import RedisServer
 
 
 async def works_again(store: RedisStore) -> float:
     """Return the moment at which a command succeeds; all before it must be refused as unavailable."""
-    await available(lambda: store.incr("again", 60))
+    await answer_after_fail_over(lambda: store.incr("again", 60))
     return time.monotonic()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import hiredis
 
+from authkit_issuer.errors import EphemeralStoreUnavailable
+from fakes.patience import PATIENCE
 from fakes.ports import free_port
 from fakes.servers import RedisServer
 from fakes.soak import SOAK
@@ -16,6 +19,7 @@ from fakes.until import wait_until
 if TYPE_CHECKING:
     from typing import Self
 
+Answer = TypeVar("Answer")
 SLOTS = 16_384
 SOON = 1.0 if SOAK else 20.0
 """Seconds in which a store follows a new master; a soak has the machine to itself."""
@@ -24,6 +28,16 @@ SOON = 1.0 if SOAK else 20.0
 def wait_for(condition: Callable[[], bool]) -> None:
     """Return once the condition holds; servers that do not answer yet are asked again."""
     wait_until(condition, hiredis.HiredisError, OSError)
+
+
+async def answer_after_fail_over(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Return the first answer of a store; until then it is unavailable, and nothing else."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await ask()
+            except EphemeralStoreUnavailable:
+                await asyncio.sleep(0.02)
 
 
 class RedisGroup:

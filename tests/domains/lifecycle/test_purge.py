@@ -12,8 +12,8 @@ from authkit_issuer import NotJoinable, errors
 from authkit_issuer.domains.lifecycle import deletion
 from authkit_issuer.service import Service
 from authkit_issuer.store.postgres import PoolStore
+from fakes.lock_waiters import WAITING
 from fakes.until import until
-from fakes.waiting import WAITING
 
 MONTH = 30 * 86_400
 
