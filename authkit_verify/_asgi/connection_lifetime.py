@@ -1,8 +1,9 @@
 """Open connections end when the token that opened them expires.
 
-A WebSocket is closed with 4401 and its application receives a disconnect. An event stream is aborted, so that
-its client cannot mistake it for complete. Both happen at ``exp`` plus the verifier's skew. ``lease`` holds
-the time, and extends it with a new token.
+A WebSocket is closed with 4401 and its application receives a disconnect. One that goes on receives an
+``OSError``, as servers raise after a client that has left. An event stream is aborted, so that its client
+cannot mistake it for complete. Both happen at ``exp`` plus the verifier's skew. ``lease`` holds the time, and
+extends it with a new token.
 """
 
 from __future__ import annotations
@@ -33,10 +34,15 @@ LifetimeScope = Literal["connections", "all"]
 
 
 _EXPIRED = "the token behind this response has expired"
+_OVER = "the WebSocket is closed: its token has expired, or its caller was refused"
 
 
 class StreamExpired(Exception):
     """The token expired before its response ended; raised to the server, which aborts the response."""
+
+
+class WebSocketOver(OSError):
+    """The WebSocket is over; raised to an application that goes on, as servers do once a client has left."""
 
 
 async def run_websocket(
@@ -46,7 +52,8 @@ async def run_websocket(
     link = _Link(scope, receive, send)
     watch = asyncio.create_task(link.watch(lease)) if lease is not None else None
     try:
-        await app(scope, link.receive, link.send)
+        with contextlib.suppress(WebSocketOver):
+            await app(scope, link.receive, link.send)
     except (TokenError, AccessDenied) as error:
         if not await link.refuse(error):
             raise
@@ -64,6 +71,7 @@ class _Link:
         self._receive = receive
         self._send = send
         self._over = False
+        self._disconnected = False
         self._connected = False
         self._waiting: set[asyncio.Timeout] = set()
         self._accepted = False
@@ -86,6 +94,9 @@ class _Link:
             await deny_websocket(self._scope, self._send, refusal)
 
     async def receive(self) -> Message:
+        # An application that overlooks the disconnect would ask forever, and never let go of the event loop.
+        if self._disconnected:
+            raise WebSocketOver(_OVER)
         waiting = asyncio.timeout(None)  # no timeout until the lease ends
         try:
             if not self._over:
@@ -99,6 +110,7 @@ class _Link:
                 raise
         finally:
             self._waiting.discard(waiting)
+        self._disconnected = True
         return {"type": "websocket.disconnect", "code": TOKEN_EXPIRED, "reason": "token_expired"}
 
     async def refuse(self, error: TokenError | AccessDenied) -> bool:
@@ -117,6 +129,9 @@ class _Link:
 
     async def send(self, message: Message) -> None:
         if self._over:
+            # An application that never receives would send forever, and hold up the end of the server.
+            if message["type"] == "websocket.send":
+                raise WebSocketOver(_OVER)
             return
         if message["type"] == "websocket.accept":
             self._accepted = True

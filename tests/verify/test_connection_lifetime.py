@@ -90,6 +90,35 @@ async def test_an_idle_websocket_application_is_closed_too(short: Any, connect: 
     assert link.sent[-1]["code"] == 4401
 
 
+async def test_an_application_that_only_sends_ends_with_its_websocket(short: Any, connect: Connect) -> None:
+    issuer, token = short
+
+    async def pushing(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        for scope["pushed"] in range(100):
+            await send({"type": "websocket.send", "text": "1"})
+            await asyncio.sleep(MOMENT / 4)
+
+    guarded = AuthMiddleware(pushing, verifier=issuer.verifier(skew=0.0))
+    link = await connect(guarded, type="websocket", token=token).run()
+    assert link.sent[-1] == {"type": "websocket.close", "code": 4401, "reason": "token_expired"}
+    assert link.scope["pushed"] < 10
+
+
+async def test_an_application_that_overlooks_the_disconnect_ends_too(short: Any, connect: Connect) -> None:
+    issuer, token = short
+
+    async def overlooking(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        for scope["asked"] in range(100):  # as a handler of Sanic that does not look for None
+            await receive()
+
+    guarded = AuthMiddleware(overlooking, verifier=issuer.verifier(skew=0.0))
+    link = await connect(guarded, type="websocket", token=token).run()
+    assert link.scope["asked"] == 2  # after what connects and what disconnects
+
+
 @pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
 async def test_a_websocket_that_was_not_accepted_by_then_is_refused(
     short: Any, connect: Connect, extensions: dict[str, Any]
