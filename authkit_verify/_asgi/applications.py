@@ -32,6 +32,10 @@ def require_application(app: object, wrapper: str, instead: str) -> None:
 
 
 def _is_application(app: Callable[..., Any]) -> bool:
+    if inspect.isfunction(app):
+        own = inspect.signature(app, follow_wrapped=False).parameters
+        if tuple(own) == _PARAMETERS:
+            return True  # whatever it wraps: as_asgi() of Channels names its class there
     try:
         parameters = list(inspect.signature(app).parameters.values())
     except (TypeError, ValueError):  # compiled: it does not say, and no endpoint of a framework is

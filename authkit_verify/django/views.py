@@ -22,6 +22,10 @@ from authkit_verify.errors import TokenError
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 """A view: a function, a method or a class."""
 
+_REGISTERED = ("_ninja_operation", "OPERATION_ENDPOINT_KEY", "_routablepage_routes")
+"""What the decorators of routes leave on a view that they have registered, and call without a guard above it:
+those of django-ninja, of controllers of django-ninja-extra, and of routable pages of Wagtail."""
+
 
 def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
     """Return a decorator: the view is called only for a caller whom every guard lets pass.
@@ -34,7 +38,7 @@ def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
 
     Raises:
         TypeError: What is given is no guard, what is decorated is no view, or it is above the decorator of a
-            route of django-ninja, where it would protect nothing.
+            route of django-ninja, django-ninja-extra or Wagtail, where it would protect nothing.
     """
     require_guards("require", guards)
 
@@ -42,8 +46,7 @@ def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
         is_class = isinstance(view, type)
         if not callable(view) or (is_class and not issubclass(view, View)):
             raise TypeError(f"require() protects a view, not {view!r}")
-        # django-ninja's mark of a function that it has registered, and calls without the guard.
-        if hasattr(view, "_ninja_operation"):
+        if any(hasattr(view, mark) for mark in _REGISTERED):
             raise TypeError(
                 f"require() protects a view below the decorator of its route, not {view!r} above it"
             )
@@ -59,7 +62,7 @@ def require(*guards: Guard) -> Callable[[Decorated], Decorated]:
 def _guarded(view: Callable[..., Any], guards: tuple[Guard, ...], *, awaited: bool) -> Callable[..., Any]:
     @functools.wraps(view)
     def guarded(*arguments: Any, **named: Any) -> Any:
-        request = _request_among(arguments)
+        request = _request_among(arguments, named)
         try:
             protection().check(request, guards)
         except (TokenError, AccessDenied) as error:
@@ -68,7 +71,7 @@ def _guarded(view: Callable[..., Any], guards: tuple[Guard, ...], *, awaited: bo
 
     @functools.wraps(view)
     async def guarded_coroutine(*arguments: Any, **named: Any) -> Any:
-        request = _request_among(arguments)
+        request = _request_among(arguments, named)
         try:
             await protection().acheck(request, guards)
         except (TokenError, AccessDenied) as error:
@@ -79,9 +82,12 @@ def _guarded(view: Callable[..., Any], guards: tuple[Guard, ...], *, awaited: bo
     return guarded_coroutine if awaited else guarded
 
 
-def _request_among(arguments: tuple[Any, ...]) -> Any:
-    """Return the request that a view is called with: its first argument, or that of a method."""
-    for argument in arguments[:2]:
+def _request_among(arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """Return the request that a view is called with: its first argument, that of a method, or ``request``.
+
+    django-ninja-extra gives it to the methods of its controllers by name.
+    """
+    for argument in (*arguments[:2], named.get("request")):
         if isinstance(plain(argument), HttpRequest):
             return argument
     raise TypeError("require() protects a view, which is called with a request of Django")

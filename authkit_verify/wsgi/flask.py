@@ -46,6 +46,7 @@ class Auth:
         app.register_error_handler(AccessDenied, _refused)
         app.register_error_handler(TokenError, _refused)
         self._unguarded: dict[int, Any] = {}
+        self._guarded: dict[int, Any] = {}
         app.before_request(self._check_registered)
 
     @property
@@ -75,7 +76,8 @@ class Auth:
                     "decorators = [auth.require(...)]"
                 )
             layers = list(_layers(view))
-            if not callable(view) or any(one in layers for one in self._app.view_functions.values()):
+            registered = map(self._layers_without_guard, self._app.view_functions.values())
+            if not callable(view) or any(one in layers for one in chain.from_iterable(registered)):
                 raise _misplaced(view)
             self._unguarded |= {id(one): one for one in layers}
 
@@ -84,6 +86,7 @@ class Auth:
                 check(request.environ, *needed)
                 return self._app.ensure_sync(view)(*arguments, **named)
 
+            self._guarded[id(guarded)] = guarded
             return guarded  # type: ignore[return-value]
 
         return decorate
@@ -92,8 +95,18 @@ class Auth:
         """Refuse a view that was registered without its guard: a blueprint registers its own ones later."""
         view = self._app.view_functions.get(request.endpoint or "")
         for one in chain([view], *self._app.before_request_funcs.values()):
-            if id(one) in self._unguarded:
+            if any(id(layer) in self._unguarded for layer in self._layers_without_guard(one)):
                 raise _misplaced(one)
+
+    def _layers_without_guard(self, view: Any) -> Iterator[Any]:
+        """Yield a registered view and what it wraps, down to the guard around the rest, if there is one.
+
+        The decorators of routes of flask-openapi3 and flask-rebar register a wrapper, and return the view.
+        """
+        for one in _layers(view):
+            yield one
+            if id(getattr(one, "__func__", one)) in self._guarded:  # or a method of that
+                return
 
 
 def _layers(view: Any) -> Iterator[Any]:

@@ -15,7 +15,7 @@ import pytest
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
-from django.test import override_settings
+from django.test import RequestFactory, override_settings
 from django.urls import path
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -209,10 +209,11 @@ def test_no_root_path_of_a_client_takes_a_view_for_an_excluded_path(
         assert asyncio.run(answer()).status_code == status
 
 
-def test_a_guard_above_a_route_of_django_ninja_is_refused() -> None:
+@pytest.mark.parametrize("mark", ["_ninja_operation", "OPERATION_ENDPOINT_KEY", "_routablepage_routes"])
+def test_a_guard_above_a_route_of_django_ninja_is_refused(mark: str) -> None:
     def routed(view: Any) -> Any:
-        """Mark a view as the decorators of django-ninja do, which register it and return it."""
-        view._ninja_operation = object()
+        """Mark a view as the decorators of ninja, ninja-extra and Wagtail do, which register it."""
+        setattr(view, mark, object())
         return view
 
     def orders(_request: HttpRequest) -> HttpResponse:
@@ -222,3 +223,17 @@ def test_a_guard_above_a_route_of_django_ninja_is_refused() -> None:
     assert routed(below) is below
     with pytest.raises(TypeError, match="below the decorator of its route"):
         require()(routed(orders))
+
+
+def test_a_guard_finds_the_request_that_a_controller_of_django_ninja_extra_is_given_by_name(
+    ours: FakeIssuer, verifier: SyncVerifier
+) -> None:
+    class Controller:
+        @require()
+        def orders(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse(principal_of(request).identity)
+
+    with override_settings(AUTHKIT={"VERIFIER": verifier}):
+        anonymous, ann = RequestFactory().get("/"), RequestFactory().get("/", headers=ours.bearer("ann"))
+        assert Controller().orders(request=anonymous).status_code == 401
+        assert Controller().orders(request=ann).content == b"ann"

@@ -187,6 +187,43 @@ def test_a_guard_above_the_route_of_a_blueprint_leaves_no_view_open(
     assert client.get("/nowhere").status_code == 404
 
 
+def test_a_guard_above_a_route_that_registers_a_wrapper_leaves_no_view_open(
+    shop: tuple[flask.Flask, Auth],
+) -> None:
+    app, auth = shop
+    orders = flask.Blueprint("blue", "blue", url_prefix="/blue")
+
+    def routed(routes: Any, path: str) -> Any:
+        """The decorators of flask-openapi3 and flask-rebar: they register a wrapper, and return the view."""
+
+        def register(view: Any) -> Any:
+            routes.add_url_rule(path, view_func=logged(view))
+            return view
+
+        return register
+
+    def reached() -> str:
+        return "reached"
+
+    with pytest.raises(TypeError, match="below the decorator of its route"):
+        auth.require()(routed(app, "/above")(reached))
+
+    class Orders:
+        @auth.require()
+        def all(self) -> str:
+            return "reached"
+
+        def above(self) -> str:
+            return "reached"
+
+    auth.require()(routed(orders, "/above")(Orders().above))
+    routed(orders, "/all")(Orders().all)  # flask-classful registers a wrapper of each method
+    app.register_blueprint(orders)
+    client = app.test_client()
+    assert client.get("/blue/above").status_code == 500
+    assert client.get("/blue/all").status_code == 401
+
+
 def test_a_guard_above_the_hook_of_a_blueprint_leaves_no_view_open(shop: tuple[flask.Flask, Auth]) -> None:
     app, auth = shop
     orders = flask.Blueprint("blue", "blue", url_prefix="/blue")

@@ -54,14 +54,24 @@ class Instrumented:
 async def decorated(*arguments: Any) -> None: ...
 
 
+class Consumer:
+    def __init__(self, *_arguments: Any) -> None: ...
+
+
+async def as_asgi(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+functools.update_wrapper(as_asgi, Consumer, updated=())  # as that of a consumer of Channels
+
+
 async def with_more(prefix: str, scope: Any, receive: Any, send: Any) -> None: ...
 
 
 APPLICATIONS = [
-    bare, decorated, Application(), Application().method, Instrumented(), functools.partial(with_more, "/x"),
-    Starlette(), Router(), FastAPI(), Litestar(logging_config=None), Quart("app"), HTTPEndpoint,
-    require_login()(bare),
-    functools.partial(bare), lambda scope, receive, send: None,
+    bare, decorated, as_asgi, Application(), Application().method, Instrumented(),
+    functools.partial(with_more, "/x"), Starlette(), Router(), FastAPI(), Litestar(logging_config=None),
+    Quart("app"), HTTPEndpoint, require_login()(bare), functools.partial(bare),
+    lambda scope, receive, send: None,
 ]  # fmt: skip
 
 
