@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import Any, ParamSpec, TypeVar
 
@@ -81,7 +82,7 @@ class Protection:
         if self._is_open(scope):
             self.authenticator.admit_anonymous(scope)
         else:
-            await self.verifier.run_async(self.authenticator.admit(scope, required=self.required))
+            await self._on_its_loop(self.authenticator.admit(scope, required=self.required))
         self._show(request)
 
     def identify(self, request: Any) -> Principal | None:
@@ -106,9 +107,13 @@ class Protection:
         """Return the caller whom every guard lets pass, without blocking the event loop."""
         scope = scope_of(request)
         if not self._has_admitted(scope):
-            await self.verifier.run_async(self.authenticator.admit(scope, required=False))
+            await self._on_its_loop(self.authenticator.admit(scope, required=False))
         self._show_once(request)
-        return await self.verifier.run_async(passing(scope, guards))
+        return await self._on_its_loop(passing(scope, guards))
+
+    async def _on_its_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await work on the event loop of the verifier, without this task's context: see ``_blocking``."""
+        return await asyncio.create_task(self.verifier.run_async(work), context=Context())
 
     def passes_unasked(self, request: Any) -> bool:
         """True for a preflight that passed without a token, where every other request needs one."""
@@ -158,7 +163,7 @@ def _blocking(work: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
     """Call what waits for the event loop of the verifier, without the context of this thread.
 
     By that context asgiref runs what the host's records read from a database in the thread of the request,
-    which waits for them here.
+    which waits for them here, or in a middleware that is not asynchronous.
     """
     return Context().run(work, *given, **named)
 

@@ -13,6 +13,7 @@ from fakes.django_site import OURS, SERVERS, served
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
+from django.http import HttpResponse
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
@@ -244,14 +245,39 @@ class Stored:
         return found
 
 
-@pytest.mark.parametrize("stack", [[], [OURS]], ids=["alone", "behind the middleware"])
+def synchronous(get_response: Any) -> Any:
+    """A middleware that knows no coroutines, as those of WhiteNoise: what is around it runs in a thread."""
+
+    def called(request: Any) -> Any:
+        return get_response(request)
+
+    return called
+
+
+@require(require_admin())
+async def coroutine(_request: Any) -> HttpResponse:
+    return HttpResponse("reached")
+
+
+SYNCHRONOUS = f"{__name__}.synchronous"
+STACKS = {
+    "alone": [], "behind the middleware": [OURS],
+    "behind a synchronous one": [SYNCHRONOUS, OURS], "around a synchronous one": [OURS, SYNCHRONOUS],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS)
 @pytest.mark.parametrize("server", SERVERS)
 def test_records_from_the_orm_do_not_wait_for_the_view_that_asks_for_them(
     server: str, stack: list[str], verifier: SyncVerifier, issuer: FakeIssuer
 ) -> None:
-    urls = [path("orders", view()), path("admin", view(permission(require_admin())))]
+    urls = [
+        path("orders", view()), path("admin", view(permission(require_admin()))),
+        path("coroutine", coroutine),
+    ]  # fmt: skip
     authkit = {"VERIFIER": verifier, "ENRICHMENT": Stored()}
     with served(server, urls, authkit, MIDDLEWARE=stack) as client:
         assert client.get("/orders", headers=issuer.bearer("cat")).status_code == 200
         assert client.get("/admin", headers=issuer.bearer("ann")).status_code == 200
         assert client.get("/admin", headers=issuer.bearer("ben")).json()["error"] == "forbidden"
+        assert client.get("/coroutine", headers=issuer.bearer("ann")).text == "reached"
