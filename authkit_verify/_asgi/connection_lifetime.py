@@ -35,6 +35,8 @@ LifetimeScope = Literal["connections", "all"]
 
 _EXPIRED = "the token behind this response has expired"
 _OVER = "the WebSocket is closed: its token has expired, or its caller was refused"
+_PATIENCE = 1.0
+"""Seconds in which an application may still send, in vain: it reads its disconnect next, and cleans up."""
 
 
 class StreamExpired(Exception):
@@ -71,6 +73,7 @@ class _Link:
         self._receive = receive
         self._send = send
         self._over = False
+        self._patient_until = 0.0
         self._disconnected = False
         self._connected = False
         self._waiting: set[asyncio.Timeout] = set()
@@ -79,12 +82,16 @@ class _Link:
 
     async def watch(self, lease: Lease) -> None:
         await lease.ended()
-        self._over = True
+        self._end()
         for waiting in self._waiting:
             waiting.reschedule(0.0)
         if not self._closed:
             with contextlib.suppress(Exception):  # a client that has left receives nothing
                 await self._notify_client()
+
+    def _end(self) -> None:
+        self._over = True
+        self._patient_until = asyncio.get_running_loop().time() + _PATIENCE
 
     async def _notify_client(self) -> None:
         if self._accepted:
@@ -117,7 +124,7 @@ class _Link:
         """Close the WebSocket, or deny its handshake, for this error; False if it is closed already."""
         if self._over or self._closed:
             return False
-        self._over = True
+        self._end()
         refusal = refusal_for(self._scope, error)
         if self._accepted:
             await self._send({"type": "websocket.close", "code": refusal.close_code, "reason": refusal.code})
@@ -130,8 +137,10 @@ class _Link:
     async def send(self, message: Message) -> None:
         if self._over:
             # An application that never receives would send forever, and hold up the end of the server.
-            if message["type"] == "websocket.send":
+            late = asyncio.get_running_loop().time() > self._patient_until
+            if late and message["type"] == "websocket.send":
                 raise WebSocketOver(_OVER)
+            await asyncio.sleep(0)  # for the others, beside a loop that does nothing but send
             return
         if message["type"] == "websocket.accept":
             self._accepted = True

@@ -98,12 +98,31 @@ async def test_an_application_that_only_sends_ends_with_its_websocket(short: Any
         await send({"type": "websocket.accept"})
         for scope["pushed"] in range(100):
             await send({"type": "websocket.send", "text": "1"})
-            await asyncio.sleep(MOMENT / 4)
+            await asyncio.sleep(MOMENT)
 
     guarded = AuthMiddleware(pushing, verifier=issuer.verifier(skew=0.0))
     link = await connect(guarded, type="websocket", token=token).run()
     assert link.sent[-1] == {"type": "websocket.close", "code": 4401, "reason": "token_expired"}
     assert link.scope["pushed"] < 10
+
+
+async def test_an_application_that_is_sending_then_still_reads_its_disconnect(
+    short: Any, connect: Connect
+) -> None:
+    issuer, token = short
+
+    async def consumer(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        coming = asyncio.ensure_future(receive())
+        await asyncio.sleep(2 * MOMENT)  # as one of Channels, which answers another message meanwhile
+        await send({"type": "websocket.send", "text": "too late"})
+        scope["seen"] = await coming
+
+    guarded = AuthMiddleware(consumer, verifier=issuer.verifier(skew=0.0))
+    link = await connect(guarded, type="websocket", token=token).run()
+    assert link.scope["seen"]["type"] == "websocket.disconnect"
+    assert link.sent[-1]["type"] == "websocket.close"
 
 
 async def test_an_application_that_overlooks_the_disconnect_ends_too(short: Any, connect: Connect) -> None:
