@@ -2,8 +2,8 @@
 
 A WebSocket is closed with 4401 and its application receives a disconnect. One that goes on receives an
 ``OSError``, as servers raise after a client that has left. An event stream is aborted, so that its client
-cannot mistake it for complete. Both happen at ``exp`` plus the verifier's skew. ``lease`` holds the time, and
-extends it with a new token.
+cannot mistake it for complete, and an application that waits for a disconnect receives one. Both happen at
+``exp`` plus the verifier's skew. ``lease`` holds the time, and extends it with a new token.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LifetimeScope = Literal["connections", "all"]
 _EXPIRED = "the token behind this response has expired"
 _OVER = "the WebSocket is closed: its token has expired, or its caller was refused"
 _PATIENCE = 1.0
-"""Seconds in which an application may still send, in vain: it reads its disconnect next, and cleans up."""
+"""Seconds in which an application reads its disconnect and cleans up. What it sends meanwhile is dropped."""
 
 
 class StreamExpired(Exception):
@@ -65,26 +65,58 @@ async def run_websocket(
             await asyncio.wait({watch})
 
 
+class _Incoming:
+    """The messages of the server to one application, until its time is over."""
+
+    __slots__ = ("_over", "_receive", "_waiting")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._over = False
+        self._waiting: set[asyncio.Timeout] = set()
+
+    async def next(self) -> Message | None:
+        """Return the next message; None if the time is over."""
+        waiting = asyncio.timeout(None)  # no timeout until then
+        try:
+            if not self._over:
+                async with waiting:
+                    self._waiting.add(waiting)
+                    return await self._receive()
+        except TimeoutError:
+            if not waiting.expired():  # the server's own
+                raise
+        finally:
+            self._waiting.discard(waiting)
+        return None
+
+    def end(self) -> bool:
+        """End the waiting, and return True if the application did wait."""
+        self._over = True
+        for waiting in self._waiting:
+            waiting.reschedule(0.0)
+        return bool(self._waiting)
+
+
 class _Link:
     """The two directions of a WebSocket, and its state."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._receive = receive
+        self._incoming = _Incoming(receive)
         self._send = send
         self._over = False
         self._patient_until = 0.0
         self._disconnected = False
         self._connected = False
-        self._waiting: set[asyncio.Timeout] = set()
         self._accepted = False
         self._closed = False
 
     async def watch(self, lease: Lease) -> None:
         await lease.ended()
         self._end()
-        for waiting in self._waiting:
-            waiting.reschedule(0.0)
+        self._incoming.end()
         if not self._closed:
             with contextlib.suppress(Exception):  # a client that has left receives nothing
                 await self._notify_client()
@@ -104,19 +136,10 @@ class _Link:
         # An application that overlooks the disconnect would ask forever, and never let go of the event loop.
         if self._disconnected:
             raise WebSocketOver(_OVER)
-        waiting = asyncio.timeout(None)  # no timeout until the lease ends
-        try:
-            if not self._over:
-                async with waiting:
-                    self._waiting.add(waiting)
-                    message = await self._receive()
-                    self._connected = True
-                    return message
-        except TimeoutError:
-            if not waiting.expired():  # the server's own
-                raise
-        finally:
-            self._waiting.discard(waiting)
+        message = await self._incoming.next()
+        if message is not None:
+            self._connected = True
+            return message
         self._disconnected = True
         return {"type": "websocket.disconnect", "code": TOKEN_EXPIRED, "reason": "token_expired"}
 
@@ -160,19 +183,24 @@ class LeasedAnswer:
     """
 
     __slots__ = (
-        "_begun", "_challenge", "_expired", "_lease", "_replaced", "_scope", "_send", "_streams", "_task",
-        "_watch",
+        "_begun", "_cancels", "_challenge", "_expired", "_incoming", "_lease", "_read", "_receive",
+        "_replaced", "_scope", "_send", "_streams", "_task", "_watch",
     )  # fmt: skip
 
     def __init__(
         self,
         scope: Scope,
+        receive: Receive,
         send: Send,
         challenge: Challenge,
+        *,
         lease: Lease | None = None,
         streams: LifetimeScope | None = None,
     ) -> None:
         self._scope = scope
+        self._receive = receive
+        self._read = False
+        self._incoming: _Incoming | None = None
         self._send = send
         self._challenge = challenge
         self._lease = lease
@@ -181,6 +209,7 @@ class LeasedAnswer:
         self._task: asyncio.Task[object] | None = asyncio.current_task() if lease is not None else None
         self._watch: asyncio.Task[None] | None = None
         self._expired = False
+        self._cancels = 0
         self._begun = False
         self._replaced = False
 
@@ -194,10 +223,25 @@ class LeasedAnswer:
         cancelled = cancelled and not self._cancelled_elsewhere()
         self._watch.cancel()
         if self._expired:
-            if self._task is not None:
+            if self._task is not None and self._cancels:
                 self._task.uncancel()
             if kind is None or cancelled:
                 raise StreamExpired(_EXPIRED) from None
+
+    def receive(self) -> Awaitable[Message]:
+        """Return the next message of the server, or a disconnect once the stream has expired."""
+        return self._receive() if self._task is None else self._receive_until_then()
+
+    async def _receive_until_then(self) -> Message:
+        message: Message | None
+        if not self._read:  # most applications ask for the body alone, and need no timeout, which costs more
+            message = await self._receive()
+            self._read = not message.get("more_body")
+            return message
+        if self._incoming is None:
+            self._incoming = _Incoming(self._receive)
+        message = None if self._expired else await self._incoming.next()
+        return message or {"type": "http.disconnect"}
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message to the server; the first message of a stream starts the watch."""
@@ -220,12 +264,12 @@ class LeasedAnswer:
             return self._send_last(message, self._watch)
         return self._send(message)
 
-    async def refuse(self, receive: Receive, error: TokenError | AccessDenied) -> None:
+    async def refuse(self, error: TokenError | AccessDenied) -> None:
         """Answer with what the application raised. Raises it again if the response has begun."""
         if self._begun:  # the server must know that the response is broken
             raise error
         if not self._replaced:
-            await send_refusal(self._scope, receive, self._send, self._refusal(error))
+            await send_refusal(self._scope, self._receive, self._send, self._refusal(error))
 
     def _refusal(self, error: TokenError | AccessDenied) -> Refusal:
         return self._challenge.refuse(error, dpop=uses_dpop(self._scope))
@@ -242,12 +286,17 @@ class LeasedAnswer:
         watch.cancel()  # work after the response, such as background tasks, is not part of the stream
 
     def _cancelled_elsewhere(self) -> bool:
-        return self._task is not None and self._task.cancelling() > 1
+        return self._task is not None and self._task.cancelling() > self._cancels
 
     async def _abort(self, lease: Lease) -> None:
         await lease.ended()
         self._expired = True
+        if self._incoming is not None and self._incoming.end():
+            # Quart and Django wait for the disconnect, and then end the stream, which runs in another task. A
+            # cancellation would leave that task behind.
+            await asyncio.sleep(_PATIENCE)
         if self._task is not None:
+            self._cancels = 1
             self._task.cancel()
 
 

@@ -138,12 +138,14 @@ class AuthMiddleware:
             send = self._handshake.selecting_marker(scope, send)
             await run_websocket(self.app, scope, receive, send, lease)
             return
-        answer = LeasedAnswer(scope, send, authenticator.challenge, lease, self._lifetime)
+        answer = LeasedAnswer(
+            scope, receive, send, authenticator.challenge, lease=lease, streams=self._lifetime
+        )
         try:
             with answer:
-                await self.app(scope, receive, answer.send)
+                await self.app(scope, answer.receive, answer.send)
         except (TokenError, AccessDenied) as error:
-            await answer.refuse(receive, error)
+            await answer.refuse(error)
 
     def _current(self, metadata: ResourceMetadata) -> ResourceMetadata:
         """Return the metadata with the issuers of this moment: they come and go while the host runs."""

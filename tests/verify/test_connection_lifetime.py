@@ -291,6 +291,48 @@ async def test_an_application_that_ignores_its_end_cannot_finish_the_stream(
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
+async def test_an_application_that_waits_for_the_disconnect_leaves_no_stream_behind(
+    short: Any, connect: Connect
+) -> None:
+    issuer, token = short
+
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        """Stream in a task that the disconnect ends, as Quart and Django do."""
+        streaming = asyncio.ensure_future(stream(scope, receive, send))
+        scope["streaming"] = streaming
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        streaming.cancel()
+        await asyncio.wait({streaming})
+
+    answer = connect(AuthMiddleware(listening, verifier=issuer.verifier(skew=0.0)), token=token)
+    with pytest.raises(StreamExpired):
+        await answer.run()
+    assert answer.scope["streaming"].cancelled()
+    assert answer.sent[-1]["more_body"] is True
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
+async def test_an_application_that_overlooks_the_disconnect_of_a_stream_is_cancelled(
+    short: Any, connect: Connect
+) -> None:
+    issuer, token = short
+
+    async def overlooking(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        scope["listening"] = asyncio.ensure_future(receive())
+        await stream(scope, receive, send)
+
+    answer = connect(AuthMiddleware(overlooking, verifier=issuer.verifier(skew=0.0)), token=token)
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(StreamExpired):
+        await answer.run()
+    assert asyncio.get_running_loop().time() - started < 3
+    assert answer.scope["listening"].result() == {"type": "http.disconnect"}
+    assert answer.sent[-1]["more_body"] is True
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
 async def test_a_starlette_stream_is_aborted_too(short: Any, connect: Connect) -> None:
     issuer, token = short
 
