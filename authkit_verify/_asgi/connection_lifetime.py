@@ -241,7 +241,10 @@ class LeasedAnswer:
         if self._incoming is None:
             self._incoming = _Incoming(self._receive)
         message = None if self._expired else await self._incoming.next()
-        return message or {"type": "http.disconnect"}
+        if message is None:
+            await asyncio.sleep(0)  # or a loop that overlooks the disconnect could not be cancelled
+            return {"type": "http.disconnect"}
+        return message
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message to the server; the first message of a stream starts the watch."""

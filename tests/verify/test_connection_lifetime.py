@@ -319,8 +319,15 @@ async def test_an_application_that_overlooks_the_disconnect_of_a_stream_is_cance
     issuer, token = short
 
     async def overlooking(scope: Any, receive: Any, send: Any) -> None:
+        async def listen() -> None:
+            for _ in range(10_000):
+                await receive()
+                scope["heard"] = scope.get("heard", 0) + 1
+                if scope["heard"] == 3:
+                    scope["listening"].cancel()
+
         await receive()
-        scope["listening"] = asyncio.ensure_future(receive())
+        scope["listening"] = asyncio.ensure_future(listen())
         await stream(scope, receive, send)
 
     answer = connect(AuthMiddleware(overlooking, verifier=issuer.verifier(skew=0.0)), token=token)
@@ -328,7 +335,7 @@ async def test_an_application_that_overlooks_the_disconnect_of_a_stream_is_cance
     with pytest.raises(StreamExpired):
         await answer.run()
     assert asyncio.get_running_loop().time() - started < 3
-    assert answer.scope["listening"].result() == {"type": "http.disconnect"}
+    assert answer.scope["heard"] == 3
     assert answer.sent[-1]["more_body"] is True
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
