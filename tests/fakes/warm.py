@@ -64,6 +64,12 @@ class WarmProcess:
         assert self.returncode is not None
         return self.returncode
 
+    def stop(self) -> None:
+        """Kill the process if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait(timeout=30)
+
     def _end(self) -> None:
         self.returncode = self._number()
         self._status.close()
