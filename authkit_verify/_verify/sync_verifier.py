@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
+import sys
 import threading
+from asyncio.events import (  # what asyncio has for the authors of event loops
+    _get_running_loop,  # pyright: ignore[reportPrivateUsage]
+    _set_running_loop,  # pyright: ignore[reportPrivateUsage]
+)
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, Self, TypeVar
@@ -180,7 +186,7 @@ class _LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = asyncio.new_event_loop()
+            self._loop = _new_event_loop()
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name="authkit-verifier", daemon=True
             )
@@ -193,6 +199,30 @@ class _LoopThread:
             if self._process != os.getpid():
                 self._lock, self._loop, self._thread = threading.Lock(), None, None
                 self._process = os.getpid()
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return an event loop that lets go of its thread while it waits, if gevent lets greenlets share one.
+
+    A loop seemed to run in all of them: Django's ORM refused to work, and none could run a coroutine.
+    """
+    patches = sys.modules.get("gevent.monkey")
+    if patches is None or not patches.is_module_patched("threading"):
+        return asyncio.new_event_loop()
+
+    class Selector(selectors.DefaultSelector):  # here, since gevent replaces the default one
+        theirs: asyncio.AbstractEventLoop | None = None  # that of another greenlet
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            ours, theirs = _get_running_loop(), self.theirs
+            _set_running_loop(theirs if theirs is not None and theirs.is_running() else None)
+            try:
+                return super().select(timeout)
+            finally:
+                self.theirs = _get_running_loop()
+                _set_running_loop(ours)
+
+    return asyncio.SelectorEventLoop(Selector())
 
 
 _forking = threading.Lock()

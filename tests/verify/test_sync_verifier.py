@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -121,6 +123,25 @@ def test_a_forked_process_has_a_thread_of_its_own(verifier: SyncVerifier, issuer
         os._exit(0 if code(verifier, fresh) == "ben" else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert code(verifier, issuer.mint("cat")) == "cat"
+
+
+def test_no_greenlet_beside_its_own_takes_its_event_loop_for_a_running_one(
+    issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    class Waiting(selectors.DefaultSelector):
+        def select(self, timeout: float | None = None) -> Any:
+            seen.append(asyncio._get_running_loop())  # what greenlets find that run meanwhile
+            return super().select(timeout)
+
+    monkeypatch.setattr(selectors, "DefaultSelector", Waiting)
+    monkeypatch.setitem(
+        sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: name == "threading")
+    )
+    with SyncVerifier(issuer.accept(), http_client=issuer.client) as verifier:
+        assert verifier.verify(issuer.mint("ann")).user_id == "ann"
+    assert set(seen) == {None}
 
 
 def test_closing_ends_the_thread_and_a_later_call_starts_another(
