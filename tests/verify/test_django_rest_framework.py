@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +29,7 @@ from rest_framework.views import APIView
 
 from authkit_verify import (
     DPoP,
+    Enricher,
     Enrichment,
     SyncVerifier,
     fresh_keys,
@@ -281,3 +286,24 @@ def test_records_from_the_orm_do_not_wait_for_the_view_that_asks_for_them(
         assert client.get("/admin", headers=issuer.bearer("ann")).status_code == 200
         assert client.get("/admin", headers=issuer.bearer("ben")).json()["error"] == "forbidden"
         assert client.get("/coroutine", headers=issuer.bearer("ann")).text == "reached"
+
+
+def test_records_as_documented_are_read_side_by_side(verifier: SyncVerifier, issuer: FakeIssuer) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "start" / "django.md").read_text("utf-8")
+    (example,) = (
+        one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class Records" in one
+    )
+    documented: dict[str, Any] = {}
+    exec(example, documented)
+    together = threading.Barrier(2, timeout=10)
+
+    def read(_user_id: str) -> Enrichment:
+        together.wait()
+        return Enrichment(allowed=True)
+
+    records = documented["Records"]()
+    records.read = read
+    authkit = {"VERIFIER": verifier, "ENRICHMENT": Enricher(records, issuers=[issuer.issuer], timeout=20)}
+    with served("asgi", [path("orders", view())], authkit) as client, ThreadPoolExecutor(2) as browsers:
+        asked = [browsers.submit(client.get, "/orders", headers=issuer.bearer(one)) for one in ("ann", "ben")]
+        assert [one.result().status_code for one in asked] == [200, 200]
