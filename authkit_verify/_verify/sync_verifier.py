@@ -222,7 +222,15 @@ def _new_event_loop() -> asyncio.AbstractEventLoop:
                 self.theirs = _get_running_loop()
                 _set_running_loop(ours)
 
-    return asyncio.SelectorEventLoop(Selector())
+    class Loop(asyncio.SelectorEventLoop):
+        def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+            _set_running_loop(None)  # the start of a thread lets go of this one, too
+            try:
+                return super().run_in_executor(executor, func, *args)
+            finally:
+                _set_running_loop(self)
+
+    return Loop(Selector())
 
 
 _forking = threading.Lock()

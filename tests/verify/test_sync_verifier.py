@@ -139,8 +139,20 @@ def test_no_greenlet_beside_its_own_takes_its_event_loop_for_a_running_one(
     monkeypatch.setitem(
         sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: name == "threading")
     )
-    with SyncVerifier(issuer.accept(), http_client=issuer.client) as verifier:
+
+    class Starting(ThreadPoolExecutor):
+        def submit(self, *given: Any) -> Any:  # the start of its thread lets go of the greenlet, too
+            seen.append(asyncio._get_running_loop())
+            return super().submit(*given)
+
+    async def in_a_thread() -> bool:
+        ours = asyncio.get_running_loop()
+        await ours.run_in_executor(executor, time.monotonic)
+        return ours is asyncio.get_running_loop()
+
+    with Starting() as executor, SyncVerifier(issuer.accept(), http_client=issuer.client) as verifier:
         assert verifier.verify(issuer.mint("ann")).user_id == "ann"
+        assert verifier.run(in_a_thread())
     assert set(seen) == {None}
 
 
