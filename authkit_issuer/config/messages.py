@@ -25,6 +25,7 @@ def check_messages(config: Config) -> None:
             raise ConfigError(f"sms_countries: {code!r} is not a country calling code; write one such as 49.")
     if not 0 <= config.sms_min_used_share <= 1:
         raise ConfigError(f"sms_min_used_share is {config.sms_min_used_share}: it must be from 0 to 1.")
+    _check_sms_url(config.sms_url or "")
     if config.sms_url is not None:
         require_countries(config)
     _check_brand(config)
@@ -37,6 +38,15 @@ def require_countries(config: Config) -> None:
             "sms_countries is empty although SMS are sent: set the calling codes of your users' countries, "
             "such as 49,43, because bots request SMS to expensive numbers; * allows every country."
         )
+
+
+def _check_sms_url(url: str) -> None:
+    try:
+        urlsplit(url)
+    except ValueError:  # not quoted: it holds the secret of the account
+        raise ConfigError(
+            "sms_url cannot be read: write twilio://KEY:SECRET@ACCOUNT or webhook+https://host/path."
+        ) from None
 
 
 def sends_by_verify_alone(config: Config) -> bool:
