@@ -21,7 +21,7 @@ from authkit_verify.config.introspection import Introspection
 from authkit_verify.config.required_values import RequiredValues, checked_values
 from authkit_verify.config.stricter_rules import StricterRules
 from authkit_verify.config.tenants import IssuerTemplate, Tenants, checked_tenants, has_placeholder
-from authkit_verify.config.values import check_algorithms, check_seconds, words_of
+from authkit_verify.config.values import check_algorithms, check_seconds, check_switch, words_of
 
 _HEADER_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
@@ -198,9 +198,7 @@ def _check_switches(accept: IssuerAccept) -> None:
     if accept.discovery is not None:
         switches.append("discovery")
     for switch in switches:
-        value = getattr(accept, switch)
-        if type(value) is not bool:  # the text "false" would switch it on
-            raise ValueError(f"{accept.issuer}: {switch} must be True or False, not {value!r}")
+        check_switch(f"{accept.issuer}: {switch}", getattr(accept, switch))
 
 
 def _check_tenants(accept: IssuerAccept) -> None:

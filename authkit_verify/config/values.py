@@ -28,6 +28,12 @@ def check_seconds(name: str, value: float, *, zero: bool = False) -> None:
         raise ValueError(f"{name} must be a finite number of seconds, {least}, not {value!r}")
 
 
+def check_switch(name: str, value: object) -> None:
+    """Raise ValueError unless a field is True or False: the text "false" would switch it on."""
+    if type(value) is not bool:
+        raise ValueError(f"{name} must be True or False, not {value!r}")
+
+
 def words_of(name: str, value: Iterable[str]) -> tuple[str, ...]:
     """Return a list of strings as a tuple. Raises ValueError for a single string, and for other values."""
     if isinstance(value, str | bytes):

@@ -9,7 +9,7 @@ from authkit_verify.config import IssuerAccept
 from authkit_verify.config.claims_mapping import ClaimsMapping
 from authkit_verify.config.required_values import RequiredValues
 from authkit_verify.config.tenants import Tenants
-from authkit_verify.config.values import words_of
+from authkit_verify.config.values import check_switch, words_of
 from authkit_verify.presets._settings import Settings, accept, guid, host, listed, of_guids, one_of
 
 _RS256 = ("RS256",)
@@ -278,8 +278,7 @@ def supabase(
     """
     issuer = f"https://{host('project', project if '.' in project else f'{project}.supabase.co')}/auth/v1"
     required: dict[str, RequiredValues] = {"role": "authenticated"}
-    if type(anonymous) is not bool:  # the text "false" would accept them
-        raise ValueError(f"anonymous must be True or False, not {anonymous!r}")
+    check_switch("anonymous", anonymous)
     if not anonymous:
         required["is_anonymous"] = False
     return accept(
