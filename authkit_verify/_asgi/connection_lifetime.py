@@ -116,13 +116,13 @@ class _Link:
     async def watch(self, lease: Lease) -> None:
         await lease.ended()
         self._end()
-        self._incoming.end()
         if not self._closed:
             with contextlib.suppress(Exception):  # a client that has left receives nothing
                 await self._notify_client()
 
     def _end(self) -> None:
         self._over = True
+        self._incoming.end()
         self._patient_until = asyncio.get_running_loop().time() + _PATIENCE
 
     async def _notify_client(self) -> None:
