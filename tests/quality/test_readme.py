@@ -135,7 +135,7 @@ def test_every_link_and_every_file_that_is_named_leads_somewhere(document: str) 
 
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if name.startswith("docs/")])
 def test_a_file_of_the_repository_that_a_page_names_is_a_link(document: str) -> None:
-    """On the site a bare path leads nowhere. What a run leaves in ``.runtime`` is no such file."""
+    """On the site a bare path leads nowhere. What git ignores is not part of it."""
     prose = re.sub(r"^```.*?^```$", "", text_of(document), flags=re.MULTILINE | re.DOTALL)
     named = re.findall(r"(?<!\[)`([\w./-]+)`", prose)
     assert [path for path in named if "/" in path.strip("/") and path.strip("/") in _tracked()] == []
