@@ -1,4 +1,8 @@
-"""Limits on fetches: a token bucket for those that requests cause, a backoff after failures."""
+"""Limits on fetches: a token bucket for those that requests cause, a backoff after failures.
+
+A token with an unknown key id, a bad signature or a route that asks for fresher keys causes a fetch only if
+the issuer's bucket has one left. A key id that a fetch did not bring causes no other one for a while.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,12 @@ BURST = 2
 """Fetches at once: one, and one in reserve so that a rotation right after it is still seen."""
 REFILL = 30.0
 """Seconds until one more fetch is allowed."""
+NEGATIVE_TTL = 30.0
+"""Seconds a key id counts as absent after a fetch did not bring it; no token with it causes a fetch."""
+NEGATIVE_SIZE = 512
+"""Key ids of an issuer that are remembered as absent."""
+SETTLED_AFTER = 60.0
+"""Seconds; a bad signature under a known key id causes a fetch only if the set is older than this."""
 MAX_BACKOFF = 60.0
 """Seconds; the longest wait after failures."""
 MIN_BACKOFF = 0.5

@@ -22,7 +22,7 @@ from authkit_verify._jose.jwk import Reading, UnusableDocument, read_jwks
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.cache_lifetime import CacheLifetime, cache_lifetime
 from authkit_verify._jwks.fetch import Answer
-from authkit_verify._jwks.fetch_limits import MAX_BACKOFF, backoff, system_random
+from authkit_verify._jwks.fetch_limits import MAX_BACKOFF, NEGATIVE_SIZE, NEGATIVE_TTL, backoff, system_random
 
 changing = threading.Lock()
 """Held for the moment of a change to what threads share, such as a key set; never while anything waits."""
@@ -35,10 +35,6 @@ Clock = Callable[[], float]
 """Returns seconds."""
 Validator = tuple[str, str]
 """The URL of a document and its ETag."""
-NEGATIVE_TTL = 30.0
-"""Seconds a key id counts as absent after a fetch did not bring it."""
-NEGATIVE_SIZE = 512
-"""Key ids that are remembered as absent."""
 
 
 class UnusableKeySet(Exception):

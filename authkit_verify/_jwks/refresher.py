@@ -24,7 +24,7 @@ from authkit_verify._jwks.client import OpenClient
 from authkit_verify._jwks.discovery import Location
 from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT, Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
-from authkit_verify._jwks.fetch_limits import TokenBucket
+from authkit_verify._jwks.fetch_limits import SETTLED_AFTER, TokenBucket
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet, Validator
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config.http_client import HttpClient
@@ -33,8 +33,6 @@ log = logging.getLogger("authkit_verify")
 
 MAX_WAIT = 2.0
 """Seconds a request waits for a fetch before it is refused with ``keys_unavailable``; the fetch goes on."""
-SETTLED_AFTER = 60.0
-"""Seconds; a bad signature under a known key id causes a fetch only if the set is older than this."""
 _TICK = 0.5
 """Seconds; a loop that is later than this by as much stood still."""
 

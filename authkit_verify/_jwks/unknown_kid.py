@@ -2,7 +2,7 @@
 
 Tokens with invented key ids must not become requests to the issuer. ``Refresher.fetch_again`` takes each such
 fetch from its ``fetch_limits.TokenBucket``: ``BURST`` at once and one more per ``REFILL`` seconds. A key id
-that a fetch did not bring causes no further one for ``key_set_cache.NEGATIVE_TTL`` seconds.
+that a fetch did not bring causes no further one for ``fetch_limits.NEGATIVE_TTL`` seconds.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from authkit_verify._jwks.fetch import Answer
-from authkit_verify._jwks.key_set_cache import NEGATIVE_SIZE, KeySetCache, UnusableKeySet
+from authkit_verify._jwks.fetch_limits import NEGATIVE_SIZE
+from authkit_verify._jwks.key_set_cache import KeySetCache, UnusableKeySet
 from authkit_verify.testing import FakeKey
 from fakes.clock import FakeClock
 

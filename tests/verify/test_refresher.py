@@ -11,7 +11,8 @@ import pytest
 
 from authkit_verify import TokenError, Verifier
 from authkit_verify._jwks.discovery import Location
-from authkit_verify._jwks.key_set_cache import NEGATIVE_SIZE, KeySetCache
+from authkit_verify._jwks.fetch_limits import NEGATIVE_SIZE
+from authkit_verify._jwks.key_set_cache import KeySetCache
 from authkit_verify._jwks.refresher import Origin, Refresher
 from authkit_verify.config.http_client import HttpClient
 from authkit_verify.testing import FakeIssuer, FakeKey
