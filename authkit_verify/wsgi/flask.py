@@ -16,6 +16,7 @@ import functools
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from flask import Flask, Response, request
 
@@ -45,8 +46,9 @@ class Auth:
         app.wsgi_app = AuthMiddleware(app.wsgi_app, verifier, **options)  # type: ignore[method-assign]
         app.register_error_handler(AccessDenied, _refused)
         app.register_error_handler(TokenError, _refused)
-        self._unguarded: dict[int, Any] = {}
-        self._guarded: dict[int, Any] = {}
+        # By identity. Weak: flask-restful and flask-restx decorate the method of a resource at each request.
+        self._unguarded: WeakValueDictionary[int, Any] = WeakValueDictionary()
+        self._guarded: WeakValueDictionary[int, Any] = WeakValueDictionary()
         app.before_request(self._check_registered)
 
     @property

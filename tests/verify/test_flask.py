@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -239,6 +241,35 @@ def test_a_guard_above_the_hook_of_a_blueprint_leaves_no_view_open(shop: tuple[f
 
     app.register_blueprint(orders)
     assert app.test_client().get("/blue/orders").status_code == 500
+
+
+def test_a_guard_put_on_at_each_request_keeps_nothing_of_it(
+    shop: tuple[flask.Flask, Auth], issuer: FakeIssuer
+) -> None:
+    app, auth = shop
+    answered: list[weakref.ref[Any]] = []
+
+    class Orders(flask.views.View):
+        """As a resource of flask-restful and flask-restx dispatches, which they make for each request."""
+
+        method_decorators = (auth.require(),)
+
+        def get(self) -> str:
+            return "reached"
+
+        def dispatch_request(self) -> str:
+            answered.append(weakref.ref(self))
+            view = self.get
+            for decorator in self.method_decorators:
+                view = decorator(view)
+            return view()
+
+    app.add_url_rule("/resource", view_func=Orders.as_view("resource"))
+    client = app.test_client()
+    assert client.get("/resource").status_code == 401
+    assert client.get("/resource", headers=issuer.bearer("ann")).text == "reached"
+    gc.collect()
+    assert [resource() for resource in answered] == [None, None]
 
 
 def test_what_is_no_guard_is_refused(shop: tuple[flask.Flask, Auth]) -> None:
