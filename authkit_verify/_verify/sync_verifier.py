@@ -169,7 +169,12 @@ class _LoopThread:
         if self._process != os.getpid():
             self._forget()
         with self._lock:  # submitted before a close begins, or to the next loop
-            return asyncio.run_coroutine_threadsafe(work, self._started())
+            try:
+                loop = self._started()
+            except RuntimeError:  # the thread cannot be started
+                work.close()
+                raise
+            return asyncio.run_coroutine_threadsafe(work, loop)
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run ``last`` on the loop, let the calls in progress end, then end the loop and its thread."""
@@ -186,11 +191,14 @@ class _LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = _new_event_loop()
-            self._thread = threading.Thread(
-                target=self._loop.run_forever, name="authkit-verifier", daemon=True
-            )
-            self._thread.start()
+            loop = _new_event_loop()
+            thread = threading.Thread(target=loop.run_forever, name="authkit-verifier", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # at a limit of the system: no later call may wait for this loop
+                loop.close()
+                raise
+            self._loop, self._thread = loop, thread
         return self._loop
 
     def _forget(self) -> None:

@@ -191,6 +191,23 @@ def test_calls_in_progress_end_while_the_verifier_closes(issuer: FakeIssuer, clo
     verifier.close()
 
 
+def test_no_call_waits_for_a_thread_that_could_not_be_started(
+    verifier: SyncVerifier, issuer: FakeIssuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limited(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as at_the_limit:
+        at_the_limit.setattr(threading.Thread, "start", limited)
+        with pytest.raises(RuntimeError, match="can't start"):
+            verifier.verify(issuer.mint("ann"))
+    answers: list[str] = []
+    later = threading.Thread(target=lambda: answers.append(code(verifier, issuer.mint("ann"))), daemon=True)
+    later.start()
+    later.join(30)
+    assert answers == ["ann"]
+
+
 def test_a_call_on_its_own_loop_is_refused_and_errors_of_the_host_are_not_hidden(
     verifier: SyncVerifier, issuer: FakeIssuer
 ) -> None:
