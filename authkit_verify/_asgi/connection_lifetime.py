@@ -73,28 +73,34 @@ class _Incoming:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._over = False
-        self._waiting: set[asyncio.Timeout] = set()
+        self._waiting: set[asyncio.Task[Any]] = set()
 
     async def next(self) -> Message | None:
         """Return the next message; None if the time is over."""
-        waiting = asyncio.timeout(None)  # no timeout until then
+        # As asyncio.timeout does, without the cost of one: every body is read through here.
+        task = asyncio.current_task()
+        if self._over or task is None:
+            return None if self._over else await self._receive()
+        cancels = task.cancelling()
+        self._waiting.add(task)
         try:
-            if not self._over:
-                async with waiting:
-                    self._waiting.add(waiting)
-                    return await self._receive()
-        except TimeoutError:
-            if not waiting.expired():  # the server's own
+            return await self._receive()
+        except asyncio.CancelledError:
+            if not self._over or task.cancelling() > cancels + 1:  # another's cancellation
                 raise
         finally:
-            self._waiting.discard(waiting)
+            self._waiting.discard(task)
+            if self._over:
+                task.uncancel()
         return None
 
     def end(self) -> bool:
         """End the waiting, and return True if the application did wait."""
+        if self._over:
+            return False
         self._over = True
-        for waiting in self._waiting:
-            waiting.reschedule(0.0)
+        for task in self._waiting:
+            task.cancel()
         return bool(self._waiting)
 
 
@@ -183,8 +189,8 @@ class LeasedAnswer:
     """
 
     __slots__ = (
-        "_begun", "_cancels", "_challenge", "_expired", "_incoming", "_lease", "_read", "_receive",
-        "_replaced", "_scope", "_send", "_streams", "_task", "_watch",
+        "_begun", "_cancels", "_challenge", "_expired", "_incoming", "_lease", "_receive", "_replaced",
+        "_scope", "_send", "_streams", "_task", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -199,7 +205,6 @@ class LeasedAnswer:
     ) -> None:
         self._scope = scope
         self._receive = receive
-        self._read = False
         self._incoming: _Incoming | None = None
         self._send = send
         self._challenge = challenge
@@ -233,11 +238,7 @@ class LeasedAnswer:
         return self._receive() if self._task is None else self._receive_until_then()
 
     async def _receive_until_then(self) -> Message:
-        message: Message | None
-        if not self._read:  # most applications ask for the body alone, and need no timeout, which costs more
-            message = await self._receive()
-            self._read = not message.get("more_body")
-            return message
+        # Not after the body alone: a client that never ends its body would leave the stream behind.
         if self._incoming is None:
             self._incoming = _Incoming(self._receive)
         message = None if self._expired else await self._incoming.next()

@@ -190,6 +190,24 @@ async def test_a_timeout_of_the_servers_own_is_no_end_of_the_token(
     assert link.sent == []
 
 
+async def test_a_cancellation_at_the_end_of_the_token_is_still_one(short: Any, connect: Connect) -> None:
+    issuer, token = short
+
+    async def listening(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        waiting = asyncio.ensure_future(receive())
+        await scope["user"].lease.ended()
+        waiting.cancel()  # in the moment in which the middleware ends it
+        await asyncio.wait({waiting})
+        scope["cancelled"] = waiting.cancelled()
+
+    link = connect(
+        AuthMiddleware(listening, verifier=issuer.verifier(skew=0.0)), type="websocket", token=token
+    )
+    await link.run()
+    assert link.scope["cancelled"]
+
+
 async def test_messages_arrive_in_order_until_then(short: Any, connect: Connect) -> None:
     issuer, token = short
     link = connect(AuthMiddleware(echo, verifier=issuer.verifier(skew=0.0)), type="websocket", token=token)
@@ -291,8 +309,9 @@ async def test_an_application_that_ignores_its_end_cannot_finish_the_stream(
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("body", ["whole", "unfinished"])
 async def test_an_application_that_waits_for_the_disconnect_leaves_no_stream_behind(
-    short: Any, connect: Connect
+    short: Any, connect: Connect, body: str
 ) -> None:
     issuer, token = short
 
@@ -306,6 +325,8 @@ async def test_an_application_that_waits_for_the_disconnect_leaves_no_stream_beh
         await asyncio.wait({streaming})
 
     answer = connect(AuthMiddleware(listening, verifier=issuer.verifier(skew=0.0)), token=token)
+    if body == "unfinished":
+        answer.incoming.get = asyncio.Event().wait
     with pytest.raises(StreamExpired):
         await answer.run()
     assert answer.scope["streaming"].cancelled()
