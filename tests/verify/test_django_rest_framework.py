@@ -17,6 +17,9 @@ from fakes.django_site import OURS, SERVERS, served
 import httpx
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.db import connections
+from django.db.utils import ConnectionHandler
 from django.http import HttpResponse
 from django.urls import path
 from rest_framework.authentication import BaseAuthentication
@@ -288,22 +291,40 @@ def test_records_from_the_orm_do_not_wait_for_the_view_that_asks_for_them(
         assert client.get("/coroutine", headers=issuer.bearer("ann")).text == "reached"
 
 
-def test_records_as_documented_are_read_side_by_side(verifier: SyncVerifier, issuer: FakeIssuer) -> None:
+def documented_records() -> Any:
     page = (Path(__file__).parents[2] / "docs" / "start" / "django.md").read_text("utf-8")
     (example,) = (
         one for one in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class Records" in one
     )
     documented: dict[str, Any] = {}
     exec(example, documented)
+    return documented["Records"]()
+
+
+def test_records_as_documented_are_read_side_by_side(verifier: SyncVerifier, issuer: FakeIssuer) -> None:
     together = threading.Barrier(2, timeout=10)
 
     def read(_user_id: str) -> Enrichment:
         together.wait()
         return Enrichment(allowed=True)
 
-    records = documented["Records"]()
+    records = documented_records()
     records.read = read
     authkit = {"VERIFIER": verifier, "ENRICHMENT": Enricher(records, issuers=[issuer.issuer], timeout=20)}
     with served("asgi", [path("orders", view())], authkit) as client, ThreadPoolExecutor(2) as browsers:
         asked = [browsers.submit(client.get, "/orders", headers=issuer.bearer(one)) for one in ("ann", "ben")]
         assert [one.result().status_code for one in asked] == [200, 200]
+
+
+def test_records_as_documented_leave_no_connection_open(tmp_path: Path) -> None:
+    sqlite = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "site.sqlite"}}
+    connection = connections["default"] = ConnectionHandler(sqlite)["default"]
+    try:
+        with connection.schema_editor() as tables:
+            tables.create_model(User)
+        User.objects.create(username="ann")
+        assert [documented_records().read(one).allowed for one in ("ann", "ben")] == [True, False]
+        assert connection.connection is None
+    finally:
+        connection.close()
+        del connections["default"]
