@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Self
 
 from authkit_verify._asgi.authenticator import refusal_for
@@ -37,6 +37,8 @@ _EXPIRED = "the token behind this response has expired"
 _OVER = "the WebSocket is closed: its token has expired, or its caller was refused"
 _PATIENCE = 1.0
 """Seconds in which an application reads its disconnect and cleans up. What it sends meanwhile is dropped."""
+_SLOW_CLIENT = 20.0
+"""Seconds in which a client takes what was sent to it before the end of its WebSocket."""
 
 
 class StreamExpired(Exception):
@@ -65,43 +67,45 @@ async def run_websocket(
             await asyncio.wait({watch})
 
 
-class _Incoming:
-    """The messages of the server to one application, until its time is over."""
+class _Calls:
+    """The calls of one application to the server, until its time is over."""
 
-    __slots__ = ("_over", "_receive", "_waiting")
+    __slots__ = ("_call", "over", "waiting")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._over = False
-        self._waiting: set[asyncio.Task[Any]] = set()
+    def __init__(self, call: Callable[..., Awaitable[Any]]) -> None:
+        self._call = call
+        self.waiting: set[asyncio.Task[Any]] = set()
+        self.over = False
 
-    async def next(self) -> Message | None:
-        """Return the next message; None if the time is over."""
+    async def __call__(self, *message: Message) -> Any:
+        """Return what the server returns; None if the time is over."""
         # As asyncio.timeout does, without the cost of one: every body is read through here.
+        if self.over:
+            return None
         task = asyncio.current_task()
-        if self._over or task is None:
-            return None if self._over else await self._receive()
+        if task is None:  # a server without tasks
+            return await self._call(*message)
         cancels = task.cancelling()
-        self._waiting.add(task)
+        self.waiting.add(task)
         try:
-            return await self._receive()
+            return await self._call(*message)
         except asyncio.CancelledError:
-            if not self._over or task.cancelling() > cancels + 1:  # another's cancellation
+            if task in self.waiting or task.cancelling() > cancels + 1:  # another's cancellation
                 raise
         finally:
-            self._waiting.discard(task)
-            if self._over:
+            if task in self.waiting:
+                self.waiting.remove(task)
+            else:
                 task.uncancel()
         return None
 
     def end(self) -> bool:
         """End the waiting, and return True if the application did wait."""
-        if self._over:
-            return False
-        self._over = True
-        for task in self._waiting:
+        self.over = True
+        ended, self.waiting = self.waiting, set()
+        for task in ended:
             task.cancel()
-        return bool(self._waiting)
+        return bool(ended)
 
 
 class _Link:
@@ -110,8 +114,9 @@ class _Link:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._receive = receive
-        self._incoming = _Incoming(receive)
+        self._incoming = _Calls(receive)
         self._send = send
+        self._outgoing = _Calls(send)
         self._over = False
         self._patient_until = 0.0
         self._disconnected = False
@@ -129,7 +134,10 @@ class _Link:
     def _end(self) -> None:
         self._over = True
         self._incoming.end()
-        self._patient_until = asyncio.get_running_loop().time() + _PATIENCE
+        loop = asyncio.get_running_loop()
+        self._patient_until = loop.time() + _PATIENCE
+        if self._outgoing.waiting:  # or a client that reads nothing would keep the application in its send
+            loop.call_later(_SLOW_CLIENT, self._outgoing.end)
 
     async def _notify_client(self) -> None:
         if self._accepted:
@@ -142,7 +150,7 @@ class _Link:
         # An application that overlooks the disconnect would ask forever, and never let go of the event loop.
         if self._disconnected:
             raise WebSocketOver(_OVER)
-        message = await self._incoming.next()
+        message: Message | None = await self._incoming()
         if message is not None:
             self._connected = True
             return message
@@ -175,7 +183,9 @@ class _Link:
             self._accepted = True
         elif message["type"] in {"websocket.close", "websocket.http.response.start"}:
             self._closed = True
-        await self._send(message)
+        await self._outgoing(message)
+        if self._outgoing.over:
+            raise WebSocketOver(_OVER)
 
 
 class LeasedAnswer:
@@ -205,7 +215,7 @@ class LeasedAnswer:
     ) -> None:
         self._scope = scope
         self._receive = receive
-        self._incoming: _Incoming | None = None
+        self._incoming: _Calls | None = None
         self._send = send
         self._challenge = challenge
         self._lease = lease
@@ -240,8 +250,8 @@ class LeasedAnswer:
     async def _receive_until_then(self) -> Message:
         # Not after the body alone: a client that never ends its body would leave the stream behind.
         if self._incoming is None:
-            self._incoming = _Incoming(self._receive)
-        message = None if self._expired else await self._incoming.next()
+            self._incoming = _Calls(self._receive)
+        message: Message | None = None if self._expired else await self._incoming()
         if message is None:
             await asyncio.sleep(0)  # or a loop that overlooks the disconnect could not be cancelled
             return {"type": "http.disconnect"}

@@ -138,6 +138,29 @@ async def test_an_application_that_overlooks_the_disconnect_ends_too(short: Any,
     assert link.scope["asked"] == 2  # after what connects and what disconnects
 
 
+async def test_an_application_whose_client_reads_nothing_ends_too(short: Any, connect: Connect) -> None:
+    issuer, token = short
+
+    async def pushing(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        try:
+            await send({"type": "websocket.send", "text": "1"})
+        except OSError:
+            scope["ended"] = True
+            raise
+
+    link = connect(AuthMiddleware(pushing, verifier=issuer.verifier(skew=0.0)), type="websocket", token=token)
+
+    async def full(message: Any) -> None:
+        if message["type"] != "websocket.accept":
+            await asyncio.Event().wait()
+
+    link._send = full
+    await asyncio.wait_for(link.run(), 100)
+    assert link.scope["ended"]
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
 async def test_a_websocket_that_was_not_accepted_by_then_is_refused(
     short: Any, connect: Connect, extensions: dict[str, Any]
