@@ -12,12 +12,15 @@ from fakes.repository import ROOT, name, sources
 DOOR = "authkit_issuer/config/environment.py"
 PROGRAMS = ("authkit_issuer/cli", "authkit_issuer/demo")
 """Where the real clock is handed in: nothing calls these but a shell."""
+CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.datetime.now"}
 READERS = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 
 
 def environment_reads(source: str) -> list[int]:
     """Return the lines that touch the environment of the process."""
-    lines = []
+    lines: list[int] = []
+    if "env" not in source:  # as every one of the readers has it
+        return lines
     for node in ast.walk(ast.parse(source)):
         of_request = isinstance(node, ast.Attribute) and ast.unparse(node) == "request.environ"  # of WSGI
         if isinstance(node, ast.Attribute) and node.attr in READERS and not of_request:
@@ -33,13 +36,14 @@ def environment_reads(source: str) -> list[int]:
 
 def clock_reads(source: str) -> list[int]:
     """Return the lines that ask the wall clock instead of the injected one."""
+    if not any(clock in source for clock in CLOCKS):
+        return []
     return [
         node.lineno
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
-        and ast.unparse(node.func)
-        in {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.datetime.now"}
+        and ast.unparse(node.func) in CLOCKS
     ]
 
 

@@ -16,7 +16,10 @@ MISMATCHED = re.compile(r"[*+?}]\+|\(\?>")
 
 def patterns(path: Path) -> Iterator[str]:
     """Yield the text constants of a module with patterns that may be a part of one."""
-    tree = ast.parse(path.read_text())
+    source = path.read_text()
+    if "import re" not in source:
+        return
+    tree = ast.parse(source)
     if not any(
         isinstance(node, ast.Import) and "re" in {one.name for one in node.names} for node in tree.body
     ):
