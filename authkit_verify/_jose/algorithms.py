@@ -1,4 +1,4 @@
-"""The signature algorithms of this package. ``fitting`` binds each to one type of key, and to one curve.
+"""The signature algorithms of this package; ``algorithms_of`` binds each to one type of key, one curve.
 
 Asymmetric only: ``none`` and the HS family are not in the table, so no configuration can admit them
 (RFC 8725, 2.1 and 3.1). The table follows RFC 7518 section 3.1 and RFC 8037 section 3.1. ``token_checks``
@@ -118,7 +118,7 @@ ED25519_ALGORITHMS = frozenset({"EdDSA", "Ed25519"})
 _RSA_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 
 
-def fitting(key: PublicKey) -> frozenset[str]:
+def algorithms_of(key: PublicKey) -> frozenset[str]:
     """Return the algorithms that fit this key: those of its type and, for an EC key, of its curve."""
     if isinstance(key, rsa.RSAPublicKey):
         return _RSA_ALGORITHMS

@@ -1,6 +1,6 @@
 """The keys that are refused although they are well-formed: too short, too long, or known to be breakable.
 
-The curves that a key may be on are in ``algorithms.fitting``.
+The curves that a key may be on are in ``algorithms.algorithms_of``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Public keys, key sets, and the source of a key set.
 
-``key_strength`` refuses weak keys, ``algorithms.fitting`` binds each to its algorithms, ``jwk`` reads
+``key_strength`` refuses weak keys, ``algorithms.algorithms_of`` binds each to its algorithms, ``jwk`` reads
 published ones, and ``_jwks.issuer_keys`` picks those that are tried for a token.
 """
 
@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from authkit_verify._jose.algorithms import ED25519_ALGORITHMS, PublicKey, fitting
+from authkit_verify._jose.algorithms import ED25519_ALGORITHMS, PublicKey, algorithms_of
 from authkit_verify._jose.key_strength import UnusableKey, check_strength
 
 MAX_CANDIDATES = 4
@@ -104,7 +104,7 @@ def make_key(
     if not isinstance(public_key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey):
         raise UnusableKey("not an RSA, EC or Ed25519 public key")
     check_strength(public_key)
-    algorithms = fitting(public_key)
+    algorithms = algorithms_of(public_key)
     if only is not None:
         algorithms &= ED25519_ALGORITHMS if only in ED25519_ALGORITHMS else {only}
     if not algorithms:

@@ -24,7 +24,7 @@ _ENTRY, _CHARACTER, _MEMBER, _OBJECT = 500, 2, 70, 450
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A verified token: its claims, the keys that admitted it, and the Unix times of its validity.
+    """A verified token: its claims, the keys that admitted it, and the Unix times of its validity, with skew.
 
     ``binding`` is None for a token that needs no proof; any other one is found by ``get(bound=True)`` alone.
     """

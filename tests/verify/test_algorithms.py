@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from authkit_verify._jose.algorithms import ALGORITHMS, Check, fitting
+from authkit_verify._jose.algorithms import ALGORITHMS, Check, algorithms_of
 from authkit_verify._jose.fast_algorithms import FAST_ALGORITHMS
 from authkit_verify.testing import FakeKey
 
@@ -35,12 +35,12 @@ def test_no_table_entry_can_admit_a_weak_or_symmetric_algorithm(name: str) -> No
 
 
 def test_a_key_fits_the_algorithms_of_its_type_and_curve_only() -> None:
-    assert fitting(FakeKey.generate("k", "RS256").private_key.public_key()) == {
+    assert algorithms_of(FakeKey.generate("k", "RS256").private_key.public_key()) == {
         "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
     }  # fmt: skip
-    assert fitting(ec.generate_private_key(ec.SECP384R1()).public_key()) == {"ES384"}
-    assert fitting(ec.generate_private_key(ec.SECP256K1()).public_key()) == frozenset()
-    assert fitting(ed25519.Ed25519PrivateKey.generate().public_key()) == {"EdDSA", "Ed25519"}
+    assert algorithms_of(ec.generate_private_key(ec.SECP384R1()).public_key()) == {"ES384"}
+    assert algorithms_of(ec.generate_private_key(ec.SECP256K1()).public_key()) == frozenset()
+    assert algorithms_of(ed25519.Ed25519PrivateKey.generate().public_key()) == {"EdDSA", "Ed25519"}
 
 
 @BACKENDS
