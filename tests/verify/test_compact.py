@@ -145,9 +145,9 @@ def test_no_text_takes_long_to_be_counted(unit: bytes) -> None:
     data = b"[" * (MAX_DEPTH + 1) + b'"' + unit * (12_000 // len(unit))
     spent: list[float] = []
     for _ in range(3):
-        began = time.process_time()
+        began = time.thread_time()
         refusal_description(read_object, data)
-        spent.append(time.process_time() - began)
+        spent.append(time.thread_time() - began)
     assert min(spent) < 0.1
 
 
