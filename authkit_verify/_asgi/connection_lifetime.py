@@ -3,7 +3,8 @@
 A WebSocket is closed with 4401 and its application receives a disconnect. One that goes on receives an
 ``OSError``, as servers raise after a client that has left. An event stream is aborted, so that its client
 cannot mistake it for complete, and an application that waits for a disconnect receives one. Both happen at
-``exp`` plus the verifier's skew. ``lease`` holds the time, and extends it with a new token.
+``exp`` plus the verifier's skew. A stream of a WSGI application inside a2wsgi is silent from then on, and is
+aborted when the application ends it. ``lease`` holds the time, and extends it with a new token.
 """
 
 from __future__ import annotations
@@ -199,8 +200,8 @@ class LeasedAnswer:
     """
 
     __slots__ = (
-        "_begun", "_cancels", "_challenge", "_expired", "_incoming", "_lease", "_receive", "_replaced",
-        "_scope", "_send", "_streams", "_task", "_watch",
+        "_begun", "_cancels", "_challenge", "_expired", "_in_thread", "_incoming", "_lease", "_receive",
+        "_replaced", "_scope", "_send", "_streams", "_task", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -224,6 +225,7 @@ class LeasedAnswer:
         self._task: asyncio.Task[object] | None = asyncio.current_task() if lease is not None else None
         self._watch: asyncio.Task[None] | None = None
         self._expired = False
+        self._in_thread = False
         self._cancels = 0
         self._begun = False
         self._replaced = False
@@ -267,12 +269,14 @@ class LeasedAnswer:
                     return send_refusal(self._scope, _nothing, self._send, self._refusal(denial))
                 self._begun = True
                 if self._lease is not None and _is_event_stream(message):
-                    self._watch = asyncio.create_task(self._abort(self._lease))
+                    self._begin_watch(self._lease)
             elif self._replaced:
                 return _nothing()
             elif self._streams == "all" and self._lease is not None and message.get("more_body"):
-                self._watch = asyncio.create_task(self._abort(self._lease))
+                self._begin_watch(self._lease)
         elif self._expired:  # an application that outlived its cancellation must not finish the response
+            if self._in_thread:
+                return _nothing()
             raise StreamExpired(_EXPIRED)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             return self._send_last(message, self._watch)
@@ -302,10 +306,17 @@ class LeasedAnswer:
     def _cancelled_elsewhere(self) -> bool:
         return self._task is not None and self._task.cancelling() > self._cancels
 
+    def _begin_watch(self, lease: Lease) -> None:
+        self._in_thread = _sends_for_a_thread()
+        self._watch = asyncio.create_task(self._abort(lease))
+
     async def _abort(self, lease: Lease) -> None:
         await lease.ended()
         self._expired = True
-        if self._incoming is not None and self._incoming.end():
+        listens = self._incoming is not None and self._incoming.end()
+        if self._in_thread:  # it ends by itself, as after a client that has left
+            return
+        if listens:
             # Quart and Django wait for the disconnect, and then end the stream, which runs in another task. A
             # cancellation would leave that task behind.
             await asyncio.sleep(_PATIENCE)
@@ -316,6 +327,16 @@ class LeasedAnswer:
 
 async def _nothing() -> Any:
     """Do nothing, in place of a message to the server or from it."""
+
+
+def _sends_for_a_thread() -> bool:
+    """True in the task that sends for a WSGI application of a2wsgi.
+
+    Cancelled or refused, it would take no more from the thread, which would then wait for it forever: ten
+    such streams would use up the threads of the application.
+    """
+    task = asyncio.current_task()
+    return task is not None and getattr(task.get_coro(), "__qualname__", "") == "WSGIResponder.sender"
 
 
 def _is_event_stream(start: Message) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+MOMENT = 0.3
+"""Seconds until the token of a test ends, where its end is waited for."""
+
 
 class FakeClock:
     """Returns Unix seconds; starts at the real time, because rows are stamped by the database's own clock."""

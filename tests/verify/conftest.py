@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from authkit_verify._jose.jwk import load_libraries
 from authkit_verify.testing import FakeIssuer
-from fakes.clock import FakeClock
+from fakes.clock import MOMENT, FakeClock
 from fakes.virtual_time import virtual_time
 
 
@@ -33,6 +34,33 @@ async def issuer(clock: FakeClock) -> AsyncIterator[FakeIssuer]:
     made = FakeIssuer(clock=clock)
     yield made
     await made.client.aclose()
+
+
+class Ticking:
+    """A clock that stands still, then runs."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.started: float | None = None
+
+    def __call__(self) -> float:
+        if self.started is None:
+            return self.clock()
+        return self.clock() + asyncio.get_running_loop().time() - self.started
+
+
+@pytest.fixture
+async def short(clock: FakeClock) -> Any:
+    """An issuer and a token that ends in a moment of real time."""
+    load_libraries()  # the first fetch of a process would take the whole moment
+    issuer = FakeIssuer(clock=clock)
+    token = issuer.mint("ann", lifetime=100)
+    clock.advance(100 - MOMENT)
+    ticking = Ticking(clock)
+    issuer.clock = ticking
+    ticking.started = asyncio.get_running_loop().time()
+    yield issuer, token
+    await issuer.client.aclose()
 
 
 class Connection:
