@@ -13,6 +13,9 @@ BURST = 2
 """Fetches at once: one, and one in reserve so that a rotation right after it is still seen."""
 REFILL = 30.0
 """Seconds until one more fetch is allowed."""
+TRUSTED_FOR = 3600.0
+"""Seconds in which metadata are not read again, and an ETag may confirm a key set. One forged answer would
+else count without end: a URL of the attacker, or her keys with the ETag of the real ones."""
 NEGATIVE_TTL = 30.0
 """Seconds a key id counts as absent after a fetch did not bring it; no token with it causes a fetch."""
 NEGATIVE_SIZE = 512

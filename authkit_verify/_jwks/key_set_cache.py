@@ -22,7 +22,14 @@ from authkit_verify._jose.jwk import Reading, UnusableDocument, read_jwks
 from authkit_verify._jose.keys import KeySet, KeyState
 from authkit_verify._jwks.cache_lifetime import CacheLifetime, cache_lifetime
 from authkit_verify._jwks.fetch import Answer
-from authkit_verify._jwks.fetch_limits import MAX_BACKOFF, NEGATIVE_SIZE, NEGATIVE_TTL, backoff, system_random
+from authkit_verify._jwks.fetch_limits import (
+    MAX_BACKOFF,
+    NEGATIVE_SIZE,
+    NEGATIVE_TTL,
+    TRUSTED_FOR,
+    backoff,
+    system_random,
+)
 
 changing = threading.Lock()
 """Held for the moment of a change to what threads share, such as a key set; never while anything waits."""
@@ -78,7 +85,7 @@ class KeySetCache:
         """That of the document which holds these keys."""
         self._skipped: tuple[str, ...] = ()
         self._alarms: tuple[str, ...] = ()
-        self._fetched_at = -math.inf
+        self._fetched_at = self._read_at = -math.inf
         self._lifetime = CacheLifetime(0.0, 0.0)
         self._refresh_at = -math.inf
         self._last: Literal["none", "good", "unusable", "failed"] = "none"
@@ -98,6 +105,11 @@ class KeySetCache:
     def age(self) -> float:
         """Seconds since the issuer confirmed the set; infinite before the first time."""
         return self._clock() - self._fetched_at
+
+    def etag_of(self, url: str) -> str | None:
+        """Return the ETag by which the issuer may confirm the document of this URL; None to read it anew."""
+        known, etag = self.validator or (None, None)
+        return etag if known == url and self._clock() - self._read_at < TRUSTED_FOR else None
 
     @property
     def refresh_in(self) -> float:
@@ -158,6 +170,8 @@ class KeySetCache:
             self.validator = validator
             self._absent.clear()
             self._fetched_at = now
+            if reading is not None:
+                self._read_at = now
             if reading is not None or "cache-control" in answer.headers:  # a 304 may leave it out
                 self._lifetime = lifetime
             # At 80 %, give or take a tenth of that, so that workers started together drift apart.

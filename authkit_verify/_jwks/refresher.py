@@ -24,7 +24,7 @@ from authkit_verify._jwks.client import OpenClient
 from authkit_verify._jwks.discovery import Location
 from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT, Answer, fetch
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
-from authkit_verify._jwks.fetch_limits import SETTLED_AFTER, TokenBucket
+from authkit_verify._jwks.fetch_limits import SETTLED_AFTER, TRUSTED_FOR, TokenBucket
 from authkit_verify._jwks.key_set_cache import Clock, KeySetCache, UnusableKeySet, Validator
 from authkit_verify._telemetry.events import Emit, noop
 from authkit_verify.config.http_client import HttpClient
@@ -85,6 +85,7 @@ class Refresher:
         self.last_error: str | None = None
         """Why the newest fetch failed, with its URL; None if it ended well."""
         self._location: Location | None = None
+        self._located_at = -math.inf
         self._url_in_doubt = False
 
     def usable(self) -> tuple[KeySet, KeyState] | None:
@@ -215,19 +216,19 @@ class Refresher:
         async with self._origin.client() as client:
             self._location = await self._locate(client, anew=bypass_caches)
             url = self._location.url
-            held = self.cache.validator
-            etag = held[1] if held is not None and held[0] == url and not self._url_in_doubt else None
+            etag = None if bypass_caches or self._url_in_doubt else self.cache.etag_of(url)
             answer = await fetch(client, url, etag=etag, bypass_caches=bypass_caches)
         tag = etag if answer.body is None else answer.headers.get("etag")
         return answer, None if tag is None else (url, tag)
 
     async def _locate(self, client: HttpClient, *, anew: bool) -> Location:
-        """Return the place of the set, located anew if it may have moved: after a failure or for a key id.
+        """Return the place of the set, located anew after a failure, for a key id, and by ``TRUSTED_FOR``.
 
         A place that the metadata has named gives way to another such place only.
         """
-        known = self._location
-        if known is not None and not (self._url_in_doubt or anew):
+        known, now = self._location, self._clock()
+        anew = anew or self._url_in_doubt or now - self._located_at >= TRUSTED_FOR
+        if known is not None and not anew:
             return known
         try:
             async with asyncio.timeout(None if known is None else CONNECT_TIMEOUT):
@@ -236,6 +237,7 @@ class Refresher:
             if known is None:
                 raise
             return known
+        self._located_at = now
         # A proxy or a deployment answers 403 or 404 for a moment: that must not lead to another key set.
         withdrawn = known is not None and known.doubt is None and found.doubt is not None
         return known if known is not None and withdrawn else found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from typing import Any, TypedDict
 
@@ -16,6 +17,7 @@ from authkit_verify._jwks.client import Clients
 from authkit_verify._jwks.discovery import NoMetadata, discover
 from authkit_verify._jwks.fetch import CONNECT_TIMEOUT, TOTAL_TIMEOUT
 from authkit_verify._jwks.fetch_error import FetchError, failure_of
+from authkit_verify._jwks.fetch_limits import TRUSTED_FOR
 from authkit_verify._jwks.issuer_keys import removed_issuer
 from authkit_verify._policy.introspection.answers import Answer, Answers, Failure, Outcome, digest
 from authkit_verify._policy.introspection.circuit import Circuit
@@ -61,6 +63,7 @@ class Introspector:
         self._answers = Answers(clock, settings.max_answers)
         self._circuit = Circuit(accept.issuer, clock, emit)
         self._url = settings.url
+        self._located_at = -math.inf
         self._requests: dict[asyncio.AbstractEventLoop, _Requests] = {}
         self._retired = False
         self._retirement: Callable[[], TokenError] = removed_issuer
@@ -199,7 +202,13 @@ class Introspector:
     @property
     def _limit(self) -> float:
         """Seconds for one request, and for finding the endpoint if it is not known."""
-        return self.settings.timeout + (TOTAL_TIMEOUT if self._url is None else 0.0)
+        return self.settings.timeout + (TOTAL_TIMEOUT if self._must_locate else 0.0)
+
+    @property
+    def _must_locate(self) -> bool:
+        """True if a request has to read in the metadata where the endpoint is, or if it is there still."""
+        named = self.settings.url is not None
+        return self._url is None or (not named and self._clock() - self._located_at >= TRUSTED_FOR)
 
     def _failed(self) -> Failure:
         return Failure(until=self._clock() + self._circuit.wait)
@@ -273,9 +282,18 @@ class Introspector:
 
     async def _locate(self, client: HttpClient) -> str:
         """Return the URL of the endpoint: as configured, or as the metadata names it."""
-        if self._url is None:
-            self._url = await locate_endpoint(client, self._accept)
-        return self._url
+        known = self._url
+        if known is not None and not self._must_locate:
+            return known
+        self._located_at = self._clock()  # before it is known: the other requests go on meanwhile
+        try:
+            async with asyncio.timeout(None if known is None else CONNECT_TIMEOUT):
+                self._url = found = await locate_endpoint(client, self._accept)
+        except Exception:  # whatever it is: the last known endpoint may still answer
+            if known is None:
+                raise
+            return known
+        return found
 
 
 class _Requests:
