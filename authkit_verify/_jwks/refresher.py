@@ -230,6 +230,7 @@ class Refresher:
         anew = anew or self._url_in_doubt or now - self._located_at >= TRUSTED_FOR
         if known is not None and not anew:
             return known
+        self._located_at = now  # at once: metadata that hang must not hold up the next refresh, too
         try:
             async with asyncio.timeout(None if known is None else CONNECT_TIMEOUT):
                 found = await self._origin.locate(client)
@@ -237,7 +238,6 @@ class Refresher:
             if known is None:
                 raise
             return known
-        self._located_at = now
         # A proxy or a deployment answers 403 or 404 for a moment: that must not lead to another key set.
         withdrawn = known is not None and known.doubt is None and found.doubt is not None
         return known if known is not None and withdrawn else found

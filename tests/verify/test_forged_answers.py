@@ -24,6 +24,7 @@ class Network:
         self.attacker.rotate(keep=False)
         self.forged: str | None = None
         self.is_down = False
+        self.readings = 0
         self.client = httpx.AsyncClient(transport=httpx.MockTransport(self.answer))
 
     def answer(self, request: httpx.Request) -> httpx.Response:
@@ -32,6 +33,7 @@ class Network:
         is_theirs = str(request.url).startswith(THEIRS) or self.forged == document
         place = THEIRS if is_theirs else self.issuer.issuer
         if document == "metadata":
+            self.readings += 1
             named = {name: f"{place}/{name}" for name in ("jwks_uri", "introspection_endpoint")}
             return httpx.Response(503 if self.is_down else 200, json={"issuer": self.issuer.issuer, **named})
         if request.url.path == "/introspection_endpoint":
@@ -70,6 +72,18 @@ async def test_the_key_of_an_attacker_passes_for_an_hour_at_most(network: Networ
         # Not by an unknown key id, for which the metadata are read again.
         assert verifier.health()["issuers"][name]["kids"] == [network.issuer.key.kid]
         assert await code(verifier, network.attacker.mint("eve")) == "unknown_kid"
+
+
+async def test_metadata_that_fail_are_tried_once_an_hour(network: Network) -> None:
+    name = network.issuer.issuer
+    async with Verifier(network.issuer.accept(), network.client, clock=network.clock) as verifier:
+        assert await code(verifier, network.issuer.mint("ann")) == "ann"
+        network.is_down = True
+        for fetches in range(1, 31):  # of the key set, in more than two hours
+            network.clock.advance(280)
+            assert await code(verifier, network.issuer.mint("ann")) == "ann"
+            await until(lambda ended=fetches: verifier.counters()[name]["fetches"] > ended)
+    assert network.readings == 1 + 2
 
 
 async def test_the_endpoint_of_an_attacker_is_asked_for_an_hour_at_most(network: Network) -> None:
