@@ -307,14 +307,14 @@ class LeasedAnswer:
         return self._task is not None and self._task.cancelling() > self._cancels
 
     def _begin_watch(self, lease: Lease) -> None:
-        self._in_thread = _may_be_in_thread()
+        self._in_thread = _sends_for_a_thread()
         self._watch = asyncio.create_task(self._abort(lease))
 
     async def _abort(self, lease: Lease) -> None:
         await lease.ended()
         self._expired = True
         listens = self._incoming is not None and self._incoming.end()
-        if self._in_thread and not listens:  # it ends by itself, as after a client that has left
+        if self._in_thread:  # it ends by itself, as after a client that has left
             return
         if listens:
             # Quart and Django wait for the disconnect, and then end the stream, which runs in another task. A
@@ -329,16 +329,14 @@ async def _nothing() -> Any:
     """Do nothing, in place of a message to the server or from it."""
 
 
-def _may_be_in_thread() -> bool:
-    """True while a WSGI application of a2wsgi responds: perhaps to this request, behind other middlewares.
+def _sends_for_a_thread() -> bool:
+    """True in the task that sends for a WSGI application of a2wsgi.
 
-    A task of its own takes what the thread sends. Cancelled, or refused, it would take no more, and the
-    thread would wait for it forever: ten such streams would use up the threads of the application.
+    Cancelled or refused, it would take no more from the thread, which would then wait for it forever: ten
+    such streams would use up the threads of the application.
     """
-    if "a2wsgi" not in sys.modules:
-        return False
-    coroutines = (task.get_coro() for task in asyncio.all_tasks())
-    return any(getattr(one, "__qualname__", "") == "WSGIResponder.sender" for one in coroutines)
+    task = asyncio.current_task()
+    return task is not None and getattr(task.get_coro(), "__qualname__", "") == "WSGIResponder.sender"
 
 
 def _is_event_stream(start: Message) -> bool:
