@@ -64,3 +64,28 @@ async def test_the_end_of_a_stream_keeps_no_thread_of_a_wsgi_application(
     assert answer.scope["thread"].done()
     assert len(answer.sent) < 4
     assert answer.sent[-1].get("more_body", True)
+
+
+async def test_another_stream_ends_with_its_token_while_a_wsgi_application_responds(
+    short: Any, connect: Connect
+) -> None:
+    issuer, token = short
+
+    async def unread(_message: Any) -> None:
+        pass
+
+    beside = WSGIResponder({"with": []}, unread)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": scope["with"]})
+        while True:
+            await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+            await asyncio.sleep(MOMENT)
+
+    headers = [(b"content-type", b"text/event-stream")]
+    answer = connect(AuthMiddleware(app, issuer.verifier(skew=0.0)), token=token, **{"with": headers})
+    with pytest.raises(StreamExpired):
+        await answer.run()
+    await beside.thread
+    beside.sending.cancel()
