@@ -257,6 +257,8 @@ class LeasedAnswer:
         if message is None:
             await asyncio.sleep(0)  # or a loop that overlooks the disconnect could not be cancelled
             return {"type": "http.disconnect"}
+        if message["type"] == "http.disconnect" and self._watch is not None:
+            self._watch.cancel()  # the client has left: the work that follows is not part of the stream
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -340,7 +342,10 @@ def _sends_for_a_thread() -> bool:
 
 
 def _is_event_stream(start: Message) -> bool:
-    for name, value in start.get("headers") or ():
+    headers = start.get("headers") or ()
+    if not isinstance(headers, (list, tuple)):  # an iterator, which the server could read no more
+        headers = start["headers"] = list(headers)
+    for name, value in headers:
         if len(name) == 12 and name.lower() == b"content-type":
             return bool(value.lower().startswith(b"text/event-stream"))
     return False

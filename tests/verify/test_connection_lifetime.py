@@ -385,6 +385,38 @@ async def test_what_an_application_does_after_a_whole_answer_goes_on_when_the_to
     assert answer.scope["worked"]
 
 
+async def test_what_an_application_does_after_its_client_has_left_goes_on_when_the_token_ends(
+    short: Any, connect: Connect
+) -> None:
+    issuer, token = short
+
+    async def working(scope: Any, receive: Any, send: Any) -> None:
+        await stream(scope | {"for": 0}, receive, lambda message: send({**message, "more_body": True}))
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await asyncio.sleep(3 * MOMENT)
+        scope["worked"] = True
+
+    answer = connect(AuthMiddleware(working, verifier=issuer.verifier(skew=0.0)), token=token)
+    running = asyncio.ensure_future(answer.run())
+    while not answer.sent:
+        await asyncio.sleep(0)
+    answer.incoming.put_nowait({"type": "http.disconnect"})
+    await running
+    assert answer.scope["worked"]
+
+
+async def test_headers_of_an_iterator_reach_the_server(issuer: FakeIssuer, connect: Connect) -> None:
+    headers = [(b"x-page", b"1"), (b"content-type", b"text/plain")]
+
+    async def page(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": iter(headers)})
+        await send({"type": "http.response.body", "body": b""})
+
+    answer = await connect(AuthMiddleware(page, verifier=issuer.verifier()), token=issuer.mint()).run()
+    assert list(answer.sent[0]["headers"]) == headers
+
+
 def test_an_unknown_lifetime_is_refused(clock: FakeClock) -> None:
     with pytest.raises(ValueError):
         AuthMiddleware(stream, FakeIssuer(clock=clock).verifier(), lifetime="forever")  # type: ignore[arg-type]
