@@ -200,8 +200,8 @@ class LeasedAnswer:
     """
 
     __slots__ = (
-        "_begun", "_cancels", "_challenge", "_expired", "_in_thread", "_incoming", "_lease", "_receive",
-        "_replaced", "_scope", "_send", "_streams", "_task", "_watch",
+        "_begun", "_cancels", "_challenge", "_expired", "_in_thread", "_incoming", "_lease", "_left",
+        "_receive", "_replaced", "_scope", "_send", "_streams", "_task", "_watch",
     )  # fmt: skip
 
     def __init__(
@@ -226,6 +226,7 @@ class LeasedAnswer:
         self._watch: asyncio.Task[None] | None = None
         self._expired = False
         self._in_thread = False
+        self._left = False
         self._cancels = 0
         self._begun = False
         self._replaced = False
@@ -242,7 +243,7 @@ class LeasedAnswer:
         if self._expired:
             if self._task is not None and self._cancels:
                 self._task.uncancel()
-            if kind is None or cancelled:
+            if cancelled or (kind is None and not self._left):
                 raise StreamExpired(_EXPIRED) from None
 
     def receive(self) -> Awaitable[Message]:
@@ -257,8 +258,8 @@ class LeasedAnswer:
         if message is None:
             await asyncio.sleep(0)  # or a loop that overlooks the disconnect could not be cancelled
             return {"type": "http.disconnect"}
-        if message["type"] == "http.disconnect" and self._watch is not None:
-            self._watch.cancel()  # the client has left: the work that follows is not part of the stream
+        if message["type"] == "http.disconnect":  # the work that follows is not part of the stream
+            self._left = True
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -316,7 +317,9 @@ class LeasedAnswer:
         await lease.ended()
         self._expired = True
         listens = self._incoming is not None and self._incoming.end()
-        if self._in_thread:  # it ends by itself, as after a client that has left
+        # It ends by itself, but what it sends counts no more: Hypercorn reports a client that has only closed
+        # its own direction, too, and would go on sending to it.
+        if self._in_thread or self._left:
             return
         if listens:
             # Quart and Django wait for the disconnect, and then end the stream, which runs in another task. A

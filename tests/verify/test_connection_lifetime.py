@@ -406,6 +406,21 @@ async def test_what_an_application_does_after_its_client_has_left_goes_on_when_t
     assert answer.scope["worked"]
 
 
+async def test_nothing_is_sent_after_its_token_to_a_client_that_only_seems_to_have_left(
+    short: Any, connect: Connect
+) -> None:
+    async def overlooking(scope: Any, receive: Any, send: Any) -> None:
+        streaming = asyncio.ensure_future(stream(scope | {"for": 2 * MOMENT}, receive, send))
+        await asyncio.sleep(MOMENT / 2)
+        while (await receive())["type"] != "http.disconnect":
+            answer.incoming.put_nowait({"type": "http.disconnect"})
+        await streaming
+
+    answer = connect(AuthMiddleware(overlooking, short[0].verifier(skew=0.0)), token=short[1])
+    with pytest.raises(StreamExpired):
+        await answer.run()
+
+
 async def test_headers_of_an_iterator_reach_the_server(issuer: FakeIssuer, connect: Connect) -> None:
     headers = [(b"x-page", b"1"), (b"content-type", b"text/plain")]
 
