@@ -87,8 +87,10 @@ class PathSet:
 
 def _as_spelled(scope: Scope) -> str | None:
     """Return the path decoded but for what needs no encoding, and slashes; None where that is the path."""
-    raw = raw_path(scope)
-    if "%" not in raw or unquote(raw) != scope["path"]:  # or a middleware has rewritten the path alone
+    # Granian passes on what a client has to encode as it came, and decodes it in the path.
+    raw = raw_path(scope).encode("latin-1").decode("utf-8", "replace")
+    rewritten = raw.isascii() and unquote(raw) != scope["path"]  # by a middleware, the path alone
+    if "%" not in raw or rewritten:
         return None
     return unquote(re.sub(_NEEDLESS, "%25", raw))
 
