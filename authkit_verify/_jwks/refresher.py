@@ -193,7 +193,7 @@ class Refresher:
         with _LoopWatch() as watch:
             try:
                 async with asyncio.timeout(TOTAL_TIMEOUT):
-                    answer, validator = await self._request(bypass_caches=running.bypass_caches)
+                    answer, validator = await self._request(running)
                 if not self._retired:  # as another thread may have done meanwhile
                     self._take(answer, validator)
             except asyncio.CancelledError:
@@ -209,31 +209,36 @@ class Refresher:
                 self._url_in_doubt = True
                 self._fail("failed", failure)
 
-    async def _request(self, *, bypass_caches: bool) -> tuple[Answer, Validator | None]:
+    async def _request(self, running: _Fetch) -> tuple[Answer, Validator | None]:
         """Return the answer, and the validator of the document that it holds or confirms."""
         if not libraries_are_loaded():
             await asyncio.to_thread(load_libraries)
         async with self._origin.client() as client:
-            self._location = await self._locate(client, anew=bypass_caches)
-            url = self._location.url
+            self._location = await self._locate(client, running)
+            url, bypass_caches = self._location.url, running.bypass_caches
             etag = None if bypass_caches or self._url_in_doubt else self.cache.etag_of(url)
             answer = await fetch(client, url, etag=etag, bypass_caches=bypass_caches)
         tag = etag if answer.body is None else answer.headers.get("etag")
         return answer, None if tag is None else (url, tag)
 
-    async def _locate(self, client: HttpClient, *, anew: bool) -> Location:
+    async def _locate(self, client: HttpClient, running: _Fetch) -> Location:
         """Return the place of the set, located anew after a failure, for a key id, and by ``TRUSTED_FOR``.
 
         A place that the metadata has named gives way to another such place only.
         """
         known, now = self._location, self._clock()
-        anew = anew or self._url_in_doubt or now - self._located_at >= TRUSTED_FOR
+        anew = running.bypass_caches or self._url_in_doubt or now - self._located_at >= TRUSTED_FOR
         if known is not None and not anew:
             return known
-        self._located_at = now  # at once: metadata that hang must not hold up the next refresh, too
+        # At once: metadata that hang must not hold up the next refresh, too.
+        before, self._located_at = self._located_at, now
         try:
             async with asyncio.timeout(None if known is None else CONNECT_TIMEOUT):
                 found = await self._origin.locate(client)
+        except asyncio.CancelledError:
+            if not running.waited_for:  # of a loop that lives for one call: the next call waits for it
+                self._located_at = before
+            raise
         except Exception:  # whatever it is: the last known URL may still answer
             if known is None:
                 raise

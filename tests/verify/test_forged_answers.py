@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import httpx
@@ -72,6 +73,29 @@ async def test_the_key_of_an_attacker_passes_for_an_hour_at_most(network: Networ
         # Not by an unknown key id, for which the metadata are read again.
         assert verifier.health()["issuers"][name]["kids"] == [network.issuer.key.kid]
         assert await code(verifier, network.attacker.mint("eve")) == "unknown_kid"
+
+
+def test_the_place_of_an_attacker_goes_on_loops_that_live_for_one_call_too(network: Network) -> None:
+    async def slowly(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.02)
+        return network.answer(request)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(slowly))
+    verifier = Verifier(network.issuer.accept(), client, clock=network.clock)
+
+    async def call(token: str) -> str:
+        found = await code(verifier, token)
+        await asyncio.sleep(0.005)  # a refresh in the background begins, and is interrupted
+        return found
+
+    network.forged = "metadata"
+    assert asyncio.run(call(network.attacker.mint("eve"))) == "eve"
+    network.forged = None
+    for _ in range(14):
+        network.clock.advance(280)
+        for _ in range(2):
+            assert asyncio.run(call(network.issuer.mint("ann"))) == "ann"
+    assert verifier.health()["issuers"][network.issuer.issuer]["kids"] == [network.issuer.key.kid]
 
 
 async def test_metadata_that_fail_are_tried_once_an_hour(network: Network) -> None:
