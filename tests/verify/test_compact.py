@@ -151,6 +151,20 @@ def test_no_text_takes_long_to_be_counted(unit: bytes) -> None:
     assert min(spent) < 0.1
 
 
+@pytest.mark.parametrize("spelling", ["9e303", "9E303"])
+def test_a_number_of_many_digits_takes_no_longer_than_another(spelling: str) -> None:
+    def spent(number: str) -> float:
+        data = f'{{"a":[{",".join([number] * 2000)}]}}'.encode()
+        times: list[float] = []
+        for _ in range(5):
+            began = time.thread_time()
+            read_object(data)
+            times.append(time.thread_time() - began)
+        return min(times)
+
+    assert spent(spelling) < 8 * spent("9E3")
+
+
 @pytest.mark.parametrize(
     "text",
     [
