@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable
 from urllib.parse import unquote
@@ -89,8 +90,11 @@ def _as_spelled(scope: Scope) -> str | None:
     """Return the path decoded but for what needs no encoding, and slashes; None where that is the path."""
     # Granian passes on what a client has to encode as it came, and decodes it in the path.
     raw = raw_path(scope).encode("latin-1").decode("utf-8", "replace")
-    rewritten = raw.isascii() and unquote(raw) != scope["path"]  # by a middleware, the path alone
-    if "%" not in raw or rewritten:
+    if "%" not in raw:
+        return None
+    # gunicorn's uwsgi protocol tells the path as nginx has normalized it, and its bytes as Latin-1.
+    told = {posixpath.normpath(unquote(raw, one)) for one in ("utf-8", "latin-1")}
+    if raw.isascii() and posixpath.normpath(scope["path"]) not in told:  # a middleware has rewritten the path
         return None
     return unquote(re.sub(_NEEDLESS, "%25", raw))
 

@@ -84,6 +84,9 @@ def test_a_subtree_holds_no_path_that_a_framework_cuts_at_its_root(
         ("/v1/%64ocs/x", "/docs/x", True),  # a middleware in front has rewritten the path
         ("/%64ocs/é", "/docs/é", False), ("/docs%2Fé/x", "/docs/é/x", False),  # as Granian tells them
         ("/%64ocs/é", "/docs/Ã©", False), ("/docs/é%20", "/docs/é ", True), ("/é/%20", "/é/ ", True),
+        ("/%64ocs/%C3%A9", "/docs/Ã©", False), ("/%64ocs/./x", "/docs/x", False),  # gunicorn's uwsgi protocol
+        ("/docs/%C3%A9", "/docs/Ã©", True), ("/docs/./%20", "/docs/ ", False), ("/docs/%20", "/docs/ ", True),
+        ("/v1/%64ocs/./x", "/docs/x", True),
     ],
 )  # fmt: skip
 def test_a_path_is_in_the_set_as_it_is_spelled_too(raw: str, path: str, *, inside: bool) -> None:
