@@ -58,11 +58,16 @@ def exercised() -> frozenset[str]:
 
 def _last_two(node: ast.expr) -> str:
     """Return the end of a dotted name, ``capability.method``."""
-    if not isinstance(node, ast.Attribute):
-        return node.id if isinstance(node, ast.Name) else ""
-    if isinstance(node.value, ast.Attribute):
-        return f"{node.value.attr}.{node.attr}"
-    return f"{node.value.id}.{node.attr}" if isinstance(node.value, ast.Name) else node.attr
+    if isinstance(node, ast.Name):
+        return node.id
+    return f"{_last(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
+
+
+def _last(node: ast.expr) -> str:
+    """Return the last part of a dotted name; nothing for a call and whatever else has no name."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def test_the_contract_has_its_size() -> None:

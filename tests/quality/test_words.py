@@ -75,8 +75,7 @@ def python_texts(source: str) -> Iterator[Text]:
             yield node.lineno, _as_words(node.arg)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.lineno, _as_words(node.id)
-    if _ANY.search(source):  # else no comment has one, and tokens take long
-        yield from _comments(source)
+    yield from _comments(source)
 
 
 def _as_words(identifier: str) -> str:
