@@ -60,9 +60,8 @@ def run(
         StartupError: The database, the ephemeral store or the keys cannot be used.
     """
     allow_lookups()
+    signals.enter_loop()  # before there is a loop: one that a signal left half made would never be closed
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.get_loop()
-        signals.enter_loop()
         runner.run(_run(config, options, listener, signals, metrics, begin, ready))
 
 

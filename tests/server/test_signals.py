@@ -31,3 +31,22 @@ def test_a_signal_before_the_first_step_in_the_loop_ends_it_in_order(
             begin=lambda: begun.append("begun"), ready=lambda: begun.append("ready"),
         )  # fmt: skip
     assert begun == ["begun"]
+
+
+def test_a_signal_while_the_loop_is_made_leaves_no_open_loop(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener, Signals() as signals:
+
+        def interrupted() -> asyncio.AbstractEventLoop:
+            made.append(asyncio.SelectorEventLoop())
+            signals.to(1)
+            return made[0]
+
+        monkeypatch.setattr(process, "_loop_factory", lambda: interrupted)
+        process.run(config, ServeOptions(), listener, signals, ready=lambda: None)
+    (loop,) = made
+    left_open = not loop.is_closed()
+    loop.close()
+    assert not left_open
