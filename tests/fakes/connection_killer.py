@@ -11,6 +11,7 @@ import asyncpg
 
 from authkit_issuer.errors import DatabaseUnavailable
 from authkit_issuer.store.connection import translated
+from fakes.until import until
 
 Moment = Literal["before", "after"]
 
@@ -51,16 +52,20 @@ class ConnectionKiller(Armed):
         self.steps += 1
         mine = self.target == self.steps and not self.struck
         if mine and self.moment == "before":
-            await self.kill(connection.get_server_pid())
+            await self.kill(connection)
         result = await step()
         if mine and self.moment == "after":
-            await self.kill(connection.get_server_pid())
+            await self.kill(connection)
             with translated():
                 raise asyncpg.ConnectionDoesNotExistError("the answer was lost")
         return result
 
-    async def kill(self, pid: int) -> None:
+    async def kill(self, connection: Any) -> None:
+        """End the connection's backend, and return once the connection has seen it."""
         self.struck = True
+        raw = getattr(connection, "_con", connection)  # what a pool lends answers no more once it is closed
         # Steps of work in the background count too: one may still be killed while the next is armed.
         async with self._killing:
-            await self.admin.execute("select pg_terminate_backend($1, 5000)", pid)
+            await self.admin.execute("select pg_terminate_backend($1)", raw.get_server_pid())
+            # The function can wait itself, but looks only every tenth of a second.
+            await until(raw.is_closed)

@@ -139,7 +139,7 @@ create index concurrently one_idx on profiles.one (a);
             await asyncio.sleep(0.02)
     await reader.execute("set lock_timeout = '1s'")
     await reader.execute(f"insert into {empty}.one values (2)")  # waits for no index
-    await reader.execute("select pg_terminate_backend($1, 5000)", pid)
+    await reader.execute("select pg_terminate_backend($1)", pid)
     with pytest.raises(DatabaseUnavailable):
         await running
     await transaction.commit()
