@@ -10,14 +10,16 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 
-from fakes.warm import WarmProcess, start
+from fakes.soak import SOAK
+from fakes.warm import WarmProcess, start, start_program
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -27,6 +29,25 @@ def environment(**settings: str) -> dict[str, str]:
 
 def run(*arguments: str, typed: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end; ``typed`` is its standard input."""
+    return _ended(lambda files: start(arguments, environment(**settings), files), typed)
+
+
+def run_program(program: Path, settings: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a file of Python to its end, in its folder, with every warning an error.
+
+    A fork has imported our modules already, so a soak runs Python itself.
+    """
+    if SOAK:
+        command = [sys.executable, "-W", "error", str(program)]
+        return subprocess.run(
+            command, cwd=program.parent, env=settings, capture_output=True, text=True, check=False, timeout=60
+        )
+    return _ended(lambda files: start_program(program, settings, files))
+
+
+def _ended(
+    started: Callable[[tuple[int, int, int]], WarmProcess], typed: str = ""
+) -> subprocess.CompletedProcess[str]:
     with (
         tempfile.TemporaryFile("w+") as typing,
         tempfile.TemporaryFile() as said,
@@ -35,13 +56,13 @@ def run(*arguments: str, typed: str = "", **settings: str) -> subprocess.Complet
         typing.write(typed)
         typing.seek(0)
         files = (typing.fileno(), said.fileno(), log.fileno())
-        process = start(arguments, environment(**settings), files)
+        process = started(files)
         try:
             status = process.wait(timeout=120)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-        return subprocess.CompletedProcess(list(arguments), status, _written(said), _written(log))
+        return subprocess.CompletedProcess(process.args, status, _written(said), _written(log))
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], said: str, status: int = 1) -> None:

@@ -1,8 +1,8 @@
-"""Processes of ``authkit`` that start at once: forks of one Python that has imported everything.
+"""Processes that start at once: forks of one Python that has imported everything.
 
-Most of a command's time is the import of its modules. Each fork is a process of its own all the same, with
-its arguments, environment, session and exit status; only settings that Python itself reads at its start
-(``PYTHON...``) have no effect.
+Most of the time of a command, and of a small program, is the import of its modules. Each fork is a process of
+its own all the same, with its arguments, environment, session and exit status; only settings that Python
+itself reads at its start (``PYTHON...``) have no effect.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -34,6 +35,7 @@ _WARM = (
     "authkit_issuer.embedded",
     "authkit_issuer.server",
     "uvicorn.loops.auto",
+    "authkit_verify.testing",
 )
 _SIZE = struct.Struct("!I")
 _Descriptors = tuple[int, int, int]
@@ -88,9 +90,15 @@ class _Origin:
         self._socket: socket.socket | None = None
 
     def fork(
-        self, arguments: Sequence[str], environment: Mapping[str, str], files: _Descriptors
+        self,
+        program: Path | None,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        files: _Descriptors,
     ) -> WarmProcess:
-        request = json.dumps([list(arguments), dict(environment), str(Path.cwd())]).encode()
+        folder = program.parent if program else Path.cwd()
+        said = [str(program or ""), list(arguments), dict(environment), str(folder)]
+        request = json.dumps(said).encode()
         reading, writing = os.pipe()
         with self._lock:
             connection = self._socket = self._socket or _started()
@@ -121,7 +129,12 @@ _origin = _Origin()
 
 def start(arguments: Sequence[str], environment: Mapping[str, str], files: _Descriptors) -> WarmProcess:
     """Start ``authkit`` with these arguments in a session of its own."""
-    return _origin.fork(arguments, environment, files)
+    return _origin.fork(None, arguments, environment, files)
+
+
+def start_program(program: Path, environment: Mapping[str, str], files: _Descriptors) -> WarmProcess:
+    """Start a file of Python in its folder, with every warning an error, in a session of its own."""
+    return _origin.fork(program, (), environment, files)
 
 
 # --- the Python that is forked ----------------------------------------------------------------------------
@@ -173,7 +186,7 @@ def _report(running: dict[int, int]) -> None:
 
 def _become(request: bytes, files: Iterable[int]) -> NoReturn:
     """Be the process that was asked for, to its end."""
-    arguments, environment, folder = json.loads(request)
+    program, arguments, environment, folder = json.loads(request)
     os.setsid()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -184,13 +197,27 @@ def _become(request: bytes, files: Iterable[int]) -> NoReturn:
     os.environ.update(environment)
     os.chdir(folder)
     sys.argv[1:] = arguments
-    runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
+    if program:
+        _run(program)
+    else:
+        runpy.run_module(MODULE, run_name="__main__", alter_sys=True)
     sys.exit(0)
 
 
+def _run(program: str) -> None:
+    """Run a file as ``python -W error`` does: it imports what lies beside it, and nothing of the tests."""
+    tests = str(Path(__file__).parents[1])
+    sys.path[:] = [str(Path(program).parent), *(entry for entry in sys.path[1:] if entry != tests)]
+    del sys.modules["fakes"]
+    warnings.simplefilter("error")
+    runpy.run_path(program, run_name="__main__")
+
+
 if __name__ == "__main__":
-    for name in _WARM:
-        __import__(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in _WARM:
+            __import__(name)
     assert threading.active_count() == 1, "a fork would lose the other threads"
     gc.freeze()  # a collection in a fork would copy every page
     _serve(socket.socket(fileno=int(sys.argv[1])))

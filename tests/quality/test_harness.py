@@ -15,6 +15,7 @@ from blockbuster import BlockingError
 
 from authkit_issuer.config import is_dev_environment, process_environment
 from fakes import refusals, servers
+from fakes.commands import run_program
 from fakes.laws import for_each
 from fakes.repository import ROOT
 
@@ -75,6 +76,25 @@ def test_a_few_failed_tests_have_a_second_try(
     assert ended.returncode == outcome, ended.stdout
     assert said in ended.stdout
     assert "test_steady" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import warnings\nwarnings.warn('an old name', stacklevel=1)", "an old name"),
+        ("import fakes", "No module named 'fakes'"),
+        ("from beside import absent", "cannot import name 'absent' from 'beside'"),
+        ("print(__name__)\nraise SystemExit(open('beside.py').read())", "present = 1"),
+    ],
+)
+def test_a_program_runs_as_its_reader_runs_it(tmp_path: Path, program: str, said: str) -> None:
+    (tmp_path / "beside.py").write_text("present = 1")
+    (tmp_path / "program.py").write_text(program)
+    done = run_program(tmp_path / "program.py", dict(os.environ))
+    assert done.returncode == 1
+    assert said in done.stderr
+    (tmp_path / "program.py").write_text("from beside import present\nprint(__name__, present)")
+    assert run_program(tmp_path / "program.py", dict(os.environ)).stdout == "__main__ 1\n"
 
 
 async def test_ageing_moves_one_row_back(database_url: str, age: Callable[..., Awaitable[None]]) -> None:
