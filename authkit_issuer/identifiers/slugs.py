@@ -8,6 +8,8 @@ from authkit_issuer import errors
 
 MAX_ORG_SLUG = 63
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9_-]+")
+_SEPARATORS = re.compile(r"[-_]+")
 _ORG_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -21,10 +23,8 @@ def slug(text: str) -> str:
 
 def owner_slug(name: str) -> str:
     """Return the owner slug of a user name: ``A__B--C`` becomes ``a-b-c``. May be empty."""
-    kept = "".join(
-        char for char in name.strip().lower() if char.isascii() and (char.isalnum() or char in "-_")
-    )
-    return re.sub(r"[-_]+", "-", kept).strip("-")
+    kept = _NOT_IN_NAMES.sub("", name.strip().lower())
+    return _SEPARATORS.sub("-", kept).strip("-")
 
 
 def org_slug(text: str) -> str:
