@@ -59,9 +59,10 @@ def _ended(
         process = started(files)
         try:
             status = process.wait(timeout=120)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        finally:  # the time of the test may be over first
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(timeout=30)
         return subprocess.CompletedProcess(process.args, status, _written(said), _written(log))
 
 

@@ -1,14 +1,15 @@
 """Processes that start at once: forks of one Python that has imported everything.
 
 Most of the time of a command, and of a small program, is the import of its modules. Each fork is a process of
-its own all the same, with its arguments, environment, session and exit status; only settings that Python
-itself reads at its start (``PYTHON...``) have no effect.
+its own all the same, with its arguments, environment, session and exit status; only what Python itself reads
+at its start (``PYTHON...``), or a library when it is imported, has no effect.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -19,17 +20,16 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
-
-from authkit_issuer.cli.commands import COMMANDS
 
 MODULE = "authkit_issuer.cli"
 _WARM = (
     MODULE,
-    *sorted(f"{MODULE}.{module}" for module, _ in COMMANDS.values() if module is not None),
     f"{MODULE}.doctor",
     "authkit_issuer.http",
     "authkit_issuer.embedded",
@@ -180,7 +180,8 @@ def _report(running: dict[int, int]) -> None:
     for child, status in list(running.items()):
         ended, how = os.waitpid(child, os.WNOHANG)
         if ended:
-            os.write(status, b"%d\n" % os.waitstatus_to_exitcode(how))
+            with suppress(BrokenPipeError):  # a test that was interrupted waits for it no more
+                os.write(status, b"%d\n" % os.waitstatus_to_exitcode(how))
             os.close(running.pop(child))
 
 
@@ -195,6 +196,7 @@ def _become(request: bytes, files: Iterable[int]) -> NoReturn:
     os.closerange(3, 4096)
     os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
     os.chdir(folder)
     sys.argv[1:] = arguments
     if program:
@@ -210,14 +212,22 @@ def _run(program: str) -> None:
     sys.path[:] = [str(Path(program).parent), *(entry for entry in sys.path[1:] if entry != tests)]
     del sys.modules["fakes"]
     warnings.simplefilter("error")
+    sys.warnoptions[:] = ["error"]  # for what the program starts
     runpy.run_path(program, run_name="__main__")
 
 
-if __name__ == "__main__":
+def _import_everything() -> None:
+    """Import what commands and programs do; a warning is an error here, as in a program."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for name in _WARM:
-            __import__(name)
+        commands = importlib.import_module(f"{MODULE}.commands").COMMANDS
+        modules = sorted(module for module, _ in commands.values() if module is not None)
+        for name in (*_WARM, *(f"{MODULE}.{module}" for module in modules)):
+            importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    _import_everything()
     assert threading.active_count() == 1, "a fork would lose the other threads"
     gc.freeze()  # a collection in a fork would copy every page
     _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -14,10 +14,12 @@ import pytest
 from blockbuster import BlockingError
 
 from authkit_issuer.config import is_dev_environment, process_environment
-from fakes import refusals, servers
+from fakes import commands, refusals, servers, warm
 from fakes.commands import run_program
+from fakes.imports import missing_imports
 from fakes.laws import for_each
 from fakes.repository import ROOT
+from fakes.until import wait_until
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "example.com", "2001:db8::1"])
@@ -95,6 +97,45 @@ def test_a_program_runs_as_its_reader_runs_it(tmp_path: Path, program: str, said
     assert said in done.stderr
     (tmp_path / "program.py").write_text("from beside import present\nprint(__name__, present)")
     assert run_program(tmp_path / "program.py", dict(os.environ)).stdout == "__main__ 1\n"
+
+
+def test_a_program_is_ended_with_its_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, number = tmp_path / "program.py", tmp_path / "number"
+    program.write_text("import os, time\nopen('number', 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    wait = warm.WarmProcess.wait
+
+    def interrupted(process: warm.WarmProcess, timeout: float) -> int:
+        monkeypatch.setattr(warm.WarmProcess, "wait", wait)
+        wait_until(lambda: number.read_text() != "", FileNotFoundError)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warm.WarmProcess, "wait", interrupted)
+    monkeypatch.setattr(commands, "SOAK", False)
+    with pytest.raises(KeyboardInterrupt):
+        run_program(program, dict(os.environ))
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(number.read_text()), 0)
+    program.write_text("print('the next one')")
+    assert run_program(program, dict(os.environ)).stdout == "the next one\n"
+
+
+@pytest.mark.parametrize(
+    ("program", "missing"),
+    [
+        ("import logging\nlogging.handlers.MemoryHandler(1)", {"logging.handlers"}),
+        ("import logging.handlers\nlogging.handlers.MemoryHandler(1)\nlogging.info('')", set()),
+        ("import urllib as u\nprint(f'{u.parse.quote(x)}')", {"urllib.parse"}),
+        ("from authkit_issuer import store\nstore.migrate.migrate()", {"authkit_issuer.store.migrate"}),
+        (
+            "from authkit_issuer import store\nimport authkit_issuer.store.migrate\nstore.migrate.migrate()",
+            set(),
+        ),
+        ("from authkit_verify import testing\ntesting.FakeIssuer()", set()),
+        ("import os, absent\nos.path.join(absent.path)", set()),
+    ],
+)
+def test_a_program_says_what_it_imports(program: str, missing: set[str]) -> None:
+    assert missing_imports(program) == missing
 
 
 async def test_ageing_moves_one_row_back(database_url: str, age: Callable[..., Awaitable[None]]) -> None:
