@@ -23,7 +23,6 @@ ALL = [operation for operation in OPERATIONS if not operation.form]
 JSON = "application/json"
 
 SAMPLES = {
-    "identifier": "eve@example.test", "email": "eve@example.test", "login": "eve_1", "username": "eve_1",
     "password": "correct horse battery", "code": "123456", "registration_id": "r" * 22,
     "grant_type": "refresh_token", "refresh_token": "akr_x", "org": "acme", "banned": True,
     "credential": {
@@ -45,8 +44,12 @@ def _name(operation: Operation) -> str:
 
 
 def _sample(operation: Operation) -> dict[str, Any]:
+    # Names of its own: what one operation counts for an account would hide what the next answers.
+    number = ALL.index(operation)
+    address, name = f"eve{number}@example.test", f"eve_{number}"
+    samples = SAMPLES | {"identifier": address, "email": address, "login": name, "username": name}
     required = (name for name, field in operation.body.model_fields.items() if field.is_required())
-    return {name: SAMPLES.get(name, "x") for name in required}
+    return {name: samples.get(name, "x") for name in required}
 
 
 def _raw(operation: Operation) -> Iterator[tuple[str, bytes, str, int]]:
