@@ -60,9 +60,7 @@ def _ended(
         try:
             status = process.wait(timeout=120)
         finally:  # the time of the test may be over first
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(timeout=30)
+            process.stop()
         return subprocess.CompletedProcess(process.args, status, _written(said), _written(log))
 
 

@@ -67,9 +67,9 @@ class WarmProcess:
         return self.returncode
 
     def stop(self) -> None:
-        """Kill the process if it runs."""
+        """Kill the process, and what it started, if it runs."""
         if self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
             self.wait(timeout=30)
 
     def _end(self) -> None:

@@ -10,8 +10,6 @@ from fakes.repository import ROOT, name, sources
 
 FOLDERS = ("authkit_verify", "authkit_issuer", "examples", "benchmarks", "tests")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
