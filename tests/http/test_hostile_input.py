@@ -249,6 +249,10 @@ ODD_TEXTS = [
 ]  # fmt: skip
 
 
+LIMITED_BY_ITSELF = {"POST /auth/password/login"}
+"""What so many odd texts lock. A limit of another operation would come from a name that both were given."""
+
+
 @over(WITH_BODY)
 async def test_odd_texts_never_break_anything(operation, request_of):
     sample = _sample(operation)
@@ -257,6 +261,7 @@ async def test_odd_texts_never_break_anything(operation, request_of):
             continue  # any text of a fitting length is a password
         for text in ODD_TEXTS:
             answer = await request_of(operation, json=sample | {name: text})
+            assert answer.status_code != 429 or _name(operation) in LIMITED_BY_ITSELF, _name(operation)
             if answer.status_code >= 300:
                 _check(answer, operation, f"{name}={text[:40]!r}")
 
